@@ -1,0 +1,267 @@
+"""The architecture of a ViT-ResNAS network as frozen data (arXiv 2109.00642, section 3). No torch, no weights.
+
+`ArchSpec` says what the network is; `elements` walks it in the order of computation, and everything that follows the
+structure (cost, tensor shapes, the PyTorch module, the ONNX graph) is written over that one walk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from resnas_deploy.errors import BadInput
+
+STAGES = 3
+MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
+MAX_BLOCKS = 64  # blocks of one stage
+
+
+def positive(value: object, field: str, most: int = MAX_DIMENSION) -> int:
+    """`value` if it is an integer from 1 to `most`; else `BadInput` naming `field`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
+        raise BadInput(f"{field} must be an integer from 1 to {most}, found {value!r}")
+    return value
+
+
+@dataclass(frozen=True)
+class Block:
+    """One transformer block's own dimensions. heads x head_dim need not equal the stage's width."""
+
+    heads: int  # attention heads
+    head_dim: int  # channels of one head
+    hidden: int  # hidden channels of the MLP
+
+    @property
+    def inner(self) -> int:
+        """Channels of all heads together: the width of each of q, k and v."""
+        return self.heads * self.head_dim
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Blocks that share an embedding width and a token grid."""
+
+    width: int  # embedding width, channels
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class ArchSpec:
+    """A network: three stages, reductions implied between them, a convolutional stem before and a linear head after.
+
+    The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many in each later stage.
+    Raises `BadInput` for a network that cannot exist.
+    """
+
+    stages: tuple[Stage, ...]
+    classes: int = 1000
+    image_size: int = 224  # pixels a side
+    patch_size: int = 14  # pixels a side of one token of stage 1
+    stem_mid_width: int = 24  # channels of the stem's 3x3 convolutions; 0: no such, a plain patch convolution
+
+    def __post_init__(self) -> None:
+        if len(self.stages) != STAGES:
+            raise BadInput(f"stages must be {STAGES} stages, found {len(self.stages)}")
+        for number, stage in enumerate(self.stages):
+            _check_stage(stage, f"stages[{number}]")
+        for number, (stage, following) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
+            if following.width < stage.width:
+                raise BadInput(
+                    f"stages[{number + 1}].width must be at least stages[{number}].width = {stage.width} "
+                    f"(a reduction's residual is padded, never cut), found {following.width}"
+                )
+        positive(self.classes, "classes")
+        positive(self.patch_size, "patch_size")
+        positive(self.image_size, "image_size")
+        if self.stem_mid_width != 0:
+            positive(self.stem_mid_width, "stem_mid_width")
+            if self.patch_size % 2:
+                raise BadInput(
+                    f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
+                )
+        step = self.patch_size * 2 ** (STAGES - 1)
+        if self.image_size % step:
+            nearest = max(step, round(self.image_size / step) * step)
+            raise BadInput(
+                f"image_size must be a multiple of {step} ({2 ** (STAGES - 1)} x patch size {self.patch_size}), "
+                f"found {self.image_size}; the nearest is {nearest}"
+            )
+
+    def side(self, stage: int) -> int:
+        """Patch tokens a side in a stage (counted from 0)."""
+        return self.image_size // self.patch_size >> stage
+
+    def with_image_size(self, image_size: int) -> ArchSpec:
+        """The same network on images of another size."""
+        return replace(self, image_size=image_size)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON; `from_json` is its inverse."""
+        return {
+            "stages": [
+                {
+                    "width": stage.width,
+                    "blocks": [{"heads": b.heads, "head_dim": b.head_dim, "hidden": b.hidden} for b in stage.blocks],
+                }
+                for stage in self.stages
+            ],
+            "classes": self.classes,
+            "image_size": self.image_size,
+            "patch_size": self.patch_size,
+            "stem_mid_width": self.stem_mid_width,
+        }
+
+    @staticmethod
+    def from_json(data: object) -> ArchSpec:
+        """Read what `to_json` wrote. Raises `BadInput` that names the field, what it must be and what it is."""
+        fields = _fields(
+            data, "the architecture", ("stages",), ("classes", "image_size", "patch_size", "stem_mid_width")
+        )
+        stages = _items(fields.pop("stages"), "stages", STAGES)
+        for name, value in fields.items():
+            if name != "stem_mid_width" or value != 0 or isinstance(value, bool):
+                positive(value, name)
+        return ArchSpec(
+            stages=tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages)),
+            **fields,  # type: ignore[arg-type]  # each was checked to be an integer just above
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that name this architecture; stable across versions and machines."""
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Subnet:
+    """A network inside a larger one: every position of `full`, of which the blocks marked in `kept` remain."""
+
+    full: ArchSpec
+    kept: tuple[tuple[bool, ...], ...]  # a flag for each block of each stage
+
+    def __post_init__(self) -> None:
+        if [len(flags) for flags in self.kept] != [len(stage.blocks) for stage in self.full.stages]:
+            raise BadInput("kept must have one flag for each block of each stage")
+        for number, flags in enumerate(self.kept):
+            if not any(flags):
+                raise BadInput(f"stage {number + 1} must keep at least one block, found every block dropped")
+
+    @staticmethod
+    def whole(arch: ArchSpec) -> Subnet:
+        """The subnet that drops nothing."""
+        return Subnet(arch, tuple((True,) * len(stage.blocks) for stage in arch.stages))
+
+    @property
+    def arch(self) -> ArchSpec:
+        """The network that remains."""
+        stages = tuple(
+            replace(stage, blocks=tuple(b for b, keep in zip(stage.blocks, flags, strict=True) if keep))
+            for stage, flags in zip(self.full.stages, self.kept, strict=True)
+        )
+        return replace(self.full, stages=stages)
+
+
+@dataclass(frozen=True)
+class StemElement:
+    """Image `(B, 3, S, S)` to tokens `(B, 1 + side * side, width)`, class token and position embedding included."""
+
+    name: str
+    width: int
+    mid_width: int
+    image_size: int
+    patch_size: int
+    side: int
+
+
+@dataclass(frozen=True)
+class BlockElement:
+    """A transformer block on `(B, 1 + side * side, width)`."""
+
+    name: str
+    width: int
+    block: Block
+    side: int
+    last: bool  # the network's last: only its class token is read
+
+
+@dataclass(frozen=True)
+class ReductionElement:
+    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + side * side / 4, out_width)`."""
+
+    name: str
+    width: int
+    out_width: int
+    side: int
+
+
+@dataclass(frozen=True)
+class HeadElement:
+    """Final norm and linear head on the class token: `(B, 1 + side * side, width)` to `(B, classes)`."""
+
+    name: str
+    width: int
+    classes: int
+
+
+Element = StemElement | BlockElement | ReductionElement | HeadElement
+
+
+def elements(arch: ArchSpec) -> Iterator[Element]:
+    """The network's parts in the order of computation, each under the name that it has everywhere.
+
+    Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., `reduction2`, `stage3.block1` .., `head`.
+    """
+    first, final = arch.stages[0], arch.stages[-1]
+    yield StemElement("stem", first.width, arch.stem_mid_width, arch.image_size, arch.patch_size, arch.side(0))
+    for index, stage in enumerate(arch.stages):
+        for number, block in enumerate(stage.blocks, start=1):
+            last = stage is final and number == len(stage.blocks)
+            yield BlockElement(f"stage{index + 1}.block{number}", stage.width, block, arch.side(index), last)
+        if stage is not final:
+            following = arch.stages[index + 1]
+            yield ReductionElement(f"reduction{index + 1}", stage.width, following.width, arch.side(index))
+    yield HeadElement("head", final.width, arch.classes)
+
+
+def _check_stage(stage: Stage, field: str) -> None:
+    positive(stage.width, f"{field}.width")
+    if not 1 <= len(stage.blocks) <= MAX_BLOCKS:
+        raise BadInput(f"{field}.blocks must be 1 to {MAX_BLOCKS} blocks, found {len(stage.blocks)}")
+    for number, block in enumerate(stage.blocks):
+        positive(block.heads, f"{field}.blocks[{number}].heads")
+        positive(block.head_dim, f"{field}.blocks[{number}].head_dim")
+        positive(block.hidden, f"{field}.blocks[{number}].hidden")
+
+
+def _stage_from_json(data: object, field: str) -> Stage:
+    fields = _fields(data, field, ("width", "blocks"))
+    blocks = []
+    for number, item in enumerate(_items(fields["blocks"], f"{field}.blocks", None)):
+        name = f"{field}.blocks[{number}]"
+        values = _fields(item, name, ("heads", "head_dim", "hidden"))
+        blocks.append(Block(**{key: positive(value, f"{name}.{key}") for key, value in values.items()}))
+    return Stage(width=positive(fields["width"], f"{field}.width"), blocks=tuple(blocks))
+
+
+def _fields(data: object, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, object]:
+    if not isinstance(data, dict):
+        raise BadInput(f"{what} must be a JSON object, found {_shown(data)}")
+    if missing := [name for name in required if name not in data]:
+        raise BadInput(f"{what} must have the field {missing[0]!r}, found {sorted(map(str, data))}")
+    if extra := [name for name in data if name not in required + optional]:
+        raise BadInput(f"{what} has the unknown field {extra[0]!r}; known are {', '.join(required + optional)}")
+    return dict(data)
+
+
+def _items(data: object, what: str, count: int | None) -> list[object]:
+    if not isinstance(data, list) or (count is not None and len(data) != count):
+        wanted = "a list" if count is None else f"a list of {count}"
+        raise BadInput(f"{what} must be {wanted}, found {_shown(data)}")
+    return data
+
+
+def _shown(data: object) -> str:
+    return f"a list of {len(data)}" if isinstance(data, list) else repr(data)[:60]

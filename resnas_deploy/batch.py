@@ -1,0 +1,43 @@
+"""The batch sizes that an artifact is made for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from resnas_deploy.errors import BadInput
+
+MAX_BATCH = 4096
+
+
+@dataclass(frozen=True)
+class BatchRange:
+    """From `least` to `most` images, both included; one size where they are equal."""
+
+    least: int
+    most: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.least <= self.most <= MAX_BATCH:
+            raise BadInput(
+                f"a batch range must be LEAST:MOST with 1 <= LEAST <= MOST <= {MAX_BATCH}, found {self.least}:{self.most}"
+            )
+
+    @staticmethod
+    def parse(text: str) -> BatchRange:
+        """Read `1:64` (a range) or `8` (a fixed size)."""
+        least, colon, most = text.partition(":")
+        try:
+            return BatchRange(int(least), int(most if colon else least))
+        except ValueError:
+            raise BadInput(f"a batch must be a number such as 8 or a range such as 1:64, found {text!r}") from None
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is one size only."""
+        return self.least == self.most
+
+    def __contains__(self, batch: int) -> bool:
+        return self.least <= batch <= self.most
+
+    def __str__(self) -> str:
+        return str(self.least) if self.fixed else f"{self.least}:{self.most}"

@@ -1,0 +1,147 @@
+"""Checkpoints: one safetensors file with the architecture and the weights' history in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.atomic import atomic_file
+from resnas_deploy.errors import BadInput
+from resnas_deploy.tensors import differences
+
+Array = NDArray[np.float32]
+
+SCHEMA = 1
+_KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
+_SHOWN = 3  # differing tensors that an error names
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights come from. `history` has a sentence for each thing that was done to them, oldest first."""
+
+    trained: bool
+    history: tuple[str, ...]
+
+    def then(self, what: str) -> Provenance:
+        """The same weights after one more step."""
+        return replace(self, history=(*self.history, what))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {"trained": self.trained, "history": list(self.history)}
+
+    @staticmethod
+    def from_json(data: object) -> Provenance:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
+            raise BadInput(f"provenance must have the fields trained and history, found {str(data)[:60]}")
+        history = data["history"]
+        if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
+            raise BadInput(f"provenance.history must be a list of sentences, found {str(history)[:60]}")
+        return Provenance(data["trained"], tuple(history))
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
+
+    Raises `BadInput` where a tensor is missing, foreign, of another shape or dtype, NaN or infinite.
+    """
+
+    arch: ArchSpec
+    tensors: Mapping[str, Array]
+    provenance: Provenance
+
+    def __post_init__(self) -> None:
+        lines = differences({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
+        if lines:
+            more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
+            raise BadInput(f"the weights must be those of the architecture: {'; '.join(lines[:_SHOWN])}{more}")
+        for name, tensor in self.tensors.items():
+            if tensor.dtype != np.float32:
+                raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
+            if not np.isfinite(tensor).all():
+                raise BadInput(f"every weight must be finite, found NaN or infinity in {name}")
+            if name.endswith(".running_var") and (tensor < 0).any():
+                raise BadInput(f"a variance must not be negative, found {tensor.min():g} in {name}")
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the names, shapes and values of all tensors, sorted by name; hexadecimal."""
+        total = hashlib.sha256()
+        for name in sorted(self.tensors):
+            tensor = self.tensors[name]
+            total.update(f"{name}{tensor.shape}".encode())
+            total.update(np.ascontiguousarray(tensor).data)
+        return total.hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def save(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint atomically. The same checkpoint gives the same bytes."""
+    with atomic_file(path) as partial:
+        write(checkpoint, partial)
+
+
+def write(checkpoint: Checkpoint, path: Path) -> None:
+    """Write a checkpoint to a name that nobody else reads yet."""
+    header = {
+        "schema": SCHEMA,
+        "arch": checkpoint.arch.to_json(),
+        "provenance": checkpoint.provenance.to_json(),
+    }
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    try:
+        save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    except SafetensorError as error:  # its own text for what the operating system said
+        raise BadInput(f"{path.name} cannot be written: {error}; free some space or choose another disk") from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours. Raises `BadInput` for anything else."""
+    if not path.is_file():
+        raise BadInput(
+            f"{path} must be a checkpoint file (.safetensors), found {'a folder' if path.is_dir() else 'no file'}"
+        )
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = _header(path, file.metadata() or {})
+            arch = ArchSpec.from_json(header.get("arch"))
+            provenance = Provenance.from_json(header.get("provenance"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+        return Checkpoint(arch, tensors, provenance)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(
+            f"{path} must be a whole safetensors file, found: {error}; "
+            "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+        ) from error
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
+    if _KEY not in metadata:
+        raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
+    try:
+        header = json.loads(metadata[_KEY])
+    except (ValueError, RecursionError):
+        header = None
+    if not isinstance(header, dict) or not isinstance(header.get("schema"), int):
+        raise BadInput("the metadata must be JSON with a schema number, found something else")
+    if header["schema"] > SCHEMA:
+        raise BadInput(f"the schema must be at most {SCHEMA}, found {header['schema']}; use a newer resnas")
+    return header

@@ -1,0 +1,111 @@
+"""Emits a residual spatial reduction: one node `resnas::ResidualReduction`, with a function body in standard operators.
+
+A runtime that does not know the operator puts the body in its place; a plugin can take the node over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from onnx import AttributeProto, FunctionProto, NodeProto, helper
+
+from resnas_deploy.arch import ReductionElement
+from resnas_deploy.checkpoint import Array
+from resnas_deploy.export import fold
+from resnas_deploy.export.builder import NORM_EPS, AttributeValue, GraphBuilder, make_node
+
+DOMAIN, DOMAIN_VERSION, OPERATOR = "resnas", 1, "ResidualReduction"
+INPUTS = ("x", "norm_scale", "conv_weight", "class_weight", "table")
+ATTRIBUTES = ("grid_shape", "window_shape", "pooled_shape", "pads")
+_TO_THE_END = 2**63 - 1
+
+
+def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapping[str, Array], x: str) -> str:
+    """`(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table."""
+    name, width, out, side, half = element.name, element.width, element.out_width, element.side, element.side // 2
+    scale, shift = tensors["norm.weight"], tensors["norm.bias"]
+    conv, linear = tensors["conv.weight"], tensors["class_linear.weight"]
+
+    def table() -> Array:
+        class_bias = fold.norm_shift_into_bias(linear, tensors["class_linear.bias"], shift)
+        image = fold.shift_image(conv, shift, side)
+        return fold.reduction_table(class_bias, tensors["position"][0], tensors["conv.bias"], image)[None]
+
+    inputs = [
+        x,
+        graph.ones(width),
+        graph.weight(f"{name}.conv.weight", conv.shape, lambda: fold.norm_scale_into_conv(conv, scale)),
+        graph.weight(f"{name}.class_linear.weight", (width, out), lambda: fold.norm_scale_into_linear(linear, scale).T),
+        graph.weight(f"{name}.table", (1, 1 + half**2, out), table),
+    ]
+    return graph.node(
+        OPERATOR,
+        inputs,
+        name,
+        domain=DOMAIN,
+        grid_shape=[0, 0, side, side],
+        window_shape=[0, half, 2, half, 2, width],
+        pooled_shape=[0, half**2, width],
+        pads=[0, 0, 0, 0, 0, out - width],
+    )
+
+
+def reduction_function(opset: int) -> FunctionProto:
+    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes come as attributes.
+
+    y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. Only the
+    convolution's input and output change their layout; pooling is a mean over a view of the tokens.
+    """
+    body = _Body()
+    body.attribute("grid_shape")
+    body.attribute("window_shape")
+    body.attribute("pooled_shape")
+    body.attribute("pads")
+    body.constant("zero", [0])
+    body.constant("one", [1])
+    body.constant("to_the_end", [_TO_THE_END])
+    body.constant("flat_shape", [0, 0, -1])
+    body.constant("window_axes", [2, 4])
+
+    body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
+    body.add("Slice", ["normed", "zero", "one", "one"], "normed_class")
+    body.add("MatMul", ["normed_class", "class_weight"], "class_token")
+    body.add("Slice", ["normed", "one", "to_the_end", "one"], "normed_patches")
+    body.add("Transpose", ["normed_patches"], "normed_channels_first", perm=[0, 2, 1])
+    body.add("Reshape", ["normed_channels_first", "grid_shape"], "normed_grid")
+    body.add("Conv", ["normed_grid", "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2])
+    body.add("Reshape", ["conv", "flat_shape"], "conv_flat")
+    body.add("Transpose", ["conv_flat"], "patches", perm=[0, 2, 1])
+    body.add("Concat", ["class_token", "patches"], "reduced", axis=1)
+
+    body.add("Slice", ["x", "zero", "one", "one"], "residual_class")
+    body.add("Slice", ["x", "one", "to_the_end", "one"], "residual_patches")
+    body.add("Reshape", ["residual_patches", "window_shape"], "windows")  # (B, side/2, 2, side/2, 2, C)
+    body.add("ReduceMean", ["windows", "window_axes"], "pooled_windows", keepdims=0)
+    body.add("Reshape", ["pooled_windows", "pooled_shape"], "pooled")
+    body.add("Concat", ["residual_class", "pooled"], "residual", axis=1)
+    body.add("Pad", ["residual", "pads"], "residual_padded")
+
+    body.add("Add", ["reduced", "table"], "placed")
+    body.add("Add", ["placed", "residual_padded"], "y")
+    imports = [helper.make_opsetid("", opset)]
+    return helper.make_function(DOMAIN, OPERATOR, INPUTS, ["y"], body.nodes, imports, ATTRIBUTES)
+
+
+class _Body:
+    """The nodes of a function; each has its output's name."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+
+    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: AttributeValue) -> None:
+        self.nodes.append(make_node(op, inputs, output, output, domain="", **attributes))
+
+    def constant(self, output: str, values: Sequence[int]) -> None:
+        self.add("Constant", [], output, value_ints=values)
+
+    def attribute(self, name: str) -> None:
+        """The function's attribute of this name, as a tensor of this name."""
+        node = helper.make_node("Constant", [], [name], name=name)
+        node.attribute.append(AttributeProto(name="value_ints", ref_attr_name=name, type=AttributeProto.INTS))
+        self.nodes.append(node)

@@ -1,0 +1,180 @@
+"""Checkpoints of the reference's format (`torch.save`) to ours. The only place that reads a pickle."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnas_deploy.arch import ArchSpec, BlockElement, ReductionElement, Subnet, elements
+from resnas_deploy.checkpoint import Array, Checkpoint, Provenance
+from resnas_deploy.errors import BadInput
+from resnas_deploy.slicing import block_positions
+from resnas_deploy.vit_search.network_def import parse_network_def
+
+if TYPE_CHECKING:
+    import torch
+
+_STEM = {
+    "stem.class_token": "tokens",
+    "stem.position": "pos_embed",
+    "stem.projection.weight": "patch_embed.conv_proj.weight",
+    "stem.projection.bias": "patch_embed.conv_proj.bias",
+}
+_LAYERS = {  # in a block or a reduction: our layer, theirs
+    "norm1": "norm1",
+    "attention.qkv": "attn.qkv",
+    "attention.projection": "attn.proj",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+    "norm": "norm",
+    "conv": "patch_reduce",
+    "class_linear": "token_transform",
+}
+_STEM_CONV = re.compile(r"stem\.(conv|bn)([123])\.(\w+)")
+_MAX_SIDE = 4096  # tokens a side, when the image size is read off the position table
+
+
+def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
+    """Read a checkpoint that the reference saved for the network of `network_def`.
+
+    `model_ema` is taken where it is there, else `model`. Image and patch size follow from the tensors. Nothing in the
+    pickle is run (`weights_only=True`). Raises `BadInput` for a file that is no such checkpoint or of another network.
+    """
+    if not path.is_file():
+        raise BadInput(f"{path} must be a checkpoint file, found {'a folder' if path.is_dir() else 'no file'}")
+    try:
+        state, key = _state(_read(path))
+        subnet = _sized(network_def, state)
+        names = reference_names(subnet)
+        _check(state, names, subnet.arch)
+        tensors = {ours: _array(state[theirs]) for ours, theirs in names.items()}
+        tensors |= {name: _array(state[name]) for name in ("patch_head.weight", "patch_head.bias") if name in state}
+        source = f"imported from {path.name} ({key}), sha256 {_sha256(path)}"
+        return Checkpoint(subnet.arch, tensors, Provenance(True, (source,)))
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def reference_names(subnet: Subnet) -> dict[str, str]:
+    """Our tensor names to the reference's. There, blocks and reductions share one index; dropped blocks count."""
+    from resnas_deploy.tensors import tensor_shapes
+
+    modules = _module_indices(subnet)
+    names = {}
+    for ours in tensor_shapes(subnet.arch):
+        if ours in _STEM:
+            names[ours] = _STEM[ours]
+        elif match := _STEM_CONV.fullmatch(ours):
+            names[ours] = f"patch_embed.conv{match[2]}.{match[1]}.{match[3]}"
+        elif ours.startswith("head."):
+            names[ours] = ours.replace("head.norm", "norm").replace("head.linear", "cls_head")
+        else:
+            element = next(name for name in modules if ours.startswith(f"{name}."))
+            layer, _, tensor = ours.removeprefix(f"{element}.").rpartition(".")
+            theirs = f"{_LAYERS[layer]}.{tensor}" if layer else "pos_embed"
+            names[ours] = f"blocks.{modules[element]}.{theirs}"
+    return names
+
+
+def _module_indices(subnet: Subnet) -> dict[str, int]:
+    """The index in the reference's `blocks` of every block and reduction of ours."""
+    first, starts = 0, {}
+    for number, flags in enumerate(subnet.kept, start=1):
+        starts[number] = first
+        first += len(flags) + 1  # the reduction after it
+    positions = block_positions(subnet)
+    indices = {}
+    for element in elements(subnet.arch):
+        if isinstance(element, BlockElement):
+            indices[element.name] = starts[int(element.name[len("stage")])] + positions[element.name] - 1
+        elif isinstance(element, ReductionElement):
+            indices[element.name] = starts[int(element.name.removeprefix("reduction")) + 1] - 1
+    return indices
+
+
+def _read(path: Path) -> object:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch on old formats; the file's content is checked below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).replace("\n", " ")
+        found = re.search(r"Unsupported (?:global|operand|class)[^.]*|GLOBAL [\w.]+", reason)
+        raise BadInput(
+            "a checkpoint must hold tensors and plain data only, found "
+            f"{found[0] if found else 'something else'}; nothing in it was run"
+        ) from None
+    except Exception as error:  # torch raises many kinds for foreign bytes; none of them is ours
+        raise BadInput(
+            f"a checkpoint must be a whole file written by torch.save, found {type(error).__name__}: "
+            f"{' '.join(str(error).split())[:100]}"
+        ) from None
+
+
+def _state(data: object) -> tuple[Mapping[str, torch.Tensor], str]:
+    import torch
+
+    if isinstance(data, Mapping):
+        for key in ("model_ema", "model"):
+            state = data.get(key)
+            if isinstance(state, Mapping) and state:
+                for name, value in state.items():
+                    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+                        raise BadInput(f"{key} must map names to tensors, found {name!r}: {type(value).__name__}")
+                return state, key
+    found = f"the keys {sorted(map(str, data))[:5]}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
+    raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}")
+
+
+def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
+    """The network, with image and patch size read off the position table and the projection's kernel."""
+    plain = "patch_embed.conv1.conv.weight" not in state
+    projection, table = state.get("patch_embed.conv_proj.weight"), state.get("pos_embed")
+    if projection is None or projection.dim() != 4 or table is None or table.dim() != 3:
+        raise BadInput(
+            "a checkpoint of this family must have patch_embed.conv_proj.weight (4-D) and pos_embed (3-D), "
+            f"found {sorted(state)[:4]}"
+        )
+    patch_size = projection.shape[2] * (1 if plain else 2)
+    side = round(max(table.shape[1] - 1, 0) ** 0.5)
+    if side**2 + 1 != table.shape[1] or not 0 < side <= _MAX_SIDE:
+        raise BadInput(f"pos_embed must have one row for the class token and a square of rows, found {table.shape[1]}")
+    return parse_network_def(network_def, image_size=side * patch_size, patch_size=patch_size)
+
+
+def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], arch: ArchSpec) -> None:
+    """Name the tensors that are not the network's in the reference's own words."""
+    from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
+
+    lines = []
+    for ours, shape in tensor_shapes(arch).items():
+        theirs = names[ours]
+        if theirs not in state:
+            lines.append(f"{theirs} {shape} is missing")
+        elif tuple(state[theirs].shape) != shape:
+            lines.append(f"{theirs} must be {shape}, found {tuple(state[theirs].shape)}")
+    known = set(names.values()) | set(patch_head_shapes(arch))
+    extra = [n for n in state if n not in known and not n.endswith("num_batches_tracked")]
+    dropped = [n for n in extra if n.startswith("blocks.")]
+    lines += [f"{n} {tuple(state[n].shape)} is not of this network" for n in extra if n not in dropped]
+    if lines:
+        more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
+        raise BadInput(f"the tensors must be those of the network_def: {'; '.join(lines[:3])}{more}")
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    array: Array = tensor.detach().float().contiguous().numpy()
+    return array
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
