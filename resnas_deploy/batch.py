@@ -19,7 +19,8 @@ class BatchRange:
     def __post_init__(self) -> None:
         if not 1 <= self.least <= self.most <= MAX_BATCH:
             raise BadInput(
-                f"a batch range must be LEAST:MOST with 1 <= LEAST <= MOST <= {MAX_BATCH}, found {self.least}:{self.most}"
+                f"a batch range must be LEAST:MOST with 1 <= LEAST <= MOST <= {MAX_BATCH}, "
+                f"found {self.least}:{self.most}"
             )
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""The three networks of the paper (arXiv 2109.00642, table 3): literals, as released, and what the paper says of them."""
+"""The three networks of the paper (arXiv 2109.00642, table 3) as literals, and what the paper says of them."""
 
 from __future__ import annotations
 

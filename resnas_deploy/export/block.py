@@ -15,6 +15,13 @@ from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder
 
 
+SPELLING = {
+    "attention": "three linears and the Attention operator on (B, T, C)",
+    "last block": "keys and values of all tokens, the rest of the class token alone",
+    "pooling": "mean over a view of the tokens",
+}
+
+
 def emit_block(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str) -> str:
     """`(B, T, C)` to `(B, T, C)`; of the network's last block, whose other tokens nobody reads, to `(B, 1, C)`.
 

@@ -11,6 +11,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy import __version__
 from resnas_deploy.arch import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Array, Checkpoint
 from resnas_deploy.export.block import emit_block
@@ -23,7 +24,6 @@ from resnas_deploy.export.wire import write_model
 
 OPSET = 23  # the first with Attention
 IR_VERSION = 11  # the one that came with opset 23
-INPUT, OUTPUT = "images", "logits"
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnas_deploy.arch import ArchSpec, BlockElement, ReductionElement, Subnet, elements
+from resnas_deploy.arch import BlockElement, ReductionElement, Subnet, elements
 from resnas_deploy.checkpoint import Array, Checkpoint, Provenance
 from resnas_deploy.errors import BadInput
 from resnas_deploy.slicing import block_positions
+from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
         state, key = _state(_read(path))
         subnet = _sized(network_def, state)
         names = reference_names(subnet)
-        _check(state, names, subnet.arch)
+        _check(state, names, subnet)
         tensors = {ours: _array(state[theirs]) for ours, theirs in names.items()}
         tensors |= {name: _array(state[name]) for name in ("patch_head.weight", "patch_head.bias") if name in state}
         source = f"imported from {path.name} ({key}), sha256 {_sha256(path)}"
@@ -63,8 +64,6 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
 
 def reference_names(subnet: Subnet) -> dict[str, str]:
     """Our tensor names to the reference's. There, blocks and reductions share one index; dropped blocks count."""
-    from resnas_deploy.tensors import tensor_shapes
-
     modules = _module_indices(subnet)
     names = {}
     for ours in tensor_shapes(subnet.arch):
@@ -84,18 +83,33 @@ def reference_names(subnet: Subnet) -> dict[str, str]:
 
 def _module_indices(subnet: Subnet) -> dict[str, int]:
     """The index in the reference's `blocks` of every block and reduction of ours."""
-    first, starts = 0, {}
-    for number, flags in enumerate(subnet.kept, start=1):
-        starts[number] = first
-        first += len(flags) + 1  # the reduction after it
-    positions = block_positions(subnet)
+    starts, positions = _stage_starts(subnet), block_positions(subnet)
     indices = {}
     for element in elements(subnet.arch):
         if isinstance(element, BlockElement):
-            indices[element.name] = starts[int(element.name[len("stage")])] + positions[element.name] - 1
+            stage = int(element.name.removeprefix("stage").partition(".")[0])
+            indices[element.name] = starts[stage - 1] + positions[element.name] - 1
         elif isinstance(element, ReductionElement):
-            indices[element.name] = starts[int(element.name.removeprefix("reduction")) + 1] - 1
+            indices[element.name] = starts[int(element.name.removeprefix("reduction"))] - 1
     return indices
+
+
+def _dropped_indices(subnet: Subnet) -> list[int]:
+    starts = _stage_starts(subnet)
+    return [
+        start + offset
+        for start, flags in zip(starts, subnet.kept, strict=True)
+        for offset, kept in enumerate(flags)
+        if not kept
+    ]
+
+
+def _stage_starts(subnet: Subnet) -> list[int]:
+    """The index of each stage's first block; before each but the first there is a reduction."""
+    starts = [0]
+    for flags in subnet.kept[:-1]:
+        starts.append(starts[-1] + len(flags) + 1)
+    return starts
 
 
 def _read(path: Path) -> object:
@@ -112,7 +126,7 @@ def _read(path: Path) -> object:
             "a checkpoint must hold tensors and plain data only, found "
             f"{found[0] if found else 'something else'}; nothing in it was run"
         ) from None
-    except Exception as error:  # torch raises many kinds for foreign bytes; none of them is ours
+    except Exception as error:  # noqa: BLE001  torch raises many kinds for foreign bytes; none of them is ours
         raise BadInput(
             f"a checkpoint must be a whole file written by torch.save, found {type(error).__name__}: "
             f"{' '.join(str(error).split())[:100]}"
@@ -150,21 +164,19 @@ def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
     return parse_network_def(network_def, image_size=side * patch_size, patch_size=patch_size)
 
 
-def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], arch: ArchSpec) -> None:
+def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: Subnet) -> None:
     """Name the tensors that are not the network's in the reference's own words."""
-    from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
-
     lines = []
-    for ours, shape in tensor_shapes(arch).items():
+    for ours, shape in tensor_shapes(subnet.arch).items():
         theirs = names[ours]
         if theirs not in state:
             lines.append(f"{theirs} {shape} is missing")
         elif tuple(state[theirs].shape) != shape:
             lines.append(f"{theirs} must be {shape}, found {tuple(state[theirs].shape)}")
-    known = set(names.values()) | set(patch_head_shapes(arch))
-    extra = [n for n in state if n not in known and not n.endswith("num_batches_tracked")]
-    dropped = [n for n in extra if n.startswith("blocks.")]
-    lines += [f"{n} {tuple(state[n].shape)} is not of this network" for n in extra if n not in dropped]
+    known = set(names.values()) | set(patch_head_shapes(subnet.arch))
+    unused = tuple(f"blocks.{index}." for index in _dropped_indices(subnet))
+    extra = [n for n in state if n not in known and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
+    lines += [f"{n} {tuple(state[n].shape)} is not of this network" for n in extra]
     if lines:
         more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
         raise BadInput(f"the tensors must be those of the network_def: {'; '.join(lines[:3])}{more}")

@@ -90,8 +90,8 @@ def _stem(entry: object) -> tuple[int, int]:
     if kind == STEM_WITH_MID:
         width, mid = _integers(entry, where, (STEM_WITH_MID, "width", "mid"))
         return width, mid
-    if kind == STEM or kind == STEM_PLAIN:
-        (width,) = _integers(entry, where, (kind, "width"))
+    if kind in (STEM, STEM_PLAIN):
+        (width,) = _integers(entry, where, (STEM if kind == STEM else STEM_PLAIN, "width"))
         return width, DEFAULT_MID_WIDTH if kind == STEM else 0
     raise BadInput(f"{where} must be a stem: (4, width), (5, width, mid) or (0, width), found {_short(entry)}")
 

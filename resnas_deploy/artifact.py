@@ -1,0 +1,100 @@
+"""An artifact: a folder with `model.onnx`, the float32 weights that it was made from, and `manifest.json`.
+
+The weights are kept so that the graph can be verified again anywhere, and run by PyTorch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnas_deploy.atomic import atomic_folder
+from resnas_deploy.errors import BadInput
+from resnas_deploy.manifest import MAX_BYTES, Manifest, file_digest
+
+MODEL, WEIGHTS, MANIFEST = "model.onnx", "weights.safetensors", "manifest.json"
+INPUT, OUTPUT = "images", "logits"  # of the graph
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact on disk."""
+
+    folder: Path
+    manifest: Manifest
+
+    @property
+    def model(self) -> Path:
+        """The ONNX graph."""
+        return self.folder / MODEL
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint: float32, as it was before folding."""
+        return self.folder / WEIGHTS
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Open an artifact after comparing every file with its hash. Raises `BadInput` for anything that is not whole."""
+    try:
+        content = _read_manifest(folder)
+        manifest = Manifest.from_bytes(content)
+        for name in (MODEL, WEIGHTS):
+            if name not in manifest.files:
+                raise BadInput(f"manifest.json must list {name}; export the artifact again")
+        for name, digest in manifest.files.items():
+            file = folder / name
+            if file.is_symlink() or not file.is_file():
+                raise BadInput(f"{name} is missing (or no plain file); export the artifact again")
+            if file_digest(file) != digest:
+                raise BadInput(
+                    f"{name} differs from the hash in manifest.json: it was changed; export the artifact again"
+                )
+    except OSError as error:
+        raise BadInput(f"{folder}: cannot be read: {error.strerror}") from error
+    except BadInput as error:
+        raise BadInput(f"{folder}: {error}") from None
+    return Artifact(folder, manifest)
+
+
+@contextmanager
+def creating(folder: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a hidden folder that becomes `folder` when the block ends without an error, and vanishes otherwise.
+
+    With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is.
+    """
+    with atomic_folder(folder, lambda there: _is_empty(there) or (force and (there / MANIFEST).is_file())) as partial:
+        yield partial
+
+
+def seal(partial: Artifact) -> Artifact:
+    """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
+    files = {name: file_digest(partial.folder / name) for name in (MODEL, WEIGHTS)}
+    sealed = replace(partial, manifest=replace(partial.manifest, files=files))
+    (partial.folder / MANIFEST).write_bytes(sealed.manifest.to_bytes())
+    return sealed
+
+
+def set_aside(partial: Path, folder: Path) -> None:
+    """Move an artifact that is being made to another name for good; an artifact there before is removed."""
+    if (folder / MANIFEST).is_file():
+        shutil.rmtree(folder)
+    partial.rename(folder)
+
+
+def _read_manifest(folder: Path) -> bytes:
+    path = folder / MANIFEST
+    if path.is_symlink() or not path.is_file():
+        raise BadInput(f"an artifact must be a folder with {MANIFEST}, found none; make one by: resnas export")
+    with path.open("rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise BadInput(f"{MANIFEST} must have at most {MAX_BYTES} bytes, found more")
+    return content
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

@@ -1,0 +1,1 @@
+"""Measuring: interleaved timing, percentiles, and the machine that a figure belongs to."""

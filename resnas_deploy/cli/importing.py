@@ -1,0 +1,51 @@
+"""`resnas import`: checkpoints of the reference's format to ours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnas_deploy.cli.options import Json, read_definition
+from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.errors import BadInput, NotAvailable
+
+
+def import_(
+    checkpoint: Annotated[Path, typer.Argument(help="A .pth.tar file of the reference release.", show_default=False)],
+    network_def: Annotated[
+        str, typer.Option(help="The network's definition: a file, or the tuple itself.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.", show_default=False)],
+    force: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Convert a checkpoint of the reference release to a safetensors checkpoint. Nothing in the pickle is run.
+
+    The averaged weights (model_ema) are taken where the file has them. The image size follows from the weights.
+
+    Example:
+        resnas import searched.pth.tar --network-def searched.txt --out searched.safetensors
+    """
+    import importlib.util
+
+    if importlib.util.find_spec("torch") is None:
+        raise NotAvailable("reading a PyTorch file needs the package torch", "pip install torch")
+    if out.exists() and not (force and out.is_file()):
+        raise BadInput(f"{out} exists; choose another --out, or give --force to replace a file")
+    definition = read_definition(network_def)
+    with progress() as tell:
+        tell(f"reading {checkpoint}")
+        from resnas_deploy.checkpoint import save
+        from resnas_deploy.vit_search.importer import import_checkpoint
+
+        imported = import_checkpoint(checkpoint, definition)
+        tell(f"writing {out}")
+        save(imported, out)
+    arch = imported.arch
+    if as_json:
+        print_json({"out": str(out), "arch": arch.to_json(), "provenance": imported.provenance.to_json()})
+        return
+    say(f"{out}: {arch.image_size} pixels, {arch.classes} classes, {imported.nbytes / 1e6:.1f} MB of weights")
+    say(f"next: resnas export --checkpoint {out}")

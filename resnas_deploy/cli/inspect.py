@@ -1,0 +1,115 @@
+"""`resnas inspect`: what a file or an artifact is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.options import Json, read_arch
+from resnas_deploy.cli.output import print_json, print_table, say
+
+if TYPE_CHECKING:
+    from resnas_deploy.arch import ArchSpec
+    from resnas_deploy.artifact import Artifact
+
+
+def inspect(
+    path: Annotated[
+        str,
+        typer.Argument(
+            help="An artifact, a checkpoint, an architecture's file, or a published name.", show_default=False
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show what an artifact, a checkpoint or an architecture is: parts, cost, origin, verification, operators.
+
+    Examples:
+        resnas inspect small-fp32
+
+        resnas inspect searched.safetensors
+    """
+    if Path(path).is_dir():
+        from resnas_deploy.artifact import open_artifact
+
+        _artifact(open_artifact(Path(path)), as_json)
+    elif path.endswith(".safetensors"):
+        from resnas_deploy.checkpoint import load
+
+        checkpoint = load(Path(path))
+        if as_json:
+            print_json(
+                {
+                    "arch": checkpoint.arch.to_json(),
+                    "fingerprint": checkpoint.arch.fingerprint,
+                    "provenance": checkpoint.provenance.to_json(),
+                    "weights_sha256": checkpoint.digest,
+                }
+            )
+            return
+        _print_arch(path, checkpoint.arch)
+        say(f"tensors: {len(checkpoint.tensors)}, {checkpoint.nbytes / 1e6:.1f} MB, sha256 {checkpoint.digest}")
+        _print_history(checkpoint.provenance.history)
+    else:
+        name, arch = read_arch(path)
+        if as_json:
+            print_json({"name": name, "fingerprint": arch.fingerprint, "cost": _cost(arch), "arch": arch.to_json()})
+            return
+        _print_arch(name, arch)
+
+
+def _artifact(artifact: Artifact, as_json: bool) -> None:
+    import onnx
+
+    manifest = artifact.manifest
+    graph = onnx.load(artifact.model).graph
+    operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
+    if as_json:
+        print_json({"artifact": str(artifact.folder), "manifest": manifest.to_json(), "operators": operators})
+        return
+    _print_arch(manifest.label, manifest.arch)
+    say(f"batch: {manifest.batch}")
+    say(f"verification: {manifest.verification or 'UNVERIFIED'}")
+    for name, digest in manifest.files.items():
+        say(f"{name}: {(artifact.folder / name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")
+    _print_history(manifest.provenance.history)
+    say(f"operators: {', '.join(f'{count} {operator}' for operator, count in operators.items())}")
+    for kept in manifest.kept_in_fp32:
+        say(f"kept in fp32: {kept}")
+
+
+def _print_arch(title: str, arch: ArchSpec) -> None:
+    from resnas_deploy import cost
+    from resnas_deploy.arch import BlockElement, HeadElement, ReductionElement, elements
+
+    rows = []
+    for element, part in zip(elements(arch), cost.breakdown(arch), strict=True):
+        shape = {
+            BlockElement: lambda e: f"{e.width}: {e.block.heads} heads x {e.block.head_dim}, hidden {e.block.hidden}",
+            ReductionElement: lambda e: f"{e.width} -> {e.out_width}",
+            HeadElement: lambda e: f"{e.width} -> {e.classes}",
+        }.get(type(element), lambda e: f"3 -> {e.width}")(element)
+        rows.append((element.name, shape, f"{part.macs / 1e6:.1f}", f"{part.parameters:,}"))
+    total = _cost(arch)
+    rows.append(("total", f"{arch.image_size} pixels", f"{total['macs'] / 1e6:.1f}", f"{total['parameters']:,}"))
+    print_table(title, ("element", "dimensions", "MMACs", "parameters"), rows, text_columns=2)
+    say(f"fingerprint: {arch.fingerprint}")
+
+
+def _cost(arch: ArchSpec) -> dict[str, int]:
+    from resnas_deploy import cost
+
+    return {
+        "macs": cost.macs(arch),
+        "parameters": cost.parameters(arch),
+        "weight_bytes_fp32": cost.weight_bytes(arch),
+        "activation_bytes_fp32": cost.activation_bytes(arch),
+    }
+
+
+def _print_history(history: tuple[str, ...]) -> None:
+    for line in history:
+        say(f"weights: {line}")

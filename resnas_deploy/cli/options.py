@@ -1,0 +1,100 @@
+"""Options that several commands share, and what their values mean."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnas_deploy.arch import ArchSpec, Subnet
+from resnas_deploy.errors import BadInput
+from resnas_deploy.published import PUBLISHED
+from resnas_deploy.vit_search.network_def import parse_network_def
+
+MAX_BYTES = 1_000_000  # of an architecture's file
+
+RUNNER_NAMES = ("ort-cpu", "ort-cuda", "openvino", "torch")
+
+
+def _complete(names: tuple[str, ...], incomplete: str) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
+
+
+ArtifactArgument = Annotated[
+    Path, typer.Argument(help="An artifact's folder, made by resnas export.", show_default=False)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Threads = Annotated[int, typer.Option(help="CPU threads; 0 takes every core there is.", min=0)]
+RunnerOption = Annotated[
+    str,
+    typer.Option(
+        help="The runtime; resnas runners lists them.",
+        show_default="the first that can run the precision",
+        autocompletion=lambda incomplete: _complete(RUNNER_NAMES, incomplete),
+    ),
+]
+ArchOption = Annotated[
+    str,
+    typer.Option(
+        help="tiny, small, medium, or a file: an architecture as JSON or a network_def.",
+        show_default="the checkpoint's",
+        autocompletion=lambda incomplete: _complete(tuple(PUBLISHED), incomplete),
+    ),
+]
+
+
+def read_arch(source: str) -> tuple[str, ArchSpec]:
+    """The name and the architecture that `--arch` names. Raises `BadInput`."""
+    if source in PUBLISHED:
+        return source, PUBLISHED[source].arch
+    path = Path(source)
+    if not path.is_file():
+        raise BadInput(
+            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {source!r}; "
+            "resnas archs lists the published ones"
+        )
+    text = read_text(path)
+    try:
+        if text.lstrip().startswith("("):
+            return path.stem, parse_network_def(text).arch
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise BadInput(f"an architecture must be JSON (resnas archs small prints one), found: {error}") from None
+        return path.stem, ArchSpec.from_json(data)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def read_definition(source: str) -> str:
+    """The text of a `network_def` given as itself or as a file's name."""
+    return source if source.lstrip().startswith("(") else read_text(Path(source))
+
+
+def read_subnet(source: str, image_size: int, patch_size: int) -> Subnet:
+    """The subnet that `--subnet` names, for a supernet of that image and patch size."""
+    return parse_network_def(read_definition(source), image_size=image_size, patch_size=patch_size)
+
+
+def read_text(path: Path) -> str:
+    """A small text file. Raises `BadInput`."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadInput(f"{path} must be a readable file, found: {error.strerror}") from None
+    if len(content) > MAX_BYTES:
+        raise BadInput(f"{path} must have at most {MAX_BYTES} bytes, found more; is it the right file?")
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} must be UTF-8 text, found other bytes; is it the right file?") from None
+
+
+def threads_or_all(threads: int) -> int:
+    """The number of threads to use."""
+    from resnas_deploy.runners.base import usable_cores
+
+    return threads or usable_cores()

@@ -1,0 +1,96 @@
+"""`resnas predict`: the top classes of image files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.errors import BadInput
+
+
+def predict(
+    artifact: ArtifactArgument,
+    images: Annotated[
+        list[Path], typer.Argument(help="Image files: JPEG, PNG, WebP, GIF, TIFF, BMP.", show_default=False)
+    ],
+    top: Annotated[int, typer.Option(help="Classes to show for each image.", min=1)] = 5,
+    runner: RunnerOption = "",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Classify images. Those that cannot be read are named on stderr, the others are classified, and the exit is 2.
+
+    Example:
+        resnas predict small-fp32 photographs/*.jpg
+    """
+    with progress() as tell:
+        tell("checking the files")
+        import numpy as np
+
+        from resnas_deploy.artifact import OUTPUT, open_artifact
+        from resnas_deploy.preprocessing import load_image, preprocess
+        from resnas_deploy.runners.base import Options
+        from resnas_deploy.runners.registry import default_runner, runner_kind
+
+        opened = open_artifact(artifact)
+        manifest = opened.manifest
+        kind = runner_kind(runner) if runner else default_runner(manifest.precision)
+        results, errors = [], list[str]()
+        tell(f"loading {manifest.label} on {kind.name}")
+        with kind.open(opened, Options(threads_or_all(threads))) as network:
+            for path in images:
+                tell(f"classifying {path}")
+                try:
+                    image = preprocess(load_image(path), manifest.preprocessing)
+                except BadInput as error:
+                    errors.append(str(error))
+                    continue
+                batch = np.repeat(image[None], manifest.batch.least, axis=0)
+                logits = network.run(batch)[OUTPUT][0].astype(np.float64)
+                shares = np.exp(logits - logits.max())
+                shares /= shares.sum()
+                best = np.argsort(-shares, kind="stable")[:top]
+                results.append((path, [(int(number), float(shares[number])) for number in best]))
+    names = manifest.class_names
+    if as_json:
+        print_json(
+            {
+                "label": manifest.label,
+                "trained": manifest.provenance.trained,
+                "runner": kind.name,
+                "images": [
+                    {
+                        "image": str(path),
+                        "top": [
+                            {"class": number, "name": names[number] if names else None, "probability": share}
+                            for number, share in best
+                        ],
+                    }
+                    for path, best in results
+                ],
+                "errors": errors,
+            }
+        )
+    else:
+        if not manifest.provenance.trained:
+            say("The weights are untrained: these classes mean nothing.")
+        print_table(
+            f"{manifest.label} on {kind.name}",
+            ("image", "class", "probability"),
+            [
+                (
+                    path.name if rank == 0 else "",
+                    f"{names[number]} ({number})" if names else f"class {number}",
+                    f"{100 * share:.1f} %",
+                )
+                for path, best in results
+                for rank, (number, share) in enumerate(best)
+            ],
+            text_columns=2,
+        )
+    if errors:
+        raise BadInput("\n".join(errors))

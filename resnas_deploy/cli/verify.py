@@ -1,0 +1,37 @@
+"""`resnas verify`: an artifact's graph against the PyTorch module, again and anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.output import print_json, progress, say
+
+
+def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threads = 0, as_json: Json = False) -> None:
+    """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
+
+    Examples:
+        resnas verify small-fp32
+
+        resnas verify small-fp32 --runner openvino
+    """
+    with progress() as tell:
+        tell("checking the files")
+        from resnas_deploy.artifact import open_artifact
+        from resnas_deploy.export.pipeline import check_verifiable
+        from resnas_deploy.runners.registry import default_runner, runner_kind
+
+        opened = open_artifact(artifact)
+        precision = opened.manifest.precision
+        kind = runner_kind(runner) if runner else default_runner(precision)
+        check_verifiable(kind, precision)
+        from resnas_deploy.checkpoint import load
+        from resnas_deploy.export.verify import verify as run
+
+        found = run(opened, load(opened.weights), kind, threads_or_all(threads), tell)
+    if as_json:
+        print_json({"artifact": str(artifact), "label": opened.manifest.label, "verification": asdict(found)})
+        return
+    say(f"{artifact}: {opened.manifest.label}: every file is as its hash says")
+    say(f"verified: {found}")

@@ -1,0 +1,160 @@
+"""Verification: the graph on a real runtime against the PyTorch module, and where the two part if they do.
+
+The reference is the module in float32 with the weights as they were before folding. Errors are the largest difference
+of a logit, relative to the reference's largest logit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import ModelProto, TensorProto, helper
+
+from resnas_deploy.arch import BlockElement, elements
+from resnas_deploy.artifact import OUTPUT, Artifact
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.manifest import Verification
+from resnas_deploy.model import build_model, intermediates
+from resnas_deploy.photographs import verification_photographs
+from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+
+TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 8e-2}  # see docs/verification.md for how they were found
+NOISE_IMAGES, NOISE_SEED = 8, 0
+MOST = 16  # images in the largest batch that verification runs
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The largest difference at one element's output, relative to the reference's largest value there."""
+
+    element: str
+    error: float
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the two sides are given: seeded noise, then photographs."""
+
+    images: Images
+    photographs: tuple[str, ...]
+
+
+def verification_inputs(preprocessing: Preprocessing) -> Inputs:
+    """Eight images of seeded noise and the package's photographs, `(12, 3, S, S)`."""
+    names, photographs = verification_photographs(preprocessing)
+    size = preprocessing.image_size
+    noise = np.random.default_rng(NOISE_SEED).standard_normal((NOISE_IMAGES, 3, size, size), dtype=np.float32)
+    return Inputs(np.concatenate([noise, photographs]), names)
+
+
+def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
+    """The PyTorch module's logits in float32, `(B, classes)`."""
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = build_model(checkpoint)(torch.from_numpy(images)).numpy()
+    return logits
+
+
+def verify(
+    artifact: Artifact, checkpoint: Checkpoint, kind: RunnerKind, threads: int, report: Callable[[str], None]
+) -> Verification:
+    """Compare the artifact's graph with the module of `checkpoint`, at several batch sizes of its range.
+
+    Raises `VerificationFailed`, which names the first element whose output differs, where an output is not finite or
+    the error exceeds the precision's tolerance. `report` is told each step.
+    """
+    torch.set_num_threads(threads)
+    inputs = verification_inputs(artifact.manifest.preprocessing)
+    report("computing the reference on torch")
+    reference = reference_logits(checkpoint, inputs.images)
+    report(f"running the graph on {kind.name}")
+    found = compare(artifact, kind, inputs, reference, threads)
+    if found.error <= found.tolerance:
+        return found
+    report("looking for the element where the two part")
+    parting = first_beyond(divergences(artifact, checkpoint, kind, inputs.images, threads), found.tolerance)
+    raise VerificationFailed(
+        f"the graph must compute what the module computes, found {found}; "
+        f"the first element that differs is {parting.element} (error {parting.error:.1e})"
+    )
+
+
+def compare(
+    artifact: Artifact, kind: RunnerKind, inputs: Inputs, reference: NDArray[np.float32], threads: int
+) -> Verification:
+    """Run the graph on the inputs and compare with reference logits; a NaN makes the error infinite."""
+    batches, count, scale = batches_to_verify(artifact.manifest.batch), len(inputs.images), np.abs(reference).max()
+    error, agreement = 0.0, count
+    with kind.open(artifact, Options(threads)) as runner:
+        for batch in batches:
+            parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
+            logits = np.concatenate(parts)[:count]
+            difference = float(np.abs(logits - reference).max() / scale)
+            error = max(error, difference if np.isfinite(difference) else np.inf)
+            agreement = min(agreement, int((logits.argmax(1) == reference.argmax(1)).sum()))
+        return Verification(
+            reference=f"torch {torch.__version__} fp32",
+            runner=f"{runner.name} ({runner.version})",
+            tolerance=TOLERANCES[artifact.manifest.precision],
+            error=error,
+            batches=batches,
+            images=count,
+            photographs=inputs.photographs,
+            top1_agreement=agreement,
+        )
+
+
+def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
+    """The smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
+    return tuple(sorted({batch.least, min(batch.least + 1, batch.most), max(batch.least, min(batch.most, MOST))}))
+
+
+def divergences(
+    artifact: Artifact, checkpoint: Checkpoint, kind: RunnerKind, images: Images, threads: int
+) -> list[Divergence]:
+    """The error at every element's output, in the order of computation: where the graph and the module part."""
+    with torch.inference_mode():
+        wanted = {
+            name: output.numpy()
+            for name, output in intermediates(build_model(checkpoint), torch.from_numpy(images)).items()
+        }
+    last = next(e.name for e in elements(checkpoint.arch) if isinstance(e, BlockElement) and e.last)
+    wanted[last] = wanted[last][:, :1]  # all that the graph computes there
+    probed = _with_probes(onnx.load(artifact.model), list(wanted))
+    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
+        found: Outputs = runner.run(images)
+    return [
+        Divergence(name, float(np.abs(found[_probe(name)] - output).max() / np.abs(output).max()))
+        for name, output in wanted.items()
+    ]
+
+
+def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:
+    """The first element whose error exceeds the tolerance (NaN does), or the worst where none does."""
+    beyond = (item for item in found if not item.error <= tolerance)
+    return next(beyond, max(found, key=lambda item: item.error))
+
+
+def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
+    """Indices of `count` images in batches of exactly `batch`; the last one is filled up from the first image on."""
+    return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
+
+
+def _probe(element: str) -> str:
+    return OUTPUT if element == "head" else f"{element}.probe"
+
+
+def _with_probes(model: ModelProto, names: list[str]) -> ModelProto:
+    """The model with the outputs of these elements as further outputs, in float32."""
+    for name in names:
+        if _probe(name) != OUTPUT:
+            model.graph.node.append(helper.make_node("Cast", [name], [_probe(name)], to=TensorProto.FLOAT))
+            model.graph.output.append(helper.make_tensor_value_info(_probe(name), TensorProto.FLOAT, None))
+    return model

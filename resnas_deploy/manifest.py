@@ -1,0 +1,162 @@
+"""The manifest of an artifact: what it is, what it was made from, and what was checked about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import Provenance
+from resnas_deploy.errors import BadInput
+from resnas_deploy.preprocessing import Preprocessing
+
+SCHEMA = 1
+MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
+_SELF = "manifest_sha256"
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared when the graph was verified. Errors are relative to the reference's largest logit."""
+
+    reference: str  # what the graph was compared with, and its version
+    runner: str  # what ran the graph, and its version
+    tolerance: float
+    error: float  # the largest seen
+    batches: tuple[int, ...]
+    images: int  # distinct ones
+    photographs: tuple[str, ...]  # the real ones among them
+    top1_agreement: int  # images whose largest logit is the same class
+
+    def __str__(self) -> str:
+        return (
+            f"error {self.error:.1e} of tolerance {self.tolerance:.0e}, top-1 agrees on "
+            f"{self.top1_agreement} of {self.images} images ({self.runner} against {self.reference})"
+        )
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All that is known of an artifact, apart from the graph and the weights themselves."""
+
+    name: str  # of the architecture: small, or the file it came from
+    arch: ArchSpec
+    precision: str
+    batch: BatchRange
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...] | None
+    provenance: Provenance
+    weights_sha256: str  # `Checkpoint.digest`: of the values, whatever file they are in
+    spelling: Mapping[str, str]
+    kept_in_fp32: tuple[str, ...]  # what a graph of lower precision still computes in float32
+    tools: Mapping[str, str]  # package: version
+    files: Mapping[str, str]  # name: sha256
+    verification: Verification | None
+
+    @property
+    def label(self) -> str:
+        """A short name for tables, which says what must not be overlooked."""
+        notes = [] if self.provenance.trained else ["untrained weights"]
+        notes += [] if self.verification else ["UNVERIFIED"]
+        title = f"{self.name} {self.precision} {self.arch.image_size}"
+        return f"{title} ({', '.join(notes)})" if notes else title
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON, without the manifest's own hash."""
+        return {
+            "schema": SCHEMA,
+            "name": self.name,
+            "arch": self.arch.to_json(),
+            "arch_fingerprint": self.arch.fingerprint,
+            "precision": self.precision,
+            "batch": str(self.batch),
+            "preprocessing": self.preprocessing.to_json(),
+            "class_names": list(self.class_names) if self.class_names else None,
+            "weights": "trained" if self.provenance.trained else "untrained",
+            "provenance": self.provenance.to_json(),
+            "weights_sha256": self.weights_sha256,
+            "spelling": dict(self.spelling),
+            "kept_in_fp32": list(self.kept_in_fp32),
+            "tools": dict(self.tools),
+            "files": dict(self.files),
+            "verification": asdict(self.verification) if self.verification else "unverified",
+        }
+
+    def to_bytes(self) -> bytes:
+        """The manifest's file: sorted, indented JSON with its own sha256, the same bytes for the same manifest."""
+        body = self.to_json()
+        return _dump(body | {_SELF: hashlib.sha256(_dump(body)).hexdigest()})
+
+    @staticmethod
+    def from_bytes(content: bytes) -> Manifest:
+        """Read what `to_bytes` wrote. Raises `BadInput` where a single byte differs."""
+        try:
+            body = json.loads(content)
+        except (ValueError, RecursionError):
+            body = None
+        if not isinstance(body, dict) or not isinstance(body.get("schema"), int):
+            raise BadInput("manifest.json must be a JSON object with a schema number; export the artifact again")
+        if body["schema"] > SCHEMA:
+            raise BadInput(
+                f"manifest.json must have schema {SCHEMA} or less, found {body['schema']}; use a newer resnas"
+            )
+        digest = body.pop(_SELF, None)
+        if digest != hashlib.sha256(_dump(body)).hexdigest() or content != _dump(body | {_SELF: digest}):
+            raise BadInput("manifest.json was changed after it was written; export the artifact again")
+        try:
+            return _read(body)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise BadInput(f"manifest.json must be one that resnas wrote, found {error!r} missing or wrong") from None
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _dump(body: object) -> bytes:
+    return (json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def _read(body: Mapping[str, object]) -> Manifest:
+    files, verification, names, kept = (body[key] for key in ("files", "verification", "class_names", "kept_in_fp32"))
+    if not isinstance(files, dict) or not all(map(_is_file_entry, files.items())):
+        raise BadInput("manifest.json must name plain files of its own folder with their sha256")
+    texts = {key: body[key] for key in ("name", "precision", "weights_sha256")}
+    return Manifest(
+        arch=ArchSpec.from_json(body["arch"]),
+        batch=BatchRange.parse(str(body["batch"])),
+        preprocessing=Preprocessing.from_json(body["preprocessing"], "manifest.json: preprocessing"),
+        class_names=tuple(map(str, names)) if isinstance(names, list) else None,
+        provenance=Provenance.from_json(body["provenance"]),
+        spelling=_texts(body["spelling"]),
+        kept_in_fp32=tuple(map(str, kept)) if isinstance(kept, list) else (),
+        tools=_texts(body["tools"]),
+        files=files,
+        verification=_verification(verification) if isinstance(verification, dict) else None,
+        **{key: str(value) for key, value in texts.items()},
+    )
+
+
+def _verification(data: Mapping[str, object]) -> Verification:
+    values = {field.name: data[field.name] for field in fields(Verification)}
+    return Verification(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})  # type: ignore[arg-type]  # as written
+
+
+def _texts(data: object) -> dict[str, str]:
+    if not isinstance(data, dict):
+        raise TypeError(data)
+    return {str(key): str(value) for key, value in data.items()}
+
+
+def _is_file_entry(entry: tuple[object, object]) -> bool:
+    name, digest = entry
+    return bool(_FILE_NAME.fullmatch(str(name)) and _DIGEST.fullmatch(str(digest)))

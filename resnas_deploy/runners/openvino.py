@@ -1,0 +1,65 @@
+"""OpenVINO on the CPU. It knows no model-local functions, so the reductions' bodies are put in their places first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+
+import onnx
+import openvino as ov
+from onnx import inliner
+
+from resnas_deploy.artifact import INPUT, Artifact
+from resnas_deploy.errors import BadInput
+from resnas_deploy.runners.base import Images, Options, Outputs, as_float32
+
+# What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
+_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
+
+
+class OpenVinoRunner:
+    """A compiled model with one inference request."""
+
+    def __init__(self, artifact: Artifact, options: Options) -> None:
+        core = ov.Core()
+        precision = artifact.manifest.precision
+        native = _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        computed = precision if native else "fp32"
+        settings = {
+            "INFERENCE_PRECISION_HINT": _HINTS[computed],
+            "INFERENCE_NUM_THREADS": options.threads,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        try:
+            model = core.read_model(_inlined(options.model or artifact.model.read_bytes()))
+            compiled: Any = core.compile_model(model, "CPU", settings)
+        except RuntimeError as error:
+            raise BadInput(f"{artifact.folder}: OpenVINO cannot load the graph: {error}") from error
+        self.name = "openvino"
+        self.version = f"openvino {ov.__version__.split('-')[0]}"
+        self.boundary = f"host to host, CPU computing in {computed}, {options.threads} threads, preprocessing excluded"
+        self._names = [output.get_any_name() for output in compiled.outputs]
+        self._request = compiled.create_infer_request()
+
+    def run(self, images: Images) -> Outputs:
+        results = self._request.infer({INPUT: images})
+        return {name: as_float32(results[name]) for name in self._names}
+
+    def step(self, images: Images) -> Callable[[], object]:
+        request, feed = self._request, {INPUT: images}
+        return lambda: request.infer(feed, share_inputs=True, share_outputs=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._request
+
+
+def _inlined(model: bytes) -> bytes:
+    inlined: bytes = inliner.inline_local_functions(onnx.load_from_string(model)).SerializeToString()
+    return inlined

@@ -1,0 +1,59 @@
+"""ONNX Runtime, on the CPU or on CUDA: the same code with another execution provider."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+import onnxruntime as ort
+
+from resnas_deploy.artifact import INPUT, Artifact
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.runners.base import Images, Options, Outputs, as_float32
+
+_ERRORS_ONLY = 3  # of ONNX Runtime's log levels
+
+
+class OrtRunner:
+    """A session. On CUDA, one step copies the images to the device and the logits back."""
+
+    def __init__(self, name: str, provider: str, artifact: Artifact, options: Options) -> None:
+        self.name = name
+        self.version = f"onnxruntime {ort.__version__}"
+        self.boundary = f"host to host, {provider}, {options.threads} threads, preprocessing excluded"
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = options.threads
+        settings.inter_op_num_threads = 1
+        settings.log_severity_level = _ERRORS_ONLY
+        try:
+            session = ort.InferenceSession(options.model or str(artifact.model), settings, providers=[provider])
+        except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
+            raise BadInput(f"{artifact.folder}: ONNX Runtime cannot load the graph: {error}") from error
+        if provider not in session.get_providers():  # it falls back to the CPU without an error
+            raise NotAvailable(f"the runner {name} is not available here: ONNX Runtime found no device for {provider}")
+        self._session = session
+        self._names = [output.name for output in session.get_outputs()]
+
+    def run(self, images: Images) -> Outputs:
+        values = self._session.run(None, {INPUT: images})
+        return {name: as_float32(value) for name, value in zip(self._names, values, strict=True)}
+
+    def step(self, images: Images) -> Callable[[], object]:
+        session, feed = self._session, {INPUT: images}
+        return lambda: session.run(None, feed)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del self._session
+
+
+def provider_problem(provider: str) -> str | None:
+    """Why ONNX Runtime cannot use an execution provider here, or None."""
+    if provider in ort.get_available_providers():
+        return None
+    return f"this build of ONNX Runtime has no {provider}"

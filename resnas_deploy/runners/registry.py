@@ -1,0 +1,99 @@
+"""The runners by name. A runtime is imported when one of its runners is asked for, not before."""
+
+from __future__ import annotations
+
+from resnas_deploy.artifact import Artifact
+from resnas_deploy.errors import BadInput
+from resnas_deploy.runners.base import Options, Runner, RunnerKind, always_here
+
+_CPU_PROVIDER, _CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+
+
+def _open_torch(artifact: Artifact, options: Options) -> Runner:
+    from resnas_deploy.runners.torch import TorchRunner
+
+    return TorchRunner(artifact, options)
+
+
+def _open_ort_cpu(artifact: Artifact, options: Options) -> Runner:
+    from resnas_deploy.runners.ort import OrtRunner
+
+    return OrtRunner("ort-cpu", _CPU_PROVIDER, artifact, options)
+
+
+def _open_ort_cuda(artifact: Artifact, options: Options) -> Runner:
+    from resnas_deploy.runners.ort import OrtRunner
+
+    return OrtRunner("ort-cuda", _CUDA_PROVIDER, artifact, options)
+
+
+def _cuda_problem() -> str | None:
+    from resnas_deploy.runners.ort import provider_problem
+
+    return provider_problem(_CUDA_PROVIDER)
+
+
+def _open_openvino(artifact: Artifact, options: Options) -> Runner:
+    from resnas_deploy.runners.openvino import OpenVinoRunner
+
+    return OpenVinoRunner(artifact, options)
+
+
+_NATIVE = "computed in it"
+_WIDENED = "computed in fp32 around fp16 weights and activations"
+_HARDWARE = "computed in it where the CPU can, else in fp32"
+
+RUNNERS = {
+    kind.name: kind
+    for kind in (
+        RunnerKind(
+            "ort-cpu",
+            "ONNX Runtime on the CPU",
+            module="onnxruntime",
+            install="pip install onnxruntime",
+            precisions={"fp32": _NATIVE, "fp16": _WIDENED},
+            open_artifact=_open_ort_cpu,
+            device_problem=always_here,
+        ),
+        RunnerKind(
+            "ort-cuda",
+            "ONNX Runtime on an NVIDIA GPU",
+            module="onnxruntime",
+            install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+            precisions={"fp32": _NATIVE, "fp16": _NATIVE},
+            open_artifact=_open_ort_cuda,
+            device_problem=_cuda_problem,
+        ),
+        RunnerKind(
+            "openvino",
+            "OpenVINO on the CPU",
+            module="openvino",
+            install="pip install openvino",
+            precisions={"fp32": _NATIVE, "fp16": _HARDWARE, "bf16": _HARDWARE},
+            open_artifact=_open_openvino,
+            device_problem=always_here,
+        ),
+        RunnerKind(
+            "torch",
+            "PyTorch, eager, on the CPU (runs the weights, not the graph)",
+            module="torch",
+            install="pip install torch",
+            precisions={"fp32": _NATIVE, "fp16": _NATIVE, "bf16": _NATIVE},
+            open_artifact=_open_torch,
+            device_problem=always_here,
+        ),
+    )
+}
+
+
+def runner_kind(name: str) -> RunnerKind:
+    """The runner of that name. Raises `BadInput` that lists the known ones."""
+    if name not in RUNNERS:
+        raise BadInput(f"a runner must be one of {', '.join(RUNNERS)}, found {name!r}")
+    return RUNNERS[name]
+
+
+def default_runner(precision: str) -> RunnerKind:
+    """The runner for work that names none: ONNX Runtime, or OpenVINO for what it has no kernels for."""
+    candidates = [kind for kind in RUNNERS.values() if precision in kind.precisions]
+    return next((kind for kind in candidates if kind.problem() is None), candidates[0])
