@@ -119,10 +119,11 @@ def load(path: Path) -> Checkpoint:
         )
     try:
         with safe_open(path, framework="numpy") as file:
-            header = _header(path, file.metadata() or {})
+            header = _header(file.metadata() or {})
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  it is no mapping
+            names = list(file.keys())
+        tensors = {name: _tensor(path, name) for name in names}
         return Checkpoint(arch, tensors, provenance)
     except (SafetensorError, OSError) as error:
         raise BadInput(
@@ -133,7 +134,14 @@ def load(path: Path) -> Checkpoint:
         raise BadInput(f"{path}: {error}") from None
 
 
-def _header(path: Path, metadata: Mapping[str, str]) -> dict[str, object]:
+def _tensor(path: Path, name: str) -> Array:
+    """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
+    with safe_open(path, framework="numpy") as file:
+        tensor: Array = file.get_tensor(name)
+    return tensor
+
+
+def _header(metadata: Mapping[str, str]) -> dict[str, object]:
     if _KEY not in metadata:
         raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
     try:

@@ -25,7 +25,7 @@ def archs(
     from resnas_deploy.published import PUBLISHED
 
     if name:
-        print_json(read_arch(name)[1].to_json())
+        print_json(read_arch(name).to_json())
         return
     if as_json:
         print_json(

@@ -19,8 +19,10 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import BadInput
+from resnas_deploy.published import PUBLISHED
 
 if TYPE_CHECKING:
+    from resnas_deploy.arch import ArchSpec
     from resnas_deploy.checkpoint import Checkpoint
 
 _PRECISIONS = ("fp32", "fp16", "bf16")
@@ -81,6 +83,8 @@ def export(
         raise BadInput(f"--precision must be one of {', '.join(_PRECISIONS)}, found {precision!r}")
     from resnas_deploy.batch import BatchRange
 
+    if subnet and checkpoint is None:
+        raise BadInput("--subnet must come with the --checkpoint of a supernet, found no checkpoint")
     batches = BatchRange.parse(batch)
     with progress() as tell:
         tell("loading")
@@ -92,19 +96,19 @@ def export(
         if not unverified:
             kind = runner_kind(verify_on) if verify_on else default_runner(precision)
             check_verifiable(kind, precision)
-        name, weights = _weights(arch, checkpoint, subnet, image_size, seed, tell)
+        name = _name(arch, checkpoint, subnet)
         request = Request(
             name=name,
             precision=precision,
             batch=batches,
-            class_names=_class_names(class_names, weights.arch.classes),
+            class_names=class_names,
             out=out or Path(f"{name}-{precision}"),
             force=force,
             verify_on=kind,
             keep_failed=keep_failed,
             threads=threads_or_all(threads),
         )
-        artifact = run(weights, request, tell)
+        artifact = run(lambda: _weights(arch, checkpoint, subnet, image_size, seed), request, tell)
     manifest, seconds = artifact.manifest, time.perf_counter() - started
     if as_json:
         print_json({"artifact": str(artifact.folder), "seconds": seconds, "manifest": manifest.to_json()})
@@ -115,42 +119,39 @@ def export(
     say(f"next: resnas predict {artifact.folder} IMAGE..   or   resnas bench {artifact.folder}")
 
 
-def _weights(
-    arch: str, checkpoint: Path | None, subnet: str, image_size: int, seed: int, tell: object
-) -> tuple[str, Checkpoint]:
-    """The network's name and its weights, at the asked image size."""
+def _name(arch: str, checkpoint: Path | None, subnet: str) -> str:
+    if arch:
+        return arch if arch in PUBLISHED else Path(arch).stem
+    name = checkpoint.stem if checkpoint else ""
+    return f"{name}-subnet" if subnet else name
+
+
+def _weights(arch: str, checkpoint: Path | None, subnet: str, image_size: int, seed: int) -> Checkpoint:
+    """The weights that the options name, at the asked image size."""
     from resnas_deploy.checkpoint import load
     from resnas_deploy.resize import resize
     from resnas_deploy.slicing import slice_subnet
-    from resnas_deploy.tensors import differences
     from resnas_deploy.untrained import untrained
 
     if checkpoint is None:
-        if subnet:
-            raise BadInput("--subnet must come with the --checkpoint of a supernet, found no checkpoint")
-        name, spec = read_arch(arch)
-        return name, untrained(spec.with_image_size(image_size) if image_size else spec, seed)
+        spec = read_arch(arch)
+        return untrained(spec.with_image_size(image_size) if image_size else spec, seed)
     weights = load(checkpoint)
-    name = checkpoint.stem
     if subnet:
         weights = slice_subnet(weights, read_subnet(subnet, weights.arch.image_size, weights.arch.patch_size))
-        name = f"{name}-{weights.arch.fingerprint[:8]}"
     if arch:
-        name, spec = read_arch(arch)
-        spec = spec.with_image_size(weights.arch.image_size)
-        if spec != weights.arch:
-            shapes = {key: tensor.shape for key, tensor in weights.tensors.items()}
-            raise BadInput(
-                f"{checkpoint} must hold the weights of --arch {arch}, found another network's: "
-                f"{'; '.join(differences(shapes, spec)[:3]) or 'the same tensors, but other heads'}"
-            )
-    return name, resize(weights, image_size) if image_size else weights
+        _check_same(read_arch(arch), arch, weights, checkpoint)
+    return resize(weights, image_size) if image_size else weights
 
 
-def _class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
-    from resnas_deploy.labels import imagenet_class_names, read_class_names
+def _check_same(spec: ArchSpec, arch: str, weights: Checkpoint, checkpoint: Path) -> None:
+    """The weights must be those of `--arch`, apart from the image size."""
+    from resnas_deploy.tensors import differences
 
-    if path:
-        return read_class_names(path, classes)
-    names = imagenet_class_names()
-    return names if classes == len(names) else None
+    spec = spec.with_image_size(weights.arch.image_size)
+    if spec != weights.arch:
+        lines = differences({name: tensor.shape for name, tensor in weights.tensors.items()}, spec)
+        raise BadInput(
+            f"{checkpoint} must hold the weights of --arch {arch}, found another network's: "
+            f"{'; '.join(lines[:3]) or 'the same tensors, but heads of other widths'}"
+        )

@@ -54,11 +54,11 @@ def inspect(
         say(f"tensors: {len(checkpoint.tensors)}, {checkpoint.nbytes / 1e6:.1f} MB, sha256 {checkpoint.digest}")
         _print_history(checkpoint.provenance.history)
     else:
-        name, arch = read_arch(path)
+        arch = read_arch(path)
         if as_json:
-            print_json({"name": name, "fingerprint": arch.fingerprint, "cost": _cost(arch), "arch": arch.to_json()})
+            print_json({"name": path, "fingerprint": arch.fingerprint, "cost": _cost(arch), "arch": arch.to_json()})
             return
-        _print_arch(name, arch)
+        _print_arch(path, arch)
 
 
 def _artifact(artifact: Artifact, as_json: bool) -> None:

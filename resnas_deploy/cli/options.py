@@ -45,10 +45,10 @@ ArchOption = Annotated[
 ]
 
 
-def read_arch(source: str) -> tuple[str, ArchSpec]:
-    """The name and the architecture that `--arch` names. Raises `BadInput`."""
+def read_arch(source: str) -> ArchSpec:
+    """The architecture that `--arch` names. Raises `BadInput`."""
     if source in PUBLISHED:
-        return source, PUBLISHED[source].arch
+        return PUBLISHED[source].arch
     path = Path(source)
     if not path.is_file():
         raise BadInput(
@@ -58,12 +58,12 @@ def read_arch(source: str) -> tuple[str, ArchSpec]:
     text = read_text(path)
     try:
         if text.lstrip().startswith("("):
-            return path.stem, parse_network_def(text).arch
+            return parse_network_def(text).arch
         try:
             data = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise BadInput(f"an architecture must be JSON (resnas archs small prints one), found: {error}") from None
-        return path.stem, ArchSpec.from_json(data)
+        return ArchSpec.from_json(data)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 

@@ -26,10 +26,9 @@ def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threa
         precision = opened.manifest.precision
         kind = runner_kind(runner) if runner else default_runner(precision)
         check_verifiable(kind, precision)
-        from resnas_deploy.checkpoint import load
         from resnas_deploy.export.verify import verify as run
 
-        found = run(opened, load(opened.weights), kind, threads_or_all(threads), tell)
+        found = run(opened, kind, threads_or_all(threads), tell)
     if as_json:
         print_json({"artifact": str(artifact), "label": opened.manifest.label, "verification": asdict(found)})
         return

@@ -16,6 +16,7 @@ from resnas_deploy.errors import NotAvailable, VerificationFailed
 from resnas_deploy.export.block import SPELLING
 from resnas_deploy.export.graph import emit
 from resnas_deploy.export.precision import KEPT_IN_FP32, PRECISIONS
+from resnas_deploy.labels import imagenet_class_names, read_class_names
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import RunnerKind
@@ -30,32 +31,36 @@ class Request:
     name: str  # of the architecture, for people
     precision: str
     batch: BatchRange
-    class_names: tuple[str, ...] | None
+    class_names: Path | None  # a file of names; without one, 1000 classes are ImageNet's and others have none
     out: Path
     force: bool  # replace an artifact that is there
     verify_on: RunnerKind | None
-    keep_failed: bool  # where verification fails, keep the graph under another name
+    keep_failed: bool  # where verification fails, keep the artifact under another name
     threads: int
 
 
-def export(checkpoint: Checkpoint, request: Request, report: Report) -> Artifact:
-    """Emit, verify and write an artifact. Raises `VerificationFailed` and leaves nothing where the graph is wrong."""
+def export(load_weights: Callable[[], Checkpoint], request: Request, report: Report) -> Artifact:
+    """Emit, verify and write an artifact. Raises `VerificationFailed` and leaves nothing where the graph is wrong.
+
+    The weights are asked for once and let go before the graph is loaded to be verified, so that the two are never in
+    memory together.
+    """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
     with creating(request.out, force=request.force) as folder:
-        artifact = Artifact(folder, _manifest(checkpoint, request))
-        report("emitting the graph")
-        emit(checkpoint, PRECISIONS[request.precision], request.batch).write(artifact.model)
-        report("writing the weights")
-        write(checkpoint, artifact.weights)
+        report("loading the weights")
+        artifact = _write(load_weights(), request, folder, report)
         if request.verify_on:
+            from resnas_deploy.export.verify import verify  # imports torch
+
             try:
-                artifact = _verified(artifact, checkpoint, request.verify_on, request.threads, report)
+                verification = verify(artifact, request.verify_on, request.threads, report)
             except VerificationFailed:
                 if request.keep_failed:
                     seal(artifact)
                     set_aside(folder, failed_name(request.out))
                 raise
+            artifact = replace(artifact, manifest=replace(artifact.manifest, verification=verification))
         report("hashing the files")
         manifest = seal(artifact).manifest
         report("flushing to disk")
@@ -78,21 +83,15 @@ def check_verifiable(kind: RunnerKind, precision: str) -> None:
     kind.check(precision)
 
 
-def _verified(artifact: Artifact, checkpoint: Checkpoint, kind: RunnerKind, threads: int, report: Report) -> Artifact:
-    from resnas_deploy.export.verify import verify  # imports torch
-
-    verification = verify(artifact, checkpoint, kind, threads, report)
-    return replace(artifact, manifest=replace(artifact.manifest, verification=verification))
-
-
-def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
-    return Manifest(
+def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
+    """Graph and weights, in a folder that nobody else reads yet."""
+    manifest = Manifest(
         name=request.name,
         arch=checkpoint.arch,
         precision=request.precision,
         batch=request.batch,
         preprocessing=Preprocessing.for_image_size(checkpoint.arch.image_size),
-        class_names=request.class_names,
+        class_names=_class_names(request.class_names, checkpoint.arch.classes),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=SPELLING,
@@ -101,3 +100,16 @@ def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
         files={},
         verification=None,
     )
+    artifact = Artifact(folder, manifest)
+    report("emitting the graph")
+    emit(checkpoint, PRECISIONS[request.precision], request.batch).write(artifact.model)
+    report("writing the weights")
+    write(checkpoint, artifact.weights)
+    return artifact
+
+
+def _class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
+    if path:
+        return read_class_names(path, classes)
+    names = imagenet_class_names()
+    return names if classes == len(names) else None

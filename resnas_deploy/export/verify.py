@@ -18,7 +18,7 @@ from onnx import ModelProto, TensorProto, helper
 from resnas_deploy.arch import BlockElement, elements
 from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.manifest import Verification
 from resnas_deploy.model import build_model, intermediates
@@ -62,10 +62,8 @@ def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float
     return logits
 
 
-def verify(
-    artifact: Artifact, checkpoint: Checkpoint, kind: RunnerKind, threads: int, report: Callable[[str], None]
-) -> Verification:
-    """Compare the artifact's graph with the module of `checkpoint`, at several batch sizes of its range.
+def verify(artifact: Artifact, kind: RunnerKind, threads: int, report: Callable[[str], None]) -> Verification:
+    """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
     Raises `VerificationFailed`, which names the first element whose output differs, where an output is not finite or
     the error exceeds the precision's tolerance. `report` is told each step.
@@ -73,13 +71,13 @@ def verify(
     torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
     report("computing the reference on torch")
-    reference = reference_logits(checkpoint, inputs.images)
+    reference = reference_logits(load(artifact.weights), inputs.images)
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
     if found.error <= found.tolerance:
         return found
     report("looking for the element where the two part")
-    parting = first_beyond(divergences(artifact, checkpoint, kind, inputs.images, threads), found.tolerance)
+    parting = first_beyond(divergences(artifact, kind, inputs.images, threads), found.tolerance)
     raise VerificationFailed(
         f"the graph must compute what the module computes, found {found}; "
         f"the first element that differs is {parting.element} (error {parting.error:.1e})"
@@ -116,16 +114,13 @@ def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
     return tuple(sorted({batch.least, min(batch.least + 1, batch.most), max(batch.least, min(batch.most, MOST))}))
 
 
-def divergences(
-    artifact: Artifact, checkpoint: Checkpoint, kind: RunnerKind, images: Images, threads: int
-) -> list[Divergence]:
+def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
     """The error at every element's output, in the order of computation: where the graph and the module part."""
+    images = images[: max(artifact.manifest.batch.least, 1)] if artifact.manifest.batch.fixed else images
     with torch.inference_mode():
-        wanted = {
-            name: output.numpy()
-            for name, output in intermediates(build_model(checkpoint), torch.from_numpy(images)).items()
-        }
-    last = next(e.name for e in elements(checkpoint.arch) if isinstance(e, BlockElement) and e.last)
+        model = build_model(load(artifact.weights))
+        wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
+    last = next(e.name for e in elements(artifact.manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
     probed = _with_probes(onnx.load(artifact.model), list(wanted))
     with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,7 +34,7 @@ class OpenVinoRunner:
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            model = core.read_model(_inlined(options.model or artifact.model.read_bytes()))
+            model = core.read_model(_inlined(artifact.model, options.model))
             compiled: Any = core.compile_model(model, "CPU", settings)
         except RuntimeError as error:
             raise BadInput(f"{artifact.folder}: OpenVINO cannot load the graph: {error}") from error
@@ -60,6 +61,9 @@ class OpenVinoRunner:
         del self._request
 
 
-def _inlined(model: bytes) -> bytes:
-    inlined: bytes = inliner.inline_local_functions(onnx.load_from_string(model)).SerializeToString()
+def _inlined(path: Path, model: bytes | None) -> bytes:
+    """The graph of standard operators alone. Each form of it is let go before the next but one is made."""
+    proto = onnx.load_from_string(model) if model else onnx.load(path)
+    proto = inliner.inline_local_functions(proto)
+    inlined: bytes = proto.SerializeToString()
     return inlined
