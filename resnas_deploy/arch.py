@@ -16,12 +16,13 @@ from resnas_deploy.errors import BadInput
 STAGES = 3
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
 MAX_BLOCKS = 64  # blocks of one stage
+_SHOWN = 60  # characters of a wrong value that an error shows
 
 
 def positive(value: object, field: str, most: int = MAX_DIMENSION) -> int:
     """`value` if it is an integer from 1 to `most`; else `BadInput` naming `field`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadInput(f"{field} must be an integer from 1 to {most}, found {value!r}")
+        raise BadInput(f"{field} must be an integer from 1 to {most}, found {_shown(value)}")
     return value
 
 
@@ -75,8 +76,8 @@ class ArchSpec:
         positive(self.classes, "classes")
         positive(self.patch_size, "patch_size")
         positive(self.image_size, "image_size")
-        if self.stem_mid_width != 0:
-            positive(self.stem_mid_width, "stem_mid_width")
+        if type(self.stem_mid_width) is not int or self.stem_mid_width != 0:  # False and 0.0 equal 0 too
+            positive(self.stem_mid_width, "stem_mid_width, unless 0 for a plain stem,")
             if self.patch_size % 2:
                 raise BadInput(
                     f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
@@ -120,12 +121,9 @@ class ArchSpec:
             data, "the architecture", ("stages",), ("classes", "image_size", "patch_size", "stem_mid_width")
         )
         stages = _items(fields.pop("stages"), "stages", STAGES)
-        for name, value in fields.items():
-            if name != "stem_mid_width" or value != 0 or isinstance(value, bool):
-                positive(value, name)
         return ArchSpec(
             stages=tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages)),
-            **fields,  # type: ignore[arg-type]  # each was checked to be an integer just above
+            **fields,  # type: ignore[arg-type]  # ArchSpec checks that each is an integer
         )
 
     @property
@@ -218,9 +216,9 @@ def elements(arch: ArchSpec) -> Iterator[Element]:
     yield StemElement("stem", first.width, arch.stem_mid_width, arch.image_size, arch.patch_size, arch.side(0))
     for index, stage in enumerate(arch.stages):
         for number, block in enumerate(stage.blocks, start=1):
-            last = stage is final and number == len(stage.blocks)
+            last = index == STAGES - 1 and number == len(stage.blocks)
             yield BlockElement(f"stage{index + 1}.block{number}", stage.width, block, arch.side(index), last)
-        if stage is not final:
+        if index < STAGES - 1:
             following = arch.stages[index + 1]
             yield ReductionElement(f"reduction{index + 1}", stage.width, following.width, arch.side(index))
     yield HeadElement("head", final.width, arch.classes)
@@ -250,9 +248,9 @@ def _fields(data: object, what: str, required: tuple[str, ...], optional: tuple[
     if not isinstance(data, dict):
         raise BadInput(f"{what} must be a JSON object, found {_shown(data)}")
     if missing := [name for name in required if name not in data]:
-        raise BadInput(f"{what} must have the field {missing[0]!r}, found {sorted(map(str, data))}")
+        raise BadInput(f"{what} must have the field {missing[0]!r}, found {repr(sorted(map(str, data)))[:_SHOWN]}")
     if extra := [name for name in data if name not in required + optional]:
-        raise BadInput(f"{what} has the unknown field {extra[0]!r}; known are {', '.join(required + optional)}")
+        raise BadInput(f"{what} has the unknown field {_shown(extra[0])}; known are {', '.join(required + optional)}")
     return dict(data)
 
 
@@ -264,4 +262,9 @@ def _items(data: object, what: str, count: int | None) -> list[object]:
 
 
 def _shown(data: object) -> str:
-    return f"a list of {len(data)}" if isinstance(data, list) else repr(data)[:60]
+    if isinstance(data, list):
+        return f"a list of {len(data)}"
+    try:
+        return repr(data)[:_SHOWN]
+    except (ValueError, RecursionError):  # an integer of more digits than Python writes; nesting deeper than its stack
+        return f"{type(data).__name__} data too large to show"

@@ -137,6 +137,9 @@ def load(path: Path) -> Checkpoint:
 def _tensor(path: Path, name: str) -> Array:
     """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
     with safe_open(path, framework="numpy") as file:
+        dtype = file.get_slice(name).get_dtype()
+        if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
+            raise BadInput(f"every tensor must be float32 (F32), found {name!r} as {dtype}")
         tensor: Array = file.get_tensor(name)
     return tensor
 
@@ -148,8 +151,9 @@ def _header(metadata: Mapping[str, str]) -> dict[str, object]:
         header = json.loads(metadata[_KEY])
     except (ValueError, RecursionError):
         header = None
-    if not isinstance(header, dict) or not isinstance(header.get("schema"), int):
-        raise BadInput("the metadata must be JSON with a schema number, found something else")
-    if header["schema"] > SCHEMA:
-        raise BadInput(f"the schema must be at most {SCHEMA}, found {header['schema']}; use a newer resnas")
+    schema = header.get("schema") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or type(schema) is not int or schema < 1:
+        raise BadInput("the metadata must be JSON with a schema number from 1, found something else")
+    if schema > SCHEMA:
+        raise BadInput(f"the schema must be at most {SCHEMA}, found {str(schema)[:20]}; use a newer resnas")
     return header

@@ -6,7 +6,7 @@ Every random choice comes from the `numpy.random.Generator` that is passed in, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -76,8 +76,8 @@ class SearchSpace:
 
     def contains(self, subnet: Subnet) -> bool:
         """Whether this space can produce `subnet`."""
-        full = subnet.full
-        if (full.classes, full.image_size) != (self.classes, self.image_size):
+        full, widest = subnet.full, self.widest().full
+        if replace(full, stages=widest.stages) != widest:  # stem, image size and classes are the supernet's
             return False
         if [len(stage.blocks) for stage in full.stages] != [space.blocks for space in self.stages]:
             return False

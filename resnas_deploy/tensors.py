@@ -21,14 +21,16 @@ def patch_head_shapes(arch: ArchSpec) -> dict[str, Shape]:
 
 def differences(found: Mapping[str, Shape], arch: ArchSpec) -> list[str]:
     """What keeps tensors of these shapes from being this network's, a line each, in the order of computation."""
-    wanted, optional = tensor_shapes(arch), patch_head_shapes(arch)
+    wanted, patch_head = tensor_shapes(arch), patch_head_shapes(arch)
+    if not patch_head.keys().isdisjoint(found):  # it is there whole or not at all
+        wanted |= patch_head
     lines = []
-    for name, shape in (wanted | optional).items():
-        if name in found and found[name] != shape:
-            lines.append(f"{name} must be {shape}, found {found[name]}")
-        elif name not in found and name in wanted:
+    for name, shape in wanted.items():
+        if name not in found:
             lines.append(f"{name} {shape} is missing")
-    return lines + [f"{name} {found[name]} is not of this network" for name in found if name not in wanted | optional]
+        elif found[name] != shape:
+            lines.append(f"{name} must be {shape}, found {found[name]}")
+    return lines + [f"{name!r} {found[name]} is not of this network" for name in found if name not in wanted]
 
 
 def _element_shapes(element: Element) -> Iterator[tuple[str, Shape]]:

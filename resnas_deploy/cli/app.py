@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -13,10 +14,13 @@ from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
+from resnas_deploy.cli.output import complain
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.verify import verify
-from resnas_deploy.errors import ResnasError
+from resnas_deploy.errors import BadInput, ResnasError
+
+INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended; typer returns it
 
 app = typer.Typer(
     name="resnas",
@@ -45,16 +49,38 @@ def _show_version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, metavar="", help="Print the version and stop."),
     ] = False,
 ) -> None:
     del version  # its callback did the work
 
 
 def main() -> None:
-    """Run the command line. An error of ours is one line on stderr and its exit code, never a traceback."""
+    """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
+    sys.exit(_run())
+
+
+def _run() -> int:
     try:
-        app()
+        code = app(prog_name="resnas", standalone_mode=False)
     except ResnasError as error:
-        typer.echo(f"resnas: {' '.join(str(error).split())}", err=True)
-        sys.exit(error.exit_code)
+        complain(str(error))
+        return error.exit_code
+    except typer.TyperException as error:  # wrong usage
+        if message := error.format_message():  # empty where the help was printed instead
+            command = getattr(getattr(error, "ctx", None), "command_path", "resnas")
+            complain(f"{message.rstrip('.')}; see: {command} --help")
+        return error.exit_code
+    except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
+        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        return BadInput.exit_code
+    except MemoryError:
+        complain("this needs more memory than there is; use a smaller network, image size or batch")
+        return BadInput.exit_code
+    if code == INTERRUPTED:
+        complain("interrupted; nothing was left half-made")
+    return code or 0

@@ -50,9 +50,13 @@ def read_arch(source: str) -> ArchSpec:
     if source in PUBLISHED:
         return PUBLISHED[source].arch
     path = Path(source)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError:  # a name that is too long, such as a network_def itself
+        found = False
+    if not found:
         raise BadInput(
-            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {source!r}; "
+            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {source[:60]!r}; "
             "resnas archs lists the published ones"
         )
     text = read_text(path)

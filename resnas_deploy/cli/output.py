@@ -1,4 +1,4 @@
-"""What commands print: tables and JSON on stdout, progress on stderr."""
+"""What commands print: tables and JSON on stdout, progress and complaints on stderr."""
 
 from __future__ import annotations
 
@@ -9,29 +9,43 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
+
+
+def to_json(document: object) -> str:
+    """The text of a JSON document, ASCII alone: any terminal, file and program can take it."""
+    return json.dumps(document, indent=1)
 
 
 def print_json(document: object) -> None:
     """One JSON document on stdout."""
-    typer.echo(json.dumps(document, indent=1, ensure_ascii=False))
+    typer.echo(to_json(document))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
     """A table on stdout. The first `text_columns` columns are aligned left, the others (numbers) right."""
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
+    table = Table(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < text_columns else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal:  # do not break the lines that a program or a file receives
-        console.width = 200
+    if not console.is_terminal:
+        console.width = UNBROKEN
+    console.print(Text(title, style="bold"))  # not the table's own title, which is broken at the table's width
     console.print(table)
 
 
 def say(text: str) -> None:
     """A line on stdout."""
     typer.echo(text)
+
+
+def complain(text: str) -> None:
+    """One line on stderr, whatever the text is made of."""
+    typer.echo(f"resnas: {' '.join(text.split())}", err=True)
 
 
 @contextmanager

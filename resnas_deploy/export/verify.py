@@ -26,7 +26,8 @@ from resnas_deploy.photographs import verification_photographs
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 
-TOLERANCES = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 8e-2}  # see docs/verification.md for how they were found
+# Three times the worst error measured (bench/results/precision-error.json); docs/verification.md says how.
+TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 4e-2}
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs
 

@@ -45,14 +45,18 @@ def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) ->
     written += file.write(_key(MODEL_GRAPH) + _varint(graph_bytes))
     written += file.write(graph_before.SerializeToString(deterministic=True))
     for weight, outer, inner in headers:
-        values = weight.make()
-        if values.shape != weight.shape or values.dtype != weight.dtype:
-            raise ValueError(f"{weight.name} was declared {weight.shape} {weight.dtype}, made {values.shape}")
-        written += file.write(outer + inner)
-        written += file.write(values.reshape(-1).view("u1").data)
+        written += file.write(outer + inner) + _write_values(weight, file)
     written += file.write(graph_after.SerializeToString(deterministic=True))
     written += file.write(after.SerializeToString(deterministic=True))
     return written
+
+
+def _write_values(weight: Weight, file: BinaryIO) -> int:
+    """Make, write and forget a weight's values."""
+    values = weight.make()
+    if values.shape != weight.shape or values.dtype != weight.dtype:
+        raise ValueError(f"{weight.name} was declared {weight.shape} {weight.dtype}, made {values.shape} {values.dtype}")
+    return file.write(values.reshape(-1).view("u1").data)
 
 
 def _headers(weight: Weight) -> tuple[bytes, bytes]:

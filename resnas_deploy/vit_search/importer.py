@@ -143,6 +143,9 @@ def _state(data: object) -> tuple[Mapping[str, torch.Tensor], str]:
                 for name, value in state.items():
                     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
                         raise BadInput(f"{key} must map names to tensors, found {name!r}: {type(value).__name__}")
+                    if value.is_nested or value.layout is not torch.strided or value.device.type != "cpu":
+                        kind = "nested" if value.is_nested else f"{value.layout} on {value.device.type}"
+                        raise BadInput(f"{key} must hold dense tensors with their values, found {name!r} as {kind}")
                 return state, key
     found = f"the keys {sorted(map(str, data))[:5]}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
     raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}")
@@ -166,24 +169,28 @@ def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
 
 def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: Subnet) -> None:
     """Name the tensors that are not the network's in the reference's own words."""
+    wanted = {names[ours]: shape for ours, shape in tensor_shapes(subnet.arch).items()}
+    patch_head = patch_head_shapes(subnet.arch)
+    if not patch_head.keys().isdisjoint(state):  # it is there whole or not at all
+        wanted |= patch_head
     lines = []
-    for ours, shape in tensor_shapes(subnet.arch).items():
-        theirs = names[ours]
+    for theirs, shape in wanted.items():
         if theirs not in state:
             lines.append(f"{theirs} {shape} is missing")
         elif tuple(state[theirs].shape) != shape:
             lines.append(f"{theirs} must be {shape}, found {tuple(state[theirs].shape)}")
-    known = set(names.values()) | set(patch_head_shapes(subnet.arch))
+        elif not state[theirs].is_floating_point():
+            lines.append(f"{theirs} must be floating point, found {state[theirs].dtype}")
     unused = tuple(f"blocks.{index}." for index in _dropped_indices(subnet))
-    extra = [n for n in state if n not in known and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
-    lines += [f"{n} {tuple(state[n].shape)} is not of this network" for n in extra]
+    extra = [n for n in state if n not in wanted and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
+    lines += [f"{n!r} {tuple(state[n].shape)} is not of this network" for n in extra]
     if lines:
         more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
         raise BadInput(f"the tensors must be those of the network_def: {'; '.join(lines[:3])}{more}")
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.detach().float().contiguous().numpy()
+    array: Array = tensor.detach().resolve_neg().float().contiguous().numpy()
     return array
 
 

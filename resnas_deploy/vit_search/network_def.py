@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TypeGuard
 
-from resnas_deploy.arch import STAGES, ArchSpec, Block, Stage, Subnet
+from resnas_deploy.arch import STAGES, ArchSpec, Block, Stage, Subnet, positive
 from resnas_deploy.errors import BadInput
 
 MAX_CHARACTERS = 100_000  # of a definition's text: a published one has about 1,000
@@ -22,14 +22,15 @@ def parse_network_def(text: str, *, image_size: int = 224, patch_size: int = 14)
     """Read a `network_def`. Only literals are read; nothing is evaluated. Raises `BadInput` naming the entry."""
     entries = _literal(text)
     stem_width, mid_width = _stem(entries[0])
-    head_width, classes = _integers(entries[-1], "the last entry", (HEAD, "width", "classes"))
+    head_width, classes = _integers(entries[-1], "the last entry of the network_def", (HEAD, "width", "classes"))
 
     width, stages, blocks = stem_width, list[tuple[int, list[tuple[Block, bool]]]](), list[tuple[Block, bool]]()
     for number, entry in enumerate(entries[1:-1], start=2):
         where = f"entry {number} of the network_def"
-        if _is_tuple(entry) and entry[:1] == (BLOCK,):
+        kind = _kind(entry)
+        if _is_tuple(entry) and kind == BLOCK:
             blocks.append(_block(entry, width, where))
-        elif _is_tuple(entry) and entry[:1] == (REDUCTION,):
+        elif kind == REDUCTION:
             before, after = _integers(entry, where, (REDUCTION, "in", "out"))
             _chains(before, width, where)
             stages.append((width, blocks))
@@ -86,7 +87,7 @@ def _literal(text: str) -> tuple[object, ...]:
 
 def _stem(entry: object) -> tuple[int, int]:
     where = "the first entry of the network_def"
-    kind = entry[0] if _is_tuple(entry) and entry else None
+    kind = _kind(entry)
     if kind == STEM_WITH_MID:
         width, mid = _integers(entry, where, (STEM_WITH_MID, "width", "mid"))
         return width, mid
@@ -98,7 +99,7 @@ def _stem(entry: object) -> tuple[int, int]:
 
 def _block(entry: tuple[object, ...], width: int, where: str) -> tuple[Block, bool]:
     shape = "(1, (width, heads, head_dim), (width, hidden), exists)"
-    if len(entry) != 4 or entry[3] not in (0, 1):
+    if len(entry) != 4 or type(entry[3]) is not int or entry[3] not in (0, 1):
         raise BadInput(f"{where} must be {shape} with exists 0 or 1, found {_short(entry)}")
     attention_width, heads, head_dim = _integers(entry[1], where, ("width", "heads", "head_dim"))
     mlp_width, hidden = _integers(entry[2], where, ("width", "hidden"))
@@ -108,17 +109,19 @@ def _block(entry: tuple[object, ...], width: int, where: str) -> tuple[Block, bo
 
 
 def _integers(entry: object, where: str, form: tuple[int | str, ...]) -> list[int]:
-    """The integers of `entry` at the names in `form`; the numbers in `form` must be there as they are."""
+    """The positive integers of `entry` at the names in `form`; the numbers in `form` must be there as they are."""
     shape = f"({', '.join(map(str, form))})"
     if not _is_tuple(entry) or len(entry) != len(form):
         raise BadInput(f"{where} must be {shape}, found {_short(entry)}")
-    values = []
-    for value, wanted in zip(entry, form, strict=True):
-        if type(value) is not int or (isinstance(wanted, int) and value != wanted):
-            raise BadInput(f"{where} must be {shape} with whole numbers, found {_short(entry)}")
-        if isinstance(wanted, str):
-            values.append(value)
-    return values
+    if isinstance(form[0], int) and _kind(entry) != form[0]:
+        raise BadInput(f"{where} must be {shape}, found {_short(entry)}")
+    pairs = zip(entry, form, strict=True)
+    return [positive(value, f"{name} in {where}") for value, name in pairs if isinstance(name, str)]
+
+
+def _kind(entry: object) -> int | None:
+    """The number that says what an entry is, or None. True and 1.0 equal 1 but are no such number."""
+    return entry[0] if _is_tuple(entry) and entry and type(entry[0]) is int else None
 
 
 def _chains(found: int, expected: int, where: str) -> None:
@@ -131,6 +134,10 @@ def _is_tuple(value: object) -> TypeGuard[tuple[object, ...]]:
 
 
 def _short(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    try:
+        text = value if isinstance(value, str) else repr(value)
+    except ValueError:  # Python does not write integers of thousands of digits
+        return "a number of thousands of digits"
     text = " ".join(text.split())
+    text = text if text.isprintable() else ascii(text)
     return text if len(text) <= 60 else f"{text[:57]}..."

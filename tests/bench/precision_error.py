@@ -1,0 +1,88 @@
+"""Measures how far each precision is from float32, from which the tolerances of verification were derived.
+
+Run: .venv/bin/python tests/bench/precision_error.py
+Writes bench/results/precision-error.json: the error that verification reports (largest difference of a logit over the
+reference's largest logit), for networks x seeds of their weights x runtimes.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from resnas_deploy.atomic import atomic_file
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.export.pipeline import Request, export
+from resnas_deploy.export.verify import compare, reference_logits, verification_inputs
+from resnas_deploy.published import PUBLISHED
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.untrained import untrained
+from resnas_deploy.vit_search.importer import import_checkpoint
+
+ROOT = Path(__file__).parents[2]
+RESULT = ROOT / "bench" / "results" / "precision-error.json"
+RUNS = (("fp32", "ort-cpu"), ("fp32", "openvino"), ("fp16", "ort-cpu"), ("fp16", "openvino"), ("bf16", "openvino"))
+SEEDS = (0, 1, 2)
+
+
+def networks() -> dict[str, Checkpoint]:
+    """The networks to measure: published ones of several seeds, larger images, and the reference's own small one."""
+    golden = ROOT / "tests" / "golden" / "vit_search_mini"
+    found = {
+        "reference mini": import_checkpoint(
+            golden.with_suffix(".pth.tar"), golden.with_suffix(".network_def.txt").read_text()
+        )
+    }
+    for name, entry in PUBLISHED.items():
+        for seed in SEEDS:
+            found[f"{name} seed {seed}"] = untrained(entry.arch, seed)
+    found["small at 392 pixels, seed 0"] = untrained(PUBLISHED["small"].arch.with_image_size(392), 0)
+    return found
+
+
+def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
+    """The error of each precision and runtime, by `precision runner`."""
+    threads, errors, reference = usable_cores(), {}, None
+    for precision, runner in RUNS:
+        request = Request(
+            name="network",
+            precision=precision,
+            batch=BatchRange(1, 4),
+            class_names=None,
+            out=folder / precision,
+            force=True,
+            verify_on=None,
+            keep_failed=False,
+            threads=threads,
+        )
+        artifact = export(lambda: checkpoint, request, lambda _: None)
+        inputs = verification_inputs(artifact.manifest.preprocessing)
+        if reference is None:
+            reference = reference_logits(load(artifact.weights), inputs.images)
+        errors[f"{precision} {runner}"] = compare(artifact, RUNNERS[runner], inputs, reference, threads).error
+    return errors
+
+
+def main() -> None:
+    """Measure everything and write the result file."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, checkpoint in networks().items():
+            rows[name] = measure(checkpoint, Path(folder))
+            print(name, {run: f"{error:.1e}" for run, error in rows[name].items()}, flush=True)  # noqa: T201  a script
+    document = {
+        "schema": 1,
+        "machine": this_machine(usable_cores()).to_json(),
+        "worst": {run: max(row[run] for row in rows.values()) for run in next(iter(rows.values()))},
+        "errors": rows,
+    }
+    with atomic_file(RESULT) as partial:
+        partial.write_text(json.dumps(document, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+"""A small network and an export request of it, for tests."""
+
+from __future__ import annotations
+
+from resnas_deploy.arch import ArchSpec, Block, Stage
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.export.pipeline import Request
+from resnas_deploy.runners.registry import RUNNERS
+
+SMALL = ArchSpec(
+    (
+        Stage(12, (Block(2, 8, 24), Block(3, 8, 16))),
+        Stage(20, (Block(1, 12, 40),)),
+        Stage(24, (Block(2, 16, 24),)),
+    ),
+    classes=7,
+    image_size=112,
+)
+
+
+def request(tmp_path, **changes):
+    values = {
+        "name": "test",
+        "precision": "fp32",
+        "batch": BatchRange(1, 8),
+        "class_names": None,
+        "out": tmp_path / "out",
+        "force": False,
+        "verify_on": RUNNERS["ort-cpu"],
+        "keep_failed": False,
+        "threads": 2,
+    }
+    return Request(**values | changes)
