@@ -43,8 +43,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# RECORD=--record writes the results to bench/results/
 bench: $(READY)
-	$(BIN)/python -m pytest tests/bench --benchmark-only -s
+	$(BIN)/python -m pytest tests/bench --benchmark-only -s $(RECORD)
 
 clean:
 	rm -rf $(VENV) demo build *.egg-info

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnas_deploy.atomic import atomic_folder
+from resnas_deploy.atomic import atomic_folder, write_errors
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import MAX_BYTES, Manifest, file_digest
 
@@ -64,14 +64,44 @@ def open_artifact(folder: Path) -> Artifact:
 def creating(folder: Path, *, force: bool) -> Iterator[Path]:
     """Yield a hidden folder that becomes `folder` when the block ends without an error, and vanishes otherwise.
 
-    With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is.
+    With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is. Raises
+    `BadInput` where something else is there.
     """
-    with atomic_folder(folder, lambda there: _is_empty(there) or (force and (there / MANIFEST).is_file())) as partial:
-        yield partial
+    with write_errors(folder):
+        if force:
+            check_replaceable(folder)
+        missing = [parent for parent in folder.parents if not parent.exists()]
+        try:
+            with atomic_folder(folder, lambda there: force or _is_empty(there)) as partial:
+                yield partial
+        except BaseException:
+            for parent in missing:  # made on the way; the innermost comes first
+                with suppress(OSError):
+                    parent.rmdir()
+            raise
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise `BadInput` unless nothing is there, an empty folder, or an artifact, whole or not, without other files."""
+    if folder.is_symlink():
+        found = "a symbolic link"
+    elif not folder.exists() or _is_empty(folder):
+        return
+    elif not ((folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
+        found = f"something without {MANIFEST} and {MODEL}"
+    elif foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST}):
+        found = f"{foreign[0]!r} in it, which is no part of an artifact"
+    else:
+        return
+    raise BadInput(
+        f"{folder} exists and must be an artifact to be replaced, found {found}; choose another name or remove it"
+    )
 
 
 def seal(partial: Artifact) -> Artifact:
     """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
+    for name in (MODEL, WEIGHTS):
+        (partial.folder / name).chmod(0o644)  # safetensors lets nobody but the owner read what it writes
     files = {name: file_digest(partial.folder / name) for name in (MODEL, WEIGHTS)}
     sealed = replace(partial, manifest=replace(partial.manifest, files=files))
     (partial.folder / MANIFEST).write_bytes(sealed.manifest.to_bytes())
@@ -80,8 +110,10 @@ def seal(partial: Artifact) -> Artifact:
 
 def set_aside(partial: Path, folder: Path) -> None:
     """Move an artifact that is being made to another name for good; an artifact there before is removed."""
-    if (folder / MANIFEST).is_file():
+    check_replaceable(folder)
+    if folder.exists():
         shutil.rmtree(folder)
+    partial.chmod(0o755)
     partial.rename(folder)
 
 

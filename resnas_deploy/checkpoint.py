@@ -113,11 +113,10 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 def load(path: Path) -> Checkpoint:
     """Read a checkpoint of ours. Raises `BadInput` for anything else."""
-    if not path.is_file():
-        raise BadInput(
-            f"{path} must be a checkpoint file (.safetensors), found {'a folder' if path.is_dir() else 'no file'}"
-        )
     try:
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "no file"
+            raise BadInput(f"a checkpoint must be a file (.safetensors), found {found}")
         with safe_open(path, framework="numpy") as file:
             header = _header(file.metadata() or {})
             arch = ArchSpec.from_json(header.get("arch"))

@@ -6,8 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.batch import BatchRange
@@ -20,6 +21,7 @@ MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -101,19 +103,27 @@ class Manifest:
             body = json.loads(content)
         except (ValueError, RecursionError):
             body = None
-        if not isinstance(body, dict) or not isinstance(body.get("schema"), int):
+        schema = body.get("schema") if isinstance(body, dict) else None
+        if not isinstance(body, dict) or type(schema) is not int:
             raise BadInput("manifest.json must be a JSON object with a schema number; export the artifact again")
-        if body["schema"] > SCHEMA:
+        if schema > SCHEMA:
             raise BadInput(
-                f"manifest.json must have schema {SCHEMA} or less, found {body['schema']}; use a newer resnas"
+                f"manifest.json must have schema {SCHEMA} or less, found {str(schema)[:20]}; use a newer resnas"
             )
         digest = body.pop(_SELF, None)
-        if digest != hashlib.sha256(_dump(body)).hexdigest() or content != _dump(body | {_SELF: digest}):
+        try:
+            signed = digest == hashlib.sha256(_dump(body)).hexdigest()
+        except RecursionError:  # nested too deeply to be ours
+            signed = False
+        if not signed:
             raise BadInput("manifest.json was changed after it was written; export the artifact again")
         try:
-            return _read(body)
+            manifest = _read(body)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"manifest.json must be one that resnas wrote, found {error!r} missing or wrong") from None
+        if manifest.to_bytes() != content:  # signed, yet laid out differently, or a field is foreign or contradicts
+            raise BadInput("manifest.json must be one that resnas wrote, found other fields, values or line breaks")
+        return manifest
 
 
 def file_digest(path: Path) -> str:
@@ -123,7 +133,8 @@ def file_digest(path: Path) -> str:
 
 
 def _dump(body: object) -> bytes:
-    return (json.dumps(body, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+    """ASCII alone, since a name may come from a file's name and hold what UTF-8 cannot."""
+    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode("ascii")
 
 
 def _read(body: Mapping[str, object]) -> Manifest:
@@ -147,8 +158,25 @@ def _read(body: Mapping[str, object]) -> Manifest:
 
 
 def _verification(data: Mapping[str, object]) -> Verification:
-    values = {field.name: data[field.name] for field in fields(Verification)}
-    return Verification(**{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()})  # type: ignore[arg-type]  # as written
+    batches, photographs = data["batches"], data["photographs"]
+    if not isinstance(batches, list) or not isinstance(photographs, list):
+        raise TypeError(batches, photographs)
+    return Verification(
+        reference=_of(str, data["reference"]),
+        runner=_of(str, data["runner"]),
+        tolerance=_of(float, data["tolerance"]),
+        error=_of(float, data["error"]),
+        batches=tuple(_of(int, batch) for batch in batches),
+        images=_of(int, data["images"]),
+        photographs=tuple(_of(str, name) for name in photographs),
+        top1_agreement=_of(int, data["top1_agreement"]),
+    )
+
+
+def _of(kind: type[T], value: object) -> T:
+    if type(value) is not kind:
+        raise TypeError(f"{value!r:.60} instead of a {kind.__name__}")
+    return value
 
 
 def _texts(data: object) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What several tests share: small networks, hypothesis strategies for them, the golden data, and the shape of a refusal."""
+"""What tests share: small networks, hypothesis strategies for them, the golden data, the shape of a refusal."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -15,6 +16,9 @@ from resnas_deploy.arch import ArchSpec, Block, Stage, Subnet
 from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.errors import BadInput
 from resnas_deploy.vit_search.importer import import_checkpoint
+
+settings.register_profile("resnas", deadline=None)  # a busy machine fails no test
+settings.load_profile("resnas")
 
 GOLDEN = Path(__file__).parent / "golden"
 

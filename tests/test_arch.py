@@ -208,7 +208,9 @@ def test_equal_widths_are_a_network() -> None:
     assert [stage.width for stage in replace(SMALL, stages=stages).stages] == [7, 7, 7]
 
 
-@pytest.mark.parametrize(("size", "nearest"), [(1, 56), (55, 56), (57, 56), (225, 224), (223, 224), (250, 224)])
+@pytest.mark.parametrize(
+    ("size", "nearest"), [(1, 56), (28, 56), (57, 56), (70, 56), (210, 224), (225, 224), (250, 224)]
+)
 def test_an_image_size_that_the_stages_cannot_halve_is_refused(size: int, nearest: int) -> None:
     message = refusal(lambda: PUBLISHED["tiny"].arch.with_image_size(size))
     assert message.startswith("image_size must be a multiple of 56 (4 x patch size 14)")

@@ -16,7 +16,8 @@ SCHEMA = 1
 class Measurement:
     """One artifact on one runner at one batch size. `samples` are seconds a step, in the order taken."""
 
-    artifact: str
+    artifact: str  # its folder, as it was given
+    label: str  # `Manifest.label`: what it is
     weights_sha256: str
     runner: str
     version: str
@@ -38,6 +39,7 @@ class Measurement:
         """Plain data for JSON: figures in milliseconds and images a second, samples in seconds."""
         return {
             "artifact": self.artifact,
+            "label": self.label,
             "weights_sha256": self.weights_sha256,
             "runner": self.runner,
             "version": self.version,

@@ -65,11 +65,10 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[Measurement]:
         ]
 
 
-def _measurement(
-    artifact: Artifact, runner: Runner, batch: int, warm_up: int, samples: Sequence[float]
-) -> Measurement:
+def _measurement(artifact: Artifact, runner: Runner, batch: int, warm_up: int, samples: Sequence[float]) -> Measurement:
     return Measurement(
-        artifact=artifact.manifest.label,
+        artifact=str(artifact.folder),
+        label=artifact.manifest.label,
         weights_sha256=artifact.manifest.weights_sha256,
         runner=runner.name,
         version=runner.version,

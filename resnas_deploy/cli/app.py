@@ -50,7 +50,9 @@ def _show_version(asked: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, metavar="", help="Print the version and stop."),
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, metavar="", help="Print the version and stop."
+        ),
     ] = False,
 ) -> None:
     del version  # its callback did the work
@@ -82,5 +84,5 @@ def _run() -> int:
         complain("this needs more memory than there is; use a smaller network, image size or batch")
         return BadInput.exit_code
     if code == INTERRUPTED:
-        complain("interrupted; nothing was left half-made")
+        complain("interrupted")
     return code or 0

@@ -17,9 +17,8 @@ def archs(
     """List the published networks with their cost, or print one to start your own from.
 
     Examples:
-        resnas archs
-
-        resnas archs small > mine.json && resnas export --arch mine.json
+    $ resnas archs
+    $ resnas archs small > mine.json && resnas export --arch mine.json
     """
     from resnas_deploy import cost
     from resnas_deploy.published import PUBLISHED

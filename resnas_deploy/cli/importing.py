@@ -7,18 +7,19 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import Json, read_definition
+from resnas_deploy.cli.options import Json, check_file, read_definition
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import NotAvailable
 
 
 def import_(
     checkpoint: Annotated[Path, typer.Argument(help="A .pth.tar file of the reference release.", show_default=False)],
     network_def: Annotated[
-        str, typer.Option(help="The network's definition: a file, or the tuple itself.", show_default=False)
+        str,
+        typer.Option(help="The network's definition: a file, or the tuple itself.", metavar="FILE|TEXT"),
     ],
-    out: Annotated[Path, typer.Option(help="The .safetensors file to write.", show_default=False)],
-    force: Annotated[bool, typer.Option(help="Replace the file if it is there.")] = False,
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.", metavar="FILE")],
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.", metavar="")] = False,
     as_json: Json = False,
 ) -> None:
     """Convert a checkpoint of the reference release to a safetensors checkpoint. Nothing in the pickle is run.
@@ -26,14 +27,13 @@ def import_(
     The averaged weights (model_ema) are taken where the file has them. The image size follows from the weights.
 
     Example:
-        resnas import searched.pth.tar --network-def searched.txt --out searched.safetensors
+    $ resnas import found.pth.tar --network-def found.txt --out found.safetensors
     """
     import importlib.util
 
     if importlib.util.find_spec("torch") is None:
         raise NotAvailable("reading a PyTorch file needs the package torch", "pip install torch")
-    if out.exists() and not (force and out.is_file()):
-        raise BadInput(f"{out} exists; choose another --out, or give --force to replace a file")
+    check_file(out, replace=force)
     definition = read_definition(network_def)
     with progress() as tell:
         tell(f"reading {checkpoint}")

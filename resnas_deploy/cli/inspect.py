@@ -10,6 +10,8 @@ import typer
 
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
+from resnas_deploy.errors import BadInput
+from resnas_deploy.published import PUBLISHED
 
 if TYPE_CHECKING:
     from resnas_deploy.arch import ArchSpec
@@ -28,14 +30,20 @@ def inspect(
     """Show what an artifact, a checkpoint or an architecture is: parts, cost, origin, verification, operators.
 
     Examples:
-        resnas inspect small-fp32
-
-        resnas inspect searched.safetensors
+    $ resnas inspect small-fp32
+    $ resnas inspect found.safetensors
     """
+    if path not in PUBLISHED and not Path(path).exists():
+        raise BadInput(
+            "what is inspected must be an artifact's folder, a checkpoint (.safetensors), an architecture's file or "
+            f"one of {', '.join(PUBLISHED)}, found no {path!r}"
+        )
     if Path(path).is_dir():
         from resnas_deploy.artifact import open_artifact
 
         _artifact(open_artifact(Path(path)), as_json)
+    elif path.endswith((".pth", ".pth.tar", ".pt", ".tar")):
+        raise BadInput(f"{path} must be a checkpoint of ours (.safetensors), found a .pth; convert it: resnas import")
     elif path.endswith(".safetensors"):
         from resnas_deploy.checkpoint import load
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -16,31 +17,38 @@ from resnas_deploy.vit_search.network_def import parse_network_def
 MAX_BYTES = 1_000_000  # of an architecture's file
 
 RUNNER_NAMES = ("ort-cpu", "ort-cuda", "openvino", "torch")
+MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands
 
 
-def _complete(names: tuple[str, ...], incomplete: str) -> list[str]:
-    return [name for name in names if name.startswith(incomplete)]
+def complete(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """What a shell may complete a word to, for an option that takes one of `names`."""
+    return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
 ArtifactArgument = Annotated[
     Path, typer.Argument(help="An artifact's folder, made by resnas export.", show_default=False)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Threads = Annotated[int, typer.Option(help="CPU threads; 0 takes every core there is.", min=0)]
+Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document instead of text.")]
+Threads = Annotated[
+    int,
+    typer.Option(help="CPU threads.", metavar="N", min=0, max=MAX_THREADS, show_default="0, which takes every core"),
+]
 RunnerOption = Annotated[
     str,
     typer.Option(
         help="The runtime; resnas runners lists them.",
+        metavar="NAME",
         show_default="the first that can run the precision",
-        autocompletion=lambda incomplete: _complete(RUNNER_NAMES, incomplete),
+        autocompletion=complete(RUNNER_NAMES),
     ),
 ]
 ArchOption = Annotated[
     str,
     typer.Option(
         help="tiny, small, medium, or a file: an architecture as JSON or a network_def.",
+        metavar="NAME|FILE",
         show_default="the checkpoint's",
-        autocompletion=lambda incomplete: _complete(tuple(PUBLISHED), incomplete),
+        autocompletion=complete(PUBLISHED),
     ),
 ]
 
@@ -102,3 +110,13 @@ def threads_or_all(threads: int) -> int:
     from resnas_deploy.runners.base import usable_cores
 
     return threads or usable_cores()
+
+
+def check_file(out: Path, *, replace: bool) -> None:
+    """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
+    if out.is_dir():
+        raise BadInput(f"--out must be a file's name, found the folder {out}; name a file in it")
+    if not out.parent.is_dir():
+        raise BadInput(f"--out must lie in a folder that is there, found none at {out.parent}; make it first")
+    if out.exists() and not replace:
+        raise BadInput(f"{out} exists; choose another --out, or give --force to replace a file")

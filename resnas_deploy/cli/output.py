@@ -44,16 +44,23 @@ def say(text: str) -> None:
 
 
 def complain(text: str) -> None:
-    """One line on stderr, whatever the text is made of."""
-    typer.echo(f"resnas: {' '.join(text.split())}", err=True)
+    """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
+    line = " ".join(text.split())
+    typer.echo(f"resnas: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", err=True)
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done: a spinner on a terminal's stderr, nothing elsewhere."""
-    console = Console(stderr=True, markup=False)
+def progress(*, spinner: bool = True) -> Iterator[Callable[[str], None]]:
+    """Yield a function that shows what is being done on a terminal's stderr, and nothing elsewhere.
+
+    What is timed has no spinner but plain lines, since a spinner's thread takes time of its own.
+    """
+    console = Console(stderr=True, markup=False, highlight=False)
     if not console.is_terminal:
         yield lambda _: None
+        return
+    if not spinner:
+        yield lambda text: console.print(f"{text} ..")
         return
     with console.status("starting") as status:
         yield lambda text: status.update(f"{text} ..")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, threads_or_all
-from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput
 
 
@@ -17,7 +17,7 @@ def predict(
     images: Annotated[
         list[Path], typer.Argument(help="Image files: JPEG, PNG, WebP, GIF, TIFF, BMP.", show_default=False)
     ],
-    top: Annotated[int, typer.Option(help="Classes to show for each image.", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1)] = 5,
     runner: RunnerOption = "",
     threads: Threads = 0,
     as_json: Json = False,
@@ -25,7 +25,7 @@ def predict(
     """Classify images. Those that cannot be read are named on stderr, the others are classified, and the exit is 2.
 
     Example:
-        resnas predict small-fp32 photographs/*.jpg
+    $ resnas predict small-fp32 photographs/*.jpg
     """
     with progress() as tell:
         tell("checking the files")
@@ -39,7 +39,7 @@ def predict(
         opened = open_artifact(artifact)
         manifest = opened.manifest
         kind = runner_kind(runner) if runner else default_runner(manifest.precision)
-        results, errors = [], list[str]()
+        results, errors = list[tuple[Path, list[tuple[int, float]]]](), list[str]()
         tell(f"loading {manifest.label} on {kind.name}")
         with kind.open(opened, Options(threads_or_all(threads))) as network:
             for path in images:
@@ -75,7 +75,7 @@ def predict(
                 "errors": errors,
             }
         )
-    else:
+    elif results:
         if not manifest.provenance.trained:
             say("The weights are untrained: these classes mean nothing.")
         print_table(
@@ -92,5 +92,7 @@ def predict(
             ],
             text_columns=2,
         )
+    for message in errors:
+        complain(message)
     if errors:
-        raise BadInput("\n".join(errors))
+        raise typer.Exit(BadInput.exit_code)

@@ -12,19 +12,18 @@ def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threa
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
     Examples:
-        resnas verify small-fp32
-
-        resnas verify small-fp32 --runner openvino
+    $ resnas verify small-fp32
+    $ resnas verify small-fp32 --runner openvino
     """
     with progress() as tell:
         tell("checking the files")
         from resnas_deploy.artifact import open_artifact
         from resnas_deploy.export.pipeline import check_verifiable
-        from resnas_deploy.runners.registry import default_runner, runner_kind
+        from resnas_deploy.runners.registry import graph_runner
 
         opened = open_artifact(artifact)
         precision = opened.manifest.precision
-        kind = runner_kind(runner) if runner else default_runner(precision)
+        kind = graph_runner(runner, precision)
         check_verifiable(kind, precision)
         from resnas_deploy.export.verify import verify as run
 

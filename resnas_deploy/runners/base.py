@@ -60,6 +60,7 @@ class RunnerKind:
     precisions: Mapping[str, str]  # precision: how it runs it
     open_artifact: Callable[[Artifact, Options], Runner]
     device_problem: Callable[[], str | None]  # why it cannot run on this machine, though its package is here
+    runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
 
     def problem(self) -> str | None:
         """Why this runner cannot be used here, or None."""
@@ -86,6 +87,11 @@ class RunnerKind:
 def always_here() -> None:
     """The `device_problem` of a runner that any machine can run."""
     return
+
+
+def cannot_load(artifact: Artifact, runtime: str, error: Exception) -> BadInput:
+    """What to raise where a runtime refuses a graph: one line, of which the runtime's own words are the end."""
+    return BadInput(f"{artifact.folder}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
 
 
 def usable_cores() -> int:

@@ -12,8 +12,7 @@ import openvino as ov
 from onnx import inliner
 
 from resnas_deploy.artifact import INPUT, Artifact
-from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Images, Options, Outputs, as_float32
+from resnas_deploy.runners.base import Images, Options, Outputs, as_float32, cannot_load
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -36,8 +35,8 @@ class OpenVinoRunner:
         try:
             model = core.read_model(_inlined(artifact.model, options.model))
             compiled: Any = core.compile_model(model, "CPU", settings)
-        except RuntimeError as error:
-            raise BadInput(f"{artifact.folder}: OpenVINO cannot load the graph: {error}") from error
+        except Exception as error:  # of OpenVINO, of onnx and of protobuf
+            raise cannot_load(artifact, "OpenVINO", error) from error
         self.name = "openvino"
         self.version = f"openvino {ov.__version__.split('-')[0]}"
         self.boundary = f"host to host, CPU computing in {computed}, {options.threads} threads, preprocessing excluded"
@@ -45,7 +44,8 @@ class OpenVinoRunner:
         self._request = compiled.create_infer_request()
 
     def run(self, images: Images) -> Outputs:
-        results = self._request.infer({INPUT: images})
+        # Shared, as in `step`: an input that is copied must fit into the memory of a shared one that came before it.
+        results = self._request.infer({INPUT: images}, share_inputs=True)
         return {name: as_float32(results[name]) for name in self._names}
 
     def step(self, images: Images) -> Callable[[], object]:
@@ -63,7 +63,7 @@ class OpenVinoRunner:
 
 def _inlined(path: Path, model: bytes | None) -> bytes:
     """The graph of standard operators alone. Each form of it is let go before the next but one is made."""
-    proto = onnx.load_from_string(model) if model else onnx.load(path)
+    proto = onnx.load(path) if model is None else onnx.load_from_string(model)
     proto = inliner.inline_local_functions(proto)
     inlined: bytes = proto.SerializeToString()
     return inlined

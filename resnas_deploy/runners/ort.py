@@ -9,10 +9,10 @@ from typing import Self
 import onnxruntime as ort
 
 from resnas_deploy.artifact import INPUT, Artifact
-from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.runners.base import Images, Options, Outputs, as_float32
+from resnas_deploy.errors import NotAvailable
+from resnas_deploy.runners.base import Images, Options, Outputs, as_float32, cannot_load
 
-_ERRORS_ONLY = 3  # of ONNX Runtime's log levels
+_FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
 class OrtRunner:
@@ -25,11 +25,12 @@ class OrtRunner:
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
-        settings.log_severity_level = _ERRORS_ONLY
+        settings.log_severity_level = _FATAL_ONLY
         try:
-            session = ort.InferenceSession(options.model or str(artifact.model), settings, providers=[provider])
+            model = str(artifact.model) if options.model is None else options.model
+            session = ort.InferenceSession(model, settings, providers=[provider])
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
-            raise BadInput(f"{artifact.folder}: ONNX Runtime cannot load the graph: {error}") from error
+            raise cannot_load(artifact, "ONNX Runtime", error) from error
         if provider not in session.get_providers():  # it falls back to the CPU without an error
             raise NotAvailable(f"the runner {name} is not available here: ONNX Runtime found no device for {provider}")
         self._session = session

@@ -81,6 +81,7 @@ RUNNERS = {
             precisions={"fp32": _NATIVE, "fp16": _NATIVE, "bf16": _NATIVE},
             open_artifact=_open_torch,
             device_problem=always_here,
+            runs_graph=False,
         ),
     )
 }
@@ -93,7 +94,23 @@ def runner_kind(name: str) -> RunnerKind:
     return RUNNERS[name]
 
 
-def default_runner(precision: str) -> RunnerKind:
-    """The runner for work that names none: ONNX Runtime, or OpenVINO for what it has no kernels for."""
-    candidates = [kind for kind in RUNNERS.values() if precision in kind.precisions]
+def default_runner(*precisions: str) -> RunnerKind:
+    """The runner for work that names none: ONNX Runtime, or OpenVINO for what it has no kernels for.
+
+    Where several precisions are to be run, it is one that can run them all. Raises `BadInput` where there is none.
+    """
+    candidates = [kind for kind in RUNNERS.values() if kind.precisions.keys() >= set(precisions)]
+    if not candidates:
+        raise BadInput(f"a precision must be one that a runner knows (resnas runners), found {', '.join(precisions)}")
     return next((kind for kind in candidates if kind.problem() is None), candidates[0])
+
+
+def graph_runner(name: str, *precisions: str) -> RunnerKind:
+    """The runner of that name, or the default one, to check graphs with. Raises `BadInput` for one that runs none."""
+    kind = runner_kind(name) if name else default_runner(*precisions)
+    if not kind.runs_graph:
+        raise BadInput(
+            f"a graph must be verified on a runner that runs it, found {kind.name}, which runs the weights; "
+            "use another runner (resnas runners lists them)"
+        )
+    return kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import pickle
 import re
@@ -38,6 +39,7 @@ _LAYERS = {  # in a block or a reduction: our layer, theirs
     "class_linear": "token_transform",
 }
 _STEM_CONV = re.compile(r"stem\.(conv|bn)([123])\.(\w+)")
+_FOREIGN = re.compile(r"GLOBAL ([\w.]*\w)")  # in torch's message: what a pickle refers to and may not
 _MAX_SIDE = 4096  # tokens a side, when the image size is read off the position table
 
 
@@ -47,9 +49,9 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
     `model_ema` is taken where it is there, else `model`. Image and patch size follow from the tensors. Nothing in the
     pickle is run (`weights_only=True`). Raises `BadInput` for a file that is no such checkpoint or of another network.
     """
-    if not path.is_file():
-        raise BadInput(f"{path} must be a checkpoint file, found {'a folder' if path.is_dir() else 'no file'}")
     try:
+        if not path.is_file():
+            raise BadInput(f"a checkpoint must be a file, found {'a folder' if path.is_dir() else 'no file'}")
         state, key = _state(_read(path))
         subnet = _sized(network_def, state)
         names = reference_names(subnet)
@@ -60,6 +62,8 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
         return Checkpoint(subnet.arch, tensors, Provenance(True, (source,)))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
+    except OSError as error:
+        raise BadInput(f"{path} must be a readable file, found: {error.strerror or error}") from None
 
 
 def reference_names(subnet: Subnet) -> dict[str, str]:
@@ -116,20 +120,22 @@ def _read(path: Path) -> object:
     import torch
 
     try:
-        with warnings.catch_warnings():
+        # A training script's options may lie beside the weights as a Namespace: attributes alone, plain data in each.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
             warnings.simplefilter("ignore")  # torch on old formats; the file's content is checked below
             return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).replace("\n", " ")
-        found = re.search(r"Unsupported (?:global|operand|class)[^.]*|GLOBAL [\w.]+", reason)
-        raise BadInput(
-            "a checkpoint must hold tensors and plain data only, found "
-            f"{found[0] if found else 'something else'}; nothing in it was run"
-        ) from None
+    except OSError:
+        raise
     except Exception as error:  # noqa: BLE001  torch raises many kinds for foreign bytes; none of them is ours
+        # Torch's own text is left out but for the name: it tells how to load the file without the protection.
+        if isinstance(error, pickle.UnpicklingError) and (match := _FOREIGN.search(str(error))):
+            raise BadInput(
+                f"a checkpoint must hold tensors and plain data only, found a reference to {match[1][:80]}; "
+                "nothing in it was run"
+            ) from None
         raise BadInput(
-            f"a checkpoint must be a whole file written by torch.save, found {type(error).__name__}: "
-            f"{' '.join(str(error).split())[:100]}"
+            "a checkpoint must be a whole file written by torch.save, found damaged or other data "
+            f"({type(error).__name__}); copy it again from where it came"
         ) from None
 
 

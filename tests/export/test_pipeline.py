@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import json
+import subprocess
+import sys
 import weakref
 from dataclasses import replace
 
@@ -119,3 +122,23 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path):
         with pytest.raises(BadInput, match="exists"):
             export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, force=force), quiet)
     assert (tmp_path / "out" / "precious").read_text() == "data"
+
+
+WITHOUT = """
+import sys
+for name in ("torch", "onnxruntime", "openvino"):
+    sys.modules[name] = None  # importing it now fails
+sys.argv = ["resnas", "export", "--unverified", "--arch", sys.argv[1], "--out", sys.argv[2]]
+from resnas_deploy.cli.app import main
+main()
+"""
+
+
+def test_emitting_needs_neither_torch_nor_a_runtime(tmp_path):
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps(SMALL.to_json()))
+    command = [sys.executable, "-c", WITHOUT, str(arch), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "NOT VERIFIED" in result.stdout
+    assert open_artifact(tmp_path / "out").manifest.verification is None

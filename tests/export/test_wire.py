@@ -21,8 +21,10 @@ SHAPES = st.lists(st.integers(0, 9), max_size=4).map(tuple)
 
 
 def weight(name, shape, make=None):
-    values = np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
-    return Weight(name, shape, TensorProto.FLOAT, np.dtype(np.float32), make or (lambda: values))
+    def count():
+        return np.arange(np.prod(shape, dtype=int), dtype=np.float32).reshape(shape)
+
+    return Weight(name, shape, TensorProto.FLOAT, np.dtype(np.float32), make or count)
 
 
 def model(text=""):

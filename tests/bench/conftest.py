@@ -1,0 +1,82 @@
+"""What the benchmarks share: the small network's weights, its traced graphs, and where results are recorded."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from resnas_deploy.atomic import atomic_file
+from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.model import build_model
+from resnas_deploy.published import PUBLISHED
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.untrained import untrained
+
+RESULTS = Path(__file__).parents[2] / "bench" / "results"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help="write what was measured to bench/results/")
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A graph that torch.onnx.export traced from our module."""
+
+    path: Path
+    seconds: float  # of tracing and of serialising the model
+
+
+@pytest.fixture(scope="session")
+def checkpoint():
+    return untrained(PUBLISHED["small"].arch)
+
+
+@pytest.fixture(scope="session")
+def traced(checkpoint, tmp_path_factory):
+    """The module traced at the opset that torch prefers, and at the one that we emit."""
+    return {
+        f"traced, opset {opset or 'of torch'}": trace(checkpoint, tmp_path_factory.mktemp("traced"), opset)
+        for opset in (None, 23)
+    }
+
+
+def trace(checkpoint, folder, opset):
+    model, path = build_model(checkpoint), folder / "traced.onnx"
+    images = torch.zeros(2, 3, 224, 224)
+    dynamic = ({0: torch.export.Dim("batch", min=1, max=64)},)
+    started = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its exporter's internals
+        program = torch.onnx.export(
+            model,
+            (images,),
+            dynamo=True,
+            dynamic_shapes=dynamic,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=opset,
+            verbose=False,
+        )
+        program.save(str(path))
+    return Traced(path, time.perf_counter() - started)
+
+
+@pytest.fixture(scope="session")
+def record(request):
+    """A function that prints a result, and writes it to bench/results/ where --record was given."""
+
+    def write(name, result):
+        document = {"schema": 1, "machine": this_machine(usable_cores()).to_json(), **result}
+        print(f"\n{name}: {json.dumps(result, indent=1)}")  # noqa: T201  what the benchmark is run for
+        if request.config.getoption("--record", default=False):
+            with atomic_file(RESULTS / f"{name}.json") as partial:
+                partial.write_text(json.dumps(document, indent=1) + "\n")
+
+    return write

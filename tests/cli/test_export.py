@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from strategies import GOLDEN, golden_arrays, mini, supernet_definitions
+
+from resnas_deploy.artifact import MODEL, OUTPUT, open_artifact
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.registry import RUNNERS
+
+
+def logits(folder, images):
+    with RUNNERS["ort-cpu"].open(open_artifact(folder), Options(2)) as runner:
+        return runner.run(images)[OUTPUT]
+
+
+def test_an_architecture(resnas, tiny, tmp_path):
+    done = resnas("export", "--arch", tiny)
+    lines = done.out.splitlines()
+    assert lines[0].startswith("tiny-fp32: tiny fp32 56 (untrained weights), batch 1:64, 0 MB, in ")
+    assert lines[1].startswith("verified: error ")
+    assert lines[2] == "next: resnas predict tiny-fp32 IMAGE..   or   resnas bench tiny-fp32"
+    assert done.err == ""
+    manifest = open_artifact(tmp_path / "tiny-fp32").manifest
+    assert manifest.arch.to_json() == json.loads((tmp_path / tiny).read_text()) | {
+        "patch_size": 14,
+        "stem_mid_width": 24,
+    }
+    assert manifest.verification.batches == (1, 2, 16)
+    assert manifest.verification.images == 12
+    assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "tiny-fp32"}
+
+
+def test_json_is_the_only_thing_on_stdout(resnas, tiny, tmp_path):
+    found = resnas("export", "--arch", tiny, "--out", "a/b/here", "--json").json
+    assert found["artifact"] == "a/b/here"
+    assert found["seconds"] > 0
+    manifest = open_artifact(tmp_path / "a/b/here").manifest
+    assert found["manifest"] == json.loads(json.dumps(manifest.to_json()))
+
+
+def test_a_checkpoint_gives_the_reference_logits(resnas, mini_checkpoint, tmp_path):
+    assert "mini fp32 112, batch 1:64" in resnas("export", "--checkpoint", mini_checkpoint).out
+    golden = golden_arrays("vit_search_mini.npz")
+    difference = np.abs(logits(tmp_path / "mini-fp32", golden["images"]) - golden["logits"]).max()
+    assert difference <= 1e-5 * np.abs(golden["logits"]).max()
+
+
+def test_another_image_size(resnas, mini_checkpoint, tmp_path):
+    resnas("export", "--checkpoint", mini_checkpoint, "--image-size", "224", "--out", "out")
+    manifest = open_artifact(tmp_path / "out").manifest
+    assert manifest.arch == mini().arch.with_image_size(224)
+    assert manifest.preprocessing.image_size == 224
+    assert manifest.label == "mini fp32 224"
+    assert "resized bicubically from 112 to 224" in manifest.provenance.history[-1]
+    assert manifest.verification
+
+
+@pytest.mark.parametrize(("precision", "runner"), [("fp16", "ort-cpu"), ("bf16", "openvino")])
+def test_a_lower_precision(resnas, tiny, tmp_path, precision, runner):
+    resnas("export", "--arch", tiny, "--precision", precision)
+    manifest = open_artifact(tmp_path / f"tiny-{precision}").manifest
+    assert manifest.precision == precision
+    assert manifest.kept_in_fp32
+    assert manifest.verification.runner.startswith(runner)
+
+
+def test_a_fixed_batch(resnas, tiny, tmp_path):
+    assert ", batch 3, " in resnas("export", "--arch", tiny, "--batch", "3", "--out", "out").out
+    manifest = open_artifact(tmp_path / "out").manifest
+    assert manifest.batch.fixed
+    assert manifest.verification.batches == (3,)
+
+
+@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("given", ["text", "file"])
+def test_a_subnet_gives_the_reference_logits(resnas, supernet_checkpoint, tmp_path, number, given):
+    definition = supernet_definitions()[number]
+    if given == "file":
+        (tmp_path / "subnet.txt").write_text(definition)
+    subnet = definition if given == "text" else "subnet.txt"
+    done = resnas("export", "--checkpoint", supernet_checkpoint, "--subnet", subnet, "--unverified")
+    assert done.out.startswith("super-subnet-fp32: super-subnet fp32 112 (UNVERIFIED)")
+    golden = golden_arrays("vit_search_supernet_mini.npz")
+    expected = golden["logits"][number]
+    difference = np.abs(logits(tmp_path / "super-subnet-fp32", golden["images"]) - expected).max()
+    assert difference <= 1e-5 * np.abs(expected).max()
+
+
+def test_a_subnet_that_does_not_fit_names_the_field(refused, mini_checkpoint):
+    line = refused("export", "--checkpoint", mini_checkpoint, "--subnet", supernet_definitions()[0])
+    assert "stages[0].blocks[0].heads must fit the supernet's 2, found 4" in line
+
+
+def test_the_architecture_beside_its_checkpoint(resnas, mini_checkpoint, tmp_path):
+    (tmp_path / "own.json").write_text(json.dumps(mini().arch.to_json()))
+    done = resnas("export", "--arch", "own.json", "--checkpoint", mini_checkpoint, "--unverified")
+    assert done.out.startswith("own-fp32: own fp32 112 (UNVERIFIED)")
+
+
+def test_the_architecture_of_another_checkpoint_names_the_tensors(refused, tiny, mini_checkpoint):
+    line = refused("export", "--arch", tiny, "--checkpoint", mini_checkpoint)
+    assert (
+        f"{mini_checkpoint} must hold the weights of --arch, found another network's: "
+        "stem.projection.weight must be (8, 24, 7, 7), found (32, 24, 7, 7); stem.projection.bias"
+    ) in line
+
+
+def test_the_seed_decides_the_weights(resnas, tiny, tmp_path):
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        resnas("export", "--arch", tiny, "--seed", seed, "--out", out, "--unverified")
+    a, b, c = ((tmp_path / name / MODEL).read_bytes() for name in "abc")
+    assert a == b
+    assert a != c
+
+
+def test_class_names(resnas, refused, tiny, tmp_path):
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\n")
+    line = refused("export", "--arch", tiny, "--class-names", "names.txt")
+    assert "must name 5 classes, one a line; found 4" in line
+    (tmp_path / "names.txt").write_text("ant\nbee\ncat\ndog\nKäfer\n")
+    resnas("export", "--arch", tiny, "--class-names", "names.txt", "--unverified")
+    assert open_artifact(tmp_path / "tiny-fp32").manifest.class_names == ("ant", "bee", "cat", "dog", "Käfer")
+
+
+def test_a_file_name_that_is_no_text(resnas, tiny, tmp_path):
+    """On Linux a name is bytes; what is not UTF-8 in it must break neither manifest nor terminal."""
+    name = b"n\xff.json".decode(errors="surrogateescape")
+    (tmp_path / tiny).rename(tmp_path / name)
+    assert "n\\udcff-fp32: n\\udcff fp32 56" in resnas("export", "--arch", name, "--unverified").out
+    folder = name.replace(".json", "-fp32")
+    assert resnas("inspect", folder, "--json").json["manifest"]["name"] == name.removesuffix(".json")
+
+
+def test_unverified_says_so(resnas, tiny, tmp_path):
+    lines = resnas("export", "--arch", tiny, "--unverified").out.splitlines()
+    assert "tiny fp32 56 (untrained weights, UNVERIFIED)" in lines[0]
+    assert lines[1] == "NOT VERIFIED, as asked"
+    assert open_artifact(tmp_path / "tiny-fp32").manifest.verification is None
+
+
+def test_an_artifact_is_replaced_only_with_force(resnas, refused, tiny, tmp_path):
+    arguments = ("export", "--arch", tiny, "--unverified", "--out", "out")
+    resnas(*arguments)
+    before = open_artifact(tmp_path / "out")
+    assert "out exists; choose another --out, or give --force" in refused(*arguments, "--seed", "1")
+    resnas(*arguments, "--seed", "1", "--force")
+    assert open_artifact(tmp_path / "out").manifest.weights_sha256 != before.manifest.weights_sha256
+
+
+def test_a_refused_replacement_leaves_the_old_one(resnas, refused, tiny, tmp_path):
+    arguments = ("export", "--arch", tiny, "--unverified", "--out", "out")
+    resnas(*arguments)
+    refused(*arguments, "--force", "--image-size", "230")  # which compares every file before and after
+    open_artifact(tmp_path / "out")
+
+
+def test_force_replaces_nothing_precious(refused, tiny, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    for force in ((), ("--force",)):
+        assert "out exists" in refused("export", "--arch", tiny, "--out", "out", *force)
+
+
+def test_a_link_is_not_followed(refused, tiny, tmp_path, mini_artifact):
+    shutil.copytree(mini_artifact, tmp_path / "real")
+    (tmp_path / "out").symlink_to("real")
+    for force in ((), ("--force",)):
+        assert "out exists" in refused("export", "--arch", tiny, "--out", "out", *force)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--batch", "8:1"], "1 <= LEAST <= MOST <= 4096, found 8:1"),
+        (["--batch", "0"], "found 0:0"),
+        (["--batch", "x"], "a number such as 8 or a range such as 1:64, found 'x'"),
+        (["--batch", "1:99999"], "found 1:99999"),
+        (["--batch", ""], "found ''"),
+        (
+            ["--image-size", "230"],
+            "image_size must be a multiple of 56 (4 x patch size 14), found 230; the nearest is 224",
+        ),
+        (["--image-size", "-56"], "image_size must be an integer from 1 to 65536, found -56"),
+        (["--image-size", "65520"], "image_size must be at most 1792 pixels, found 65520"),
+        (["--image-size", "many"], "Invalid value for '--image-size'"),
+        (["--precision", "int3"], "--precision must be one of fp32, fp16, bf16, found 'int3'"),
+        (["--verify-on", "tpu"], "a runner must be one of ort-cpu, ort-cuda, openvino, torch, found 'tpu'"),
+        (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
+        (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--threads", "100000"], "Invalid value for '--threads'"),
+        (["--subnet", "x"], "--subnet must come with the --checkpoint of a supernet"),
+        (["--class-names", "nothing"], "'nothing' must be a text file of class names"),
+        (["--checkpoint", "nothing"], "(.safetensors), found no file"),
+        (["--checkpoint", "."], "found a folder"),
+        (["--checkpoint", "tiny.json"], "tiny.json must be a whole safetensors file"),
+        (["--checkpoint", str(GOLDEN / "vit_search_mini.pth.tar")], "is converted by: resnas import"),
+        (["--out", "tiny.json"], "tiny.json exists"),
+        (["--out", "tiny.json", "--force"], "tiny.json exists and must be an artifact to be replaced"),
+        (["--out", "tiny.json/out"], "tiny.json/out cannot be written"),
+        (["--out", "/proc/out"], "/proc/out cannot be written"),
+        (["--out", "/dev/null"], "/dev/null exists"),
+        (["--out", "."], ". exists"),
+        (["--out", "x" * 300], "File name too long"),
+        (["--out", "a/b/c", "--class-names", "nothing"], "'nothing' must be a text file"),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_leaves_nothing(refused, tiny, options, said):
+    assert said in refused("export", "--arch", tiny, *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "--arch or --checkpoint, found neither; try: resnas export --arch small"),
+        (["--arch", "nothing"], "tiny, small, medium or a file, found 'nothing'"),
+        (["--arch", "."], "tiny, small, medium or a file, found '.'"),
+        (["--arch", "x" * 5000], "tiny, small, medium or a file"),
+        (["--checkpoint", "nothing.safetensors"], "nothing.safetensors: a checkpoint must be a file"),
+    ],
+)
+def test_nothing_to_export(refused, arguments, said):
+    assert said in refused("export", *arguments)
+
+
+def test_a_wrong_size_for_a_checkpoint(refused, mini_checkpoint):
+    arguments = ("export", "--checkpoint", mini_checkpoint, "--image-size")
+    assert "the nearest is 224" in refused(*arguments, "230")
+    assert "at most 1792" in refused(*arguments, "1848")
+
+
+@pytest.mark.skipif(RUNNERS["ort-cuda"].problem() is None, reason="CUDA is here")
+def test_a_runner_that_is_not_here(refused, tiny):
+    line = refused("export", "--arch", tiny, "--verify-on", "ort-cuda", code=5)
+    assert line.endswith("install it with: pip uninstall -y onnxruntime && pip install onnxruntime-gpu")
+
+
+def test_without_torch_only_unverified(resnas, refused, tiny, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name, *rest))
+    line = refused("export", "--arch", tiny, code=5)
+    assert "--unverified" in line
+    assert line.endswith("pip install torch")
+    resnas("export", "--arch", tiny, "--unverified")
+
+
+@pytest.fixture
+def wrong_graph(monkeypatch):
+    """Verification as if every graph were wrong."""
+
+    def fail(*_arguments):
+        raise VerificationFailed("the graph must compute what the module computes, found another")
+
+    monkeypatch.setattr("resnas_deploy.export.verify.verify", fail)
+
+
+@pytest.mark.usefixtures("wrong_graph")
+def test_a_graph_that_is_wrong_is_not_written(refused, tiny):
+    assert "the graph must compute" in refused("export", "--arch", tiny, "--out", "a/out", code=3)
+
+
+@pytest.mark.usefixtures("wrong_graph")
+def test_a_graph_that_is_wrong_is_kept_if_asked(resnas, refused, tiny, tmp_path, monkeypatch):
+    arguments = ("export", "--arch", tiny, "--keep-failed", "--out", "out")
+    for _ in range(2):
+        done = resnas(*arguments, code=3)
+        assert len(done.err.splitlines()) == 1
+        assert open_artifact(tmp_path / "out.failed").manifest.label.endswith("UNVERIFIED)")
+        assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "out.failed"}
+    (tmp_path / "out.failed" / "thesis.txt").write_text("precious")
+    monkeypatch.setattr("resnas_deploy.export.pipeline.export", None)  # it is found before any work is done
+    assert "'thesis.txt' in it" in refused(*arguments)
+
+
+def test_too_little_memory_is_one_line(refused, tiny, monkeypatch):
+    def out_of_memory(*_arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("resnas_deploy.untrained.untrained", out_of_memory)
+    assert "more memory than there is" in refused("export", "--arch", tiny)
+
+
+def test_a_checkpoint_without_finite_weights(refused, tmp_path):
+    from safetensors.numpy import save_file
+
+    checkpoint = mini()
+    tensors = dict(checkpoint.tensors) | {"stem.class_token": np.full((1, 1, 32), np.nan, np.float32)}
+    header = {"schema": 1, "arch": checkpoint.arch.to_json(), "provenance": checkpoint.provenance.to_json()}
+    save_file(tensors, tmp_path / "nan.safetensors", metadata={"resnas": json.dumps(header)})
+    assert "NaN or infinity in stem.class_token" in refused("export", "--checkpoint", "nan.safetensors")
+    save_file(replace(checkpoint).tensors, tmp_path / "plain.safetensors")
+    assert "must carry the architecture in its metadata" in refused("export", "--checkpoint", "plain.safetensors")

@@ -1,0 +1,99 @@
+"""Help that can be read, and usage errors that are one line."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from resnas_deploy import __version__
+from resnas_deploy.cli.app import app
+
+COMMANDS = ("archs", "runners", "import", "inspect", "export", "verify", "predict", "bench")
+WIDTH = 80
+
+
+def commands_of_the_app():
+    return [command.name or command.callback.__name__ for command in app.registered_commands]
+
+
+def test_every_command_is_tested_here():
+    assert tuple(commands_of_the_app()) == COMMANDS
+
+
+def test_the_help_has_every_command(resnas):
+    text = resnas("--help").out
+    for command in COMMANDS:
+        assert re.search(rf"^│ {command} +\w", text, re.MULTILINE), command
+    assert "resnas export --arch small" in text
+    assert "Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 5 something" in text
+
+
+def test_no_command_is_the_help(resnas):
+    done = resnas(code=2)
+    assert "Usage: resnas" in done.out
+    assert done.err == ""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_fits_and_is_complete(resnas, command):
+    done = resnas(command, "--help")
+    assert done.err == ""
+    assert f"Usage: resnas {command}" in done.out
+    assert max(map(len, done.out.splitlines())) <= WIDTH
+    assert "[default: ]" not in done.out
+    assert "--no-" not in done.out  # a flag has one name
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_example_is_a_whole_line_that_the_command_accepts(resnas, command):
+    """An example's options must be in the help, and its line must not be broken or joined with another."""
+    text = resnas(command, "--help").out
+    lines = [line.strip() for line in text.splitlines()]
+    examples = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    assert bool(examples) == (command != "runners")
+    assert text.count("$ resnas") == len(examples)
+    for example in examples:
+        assert example.startswith(f"resnas {command}")
+        assert lines[lines.index(f"$ {example}") + 1][:1] in ("$", "")  # what follows is no rest of a broken line
+        for option in re.findall(r"--[a-z-]+", example):
+            assert re.search(rf"{option}\b", text.replace(example, "")), option
+
+
+def test_options_say_what_they_take(resnas):
+    text = resnas("export", "--help").out
+    for option, value in (
+        ("arch", r"NAME\|FILE"),
+        ("checkpoint", "FILE"),
+        ("precision", r"fp32\|fp16\|bf16"),
+        ("batch", r"N:M\|N"),
+        ("image-size", "N"),
+        ("out", "FOLDER"),
+        ("verify-on", "NAME"),
+    ):
+        assert re.search(rf"--{option} +{value} ", text), option
+
+
+def test_the_version(resnas):
+    assert resnas("--version").out == f"resnas {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["expor"], "No such command 'expor'. Did you mean 'export'?; see: resnas --help"),
+        (["export", "--foo"], "No such option: --foo"),
+        (["verify"], "Missing argument 'artifact'; see: resnas verify --help"),
+        (["predict", "x"], "Missing argument 'images'; see: resnas predict --help"),
+        (["import", "x", "--out", "y"], "Missing option '--network-def'; see: resnas import --help"),
+        (["archs", "small", "tiny"], "unexpected extra argument"),
+        (["verify", "x", "--threads"], "'--threads' requires an argument"),
+        (["verify", "x", "--threads", "many"], "Invalid value for '--threads'"),
+        (["verify", "x", "--threads", "-1"], "Invalid value for '--threads'"),
+        (["predict", "x", "y", "--threads", "100000"], "Invalid value for '--threads'"),
+    ],
+)
+def test_wrong_usage_is_one_line(refused, arguments, said):
+    line = refused(*arguments)
+    assert said in line
+    assert line.endswith("--help")

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from resnas_deploy.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
+from resnas_deploy.runners.registry import RUNNERS
+
+
+@pytest.mark.parametrize("runner", ["ort-cpu", "openvino"])
+def test_a_good_artifact(resnas, mini_artifact, runner):
+    lines = resnas("verify", mini_artifact, "--runner", runner).out.splitlines()
+    assert lines[0] == f"{mini_artifact}: mini fp32 112: every file is as its hash says"
+    assert lines[1].startswith("verified: error ")
+    assert f"12 of 12 images ({runner} (" in lines[1]
+
+
+def test_json(resnas, mini_artifact):
+    found = resnas("verify", mini_artifact, "--threads", "1", "--json").json
+    assert found["artifact"] == str(mini_artifact)
+    assert found["label"] == "mini fp32 112"
+    assert found["verification"]["error"] <= found["verification"]["tolerance"]
+    assert found["verification"]["batches"] == [1, 2, 8]
+
+
+def test_a_fixed_batch_of_low_precision_on_the_runner_that_can(resnas, untrained_artifact):
+    done = resnas("verify", untrained_artifact("bf16", "3"))
+    assert "test bf16 112 (untrained weights, UNVERIFIED)" in done.out
+    assert "openvino" in done.out
+
+
+@pytest.mark.parametrize("name", [MODEL, WEIGHTS, MANIFEST])
+def test_a_changed_byte(refused, artifact_copy, name):
+    content = bytearray((artifact_copy / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (artifact_copy / name).write_bytes(content)
+    line = refused("verify", artifact_copy)
+    assert str(artifact_copy) in line
+    assert name in line
+
+
+@pytest.mark.parametrize("name", [MODEL, WEIGHTS, MANIFEST])
+def test_a_missing_file(refused, artifact_copy, name):
+    (artifact_copy / name).unlink()
+    assert name in refused("verify", artifact_copy)
+
+
+def test_a_graph_that_is_wrong_though_its_hash_is_right(refused, artifact_copy):
+    """As if it had been exported by a faulty program: the element where it goes wrong is named."""
+    artifact = open_artifact(artifact_copy)
+    model = onnx.load(artifact.model)
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name == "stage2.block1.mlp.fc2.bias")
+    bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + np.float32(0.5), bias.name))
+    onnx.save(model, artifact.model)
+    seal(artifact)
+    line = refused("verify", artifact_copy, code=3)
+    assert "the first element that differs is stage2.block1 " in line
+
+
+@pytest.mark.parametrize(
+    ("runner", "said"),
+    [("tpu", "a runner must be one of"), ("torch", "a graph must be verified on a runner that runs it")],
+)
+def test_a_runner_that_cannot(refused, mini_artifact, runner, said):
+    assert said in refused("verify", mini_artifact, "--runner", runner)
+
+
+def test_a_precision_without_kernels(refused, untrained_artifact):
+    line = refused("verify", untrained_artifact("bf16"), "--runner", "ort-cpu")
+    assert "must have kernels for bf16" in line
+
+
+@pytest.mark.skipif(RUNNERS["ort-cuda"].problem() is None, reason="CUDA is here")
+def test_a_runner_that_is_not_here(refused, mini_artifact):
+    assert "pip install onnxruntime-gpu" in refused("verify", mini_artifact, "--runner", "ort-cuda", code=5)
+
+
+@pytest.mark.parametrize("missing", ["torch", "onnxruntime", "openvino"])
+def test_a_package_that_is_missing(refused, mini_artifact, monkeypatch, missing):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name, *rest))
+    runner = "openvino" if missing == "openvino" else "ort-cpu"
+    line = refused("verify", mini_artifact, "--runner", runner, code=5)
+    assert line.endswith(f"install it with: pip install {missing}")
+
+
+@pytest.mark.parametrize("name", ["nothing", ".", "file", "x" * 5000])
+def test_no_artifact(refused, tmp_path, name):
+    (tmp_path / "file").write_text("x")
+    refused("verify", name)

@@ -1,0 +1,65 @@
+"""Fixtures that several tests share. Tests copy what they alter."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from exporting import SMALL, request
+from strategies import mini, supernet_mini
+
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import save
+from resnas_deploy.export.pipeline import export
+from resnas_deploy.untrained import untrained
+
+
+@pytest.fixture(scope="session")
+def mini_checkpoint(tmp_path_factory):
+    """The file of a network with the reference's weights: 112 pixels, 10 classes, 1 MB."""
+    path = tmp_path_factory.mktemp("checkpoint") / "mini.safetensors"
+    save(mini(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def supernet_checkpoint(tmp_path_factory):
+    """The file of the reference's small supernet."""
+    path = tmp_path_factory.mktemp("checkpoint") / "super.safetensors"
+    save(supernet_mini(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def mini_artifact(tmp_path_factory):
+    """The folder of a verified fp32 artifact of `mini_checkpoint`, batch 1:8. No test may change it."""
+    folder = tmp_path_factory.mktemp("artifact") / "mini"
+    export(mini, replace(request(folder.parent), name="mini", out=folder), lambda _: None)
+    yield folder
+    open_artifact(folder)  # which checks the hashes
+
+
+@pytest.fixture
+def artifact_copy(mini_artifact, tmp_path):
+    """A copy of `mini_artifact` that a test may alter."""
+    return shutil.copytree(mini_artifact, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def untrained_artifact(tmp_path_factory):
+    """A function: the folder of an unverified artifact with random weights, of that precision and batch range."""
+    made = {}
+
+    def make(precision="fp32", batch="1:8"):
+        if (precision, batch) not in made:
+            folder = tmp_path_factory.mktemp("untrained") / "small"
+            wanted = request(
+                folder.parent, out=folder, precision=precision, batch=BatchRange.parse(batch), verify_on=None
+            )
+            export(lambda: untrained(SMALL), wanted, lambda _: None)
+            made[precision, batch] = folder
+        return made[precision, batch]
+
+    return make

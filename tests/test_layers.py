@@ -1,0 +1,128 @@
+"""The package's layers: who may import whom, read from the source, imports inside functions included."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "resnas_deploy"
+
+# A module may import its own layer and those before it. A package stands for all that is in it.
+LAYERS = (
+    ("", "assets"),  # "" is the package's own __init__, which has the version
+    ("errors",),
+    ("arch", "batch", "atomic", "published", "cost", "space"),
+    (
+        "tensors",
+        "checkpoint",
+        "resize",
+        "slicing",
+        "untrained",
+        "vit_search",
+        "preprocessing",
+        "labels",
+        "photographs",
+        "model",
+    ),
+    ("manifest", "artifact"),
+    ("runners",),
+    ("export",),
+    ("bench",),
+    ("train",),
+    ("cli",),
+    ("__main__",),
+)
+LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+CORE = {"arch", "cost", "space"}  # which import nothing of ours but each other and the errors
+HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
+
+
+def part_of(module):
+    """`resnas_deploy.export.graph` is of the part `export`."""
+    names = module.split(".")
+    return names[1] if len(names) > 1 else ""
+
+
+def module_name(path):
+    parts = ("resnas_deploy", *path.relative_to(PACKAGE).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path):
+    """The modules of ours that a file imports anywhere."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.partition(".")[0] == "resnas_deploy")
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} must import by the full name"
+            if node.module == "resnas_deploy":
+                for alias in node.names:  # a module of the package, or the version in its __init__
+                    known = alias.name in LAYER
+                    yield f"resnas_deploy.{alias.name}" if known else "resnas_deploy"
+            elif node.module and node.module.startswith("resnas_deploy."):
+                yield node.module
+
+
+def problems(part, imported):
+    """What is wrong with a part's imports of other parts."""
+    for other in imported:
+        if LAYER[other] > LAYER[part]:
+            yield f"{part} must not import {other}, which comes after it"
+        if part in CORE and other not in CORE | {"errors"}:
+            yield f"{part} must not import {other}, only {', '.join(sorted(CORE))} and errors"
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def test_every_module_is_in_a_layer():
+    assert {part_of(module_name(path)) for path in FILES} == set(LAYER)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[module_name(path) for path in FILES])
+def test_no_arrow_against_the_order(path):
+    part = part_of(module_name(path))
+    assert list(problems(part, {part_of(module) for module in imports(path)})) == []
+
+
+def test_an_arrow_against_the_order_would_be_seen(tmp_path):
+    path = tmp_path / "arch.py"
+    path.write_text(
+        "from resnas_deploy.errors import BadInput\n"
+        "def f():\n    from resnas_deploy.train.loop import g\n    import resnas_deploy.cost\n"
+        "    from resnas_deploy import __version__, artifact\n"
+    )
+    found = {part_of(module) for module in imports(path)}
+    assert found == {"errors", "train", "cost", "", "artifact"}
+    assert "arch must not import train, which comes after it" in list(problems("arch", found))
+    assert list(problems("export", {"bench"}))
+    assert list(problems("cost", {"batch"}))
+    assert not list(problems("cli", set(LAYER) - {"__main__"}))
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("import resnas_deploy", ""),
+        ("import resnas_deploy.cli.app", ""),
+        ("sys.argv = ['resnas', '--help']; from resnas_deploy.cli.app import main; main()", "Usage: resnas"),
+        ("sys.argv = ['resnas', 'export', '--help']; from resnas_deploy.cli.app import main; main()", "--image-size"),
+        ("sys.argv = ['resnas', 'archs']; from resnas_deploy.cli.app import main; main()", "medium"),
+        ("sys.argv = ['resnas', '--version']; from resnas_deploy.cli.app import main; main()", "resnas 0."),
+    ],
+)
+def test_what_is_heavy_is_not_imported_without_need(command, shown):
+    program = (
+        "import atexit, json, sys\n"
+        f"atexit.register(lambda: print(json.dumps(sorted(set(sys.modules) & set({HEAVY!r}))), file=sys.stderr))\n"
+        f"{command}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert shown in done.stdout
+    assert json.loads(done.stderr) == []

@@ -1,0 +1,295 @@
+"""The manifest says what an artifact is, and no changed or foreign byte of it is believed."""
+
+from __future__ import annotations
+
+import bisect
+import hashlib
+import json
+import string
+from dataclasses import replace
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from strategies import SMALL, arch_specs, refusal
+
+from resnas_deploy.batch import MAX_BATCH, BatchRange
+from resnas_deploy.checkpoint import Provenance
+from resnas_deploy.errors import BadInput
+from resnas_deploy.manifest import SCHEMA, Manifest, Verification, file_digest
+from resnas_deploy.preprocessing import Preprocessing
+
+VERIFICATION = Verification(
+    reference="torch 2",
+    runner="ort-cpu",
+    tolerance=1e-5,
+    error=3e-7,
+    batches=(1, 2, 8),
+    images=12,
+    photographs=("cat.jpg",),
+    top1_agreement=12,
+)
+MANIFEST = Manifest(
+    name="small",
+    arch=SMALL,
+    precision="fp32",
+    batch=BatchRange(1, 8),
+    preprocessing=Preprocessing.for_image_size(SMALL.image_size),
+    class_names=("cat", "Käfer", "犬"),
+    provenance=Provenance(True, ("imported",)),
+    weights_sha256="ab" * 32,
+    spelling={"attention": "operator"},
+    kept_in_fp32=("softmax",),
+    tools={"resnas": "0.1.0"},
+    files={"model.onnx": "0" * 64, "weights.safetensors": "1" * 64},
+    verification=VERIFICATION,
+)
+CONTENT = MANIFEST.to_bytes()
+
+texts = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates too: file names may hold them
+numbers = st.floats(allow_nan=False)
+digests = st.text("0123456789abcdef", min_size=64, max_size=64)
+file_names = st.text(string.ascii_letters, min_size=1, max_size=8)
+verifications = st.builds(
+    Verification,
+    reference=texts,
+    runner=texts,
+    tolerance=numbers,
+    error=numbers,
+    batches=st.lists(st.integers()).map(tuple),
+    images=st.integers(),
+    photographs=st.lists(texts).map(tuple),
+    top1_agreement=st.integers(),
+)
+manifests = st.builds(
+    Manifest,
+    name=texts,
+    arch=arch_specs(),
+    precision=texts,
+    batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(lambda pair: BatchRange(*sorted(pair))),
+    preprocessing=st.integers(1, 1792).map(Preprocessing.for_image_size),
+    class_names=st.none() | st.lists(texts, min_size=1).map(tuple),
+    provenance=st.builds(Provenance, trained=st.booleans(), history=st.lists(texts).map(tuple)),
+    weights_sha256=digests,
+    spelling=st.dictionaries(texts, texts, max_size=3),
+    kept_in_fp32=st.lists(texts).map(tuple),
+    tools=st.dictionaries(texts, texts, max_size=3),
+    files=st.dictionaries(file_names, digests, max_size=3),
+    verification=st.none() | verifications,
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def body():
+    """The manifest as data, without its own hash."""
+    return MANIFEST.to_json()
+
+
+def signed(data):
+    """The bytes of a manifest with that data and the hash that belongs to them, right or not in all else."""
+    digest = hashlib.sha256(dumped(data)).hexdigest()
+    return dumped({**data, "manifest_sha256": digest})
+
+
+def dumped(data):
+    return (json.dumps(data, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read(content):
+    return Manifest.from_bytes(content)
+
+
+@settings(deadline=None)
+@given(manifests)
+def test_written_and_read_again_it_is_the_same(manifest):
+    content = manifest.to_bytes()
+    assert read(content) == manifest
+    assert read(content).to_bytes() == content
+
+
+def test_the_bytes_are_those_that_these_tests_sign():
+    assert signed(body()) == CONTENT
+    assert read(CONTENT) == MANIFEST
+
+
+def test_it_says_what_it_is():
+    data = json.loads(CONTENT)
+    assert data["schema"] == SCHEMA
+    assert data["arch_fingerprint"] == SMALL.fingerprint
+    assert data["weights"] == "trained"
+    assert data["batch"] == "1:8"
+    assert json.loads(replace(MANIFEST, verification=None).to_bytes())["verification"] == "unverified"
+    assert json.loads(replace(MANIFEST, provenance=Provenance(False, ())).to_bytes())["weights"] == "untrained"
+
+
+def test_every_flipped_bit_is_refused():
+    for position in range(len(CONTENT)):
+        for bit in range(8):
+            changed = bytearray(CONTENT)
+            changed[position] ^= 1 << bit
+            refusal(lambda changed=changed: read(bytes(changed)))
+
+
+@given(st.integers(0, len(CONTENT) - 1), st.integers(0, 255))
+def test_every_changed_byte_is_refused(position, value):
+    changed = bytearray(CONTENT)
+    changed[position] = value
+    if changed != CONTENT:
+        assert "manifest.json" in refusal(lambda: read(bytes(changed)))
+
+
+@given(st.integers(0, len(CONTENT)), st.binary(min_size=1, max_size=4))
+@example(len(CONTENT), b"\n")
+@example(0, b" ")
+@example(0, b"\xef\xbb\xbf")
+def test_added_bytes_are_refused(position, added):
+    refusal(lambda: read(CONTENT[:position] + added + CONTENT[position:]))
+
+
+def test_every_shorter_file_is_refused():
+    for length in range(len(CONTENT)):
+        refusal(lambda length=length: read(CONTENT[:length]))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no JSON",
+        b"\xff\xfe\x00",
+        b"[]",
+        b"7",
+        b"null",
+        b"{}",
+        b'{"schema": "1"}',
+        b'{"schema": true}',
+        b'{"schema": 1.0}',
+        b'{"schema": 1, "name": "\\ud800"}',
+        b'{"schema": ' + b"9" * 10_000 + b"}",
+        CONTENT.decode().encode("utf-16"),
+        CONTENT.replace(b'{\n "arch"', b'{\n "schema": 1,\n "arch"', 1),  # a key twice
+        CONTENT.replace(b"\n", b"\r\n"),
+        dumped({**body(), "manifest_sha256": None}),
+        dumped(body()),
+    ],
+)
+def test_other_content_is_refused(content):
+    assert content != CONTENT
+    refusal(lambda: read(content))
+
+
+@pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a": ', b"}")])
+def test_deep_nesting_is_refused(opened, closed):
+    def nested(depth):
+        return b'{"schema": 1, "arch": ' + opened * depth + b"1" + closed * depth + b"}"
+
+    for depth in (10, 100, 100_000):
+        refusal(lambda depth=depth: read(nested(depth)))
+    deepest = bisect.bisect(range(10_000), False, key=lambda depth: not _can_be_parsed(nested(depth))) - 1
+    for depth in range(deepest - 8, deepest + 4):  # among them what can be read but not be written again
+        refusal(lambda depth=depth: read(nested(depth)))
+
+
+def _can_be_parsed(content):
+    try:
+        json.loads(content)
+    except RecursionError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 10**18, 10**400])
+def test_a_newer_schema_asks_for_a_newer_program(schema):
+    message = refusal(lambda: read(signed({**body(), "schema": schema})))
+    assert "use a newer resnas" in message
+    assert len(message) < 200
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "a/b", "..", ".", "", ".hidden", "a\\b", "a\nb", "a\0b", "x/../y", "ä", "a b"]
+)
+def test_only_plain_names_of_files_are_believed(name):
+    message = refusal(lambda: read(signed({**body(), "files": {name: "0" * 64}})))
+    assert "plain files of its own folder" in message
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "0" * 65, "G" * 64, "A" * 64, 0, None, ["0" * 64]])
+def test_only_hashes_are_believed(digest):
+    refusal(lambda: read(signed({**body(), "files": {"model.onnx": digest}})))
+
+
+@pytest.mark.parametrize("field", sorted(body()))
+def test_a_missing_field_is_refused_though_signed(field):
+    refusal(lambda: read(signed({key: value for key, value in body().items() if key != field})))
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(body())), json_values)
+@example("precision", 7)
+@example("verification", "verified")
+@example("verification", None)
+@example("class_names", [])
+@example("class_names", [1, 2])
+@example("arch_fingerprint", "0" * 16)
+@example("weights", "untrained")
+@example("schema", 0)
+@example("batch", "01:8")
+@example("foreign", 1)
+def test_another_value_is_refused_though_signed_or_read_as_it_stands(field, value):
+    data = {**body(), field: value}
+    _refused_or_usable(data)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(body()["verification"])), json_values)
+@example("error", "0")
+@example("error", 0)
+@example("batches", "12")
+@example("batches", 1)
+@example("batches", [True])
+@example("photographs", "ab")
+@example("images", 1.5)
+def test_so_is_another_value_in_the_verification(field, value):
+    _refused_or_usable({**body(), "verification": {**body()["verification"], field: value}})
+
+
+def _refused_or_usable(data):
+    content = signed(data)
+    try:
+        manifest = read(content)
+    except BadInput as error:
+        assert str(error)
+    else:
+        assert manifest.to_bytes() == content
+        assert str(manifest.verification)
+        assert manifest.label
+
+
+@pytest.mark.parametrize(
+    ("trained", "verified", "label"),
+    [
+        (True, True, "small fp32 32"),
+        (False, True, "small fp32 32 (untrained weights)"),
+        (True, False, "small fp32 32 (UNVERIFIED)"),
+        (False, False, "small fp32 32 (untrained weights, UNVERIFIED)"),
+    ],
+)
+def test_the_label_says_what_must_not_be_overlooked(trained, verified, label):
+    manifest = replace(MANIFEST, provenance=Provenance(trained, ()), verification=VERIFICATION if verified else None)
+    assert manifest.label == label
+
+
+def test_a_verification_is_one_line_with_its_figures():
+    assert str(VERIFICATION) == (
+        "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images (ort-cpu against torch 2)"
+    )
+
+
+def test_the_hash_of_a_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")
+    assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
