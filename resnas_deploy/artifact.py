@@ -67,6 +67,8 @@ def creating(folder: Path, *, force: bool) -> Iterator[Path]:
     With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is. Raises
     `BadInput` where something else is there.
     """
+    if folder.name in ("", ".."):
+        raise BadInput(f"an artifact must have a name of its own, found the folder {folder}; name another one in it")
     with write_errors(folder):
         if force:
             check_replaceable(folder)

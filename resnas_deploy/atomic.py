@@ -5,11 +5,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import glob
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
@@ -34,12 +35,11 @@ def write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; on leaving without an error it becomes `path`, else it is removed."""
+    """Yield a temporary name beside `path`; what is written there becomes `path`, or is removed after an error."""
     with write_errors(path):
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(descriptor)
-        partial = Path(name)
+        partial = _partial_name(path)
         try:
+            partial.touch(exist_ok=False)  # a place that cannot be written is found before the work
             yield partial
             partial.chmod(0o644)
             sync(partial)
@@ -61,19 +61,31 @@ def atomic_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[P
     with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(path)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
-        lock = os.open(partial, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield partial
-            partial.chmod(0o755)
-            for file in [*partial.iterdir(), partial]:
-                sync(file)
-            _put(partial, path)
-            sync(path.parent)
+        partial = _partial_name(path)
+        try:  # from before the folder is there: an interrupt may come at once
+            partial.mkdir()
+            with _locked(partial):
+                yield partial
+                for file in [*partial.iterdir(), partial]:
+                    sync(file)
+                _put(partial, path)
+                sync(path.parent)
         finally:
-            os.close(lock)
             shutil.rmtree(partial, ignore_errors=True)
+
+
+def _partial_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    lock = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(lock)
 
 
 def sync(path: Path) -> None:
@@ -97,15 +109,7 @@ def _put(partial: Path, path: Path) -> None:
 
 
 def _remove_abandoned(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.*.partial"):
-        if not leftover.is_dir() or leftover.is_symlink():
-            continue
-        lock = os.open(leftover, os.O_RDONLY)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue  # another export is writing there
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
-        finally:
-            os.close(lock)
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        if leftover.is_dir() and not leftover.is_symlink():
+            with suppress(OSError), _locked(leftover):  # locked: another export is writing there
+                shutil.rmtree(leftover, ignore_errors=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -256,6 +257,15 @@ def test_what_keeps_it_from_being_replaced_is_named(artifact_copy):
     check_replaceable(artifact_copy)
     (artifact_copy / "thesis.txt").write_text("precious")
     assert "'thesis.txt'" in refusal(lambda: check_replaceable(artifact_copy))
+
+
+@pytest.mark.parametrize("name", [".", "..", "a/..", "/", ""])
+def test_a_folder_without_a_name_of_its_own_is_not_replaced(tmp_path, monkeypatch, name):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    for force in (False, True):
+        refusal(lambda force=force: _create(Path(name), force=force))
+    assert everything(tmp_path) == {"empty": None}
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "x" * 250])

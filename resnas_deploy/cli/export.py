@@ -118,7 +118,7 @@ def export(
             check_verifiable(kind, precision)
         name = _name(arch, checkpoint, subnet)
         folder = out or Path(f"{name}-{precision}")
-        if keep_failed:
+        if keep_failed and folder.name:
             check_replaceable(failed_name(folder))
         request = Request(
             name=name,

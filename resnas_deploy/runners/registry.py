@@ -94,20 +94,25 @@ def runner_kind(name: str) -> RunnerKind:
     return RUNNERS[name]
 
 
-def default_runner(*precisions: str) -> RunnerKind:
+def default_runner(*precisions: str, runs_graph: bool = False) -> RunnerKind:
     """The runner for work that names none: ONNX Runtime, or OpenVINO for what it has no kernels for.
 
-    Where several precisions are to be run, it is one that can run them all. Raises `BadInput` where there is none.
+    Where several precisions are to be run, it is one that can run them all; with `runs_graph`, one that runs graphs and
+    not the weights. Raises `BadInput` where there is none.
     """
-    candidates = [kind for kind in RUNNERS.values() if kind.precisions.keys() >= set(precisions)]
+    candidates = [
+        kind
+        for kind in RUNNERS.values()
+        if kind.precisions.keys() >= set(precisions) and (kind.runs_graph or not runs_graph)
+    ]
     if not candidates:
         raise BadInput(f"a precision must be one that a runner knows (resnas runners), found {', '.join(precisions)}")
     return next((kind for kind in candidates if kind.problem() is None), candidates[0])
 
 
-def graph_runner(name: str, *precisions: str) -> RunnerKind:
-    """The runner of that name, or the default one, to check graphs with. Raises `BadInput` for one that runs none."""
-    kind = runner_kind(name) if name else default_runner(*precisions)
+def graph_runner(name: str, precision: str) -> RunnerKind:
+    """The runner of that name, or the default one, to verify graphs on. Raises `BadInput` for one that runs none."""
+    kind = runner_kind(name) if name else default_runner(precision, runs_graph=True)
     if not kind.runs_graph:
         raise BadInput(
             f"a graph must be verified on a runner that runs it, found {kind.name}, which runs the weights; "

@@ -228,12 +228,16 @@ def test_the_default_can_run_every_precision_asked_for(monkeypatch):
     assert default_runner("fp32").name == "ort-cpu"  # which then says how to install it
 
 
-def test_a_graph_is_not_verified_by_running_the_weights():
+def test_a_graph_is_not_verified_by_running_the_weights(monkeypatch):
     assert graph_runner("", "fp32").name == "ort-cpu"
     assert graph_runner("openvino", "fp32").name == "openvino"
+    assert graph_runner("", "bf16").name == "openvino"
     assert "which runs the weights" in refusal(lambda: graph_runner("torch", "fp32"))
     with pytest.raises(BadInput):
         graph_runner("tpu", "fp32")
+    hide(monkeypatch, "onnxruntime", "openvino")
+    kind = graph_runner("", "fp32")  # not torch, which is here
+    assert "pip install onnxruntime" in str(unavailable(lambda: kind.check("fp32")))
 
 
 def test_an_output_is_a_copy():
