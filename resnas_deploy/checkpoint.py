@@ -44,10 +44,10 @@ class Provenance:
     def from_json(data: object) -> Provenance:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
-            raise BadInput(f"provenance must have the fields trained and history, found {str(data)[:60]}")
+            raise BadInput(f"provenance must have the fields trained and history, found {data!r:.60}")
         history = data["history"]
         if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
-            raise BadInput(f"provenance.history must be a list of sentences, found {str(history)[:60]}")
+            raise BadInput(f"provenance.history must be a list of sentences, found {history!r:.60}")
         return Provenance(data["trained"], tuple(history))
 
 
