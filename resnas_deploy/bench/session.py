@@ -57,8 +57,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[Measurement]:
                     images = np.random.default_rng(IMAGE_SEED).standard_normal((batch, 3, size, size), np.float32)
                     key = (number, kind.name, batch)
                     opened[key], steps[key] = (artifact, runner), runner.step(images)
-        tell(f"timing {len(steps)} configurations, {plan.runs} rounds after {plan.warm_up} of warm-up")
-        samples = interleaved(steps, plan.runs, plan.warm_up, np.random.default_rng(IMAGE_SEED))
+        samples = interleaved(steps, plan.runs, plan.warm_up, np.random.default_rng(IMAGE_SEED), tell=tell)
         return [
             _measurement(artifact, runner, key[2], plan.warm_up, samples[key])
             for key, (artifact, runner) in opened.items()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
@@ -53,14 +54,15 @@ def complain(text: str) -> None:
 def progress(*, spinner: bool = True) -> Iterator[Callable[[str], None]]:
     """Yield a function that shows what is being done on a terminal's stderr, and nothing elsewhere.
 
-    What is timed has no spinner but plain lines, since a spinner's thread takes time of its own.
+    Beside what is timed there is no spinner, whose thread takes time of its own, but a line that stands still.
     """
     console = Console(stderr=True, markup=False, highlight=False)
     if not console.is_terminal:
         yield lambda _: None
         return
     if not spinner:
-        yield lambda text: console.print(f"{text} ..")
+        with Live(console=console, auto_refresh=False, transient=True) as line:
+            yield lambda text: line.update(Text(f"{text} .."), refresh=True)
         return
     with console.status("starting") as status:
         yield lambda text: status.update(f"{text} ..")

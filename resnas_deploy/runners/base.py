@@ -34,11 +34,17 @@ class Runner(Protocol):
         """Make all ready for timing: the function returned runs this batch once and waits for the result."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def close(self) -> None:
+        """Free the network and its device memory."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 @dataclass(frozen=True)

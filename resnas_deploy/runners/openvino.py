@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import onnx
 import openvino as ov
 from onnx import inliner
 
 from resnas_deploy.artifact import INPUT, Artifact
-from resnas_deploy.runners.base import Images, Options, Outputs, as_float32, cannot_load
+from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
 
 
-class OpenVinoRunner:
+class OpenVinoRunner(Runner):
     """A compiled model with one inference request."""
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
@@ -52,12 +51,7 @@ class OpenVinoRunner:
         request, feed = self._request, {INPUT: images}
         return lambda: request.infer(feed, share_inputs=True, share_outputs=True)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         del self._request
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import onnxruntime as ort
 
 from resnas_deploy.artifact import INPUT, Artifact
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners.base import Images, Options, Outputs, as_float32, cannot_load
+from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
 
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
-class OrtRunner:
+class OrtRunner(Runner):
     """A session. On CUDA, one step copies the images to the device and the logits back."""
 
     def __init__(self, name: str, provider: str, artifact: Artifact, options: Options) -> None:
@@ -46,12 +44,7 @@ class OrtRunner:
         session, feed = self._session, {INPUT: images}
         return lambda: session.run(None, feed)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         del self._session
 
 

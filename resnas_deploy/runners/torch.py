@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import torch
 
 from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.checkpoint import load
 from resnas_deploy.model import build_model
-from resnas_deploy.runners.base import Images, Options, Outputs
+from resnas_deploy.runners.base import Images, Options, Outputs, Runner
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class TorchRunner:
+class TorchRunner(Runner):
     """The module in the artifact's precision. It does not read the graph."""
 
     def __init__(self, artifact: Artifact, options: Options) -> None:
@@ -40,10 +38,5 @@ class TorchRunner:
 
         return once
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         del self._model

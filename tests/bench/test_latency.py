@@ -82,7 +82,7 @@ def test_emitted_against_traced(benchmark, artifact, traced, record, runner, bat
         },
     )
     for network in opened.values():
-        network.__exit__(None, None, None)
+        network.close()
 
 
 def ratio(ours, theirs):
