@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.atomic import atomic_folder, write_errors
+from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import MAX_BYTES, Manifest, file_digest
+from resnas_deploy.manifest import MAX_BYTES, Manifest
 
 MODEL, WEIGHTS, MANIFEST = "model.onnx", "weights.safetensors", "manifest.json"
 INPUT, OUTPUT = "images", "logits"  # of the graph
@@ -73,14 +74,14 @@ def creating(folder: Path, *, force: bool) -> Iterator[Path]:
         if force:
             check_replaceable(folder)
         missing = [parent for parent in folder.parents if not parent.exists()]
-        try:
-            with atomic_folder(folder, lambda there: force or _is_empty(there)) as partial:
-                yield partial
-        except BaseException:
-            for parent in missing:  # made on the way; the innermost comes first
-                with suppress(OSError):
-                    parent.rmdir()
-            raise
+    try:
+        with atomic_folder(folder, lambda there: force or _is_empty(there)) as partial:
+            yield partial
+    except BaseException:
+        for parent in missing:  # made on the way; the innermost comes first
+            with suppress(OSError):
+                parent.rmdir()
+        raise
 
 
 def check_replaceable(folder: Path) -> None:
@@ -102,11 +103,12 @@ def check_replaceable(folder: Path) -> None:
 
 def seal(partial: Artifact) -> Artifact:
     """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
-    for name in (MODEL, WEIGHTS):
-        (partial.folder / name).chmod(0o644)  # safetensors lets nobody but the owner read what it writes
     files = {name: file_digest(partial.folder / name) for name in (MODEL, WEIGHTS)}
     sealed = replace(partial, manifest=replace(partial.manifest, files=files))
-    (partial.folder / MANIFEST).write_bytes(sealed.manifest.to_bytes())
+    written = partial.folder / MANIFEST
+    written.write_bytes(sealed.manifest.to_bytes())
+    for name in files:  # safetensors lets nobody but the owner read what it writes
+        (partial.folder / name).chmod(written.stat().st_mode)
     return sealed
 
 
@@ -115,7 +117,6 @@ def set_aside(partial: Path, folder: Path) -> None:
     check_replaceable(folder)
     if folder.exists():
         shutil.rmtree(folder)
-    partial.chmod(0o755)
     partial.rename(folder)
 
 

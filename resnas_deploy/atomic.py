@@ -35,13 +35,17 @@ def write_errors(path: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; what is written there becomes `path`, or is removed after an error."""
+    """Yield a temporary name beside `path`; what is written there becomes `path`, or is removed after an error.
+
+    Raises `BadInput` where the operating system refuses, also in the block, which is there to write.
+    """
     with write_errors(path):
         partial = _partial_name(path)
         try:
             partial.touch(exist_ok=False)  # a place that cannot be written is found before the work
+            mode = partial.stat().st_mode
             yield partial
-            partial.chmod(0o644)
+            partial.chmod(mode)  # some writers let nobody but the owner read
             sync(partial)
             partial.replace(path)
             sync(path.parent)
@@ -54,24 +58,27 @@ def atomic_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[P
     """Yield a temporary folder beside `path`; on leaving without an error it becomes `path`, else it is removed.
 
     A folder at `path` is replaced only if `may_replace` says so, asked before anything is written. Leftovers of writers
-    that were killed are removed: a living writer holds a lock on its own.
+    that were killed are removed: a living writer holds a lock on its own. Raises `BadInput` where `path` is taken, or
+    where the operating system refuses; errors of the block are its own.
     """
-    if path.is_symlink() or (path.exists() and not may_replace(path)):
-        raise BadInput(f"{path} exists; choose another --out, or give --force to replace an earlier artifact there")
     with write_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(path)
-        partial = _partial_name(path)
-        try:  # from before the folder is there: an interrupt may come at once
+        if path.is_symlink() or (path.exists() and not may_replace(path)):
+            raise BadInput(f"{path} exists; choose another name, or give --force to replace an earlier artifact there")
+    partial = _partial_name(path)
+    try:  # from before the folder is there: an interrupt may come at once
+        with write_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_abandoned(path)
             partial.mkdir()
-            with _locked(partial):
-                yield partial
+        with _locked(partial):
+            yield partial
+            with write_errors(path):
                 for file in [*partial.iterdir(), partial]:
                     sync(file)
                 _put(partial, path)
                 sync(path.parent)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _partial_name(path: Path) -> Path:
@@ -98,14 +105,18 @@ def sync(path: Path) -> None:
 
 
 def _put(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path`; where a folder is there the two change places, so that one is there at any moment."""
-    if not path.exists():
-        partial.rename(path)
-        return
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(_AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _EXCHANGE):
-        number = ctypes.get_errno()
-        raise OSError(number, f"{os.strerror(number)} (the file system cannot exchange two folders)", str(path))
+    """Rename `partial` to `path`. A folder that is there changes places with it, so that one is there at any moment."""
+    try:
+        partial.rename(path)  # where nothing is, or an empty folder
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.renameat2(_AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _EXCHANGE):
+            old = _partial_name(path)  # a file system that cannot exchange: for an instant nothing is there
+            path.rename(old)
+            partial.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _remove_abandoned(path: Path) -> None:

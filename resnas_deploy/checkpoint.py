@@ -15,14 +15,13 @@ from safetensors.numpy import save_file
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.tensors import differences
 
 Array = NDArray[np.float32]
 
 SCHEMA = 1
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
-_SHOWN = 3  # differing tensors that an error names
 
 
 @dataclass(frozen=True)
@@ -65,8 +64,7 @@ class Checkpoint:
     def __post_init__(self) -> None:
         lines = differences({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
         if lines:
-            more = f"; and {len(lines) - _SHOWN} more" if len(lines) > _SHOWN else ""
-            raise BadInput(f"the weights must be those of the architecture: {'; '.join(lines[:_SHOWN])}{more}")
+            raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
         for name, tensor in self.tensors.items():
             if tensor.dtype != np.float32:
                 raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
@@ -89,6 +87,12 @@ class Checkpoint:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def save(checkpoint: Checkpoint, path: Path) -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnas_deploy.arch import ArchSpec, BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 
 BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of one number
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class ResnasError(Exception):
     """Base of all errors raised on purpose. The message says what must hold, what was found, and what to do."""
@@ -16,16 +18,25 @@ class BadInput(ResnasError):
 
 
 class VerificationFailed(ResnasError):
-    """An emitted graph does not compute what the PyTorch module computes."""
+    """An emitted graph does not compute what the PyTorch module computes. `report` is what was compared."""
 
     exit_code = 3
 
+    def __init__(self, message: str, report: object) -> None:
+        super().__init__(message)
+        self.report = report
+
 
 class NotAvailable(ResnasError):
-    """A package or a device is missing here. `remedy` is the command that would provide it, where there is one."""
+    """A package or a device is missing here."""
 
     exit_code = 5
 
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(f"{message}; install it with: {remedy}" if remedy else message)
-        self.remedy = remedy
+    def __init__(self, message: str, install: str = "") -> None:
+        super().__init__(f"{message}; install it with: {install}" if install else message)
+
+
+def first_few(lines: Sequence[str], most: int = 3) -> str:
+    """The first of several findings as one text, and how many more there are."""
+    more = [f"and {len(lines) - most} more"] if len(lines) > most else []
+    return "; ".join([*lines[:most], *more])

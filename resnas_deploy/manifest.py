@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TypeVar
 
 from resnas_deploy.arch import ArchSpec
@@ -17,6 +16,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.preprocessing import Preprocessing
 
 SCHEMA = 1
+NOT_FINITE = 1e9  # stands for an infinite error, which JSON cannot hold
 MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -26,21 +26,33 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared when the graph was verified. Errors are relative to the reference's largest logit."""
+    """What was compared to verify the graph. Errors are relative to the reference's largest logit."""
 
     reference: str  # what the graph was compared with, and its version
     runner: str  # what ran the graph, and its version
     tolerance: float
-    error: float  # the largest seen
+    error: float  # the largest seen; `NOT_FINITE` where a logit was NaN or infinite
     batches: tuple[int, ...]
     images: int  # distinct ones
     photographs: tuple[str, ...]  # the real ones among them
     top1_agreement: int  # images whose largest logit is the same class
+    photograph_agreement: int  # the photographs among them
+
+    @property
+    def passed(self) -> bool:
+        """Whether the graph computes what the module does."""
+        return self.error <= self.tolerance
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return asdict(self)
 
     def __str__(self) -> str:
+        error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
-            f"error {self.error:.1e} of tolerance {self.tolerance:.0e}, top-1 agrees on "
-            f"{self.top1_agreement} of {self.images} images ({self.runner} against {self.reference})"
+            f"{error} of tolerance {self.tolerance:.0e}, top-1 agrees on {self.top1_agreement} of {self.images} images "
+            f"and {self.photograph_agreement} of {len(self.photographs)} photographs "
+            f"({self.runner} against {self.reference})"
         )
 
 
@@ -66,7 +78,10 @@ class Manifest:
     def label(self) -> str:
         """A short name for tables, which says what must not be overlooked."""
         notes = [] if self.provenance.trained else ["untrained weights"]
-        notes += [] if self.verification else ["UNVERIFIED"]
+        if not self.verification:
+            notes.append("UNVERIFIED")
+        elif not self.verification.passed:
+            notes.append("FAILED VERIFICATION")
         title = f"{self.name} {self.precision} {self.arch.image_size}"
         return f"{title} ({', '.join(notes)})" if notes else title
 
@@ -88,7 +103,7 @@ class Manifest:
             "kept_in_fp32": list(self.kept_in_fp32),
             "tools": dict(self.tools),
             "files": dict(self.files),
-            "verification": asdict(self.verification) if self.verification else "unverified",
+            "verification": self.verification.to_json() if self.verification else "unverified",
         }
 
     def to_bytes(self) -> bytes:
@@ -112,24 +127,18 @@ class Manifest:
             )
         digest = body.pop(_SELF, None)
         try:
-            signed = digest == hashlib.sha256(_dump(body)).hexdigest()
+            intact = digest == hashlib.sha256(_dump(body)).hexdigest()
         except RecursionError:  # nested too deeply to be ours
-            signed = False
-        if not signed:
+            intact = False
+        if not intact:
             raise BadInput("manifest.json was changed after it was written; export the artifact again")
         try:
             manifest = _read(body)
         except (KeyError, TypeError, AttributeError) as error:
             raise BadInput(f"manifest.json must be one that resnas wrote, found {error!r} missing or wrong") from None
-        if manifest.to_bytes() != content:  # signed, yet laid out differently, or a field is foreign or contradicts
+        if manifest.to_bytes() != content:  # intact, yet laid out differently, or a field is foreign or contradicts
             raise BadInput("manifest.json must be one that resnas wrote, found other fields, values or line breaks")
         return manifest
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _dump(body: object) -> bytes:
@@ -170,6 +179,7 @@ def _verification(data: Mapping[str, object]) -> Verification:
         images=_of(int, data["images"]),
         photographs=tuple(_of(str, name) for name in photographs),
         top1_agreement=_of(int, data["top1_agreement"]),
+        photograph_agreement=_of(int, data["photograph_agreement"]),
     )
 
 

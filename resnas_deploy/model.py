@@ -12,8 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnas_deploy.arch import (
-    ArchSpec,
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.elements import (
+    BATCH_NORM_EPS,
+    NORM_EPS,
     BlockElement,
     Element,
     HeadElement,
@@ -21,10 +24,6 @@ from resnas_deploy.arch import (
     StemElement,
     elements,
 )
-from resnas_deploy.checkpoint import Checkpoint
-
-NORM_EPS = 1e-6  # of every LayerNorm
-BATCH_NORM_EPS = 1e-5
 
 
 class Stem(nn.Module):

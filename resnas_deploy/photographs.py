@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.preprocessing import Preprocessing, load_image, preprocess
+from resnas_deploy.images import load_image
+from resnas_deploy.preprocessing import Preprocessing, preprocess
 
 
 def verification_photographs(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.arch import ReductionElement, StemElement, elements
 from resnas_deploy.checkpoint import Array, Checkpoint
+from resnas_deploy.elements import ReductionElement, StemElement, elements
 
 _A = -0.75  # the cubic kernel's free parameter; PyTorch's bicubic interpolation has the same
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnas_deploy.arch import ArchSpec, Block, BlockElement, Subnet, elements
+from resnas_deploy.arch import ArchSpec, Block, Subnet
 from resnas_deploy.checkpoint import Array, Checkpoint
+from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput
 from resnas_deploy.tensors import Shape, patch_head_shapes, tensor_shapes
 

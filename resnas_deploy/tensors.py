@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from resnas_deploy.arch import ArchSpec, BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 
 Shape = tuple[int, ...]
 

@@ -19,15 +19,6 @@ SMALL = ArchSpec(
 
 
 def request(tmp_path, **changes):
-    values = {
-        "name": "test",
-        "precision": "fp32",
-        "batch": BatchRange(1, 8),
-        "class_names": None,
-        "out": tmp_path / "out",
-        "force": False,
-        "verify_on": RUNNERS["ort-cpu"],
-        "keep_failed": False,
-        "threads": 2,
-    }
-    return Request(**values | changes)
+    """An export to `out` that is verified on ONNX Runtime."""
+    usual = {"name": "test", "out": tmp_path / "out", "batch": BatchRange(1, 8), "verify_on": RUNNERS["ort-cpu"]}
+    return Request(**usual | {"threads": 2} | changes)

@@ -13,19 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import PLAIN, SMALL, arch_specs, refusal, subnets
 
-from resnas_deploy.arch import (
-    MAX_BLOCKS,
-    MAX_DIMENSION,
-    ArchSpec,
-    Block,
-    BlockElement,
-    ReductionElement,
-    Stage,
-    StemElement,
-    Subnet,
-    elements,
-)
+from resnas_deploy.arch import MAX_BLOCKS, MAX_DIMENSION, ArchSpec, Block, Stage, Subnet
 from resnas_deploy.cli.options import read_arch
+from resnas_deploy.elements import BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
 

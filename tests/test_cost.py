@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from strategies import GOLDEN, PLAIN, SMALL, arch_specs, subnets
 from torch import nn
 
-from resnas_deploy.arch import ArchSpec, Block, Stage, Subnet, elements
+from resnas_deploy.arch import ArchSpec, Block, Stage, Subnet
 from resnas_deploy.cost import activation_bytes, breakdown, macs, parameters, weight_bytes
+from resnas_deploy.elements import elements
 from resnas_deploy.model import Attention, ViTResNAS
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def

@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "resnas_deploy"
 LAYERS = (
     ("", "assets"),  # "" is the package's own __init__, which has the version
     ("errors",),
-    ("arch", "batch", "atomic", "published", "cost", "space"),
+    ("arch", "elements", "batch", "atomic", "published", "cost", "space"),
     (
         "tensors",
         "checkpoint",
@@ -24,6 +24,7 @@ LAYERS = (
         "slicing",
         "untrained",
         "vit_search",
+        "images",
         "preprocessing",
         "labels",
         "photographs",
@@ -38,7 +39,7 @@ LAYERS = (
     ("__main__",),
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
-CORE = {"arch", "cost", "space"}  # which import nothing of ours but each other and the errors
+CORE = {"arch", "elements", "cost", "space"}  # which import nothing of ours but each other and the errors
 HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from strategies import SMALL, arch_specs, refusal
 
 from resnas_deploy.batch import MAX_BATCH, BatchRange
-from resnas_deploy.checkpoint import Provenance
+from resnas_deploy.checkpoint import Provenance, file_digest
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import SCHEMA, Manifest, Verification, file_digest
+from resnas_deploy.manifest import SCHEMA, Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 
 VERIFICATION = Verification(
@@ -28,6 +28,7 @@ VERIFICATION = Verification(
     images=12,
     photographs=("cat.jpg",),
     top1_agreement=12,
+    photograph_agreement=1,
 )
 MANIFEST = Manifest(
     name="small",
@@ -60,6 +61,7 @@ verifications = st.builds(
     images=st.integers(),
     photographs=st.lists(texts).map(tuple),
     top1_agreement=st.integers(),
+    photograph_agreement=st.integers(),
 )
 manifests = st.builds(
     Manifest,
@@ -285,7 +287,8 @@ def test_the_label_says_what_must_not_be_overlooked(trained, verified, label):
 
 def test_a_verification_is_one_line_with_its_figures():
     assert str(VERIFICATION) == (
-        "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images (ort-cpu against torch 2)"
+        "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images and 1 of 1 photographs "
+        "(ort-cpu against torch 2)"
     )
 
 

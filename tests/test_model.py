@@ -10,8 +10,9 @@ import torch
 from hypothesis import given, settings
 from strategies import PLAIN, SMALL, arch_specs, assert_close, golden_arrays, mini
 
-from resnas_deploy.arch import ArchSpec, elements
+from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import load, save
+from resnas_deploy.elements import elements
 from resnas_deploy.model import Attention, Mlp, ViTResNAS, build_model, intermediates
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
 from resnas_deploy.untrained import untrained

@@ -18,9 +18,10 @@ class Measurement:
 
     artifact: str  # its folder, as it was given
     label: str  # `Manifest.label`: what it is
-    weights_sha256: str
+    model_sha256: str  # of the graph that ran
     runner: str
     version: str
+    computes: str  # `Runner.computes`
     boundary: str
     batch: int
     warm_up: int  # steps before the first sample
@@ -40,9 +41,10 @@ class Measurement:
         return {
             "artifact": self.artifact,
             "label": self.label,
-            "weights_sha256": self.weights_sha256,
+            "model_sha256": self.model_sha256,
             "runner": self.runner,
             "version": self.version,
+            "computes": self.computes,
             "boundary": self.boundary,
             "batch": self.batch,
             "p50_ms": self.percentile(50),

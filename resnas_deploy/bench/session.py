@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.artifact import MODEL, Artifact
 from resnas_deploy.bench.measurement import Measurement
 from resnas_deploy.bench.timing import interleaved
 from resnas_deploy.errors import BadInput
@@ -29,7 +29,7 @@ class Plan:
     threads: int
 
     def __post_init__(self) -> None:
-        for name, value, least in (("--runs", self.runs, 1), ("--warm-up", self.warm_up, 0)):
+        for name, value, least in (("runs", self.runs, 1), ("warm-up", self.warm_up, 0)):
             if value < least:
                 raise BadInput(f"{name} must be at least {least}, found {value}")
         for artifact in self.artifacts:
@@ -37,7 +37,7 @@ class Plan:
                 if batch not in artifact.manifest.batch:
                     raise BadInput(
                         f"{artifact.folder}: the batch must lie in the artifact's range {artifact.manifest.batch}, "
-                        f"found {batch}; give other sizes by --batch, or export with another range"
+                        f"found {batch}; measure other sizes, or export with another range"
                     )
             for kind in self.runners:
                 kind.check(artifact.manifest.precision)
@@ -52,7 +52,7 @@ def measure(plan: Plan, tell: Callable[[str], None]) -> list[Measurement]:
             size = artifact.manifest.arch.image_size
             for kind in plan.runners:
                 tell(f"loading {artifact.manifest.label} on {kind.name}")
-                runner = stack.enter_context(kind.open(artifact, Options(plan.threads)))
+                runner = stack.enter_context(kind.open(artifact, Options(plan.threads, shares_cores=True)))
                 for batch in plan.batches:
                     images = np.random.default_rng(IMAGE_SEED).standard_normal((batch, 3, size, size), np.float32)
                     key = (number, kind.name, batch)
@@ -68,9 +68,10 @@ def _measurement(artifact: Artifact, runner: Runner, batch: int, warm_up: int, s
     return Measurement(
         artifact=str(artifact.folder),
         label=artifact.manifest.label,
-        weights_sha256=artifact.manifest.weights_sha256,
+        model_sha256=artifact.manifest.files[MODEL],
         runner=runner.name,
         version=runner.version,
+        computes=runner.computes,
         boundary=runner.boundary,
         batch=batch,
         warm_up=warm_up,

@@ -38,7 +38,7 @@ def bench(
             show_default="those of 1,8,32 that every artifact takes",
         ),
     ] = "",
-    runs: Annotated[int, typer.Option(help="Timed steps of each configuration.", metavar="N")] = 30,
+    runs: Annotated[int, typer.Option(help="Timed steps of each configuration.", metavar="N")] = 50,
     warm_up: Annotated[int, typer.Option(help="Steps before them that do not count.", metavar="N")] = 5,
     threads: Threads = 0,
     out: Annotated[
@@ -85,19 +85,20 @@ def bench(
         return
     print_table(
         f"Latency, host to host, {cores} threads, {runs} interleaved runs after {warm_up} of warm-up",
-        ("artifact", "what", "runner", "batch", "p50 ms", "p90 ms", "p99 ms", "images/s"),
+        ("artifact", "what", "runner", "computes", "batch", "p50 ms", "p90 ms", "p99 ms", "images/s"),
         [
             (
                 item.artifact,
                 item.label,
                 item.runner,
+                item.computes,
                 str(item.batch),
                 *(f"{item.percentile(percent):.1f}" for percent in (50, 90, 99)),
                 f"{item.throughput:.1f}",
             )
             for item in found
         ],
-        text_columns=3,
+        text_columns=4,
     )
     if out:
         say(f"raw samples: {out}")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.options import (
     RUNNER_NAMES,
     ArchOption,
@@ -16,18 +16,21 @@ from resnas_deploy.cli.options import (
     Threads,
     complete,
     read_arch,
-    read_subnet,
+    read_definition,
+    report_of,
     threads_or_all,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.errors import BadInput
+from resnas_deploy.cost import BYTES
+from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
-    from resnas_deploy.arch import ArchSpec
+    from resnas_deploy.arch import ArchSpec, Subnet
     from resnas_deploy.checkpoint import Checkpoint
 
-_PRECISIONS = ("fp32", "fp16", "bf16")
+_PRECISIONS = tuple(BYTES)
 
 
 def export(
@@ -50,11 +53,11 @@ def export(
     ] = "fp32",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
     image_size: Annotated[
-        int,
+        int | None,
         typer.Option(
-            help="Pixels a side; positions are resized bicubically.", metavar="N", show_default="the network's"
+            help="Pixels a side; positions are resized bicubically.", metavar="N", min=1, show_default="the network's"
         ),
-    ] = 0,
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION")
     ] = None,
@@ -63,7 +66,9 @@ def export(
         Path | None,
         typer.Option(help="A text file, a class a line.", metavar="FILE", show_default="ImageNet's, for 1000 classes"),
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of untrained weights.", metavar="N", min=0)] = 0,
+    seed: Annotated[
+        int | None, typer.Option(help="Of untrained weights.", metavar="N", min=0, show_default="0")
+    ] = None,
     verify_on: Annotated[
         str,
         typer.Option(
@@ -93,45 +98,46 @@ def export(
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     """
     started = time.perf_counter()
-    if checkpoint:
-        weights = partial(_load, checkpoint, subnet, read_arch(arch) if arch else None, image_size)
-    elif subnet:
-        raise BadInput("--subnet must come with the --checkpoint of a supernet, found no checkpoint")
-    elif arch:
-        weights = partial(_make, read_arch(arch), image_size, seed)
-    else:
-        raise BadInput("an export must have --arch or --checkpoint, found neither; try: resnas export --arch small")
-    if precision not in _PRECISIONS:
-        raise BadInput(f"--precision must be one of {', '.join(_PRECISIONS)}, found {precision!r}")
-    from resnas_deploy.batch import BatchRange
-
+    _check_combination(arch, checkpoint, subnet, seed, verify_on, unverified)
+    spec = read_arch(arch) if arch else None
+    definition = read_definition(subnet) if subnet else ""
     batches = BatchRange.parse(batch)
     with progress() as tell:
         tell("loading")
-        from resnas_deploy.artifact import check_replaceable
-        from resnas_deploy.export.pipeline import Request, check_verifiable, failed_name
+        from resnas_deploy.export import source
+        from resnas_deploy.export.pipeline import Request
         from resnas_deploy.export.pipeline import export as run
+        from resnas_deploy.export.precision import precision_named
         from resnas_deploy.runners.registry import graph_runner
 
-        kind = None if unverified else graph_runner(verify_on, precision)
-        if kind:
-            check_verifiable(kind, precision)
+        precision_named(precision)  # before a runner is looked for that knows it
+
+        def weights() -> Checkpoint:
+            if checkpoint:
+                return source.from_checkpoint(checkpoint, inside if definition else None, spec, image_size)
+            return source.seeded(spec or read_arch(arch), seed or 0, image_size)
+
+        def inside(supernet: ArchSpec) -> Subnet:
+            return parse_network_def(definition, image_size=supernet.image_size, patch_size=supernet.patch_size)
+
         name = _name(arch, checkpoint, subnet)
-        folder = out or Path(f"{name}-{precision}")
-        if keep_failed and folder.name:
-            check_replaceable(failed_name(folder))
         request = Request(
             name=name,
             precision=precision,
             batch=batches,
             class_names=class_names,
-            out=folder,
+            out=out or Path(f"{name}-{precision}"),
             force=force,
-            verify_on=kind,
+            verify_on=None if unverified else graph_runner(verify_on, precision),
             keep_failed=keep_failed,
             threads=threads_or_all(threads),
         )
-        artifact = run(weights, request, tell)
+        try:
+            artifact = run(weights, request, tell)
+        except VerificationFailed as error:
+            if as_json:
+                print_json({"artifact": None, "error": str(error), "verification": report_of(error)})
+            raise
     manifest, seconds = artifact.manifest, time.perf_counter() - started
     if as_json:
         print_json({"artifact": str(artifact.folder), "seconds": seconds, "manifest": manifest.to_json()})
@@ -142,54 +148,22 @@ def export(
     say(f"next: resnas predict {artifact.folder} IMAGE..   or   resnas bench {artifact.folder}")
 
 
+def _check_combination(
+    arch: str, checkpoint: Path | None, subnet: str, seed: int | None, verify_on: str, unverified: bool
+) -> None:
+    """Refuse options that would be ignored."""
+    if not arch and checkpoint is None:
+        raise BadInput("an export must have --arch or --checkpoint, found neither; try: resnas export --arch small")
+    if subnet and checkpoint is None:
+        raise BadInput("--subnet must come with the --checkpoint of a supernet, found no checkpoint")
+    if seed is not None and checkpoint:
+        raise BadInput("--seed must come without --checkpoint, since it is that of untrained weights, found both")
+    if unverified and verify_on:
+        raise BadInput("--verify-on must come without --unverified, found both")
+
+
 def _name(arch: str, checkpoint: Path | None, subnet: str) -> str:
     if arch:
         return arch if arch in PUBLISHED else Path(arch).stem
     name = checkpoint.stem if checkpoint else ""
     return f"{name}-subnet" if subnet else name
-
-
-def _make(spec: ArchSpec, image_size: int, seed: int) -> Checkpoint:
-    """Untrained weights, at the asked image size."""
-    from resnas_deploy.untrained import untrained
-
-    spec = spec.with_image_size(image_size) if image_size else spec
-    _check_size(spec.image_size)
-    return untrained(spec, seed)
-
-
-def _load(checkpoint: Path, subnet: str, spec: ArchSpec | None, image_size: int) -> Checkpoint:
-    """The checkpoint's weights or those of a subnet in it, which must be of `spec` if given, at the asked size."""
-    from resnas_deploy.checkpoint import load
-    from resnas_deploy.resize import resize
-    from resnas_deploy.slicing import slice_subnet
-
-    weights = load(checkpoint)
-    if subnet:
-        weights = slice_subnet(weights, read_subnet(subnet, weights.arch.image_size, weights.arch.patch_size))
-    if spec:
-        _check_same(spec, weights, checkpoint)
-    _check_size(image_size)
-    return resize(weights, image_size) if image_size else weights
-
-
-def _check_size(image_size: int) -> None:
-    """Refuse images that preprocessing cannot make, before the gigabytes of their position table are asked for."""
-    from resnas_deploy.preprocessing import MAX_SIDE
-
-    largest = MAX_SIDE * 224 // 256  # images are resized to 256/224 of this, then cropped
-    if image_size > largest:
-        raise BadInput(f"image_size must be at most {largest} pixels, found {image_size}")
-
-
-def _check_same(spec: ArchSpec, weights: Checkpoint, checkpoint: Path) -> None:
-    """The weights must be those of `--arch`, apart from the image size."""
-    from resnas_deploy.tensors import differences
-
-    spec = spec.with_image_size(weights.arch.image_size)
-    if spec != weights.arch:
-        lines = differences({name: tensor.shape for name, tensor in weights.tensors.items()}, spec)
-        raise BadInput(
-            f"{checkpoint} must hold the weights of --arch, found another network's: "
-            f"{'; '.join(lines[:3]) or 'the same tensors, but heads of other widths'}"
-        )

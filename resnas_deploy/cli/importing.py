@@ -9,7 +9,7 @@ import typer
 
 from resnas_deploy.cli.options import Json, check_file, read_definition
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable
 
 
 def import_(
@@ -33,6 +33,8 @@ def import_(
 
     if importlib.util.find_spec("torch") is None:
         raise NotAvailable("reading a PyTorch file needs the package torch", "pip install torch")
+    if out.suffix != ".safetensors":
+        raise BadInput(f"--out must end in .safetensors, by which resnas knows its checkpoints, found {out}")
     check_file(out, replace=force)
     definition = read_definition(network_def)
     with progress() as tell:

@@ -91,7 +91,7 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
 
 def _print_arch(title: str, arch: ArchSpec) -> None:
     from resnas_deploy import cost
-    from resnas_deploy.arch import BlockElement, HeadElement, ReductionElement, elements
+    from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, elements
 
     rows = []
     for element, part in zip(elements(arch), cost.breakdown(arch), strict=True):

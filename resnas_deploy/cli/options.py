@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.arch import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def
 
@@ -85,11 +85,6 @@ def read_definition(source: str) -> str:
     return source if source.lstrip().startswith("(") else read_text(Path(source))
 
 
-def read_subnet(source: str, image_size: int, patch_size: int) -> Subnet:
-    """The subnet that `--subnet` names, for a supernet of that image and patch size."""
-    return parse_network_def(read_definition(source), image_size=image_size, patch_size=patch_size)
-
-
 def read_text(path: Path) -> str:
     """A small text file. Raises `BadInput`."""
     try:
@@ -120,3 +115,10 @@ def check_file(out: Path, *, replace: bool) -> None:
         raise BadInput(f"--out must lie in a folder that is there, found none at {out.parent}; make it first")
     if out.exists() and not replace:
         raise BadInput(f"{out} exists; choose another --out, or give --force to replace a file")
+
+
+def report_of(error: VerificationFailed) -> dict[str, object] | None:
+    """What was compared when a verification failed, as plain data for JSON."""
+    from resnas_deploy.manifest import Verification
+
+    return error.report.to_json() if isinstance(error.report, Verification) else None

@@ -32,7 +32,8 @@ def predict(
         import numpy as np
 
         from resnas_deploy.artifact import OUTPUT, open_artifact
-        from resnas_deploy.preprocessing import load_image, preprocess
+        from resnas_deploy.images import load_image
+        from resnas_deploy.preprocessing import preprocess
         from resnas_deploy.runners.base import Options
         from resnas_deploy.runners.registry import default_runner, runner_kind
 
@@ -83,7 +84,7 @@ def predict(
             ("image", "class", "probability"),
             [
                 (
-                    path.name if rank == 0 else "",
+                    str(path) if rank == 0 else "",
                     f"{names[number]} ({number})" if names else f"class {number}",
                     f"{100 * share:.1f} %",
                 )

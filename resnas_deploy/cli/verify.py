@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
-from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, report_of, threads_or_all
 from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.errors import VerificationFailed
 
 
 def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threads = 0, as_json: Json = False) -> None:
@@ -27,9 +26,15 @@ def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threa
         check_verifiable(kind, precision)
         from resnas_deploy.export.verify import verify as run
 
-        found = run(opened, kind, threads_or_all(threads), tell)
+        described = {"artifact": str(artifact), "label": opened.manifest.label}
+        try:
+            found = run(opened, kind, threads_or_all(threads), tell)
+        except VerificationFailed as error:
+            if as_json:
+                print_json(described | {"error": str(error), "verification": report_of(error)})
+            raise
     if as_json:
-        print_json({"artifact": str(artifact), "label": opened.manifest.label, "verification": asdict(found)})
+        print_json(described | {"error": None, "verification": found.to_json()})
         return
     say(f"{artifact}: {opened.manifest.label}: every file is as its hash says")
     say(f"verified: {found}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.arch import BlockElement
+from resnas_deploy.elements import BlockElement
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder

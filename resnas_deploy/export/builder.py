@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 
 from resnas_deploy.checkpoint import Array
+from resnas_deploy.elements import NORM_EPS
 from resnas_deploy.export.precision import Precision
-
-NORM_EPS = 1e-6  # of every LayerNorm of this family
 
 AttributeValue = int | float | Sequence[int]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy import __version__
-from resnas_deploy.arch import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Array, Checkpoint

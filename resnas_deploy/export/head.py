@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.arch import HeadElement
+from resnas_deploy.elements import HeadElement
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder

@@ -9,15 +9,16 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy import __version__
-from resnas_deploy.artifact import Artifact, creating, seal, set_aside
+from resnas_deploy.artifact import Artifact, check_replaceable, creating, seal, set_aside
+from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, write
-from resnas_deploy.errors import NotAvailable, VerificationFailed
+from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.export.block import SPELLING
 from resnas_deploy.export.graph import emit
-from resnas_deploy.export.precision import KEPT_IN_FP32, PRECISIONS
+from resnas_deploy.export.precision import KEPT_IN_FP32, precision_named
 from resnas_deploy.labels import imagenet_class_names, read_class_names
-from resnas_deploy.manifest import Manifest
+from resnas_deploy.manifest import Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import RunnerKind
 
@@ -26,17 +27,22 @@ Report = Callable[[str], None]  # told what is being done
 
 @dataclass(frozen=True)
 class Request:
-    """What to export. `verify_on` is the runner that verifies, or None for an artifact marked as unverified."""
+    """What to export. Raises `BadInput` for an unknown precision, and for what does not go together."""
 
     name: str  # of the architecture, for people
-    precision: str
-    batch: BatchRange
-    class_names: Path | None  # a file of names; without one, 1000 classes are ImageNet's and others have none
     out: Path
-    force: bool  # replace an artifact that is there
-    verify_on: RunnerKind | None
-    keep_failed: bool  # where verification fails, keep the artifact under another name
-    threads: int
+    precision: str = "fp32"
+    batch: BatchRange = BatchRange(1, 64)
+    class_names: Path | None = None  # a file of names; without one, 1000 classes are ImageNet's and others have none
+    force: bool = False  # replace an artifact that is there
+    verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
+    keep_failed: bool = False  # where verification fails, keep the artifact under another name
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        precision_named(self.precision)
+        if self.keep_failed and not self.verify_on:
+            raise BadInput("what is not verified cannot fail: ask for verification, or do not ask to keep what fails")
 
 
 def export(load_weights: Callable[[], Checkpoint], request: Request, report: Report) -> Artifact:
@@ -47,6 +53,8 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
     """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
+    if request.keep_failed and request.out.name:
+        check_replaceable(failed_name(request.out))
     with creating(request.out, force=request.force) as folder:
         report("loading the weights")
         artifact = _write(load_weights(), request, folder, report)
@@ -54,15 +62,15 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
             from resnas_deploy.export.verify import verify  # imports torch
 
             try:
-                verification = verify(artifact, request.verify_on, request.threads, report)
-            except VerificationFailed:
-                if request.keep_failed:
-                    seal(artifact)
+                artifact = _with(artifact, verify(artifact, request.verify_on, request.threads, report))
+            except VerificationFailed as error:
+                if request.keep_failed and isinstance(error.report, Verification):
+                    seal(_with(artifact, error.report))
                     set_aside(folder, failed_name(request.out))
                 raise
-            artifact = replace(artifact, manifest=replace(artifact.manifest, verification=verification))
         report("hashing the files")
-        manifest = seal(artifact).manifest
+        with write_errors(request.out):
+            manifest = seal(artifact).manifest
         report("flushing to disk")
     return Artifact(request.out, manifest)
 
@@ -83,6 +91,10 @@ def check_verifiable(kind: RunnerKind, precision: str) -> None:
     kind.check(precision)
 
 
+def _with(artifact: Artifact, verification: Verification) -> Artifact:
+    return replace(artifact, manifest=replace(artifact.manifest, verification=verification))
+
+
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
     """Graph and weights, in a folder that nobody else reads yet."""
     manifest = Manifest(
@@ -101,10 +113,11 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
         verification=None,
     )
     artifact = Artifact(folder, manifest)
-    report("emitting the graph")
-    emit(checkpoint, PRECISIONS[request.precision], request.batch).write(artifact.model)
-    report("writing the weights")
-    write(checkpoint, artifact.weights)
+    with write_errors(request.out):
+        report("emitting the graph")
+        emit(checkpoint, precision_named(request.precision), request.batch).write(artifact.model)
+        report("writing the weights")
+        write(checkpoint, artifact.weights)
     return artifact
 
 

@@ -52,3 +52,10 @@ PRECISIONS = {
         Precision("bf16", TensorProto.BFLOAT16, np.dtype(ml_dtypes.bfloat16), 3.38953e38),
     )
 }
+
+
+def precision_named(name: str) -> Precision:
+    """The precision of that name. Raises `BadInput` that lists the known ones."""
+    if name not in PRECISIONS:
+        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {name!r}")
+    return PRECISIONS[name]

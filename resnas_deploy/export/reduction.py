@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 
 from onnx import AttributeProto, FunctionProto, NodeProto, helper
 
-from resnas_deploy.arch import ReductionElement
+from resnas_deploy.elements import NORM_EPS, ReductionElement
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.export import fold
-from resnas_deploy.export.builder import NORM_EPS, AttributeValue, GraphBuilder, make_node
+from resnas_deploy.export.builder import AttributeValue, GraphBuilder, make_node
 
 DOMAIN, DOMAIN_VERSION, OPERATOR = "resnas", 1, "ResidualReduction"
 INPUTS = ("x", "norm_scale", "conv_weight", "class_weight", "table")

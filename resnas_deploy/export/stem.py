@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.arch import StemElement
+from resnas_deploy.elements import BATCH_NORM_EPS, StemElement
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder
-
-BATCH_NORM_EPS = 1e-5
 
 
 def emit_stem(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Array], images: str) -> str:

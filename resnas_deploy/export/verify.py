@@ -15,18 +15,18 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from resnas_deploy.arch import BlockElement, elements
+from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.manifest import Verification
+from resnas_deploy.manifest import NOT_FINITE, Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 
-# Three times the worst error measured (bench/results/precision-error.json); docs/verification.md says how.
+# fp16 and bf16: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
 TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 4e-2}
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs
@@ -75,29 +75,29 @@ def verify(artifact: Artifact, kind: RunnerKind, threads: int, report: Callable[
     reference = reference_logits(load(artifact.weights), inputs.images)
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
-    if found.error <= found.tolerance:
+    if found.passed:
         return found
     report("looking for the element where the two part")
     parting = first_beyond(divergences(artifact, kind, inputs.images, threads), found.tolerance)
     raise VerificationFailed(
         f"the graph must compute what the module computes, found {found}; "
-        f"the first element that differs is {parting.element} (error {parting.error:.1e})"
+        f"the first element that differs is {parting.element} (error {parting.error:.1e})",
+        found,
     )
 
 
 def compare(
     artifact: Artifact, kind: RunnerKind, inputs: Inputs, reference: NDArray[np.float32], threads: int
 ) -> Verification:
-    """Run the graph on the inputs and compare with reference logits; a NaN makes the error infinite."""
-    batches, count, scale = batches_to_verify(artifact.manifest.batch), len(inputs.images), np.abs(reference).max()
-    error, agreement = 0.0, count
+    """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
+    batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
+    error, agreement = 0.0, np.ones(count, bool)
     with kind.open(artifact, Options(threads)) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
-            difference = float(np.abs(logits - reference).max() / scale)
-            error = max(error, difference if np.isfinite(difference) else np.inf)
-            agreement = min(agreement, int((logits.argmax(1) == reference.argmax(1)).sum()))
+            error = max(error, relative_error(logits, reference))
+            agreement &= logits.argmax(1) == reference.argmax(1)
         return Verification(
             reference=f"torch {torch.__version__} fp32",
             runner=f"{runner.name} ({runner.version})",
@@ -106,8 +106,15 @@ def compare(
             batches=batches,
             images=count,
             photographs=inputs.photographs,
-            top1_agreement=agreement,
+            top1_agreement=int(agreement.sum()),
+            photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )
+
+
+def relative_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """The largest difference over the largest value wanted (or 1, if all are 0); `NOT_FINITE` where one is not."""
+    error = float(np.abs(found - wanted).max()) / (float(np.abs(wanted).max()) or 1.0)
+    return error if np.isfinite(error) else NOT_FINITE
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
@@ -117,7 +124,8 @@ def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
     """The error at every element's output, in the order of computation: where the graph and the module part."""
-    images = images[: max(artifact.manifest.batch.least, 1)] if artifact.manifest.batch.fixed else images
+    batch = artifact.manifest.batch
+    images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     with torch.inference_mode():
         model = build_model(load(artifact.weights))
         wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
@@ -126,15 +134,12 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     probed = _with_probes(onnx.load(artifact.model), list(wanted))
     with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
-    return [
-        Divergence(name, float(np.abs(found[_probe(name)] - output).max() / np.abs(output).max()))
-        for name, output in wanted.items()
-    ]
+    return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
 
 
 def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:
-    """The first element whose error exceeds the tolerance (NaN does), or the worst where none does."""
-    beyond = (item for item in found if not item.error <= tolerance)
+    """The first element whose error exceeds the tolerance, or the worst where none does."""
+    beyond = (item for item in found if item.error > tolerance)
     return next(beyond, max(found, key=lambda item: item.error))
 
 

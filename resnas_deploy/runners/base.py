@@ -24,7 +24,8 @@ class Runner(Protocol):
 
     name: str
     version: str  # of the runtime
-    boundary: str  # what lies inside the time of one `step`
+    computes: str  # the precision that the operations really run in: a runtime may widen what the graph says
+    boundary: str  # what lies inside the time of one `step`, and how the runtime was set up
 
     def run(self, images: Images) -> Outputs:
         """Run a batch. Returns float32 arrays by name: `logits` `(B, classes)`, and the probes it was opened with."""
@@ -49,10 +50,11 @@ class Runner(Protocol):
 
 @dataclass(frozen=True)
 class Options:
-    """How to open a runner. `model` stands in for the artifact's own graph, for example with probes as outputs."""
+    """How to open a runner."""
 
     threads: int
-    model: bytes | None = None
+    model: bytes | None = None  # stands in for the artifact's own graph, for example with probes as outputs
+    shares_cores: bool = False  # with other runners that are timed in turns: let threads sleep between runs
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,9 @@ class OpenVinoRunner(Runner):
         core = ov.Core()
         precision = artifact.manifest.precision
         native = _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        computed = precision if native else "fp32"
+        self.computes = precision if native else "fp32"
         settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[computed],
+            "INFERENCE_PRECISION_HINT": _HINTS[self.computes],
             "INFERENCE_NUM_THREADS": options.threads,
             "PERFORMANCE_HINT": "LATENCY",
         }
@@ -38,14 +38,15 @@ class OpenVinoRunner(Runner):
             raise cannot_load(artifact, "OpenVINO", error) from error
         self.name = "openvino"
         self.version = f"openvino {ov.__version__.split('-')[0]}"
-        self.boundary = f"host to host, CPU computing in {computed}, {options.threads} threads, preprocessing excluded"
-        self._names = [output.get_any_name() for output in compiled.outputs]
+        self.boundary = f"host to host, CPU, {options.threads} threads, preprocessing excluded"
+        # An output may have several names, where a node that changed nothing was removed.
+        self._names = {name: number for number, output in enumerate(compiled.outputs) for name in output.get_names()}
         self._request = compiled.create_infer_request()
 
     def run(self, images: Images) -> Outputs:
         # Shared, as in `step`: an input that is copied must fit into the memory of a shared one that came before it.
         results = self._request.infer({INPUT: images}, share_inputs=True)
-        return {name: as_float32(results[name]) for name in self._names}
+        return {name: as_float32(results[number]) for name, number in self._names.items()}
 
     def step(self, images: Images) -> Callable[[], object]:
         request, feed = self._request, {INPUT: images}

@@ -10,6 +10,7 @@ from resnas_deploy.artifact import INPUT, Artifact
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
 
+CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
@@ -19,12 +20,14 @@ class OrtRunner(Runner):
     def __init__(self, name: str, provider: str, artifact: Artifact, options: Options) -> None:
         self.name = name
         self.version = f"onnxruntime {ort.__version__}"
+        self.computes = "fp32" if provider == CPU_PROVIDER else artifact.manifest.precision
         self.boundary = f"host to host, {provider}, {options.threads} threads, preprocessing excluded"
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
-        # Else this session's threads go on spinning for a while after a run, and slow down whatever is timed next.
-        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
+            settings.add_session_config_entry("session.force_spinning_stop", "1")
+            self.boundary += ", threads asleep between runs"
         settings.log_severity_level = _FATAL_ONLY
         try:
             model = str(artifact.model) if options.model is None else options.model

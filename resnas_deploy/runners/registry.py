@@ -6,8 +6,6 @@ from resnas_deploy.artifact import Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Options, Runner, RunnerKind, always_here
 
-_CPU_PROVIDER, _CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
-
 
 def _open_torch(artifact: Artifact, options: Options) -> Runner:
     from resnas_deploy.runners.torch import TorchRunner
@@ -16,21 +14,21 @@ def _open_torch(artifact: Artifact, options: Options) -> Runner:
 
 
 def _open_ort_cpu(artifact: Artifact, options: Options) -> Runner:
-    from resnas_deploy.runners.ort import OrtRunner
+    from resnas_deploy.runners.ort import CPU_PROVIDER, OrtRunner
 
-    return OrtRunner("ort-cpu", _CPU_PROVIDER, artifact, options)
+    return OrtRunner("ort-cpu", CPU_PROVIDER, artifact, options)
 
 
 def _open_ort_cuda(artifact: Artifact, options: Options) -> Runner:
-    from resnas_deploy.runners.ort import OrtRunner
+    from resnas_deploy.runners.ort import CUDA_PROVIDER, OrtRunner
 
-    return OrtRunner("ort-cuda", _CUDA_PROVIDER, artifact, options)
+    return OrtRunner("ort-cuda", CUDA_PROVIDER, artifact, options)
 
 
 def _cuda_problem() -> str | None:
-    from resnas_deploy.runners.ort import provider_problem
+    from resnas_deploy.runners.ort import CUDA_PROVIDER, provider_problem
 
-    return provider_problem(_CUDA_PROVIDER)
+    return provider_problem(CUDA_PROVIDER)
 
 
 def _open_openvino(artifact: Artifact, options: Options) -> Runner:

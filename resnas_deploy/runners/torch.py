@@ -20,6 +20,7 @@ class TorchRunner(Runner):
     def __init__(self, artifact: Artifact, options: Options) -> None:
         self.name = "torch"
         self.version = f"torch {torch.__version__}"
+        self.computes = artifact.manifest.precision
         self.boundary = f"host to host, CPU, eager, {options.threads} threads, preprocessing excluded"
         self._dtype = _DTYPES[artifact.manifest.precision]
         self._model = build_model(load(artifact.weights)).to(self._dtype)

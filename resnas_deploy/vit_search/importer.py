@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import pickle
 import re
 import warnings
@@ -11,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnas_deploy.arch import BlockElement, ReductionElement, Subnet, elements
-from resnas_deploy.checkpoint import Array, Checkpoint, Provenance
-from resnas_deploy.errors import BadInput
+from resnas_deploy.arch import Subnet
+from resnas_deploy.checkpoint import Array, Checkpoint, Provenance, file_digest
+from resnas_deploy.elements import BlockElement, ReductionElement, elements
+from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.slicing import block_positions
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
 from resnas_deploy.vit_search.network_def import parse_network_def
@@ -58,7 +58,7 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
         _check(state, names, subnet)
         tensors = {ours: _array(state[theirs]) for ours, theirs in names.items()}
         tensors |= {name: _array(state[name]) for name in ("patch_head.weight", "patch_head.bias") if name in state}
-        source = f"imported from {path.name} ({key}), sha256 {_sha256(path)}"
+        source = f"imported from {path.name} ({key}), sha256 {file_digest(path)}"
         return Checkpoint(subnet.arch, tensors, Provenance(True, (source,)))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
@@ -191,15 +191,9 @@ def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: 
     extra = [n for n in state if n not in wanted and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
     lines += [f"{n!r} {tuple(state[n].shape)} is not of this network" for n in extra]
     if lines:
-        more = f"; and {len(lines) - 3} more" if len(lines) > 3 else ""
-        raise BadInput(f"the tensors must be those of the network_def: {'; '.join(lines[:3])}{more}")
+        raise BadInput(f"the tensors must be those of the network_def: {first_few(lines)}")
 
 
 def _array(tensor: torch.Tensor) -> Array:
     array: Array = tensor.detach().resolve_neg().float().contiguous().numpy()
     return array
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

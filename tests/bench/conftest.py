@@ -10,15 +10,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from recording import write_result
 
-from resnas_deploy.atomic import atomic_file
-from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.model import build_model
 from resnas_deploy.published import PUBLISHED
-from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.untrained import untrained
 
-RESULTS = Path(__file__).parents[2] / "bench" / "results"
 
 
 def pytest_addoption(parser):
@@ -73,10 +70,9 @@ def record(request):
     """A function that prints a result, and writes it to bench/results/ where --record was given."""
 
     def write(name, result):
-        document = {"schema": 1, "machine": this_machine(usable_cores()).to_json(), **result}
-        print(f"\n{name}: {json.dumps(result, indent=1)}")  # noqa: T201  what the benchmark is run for
+        shown = {key: value for key, value in result.items() if key != "samples_s"}
+        print(f"\n{name}: {json.dumps(shown, indent=1)}")  # noqa: T201  what the benchmark is run for
         if request.config.getoption("--record", default=False):
-            with atomic_file(RESULTS / f"{name}.json") as partial:
-                partial.write_text(json.dumps(document, indent=1) + "\n")
+            write_result(name, result)
 
     return write

@@ -7,13 +7,11 @@ reference's largest logit), for networks x seeds of their weights x runtimes.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
-from resnas_deploy.atomic import atomic_file
-from resnas_deploy.batch import BatchRange
-from resnas_deploy.bench.machine import this_machine
+from recording import write_result
+
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.export.verify import compare, reference_logits, verification_inputs
@@ -24,7 +22,6 @@ from resnas_deploy.untrained import untrained
 from resnas_deploy.vit_search.importer import import_checkpoint
 
 ROOT = Path(__file__).parents[2]
-RESULT = ROOT / "bench" / "results" / "precision-error.json"
 RUNS = (("fp32", "ort-cpu"), ("fp32", "openvino"), ("fp16", "ort-cpu"), ("fp16", "openvino"), ("bf16", "openvino"))
 SEEDS = (0, 1, 2)
 
@@ -48,17 +45,7 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
     """The error of each precision and runtime, by `precision runner`."""
     threads, errors, reference = usable_cores(), {}, None
     for precision, runner in RUNS:
-        request = Request(
-            name="network",
-            precision=precision,
-            batch=BatchRange(1, 4),
-            class_names=None,
-            out=folder / precision,
-            force=True,
-            verify_on=None,
-            keep_failed=False,
-            threads=threads,
-        )
+        request = Request("network", folder / precision, precision=precision, force=True)
         artifact = export(lambda: checkpoint, request, lambda _: None)
         inputs = verification_inputs(artifact.manifest.preprocessing)
         if reference is None:
@@ -74,14 +61,9 @@ def main() -> None:
         for name, checkpoint in networks().items():
             rows[name] = measure(checkpoint, Path(folder))
             print(name, {run: f"{error:.1e}" for run, error in rows[name].items()}, flush=True)  # noqa: T201  a script
-    document = {
-        "schema": 1,
-        "machine": this_machine(usable_cores()).to_json(),
-        "worst": {run: max(row[run] for row in rows.values()) for run in next(iter(rows.values()))},
-        "errors": rows,
-    }
-    with atomic_file(RESULT) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
+    worst = {run: max(row[run] for row in rows.values()) for run in next(iter(rows.values()))}
+    write_result("precision-error", {"worst": worst, "errors": rows})
+
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Spellings of attention that were tried and lost, measured against the one that is emitted.
+"""Spellings of attention and pooling that were tried, measured against those that are emitted.
 
 Run: .venv/bin/python tests/bench/spellings.py
 Writes bench/results/spellings.json: time over that of the emitted graph, in turns, for small in fp32.
@@ -6,27 +6,23 @@ Writes bench/results/spellings.json: time over that of the emitted graph, in tur
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
+from recording import ratio, write_result
 
-from resnas_deploy.atomic import atomic_file
-from resnas_deploy.batch import BatchRange
-from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.bench.timing import interleaved
-from resnas_deploy.export import block, fold
+from resnas_deploy.export import block, fold, reduction
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.untrained import untrained
 
-RESULT = Path(__file__).parents[2] / "bench" / "results" / "spellings.json"
 ROUNDS = {1: 80, 16: 20}
-EMITTED = "three linears, Attention operator (emitted)"
+EMITTED = "three linears, Attention operator, pooling as a mean (emitted)"
 
 
 def one_linear(graph, element, tensors, x):
@@ -105,29 +101,36 @@ def with_split(graph, element, tensors, x):
     return project(graph, element, tensors, products(graph, element, q, k, v))
 
 
-SPELLINGS = {
-    EMITTED: None,
-    "one linear, Attention operator": with_operator,
-    "one linear, 5-D view, two products": with_view,
-    "one linear, split, two products": with_split,
+class PooledChannelsFirst(reduction._Body):
+    """A reduction's body whose residual is pooled by AveragePool, in channels-first layout and back."""
+
+    def add(self, op, inputs, output, **attributes):
+        if output == "windows":
+            super().add("Transpose", ["residual_patches"], "residual_channels_first", perm=[0, 2, 1])
+            super().add("Reshape", ["residual_channels_first", "grid_shape"], "residual_grid")
+        elif output == "pooled_windows":
+            super().add("AveragePool", ["residual_grid"], "pooled_grid", kernel_shape=[2, 2], strides=[2, 2])
+            super().add("Reshape", ["pooled_grid", "flat_shape"], "pooled_flat")
+        elif output == "pooled":
+            super().add("Transpose", ["pooled_flat"], "pooled", perm=[0, 2, 1])
+        else:
+            super().add(op, inputs, output, **attributes)
+
+
+SPELLINGS = {  # what takes the place of what is emitted: of a module, a name and another value
+    EMITTED: (block, "_attention", block._attention),
+    "one linear, Attention operator": (block, "_attention", with_operator),
+    "one linear, 5-D view, two products": (block, "_attention", with_view),
+    "one linear, split, two products": (block, "_attention", with_split),
+    "as emitted, but AveragePool in the reductions": (reduction, "_Body", PooledChannelsFirst),
 }
 
 
 def artifacts(folder):
     """An artifact of each spelling, every one verified."""
-    for number, (name, attention) in enumerate(SPELLINGS.items()):
-        request = Request(
-            name=name,
-            precision="fp32",
-            batch=BatchRange(1, 64),
-            class_names=None,
-            out=folder / str(number),
-            force=False,
-            verify_on=RUNNERS["ort-cpu"],
-            keep_failed=False,
-            threads=usable_cores(),
-        )
-        with mock.patch.object(block, "_attention", attention or block._attention):
+    for number, (name, (module, part, other)) in enumerate(SPELLINGS.items()):
+        request = Request(name, folder / str(number), verify_on=RUNNERS["ort-cpu"], threads=usable_cores())
+        with mock.patch.object(module, part, other):
             yield name, export(lambda: untrained(PUBLISHED["small"].arch), request, lambda _: None)
 
 
@@ -137,26 +140,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = dict(artifacts(Path(folder)))
         for runner in ("ort-cpu", "openvino"):
-            opened = {name: RUNNERS[runner].open(artifact, Options(usable_cores())) for name, artifact in made.items()}
+            opened = {name: RUNNERS[runner].open(artifact, Options(usable_cores(), shares_cores=True)) for name, artifact in made.items()}
             for batch, rounds in ROUNDS.items():
                 images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
                 steps = {name: network.step(images) for name, network in opened.items()}
                 samples = interleaved(steps, rounds, 3, np.random.default_rng(0))
-                base = np.array(samples[EMITTED])
                 found[f"{runner} batch {batch}"] = {
-                    name: float(np.median(np.array(times) / base)) for name, times in samples.items()
+                    name: ratio(times, samples[EMITTED]) for name, times in samples.items() if name != EMITTED
                 }
                 print(runner, batch, found[f"{runner} batch {batch}"], flush=True)  # noqa: T201  a script
             opened.clear()
-    document = {
-        "schema": 1,
-        "machine": this_machine(usable_cores()).to_json(),
-        "network": "small, fp32",
-        "rounds": ROUNDS,
-        "time_over_emitted": found,
-    }
-    with atomic_file(RESULT) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n")
+    write_result("spellings", {"network": "small, fp32", "rounds": ROUNDS, "time_over_emitted": found})
+
 
 
 if __name__ == "__main__":

@@ -7,27 +7,19 @@ no data is moved around attention, norms and biases are folded, pooling needs no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
+from recording import ratio
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.batch import BatchRange
 from resnas_deploy.bench.timing import interleaved
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
 ROUNDS = {1: 100, 16: 25}
-RESAMPLES = 2000
-
-
-@dataclass(frozen=True)
-class Candidate:
-    name: str
-    options: Options
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +27,7 @@ def artifact(checkpoint, tmp_path_factory) -> Artifact:
     folder: Path = tmp_path_factory.mktemp("emitted") / "small"
     return export(
         lambda: checkpoint,
-        Request(
-            name="small",
-            precision="fp32",
-            batch=BatchRange(1, 64),
-            class_names=None,
-            out=folder,
-            force=False,
-            verify_on=RUNNERS["ort-cpu"],
-            keep_failed=False,
-            threads=usable_cores(),
-        ),
+        Request("small", folder, verify_on=RUNNERS["ort-cpu"], threads=usable_cores()),
         lambda _: None,
     )
 
@@ -55,8 +37,8 @@ def artifact(checkpoint, tmp_path_factory) -> Artifact:
 def test_emitted_against_traced(benchmark, artifact, traced, record, runner, batch):
     threads = usable_cores()
     images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
-    candidates = {"emitted": Options(threads)} | {
-        name: Options(threads, graph.path.read_bytes()) for name, graph in traced.items()
+    candidates = {"emitted": Options(threads, shares_cores=True)} | {
+        name: Options(threads, graph.path.read_bytes(), shares_cores=True) for name, graph in traced.items()
     }
     opened = {name: RUNNERS[runner].open(artifact, options) for name, options in candidates.items()}
     logits = {name: network.run(images)["logits"] for name, network in opened.items()}
@@ -79,15 +61,9 @@ def test_emitted_against_traced(benchmark, artifact, traced, record, runner, bat
             "emitted_over": {
                 name: ratio(samples["emitted"], times) for name, times in samples.items() if name != "emitted"
             },
+            "samples_s": samples,
         },
     )
     for network in opened.values():
         network.close()
 
-
-def ratio(ours, theirs):
-    """The median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
-    ratios, rng = np.array(ours) / np.array(theirs), np.random.default_rng(0)
-    medians = np.median(rng.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return {"ratio": float(np.median(ratios)), "low": float(low), "high": float(high)}

@@ -21,14 +21,15 @@ def test_two_runners_and_two_batch_sizes(resnas, mini_artifact):
         "artifact",
         "what",
         "runner",
+        "computes",
         "batch",
         "p50 ms",
         "p90 ms",
         "p99 ms",
         "images/s",
     ]
-    assert [line.split()[-6:-4] for line in lines[2:]] == [
-        [runner, batch] for runner in ("ort-cpu", "openvino") for batch in ("1", "2")
+    assert [line.split()[-7:-4] for line in lines[2:]] == [
+        [runner, "fp32", batch] for runner in ("ort-cpu", "openvino") for batch in ("1", "2")
     ]
     assert all(line.startswith(f"{mini_artifact}  mini fp32 112  ") for line in lines[2:])
     assert done.err == ""
@@ -117,10 +118,10 @@ def test_what_is_given_twice_is_measured_once(resnas, mini_artifact):
         (["--batch", "1,,2"], "found '1,,2'"),
         (["--batch", "1:8"], "found '1:8'"),
         (["--batch", "1,9"], "the batch must lie in the artifact's range 1:8, found 9"),
-        (["--runs", "0"], "--runs must be at least 1, found 0"),
-        (["--runs", "-1"], "--runs must be at least 1, found -1"),
+        (["--runs", "0"], "runs must be at least 1, found 0"),
+        (["--runs", "-1"], "runs must be at least 1, found -1"),
         (["--runs", "1e9"], "Invalid value for '--runs'"),
-        (["--warm-up", "-1"], "--warm-up must be at least 0, found -1"),
+        (["--warm-up", "-1"], "warm-up must be at least 0, found -1"),
         (["--threads", "-1"], "Invalid value for '--threads'"),
         (["--runner", "tpu"], "a runner must be one of ort-cpu, ort-cuda, openvino, torch, found 'tpu'"),
         (["--out", "no/such/file.json"], "--out must lie in a folder that is there, found none at no/such"),

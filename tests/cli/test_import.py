@@ -47,8 +47,10 @@ def test_a_file_is_replaced_only_with_force(resnas, refused, tmp_path):
 
 @pytest.mark.parametrize("force", [(), ("--force",)])
 def test_a_folder_is_not_replaced(refused, tmp_path, force):
-    (tmp_path / "out").mkdir()
-    assert "found the folder out" in refused("import", CHECKPOINT, "--network-def", DEFINITION, "--out", "out", *force)
+    (tmp_path / "out.safetensors").mkdir()
+    assert "found the folder out" in refused(
+        "import", CHECKPOINT, "--network-def", DEFINITION, "--out", "out.safetensors", *force
+    )
 
 
 def test_a_missing_folder_is_found_before_the_work(refused):

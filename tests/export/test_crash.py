@@ -69,11 +69,13 @@ def test_kill_at_any_moment_leaves_nothing_or_a_whole_artifact(tmp_path, zygote)
     zygote.export(seed=1)
     seeds.add(open_artifact(out).manifest.weights_sha256)
     assert len(seeds) == 2
-    found = []
+    found, half_made = [], 0
     for number in range(KILLS):
         zygote.export(seed=number % 2, kill_after=duration * 1.1 * number / KILLS)
         found.append(open_artifact(out).manifest.weights_sha256)  # whole: every hash is checked; the old or the new one
+        half_made += bool(hidden(tmp_path))
     assert set(found) <= seeds
+    assert half_made, "no kill came while an artifact was being written"
     assert len(hidden(tmp_path)) <= 1, "an export removes what killed ones left"
     zygote.export(seed=0)
     assert not hidden(tmp_path)
@@ -138,3 +140,23 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, megabytes):
         assert not list(disk.iterdir())
     finally:
         subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_kill_of_the_whole_command_verification_included(tmp_path):
+    """`resnas export` as it is run, killed at moments from its start to its end."""
+    arch, out = tmp_path / "arch.json", tmp_path / "out"
+    arch.write_text(json.dumps(ARCH.to_json()))
+    command = [sys.executable, "-m", "resnas_deploy", "export", "--arch", str(arch), "--out", str(out), "--force"]
+    started = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    duration = time.perf_counter() - started
+    half_made = 0
+    for number in range(40):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        time.sleep(duration * (number + 1) / 40)
+        process.kill()
+        process.wait()
+        assert open_artifact(out).manifest.verification.passed
+        half_made += bool(hidden(tmp_path))
+    assert half_made, "no kill came while an artifact was being written"

@@ -54,29 +54,37 @@ def test_norm_into_linear(seed, inputs, outputs):
     assert_same(F.linear(F.layer_norm(tensor(x), (inputs,)), tensor(folded[0]), tensor(folded[1])), wanted)
 
 
-@given(SEEDS, st.integers(1, 3), st.integers(1, 9))
-def test_attention_scale_and_biases(seed, heads, head_dim):
-    """Scale into q, no bias of k, bias of v in the projection: the same attention."""
-    rng, inner, width = np.random.default_rng(seed), heads * head_dim, 7
-    weight, bias = normal(rng, 3 * inner, width), normal(rng, 3 * inner)
-    projection, projection_bias, x = normal(rng, width, inner), normal(rng, width), normal(rng, 2, 5, width)
+@given(SEEDS, st.integers(1, 9))
+def test_attention_scale_into_query(seed, head_dim):
+    rng = np.random.default_rng(seed)
+    q, k, v = (tensor(normal(rng, 2, 3, 5, head_dim)) for _ in range(3))
+    folded = tensor(fold.attention_scale_into_query(q.float().numpy(), head_dim))
+    assert_same(F.scaled_dot_product_attention(folded, k, v, scale=1.0), F.scaled_dot_product_attention(q, k, v))
 
-    def split(values):
-        return values.reshape(2, 5, heads, head_dim).transpose(1, 2)
 
-    q, k, v = F.linear(tensor(x), tensor(weight), tensor(bias)).chunk(3, dim=-1)
-    attended = F.scaled_dot_product_attention(split(q), split(k), split(v)).transpose(1, 2).reshape(2, 5, inner)
-    wanted = F.linear(attended, tensor(projection), tensor(projection_bias))
+@given(SEEDS, st.integers(1, 9))
+def test_key_bias_changes_nothing(seed, head_dim):
+    rng = np.random.default_rng(seed)
+    q, k, v = (tensor(normal(rng, 2, 3, 5, head_dim)) for _ in range(3))
+    bias = tensor(normal(rng, head_dim))
+    assert_same(F.scaled_dot_product_attention(q, k, v), F.scaled_dot_product_attention(q, k + bias, v))
 
-    query_bias, value_bias = fold.without_key_bias(bias)
-    q_weight = fold.attention_scale_into_query(weight[:inner], head_dim)
-    q_bias = fold.attention_scale_into_query(query_bias, head_dim)
-    q = F.linear(tensor(x), tensor(q_weight), tensor(q_bias))
-    k, v = F.linear(tensor(x), tensor(weight[inner:])).chunk(2, dim=-1)
-    attended = F.scaled_dot_product_attention(split(q), split(k), split(v), scale=1.0)
-    folded_bias = fold.value_bias_into_projection(projection, projection_bias, value_bias)
-    found = F.linear(attended.transpose(1, 2).reshape(2, 5, inner), tensor(projection), tensor(folded_bias))
-    assert_same(found, wanted)
+
+def test_without_key_bias_keeps_those_of_query_and_value():
+    query, value = fold.without_key_bias(np.arange(6, dtype=np.float32))
+    assert query.tolist() == [0, 1]
+    assert value.tolist() == [4, 5]
+
+
+@given(SEEDS, WIDTHS, st.integers(1, 9))
+def test_value_bias_into_projection(seed, width, inner):
+    rng = np.random.default_rng(seed)
+    projection, bias, value_bias = normal(rng, width, inner), normal(rng, width), normal(rng, inner)
+    attention = tensor(normal(rng, 4, 5)).softmax(-1)
+    values = tensor(normal(rng, 5, inner))
+    wanted = F.linear(attention @ (values + tensor(value_bias)), tensor(projection), tensor(bias))
+    folded = fold.value_bias_into_projection(projection, bias, value_bias)
+    assert_same(F.linear(attention @ values, tensor(projection), tensor(folded)), wanted)
 
 
 @given(SEEDS, st.integers(1, 4), WIDTHS)

@@ -13,7 +13,8 @@ import pytest
 import torch
 from onnx import TensorProto, inliner, shape_inference
 
-from resnas_deploy.arch import ArchSpec, Block, Stage, elements
+from resnas_deploy.arch import ArchSpec, Block, Stage
+from resnas_deploy.elements import elements
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.export.graph import emit
@@ -42,12 +43,14 @@ def file_of(checkpoint: Checkpoint, tmp_path, precision="fp32", batch=RANGE):
 def shapes(model):
     """Every value's inferred shape and type."""
     graph = shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True).graph
+    values = [*graph.value_info, *graph.output]
+    assert all(value.type.tensor_type.HasField("shape") for value in values)
     return {
         value.name: (
             [dim.dim_value or dim.dim_param for dim in value.type.tensor_type.shape.dim],
             value.type.tensor_type.elem_type,
         )
-        for value in [*graph.value_info, *graph.output]
+        for value in values
     }
 
 
@@ -56,6 +59,7 @@ def assert_all_known(model):
     for node in model.graph.node:
         for output in node.output:
             assert output in known, f"{output} has no shape"
+            assert known[output][0], f"{output} has no dimensions"
             assert all(known[output][0]), f"{output} has the unknown shape {known[output][0]}"
 
 
@@ -189,3 +193,15 @@ def test_the_model_says_what_it_is(tmp_path):
     assert properties["resnas.batch"] == '"1:8"'
     assert ArchSpec.from_json(json.loads(properties["resnas.arch"])) == SMALL
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 23), ("resnas", 1)]
+
+
+def test_the_last_block_computes_the_class_token_alone(tmp_path):
+    """Keys and values of all tokens, the rest of one: the same logits, for no other token is read."""
+    checkpoint = untrained(SMALL, seed=2)
+    known = shapes(onnx.load(file_of(checkpoint, tmp_path)))
+    last, before = "stage3.block2", "stage3.block1"
+    assert known[f"{last}.attention.key.matmul"][0] == ["batch", 17, 16]
+    assert known[f"{last}.attention.value.matmul"][0] == ["batch", 17, 16]
+    assert known[f"{last}.attention.query.matmul"][0] == ["batch", 1, 16]
+    assert known[f"{last}.mlp.fc1.matmul"][0] == ["batch", 1, 48]
+    assert known[f"{before}.mlp.fc1.matmul"][0] == ["batch", 17, 24]

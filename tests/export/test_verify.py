@@ -8,6 +8,7 @@ from exporting import SMALL, request
 
 from resnas_deploy.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.export import fold, verify
 from resnas_deploy.export.pipeline import export, failed_name
@@ -47,11 +48,48 @@ def test_passes_within_the_stated_tolerance(tmp_path, precision, runner):
         ("attention_scale_into_query", lambda query, head_dim: query, "stage1.block1"),
     ],
 )
-def test_names_the_first_element_that_differs(tmp_path, monkeypatch, rule, broken, element):
+@pytest.mark.parametrize(
+    ("precision", "runner"), [("fp32", "ort-cpu"), ("fp32", "openvino"), ("fp16", "ort-cpu"), ("bf16", "openvino")]
+)
+def test_names_the_first_element_that_differs(tmp_path, monkeypatch, rule, broken, element, precision, runner):
     monkeypatch.setattr(fold, rule, broken)
-    with pytest.raises(VerificationFailed, match=rf"the first element that differs is {element} \(error"):
-        run(tmp_path)
+    with pytest.raises(VerificationFailed, match=rf"the first element that differs is {element} \(error") as caught:
+        run(tmp_path, precision=precision, verify_on=RUNNERS[runner])
+    assert not caught.value.report.passed
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("runner", ["ort-cpu", "openvino"])
+@pytest.mark.parametrize("batch", [BatchRange(20, 20), BatchRange(14, 30), BatchRange(1, 2)], ids=str)
+def test_any_batch_range_can_be_searched_for_the_fault(tmp_path, monkeypatch, runner, batch):
+    monkeypatch.setattr(fold, "stem_table", lambda position, token, bias: position + bias)
+    with pytest.raises(VerificationFailed, match="the first element that differs is stem "):
+        run(tmp_path, batch=batch, verify_on=RUNNERS[runner])
+
+
+def test_logits_that_are_all_zero_can_be_verified(tmp_path):
+    """A head before its first training step: no largest logit to divide by."""
+
+    def zero_head():
+        checkpoint = untrained(SMALL)
+        zeros = {name: np.zeros_like(checkpoint.tensors[name]) for name in ("head.linear.weight", "head.linear.bias")}
+        return Checkpoint(SMALL, dict(checkpoint.tensors) | zeros, checkpoint.provenance)
+
+    found = export(zero_head, request(tmp_path), lambda _: None).manifest.verification
+    assert found.error == 0
+    assert found.passed
+
+
+def test_agreement_is_counted_apart_for_photographs(tmp_path):
+    """Two images on which the reference is made to name another class: a noise image and a photograph."""
+    artifact = run(tmp_path)
+    inputs = verify.verification_inputs(artifact.manifest.preprocessing)
+    reference = verify.reference_logits(untrained(SMALL), inputs.images)
+    for image in (3, 9):
+        reference[image, (reference[image].argmax() + 1) % SMALL.classes] = reference[image].max() + 1
+    found = verify.compare(artifact, RUNNERS["ort-cpu"], inputs, reference, 2)
+    assert (found.top1_agreement, found.photograph_agreement) == (10, 3)
+    assert not found.passed
 
 
 def test_a_fault_in_the_last_block_and_in_the_head_is_found_there(tmp_path, monkeypatch):
@@ -70,7 +108,7 @@ def test_a_fault_in_the_last_block_and_in_the_head_is_found_there(tmp_path, monk
 
 def test_nan_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(fold, "stem_table", lambda position, token, bias: np.full_like(position, np.nan))
-    with pytest.raises(VerificationFailed, match=r"error inf .* differs is stem \(error nan\)"):
+    with pytest.raises(VerificationFailed, match=r"found a logit that is NaN or infinite .* differs is stem "):
         run(tmp_path)
 
 
@@ -80,7 +118,7 @@ def test_a_failed_graph_is_kept_on_request_under_another_name(tmp_path, monkeypa
         with pytest.raises(VerificationFailed):
             run(tmp_path, keep_failed=True)
         assert [path.name for path in tmp_path.iterdir()] == ["out.failed"]
-    assert "UNVERIFIED" in open_artifact(failed_name(tmp_path / "out")).manifest.label
+    assert "FAILED VERIFICATION" in open_artifact(failed_name(tmp_path / "out")).manifest.label
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ class Bench:
 
 
 def measurement(samples, batch=1):
-    return Measurement("folder", "label", "ab" * 32, "runner", "1.0", "host to host", batch, 5, tuple(samples))
+    return Measurement("folder", "label", "ab" * 32, "runner", "1.0", "fp32", "host to host", batch, 5, tuple(samples))
 
 
 @given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 4), st.integers(0, 2**32))

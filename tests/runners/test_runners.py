@@ -182,7 +182,6 @@ def test_a_missing_package_comes_with_its_command(artifact, monkeypatch, name):
     error = unavailable(lambda: kind.open(artifact, OPTIONS))
     assert f"the package {kind.module} is not installed" in str(error)
     assert str(error).endswith(f"install it with: {kind.install}")
-    assert error.remedy == kind.install
     assert "pip install" in kind.install
 
 
@@ -190,7 +189,7 @@ def test_a_missing_package_comes_with_its_command(artifact, monkeypatch, name):
 def test_no_cuda_comes_with_its_command(artifact):
     error = unavailable(lambda: RUNNERS["ort-cuda"].open(artifact, OPTIONS))
     assert "CUDAExecutionProvider" in str(error)
-    assert "pip install onnxruntime-gpu" in error.remedy
+    assert "pip install onnxruntime-gpu" in str(error)
 
 
 def test_a_provider_that_falls_back_is_not_available(artifact, monkeypatch):

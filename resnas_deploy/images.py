@@ -1,0 +1,156 @@
+"""Decoding image files safely: upright RGB of 8 bits a channel, or one line that says what is wrong with the file."""
+
+from __future__ import annotations
+
+import re
+import stat
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from resnas_deploy.errors import BadInput
+
+MAX_PIXELS = 100_000_000
+"""Most pixels that an image file may declare; decoding one at this limit takes up to 2 GB of memory."""
+
+MAX_ASPECT = 100
+"""Most times that an image may be longer than it is wide. The shorter side is scaled to some 256 pixels, so that a
+10000x1 strip would become 2.5 million pixels long. Refusing it is simpler than cropping before resizing, and leaves
+the results of all other images equal to torchvision's; the centre crop of a longer strip would show under 1 % of it."""
+
+# Only common raster formats: Pillow's other decoders are seldom used and tested, and one (EPS) runs another program.
+_FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM")
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def load_image(path: Path) -> Image.Image:
+    """Return the image in the file as mode RGB, 8 bits a channel, upright as its EXIF orientation says.
+
+    Transparent parts become white, 16-bit grey is scaled to 8 bits, and of an animation the first frame counts. A
+    damaged EXIF block is ignored, as viewers do. Raises BadInput, with one line, when the file cannot be read or is no
+    complete image, and, before decoding, when it declares more than MAX_PIXELS or exceeds MAX_ASPECT.
+
+    Two limits lie in the decoders: a JPEG whose end marker comes too early has its missing rows filled with grey, and
+    libtiff writes its complaints about a damaged TIFF to standard error by itself.
+
+    The process-wide filters of `warnings` are replaced while this runs, so call it from one thread at a time.
+    """
+    name = repr(str(path))  # repr keeps the message on one line, whatever the file is called
+    _check_file(path, name)
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise BadInput(f"{name} must be an image that can be read; opening it failed: {_reason(error)}") from error
+    # A file object, unlike a path, keeps Pillow from mapping the file into memory and from closing it itself.
+    with file, warnings.catch_warnings():
+        # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
+        warnings.simplefilter("ignore")
+        try:
+            return _decode(file, name)
+        except BadInput:
+            raise
+        except UnidentifiedImageError as error:
+            raise BadInput(
+                f"{name} must be an image ({', '.join(_FORMATS)}); found none of these, or a damaged header; "
+                "convert it or use another file"
+            ) from error
+        except Image.DecompressionBombError as error:
+            # Pillow refused the declared size by itself, before it could tell us.
+            found = re.search(r"\d+", str(error))
+            raise _too_many_pixels(name, f"{found[0]} pixels" if found else "more") from error
+        except MemoryError as error:
+            raise BadInput(f"{name} must fit into memory to be decoded; it does not; use a smaller image") from error
+        except Exception as error:  # decoders raise almost anything on damaged bytes
+            raise BadInput(
+                f"{name} must be a complete image; decoding it failed: {_reason(error)}; "
+                "use an undamaged copy or convert it"
+            ) from error
+
+
+def check_size(size: tuple[int, int], name: str) -> None:
+    """Raise BadInput for more than MAX_PIXELS or a shape beyond MAX_ASPECT; `name` begins the message."""
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise _too_many_pixels(name, f"{width}x{height}")
+    if max(size) > MAX_ASPECT * min(size):
+        raise BadInput(
+            f"{name} must be at most {MAX_ASPECT} times as long as it is wide; found {width}x{height}; crop it"
+        )
+
+
+def _decode(file: BinaryIO, name: str) -> Image.Image:
+    with Image.open(file, formats=_FORMATS) as image:
+        check_size(image.size, name)
+        image.load()
+        turn = None
+        with suppress(Exception):  # a damaged EXIF block
+            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+        rgb = _to_rgb(image, name)
+    rgb.info.clear()  # else the orientation could be applied a second time
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "F":
+        raise BadInput(f"{name} must have whole-number pixels; found floating-point ones; convert it to 8 bits")
+    if image.mode.startswith("I"):
+        return _to_8_bits(image, name).convert("RGB")
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    white = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(white, image.convert("RGBA")).convert("RGB")
+
+
+def _to_8_bits(image: Image.Image, name: str) -> Image.Image:
+    """Scale wide grey values to mode L; Pillow's `convert` would turn all above 255 to white."""
+    values = np.asarray(image)
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high > 65535:
+        raise BadInput(
+            f"{name} must have grey values from 0 (black) to 65535 (white); found {low}..{high}; convert it to 8 bits"
+        )
+    grey = ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)  # rounded; 65535 = 255 * 257
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey)
+
+
+def _check_file(path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        raise BadInput(f"{name} must be an image file; there is no such file; check the path") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise BadInput(f"{name} must be an image file; it cannot be found: {_reason(error)}; check the path") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise BadInput(f"{name} must be an image file; found a directory; name a file in it")
+    if not stat.S_ISREG(status.st_mode):  # reading a pipe could block for ever
+        raise BadInput(f"{name} must be an image file; found a pipe or a device; save the image to a file")
+    if status.st_size == 0:
+        raise BadInput(f"{name} must be an image file; found an empty file; use an undamaged copy")
+
+
+def _too_many_pixels(name: str, found: str) -> BadInput:
+    return BadInput(
+        f"{name} must have at most {MAX_PIXELS // 1_000_000} megapixels; it declares {found}; scale it down first"
+    )
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(getattr(error, "strerror", None) or error).split())
+    return "".join(c if c.isprintable() else "?" for c in text)[:200] or type(error).__name__
