@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo test test-all bench clean
+.PHONY: help setup demo lint test test-all bench clean
 
 help:
 	@echo "make demo      export, verify, predict and time ViT-ResNAS-small, end to end"
@@ -29,15 +29,12 @@ demo: $(READY)
 	$(BIN)/resnas predict demo/small tests/data/*.jpg
 	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 20
 
-test: $(READY)
-	$(MAKE) --no-print-directory lint
+test: lint
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
 
-test-all: $(READY)
-	$(MAKE) --no-print-directory lint
+test-all: lint
 	$(BIN)/python -m pytest -q -m "not gpu"
 
-.PHONY: lint
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -48,4 +45,4 @@ bench: $(READY)
 	$(BIN)/python -m pytest tests/bench --benchmark-only -s $(RECORD)
 
 clean:
-	rm -rf $(VENV) demo build *.egg-info
+	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -18,7 +18,7 @@ from resnas_deploy.export.builder import GraphBuilder
 SPELLING = {
     "attention": "three linears and the Attention operator on (B, T, C)",
     "last block": "keys and values of all tokens, the rest of the class token alone",
-    "pooling": "mean over a view of the tokens",
+    "pooling": "mean of two rows, then of two columns, over views of the tokens",
 }
 
 

@@ -16,7 +16,7 @@ from resnas_deploy.export.builder import AttributeValue, GraphBuilder, make_node
 
 DOMAIN, DOMAIN_VERSION, OPERATOR = "resnas", 1, "ResidualReduction"
 INPUTS = ("x", "norm_scale", "conv_weight", "class_weight", "table")
-ATTRIBUTES = ("grid_shape", "window_shape", "pooled_shape", "pads")
+ATTRIBUTES = ("grid_shape", "row_pairs_shape", "column_pairs_shape", "pads")
 _TO_THE_END = 2**63 - 1
 
 
@@ -44,8 +44,8 @@ def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapp
         name,
         domain=DOMAIN,
         grid_shape=[0, 0, side, side],
-        window_shape=[0, half, 2, half, 2, width],
-        pooled_shape=[0, half**2, width],
+        row_pairs_shape=[0, half, 2, side * width],
+        column_pairs_shape=[0, half**2, 2, width],
         pads=[0, 0, 0, 0, 0, out - width],
     )
 
@@ -54,18 +54,19 @@ def reduction_function(opset: int) -> FunctionProto:
     """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes come as attributes.
 
     y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. Only the
-    convolution's input and output change their layout; pooling is a mean over a view of the tokens.
+    convolution's input and output change their layout; pooling is the mean of two rows, then of two columns, each over
+    a view of the tokens.
     """
     body = _Body()
     body.attribute("grid_shape")
-    body.attribute("window_shape")
-    body.attribute("pooled_shape")
+    body.attribute("row_pairs_shape")
+    body.attribute("column_pairs_shape")
     body.attribute("pads")
     body.constant("zero", [0])
     body.constant("one", [1])
     body.constant("to_the_end", [_TO_THE_END])
     body.constant("flat_shape", [0, 0, -1])
-    body.constant("window_axes", [2, 4])
+    body.constant("pair_axis", [2])
 
     body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
     body.add("Slice", ["normed", "zero", "one", "one"], "normed_class")
@@ -80,9 +81,10 @@ def reduction_function(opset: int) -> FunctionProto:
 
     body.add("Slice", ["x", "zero", "one", "one"], "residual_class")
     body.add("Slice", ["x", "one", "to_the_end", "one"], "residual_patches")
-    body.add("Reshape", ["residual_patches", "window_shape"], "windows")  # (B, side/2, 2, side/2, 2, C)
-    body.add("ReduceMean", ["windows", "window_axes"], "pooled_windows", keepdims=0)
-    body.add("Reshape", ["pooled_windows", "pooled_shape"], "pooled")
+    body.add("Reshape", ["residual_patches", "row_pairs_shape"], "row_pairs")  # (B, side/2, 2, side * C)
+    body.add("ReduceMean", ["row_pairs", "pair_axis"], "row_means", keepdims=0)
+    body.add("Reshape", ["row_means", "column_pairs_shape"], "column_pairs")  # (B, N/4, 2, C)
+    body.add("ReduceMean", ["column_pairs", "pair_axis"], "pooled", keepdims=0)
     body.add("Concat", ["residual_class", "pooled"], "residual", axis=1)
     body.add("Pad", ["residual", "pads"], "residual_padded")
 

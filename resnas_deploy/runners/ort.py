@@ -11,6 +11,8 @@ from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
+# Else fp32 products on CUDA are rounded to TF32's 10 bits, which is not what the graph says (CUDA provider's options).
+_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {CPU_PROVIDER: {}, CUDA_PROVIDER: {"use_tf32": "0"}}
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
@@ -31,7 +33,7 @@ class OrtRunner(Runner):
         settings.log_severity_level = _FATAL_ONLY
         try:
             model = str(artifact.model) if options.model is None else options.model
-            session = ort.InferenceSession(model, settings, providers=[provider])
+            session = ort.InferenceSession(model, settings, providers=[(provider, _PROVIDER_OPTIONS[provider])])
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
             raise cannot_load(artifact, "ONNX Runtime", error) from error
         if provider not in session.get_providers():  # it falls back to the CPU without an error

@@ -22,7 +22,7 @@ from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.untrained import untrained
 
 ROUNDS = {1: 80, 16: 20}
-EMITTED = "three linears, Attention operator, pooling as a mean (emitted)"
+EMITTED = "three linears, Attention operator, pooling as two means (emitted)"
 
 
 def one_linear(graph, element, tensors, x):
@@ -105,11 +105,12 @@ class PooledChannelsFirst(reduction._Body):
     """A reduction's body whose residual is pooled by AveragePool, in channels-first layout and back."""
 
     def add(self, op, inputs, output, **attributes):
-        if output == "windows":
+        if output == "row_pairs":
             super().add("Transpose", ["residual_patches"], "residual_channels_first", perm=[0, 2, 1])
             super().add("Reshape", ["residual_channels_first", "grid_shape"], "residual_grid")
-        elif output == "pooled_windows":
+        elif output == "row_means":
             super().add("AveragePool", ["residual_grid"], "pooled_grid", kernel_shape=[2, 2], strides=[2, 2])
+        elif output == "column_pairs":
             super().add("Reshape", ["pooled_grid", "flat_shape"], "pooled_flat")
         elif output == "pooled":
             super().add("Transpose", ["pooled_flat"], "pooled", perm=[0, 2, 1])

@@ -69,6 +69,13 @@ def test_the_reference_logits(artifact, name):
     _assert_near(found, golden["logits"], 1e-5)
 
 
+@pytest.mark.gpu
+def test_cuda_gives_the_same_logits(artifact, images, expected):
+    with RUNNERS["ort-cuda"].open(artifact, OPTIONS) as runner:
+        _assert_near(runner.run(images)[OUTPUT], expected, 1e-5)
+        runner.step(images)()
+
+
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("name", HERE)
 def test_the_same_logits_on_every_runner_at_every_batch_size(artifact, images, expected, name, batch):
