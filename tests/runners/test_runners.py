@@ -70,6 +70,7 @@ def test_the_reference_logits(artifact, name):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif("ort-cuda" not in HERE, reason="ONNX Runtime has no CUDA here")
 def test_cuda_gives_the_same_logits(artifact, images, expected):
     with RUNNERS["ort-cuda"].open(artifact, OPTIONS) as runner:
         _assert_near(runner.run(images)[OUTPUT], expected, 1e-5)
