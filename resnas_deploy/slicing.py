@@ -61,17 +61,20 @@ def _blocks(arch: ArchSpec) -> list[BlockElement]:
 
 
 def _check_fits(supernet: ArchSpec, full: ArchSpec) -> None:
-    def need(field: str, same: bool, found: object, wanted: object) -> None:
-        if not same:
-            raise BadInput(f"the subnet's {field} must fit the supernet's {wanted}, found {found}")
+    def need(field: str, found: int, limit: int, *, exactly: bool = False) -> None:
+        if found > limit or (exactly and found != limit):
+            rule = "the supernet's" if exactly else "at most the supernet's"
+            raise BadInput(
+                f"the subnet's {field} must be {rule} {limit}, found {found}; is it a subnet of this supernet?"
+            )
 
     for field in ("classes", "image_size", "patch_size", "stem_mid_width"):
-        need(field, getattr(full, field) == getattr(supernet, field), getattr(full, field), getattr(supernet, field))
+        need(field, getattr(full, field), getattr(supernet, field), exactly=True)
     for number, (small, large) in enumerate(zip(full.stages, supernet.stages, strict=True)):
         where = f"stages[{number}]"
-        need(f"{where}.width", small.width <= large.width, small.width, large.width)
-        need(f"{where} number of blocks", len(small.blocks) == len(large.blocks), len(small.blocks), len(large.blocks))
+        need(f"{where}.width", small.width, large.width)
+        need(f"{where} number of blocks", len(small.blocks), len(large.blocks), exactly=True)
         for index, (a, b) in enumerate(zip(small.blocks, large.blocks, strict=True)):
-            need(f"{where}.blocks[{index}].head_dim", a.head_dim == b.head_dim, a.head_dim, b.head_dim)
-            need(f"{where}.blocks[{index}].heads", a.heads <= b.heads, a.heads, b.heads)
-            need(f"{where}.blocks[{index}].hidden", a.hidden <= b.hidden, a.hidden, b.hidden)
+            need(f"{where}.blocks[{index}].head_dim", a.head_dim, b.head_dim, exactly=True)
+            need(f"{where}.blocks[{index}].heads", a.heads, b.heads)
+            need(f"{where}.blocks[{index}].hidden", a.hidden, b.hidden)

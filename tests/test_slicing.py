@@ -190,26 +190,26 @@ def _block(**changes: int) -> ArchSpec:
 @pytest.mark.parametrize(
     ("full", "message"),
     [
-        (replace(SMALL, classes=4), "classes must fit the supernet's 3, found 4"),
-        (replace(SMALL, classes=2), "classes must fit the supernet's 3, found 2"),
-        (SMALL.with_image_size(64), "image_size must fit the supernet's 32, found 64"),
-        (replace(SMALL, patch_size=2), "patch_size must fit the supernet's 4, found 2"),
-        (replace(SMALL, stem_mid_width=1), "stem_mid_width must fit the supernet's 2, found 1"),
-        (replace(SMALL, stages=tuple(replace(s, width=12) for s in SMALL.stages)), "stages[0].width must fit"),
+        (replace(SMALL, classes=4), "classes must be the supernet's 3, found 4"),
+        (replace(SMALL, classes=2), "classes must be the supernet's 3, found 2"),
+        (SMALL.with_image_size(64), "image_size must be the supernet's 32, found 64"),
+        (replace(SMALL, patch_size=2), "patch_size must be the supernet's 4, found 2"),
+        (replace(SMALL, stem_mid_width=1), "stem_mid_width must be the supernet's 2, found 1"),
+        (replace(SMALL, stages=tuple(replace(s, width=12) for s in SMALL.stages)), "stages[0].width must be at most"),
         (
             replace(SMALL, stages=(*SMALL.stages[:2], replace(SMALL.stages[2], width=12))),
-            "stages[2].width must fit the supernet's 11, found 12",
+            "stages[2].width must be at most the supernet's 11, found 12",
         ),
-        (_block(heads=4), "stages[0].blocks[1].heads must fit the supernet's 3, found 4"),
-        (_block(head_dim=3), "stages[0].blocks[1].head_dim must fit the supernet's 4, found 3"),
-        (_block(hidden=8), "stages[0].blocks[1].hidden must fit the supernet's 7, found 8"),
+        (_block(heads=4), "stages[0].blocks[1].heads must be at most the supernet's 3, found 4"),
+        (_block(head_dim=3), "stages[0].blocks[1].head_dim must be the supernet's 4, found 3"),
+        (_block(hidden=8), "stages[0].blocks[1].hidden must be at most the supernet's 7, found 8"),
         (
             replace(SMALL, stages=(replace(SMALL.stages[0], blocks=SMALL.stages[0].blocks[:1]), *SMALL.stages[1:])),
-            "stages[0] number of blocks must fit the supernet's 2, found 1",
+            "stages[0] number of blocks must be the supernet's 2, found 1",
         ),
         (
             replace(SMALL, stages=(*SMALL.stages[:2], replace(SMALL.stages[2], blocks=SMALL.stages[2].blocks * 2))),
-            "stages[2] number of blocks must fit the supernet's 2, found 4",
+            "stages[2] number of blocks must be the supernet's 2, found 4",
         ),
     ],
 )
@@ -218,4 +218,4 @@ def test_a_subnet_that_does_not_fit_is_refused(full: ArchSpec, message: str) -> 
 
 
 def test_a_subnet_of_another_family_is_refused() -> None:
-    assert refusal(lambda: slice_subnet(supernet_mini(), NARROW)).startswith("the subnet's classes must fit")
+    assert refusal(lambda: slice_subnet(supernet_mini(), NARROW)).startswith("the subnet's classes must be")

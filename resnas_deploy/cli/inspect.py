@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy.arch import Subnet
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.vit_search.network_def import format_network_def
 
 if TYPE_CHECKING:
     from resnas_deploy.arch import ArchSpec
@@ -49,14 +51,8 @@ def inspect(
 
         checkpoint = load(Path(path))
         if as_json:
-            print_json(
-                {
-                    "arch": checkpoint.arch.to_json(),
-                    "fingerprint": checkpoint.arch.fingerprint,
-                    "provenance": checkpoint.provenance.to_json(),
-                    "weights_sha256": checkpoint.digest,
-                }
-            )
+            origin = {"provenance": checkpoint.provenance.to_json(), "weights_sha256": checkpoint.digest}
+            print_json(_described(path, checkpoint.arch) | origin)
             return
         _print_arch(path, checkpoint.arch)
         say(f"tensors: {len(checkpoint.tensors)}, {checkpoint.nbytes / 1e6:.1f} MB, sha256 {checkpoint.digest}")
@@ -64,7 +60,7 @@ def inspect(
     else:
         arch = read_arch(path)
         if as_json:
-            print_json({"name": path, "fingerprint": arch.fingerprint, "cost": _cost(arch), "arch": arch.to_json()})
+            print_json(_described(path, arch))
             return
         _print_arch(path, arch)
 
@@ -76,7 +72,8 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
     graph = onnx.load(artifact.model).graph
     operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
     if as_json:
-        print_json({"artifact": str(artifact.folder), "manifest": manifest.to_json(), "operators": operators})
+        found = {"manifest": manifest.to_json(), "operators": operators}
+        print_json(_described(str(artifact.folder), manifest.arch) | found)
         return
     _print_arch(manifest.label, manifest.arch)
     say(f"batch: {manifest.batch}")
@@ -105,6 +102,16 @@ def _print_arch(title: str, arch: ArchSpec) -> None:
     rows.append(("total", f"{arch.image_size} pixels", f"{total['macs'] / 1e6:.1f}", f"{total['parameters']:,}"))
     print_table(title, ("element", "dimensions", "MMACs", "parameters"), rows, text_columns=2)
     say(f"fingerprint: {arch.fingerprint}")
+
+
+def _described(name: str, arch: ArchSpec) -> dict[str, object]:
+    return {
+        "name": name,
+        "fingerprint": arch.fingerprint,
+        "cost": _cost(arch),
+        "arch": arch.to_json(),
+        "network_def": format_network_def(Subnet.whole(arch)),
+    }
 
 
 def _cost(arch: ArchSpec) -> dict[str, int]:

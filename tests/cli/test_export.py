@@ -94,7 +94,7 @@ def test_a_subnet_gives_the_reference_logits(resnas, supernet_checkpoint, tmp_pa
 
 def test_a_subnet_that_does_not_fit_names_the_field(refused, mini_checkpoint):
     line = refused("export", "--checkpoint", mini_checkpoint, "--subnet", supernet_definitions()[0])
-    assert "stages[0].blocks[0].heads must fit the supernet's 2, found 4" in line
+    assert "stages[0].blocks[0].heads must be at most the supernet's 2, found 4" in line
 
 
 def test_the_architecture_beside_its_checkpoint(resnas, mini_checkpoint, tmp_path):

@@ -6,7 +6,9 @@ import pytest
 from strategies import GOLDEN, mini
 
 from resnas_deploy import cost
+from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import MODEL, open_artifact
+from resnas_deploy.vit_search.network_def import parse_network_def
 
 
 def test_an_artifact(resnas, mini_artifact):
@@ -27,7 +29,8 @@ def test_an_artifact(resnas, mini_artifact):
 
 def test_an_artifact_as_json(resnas, mini_artifact):
     found = resnas("inspect", mini_artifact, "--json").json
-    assert found["artifact"] == str(mini_artifact)
+    assert found["name"] == str(mini_artifact)
+    assert parse_network_def(found["network_def"], image_size=112).arch == ArchSpec.from_json(found["arch"])
     assert found["manifest"] == json.loads(json.dumps(open_artifact(mini_artifact).manifest.to_json()))
     assert found["operators"]["ResidualReduction"] == 2
 
