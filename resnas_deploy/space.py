@@ -84,13 +84,11 @@ class SearchSpace:
         for space, stage, kept in zip(self.stages, full.stages, subnet.kept, strict=True):
             if stage.width not in space.widths or kept != _closed(space, kept):
                 return False
-            for block in stage.blocks:
-                if (block.head_dim, block.heads in space.heads, block.hidden in space.hidden) != (
-                    space.head_dim,
-                    True,
-                    True,
-                ):
-                    return False
+            if not all(
+                block.head_dim == space.head_dim and block.heads in space.heads and block.hidden in space.hidden
+                for block in stage.blocks
+            ):
+                return False
         return True
 
     def widest(self) -> Subnet:
