@@ -168,7 +168,7 @@ def test_missing_and_extra_fields_are_refused(path: Path_) -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 4, 100])
 def test_another_number_of_stages_is_refused(count: int) -> None:
-    stages = (SMALL.to_json()["stages"] * 34)[:count]  # type: ignore[operator]
+    stages = (SMALL.to_json()["stages"] * 34)[:count]
     assert refusal(lambda: ArchSpec.from_json({"stages": stages})) == (
         f"stages must be a list of 3, found a list of {count}"
     )

@@ -41,7 +41,7 @@ def _genes(subnet: Subnet) -> list[int]:
 
 def _first_stage(arch: ArchSpec, **changes: object) -> ArchSpec:
     first, *others = arch.stages
-    return replace(arch, stages=(replace(first, **changes), *others))  # type: ignore[arg-type]
+    return replace(arch, stages=(replace(first, **changes), *others))
 
 
 def test_the_spaces_are_the_papers() -> None:

@@ -82,6 +82,11 @@ def failed_name(out: Path) -> Path:
 
 def check_verifiable(kind: RunnerKind, precision: str) -> None:
     """Raise `NotAvailable` or `BadInput` where a graph of that precision cannot be verified on that runner here."""
+    if not kind.runs_graph:  # it would compare the module with itself
+        raise BadInput(
+            f"a graph must be verified on a runner that runs it, found {kind.name}, which runs the weights; "
+            "use another runner (resnas runners lists them)"
+        )
     if importlib.util.find_spec("torch") is None:
         raise NotAvailable(
             "verification compares the graph with the PyTorch module, and the package torch is not installed "

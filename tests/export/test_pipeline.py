@@ -115,6 +115,12 @@ def test_a_runner_without_kernels_for_the_precision_is_refused_before_any_work(t
     assert not list(tmp_path.iterdir())
 
 
+def test_the_module_is_never_compared_with_itself(tmp_path):
+    with pytest.raises(BadInput, match="found torch, which runs the weights"):
+        export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, verify_on=RUNNERS["torch"]), quiet)
+    assert not list(tmp_path.iterdir())
+
+
 def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "precious").write_text("data")
