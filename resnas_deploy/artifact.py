@@ -10,11 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_folder, write_errors
-from resnas_deploy.checkpoint import file_digest
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import file_digest, load
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import MAX_BYTES, Manifest
+
+if TYPE_CHECKING:
+    import torch
 
 MODEL, WEIGHTS, MANIFEST = "model.onnx", "weights.safetensors", "manifest.json"
 INPUT, OUTPUT = "images", "logits"  # of the graph
@@ -22,7 +28,7 @@ INPUT, OUTPUT = "images", "logits"  # of the graph
 
 @dataclass(frozen=True)
 class Artifact:
-    """An artifact on disk."""
+    """An artifact on disk. It is a `Network`, which runners open."""
 
     folder: Path
     manifest: Manifest
@@ -36,6 +42,47 @@ class Artifact:
     def weights(self) -> Path:
         """The checkpoint: float32, as it was before folding."""
         return self.folder / WEIGHTS
+
+    @property
+    def source(self) -> str:
+        """The folder, as it was given."""
+        return str(self.folder)
+
+    @property
+    def label(self) -> str:
+        """What it is, for tables."""
+        return self.manifest.label
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the graph."""
+        return self.manifest.files[MODEL]
+
+    @property
+    def precision(self) -> str:
+        """The graph's: `fp32`, `fp16` or `bf16`."""
+        return self.manifest.precision
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.manifest.arch.image_size
+
+    @property
+    def batch(self) -> BatchRange:
+        """The batch sizes that the graph takes."""
+        return self.manifest.batch
+
+    @property
+    def arch(self) -> ArchSpec:
+        """The architecture."""
+        return self.manifest.arch
+
+    def module(self) -> torch.nn.Module:
+        """The PyTorch module with the artifact's own weights, float32, in evaluation mode."""
+        from resnas_deploy.model import build_model
+
+        return build_model(load(self.weights))
 
 
 def open_artifact(folder: Path) -> Artifact:

@@ -5,18 +5,73 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
+
+if TYPE_CHECKING:
+    import torch
+
+CPU, CUDA = "cpu", "cuda"  # kinds of device
 
 Images = NDArray[np.float32]  # (B, 3, S, S), normalised
 Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class Network(Protocol):
+    """What a runner runs: an `Artifact`, or another network that is compared with one."""
+
+    @property
+    def source(self) -> str:
+        """Where it comes from: a folder, as it was given, or a name."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """What it is, for tables."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the graph."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """The graph's: `fp32`, `fp16` or `bf16`."""
+        ...
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        ...
+
+    @property
+    def batch(self) -> BatchRange:
+        """The batch sizes that the graph takes."""
+        ...
+
+    @property
+    def arch(self) -> ArchSpec | None:
+        """The architecture, where it is one of ours."""
+        ...
+
+    @property
+    def model(self) -> Path:
+        """The ONNX graph, of input `images` and output `logits`."""
+        ...
+
+    def module(self) -> torch.nn.Module:
+        """The same network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
+        ...
 
 
 class Runner(Protocol):
@@ -24,6 +79,7 @@ class Runner(Protocol):
 
     name: str
     version: str  # of the runtime
+    device: str  # cpu, or cuda:N and the GPU's name
     computes: str  # the precision that the operations really run in: a runtime may widen what the graph says
     boundary: str  # what lies inside the time of one `step`, and how the runtime was set up
 
@@ -34,6 +90,21 @@ class Runner(Protocol):
     def step(self, images: Images) -> Callable[[], object]:
         """Make all ready for timing: the function returned runs this batch once and waits for the result."""
         ...
+
+    def device_step(self, images: Images) -> Callable[[], float] | None:
+        """The same without the copies between host and device: seconds of one run by the device's own clock.
+
+        None where the network runs on the host.
+        """
+        return None
+
+    def profile(self, images: Images, runs: int) -> Mapping[str, float]:
+        """Seconds of one run by operation, from the runtime's own profiler. Needs `Options.profile`.
+
+        The names begin with the element's, as in the graph (`stage1.block2.mlp.fc1.matmul`). Empty where the runtime
+        cannot tell.
+        """
+        return {}
 
     def close(self) -> None:
         """Free the network and its device memory."""
@@ -53,8 +124,11 @@ class Options:
     """How to open a runner."""
 
     threads: int
-    model: bytes | None = None  # stands in for the artifact's own graph, for example with probes as outputs
+    model: bytes | None = None  # stands in for the network's own graph, for example with probes as outputs
     shares_cores: bool = False  # with other runners that are timed in turns: let threads sleep between runs
+    device: str = ""  # cpu, cuda or cuda:N; the runner's usual one where it is empty
+    cuda_graph: bool = False  # on a GPU: capture the network once and replay it
+    profile: bool = False  # for `Runner.profile`; it may slow the runs down
 
 
 @dataclass(frozen=True)
@@ -66,24 +140,33 @@ class RunnerKind:
     module: str  # that must be importable
     install: str  # the command that provides it
     precisions: Mapping[str, str]  # precision: how it runs it
-    open_artifact: Callable[[Artifact, Options], Runner]
-    device_problem: Callable[[], str | None]  # why it cannot run on this machine, though its package is here
+    open_network: Callable[[Network, Options], Runner]
+    device_problem: Callable[[str], str | None]  # why it cannot run on that device, though its package is here
+    devices: tuple[str, ...] = (CPU,)  # kinds, the usual one first
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
 
-    def problem(self) -> str | None:
-        """Why this runner cannot be used here, or None."""
+    def problem(self, device: str = "") -> str | None:
+        """Why this runner cannot be used here on that device, or None."""
         if importlib.util.find_spec(self.module) is None:
             return f"the package {self.module} is not installed"
-        return self.device_problem()
+        return self.device_problem(self.device(device))
 
-    def open(self, artifact: Artifact, options: Options) -> Runner:
-        """Open an artifact. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
-        self.check(artifact.manifest.precision)
-        return self.open_artifact(artifact, options)
+    def device(self, asked: str) -> str:
+        """The device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
+        kind, colon, index = (asked or self.devices[0]).partition(":")
+        if kind not in self.devices or (colon and (kind == CPU or not index.isdecimal())):
+            known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
+            raise BadInput(f"the device of the runner {self.name} must be {known}, found {asked!r}")
+        return kind if kind == CPU else f"{kind}:{int(index or 0)}"
 
-    def check(self, precision: str) -> None:
+    def open(self, network: Network, options: Options) -> Runner:
+        """Open a network. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
+        self.check(network.precision, options.device)
+        return self.open_network(network, replace(options, device=self.device(options.device)))
+
+    def check(self, precision: str, device: str = "") -> None:
         """Raise `NotAvailable` or `BadInput` where this runner cannot run a graph of that precision here."""
-        if problem := self.problem():
+        if problem := self.problem(device):
             raise NotAvailable(f"the runner {self.name} is not available here: {problem}", self.install)
         if precision not in self.precisions:
             raise BadInput(
@@ -92,14 +175,14 @@ class RunnerKind:
             )
 
 
-def always_here() -> None:
+def always_here(device: str) -> None:
     """The `device_problem` of a runner that any machine can run."""
-    return
+    del device
 
 
-def cannot_load(artifact: Artifact, runtime: str, error: Exception) -> BadInput:
+def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
     """What to raise where a runtime refuses a graph: one line, of which the runtime's own words are the end."""
-    return BadInput(f"{artifact.folder}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
+    return BadInput(f"{network.source}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
 
 
 def usable_cores() -> int:

@@ -10,8 +10,8 @@ import onnx
 import openvino as ov
 from onnx import inliner
 
-from resnas_deploy.artifact import INPUT, Artifact
-from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
+from resnas_deploy.artifact import INPUT
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, cannot_load
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -21,9 +21,9 @@ _CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
 class OpenVinoRunner(Runner):
     """A compiled model with one inference request."""
 
-    def __init__(self, artifact: Artifact, options: Options) -> None:
+    def __init__(self, network: Network, options: Options) -> None:
         core = ov.Core()
-        precision = artifact.manifest.precision
+        precision = network.precision
         native = _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         self.computes = precision if native else "fp32"
         settings = {
@@ -32,11 +32,12 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
         }
         try:
-            model = core.read_model(_inlined(artifact.model, options.model))
+            model = core.read_model(_inlined(network.model, options.model))
             compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
-            raise cannot_load(artifact, "OpenVINO", error) from error
+            raise cannot_load(network, "OpenVINO", error) from error
         self.name = "openvino"
+        self.device = options.device
         self.version = f"openvino {ov.__version__.split('-')[0]}"
         self.boundary = f"host to host, CPU, {options.threads} threads, preprocessing excluded"
         # An output may have several names, where a node that changed nothing was removed.

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import onnxruntime as ort
 
-from resnas_deploy.artifact import INPUT, Artifact
+from resnas_deploy.artifact import INPUT
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners.base import Images, Options, Outputs, Runner, as_float32, cannot_load
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, cannot_load
 
 CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
 # Else fp32 products on CUDA are rounded to TF32's 10 bits, which is not what the graph says (CUDA provider's options).
@@ -19,10 +19,11 @@ _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an e
 class OrtRunner(Runner):
     """A session. On CUDA, one step copies the images to the device and the logits back."""
 
-    def __init__(self, name: str, provider: str, artifact: Artifact, options: Options) -> None:
+    def __init__(self, name: str, provider: str, network: Network, options: Options) -> None:
         self.name = name
         self.version = f"onnxruntime {ort.__version__}"
-        self.computes = "fp32" if provider == CPU_PROVIDER else artifact.manifest.precision
+        self.device = options.device
+        self.computes = "fp32" if provider == CPU_PROVIDER else network.precision
         self.boundary = f"host to host, {provider}, {options.threads} threads, preprocessing excluded"
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
@@ -32,10 +33,10 @@ class OrtRunner(Runner):
             self.boundary += ", threads asleep between runs"
         settings.log_severity_level = _FATAL_ONLY
         try:
-            model = str(artifact.model) if options.model is None else options.model
+            model = str(network.model) if options.model is None else options.model
             session = ort.InferenceSession(model, settings, providers=[(provider, _PROVIDER_OPTIONS[provider])])
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
-            raise cannot_load(artifact, "ONNX Runtime", error) from error
+            raise cannot_load(network, "ONNX Runtime", error) from error
         if provider not in session.get_providers():  # it falls back to the CPU without an error
             raise NotAvailable(f"the runner {name} is not available here: ONNX Runtime found no device for {provider}")
         self._session = session

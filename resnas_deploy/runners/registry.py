@@ -2,39 +2,39 @@
 
 from __future__ import annotations
 
-from resnas_deploy.artifact import Artifact
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Options, Runner, RunnerKind, always_here
+from resnas_deploy.runners.base import CUDA, Network, Options, Runner, RunnerKind, always_here
 
 
-def _open_torch(artifact: Artifact, options: Options) -> Runner:
+def _open_torch(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.torch import TorchRunner
 
-    return TorchRunner(artifact, options)
+    return TorchRunner(network, options)
 
 
-def _open_ort_cpu(artifact: Artifact, options: Options) -> Runner:
+def _open_ort_cpu(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.ort import CPU_PROVIDER, OrtRunner
 
-    return OrtRunner("ort-cpu", CPU_PROVIDER, artifact, options)
+    return OrtRunner("ort-cpu", CPU_PROVIDER, network, options)
 
 
-def _open_ort_cuda(artifact: Artifact, options: Options) -> Runner:
+def _open_ort_cuda(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.ort import CUDA_PROVIDER, OrtRunner
 
-    return OrtRunner("ort-cuda", CUDA_PROVIDER, artifact, options)
+    return OrtRunner("ort-cuda", CUDA_PROVIDER, network, options)
 
 
-def _cuda_problem() -> str | None:
+def _cuda_problem(device: str) -> str | None:
+    del device
     from resnas_deploy.runners.ort import CUDA_PROVIDER, provider_problem
 
     return provider_problem(CUDA_PROVIDER)
 
 
-def _open_openvino(artifact: Artifact, options: Options) -> Runner:
+def _open_openvino(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.openvino import OpenVinoRunner
 
-    return OpenVinoRunner(artifact, options)
+    return OpenVinoRunner(network, options)
 
 
 _NATIVE = "computed in it"
@@ -50,7 +50,7 @@ RUNNERS = {
             module="onnxruntime",
             install="pip install onnxruntime",
             precisions={"fp32": _NATIVE, "fp16": _WIDENED},
-            open_artifact=_open_ort_cpu,
+            open_network=_open_ort_cpu,
             device_problem=always_here,
         ),
         RunnerKind(
@@ -59,8 +59,9 @@ RUNNERS = {
             module="onnxruntime",
             install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
             precisions={"fp32": _NATIVE, "fp16": _NATIVE},
-            open_artifact=_open_ort_cuda,
+            open_network=_open_ort_cuda,
             device_problem=_cuda_problem,
+            devices=(CUDA,),
         ),
         RunnerKind(
             "openvino",
@@ -68,7 +69,7 @@ RUNNERS = {
             module="openvino",
             install="pip install openvino",
             precisions={"fp32": _NATIVE, "fp16": _HARDWARE, "bf16": _HARDWARE},
-            open_artifact=_open_openvino,
+            open_network=_open_openvino,
             device_problem=always_here,
         ),
         RunnerKind(
@@ -77,7 +78,7 @@ RUNNERS = {
             module="torch",
             install="pip install torch",
             precisions={"fp32": _NATIVE, "fp16": _NATIVE, "bf16": _NATIVE},
-            open_artifact=_open_torch,
+            open_network=_open_torch,
             device_problem=always_here,
             runs_graph=False,
         ),

@@ -6,10 +6,8 @@ from collections.abc import Callable
 
 import torch
 
-from resnas_deploy.artifact import OUTPUT, Artifact
-from resnas_deploy.checkpoint import load
-from resnas_deploy.model import build_model
-from resnas_deploy.runners.base import Images, Options, Outputs, Runner
+from resnas_deploy.artifact import OUTPUT
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -17,13 +15,14 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 class TorchRunner(Runner):
     """The module in the artifact's precision. It does not read the graph."""
 
-    def __init__(self, artifact: Artifact, options: Options) -> None:
+    def __init__(self, network: Network, options: Options) -> None:
         self.name = "torch"
         self.version = f"torch {torch.__version__}"
-        self.computes = artifact.manifest.precision
+        self.device = options.device
+        self.computes = network.precision
         self.boundary = f"host to host, CPU, eager, {options.threads} threads, preprocessing excluded"
-        self._dtype = _DTYPES[artifact.manifest.precision]
-        self._model = build_model(load(artifact.weights)).to(self._dtype)
+        self._dtype = _DTYPES[network.precision]
+        self._model = network.module().to(self._dtype)
         torch.set_num_threads(options.threads)
 
     def run(self, images: Images) -> Outputs:
