@@ -27,6 +27,12 @@ class VerificationFailed(ResnasError):
         self.report = report
 
 
+class RegressionFound(ResnasError):
+    """Something has become slower than its baseline, and that is not noise."""
+
+    exit_code = 4
+
+
 class NotAvailable(ResnasError):
     """A package or a device is missing here."""
 

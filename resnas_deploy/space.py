@@ -91,6 +91,22 @@ class SearchSpace:
                 return False
         return True
 
+    def holds(self, arch: ArchSpec) -> bool:
+        """Whether some subnet of this space is `arch`, which does not tell at which positions its blocks were."""
+        kept = []
+        for space, stage in zip(self.stages, arch.stages, strict=True):
+            spare = len(stage.blocks) - (space.blocks - len(space.droppable))
+            if spare not in range(len(space.droppable) + 1):
+                return False
+            # The last droppable blocks are dropped first, since a drop takes those right after with it.
+            dropped = space.droppable[spare:]
+            kept.append(tuple(position not in dropped for position in range(1, space.blocks + 1)))
+        stages = []
+        for stage, flags in zip(arch.stages, kept, strict=True):
+            blocks = iter(stage.blocks)
+            stages.append(replace(stage, blocks=tuple(next(blocks) if keep else stage.blocks[0] for keep in flags)))
+        return self.contains(Subnet(replace(arch, stages=tuple(stages)), tuple(kept)))
+
     def widest(self) -> Subnet:
         """The supernet: the largest choice everywhere, nothing dropped."""
         return self._uniform(max, keep=True)

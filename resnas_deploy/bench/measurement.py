@@ -2,64 +2,101 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from resnas_deploy.bench.machine import Machine
+from resnas_deploy.bench.energy import Energy
+from resnas_deploy.bench.statistics import Groups, Interval, ratio_interval
 
-SCHEMA = 1
+HOST, DEVICE = "host to host", "device only"  # what a latency holds
+_SEED = 0  # of the bootstrap: the same samples give the same interval
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What was timed."""
+
+    source: str  # the artifact's folder, as it was given, or a peer's name
+    label: str  # what it is
+    digest: str  # sha256 of the graph
+    precision: str  # of the graph
+    runner: str
+    version: str  # of the runtime
+    device: str
+    computes: str  # `Runner.computes`
+    boundary: str  # what lies inside the time, and how the runtime was set up
+    latency: str  # `HOST` or `DEVICE`
+    threads: int  # of each stream
+    batch: int
+    streams: int  # sessions that run at once
+    images: int  # in one sample, of all streams
+
+    def __str__(self) -> str:
+        streams = f", {self.streams} streams" if self.streams > 1 else ""
+        return f"{self.label}, {self.runner}, batch {self.batch}, {self.latency}{streams}"
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What samples come to. Milliseconds are of a whole sample: of one batch, unless there are several streams."""
+
+    p50_ms: float
+    p90_ms: float
+    p99_ms: float
+    images_per_second: float
+    over_reference: float  # median time over that of the reference workload in the same rounds
+    over_reference_low: float
+    over_reference_high: float
+    repeats_within: float  # of `over_reference`: where another session's lies with the same probability, relative
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One artifact on one runner at one batch size. `samples` are seconds a step, in the order taken."""
+    """The samples of one configuration, or why there are none."""
 
-    artifact: str  # its folder, as it was given
-    label: str  # `Manifest.label`: what it is
-    model_sha256: str  # of the graph that ran
-    runner: str
-    version: str
-    computes: str  # `Runner.computes`
-    boundary: str
-    batch: int
-    warm_up: int  # steps before the first sample
-    samples: tuple[float, ...]
+    configuration: Configuration
+    samples_s: tuple[tuple[float, ...], ...]  # seconds, in the order taken, by opening of the runtime
+    warm_up: int  # rounds before the samples, of all openings
+    settled: bool  # whether the time had settled by then
+    failure: str | None = None  # why it could not run, for example for want of memory
+    figures: Figures | None = None
+    ceiling_ms: float | None = None  # the least that the machine could take (roofline)
+    ceiling_from: str | None = None
+    shares: Mapping[str, float] | None = None  # of the time, by kind of block
+    energy: tuple[Energy, ...] = ()
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds that `percent` per cent of the steps stayed below (linear between samples)."""
-        return float(np.percentile(self.samples, percent)) * 1e3
+        """Milliseconds that `percent` per cent of the samples stayed below (linear between samples)."""
+        return float(np.percentile(np.concatenate(self.samples_s), percent)) * 1e3
 
     @property
     def throughput(self) -> float:
         """Images a second over all samples."""
-        return self.batch * len(self.samples) / sum(self.samples)
+        times = np.concatenate(self.samples_s)
+        return self.configuration.images * len(times) / float(times.sum())
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON: figures in milliseconds and images a second, samples in seconds."""
-        return {
-            "artifact": self.artifact,
-            "label": self.label,
-            "model_sha256": self.model_sha256,
-            "runner": self.runner,
-            "version": self.version,
-            "computes": self.computes,
-            "boundary": self.boundary,
-            "batch": self.batch,
-            "p50_ms": self.percentile(50),
-            "p90_ms": self.percentile(90),
-            "p99_ms": self.percentile(99),
-            "images_per_second": self.throughput,
-            "warm_up": self.warm_up,
-            "samples_s": list(self.samples),
-        }
+    @property
+    def of_ceiling(self) -> float | None:
+        """The least time that the machine could take, over the median time: 1 is the machine's own limit."""
+        return self.ceiling_ms / self.percentile(50) if self.ceiling_ms and self.samples_s else None
 
+    def over(self, reference: Groups) -> Interval:
+        """Median time over that of the reference workload, timed in the same rounds."""
+        return ratio_interval(self.samples_s, reference, np.random.default_rng(_SEED))
 
-def report(machine: Machine, measurements: Sequence[Measurement]) -> dict[str, object]:
-    """The document that `--json` prints and `--out` writes."""
-    return {
-        "schema": SCHEMA,
-        "machine": machine.to_json(),
-        "measurements": [measurement.to_json() for measurement in measurements],
-    }
+    def figured(self, reference: Groups) -> Figures:
+        """All figures. Needs samples."""
+        relative = self.over(reference)
+        return Figures(
+            p50_ms=self.percentile(50),
+            p90_ms=self.percentile(90),
+            p99_ms=self.percentile(99),
+            images_per_second=self.throughput,
+            over_reference=relative.value,
+            over_reference_low=relative.low,
+            over_reference_high=relative.high,
+            repeats_within=math.expm1(math.sqrt(2) * relative.half_width),  # the other session has its own error
+        )

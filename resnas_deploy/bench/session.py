@@ -1,79 +1,111 @@
-"""Measures artifacts x runners x batch sizes in one interleaved session."""
+"""One session of measuring: everything that a plan names, in turns with the reference workload."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from resnas_deploy.artifact import MODEL, Artifact
-from resnas_deploy.bench.measurement import Measurement
-from resnas_deploy.bench.timing import interleaved
-from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Options, Runner, RunnerKind
-
-IMAGE_SEED = 0  # of the noise that is timed: the time does not depend on what an image shows
+from resnas_deploy.bench.energy import Energy, EnergyMeter, measure_energy
+from resnas_deploy.bench.measurement import HOST, Configuration, Measurement
+from resnas_deploy.bench.opening import OUT_OF_MEMORY, Case, Ready, open_cases
+from resnas_deploy.bench.plan import Plan
+from resnas_deploy.bench.reference import Workload
+from resnas_deploy.bench.report import Reference
+from resnas_deploy.bench.timing import Timed, after, interleaved, timed
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to measure. Every artifact is run on every runner at every batch size."""
+class Outcome:
+    """What a session gave: measurements in the plan's order, and the reference workload's samples."""
 
-    artifacts: tuple[Artifact, ...]
-    runners: tuple[RunnerKind, ...]
-    batches: tuple[int, ...]
-    runs: int
-    warm_up: int
-    threads: int
-
-    def __post_init__(self) -> None:
-        for name, value, least in (("runs", self.runs, 1), ("warm-up", self.warm_up, 0)):
-            if value < least:
-                raise BadInput(f"{name} must be at least {least}, found {value}")
-        for artifact in self.artifacts:
-            for batch in self.batches:
-                if batch not in artifact.manifest.batch:
-                    raise BadInput(
-                        f"{artifact.folder}: the batch must lie in the artifact's range {artifact.manifest.batch}, "
-                        f"found {batch}; measure other sizes, or export with another range"
-                    )
-            for kind in self.runners:
-                kind.check(artifact.manifest.precision)
+    measurements: tuple[Measurement, ...]
+    reference: Reference
+    interrupted: bool
 
 
-def measure(plan: Plan, tell: Callable[[str], None]) -> list[Measurement]:
-    """Run the plan; results are in the plan's order."""
-    with ExitStack() as stack:
-        opened: dict[tuple[int, str, int], tuple[Artifact, Runner]] = {}
-        steps = {}
-        for number, artifact in enumerate(plan.artifacts):
-            size = artifact.manifest.arch.image_size
-            for kind in plan.runners:
-                tell(f"loading {artifact.manifest.label} on {kind.name}")
-                runner = stack.enter_context(kind.open(artifact, Options(plan.threads, shares_cores=True)))
-                for batch in plan.batches:
-                    images = np.random.default_rng(IMAGE_SEED).standard_normal((batch, 3, size, size), np.float32)
-                    key = (number, kind.name, batch)
-                    opened[key], steps[key] = (artifact, runner), runner.step(images)
-        samples = interleaved(steps, plan.runs, plan.warm_up, np.random.default_rng(IMAGE_SEED), tell=tell)
-        return [
-            _measurement(artifact, runner, key[2], plan.warm_up, samples[key])
-            for key, (artifact, runner) in opened.items()
-        ]
+@dataclass
+class _Series:
+    """What the openings gave for one case so far."""
+
+    configuration: Configuration
+    samples: list[tuple[float, ...]] = field(default_factory=list)
+    warm_up: int = 0
+    settled: bool = True
+    failed: bool = False
+    energy: tuple[Energy, ...] = ()
+
+    def measurement(self) -> Measurement:
+        if self.failed:
+            return Measurement(self.configuration, (), self.warm_up, settled=False, failure=OUT_OF_MEMORY)
+        return Measurement(
+            self.configuration, tuple(self.samples), self.warm_up, settled=self.settled, energy=self.energy
+        )
 
 
-def _measurement(artifact: Artifact, runner: Runner, batch: int, warm_up: int, samples: Sequence[float]) -> Measurement:
-    return Measurement(
-        artifact=str(artifact.folder),
-        label=artifact.manifest.label,
-        model_sha256=artifact.manifest.files[MODEL],
-        runner=runner.name,
-        version=runner.version,
-        computes=runner.computes,
-        boundary=runner.boundary,
-        batch=batch,
-        warm_up=warm_up,
-        samples=tuple(samples),
+def measure(
+    plan: Plan,
+    workload: Workload,
+    rng: np.random.Generator,
+    tell: Callable[[str], None] = lambda _: None,
+    meters: Sequence[EnergyMeter] = (),
+) -> Outcome:
+    """Run the plan. What does not fit into memory is said in its measurement, and the rest goes on.
+
+    Ctrl-C ends it early, with the samples that there are by then.
+    """
+    found: dict[Case, _Series] = {}
+    reference: list[tuple[float, ...]] = []
+    interrupted = False
+    try:
+        for opening in range(plan.openings):
+            with ExitStack() as stack:
+                failed = {case for case, series in found.items() if series.failed}
+                steps = _opened(open_cases(plan, failed, stack, tell), found)
+                turns: dict[Case | None, Timed] = {None: timed(workload.step)}  # None is the reference
+                turns |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
+                heading = f"opening {opening + 1} of {plan.openings}, "
+                rounds = interleaved(turns, plan.rounds(opening), rng, tell=after(heading, tell))
+                if rounds.samples[None]:
+                    reference.append(tuple(rounds.samples[None]))
+                    for case in steps:
+                        series = found[case]
+                        series.samples.append(tuple(rounds.samples[case]))
+                        series.warm_up += rounds.warm_up
+                        series.settled &= case in rounds.settled
+                if interrupted := rounds.interrupted:
+                    break
+                if meters and opening == plan.openings - 1:
+                    _measure_energy(steps, found, meters, tell)
+            gc.collect()  # a runtime's memory goes back before the next opening asks for as much
+    except KeyboardInterrupt:
+        interrupted = True
+    measured = [series for series in found.values() if series.failed or series.samples]
+    return Outcome(
+        tuple(series.measurement() for series in measured), Reference(workload.name, tuple(reference)), interrupted
     )
+
+
+def _opened(opened: Iterable[Ready], found: dict[Case, _Series]) -> dict[Case, Timed]:
+    """The steps of the cases that can run. One that ran in an earlier opening and no longer does has failed too."""
+    steps = {}
+    for ready in opened:
+        series = found.setdefault(ready.case, _Series(ready.configuration))
+        if ready.step:
+            steps[ready.case] = ready.step
+        else:
+            series.failed = True
+    return steps
+
+
+def _measure_energy(
+    steps: dict[Case, Timed], found: dict[Case, _Series], meters: Sequence[EnergyMeter], tell: Callable[[str], None]
+) -> None:
+    for case, step in steps.items():
+        if case.latency == HOST:
+            configuration = found[case].configuration
+            tell(f"energy of {configuration}")
+            found[case].energy = tuple(measure_energy(step, configuration.images, meters))

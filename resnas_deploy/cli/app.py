@@ -11,9 +11,12 @@ import typer
 from resnas_deploy import __version__
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
+from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.export import export
+from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
+from resnas_deploy.cli.latency import latency
 from resnas_deploy.cli.output import complain
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
@@ -28,7 +31,8 @@ app = typer.Typer(
     "Start with: resnas export --arch small",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 5 something is not installed here.",
+    epilog="Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 4 slower than the baseline; "
+    "5 something is not installed here.",
 )
 app.command()(archs)
 app.command()(runners)
@@ -38,6 +42,9 @@ app.command()(export)
 app.command()(verify)
 app.command()(predict)
 app.command()(bench)
+app.command()(compare)
+app.command()(gate)
+app.add_typer(latency)
 
 
 def _show_version(asked: bool) -> None:

@@ -2,120 +2,118 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import RUNNER_NAMES, Json, Threads, check_file, complete, threads_or_all
-from resnas_deploy.cli.output import print_json, print_table, progress, say, to_json
+from resnas_deploy.cli.measuring import (
+    INTERRUPTED,
+    Batches,
+    CudaGraph,
+    Openings,
+    Plot,
+    Runners,
+    Runs,
+    batches_of,
+    kinds_of,
+    numbers,
+    open_networks,
+    print_measurements,
+    print_shares,
+)
+from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file, threads_or_all
+from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from resnas_deploy.artifact import Artifact
-
-_USUAL = (1, 8, 32)  # batch sizes
 
 
 def bench(
-    artifacts: Annotated[list[Path], typer.Argument(help="Artifact folders.", show_default=False)],
-    runner: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A runtime; give it again for more.",
-            metavar="NAME",
-            show_default="the first that can run every precision",
-            autocompletion=complete(RUNNER_NAMES),
-        ),
-    ] = None,
-    batch: Annotated[
+    artifacts: Annotated[list[Path] | None, typer.Argument(help="Artifact folders.", show_default=False)] = None,
+    runner: Runners = None,
+    batch: Batches = "",
+    runs: Runs = 60,
+    openings: Openings = 6,
+    streams: Annotated[
         str,
         typer.Option(
-            help="Batch sizes, separated by commas.",
+            help="Sessions that run at once, for throughput: numbers separated by commas. They share the threads.",
             metavar="N,N,..",
-            show_default="those of 1,8,32 that every artifact takes",
+        ),
+    ] = "1",
+    peer: Annotated[
+        str,
+        typer.Option(
+            help="Other networks to measure beside, separated by commas, at random weights: deit-base, ..",
+            metavar="NAME,NAME,..",
+            show_default=False,
         ),
     ] = "",
-    runs: Annotated[int, typer.Option(help="Timed steps of each configuration.", metavar="N")] = 50,
-    warm_up: Annotated[int, typer.Option(help="Steps before them that do not count.", metavar="N")] = 5,
     threads: Threads = 0,
+    device: DeviceOption = "",
+    cuda_graph: CudaGraph = False,
+    shares: Annotated[
+        bool, typer.Option("--shares", metavar="", help="Show where the time goes, by kind of block.")
+    ] = False,
+    plot: Plot = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the JSON document, raw samples included, here.", metavar="FILE")
+        Path | None,
+        typer.Option(help="Write the JSON document, raw samples included, here.", metavar="FILE", show_default=False),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Time artifacts on runtimes at several batch sizes, all in turns, so that drift of the machine hits all alike.
 
+    A small reference workload is timed in every round. "±" is how far the median of another run, relative to that
+    workload, will be from this one's in 19 of 20 cases. "of ceiling" is the least time that this machine could take
+    (its measured matrix-product rate and memory bandwidth) over the median. Where the machine has energy counters, so
+    has the table.
+
     Examples:
     $ resnas bench small-fp32
     $ resnas bench small-fp32 tiny-fp32 --runner ort-cpu --runner openvino
-    $ resnas bench small-fp32 --batch 1,16 --out result.json
+    $ resnas bench small-fp32 --batch 1,2,4,8 --plot latency.svg
+    $ resnas bench small-fp32 --batch 16 --streams 1,2
+    $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
+    $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
+    if not artifacts and not peer:
+        raise BadInput("there must be something to measure, found no artifact; name folders, or give --peer")
     if out:
         check_file(out, replace=True)
-    with progress(spinner=False) as tell:
+    if plot:
+        check_file(plot, replace=True)
+    with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
-        from resnas_deploy.artifact import open_artifact
-        from resnas_deploy.atomic import atomic_file
-        from resnas_deploy.bench.machine import this_machine
-        from resnas_deploy.bench.measurement import report
-        from resnas_deploy.bench.session import Plan, measure
-        from resnas_deploy.runners.registry import default_runner, runner_kind
+        from resnas_deploy.bench.plan import Plan, Subject
+        from resnas_deploy.bench.plot import check_plot, plot_report
+        from resnas_deploy.bench.roofline import cache_folder
+        from resnas_deploy.bench.run import Extras, run
 
-        opened = tuple(open_artifact(folder) for folder in artifacts)
-        kinds = tuple(runner_kind(name) for name in dict.fromkeys(runner or ()))
-        cores = threads_or_all(threads)
+        if plot:
+            check_plot(plot)
+        networks = stack.enter_context(open_networks(artifacts or (), peer.split(",") if peer else (), tell))
         plan = Plan(
-            artifacts=opened,
-            runners=kinds or (default_runner(*(artifact.manifest.precision for artifact in opened)),),
-            batches=_sizes(batch) if batch else _usual_sizes(opened),
+            subjects=tuple(Subject(network, kind) for network in networks for kind in kinds_of(runner, networks)),
+            batches=batches_of(batch, networks),
             runs=runs,
-            warm_up=warm_up,
-            threads=cores,
+            threads=threads_or_all(threads),
+            openings=openings,
+            streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),
+            device=device,
+            cuda_graph=cuda_graph,
         )
-        found = measure(plan, tell)
-    document = report(this_machine(threads_or_all(0)), found)
-    if out:
-        with atomic_file(out) as partial:
-            partial.write_text(to_json(document))
+        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=cache_folder()), tell)
+        if out:
+            report.write(out)
+        if plot:
+            plot_report(report, plot)
     if as_json:
-        print_json(document)
-        return
-    print_table(
-        f"Latency, host to host, {cores} threads, {runs} interleaved runs after {warm_up} of warm-up",
-        ("artifact", "what", "runner", "computes", "batch", "p50 ms", "p90 ms", "p99 ms", "images/s"),
-        [
-            (
-                item.artifact,
-                item.label,
-                item.runner,
-                item.computes,
-                str(item.batch),
-                *(f"{item.percentile(percent):.1f}" for percent in (50, 90, 99)),
-                f"{item.throughput:.1f}",
-            )
-            for item in found
-        ],
-        text_columns=4,
-    )
-    if out:
-        say(f"raw samples: {out}")
-
-
-def _usual_sizes(artifacts: Sequence[Artifact]) -> tuple[int, ...]:
-    """The usual batch sizes that every artifact takes, or the smallest of the first one's."""
-    ranges = [artifact.manifest.batch for artifact in artifacts]
-    usual = tuple(size for size in _USUAL if all(size in batches for batches in ranges))
-    return usual or (ranges[0].least,)
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        sizes = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        sizes = ()
-    if not sizes or min(sizes) < 1:
-        raise BadInput(f"--batch must be batch sizes such as 1,8,32, found {text!r}")
-    return tuple(dict.fromkeys(sizes))
+        print_json(report.to_json())
+    else:
+        print_measurements(f"{runs} interleaved runs in {openings} openings, {plan.threads} threads", report)
+        print_shares(report)
+        for path in filter(None, (out, plot)):
+            say(f"written: {path}")
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)

@@ -16,7 +16,16 @@ from resnas_deploy.vit_search.network_def import parse_network_def
 
 MAX_BYTES = 1_000_000  # of an architecture's file
 
-RUNNER_NAMES = ("ort-cpu", "ort-cuda", "openvino", "torch")
+RUNNER_NAMES = (
+    "ort-cpu",
+    "ort-cuda",
+    "ort-tensorrt",
+    "openvino",
+    "openvino-bf16",
+    "torch",
+    "torch-compile",
+    "aoti",
+)
 MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands
 
 
@@ -40,6 +49,15 @@ RunnerOption = Annotated[
         metavar="NAME",
         show_default="the first that can run the precision",
         autocompletion=complete(RUNNER_NAMES),
+    ),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda or cuda:N.",
+        metavar="DEVICE",
+        show_default="the runner's usual one",
+        autocompletion=complete(("cpu", "cuda", "cuda:0")),
     ),
 ]
 ArchOption = Annotated[

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.options import ArtifactArgument, DeviceOption, Json, RunnerOption, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput
 
@@ -19,6 +19,7 @@ def predict(
     ],
     top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1)] = 5,
     runner: RunnerOption = "",
+    device: DeviceOption = "",
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -39,10 +40,10 @@ def predict(
 
         opened = open_artifact(artifact)
         manifest = opened.manifest
-        kind = runner_kind(runner) if runner else default_runner(manifest.precision)
+        kind = runner_kind(runner) if runner else default_runner(manifest.precision, device=device)
         results, errors = list[tuple[Path, list[tuple[int, float]]]](), list[str]()
         tell(f"loading {manifest.label} on {kind.name}")
-        with kind.open(opened, Options(threads_or_all(threads))) as network:
+        with kind.open(opened, Options(threads_or_all(threads), device=device)) as network:
             for path in images:
                 tell(f"classifying {path}")
                 try:

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from resnas_deploy.cli.options import ArtifactArgument, Json, RunnerOption, Threads, report_of, threads_or_all
+from resnas_deploy.cli.options import (
+    ArtifactArgument,
+    DeviceOption,
+    Json,
+    RunnerOption,
+    Threads,
+    report_of,
+    threads_or_all,
+)
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import VerificationFailed
 
 
-def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threads = 0, as_json: Json = False) -> None:
+def verify(
+    artifact: ArtifactArgument,
+    runner: RunnerOption = "",
+    device: DeviceOption = "",
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
     Examples:
     $ resnas verify small-fp32
     $ resnas verify small-fp32 --runner openvino
+    $ resnas verify small-fp32 --runner ort-cuda --device cuda:1
     """
     with progress() as tell:
         tell("checking the files")
@@ -22,7 +37,7 @@ def verify(artifact: ArtifactArgument, runner: RunnerOption = "", threads: Threa
 
         opened = open_artifact(artifact)
         precision = opened.manifest.precision
-        kind = graph_runner(runner, precision)
+        kind = graph_runner(runner, precision, device).on(device)
         check_verifiable(kind, precision)
         from resnas_deploy.export.verify import verify as run
 

@@ -6,6 +6,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     import torch
 
 CPU, CUDA = "cpu", "cuda"  # kinds of device
+MAX_INDEX_DIGITS = 4  # of a device: more is no number of a GPU, and int() refuses thousands
 
 Images = NDArray[np.float32]  # (B, 3, S, S), normalised
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -82,6 +84,7 @@ class Runner(Protocol):
     device: str  # cpu, or cuda:N and the GPU's name
     computes: str  # the precision that the operations really run in: a runtime may widen what the graph says
     boundary: str  # what lies inside the time of one `step`, and how the runtime was set up
+    device_boundary: str = ""  # the same of one `device_step`; empty where there is none
 
     def run(self, images: Images) -> Outputs:
         """Run a batch. Returns float32 arrays by name: `logits` `(B, classes)`, and the probes it was opened with."""
@@ -99,10 +102,10 @@ class Runner(Protocol):
         return None
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
-        """Seconds of one run by operation, from the runtime's own profiler. Needs `Options.profile`.
+        """Seconds of one run by operation, mean of `runs`, from the runtime's own profiler. Needs `Options.profile`.
 
-        The names begin with the element's, as in the graph (`stage1.block2.mlp.fc1.matmul`). Empty where the runtime
-        cannot tell.
+        The names begin with the element's, as in the graph (`stage1.block2.mlp.fc1.matmul`); `runners.profiling` tells
+        how what the runtime named itself comes by one. Empty where the runtime cannot tell.
         """
         return {}
 
@@ -131,6 +134,11 @@ class Options:
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
 
 
+def always_here(device: str) -> None:
+    """What is in the way of a runner that any machine can run."""
+    del device
+
+
 @dataclass(frozen=True)
 class RunnerKind:
     """A runner that could be opened, here or elsewhere."""
@@ -142,42 +150,60 @@ class RunnerKind:
     precisions: Mapping[str, str]  # precision: how it runs it
     open_network: Callable[[Network, Options], Runner]
     device_problem: Callable[[str], str | None]  # why it cannot run on that device, though its package is here
+    build_problem: Callable[[str], str | None] = always_here  # why it cannot with that package, where `install` helps
     devices: tuple[str, ...] = (CPU,)  # kinds, the usual one first
+    usual: str = ""  # the device where none is asked for, if not the first of `devices`
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
+
+    def on(self, device: str) -> RunnerKind:
+        """The same runner with another usual device. Raises `BadInput` for one that it never runs on."""
+        return replace(self, usual=self.device(device))
+
+    def version(self) -> str:
+        """The version of the package that is installed, which is not imported for it."""
+        distribution = next(iter(packages_distributions().get(self.module, [self.module])))
+        return f"{self.module} {version(distribution)}"
 
     def problem(self, device: str = "") -> str | None:
         """Why this runner cannot be used here on that device, or None."""
-        if importlib.util.find_spec(self.module) is None:
+        device = self.device(device)
+        if self._is_missing():
             return f"the package {self.module} is not installed"
-        return self.device_problem(self.device(device))
+        return ", and ".join(filter(None, (self.device_problem(device), self.build_problem(device)))) or None
+
+    def remedy(self, device: str = "") -> str:
+        """The command that helps where there is a problem; empty where none does, or no package is the matter."""
+        return self.install if self._is_missing() or self.build_problem(self.device(device)) else ""
 
     def device(self, asked: str) -> str:
         """The device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
-        kind, colon, index = (asked or self.devices[0]).partition(":")
-        if kind not in self.devices or (colon and (kind == CPU or not index.isdecimal())):
+        kind, colon, index = (asked or self.usual or self.devices[0]).partition(":")
+        is_number = index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS
+        if kind not in self.devices or (colon and (kind == CPU or not is_number)):
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
             raise BadInput(f"the device of the runner {self.name} must be {known}, found {asked!r}")
         return kind if kind == CPU else f"{kind}:{int(index or 0)}"
 
     def open(self, network: Network, options: Options) -> Runner:
         """Open a network. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
-        self.check(network.precision, options.device)
-        return self.open_network(network, replace(options, device=self.device(options.device)))
+        device = self.device(options.device)
+        if options.cuda_graph and device == CPU:
+            raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
+        self.check(network.precision, device)
+        return self.open_network(network, replace(options, device=device))
 
     def check(self, precision: str, device: str = "") -> None:
         """Raise `NotAvailable` or `BadInput` where this runner cannot run a graph of that precision here."""
         if problem := self.problem(device):
-            raise NotAvailable(f"the runner {self.name} is not available here: {problem}", self.install)
+            raise NotAvailable(f"the runner {self.name} is not available here: {problem}", self.remedy(device))
         if precision not in self.precisions:
             raise BadInput(
                 f"the runner {self.name} must have kernels for {precision}, found only "
                 f"{', '.join(self.precisions)}; use another --runner (resnas runners lists them)"
             )
 
-
-def always_here(device: str) -> None:
-    """The `device_problem` of a runner that any machine can run."""
-    del device
+    def _is_missing(self) -> bool:
+        return importlib.util.find_spec(self.module) is None
 
 
 def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
@@ -188,6 +214,12 @@ def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
 def usable_cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def check_profiling(options: Options) -> None:
+    """Raise `BadInput` where a runner is to be profiled that was not opened for it."""
+    if not options.profile:
+        raise BadInput("a runner must be opened with Options.profile to be profiled, found it opened without")
 
 
 def as_float32(values: Any) -> NDArray[np.float32]:

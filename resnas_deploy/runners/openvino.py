@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,17 @@ import openvino as ov
 from onnx import inliner
 
 from resnas_deploy.artifact import INPUT
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, cannot_load
+from resnas_deploy.runners.base import (
+    Images,
+    Network,
+    Options,
+    Outputs,
+    Runner,
+    as_float32,
+    cannot_load,
+    check_profiling,
+)
+from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
@@ -19,42 +29,75 @@ _CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
 
 
 class OpenVinoRunner(Runner):
-    """A compiled model with one inference request."""
+    """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
 
-    def __init__(self, network: Network, options: Options) -> None:
+    def __init__(self, name: str, network: Network, options: Options, computes: str = "") -> None:
         core = ov.Core()
-        precision = network.precision
-        native = _CAPABILITIES[precision] in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = computes or network.precision
+        native = _CAPABILITIES[precision] in _capabilities(core)
         self.computes = precision if native else "fp32"
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.computes],
             "INFERENCE_NUM_THREADS": options.threads,
             "PERFORMANCE_HINT": "LATENCY",
+            "PERF_COUNT": options.profile,
         }
         try:
             model = core.read_model(_inlined(network.model, options.model))
-            compiled: Any = core.compile_model(model, "CPU", settings)
+            if options.profile and network.arch is not None:
+                name_by_element(model)
+            self._compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
             raise cannot_load(network, "OpenVINO", error) from error
-        self.name = "openvino"
+        self.name = name
         self.device = options.device
         self.version = f"openvino {ov.__version__.split('-')[0]}"
         self.boundary = f"host to host, CPU, {options.threads} threads, preprocessing excluded"
+        if computes:
+            self.boundary += f", told to compute in {computes}"
         # An output may have several names, where a node that changed nothing was removed.
-        self._names = {name: number for number, output in enumerate(compiled.outputs) for name in output.get_names()}
-        self._request = compiled.create_infer_request()
+        outputs = enumerate(self._compiled.outputs)
+        self._names = {name: number for number, output in outputs for name in output.get_names()}
+        self._request = self._compiled.create_infer_request()
+        self._ours, self._options, self._runs = network.arch is not None, options, 0
 
     def run(self, images: Images) -> Outputs:
         # Shared, as in `step`: an input that is copied must fit into the memory of a shared one that came before it.
-        results = self._request.infer({INPUT: images}, share_inputs=True)
+        results = self._infer({INPUT: images}, share_inputs=True)
         return {name: as_float32(results[number]) for name, number in self._names.items()}
 
     def step(self, images: Images) -> Callable[[], object]:
-        request, feed = self._request, {INPUT: images}
-        return lambda: request.infer(feed, share_inputs=True, share_outputs=True)
+        feed = {INPUT: images}
+        return lambda: self._infer(feed, share_inputs=True, share_outputs=True)
+
+    def profile(self, images: Images, runs: int) -> Mapping[str, float]:
+        check_profiling(self._options)
+        self.run(images)
+        earlier, before = self._runs, self._request.get_profiling_info()
+        for _ in range(runs):
+            self.run(images)
+        after = self._request.get_profiling_info()
+        return operation_seconds(self._compiled, (earlier, before), (self._runs, after), ours=self._ours)
 
     def close(self) -> None:
-        del self._request
+        del self._request, self._compiled
+
+    def _infer(self, feed: Mapping[str, Images], **how: bool) -> Any:
+        self._runs += 1
+        return self._request.infer(feed, **how)
+
+
+def bf16_problem(device: str) -> str | None:
+    """Why this CPU cannot compute in bf16, or None. Told to all the same, OpenVINO would compute in fp32."""
+    del device
+    found = _capabilities(ov.Core())
+    if _CAPABILITIES["bf16"] in found:
+        return None
+    return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
+
+
+def _capabilities(core: ov.Core) -> set[str]:
+    return set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:

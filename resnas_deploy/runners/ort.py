@@ -1,46 +1,72 @@
-"""ONNX Runtime, on the CPU or on CUDA: the same code with another execution provider."""
+"""ONNX Runtime: a session on the CPU, and what it shares with those on a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import onnxruntime as ort
 
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, cannot_load
+from resnas_deploy.runners.base import (
+    CPU,
+    Images,
+    Network,
+    Options,
+    Outputs,
+    Runner,
+    as_float32,
+    cannot_load,
+    check_profiling,
+)
+from resnas_deploy.runners.profiling import summed
 
-CPU_PROVIDER, CUDA_PROVIDER = "CPUExecutionProvider", "CUDAExecutionProvider"
-# Else fp32 products on CUDA are rounded to TF32's 10 bits, which is not what the graph says (CUDA provider's options).
-_PROVIDER_OPTIONS: dict[str, dict[str, str]] = {CPU_PROVIDER: {}, CUDA_PROVIDER: {"use_tf32": "0"}}
+CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+Provider = tuple[str, Mapping[str, str]]  # a name and its options
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
 class OrtRunner(Runner):
-    """A session. On CUDA, one step copies the images to the device and the logits back."""
+    """A session of the first provider, or of the next for what that one leaves."""
 
-    def __init__(self, name: str, provider: str, network: Network, options: Options) -> None:
+    def __init__(self, name: str, providers: Sequence[Provider], network: Network, options: Options) -> None:
         self.name = name
         self.version = f"onnxruntime {ort.__version__}"
         self.device = options.device
-        self.computes = "fp32" if provider == CPU_PROVIDER else network.precision
-        self.boundary = f"host to host, {provider}, {options.threads} threads, preprocessing excluded"
+        self.computes = "fp32" if options.device == CPU else network.precision
+        self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, preprocessing excluded"
+        if options.shares_cores:
+            self.boundary += ", threads asleep between runs"
+        self._providers, self._network, self._options = providers, network, options
+        self._session = self._open()
+        self._names = [output.name for output in self._session.get_outputs()]
+
+    def _open(self) -> Any:
+        options, provider = self._options, self._providers[0][0]
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
-            self.boundary += ", threads asleep between runs"
         settings.log_severity_level = _FATAL_ONLY
+        if options.profile:
+            self._profiles = tempfile.TemporaryDirectory(prefix="resnas-profile-")
+            settings.enable_profiling = True
+            settings.profile_file_prefix = str(Path(self._profiles.name) / "run")
         try:
-            model = str(network.model) if options.model is None else options.model
-            session = ort.InferenceSession(model, settings, providers=[(provider, _PROVIDER_OPTIONS[provider])])
+            model = str(self._network.model) if options.model is None else options.model
+            session = ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
-            raise cannot_load(network, "ONNX Runtime", error) from error
+            raise cannot_load(self._network, "ONNX Runtime", error) from error
         if provider not in session.get_providers():  # it falls back to the CPU without an error
-            raise NotAvailable(f"the runner {name} is not available here: ONNX Runtime found no device for {provider}")
-        self._session = session
-        self._names = [output.name for output in session.get_outputs()]
+            raise NotAvailable(
+                f"the runner {self.name} is not available here: ONNX Runtime found no device for {provider}"
+            )
+        return session
 
     def run(self, images: Images) -> Outputs:
         values = self._session.run(None, {INPUT: images})
@@ -50,12 +76,33 @@ class OrtRunner(Runner):
         session, feed = self._session, {INPUT: images}
         return lambda: session.run(None, feed)
 
+    def profile(self, images: Images, runs: int) -> Mapping[str, float]:
+        check_profiling(self._options)
+        for _ in range(1 + runs):  # the first allocates
+            self._session.run(None, {INPUT: images})
+        with Path(self._session.end_profiling()).open("rb") as file:
+            events = json.load(file)
+        self._profiles.cleanup()
+        self._session = self._open()  # a session can be profiled once
+        return summed(_kernels(events, runs), ours=self._network.arch is not None)
+
     def close(self) -> None:
         del self._session
+        if self._options.profile:
+            self._profiles.cleanup()
 
 
 def provider_problem(provider: str) -> str | None:
-    """Why ONNX Runtime cannot use an execution provider here, or None."""
+    """Why this build of ONNX Runtime cannot use an execution provider, or None."""
     if provider in ort.get_available_providers():
         return None
     return f"this build of ONNX Runtime has no {provider}"
+
+
+def _kernels(events: Sequence[Mapping[str, Any]], runs: int) -> Iterator[tuple[str, float]]:
+    """Names and seconds, for the mean of the last `runs`, of the operations in ONNX Runtime's trace."""
+    began = sorted(event["ts"] for event in events if event["name"] == "model_run")[-runs]
+    suffix = "_kernel_time"
+    for event in sorted(events, key=lambda event: int(event["ts"])):
+        if event["ts"] >= began and event["cat"] == "Node" and event["name"].endswith(suffix):
+            yield event["name"].removesuffix(suffix), event["dur"] / 1e6 / runs

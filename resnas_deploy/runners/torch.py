@@ -1,42 +1,116 @@
-"""PyTorch, eager, on the CPU: the plain module with the artifact's own weights. The reference of verification."""
+"""PyTorch on the artifact's own weights, not on the graph: eager, and what its compiled ways share.
+
+Eager in fp32 on the CPU is the reference of verification.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
+from torch import Tensor, nn
 
 from resnas_deploy.artifact import OUTPUT
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
+from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
+from resnas_deploy.runners.cuda import device_name
+from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
+from resnas_deploy.runners.torch_profile import module_seconds
+
+Forward = Callable[[Tensor], Tensor]  # images (B, 3, S, S) to logits (B, classes), float32, both on the device
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-class TorchRunner(Runner):
-    """The module in the artifact's precision. It does not read the graph."""
+class InPrecision(nn.Module):
+    """A network in another type than float32, between images and logits in float32."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        self.name = "torch"
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self.dtype = network.to(dtype), dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.network(images.to(self.dtype))).float()
+
+
+class TorchRunner(Runner):
+    """The module in the artifact's precision, on the CPU or a GPU. Each way of running it has its `forward`."""
+
+    def __init__(self, name: str, way: str, network: Network, options: Options) -> None:
+        self.name = name
         self.version = f"torch {torch.__version__}"
-        self.device = options.device
+        self.device = device_name(options.device)
         self.computes = network.precision
-        self.boundary = f"host to host, CPU, eager, {options.threads} threads, preprocessing excluded"
-        self._dtype = _DTYPES[network.precision]
-        self._model = network.module().to(self._dtype)
+        self._network, self._options, self._device = network, options, torch.device(options.device)
         torch.set_num_threads(options.threads)
+        where = "CPU"
+        if options.device != CPU:
+            torch.cuda.set_device(self._device)
+            # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
+            torch.backends.cudnn.allow_tf32 = False
+            graph = ", captured CUDA graph" if options.cuda_graph else ""
+            where = f"CUDA, pageable host memory{graph}"
+            self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
+        self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
+        self._module = InPrecision(network.module(), _DTYPES[network.precision]).to(self._device)
+        self._graphs: dict[int, CapturedGraph] = {}
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Forward:
+        """What runs a batch like this one; all that it has to do once is done."""
 
     def run(self, images: Images) -> Outputs:
-        with torch.inference_mode():
-            return {OUTPUT: self._model(torch.from_numpy(images).to(self._dtype)).float().numpy()}
+        logits = cast(Tensor, self.step(images)())
+        return {OUTPUT: logits.numpy()}
 
     def step(self, images: Images) -> Callable[[], object]:
         batch = torch.from_numpy(images)
+        if self._options.cuda_graph:
+            graph = self._graph(batch)
+            return lambda: graph(batch).cpu()
+        forward = self.forward(batch.to(self._device))
 
-        def once() -> object:
+        def once() -> Tensor:
             with torch.inference_mode():
-                return self._model(batch.to(self._dtype)).float()
+                return forward(batch.to(self._device)).cpu()
 
         return once
 
+    def device_step(self, images: Images) -> Callable[[], float] | None:
+        if self._device.type == CPU:
+            return None
+        batch = torch.from_numpy(images).to(self._device)
+        if self._options.cuda_graph:
+            graph = self._graph(batch)
+            graph.load(batch)
+            return timed_on_device(graph.replay, self._device)
+        forward = self.forward(batch)
+        return timed_on_device(lambda: forward(batch), self._device)
+
     def close(self) -> None:
-        del self._model
+        del self._module, self._graphs
+
+    def _graph(self, images: Tensor) -> CapturedGraph:
+        """The graph captured for this batch size."""
+        if len(images) not in self._graphs:
+            batch = images.to(self._device)
+            self._graphs[len(images)] = CapturedGraph(self.forward(batch), batch)
+        return self._graphs[len(images)]
+
+
+class EagerRunner(TorchRunner):
+    """The module as it is."""
+
+    def __init__(self, network: Network, options: Options) -> None:
+        super().__init__("torch", "eager", network, options)
+
+    def forward(self, images: Tensor) -> Forward:
+        del images
+        return self._module
+
+    def profile(self, images: Images, runs: int) -> Mapping[str, float]:
+        check_profiling(self._options)
+        batch = torch.from_numpy(images).to(self._device)
+        with torch.inference_mode():
+            return module_seconds(self._module.network, lambda: self._module(batch), runs, self._device)

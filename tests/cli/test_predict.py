@@ -183,3 +183,16 @@ def test_wrong_runners_and_artifacts(refused, mini_artifact, untrained_artifact,
     assert "must be a folder with manifest.json" in refused("predict", "nothing", CAT)
     (artifact_copy / "model.onnx").write_bytes(b"changed")
     assert "model.onnx differs from the hash" in refused("predict", artifact_copy, CAT)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--device", "cuda:0"], 5, "no NVIDIA GPU was found here"),
+        (["--runner", "torch", "--device", "cuda"], 5, "the runner torch is not available here: no NVIDIA GPU"),
+        (["--runner", "ort-cpu", "--device", "cuda"], 2, "the device of the runner ort-cpu must be cpu, found 'cuda'"),
+    ],
+)
+def test_a_device_that_cannot(refused, mini_artifact, monkeypatch, options, code, said):
+    monkeypatch.setattr("resnas_deploy.runners.cuda.gpus", lambda: ())
+    assert said in refused("predict", mini_artifact, CAT, *options, code=code)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 
+from resnas_deploy.runners import cuda
 from resnas_deploy.runners.registry import RUNNERS
 
 
@@ -19,11 +20,24 @@ def test_what_is_missing_comes_with_the_command_that_installs_it(resnas, monkeyp
         assert f" no    the package {kind.module} is not installed: {kind.install}" in line
 
 
+def test_where_there_is_no_gpu(resnas, monkeypatch):
+    monkeypatch.setattr(cuda, "gpus", lambda: ())
+    lines = {line.split()[0]: line.rstrip() for line in resnas("runners").out.splitlines()[2:]}
+    assert lines["torch"].endswith(" cpu   cuda: no NVIDIA GPU was found here")  # nothing to install
+    assert " no    no NVIDIA GPU was found here" in lines["ort-cuda"]
+    assert lines["ort-cpu"].endswith(" cpu")
+
+
 def test_json(resnas):
     found = {entry["name"]: entry for entry in resnas("runners", "--json").json}
     assert list(found) == list(RUNNERS)
     for name, entry in found.items():
-        problem = RUNNERS[name].problem()
+        kind = RUNNERS[name]
+        problem = kind.problem()
         assert (entry["available"], entry["problem"]) == (problem is None, problem)
-        assert entry["install"] == RUNNERS[name].install
-        assert set(entry["precisions"]) == set(RUNNERS[name].precisions)
+        assert (entry["install"], entry["runs_graph"]) == (kind.install, kind.runs_graph)
+        assert set(entry["precisions"]) == set(kind.precisions)
+        assert [device["device"] for device in entry["devices"]] == list(kind.devices)
+        for device in entry["devices"]:
+            problem = kind.problem(device["device"])
+            assert (device["available"], device["problem"]) == (problem is None, problem)

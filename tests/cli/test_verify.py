@@ -79,6 +79,25 @@ def test_a_runner_that_is_not_here(refused, mini_artifact):
     assert "pip install onnxruntime-gpu" in refused("verify", mini_artifact, "--runner", "ort-cuda", code=5)
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--device", "cuda"], 5, "the runner ort-cuda is not available here: no NVIDIA GPU was found here"),
+        (["--runner", "ort-cuda", "--device", "cuda:1"], 5, "no NVIDIA GPU was found here"),
+        (["--runner", "openvino", "--device", "cuda"], 2, "the device of the runner openvino must be cpu, found"),
+        (["--runner", "ort-cuda", "--device", "cpu"], 2, "the device of the runner ort-cuda must be cuda:N, found"),
+        (["--device", "tpu"], 2, "found fp32 on tpu"),
+    ],
+)
+def test_a_device_that_cannot(refused, mini_artifact, monkeypatch, options, code, said):
+    monkeypatch.setattr("resnas_deploy.runners.cuda.gpus", lambda: ())
+    assert said in refused("verify", mini_artifact, *options, code=code)
+
+
+def test_the_usual_device_by_name(resnas, mini_artifact):
+    assert "verified: " in resnas("verify", mini_artifact, "--device", "cpu").out
+
+
 @pytest.mark.parametrize("missing", ["torch", "onnxruntime", "openvino"])
 def test_a_package_that_is_missing(refused, mini_artifact, monkeypatch, missing):
     find = importlib.util.find_spec

@@ -1,0 +1,99 @@
+"""Measures many networks in small groups, each group in turns with an anchor network.
+
+A shared machine drifts, and the same work may take twice as long minutes later; what is kept of a network is its time
+over the anchor's in the same rounds. The anchor is opened twice, and anew for each group: an opening is a little faster
+or slower for as long as it lives, and a single one would shift everything that is measured beside it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.bench.latency.candidate import Candidate, emitted
+from resnas_deploy.bench.latency.store import Sampled, Setting
+from resnas_deploy.bench.opening import noise
+from resnas_deploy.bench.timing import Timed, WarmUp, interleaved, timed
+from resnas_deploy.runners.base import Options, RunnerKind
+from resnas_deploy.space import SearchSpace
+from resnas_deploy.untrained import untrained
+
+GROUP = 8  # networks that are open at once
+ANCHORS = 2
+ANCHOR_SEED = 1000
+SECONDS = 0.7  # for the rounds of one network, within these bounds
+LEAST_ROUNDS, MOST_ROUNDS = 6, 24
+WARM = WarmUp(window=1, tolerance=0.1)  # one slow run more or less tells little among hundreds of networks
+
+_ANCHOR = tuple(f"anchor {number}" for number in range(ANCHORS))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how networks are measured."""
+
+    kind: RunnerKind
+    precision: str
+    batch: int
+    threads: int
+    device: str = ""
+
+    def setting(self, machine: str) -> Setting:
+        """What measurements of it are kept under, on a machine of that slug."""
+        return Setting(
+            machine=machine,
+            runner=self.kind.name,
+            version=self.kind.version(),
+            device=self.kind.device(self.device),
+            precision=self.precision,
+            batch=self.batch,
+            threads=self.threads,
+        )
+
+
+def anchor_of(space: SearchSpace) -> ArchSpec:
+    """The network that all others of a space are measured beside."""
+    return space.sample(np.random.default_rng(ANCHOR_SEED)).arch
+
+
+def groups(archs: Sequence[ArchSpec]) -> Iterator[Sequence[ArchSpec]]:
+    """The networks in groups that are measured together."""
+    return (archs[start : start + GROUP] for start in range(0, len(archs), GROUP))
+
+
+def measure_group(
+    bench: Bench, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, tell: Callable[[str], None]
+) -> list[Sampled]:
+    """Measure a few networks beside the anchor. Raises `KeyboardInterrupt` where Ctrl-C cuts it short."""
+    with tempfile.TemporaryDirectory(prefix="resnas-") as folder, ExitStack() as stack:
+
+        def opened(network: Candidate) -> Timed:
+            options = Options(bench.threads, shares_cores=True, device=bench.device)
+            runner = stack.enter_context(bench.kind.open(network, options))
+            return timed(runner.step(noise(network, bench.batch)))
+
+        def made(arch: ArchSpec) -> Candidate:
+            return emitted(untrained(arch), bench.precision, bench.batch, Path(folder))
+
+        steps: dict[str, Timed] = {}
+        beside = made(anchor)
+        for name in _ANCHOR:
+            steps[name] = opened(beside)
+        for arch in archs:
+            tell(f"loading {arch.fingerprint}")
+            network = made(arch)
+            steps[arch.fingerprint] = opened(network)
+            network.model.unlink()  # the runtime has read it
+        once = min(steps[name]() for name in _ANCHOR for _ in range(2))
+        count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
+        rounds = interleaved(steps, count, rng, warm_up=WARM, tell=tell)
+    if rounds.interrupted:
+        raise KeyboardInterrupt
+    beside_s = np.mean([rounds.samples[name] for name in _ANCHOR], axis=0)
+    return [Sampled(arch, tuple(rounds.samples[arch.fingerprint]), tuple(beside_s.tolist())) for arch in archs]

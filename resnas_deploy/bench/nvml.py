@@ -1,0 +1,96 @@
+"""A GPU as NVIDIA's management library sees it (`pynvml`, of the package nvidia-ml-py).
+
+Units and meanings are those of the NVML API reference, https://docs.nvidia.com/deploy/nvml-api/.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from resnas_deploy.errors import NotAvailable
+
+T = TypeVar("T")
+
+# Bits of nvmlClocksEventReasons. Those of a GPU that is idle, or set to other clocks by its owner, are no throttling.
+_REASONS = {
+    0x004: "software power cap",
+    0x008: "hardware slowdown",
+    0x010: "sync boost",
+    0x020: "software thermal slowdown",
+    0x040: "hardware thermal slowdown",
+    0x080: "hardware power brake",
+}
+
+
+@dataclass(frozen=True)
+class GpuState:
+    """What NVML tells of a GPU at one moment. None is what this GPU or its driver does not tell."""
+
+    sm_mhz: float | None
+    celsius: float | None
+    watts: float | None
+    throttled: tuple[str, ...] | None  # why its clocks are held down now
+    power_limited: float | None  # seconds in which power held the clocks down, since the driver was loaded
+    heat_limited: float | None  # the same for temperature
+    processes: int | None  # that compute on it, this one included once it does
+
+
+class Gpu:
+    """One GPU. NVML stays loaded until the process ends: loading it takes longer than any question to it."""
+
+    def __init__(self, nvml: Any, handle: object) -> None:
+        self._nvml, self._handle = nvml, handle
+
+    def state(self) -> GpuState:
+        """What it tells now."""
+        nvml, gpu = self._nvml, self._handle
+        reasons = self._ask(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
+        return GpuState(
+            sm_mhz=self._ask(lambda: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))),
+            celsius=self._ask(lambda: float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))),
+            watts=self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
+            throttled=None if reasons is None else tuple(name for bit, name in _REASONS.items() if reasons & bit),
+            power_limited=self._limited(nvml.NVML_PERF_POLICY_POWER),
+            heat_limited=self._limited(nvml.NVML_PERF_POLICY_THERMAL),
+            processes=self._ask(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))),
+        )
+
+    def joules(self) -> float | None:
+        """Energy since the driver was loaded; None before Volta."""
+        return self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3)
+
+    def _limited(self, policy: int) -> float | None:
+        nvml = self._nvml
+        return self._ask(lambda: nvml.nvmlDeviceGetViolationStatus(self._handle, policy).violationTime / 1e9)
+
+    def _ask(self, question: Callable[[], T]) -> T | None:
+        try:
+            return question()
+        except self._nvml.NVMLError:  # not supported by this GPU or driver, or not permitted
+            return None
+
+
+def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
+    """The GPU that CUDA calls `cuda:index`. Raises `NotAvailable` where there is no NVML or no such GPU.
+
+    CUDA_VISIBLE_DEVICES is followed. NVML counts by PCI address; CUDA does where all GPUs are alike, or with
+    CUDA_DEVICE_ORDER=PCI_BUS_ID.
+    """
+    try:
+        import pynvml
+    except ImportError:
+        raise NotAvailable("NVML needs the package nvidia-ml-py", "pip install nvidia-ml-py") from None
+    visible = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    if visible and index >= len(visible):
+        raise NotAvailable(f"CUDA_VISIBLE_DEVICES must show the GPU {index}, found {','.join(visible)}")
+    name = visible[index] if visible else str(index)
+    try:
+        pynvml.nvmlInit()
+        by_name = pynvml.nvmlDeviceGetHandleByUUID
+        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else by_name(name)
+    except pynvml.NVMLError as error:
+        raise NotAvailable(f"NVML finds no GPU {name}: {error}") from None
+    return Gpu(pynvml, handle)

@@ -1,0 +1,243 @@
+"""Networks of other papers, to be measured beside ours by the same runners.
+
+They are built from configurations written here, with random weights, and traced to ONNX; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnas_deploy.artifact import INPUT, MODEL, OUTPUT
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import file_digest
+from resnas_deploy.cost import BYTES
+from resnas_deploy.errors import BadInput, NotAvailable
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH = BatchRange(1, 64)
+# transformers gives every implementation that it knows a mask when it is traced, all ones here, which costs time. It
+# gives none to one that was registered under another name.
+UNMASKED = "unmasked_sdpa"
+OPSET = 23  # as ours; it has attention as one operator
+SEED = 0  # of the weights: the time does not depend on them
+_CLASSES = 1000
+_PACKAGES = ("torch", "transformers", "onnxscript")  # the last is what torch's exporter writes with
+
+
+@dataclass(frozen=True)
+class PeerSpec:
+    """A published network: what Hugging Face's transformers builds it from, and what it costs."""
+
+    name: str
+    paper: str
+    gmacs: float  # billions of multiply-accumulates for one image, as published
+    parameters: int
+    family: str  # `model_type` of transformers
+    attention: str  # which of its implementations: `UNMASKED`, or eager where the family has no other to be traced
+    image_size: int
+    config: Mapping[str, object]
+
+
+class Peer:
+    """A network to compare with. It is a `Network`, which runners open; the graph is traced when it is first asked for.
+
+    Make one by `open_peer`, which removes the graph in the end.
+    """
+
+    arch = None
+    batch = BATCH
+
+    def __init__(self, spec: PeerSpec, precision: str, folder: Path, tell: Callable[[str], None]) -> None:
+        self.precision = precision
+        self.image_size = spec.image_size
+        self.source = spec.name
+        self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
+        self._spec, self._folder, self._tell = spec, folder, tell
+
+    @cached_property
+    def model(self) -> Path:
+        """The ONNX graph in this precision, with float32 images and logits."""
+        self._tell(f"tracing {self.label}")
+        path = self._folder / MODEL
+        _trace(self.module(), self.precision, self.image_size, path)
+        return path
+
+    @cached_property
+    def digest(self) -> str:
+        """The sha256 of the graph."""
+        return file_digest(self.model)
+
+    def module(self) -> torch.nn.Module:
+        """The network as a PyTorch module, float32, in evaluation mode; the same weights each time."""
+        import torch
+
+        network = _build(self._spec)
+
+        class Logits(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.network = network
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                logits: torch.Tensor = self.network(pixel_values=images).logits
+                return logits
+
+        return Logits().eval()
+
+
+@contextmanager
+def open_peer(
+    name: str,
+    precision: str,
+    tell: Callable[[str], None] = lambda _: None,
+    specs: Mapping[str, PeerSpec] | None = None,
+) -> Iterator[Peer]:
+    """Yield the network of that name; its graph is removed when the block ends. `tell` hears when it is traced.
+
+    Raises `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
+    """
+    specs = PEERS if specs is None else specs
+    if name not in specs:
+        raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {name!r}")
+    if precision not in BYTES:
+        raise BadInput(f"a precision must be one of {', '.join(BYTES)}, found {precision!r}")
+    if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
+        names = " ".join(missing)
+        raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
+    with tempfile.TemporaryDirectory(prefix="resnas-peer-") as folder:
+        yield Peer(specs[name], precision, Path(folder), tell)
+
+
+def _build(spec: PeerSpec) -> Any:
+    """The network as transformers makes it, with seeded weights; other users of torch's generator do not notice."""
+    import torch
+    from transformers import AttentionInterface, AutoConfig, AutoModelForImageClassification
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+    AttentionInterface.register(UNMASKED, sdpa_attention_forward)
+    settings = {"num_labels": _CLASSES, "image_size": spec.image_size, **spec.config}
+    config = AutoConfig.for_model(spec.family, **settings)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        make: Any = AutoModelForImageClassification.from_config  # without types
+        return make(config, attn_implementation=spec.attention)
+
+
+def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path) -> None:
+    import torch
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    module = module.to(dtype)
+
+    class Float32Ends(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.inner(images.to(dtype)).float()
+            return logits
+
+    with _quiet_exporter():
+        program = torch.onnx.export(
+            Float32Ends().eval(),
+            (torch.zeros(2, 3, image_size, image_size),),
+            dynamo=True,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=BATCH.least, max=BATCH.most)},),
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise BadInput("torch.onnx.export must give a program, found none")
+    program.save(path)
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Without the exporter's words about its own internals and about torchvision, which nothing here needs."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _deit(name: str, gmacs: float, parameters: int, width: int, heads: int) -> PeerSpec:
+    """DeiT without its distillation token, which is ViT's architecture (DeiT, table 1). MACs: PVT, table 2."""
+    config = {
+        "patch_size": 16,
+        "hidden_size": width,
+        "num_hidden_layers": 12,
+        "num_attention_heads": heads,
+        "intermediate_size": 4 * width,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+    }
+    return PeerSpec(f"deit-{name}", "arXiv 2012.12877", gmacs, parameters, "vit", UNMASKED, 224, config)
+
+
+def _pvt(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
+    """The pyramid vision transformer, version 1 (PVT, tables 1 and 2)."""
+    config = {
+        "depths": depths,
+        "hidden_sizes": (64, 128, 320, 512),
+        "num_attention_heads": (1, 2, 5, 8),
+        "mlp_ratios": (8, 8, 4, 4),
+        "sequence_reduction_ratios": (8, 4, 2, 1),
+        "patch_sizes": (4, 2, 2, 2),
+        "strides": (4, 2, 2, 2),
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-6,
+        "qkv_bias": True,
+    }
+    return PeerSpec(f"pvt-{name}", "arXiv 2102.12122", gmacs, parameters, "pvt", "eager", 224, config)
+
+
+def _swin(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
+    """Swin (section 3.3 and table 1). With sdpa attention its windows cannot be traced with a dynamic batch."""
+    config = {
+        "patch_size": 4,
+        "embed_dim": 96,
+        "depths": depths,
+        "num_heads": (3, 6, 12, 24),
+        "window_size": 7,
+        "mlp_ratio": 4.0,
+        "hidden_act": "gelu",
+        "layer_norm_eps": 1e-5,
+        "qkv_bias": True,
+        "use_absolute_embeddings": False,
+    }
+    return PeerSpec(f"swin-{name}", "arXiv 2103.14030", gmacs, parameters, "swin", "eager", 224, config)
+
+
+PEERS: Mapping[str, PeerSpec] = {
+    spec.name: spec
+    for spec in (
+        _deit("tiny", 1.3, 5_717_416, width=192, heads=3),
+        _deit("small", 4.6, 22_050_664, width=384, heads=6),
+        _deit("base", 17.6, 86_567_656, width=768, heads=12),
+        _pvt("tiny", 1.9, 13_229_288, depths=(2, 2, 2, 2)),
+        _pvt("small", 3.8, 24_485_864, depths=(3, 4, 6, 3)),
+        _pvt("medium", 6.7, 44_208_104, depths=(3, 4, 18, 3)),
+        _swin("tiny", 4.5, 28_288_354, depths=(2, 2, 6, 2)),
+        _swin("small", 8.7, 49_606_258, depths=(2, 2, 18, 2)),
+    )
+}

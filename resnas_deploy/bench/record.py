@@ -1,0 +1,79 @@
+"""Frozen dataclasses to plain JSON data and back. Reading is strict: a wrong field is named, none is passed over.
+
+A field may be of `str`, `int`, `float`, `bool`, another such dataclass, `tuple[X, ...]` or `Mapping[str, X]` of these,
+or any of them `| None`. A field that is None is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from resnas_deploy.errors import BadInput
+
+Record = TypeVar("Record")
+
+_SHOWN = 60  # characters of a wrong value
+_NAMES = {str: "a text", int: "an integer", bool: "true or false"}
+
+
+def to_json(record: object) -> dict[str, object]:
+    """Plain data for JSON; `from_json` is its inverse."""
+    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    return {name: _plain(value) for name, value in values.items() if value is not None}
+
+
+def from_json(kind: type[Record], data: object, what: str) -> Record:
+    """Read what `to_json` wrote of a `kind`. Raises `BadInput` with the field's path, which begins with `what`."""
+    if not isinstance(data, dict):
+        raise BadInput(f"{what} must be a JSON object, found {_shown(data)}")
+    hints = get_type_hints(kind)
+    if foreign := [name for name in data if name not in hints]:
+        raise BadInput(f"{what} has the unknown field {_shown(foreign[0])}; known are {', '.join(hints)}")
+    return kind(**{name: _read(hint, data.get(name), f"{what}.{name}") for name, hint in hints.items()})
+
+
+def _plain(value: Any) -> object:
+    if is_dataclass(value):
+        return to_json(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
+def _read(hint: Any, value: object, where: str) -> Any:
+    """The value of a field of that type; None stands for a field that is not there."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (types.UnionType, Union):  # X | None
+        return None if value is None else _read(arguments[0], value, where)
+    if value is None:
+        raise BadInput(f"{where} must be there, found none")
+    if is_dataclass(hint):
+        return from_json(hint, value, where)  # type: ignore[arg-type]  # a class, as every type hint
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise BadInput(f"{where} must be a list, found {_shown(value)}")
+        return tuple(_read(arguments[0], item, f"{where}[{number}]") for number, item in enumerate(value))
+    if origin is Mapping:
+        if not isinstance(value, dict):
+            raise BadInput(f"{where} must be a JSON object, found {_shown(value)}")
+        return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float:
+        if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]  # a number here
+            raise BadInput(f"{where} must be a finite number, found {_shown(value)}")
+        return float(value)  # type: ignore[arg-type]
+    if type(value) is not hint:
+        raise BadInput(f"{where} must be {_NAMES[hint]}, found {_shown(value)}")
+    return value
+
+
+def _shown(value: object) -> str:
+    try:
+        return repr(value)[:_SHOWN]
+    except (ValueError, RecursionError):  # more digits than Python writes; nesting deeper than its stack
+        return f"{type(value).__name__} data too large to show"

@@ -1,0 +1,118 @@
+"""The reference workload: a fixed piece of work that tells how fast the machine is at the moment.
+
+It is timed in every round beside what is measured. Its time moves with the machine's and with nothing else: it uses no
+runtime that is measured, so that neither a new version of one nor a change of ours moves it.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.runners.base import CPU
+
+_SEED = 0
+# One core's share of a step: small matrix products, a copy through memory, and exponentials, as a network has them. Of
+# the mixtures tried it followed ONNX Runtime's and OpenVINO's times best (docs/measuring.md). The products are small
+# because NumPy's own threads, which large ones would wake, go on spinning at the expense of what is timed next.
+_PRODUCTS, _SIDE, _COPIED, _EXPONENTIALS, _PASSES = 1200, 56, 8_000_000, 50_000, 100
+_GPU_SIDE, _GPU_PRODUCTS = 2048, 8
+
+Array = NDArray[np.float32]
+
+
+class Workload(Protocol):
+    """A context manager. `step` does the work once and waits for it."""
+
+    name: str  # what it does: figures relative to another one's time mean something else
+
+    def step(self) -> None:
+        """Do the work once."""
+        ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+
+def reference_workload(device: str, cores: int) -> Workload:
+    """The workload for a device: `cpu` or `cuda:N`."""
+    return CpuWorkload(cores) if device == CPU else CudaWorkload(device)
+
+
+@dataclass(frozen=True)
+class _Share:
+    """What one thread works on."""
+
+    left: Array
+    right: Array
+    product: Array
+    read: Array
+    written: Array
+    argument: Array
+    result: Array
+
+    def work(self) -> None:
+        np.matmul(self.left, self.right, out=self.product)
+        np.copyto(self.written, self.read)
+        for _ in range(_PASSES):
+            np.exp(self.argument, out=self.result)
+
+
+class CpuWorkload(Workload):
+    """Matrix products, copies and exponentials by NumPy, the same on each core."""
+
+    def __init__(self, cores: int) -> None:
+        self.name = f"NumPy products, copies and exponentials 1, {cores} cores"
+        self._shares = [_share(np.random.default_rng(_SEED)) for _ in range(cores)]
+        self._pool = ThreadPoolExecutor(cores, thread_name_prefix="reference")
+
+    def step(self) -> None:
+        list(self._pool.map(_Share.work, self._shares))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown()
+
+
+class CudaWorkload(Workload):
+    """Large matrix products by PyTorch. Raises `ImportError` where it is missing."""
+
+    def __init__(self, device: str) -> None:
+        import torch
+
+        self.name = f"PyTorch products of {_GPU_SIDE} 1, {device.partition(':')[0]}"
+        self._torch = torch
+        self._matrix = torch.full((_GPU_SIDE, _GPU_SIDE), 1 / _GPU_SIDE, device=device)
+
+    def step(self) -> None:
+        product = self._matrix
+        for _ in range(_GPU_PRODUCTS):
+            product = product @ self._matrix
+        self._torch.cuda.synchronize(product.device)
+
+
+def _share(rng: np.random.Generator) -> _Share:
+    def filled(*shape: int) -> Array:
+        return rng.random(shape, dtype=np.float32)
+
+    cube = (_PRODUCTS, _SIDE, _SIDE)
+    return _Share(
+        left=filled(*cube),
+        right=filled(*cube),
+        product=filled(*cube),
+        read=filled(_COPIED),
+        written=filled(_COPIED),
+        argument=filled(_EXPONENTIALS),
+        result=filled(_EXPONENTIALS),
+    )

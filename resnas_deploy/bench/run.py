@@ -1,0 +1,106 @@
+"""Runs a plan on this machine, and reports what was measured with the machine and its state."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from resnas_deploy.bench.conditions import Conditions
+from resnas_deploy.bench.energy import find_meters
+from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.bench.measurement import Measurement
+from resnas_deploy.bench.memory import is_out_of_memory, limited
+from resnas_deploy.bench.observation import observe
+from resnas_deploy.bench.plan import Plan, Subject
+from resnas_deploy.bench.reference import reference_workload
+from resnas_deploy.bench.report import Report
+from resnas_deploy.bench.roofline import ceiling, minimum_seconds
+from resnas_deploy.bench.session import measure
+from resnas_deploy.bench.shares import shares
+from resnas_deploy.errors import NotAvailable
+from resnas_deploy.runners.base import CPU, Options
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What to find out beside the times."""
+
+    energy: bool = False
+    shares: bool = False
+    ceilings: Path | None = None  # the folder of their cache; None: no ceilings
+
+
+def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None) -> Report:
+    """Measure the plan, in turns with the reference workload of its device."""
+    cores = os.sched_getaffinity(0)
+    device = device_of(plan)
+    gpu = None if device == CPU else int(device.partition(":")[2])
+    machine = this_machine(len(cores))
+    meters = find_meters(gpu).found if extras.energy else ()
+    # A GPU's driver reserves far more memory than it uses.
+    with limited() if gpu is None else nullcontext(), reference_workload(device, len(cores)) as workload:
+        before = observe(cores, gpu)
+        outcome = measure(plan, workload, np.random.default_rng(), tell, meters)
+        conditions = Conditions.between(before, observe(cores, gpu))
+    found = tuple(
+        replace(item, figures=item.figured(outcome.reference.samples_s)) if item.samples_s else item
+        for item in outcome.measurements
+    )
+    report = Report(machine, conditions, outcome.reference, found, outcome.interrupted)
+    if outcome.interrupted:
+        return report
+    if extras.shares:
+        report = replace(report, measurements=tuple(_with_shares(plan, item, tell) for item in report.measurements))
+    if extras.ceilings:
+        folder = extras.ceilings
+        report = replace(
+            report, measurements=tuple(_under(report, plan, item, folder, tell) for item in report.measurements)
+        )
+    return report
+
+
+def device_of(plan: Plan) -> str:
+    """The device whose speed the plan's figures hang on: its first GPU, or the CPU."""
+    devices = [subject.kind.device(plan.device) for subject in plan.subjects]
+    return next((device for device in devices if device != CPU), CPU)
+
+
+def _subject(plan: Plan, item: Measurement) -> Subject:
+    wanted = (item.configuration.source, item.configuration.runner)
+    return next(subject for subject in plan.subjects if (subject.network.source, subject.kind.name) == wanted)
+
+
+def _with_shares(plan: Plan, item: Measurement, tell: Callable[[str], None]) -> Measurement:
+    """The share of time by kind of block, where the runtime can tell and memory allows."""
+    subject, configuration = _subject(plan, item), item.configuration
+    if item.failure is not None or configuration.streams > 1:
+        return item
+    tell(f"where the time goes: {configuration}")
+    options = Options(configuration.threads, device=plan.device, profile=True)
+    try:
+        return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
+    except Exception as error:  # each runtime has a class of its own for this
+        if not is_out_of_memory(error):
+            raise
+        return item
+
+
+def _under(report: Report, plan: Plan, item: Measurement, folder: Path, tell: Callable[[str], None]) -> Measurement:
+    """The least time that this machine could take, where the network is one of ours."""
+    subject, configuration = _subject(plan, item), item.configuration
+    arch = subject.network.arch
+    if item.failure is not None or arch is None:
+        return item
+    device = subject.kind.device(plan.device)
+    try:
+        top = ceiling(report.machine, device, configuration.computes, plan.threads, folder, tell)
+    except NotAvailable as error:
+        tell(str(error))
+        return item
+    least = minimum_seconds(arch, configuration.batch, configuration.precision, top)
+    return replace(item, ceiling_ms=1e3 * least * configuration.images / configuration.batch, ceiling_from=top.flops_by)

@@ -1,0 +1,148 @@
+"""`resnas gate`: whether anything has become slower than its baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.measuring import INTERRUPTED, Openings, Runs, notes
+from resnas_deploy.cli.options import DeviceOption, Json, threads_or_all
+from resnas_deploy.cli.output import complain, print_json, print_table, progress
+from resnas_deploy.errors import BadInput, RegressionFound
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from resnas_deploy.bench.gate import Change
+    from resnas_deploy.bench.measurement import Configuration
+    from resnas_deploy.bench.plan import Plan
+    from resnas_deploy.bench.report import Report
+
+
+def gate(
+    artifacts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Artifact folders.", show_default="those that the baseline names"),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(
+            help="What resnas bench --out wrote, or a folder of such files, one for each machine.",
+            metavar="FILE|FOLDER",
+            show_default=False,
+        ),
+    ] = None,
+    runs: Runs = 60,
+    openings: Openings = 6,
+    device: DeviceOption = "",
+    accept_different: Annotated[
+        bool,
+        typer.Option(
+            "--accept-different", metavar="", help="Compare with a baseline of another machine or other versions."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure again what a baseline holds, and end with exit code 4 where something has become slower.
+
+    Both are taken relative to a reference workload that is timed in the same rounds, since a shared machine may be
+    twice as slow minutes later. What looks slower is measured again before it counts. To make a baseline, or a new one:
+    resnas bench ARTIFACT.. --runs 120 --openings 12 --out FILE
+
+    Examples:
+    $ resnas gate --baseline baseline.json
+    $ resnas gate build/small-fp32 --baseline baselines/
+    """
+    if baseline is None:
+        raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
+    with progress(spinner=False) as tell:
+        tell("reading the baseline")
+        from resnas_deploy.bench.gate import judge
+        from resnas_deploy.bench.machine import this_machine
+        from resnas_deploy.bench.report import read_report
+        from resnas_deploy.bench.run import Extras, run
+        from resnas_deploy.bench.suite import baseline_file, configurations_of, opened_networks, plan_of
+
+        path = baseline_file(baseline, this_machine(threads_or_all(0)))
+        then = read_report(path)
+        wanted = configurations_of(then)
+        reports: list[Report] = []
+        with opened_networks(wanted, artifacts or (), tell) as networks:
+            tell("comparing the machine and the runtimes with the baseline's")
+            foreign = _check_comparable(then, plan_of(wanted, networks, runs, openings, device), path, accept_different)
+
+            def measure(configurations: Sequence[Configuration]) -> Report:
+                if reports:
+                    complain(f"measuring again what looks slower: {'; '.join(map(str, configurations))}")
+                reports.append(run(plan_of(configurations, networks, runs, openings, device), Extras(), tell))
+                return reports[-1]
+
+            changes = judge(then, measure)
+    regressed = [change for change in changes if change.regressed]
+    if as_json:
+        print_json(
+            {
+                "baseline": str(path),
+                "differences": foreign,
+                "regressed": bool(regressed),
+                "changes": [change.to_json() for change in changes],
+            }
+        )
+    else:
+        _print(changes, path)
+    for text in dict.fromkeys(text for report in reports for text in notes(report)):
+        complain(f"note: {text}")
+    if reports[-1].interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if regressed:
+        worst = max(regressed, key=lambda change: change.ratio.value)
+        raise RegressionFound(
+            f"{len(regressed)} of {len(changes)} must not be slower than in {path}, found {worst.configuration} "
+            f"{worst.ratio.value - 1:.1%} slower; make a new baseline if that is meant"
+        )
+
+
+def _check_comparable(then: Report, plan: Plan, path: Path, accept_different: bool) -> list[str]:
+    """What differs from the baseline beside the times. Raises `BadInput` unless that is accepted."""
+    from resnas_deploy.bench.gate import differences
+    from resnas_deploy.bench.machine import this_machine
+    from resnas_deploy.bench.reference import reference_workload
+    from resnas_deploy.bench.run import device_of
+    from resnas_deploy.bench.suite import configurations_here
+
+    machine = this_machine(threads_or_all(0))
+    with reference_workload(device_of(plan), machine.cores) as workload:
+        found = differences(then, machine, workload.name, configurations_here(plan))
+    if found and not accept_different:
+        raise BadInput(
+            f"{path} must be of this machine and these versions, found {'; '.join(found)}; make a baseline here, or "
+            "give --accept-different"
+        )
+    for text in found:
+        complain(f"note: different: {text}")
+    return found
+
+
+def _print(changes: Sequence[Change], path: Path) -> None:
+    print_table(
+        f"Time relative to the reference workload, beside {path}",
+        ("what", "runner", "batch", "latency", "baseline", "now", "now/baseline", "95% interval", "openings", ""),
+        [
+            (
+                change.configuration.label,
+                change.configuration.runner,
+                str(change.configuration.batch),
+                change.configuration.latency,
+                f"{change.then.value:.3f}",
+                f"{change.now.value:.3f}",
+                f"{change.ratio.value:.3f}",
+                f"{change.ratio.low:.3f} to {change.ratio.high:.3f}",
+                str(change.openings),
+                change.verdict,
+            )
+            for change in changes
+        ],
+        text_columns=2,
+    )

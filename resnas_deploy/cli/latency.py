@@ -1,0 +1,276 @@
+"""`resnas latency`: a model of what networks of a search space take on this machine, and how good it is."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.measuring import Plot
+from resnas_deploy.cli.options import (
+    DeviceOption,
+    Json,
+    RunnerOption,
+    Threads,
+    check_file,
+    complete,
+    read_arch,
+    threads_or_all,
+)
+from resnas_deploy.cli.output import print_json, print_table, progress, say, to_json
+from resnas_deploy.errors import BadInput
+
+if TYPE_CHECKING:
+    from resnas_deploy.bench.latency.campaign import Bench
+    from resnas_deploy.bench.latency.check import Accuracy
+    from resnas_deploy.bench.latency.store import Setting
+    from resnas_deploy.space import SearchSpace
+
+SPACE_NAMES = ("tiny", "small")
+
+latency = typer.Typer(
+    name="latency",
+    help="Predict the latency of networks from measured ones of their search space.",
+    no_args_is_help=True,
+)
+
+Space = Annotated[
+    str,
+    typer.Option(
+        help="The search space: tiny, or small, in which the paper's small and medium are.",
+        metavar="NAME",
+        autocompletion=complete(SPACE_NAMES),
+    ),
+]
+Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME")]
+Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1)]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file that measurements are kept in.",
+        metavar="FILE",
+        show_default="latency.sqlite in the user's data folder",
+    ),
+]
+
+
+@latency.command()
+def profile(
+    space: Space = "small",
+    runner: RunnerOption = "",
+    batch: Batch = 1,
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    device: DeviceOption = "",
+    networks: Annotated[
+        int | None,
+        typer.Option(help="How many networks of the space to measure.", metavar="N", min=1, show_default="120"),
+    ] = None,
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Measure networks of a search space, from which the latency of any other one of it can be predicted.
+
+    It takes some minutes, once: whatever is measured is kept, and a profiling that was stopped goes on where it was.
+
+    Examples:
+    $ resnas latency profile --space small --runner ort-cpu --batch 1
+    $ resnas latency profile --space small --runner openvino --precision bf16 --batch 16
+    """
+    with progress(spinner=False) as tell:
+        tell("opening the store")
+        from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, model_of
+        from resnas_deploy.bench.latency.store import Store
+
+        bench, setting = _bench(runner, precision, batch, threads, device)
+        wanted = networks or NETWORKS
+        started = time.monotonic()
+        with Store(_store(store)) as kept, kept.measuring():
+            before = len(kept.networks(setting, _space(space).name, PROFILE))
+            measured = measure(kept, setting, _space(space), bench, PROFILE, wanted, 0, tell)
+        model = model_of(measured)
+        seconds = time.monotonic() - started
+    if as_json:
+        print_json(
+            {
+                "space": space,
+                "setting": vars(setting),
+                "networks": len(measured),
+                "measured_now": max(0, len(measured) - before),
+                "seconds": seconds,
+                "anchor_ms": model.anchor_ms,
+                "mape": model.mape,
+                "interval": model.spread,
+            }
+        )
+        return
+    say(
+        f"{len(measured)} networks of the space {space} ({min(before, len(measured))} were measured before), in "
+        f"{seconds / 60:.1f} minutes"
+    )
+    say(
+        f"error on networks held out: {model.mape:.1%} on average, 95% within {model.spread:.1%}; "
+        f"the anchor took {model.anchor_ms:.1f} ms"
+    )
+    say(f"next: resnas latency check --space {space}{_options(setting)}   or   resnas latency predict --arch FILE ..")
+
+
+@latency.command()
+def predict(
+    arch: Annotated[
+        list[str],
+        typer.Option(
+            help="tiny, small, medium, or a file: an architecture as JSON or a network_def; give it again for more.",
+            metavar="NAME|FILE",
+            show_default=False,
+        ),
+    ],
+    runner: RunnerOption = "",
+    batch: Batch = 1,
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    device: DeviceOption = "",
+    store: StoreOption = None,
+    as_json: Json = False,
+) -> None:
+    """Predict latencies, with the interval that holds 95% of networks. Nothing is run.
+
+    Examples:
+    $ resnas latency predict --arch small --arch medium
+    $ resnas latency predict --arch found.json --runner openvino --precision bf16 --batch 16 --json
+    """
+    archs = [read_arch(source) for source in arch]
+    with progress() as tell:
+        tell("reading the store")
+        from resnas_deploy.bench.latency.profile import profiled_model
+        from resnas_deploy.bench.latency.store import Store
+        from resnas_deploy.cost import macs
+        from resnas_deploy.space import SPACES
+
+        _, setting = _bench(runner, precision, batch, threads, device)
+        rows: list[tuple[str, str, int, float, float, float]] = []
+        with Store(_store(store)) as kept:
+            for source, one in zip(arch, archs, strict=True):
+                space = next((space for space in SPACES.values() if space.holds(one)), None)
+                if space is None:
+                    raise BadInput(
+                        f"{source} must be a network of a search space ({', '.join(SPACES)}) at 224 pixels, found "
+                        "another; measure it by: resnas export and resnas bench"
+                    )
+                found = profiled_model(kept, setting, space).predict([one])
+                ms, low, high = (float(values[0]) for values in (found.ms, found.low, found.high))
+                rows.append((source, space.name, macs(one), ms, low, high))
+    if as_json:
+        names = ("arch", "space", "macs", "ms", "low_ms", "high_ms")
+        print_json({"setting": vars(setting), "predictions": [dict(zip(names, row, strict=True)) for row in rows]})
+        return
+    print_table(
+        f"Predicted for {setting.runner} ({setting.version}), {precision}, batch {batch}, {setting.threads} threads",
+        ("architecture", "space", "GMACs", "ms", "95% interval"),
+        [(n, s, f"{m / 1e9:.3f}", f"{ms:.1f}", f"{low:.1f} to {high:.1f}") for n, s, m, ms, low, high in rows],
+        text_columns=2,
+    )
+
+
+@latency.command()
+def check(
+    space: Space = "small",
+    runner: RunnerOption = "",
+    batch: Batch = 1,
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    device: DeviceOption = "",
+    subnets: Annotated[int, typer.Option(help="How many networks to check with.", metavar="N", min=2)] = 50,
+    store: StoreOption = None,
+    plot: Plot = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure random networks that the profile has not seen, twice, and compare with what was predicted for them.
+
+    Beside the model stand lines through MACs and through parameters, fitted on the same profile, and the noise: how
+    well one measurement predicts the other.
+
+    Examples:
+    $ resnas latency check --space small --runner ort-cpu --batch 1 --subnets 50 --plot check.svg
+    """
+    for path in filter(None, (plot, out)):
+        check_file(path, replace=True)
+    with progress(spinner=False) as tell:
+        tell("opening the store")
+        from resnas_deploy.atomic import atomic_file
+        from resnas_deploy.bench.latency.check import check as checked
+        from resnas_deploy.bench.latency.check import document_of
+        from resnas_deploy.bench.latency.profile import CHECK, PROFILE, measure, profiled_model
+        from resnas_deploy.bench.latency.store import Store
+        from resnas_deploy.bench.machine import this_machine
+        from resnas_deploy.bench.plot import check_plot, plot_check
+
+        if plot:
+            check_plot(plot)
+        bench, setting = _bench(runner, precision, batch, threads, device)
+        chosen = _space(space)
+        with Store(_store(store)) as kept, kept.measuring():
+            model = profiled_model(kept, setting, chosen)
+            profiled = kept.networks(setting, chosen.name, PROFILE)
+            first, second = (measure(kept, setting, chosen, bench, CHECK, subnets, n, tell) for n in (0, 1))
+        found = checked(model, profiled, first, second)
+        document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
+        if out:
+            with atomic_file(out) as partial:
+                partial.write_text(to_json(document) + "\n")
+        if plot:
+            plot_check(found, setting, plot)
+    if as_json:
+        print_json(document)
+        return
+    print_table(
+        f"{len(found.networks)} networks of the space {space} that the profile has not seen, {setting.runner}, "
+        f"{precision}, batch {batch}",
+        ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
+        [_row(item) for item in (*found.accuracies, found.noise)],
+    )
+    say(f"{found.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
+    for path in filter(None, (out, plot)):
+        say(f"written: {path}")
+
+
+def _row(item: Accuracy) -> tuple[str, ...]:
+    return (item.predictor, f"{item.mape:.2%}", f"{item.worst:.1%}", f"{item.spearman:.3f}", f"{item.kendall:.3f}")
+
+
+def _bench(runner: str, precision: str, batch: int, threads: int, device: str) -> tuple[Bench, Setting]:
+    """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
+    from resnas_deploy.bench.latency.campaign import Bench
+    from resnas_deploy.bench.machine import this_machine
+    from resnas_deploy.runners.registry import default_runner, runner_kind
+
+    kind = runner_kind(runner) if runner else default_runner(precision)
+    kind.check(precision, device)
+    bench = Bench(kind, precision, batch, threads_or_all(threads), device)
+    return bench, bench.setting(this_machine(threads_or_all(0)).slug)
+
+
+def _space(name: str) -> SearchSpace:
+    from resnas_deploy.space import SPACES
+
+    if name not in SPACES:
+        raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {name!r}")
+    return SPACES[name]
+
+
+def _store(path: Path | None) -> Path:
+    """The store that was named, or the user's (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return path or folder / "resnas" / "latency.sqlite"
+
+
+def _options(setting: Setting) -> str:
+    """The options that name a setting."""
+    return f" --runner {setting.runner} --precision {setting.precision} --batch {setting.batch}"

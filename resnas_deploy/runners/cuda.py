@@ -1,0 +1,55 @@
+"""The NVIDIA GPUs that are here, asked of the driver itself: no package is needed to know that there is none.
+
+The driver honours CUDA_VISIBLE_DEVICES, so numbers and names are those that the runtimes see.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from resnas_deploy.runners.base import CUDA
+
+_DRIVER = "libcuda.so.1"
+_NAME_BYTES = 256
+
+
+def gpus() -> tuple[str, ...]:
+    """The names of the GPUs that this process may use, by number; none where there is no driver."""
+    try:
+        driver = ctypes.CDLL(_DRIVER)
+    except OSError:
+        return ()
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return ()
+    return tuple(_name(driver, number) for number in range(count.value))
+
+
+def gpu_problem(device: str) -> str | None:
+    """Why nothing can run on a device `cuda:N` here, or None. Any other device is no matter of this module."""
+    if not device.startswith(CUDA):
+        return None
+    found = gpus()
+    if not found:
+        return "no NVIDIA GPU was found here"
+    if index(device) >= len(found):
+        names = ", ".join(device_name(f"{CUDA}:{number}") for number in range(len(found)))
+        return f"there is no {device} here, found {len(found)} GPU{'s' if len(found) > 1 else ''}: {names}"
+    return None
+
+
+def device_name(device: str) -> str:
+    """The device for tables: `cpu`, or `cuda:N` and the GPU's name."""
+    return f"{device} {gpus()[index(device)]}" if device.startswith(CUDA) else device
+
+
+def index(device: str) -> int:
+    """The number of the GPU `cuda:N`."""
+    return int(device.partition(":")[2])
+
+
+def _name(driver: ctypes.CDLL, number: int) -> str:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
+    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceGetName(name, _NAME_BYTES, device):
+        return "unknown GPU"
+    return name.value.decode(errors="replace")
