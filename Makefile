@@ -4,20 +4,21 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lint test test-all bench clean
+.PHONY: help setup demo lint test test-all bench record clean
 
 help:
-	@echo "make demo      export, verify, predict and time ViT-ResNAS-small, end to end"
+	@echo "make demo      export, verify, predict, time and compare ViT-ResNAS-small, end to end"
 	@echo "make test      lint, types and tests (a few minutes)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
+	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
 	@echo "make clean     remove .venv and everything that was made"
 
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,peers,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,peers,plot,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -27,7 +28,8 @@ demo: $(READY)
 	$(BIN)/resnas inspect demo/small
 	$(BIN)/resnas verify demo/small --runner openvino
 	$(BIN)/resnas predict demo/small tests/data/*.jpg
-	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 20
+	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 12 --openings 3 --plot demo/latency.html
+	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
 
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
@@ -43,6 +45,22 @@ lint: $(READY)
 # RECORD=--record writes the results to bench/results/
 bench: $(READY)
 	$(BIN)/python -m pytest tests/bench --benchmark-only -s $(RECORD)
+
+# The figures of docs/latency.md and docs/measuring.md, in about an hour; then make test tells what the docs must say.
+STORE := build/latency.sqlite
+RESNAS := $(BIN)/resnas
+record: $(READY)
+	mkdir -p build
+	@for setting in "ort-cpu fp32 1" "ort-cpu fp32 16" "openvino bf16 1"; do \
+		set -- $$setting; options="--space small --runner $$1 --precision $$2 --batch $$3 --store $(STORE)"; \
+		$(RESNAS) latency profile $$options && $(RESNAS) latency check $$options --subnets 50 --force \
+			--out bench/results/latency-model-$$1-$$2-batch$$3.json || exit; \
+	done
+	$(BIN)/python tests/bench/latency_methods.py $(STORE)
+	$(BIN)/python tests/bench/gate_trials.py
+	$(RESNAS) export --arch small --out build/small --force
+	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
+		--runs 18 --openings 3 --force --out bench/results/peers.json
 
 clean:
 	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

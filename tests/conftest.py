@@ -11,8 +11,11 @@ from strategies import mini, supernet_mini
 
 from resnas_deploy.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.bench.roofline import Ceiling, ceiling, library_versions
 from resnas_deploy.checkpoint import save
 from resnas_deploy.export.pipeline import export
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.untrained import untrained
 
 
@@ -45,6 +48,28 @@ def mini_artifact(tmp_path_factory):
 def artifact_copy(mini_artifact, tmp_path):
     """A copy of `mini_artifact` that a test may alter."""
     return shutil.copytree(mini_artifact, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def cache_home(tmp_path_factory):
+    """A folder for XDG_CACHE_HOME in which this machine's ceilings are there already: nothing measures them."""
+    home = tmp_path_factory.mktemp("cache")
+
+    def made(machine, device, precision, threads):
+        return Ceiling(machine, device, precision, threads, 1e12, "made up", 1e11, "made up", library_versions(), ())
+
+    for precision in ("fp32", "fp16", "bf16"):
+        for threads in {1, 2, usable_cores()}:
+            machine = this_machine(usable_cores())
+            ceiling(machine, "cpu", precision, threads, home / "resnas", lambda _: None, made)
+    return home
+
+
+@pytest.fixture
+def small_reference(monkeypatch):
+    """The reference workload made small, for tests that do not read its time."""
+    for name, size in (("_PRODUCTS", 20), ("_COPIED", 100_000), ("_EXPONENTIALS", 1000)):
+        monkeypatch.setattr(f"resnas_deploy.bench.reference.{name}", size)
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,15 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from resnas_deploy.bench.peers import PEERS
+from resnas_deploy.bench.report import read_report
+from resnas_deploy.bench.statistics import ratio_interval
+from resnas_deploy.cost import BYTES, macs
 from resnas_deploy.export.verify import TOLERANCES
+from resnas_deploy.published import PUBLISHED
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
@@ -53,16 +59,58 @@ def profile_rows():
 
 def error_rows():
     worst, table = result("precision-error")["worst"], {}
-    for precision, tolerance in TOLERANCES.items():
+    for precision in BYTES:
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
-        table[precision] = [f"{tolerance:.0e}", f"{worst[run]:.1e}", run.split()[1]]
+        table[precision] = [f"{TOLERANCES[precision]:.0e}", f"{worst[run]:.1e}", run.split()[1]]
     return rows(table)
+
+
+def model_rows():
+    """The latency model's errors on networks held out, of every setting that was checked."""
+    table = {}
+    for path in sorted(RESULTS.glob("latency-model-*.json")):
+        found = json.loads(path.read_text())
+        setting, (model, macs, parameters) = found["setting"], found["accuracies"]
+        cells = [f"{model['mape']:.2%}", f"{model['worst']:.1%}", f"{model['spearman']:.3f}", f"{model['kendall']:.3f}"]
+        cells += [f"{other['mape']:.2%}, {other['spearman']:.3f}" for other in (macs, parameters, found["noise"])]
+        table[f"{setting['runner']} {setting['precision']}, batch {setting['batch']}"] = cells
+    return rows(table)
+
+
+def method_rows():
+    errors = result("latency-methods")["errors"]
+    return rows(
+        {
+            name: [f"{error['mape']:.2%}", f"{error['worst']:.1%}", f"{error['spearman']:.3f}"]
+            for name, error in errors.items()
+        }
+    )
+
+
+def peer_rows():
+    """The time of each peer over that of small, in turns."""
+    report = read_report(RESULTS / "peers.json")
+    ours, table, gmacs = {}, {}, macs(PUBLISHED["small"].arch) / 1e9
+    for item in report.measurements:
+        configuration = item.configuration
+        where = (configuration.runner, configuration.batch)
+        if configuration.source not in PEERS:
+            ours[where] = item
+            continue
+        found = ratio_interval(item.samples_s, ours[where].samples_s, np.random.default_rng(0))
+        cell = f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
+        table.setdefault(configuration.source, []).append(cell)
+    return rows({name: [f"{PEERS[name].gmacs / gmacs:.1f}", *cells] for name, cells in table.items()})
 
 
 @pytest.mark.parametrize(
     ("page", "wanted"),
     [
         ("README.md", latency_rows),
+        ("README.md", peer_rows),
+        ("README.md", model_rows),
+        ("docs/latency.md", model_rows),
+        ("docs/latency.md", method_rows),
         ("docs/graph.md", spelling_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),

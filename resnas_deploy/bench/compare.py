@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from resnas_deploy.bench.measurement import Measurement
-from resnas_deploy.bench.statistics import Interval, ratio_interval
+from resnas_deploy.bench.statistics import LEAST_OPENINGS, Interval, ratio_interval
 
 FASTER, SLOWER, CANNOT_TELL = "faster", "slower", "cannot tell"
 _SEED = 0  # of the bootstrap: the same samples give the same verdict
@@ -25,8 +25,8 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Of the second: `FASTER`, `SLOWER`, or `CANNOT_TELL` where the interval holds 1."""
-        if 1 in self.ratio:
+        """Of the second: `FASTER`, `SLOWER`, or `CANNOT_TELL` where the interval holds 1, or is of one opening."""
+        if 1 in self.ratio or self.openings < LEAST_OPENINGS:
             return CANNOT_TELL
         return FASTER if self.ratio.value < 1 else SLOWER
 
@@ -39,12 +39,14 @@ class Comparison:
     def more_openings(self) -> int | None:
         """How many more openings would probably tell a difference of this size from none; None where it is zero.
 
-        An interval narrows with the square root of their number.
+        An interval narrows with the square root of their number. 0 where the verdict is there already.
         """
+        if self.verdict != CANNOT_TELL:
+            return 0
         effect = abs(math.log(self.ratio.value))
         if not effect:
             return None
-        return max(0, math.ceil(self.openings * (self.ratio.half_width / effect) ** 2) - self.openings)
+        return max(1, math.ceil(self.openings * (self.ratio.half_width / effect) ** 2) - self.openings)
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -58,7 +60,7 @@ class Comparison:
             "high": self.ratio.high,
             "verdict": self.verdict,
             "openings": self.openings,
-            "more_openings": self.more_openings if self.verdict == CANNOT_TELL else 0,
+            "more_openings": self.more_openings,
         }
 
 

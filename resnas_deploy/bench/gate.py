@@ -70,14 +70,14 @@ def judge(baseline: Report, measure: Callable[[Sequence[Configuration]], Report]
 
     What looks slower is measured again, up to `ATTEMPTS` sessions in all, and judged by all its samples.
     """
-    then = {identity(item.configuration): item for item in baseline.measurements if item.failure is None}
+    then = {identity(item.configuration): item for item in baseline.measurements if item.samples_s}
     seen: dict[Identity, tuple[Measurement, Reference]] = {}
     waiting = [item.configuration for item in then.values()]
     for _ in range(ATTEMPTS):
         report = measure(waiting)
         for item in report.measurements:
             key = identity(item.configuration)
-            if key in then and item.failure is None:
+            if key in then and item.samples_s:
                 seen[key] = _joined(seen.get(key), item, report.reference)
         changes = [_change(then[key], baseline.reference, *now) for key, now in seen.items()]
         waiting = [change.configuration for change in changes if change.suspect]
@@ -90,9 +90,9 @@ Identity = tuple[object, ...]
 
 
 def identity(configuration: Configuration) -> Identity:
-    """What makes two configurations the same, whatever graph they run: that is what is compared."""
+    """What makes two configurations the same, whatever graph they run, and on whichever GPU."""
     c = configuration
-    return (c.label, c.precision, c.runner, c.device, c.latency, c.threads, c.batch, c.streams)
+    return (c.label, c.precision, c.runner, c.place.partition(":")[0], c.latency, c.threads, c.batch, c.streams)
 
 
 def differences(
@@ -103,11 +103,13 @@ def differences(
     if baseline.reference.name != reference:
         found.append(f"reference workload: {baseline.reference.name} there, {reference} here")
     here = {identity(item): item for item in configurations}
-    for item in baseline.measurements:
-        then, now = item.configuration, here.get(identity(item.configuration))
-        for name in ("version", "computes", "boundary"):
+    for then in (item.configuration for item in baseline.measurements if item.samples_s):
+        now = here.get(identity(then))
+        for name in ("version", "device", "computes", "boundary"):
             if now and getattr(then, name) != getattr(now, name):
-                found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name)} here")
+                found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name) or 'none'} here")
+        if now is None:
+            found.append(f"{then}, {then.device}, {then.threads} threads there, nothing of the kind here")
     return list(dict.fromkeys(found))
 
 

@@ -34,6 +34,11 @@ class Configuration:
     streams: int  # sessions that run at once
     images: int  # in one sample, of all streams
 
+    @property
+    def place(self) -> str:
+        """`cpu` or `cuda:N`, without the GPU's name; empty where the runner could not be opened."""
+        return self.device.partition(" ")[0]
+
     def __str__(self) -> str:
         streams = f", {self.streams} streams" if self.streams > 1 else ""
         return f"{self.label}, {self.runner}, batch {self.batch}, {self.latency}{streams}"

@@ -7,6 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+# Of control groups version 2 and 1: the limit, and what is used.
+_CONTROL_GROUPS = (
+    ("memory.max", "memory.current"),
+    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
+)
 SPARED = 0.05  # of the free memory, for the system and what else runs
 
 # What runtimes say when there is no memory; none of them raises MemoryError alone.
@@ -14,21 +19,24 @@ _WORDS = ("out of memory", "bad_alloc", "bad allocation", "allocate memory", "fa
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any runtime says that memory ran out, of the host or of the device."""
+    """Whether an error of any runtime, or what it was raised from, says that memory ran out, of host or device."""
     text = str(error).lower()
-    return isinstance(error, MemoryError) or any(words in text for words in _WORDS)
+    if isinstance(error, MemoryError) or any(words in text for words in _WORDS):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
 
 
 @contextmanager
-def limited(meminfo: Path = Path("/proc/meminfo"), status: Path = Path("/proc/self/status")) -> Iterator[None]:
+def limited(root: Path = Path("/")) -> Iterator[None]:
     """Within the block, asking for more memory than is free now is refused to this process.
 
-    Linux would grant it, and kill the process when it is used (vm.overcommit_memory in proc(5)).
+    Linux would grant it, and kill the process when it is used (vm.overcommit_memory in proc(5)). `root` is where `proc`
+    and `sys` are.
     """
-    free, used = _kibibytes(meminfo, "MemAvailable"), _kibibytes(status, "VmData")
+    free, used = _free(root), _kibibytes(root / "proc/self/status", "VmData")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if free is not None and used is not None:
-        limit = int((used + free * (1 - SPARED)) * 1024)
+        limit = int(used + free * (1 - SPARED))
         resource.setrlimit(resource.RLIMIT_DATA, (_smaller(limit, before[0]), before[1]))
     try:
         yield
@@ -36,14 +44,29 @@ def limited(meminfo: Path = Path("/proc/meminfo"), status: Path = Path("/proc/se
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+def _free(root: Path) -> int | None:
+    """Bytes that the machine has free, or the control group that this process is in, if that is less."""
+    found = [_kibibytes(root / "proc/meminfo", "MemAvailable")]
+    for limit, usage in _CONTROL_GROUPS:
+        most, used = _number(root / "sys/fs/cgroup" / limit), _number(root / "sys/fs/cgroup" / usage)
+        found.append(None if most is None or used is None else max(0, most - used))
+    return min((value for value in found if value is not None), default=None)
+
+
 def _smaller(limit: int, other: int) -> int:
     return limit if other == resource.RLIM_INFINITY else min(limit, other)
 
 
 def _kibibytes(path: Path, name: str) -> int | None:
+    """A line of a file of the kernel's that counts kibibytes, in bytes."""
     if path.is_file():
         for line in path.read_text().splitlines():
             key, _, value = line.partition(":")
             if key == name:
-                return int(value.split()[0])
+                return 1024 * int(value.split()[0])
     return None
+
+
+def _number(path: Path) -> int | None:
+    text = path.read_text().strip() if path.is_file() else ""
+    return int(text) if text.isdecimal() else None  # `max` is no limit

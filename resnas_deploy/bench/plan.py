@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Network, RunnerKind
 
+MOST_STREAMS = 64  # each of which holds the network's weights
+
 
 @dataclass(frozen=True)
 class Subject:
@@ -33,10 +35,12 @@ class Plan:
     cuda_graph: bool = False
 
     def __post_init__(self) -> None:
-        counts = [("runs", self.runs), ("openings", self.openings), *(("streams", number) for number in self.streams)]
-        for name, value in counts:
+        counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
+        for name, value in counts.items():
             if value < 1:
                 raise BadInput(f"{name} must be at least 1, found {value}")
+        if wrong := [number for number in self.streams if not 1 <= number <= MOST_STREAMS]:
+            raise BadInput(f"streams must be from 1 to {MOST_STREAMS}, found {wrong[0]}")
         if self.runs < self.openings:
             raise BadInput(f"runs must be at least as many as openings, {self.openings}, found {self.runs}")
         for subject in self.subjects:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib.util
 import io
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,10 +57,11 @@ def plot_report(report: Report, path: Path) -> None:
     ):
         axis.set(title=title, xlabel="batch", ylabel=unit, ylim=(0, None))
         axis.grid(alpha=0.3)
-        axis.legend(fontsize="small")
+        if axis.lines:
+            axis.legend(fontsize="small")
     if bars:
         _stacked(axes[2], bars)
-    figure.suptitle(f"{report.machine.cpu}, {report.machine.cores} cores", fontsize="small")
+    figure.suptitle(f"{_plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
     _write(figure, path, "Latency and throughput", _table(report.measurements))
 
 
@@ -111,8 +113,9 @@ def _stacked(axis: Axes, bars: Sequence[Measurement]) -> None:
 
 
 def _plain(text: str) -> str:
-    """Text in which matplotlib sees no formulas."""
-    return text.replace("$", r"\$")
+    """Text that matplotlib draws as it is: no formula, nothing that XML forbids, no name that legends leave out."""
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
 
 
 def _figure(panels: int) -> tuple[Figure, Any]:
@@ -136,7 +139,9 @@ def _table(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
 def _write(figure: Figure, path: Path, title: str, table: Sequence[Sequence[str]]) -> None:
     suffix = path.suffix.lower()
     drawn = io.BytesIO()
-    figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
+        figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
     content = drawn.getvalue()
     if suffix == ".html":
         content = _page(title, content.decode(), table).encode()

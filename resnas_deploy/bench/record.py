@@ -6,7 +6,7 @@ or any of them `| None`. A field that is None is left out.
 
 from __future__ import annotations
 
-import math
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -16,6 +16,7 @@ from resnas_deploy.errors import BadInput
 
 Record = TypeVar("Record")
 
+_LARGEST = 2**63 - 1  # integer, as in other programs that read JSON
 _SHOWN = 60  # characters of a wrong value
 _NAMES = {str: "a text", int: "an integer", bool: "true or false"}
 
@@ -64,10 +65,10 @@ def _read(hint: Any, value: object, where: str) -> Any:
             raise BadInput(f"{where} must be a JSON object, found {_shown(value)}")
         return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float:
-        if type(value) not in (int, float) or not math.isfinite(value):  # type: ignore[arg-type]  # a number here
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # type: ignore[arg-type]
             raise BadInput(f"{where} must be a finite number, found {_shown(value)}")
         return float(value)  # type: ignore[arg-type]
-    if type(value) is not hint:
+    if type(value) is not hint or (hint is int and abs(value) > _LARGEST):  # type: ignore[arg-type]
         raise BadInput(f"{where} must be {_NAMES[hint]}, found {_shown(value)}")
     return value
 

@@ -6,6 +6,7 @@ runtime that is measured, so that neither a new version of one nor a change of o
 
 from __future__ import annotations
 
+import importlib.util
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import TracebackType
@@ -45,8 +46,16 @@ class Workload(Protocol):
 
 
 def reference_workload(device: str, cores: int) -> Workload:
-    """The workload for a device: `cpu` or `cuda:N`."""
-    return CpuWorkload(cores) if device == CPU else CudaWorkload(device)
+    """The workload for a device: `cpu` or `cuda:N`. Where PyTorch cannot use the GPU it is the CPU's, as its name says."""
+    return CpuWorkload(cores) if device == CPU or not _torch_has_cuda() else CudaWorkload(device)
+
+
+def _torch_has_cuda() -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 @dataclass(frozen=True)
@@ -86,7 +95,7 @@ class CpuWorkload(Workload):
 
 
 class CudaWorkload(Workload):
-    """Large matrix products by PyTorch. Raises `ImportError` where it is missing."""
+    """Large matrix products by PyTorch, which must be here with CUDA."""
 
     def __init__(self, device: str) -> None:
         import torch

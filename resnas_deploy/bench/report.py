@@ -15,6 +15,7 @@ from resnas_deploy.errors import BadInput
 
 SCHEMA = 2
 MAX_BYTES = 200_000_000  # of a document
+SHORTEST, LONGEST = 1e-9, 1e9  # seconds of a sample
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,11 @@ class Report:
     conditions: Conditions
     reference: Reference
     measurements: tuple[Measurement, ...]
-    interrupted: bool  # by Ctrl-C: there are fewer samples than were asked for
+    interrupted: bool  # by Ctrl-C: there is less than was asked for
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {"schema": SCHEMA, **record.to_json(self)}
+        """Plain data for JSON, with a line for each thing that may have disturbed the measurement."""
+        return {"schema": SCHEMA, "warnings": self.conditions.warnings(), **record.to_json(self)}
 
     def write(self, path: Path) -> None:
         """Write the document, at once and whole. Raises `BadInput` where it cannot be written."""
@@ -68,15 +69,22 @@ def read_report(path: Path) -> Report:
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
         raise BadInput(f"{path} must have schema {SCHEMA}, found {str(schema)[:20]}; {remedy}")
+    data.pop("warnings", None)  # they follow from the conditions
     return _checked(record.from_json(Report, data, str(path)), path)
 
 
 def _checked(report: Report, path: Path) -> Report:
     """Every sample must be a time, and belong to a round of the reference."""
     rounds = [len(opening) for opening in report.reference.samples_s]
-    for samples in (report.reference.samples_s, *(m.samples_s for m in report.measurements if m.failure is None)):
-        if [len(opening) for opening in samples] != rounds:
-            raise BadInput(f"{path} must have as many samples of everything in each opening, found others")
-        if any(second <= 0 for opening in samples for second in opening):
-            raise BadInput(f"{path} must hold times above 0, found others")
+    if 0 in rounds:
+        raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
+    named = [("the reference workload", report.reference.samples_s, rounds)]
+    named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
+    for name, samples, expected in named:
+        if (found := [len(opening) for opening in samples]) != expected:
+            raise BadInput(
+                f"{path} must have {expected} samples of {name!r} by opening, found {found}; measure it again"
+            )
+        if wrong := [second for opening in samples for second in opening if not SHORTEST <= second <= LONGEST]:
+            raise BadInput(f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {name!r}")
     return report

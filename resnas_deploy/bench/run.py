@@ -22,6 +22,7 @@ from resnas_deploy.bench.report import Report
 from resnas_deploy.bench.roofline import ceiling, minimum_seconds
 from resnas_deploy.bench.session import measure
 from resnas_deploy.bench.shares import shares
+from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import CPU, Options
 
@@ -52,22 +53,25 @@ def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None
         for item in outcome.measurements
     )
     report = Report(machine, conditions, outcome.reference, found, outcome.interrupted)
-    if outcome.interrupted:
-        return report
-    if extras.shares:
-        report = replace(report, measurements=tuple(_with_shares(plan, item, tell) for item in report.measurements))
-    if extras.ceilings:
-        folder = extras.ceilings
-        report = replace(
-            report, measurements=tuple(_under(report, plan, item, folder, tell) for item in report.measurements)
-        )
-    return report
+    try:
+        return report if report.interrupted else _with_extras(report, plan, extras, tell)
+    except KeyboardInterrupt:
+        return replace(report, interrupted=True)
 
 
 def device_of(plan: Plan) -> str:
     """The device whose speed the plan's figures hang on: its first GPU, or the CPU."""
     devices = [subject.kind.device(plan.device) for subject in plan.subjects]
     return next((device for device in devices if device != CPU), CPU)
+
+
+def _with_extras(report: Report, plan: Plan, extras: Extras, tell: Callable[[str], None]) -> Report:
+    if extras.shares:
+        report = replace(report, measurements=tuple(_with_shares(plan, item, tell) for item in report.measurements))
+    if folder := extras.ceilings:
+        found = tuple(_under(report, plan, item, folder, tell) for item in report.measurements)
+        report = replace(report, measurements=found)
+    return report
 
 
 def _subject(plan: Plan, item: Measurement) -> Subject:
@@ -94,7 +98,7 @@ def _under(report: Report, plan: Plan, item: Measurement, folder: Path, tell: Ca
     """The least time that this machine could take, where the network is one of ours."""
     subject, configuration = _subject(plan, item), item.configuration
     arch = subject.network.arch
-    if item.failure is not None or arch is None:
+    if item.failure is not None or arch is None or configuration.computes not in BYTES:
         return item
     device = subject.kind.device(plan.device)
     try:

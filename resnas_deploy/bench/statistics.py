@@ -19,6 +19,7 @@ from scipy import stats
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+LEAST_OPENINGS = 2  # for an interval that tells anything of other openings
 Groups = Sequence[Sequence[float]]  # samples, one sequence an opening
 
 

@@ -12,6 +12,7 @@ from resnas_deploy.cli.measuring import (
     INTERRUPTED,
     Batches,
     CudaGraph,
+    Force,
     Openings,
     Plot,
     Runners,
@@ -20,6 +21,7 @@ from resnas_deploy.cli.measuring import (
     kinds_of,
     numbers,
     open_networks,
+    openings_of,
     print_measurements,
     print_shares,
 )
@@ -33,7 +35,7 @@ def bench(
     runner: Runners = None,
     batch: Batches = "",
     runs: Runs = 60,
-    openings: Openings = 6,
+    openings: Openings = None,
     streams: Annotated[
         str,
         typer.Option(
@@ -60,6 +62,7 @@ def bench(
         Path | None,
         typer.Option(help="Write the JSON document, raw samples included, here.", metavar="FILE", show_default=False),
     ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Time artifacts on runtimes at several batch sizes, all in turns, so that drift of the machine hits all alike.
@@ -80,9 +83,9 @@ def bench(
     if not artifacts and not peer:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give --peer")
     if out:
-        check_file(out, replace=True)
+        check_file(out, replace=force)
     if plot:
-        check_file(plot, replace=True)
+        check_file(plot, replace=force, option="--plot")
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
         from resnas_deploy.bench.plan import Plan, Subject
@@ -92,13 +95,15 @@ def bench(
 
         if plot:
             check_plot(plot)
-        networks = stack.enter_context(open_networks(artifacts or (), peer.split(",") if peer else (), tell))
+        networks = stack.enter_context(
+            open_networks(artifacts or (), [name.strip() for name in peer.split(",")] if peer else (), tell)
+        )
         plan = Plan(
             subjects=tuple(Subject(network, kind) for network in networks for kind in kinds_of(runner, networks)),
             batches=batches_of(batch, networks),
             runs=runs,
             threads=threads_or_all(threads),
-            openings=openings,
+            openings=openings_of(openings, runs),
             streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),
             device=device,
             cuda_graph=cuda_graph,
@@ -111,7 +116,7 @@ def bench(
     if as_json:
         print_json(report.to_json())
     else:
-        print_measurements(f"{runs} interleaved runs in {openings} openings, {plan.threads} threads", report)
+        print_measurements(f"{runs} interleaved runs in {plan.openings} openings, {plan.threads} threads", report)
         print_shares(report)
         for path in filter(None, (out, plot)):
             say(f"written: {path}")

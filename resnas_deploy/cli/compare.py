@@ -19,6 +19,7 @@ from resnas_deploy.cli.measuring import (
     kinds_of,
     notes,
     open_artifacts,
+    openings_of,
 )
 from resnas_deploy.cli.options import DeviceOption, Json, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, progress, say
@@ -36,7 +37,7 @@ def compare(
     runner: Runners = None,
     batch: Batches = "1",
     runs: Runs = 60,
-    openings: Openings = 6,
+    openings: Openings = None,
     threads: Threads = 0,
     device: DeviceOption = "",
     cuda_graph: CudaGraph = False,
@@ -48,14 +49,15 @@ def compare(
     the runtimes and the rounds of each.
 
     Examples:
-    $ resnas compare small-fp32 small-bf16 --runner openvino
-    $ resnas compare small-fp32 small-fp32 --runner ort-cpu --runner openvino --batch 1,16
+    $ resnas compare small-fp32 small-bf16 --runner openvino --batch 1,16
+    $ resnas compare small-fp32 small-fp32 --runner ort-cpu --runner openvino
     """
     with progress(spinner=False) as tell:
         tell("checking the files")
         from resnas_deploy.bench.compare import compare as compared
         from resnas_deploy.bench.plan import Plan, Subject
         from resnas_deploy.bench.run import Extras, run
+        from resnas_deploy.bench.statistics import LEAST_OPENINGS
 
         networks = open_artifacts((first, second))
         kinds = kinds_of(runner, networks)
@@ -66,7 +68,7 @@ def compare(
             batches=batches_of(batch, networks),
             runs=runs,
             threads=threads_or_all(threads),
-            openings=openings,
+            openings=openings_of(openings, runs, LEAST_OPENINGS),
             device=device,
             cuda_graph=cuda_graph,
         )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.measuring import INTERRUPTED, Openings, Runs, notes
+from resnas_deploy.cli.measuring import INTERRUPTED, CudaGraph, Openings, Runs, notes, openings_of
 from resnas_deploy.cli.options import DeviceOption, Json, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress
-from resnas_deploy.errors import BadInput, RegressionFound
+from resnas_deploy.errors import BadInput, RegressionFound, first_few
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,8 +35,9 @@ def gate(
         ),
     ] = None,
     runs: Runs = 60,
-    openings: Openings = 6,
+    openings: Openings = None,
     device: DeviceOption = "",
+    cuda_graph: CudaGraph = False,
     accept_different: Annotated[
         bool,
         typer.Option(
@@ -59,24 +60,30 @@ def gate(
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
     with progress(spinner=False) as tell:
         tell("reading the baseline")
-        from resnas_deploy.bench.gate import judge
+        from resnas_deploy.bench.gate import identity, judge
         from resnas_deploy.bench.machine import this_machine
         from resnas_deploy.bench.report import read_report
         from resnas_deploy.bench.run import Extras, run
+        from resnas_deploy.bench.statistics import LEAST_OPENINGS
         from resnas_deploy.bench.suite import baseline_file, configurations_of, opened_networks, plan_of
 
         path = baseline_file(baseline, this_machine(threads_or_all(0)))
         then = read_report(path)
-        wanted = configurations_of(then)
+        wanted = configurations_of(then, path)
+        number = openings_of(openings, runs, LEAST_OPENINGS)
         reports: list[Report] = []
         with opened_networks(wanted, artifacts or (), tell) as networks:
+
+            def planned(configurations: Sequence[Configuration]) -> Plan:
+                return plan_of(configurations, networks, runs, number, device, cuda_graph)
+
             tell("comparing the machine and the runtimes with the baseline's")
-            foreign = _check_comparable(then, plan_of(wanted, networks, runs, openings, device), path, accept_different)
+            foreign = _check_comparable(then, planned(wanted), path, accept_different)
 
             def measure(configurations: Sequence[Configuration]) -> Report:
                 if reports:
                     complain(f"measuring again what looks slower: {'; '.join(map(str, configurations))}")
-                reports.append(run(plan_of(configurations, networks, runs, openings, device), Extras(), tell))
+                reports.append(run(planned(configurations), Extras(), tell))
                 return reports[-1]
 
             changes = judge(then, measure)
@@ -102,6 +109,12 @@ def gate(
             f"{len(regressed)} of {len(changes)} must not be slower than in {path}, found {worst.configuration} "
             f"{worst.ratio.value - 1:.1%} slower; make a new baseline if that is meant"
         )
+    compared = {identity(change.configuration) for change in changes}
+    if lost := [str(item) for item in wanted if identity(item) not in compared]:
+        raise BadInput(
+            f"everything in {path} must run here, found none of {first_few(lost)} (out of memory, or another device); "
+            "make that possible, or make a new baseline"
+        )
 
 
 def _check_comparable(then: Report, plan: Plan, path: Path, accept_different: bool) -> list[str]:
@@ -126,14 +139,17 @@ def _check_comparable(then: Report, plan: Plan, path: Path, accept_different: bo
 
 
 def _print(changes: Sequence[Change], path: Path) -> None:
+    columns = ("baseline", "now", "now/baseline", "95% interval", "openings", "")
+    streams = any(change.configuration.streams > 1 for change in changes)
     print_table(
         f"Time relative to the reference workload, beside {path}",
-        ("what", "runner", "batch", "latency", "baseline", "now", "now/baseline", "95% interval", "openings", ""),
+        ("what", "runner", "batch", *["streams"] * streams, "latency", *columns),
         [
             (
                 change.configuration.label,
                 change.configuration.runner,
                 str(change.configuration.batch),
+                *[str(change.configuration.streams)] * streams,
                 change.configuration.latency,
                 f"{change.then.value:.3f}",
                 f"{change.now.value:.3f}",

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.measuring import Plot
+from resnas_deploy.cli.latency_options import (
+    Batch,
+    Precision,
+    Space,
+    StoreOption,
+    bench_and_setting,
+    options_of,
+    space_named,
+    store_path,
+)
+from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import (
     DeviceOption,
     Json,
@@ -22,39 +31,18 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import print_json, print_table, progress, say, to_json
 from resnas_deploy.errors import BadInput
+from resnas_deploy.published import PUBLISHED
 
 if TYPE_CHECKING:
-    from resnas_deploy.bench.latency.campaign import Bench
     from resnas_deploy.bench.latency.check import Accuracy
-    from resnas_deploy.bench.latency.store import Setting
-    from resnas_deploy.space import SearchSpace
-
-SPACE_NAMES = ("tiny", "small")
+    from resnas_deploy.bench.latency.model import LatencyModel
 
 latency = typer.Typer(
     name="latency",
-    help="Predict the latency of networks from measured ones of their search space.",
+    help="Predict the latency of networks from measured ones of their search space.\n\n"
+    "Start with: resnas latency profile --space small",
     no_args_is_help=True,
 )
-
-Space = Annotated[
-    str,
-    typer.Option(
-        help="The search space: tiny, or small, in which the paper's small and medium are.",
-        metavar="NAME",
-        autocompletion=complete(SPACE_NAMES),
-    ),
-]
-Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME")]
-Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1)]
-StoreOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="The file that measurements are kept in.",
-        metavar="FILE",
-        show_default="latency.sqlite in the user's data folder",
-    ),
-]
 
 
 @latency.command()
@@ -78,28 +66,33 @@ def profile(
 
     Examples:
     $ resnas latency profile --space small --runner ort-cpu --batch 1
-    $ resnas latency profile --space small --runner openvino --precision bf16 --batch 16
+    $ resnas latency profile --runner openvino --precision bf16 --batch 16
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, model_of
+        from resnas_deploy.bench.latency.model import LEAST
+        from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
         from resnas_deploy.bench.latency.store import Store
 
-        bench, setting = _bench(runner, precision, batch, threads, device)
-        wanted = networks or NETWORKS
+        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
+        options = options_of(setting, threads, device, store)
+        if networks is not None and networks < LEAST:
+            raise BadInput(f"--networks must be {LEAST} or more, which a latency model needs, found {networks}")
+        chosen = space_named(space)
+        wanted = subnets(chosen, PROFILE, networks or NETWORKS)
         started = time.monotonic()
-        with Store(_store(store)) as kept, kept.measuring():
-            before = len(kept.networks(setting, _space(space).name, PROFILE))
-            measured = measure(kept, setting, _space(space), bench, PROFILE, wanted, 0, tell)
-        model = model_of(measured)
+        with Store(store_path(store)) as kept, kept.measuring():
+            before = len(kept.networks(setting, chosen.name, PROFILE))
+            measure(kept, setting, chosen, bench, PROFILE, wanted, 0, tell)
+            model = profiled_model(kept, setting, chosen, options)
         seconds = time.monotonic() - started
     if as_json:
         print_json(
             {
                 "space": space,
                 "setting": vars(setting),
-                "networks": len(measured),
-                "measured_now": max(0, len(measured) - before),
+                "networks": model.networks,
+                "measured_now": model.networks - before,
                 "seconds": seconds,
                 "anchor_ms": model.anchor_ms,
                 "mape": model.mape,
@@ -108,14 +101,14 @@ def profile(
         )
         return
     say(
-        f"{len(measured)} networks of the space {space} ({min(before, len(measured))} were measured before), in "
-        f"{seconds / 60:.1f} minutes"
+        f"{model.networks} networks of the space {space} ({before} were measured before), in {seconds / 60:.1f} minutes"
     )
     say(
         f"error on networks held out: {model.mape:.1%} on average, 95% within {model.spread:.1%}; "
         f"the anchor took {model.anchor_ms:.1f} ms"
     )
-    say(f"next: resnas latency check --space {space}{_options(setting)}   or   resnas latency predict --arch FILE ..")
+    say(f"next: resnas latency check --space {space}{options}")
+    say(f"  or: resnas latency predict --arch FILE{options}")
 
 
 @latency.command()
@@ -126,6 +119,7 @@ def predict(
             help="tiny, small, medium, or a file: an architecture as JSON or a network_def; give it again for more.",
             metavar="NAME|FILE",
             show_default=False,
+            autocompletion=complete(PUBLISHED),
         ),
     ],
     runner: RunnerOption = "",
@@ -140,7 +134,7 @@ def predict(
 
     Examples:
     $ resnas latency predict --arch small --arch medium
-    $ resnas latency predict --arch found.json --runner openvino --precision bf16 --batch 16 --json
+    $ resnas latency predict --arch found.json --runner openvino --batch 16
     """
     archs = [read_arch(source) for source in arch]
     with progress() as tell:
@@ -150,9 +144,11 @@ def predict(
         from resnas_deploy.cost import macs
         from resnas_deploy.space import SPACES
 
-        _, setting = _bench(runner, precision, batch, threads, device)
+        _, setting = bench_and_setting(runner, precision, batch, threads, device)
+        options = options_of(setting, threads, device, store)
         rows: list[tuple[str, str, int, float, float, float]] = []
-        with Store(_store(store)) as kept:
+        models: dict[str, LatencyModel] = {}
+        with Store(store_path(store), create=False) as kept:
             for source, one in zip(arch, archs, strict=True):
                 space = next((space for space in SPACES.values() if space.holds(one)), None)
                 if space is None:
@@ -160,7 +156,9 @@ def predict(
                         f"{source} must be a network of a search space ({', '.join(SPACES)}) at 224 pixels, found "
                         "another; measure it by: resnas export and resnas bench"
                     )
-                found = profiled_model(kept, setting, space).predict([one])
+                if space.name not in models:
+                    models[space.name] = profiled_model(kept, setting, space, options)
+                found = models[space.name].predict([one])
                 ms, low, high = (float(values[0]) for values in (found.ms, found.low, found.high))
                 rows.append((source, space.name, macs(one), ms, low, high))
     if as_json:
@@ -189,36 +187,41 @@ def check(
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)
     ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Measure random networks that the profile has not seen, twice, and compare with what was predicted for them.
 
-    Beside the model stand lines through MACs and through parameters, fitted on the same profile, and the noise: how
-    well one measurement predicts the other.
+    Beside the model stand lines through MACs and through parameters, fitted on
+    the same profile, and the noise: how one measurement predicts the other.
 
     Examples:
-    $ resnas latency check --space small --runner ort-cpu --batch 1 --subnets 50 --plot check.svg
+    $ resnas latency check --space small --subnets 50 --plot check.svg
+    $ resnas latency check --runner openvino --precision bf16 --batch 16
     """
     for path in filter(None, (plot, out)):
-        check_file(path, replace=True)
+        check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
         from resnas_deploy.atomic import atomic_file
         from resnas_deploy.bench.latency.check import check as checked
         from resnas_deploy.bench.latency.check import document_of
         from resnas_deploy.bench.latency.profile import CHECK, PROFILE, measure, profiled_model
+        from resnas_deploy.bench.latency.profile import subnets as draw
         from resnas_deploy.bench.latency.store import Store
         from resnas_deploy.bench.machine import this_machine
         from resnas_deploy.bench.plot import check_plot, plot_check
 
         if plot:
             check_plot(plot)
-        bench, setting = _bench(runner, precision, batch, threads, device)
-        chosen = _space(space)
-        with Store(_store(store)) as kept, kept.measuring():
-            model = profiled_model(kept, setting, chosen)
+        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
+        chosen = space_named(space)
+        with Store(store_path(store), create=False) as kept:
+            model = profiled_model(kept, setting, chosen, options_of(setting, threads, device, store))
             profiled = kept.networks(setting, chosen.name, PROFILE)
-            first, second = (measure(kept, setting, chosen, bench, CHECK, subnets, n, tell) for n in (0, 1))
+            wanted = draw(chosen, CHECK, subnets, without=[item.arch for item in profiled])
+            with kept.measuring():
+                first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell) for n in (0, 1))
         found = checked(model, profiled, first, second)
         document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
         if out:
@@ -242,35 +245,3 @@ def check(
 
 def _row(item: Accuracy) -> tuple[str, ...]:
     return (item.predictor, f"{item.mape:.2%}", f"{item.worst:.1%}", f"{item.spearman:.3f}", f"{item.kendall:.3f}")
-
-
-def _bench(runner: str, precision: str, batch: int, threads: int, device: str) -> tuple[Bench, Setting]:
-    """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
-    from resnas_deploy.bench.latency.campaign import Bench
-    from resnas_deploy.bench.machine import this_machine
-    from resnas_deploy.runners.registry import default_runner, runner_kind
-
-    kind = runner_kind(runner) if runner else default_runner(precision)
-    kind.check(precision, device)
-    bench = Bench(kind, precision, batch, threads_or_all(threads), device)
-    return bench, bench.setting(this_machine(threads_or_all(0)).slug)
-
-
-def _space(name: str) -> SearchSpace:
-    from resnas_deploy.space import SPACES
-
-    if name not in SPACES:
-        raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {name!r}")
-    return SPACES[name]
-
-
-def _store(path: Path | None) -> Path:
-    """The store that was named, or the user's (XDG base directory specification)."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return path or folder / "resnas" / "latency.sqlite"
-
-
-def _options(setting: Setting) -> str:
-    """The options that name a setting."""
-    return f" --runner {setting.runner} --precision {setting.precision} --batch {setting.batch}"

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 _USUAL = (1, 8, 32)  # batch sizes
+_OPENINGS = 6
 
 Runners = Annotated[
     list[str] | None,
@@ -43,12 +44,22 @@ Batches = Annotated[
     ),
 ]
 Runs = Annotated[int, typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N")]
-Openings = Annotated[int, typer.Option(help="Times that every runtime is opened anew.", metavar="N")]
+Openings = Annotated[
+    int | None,
+    typer.Option(
+        help="Times that every runtime is opened anew.",
+        metavar="N",
+        show_default=f"{_OPENINGS}, or as many as --runs where that is fewer",
+    ),
+]
 CudaGraph = Annotated[
     bool, typer.Option("--cuda-graph", metavar="", help="On a GPU: capture the network once and replay it.")
 ]
 Plot = Annotated[
     Path | None, typer.Option(help="Draw it into this file: .png, .svg or .html.", metavar="FILE", show_default=False)
+]
+Force = Annotated[
+    bool, typer.Option("--force", metavar="", help="Replace the files of --out and --plot that are there.")
 ]
 
 
@@ -78,6 +89,16 @@ def kinds_of(names: Sequence[str] | None, networks: Sequence[Network]) -> tuple[
 
     found = tuple(runner_kind(name) for name in dict.fromkeys(names or ()))
     return found or (default_runner(*(network.precision for network in networks)),)
+
+
+def openings_of(openings: int | None, runs: int, least: int = 1) -> int:
+    """The openings of an option, or the usual ones. Raises `BadInput` for fewer than `least`, which a verdict needs."""
+    found = min(_OPENINGS, runs) if openings is None else openings
+    if 0 < found < least:
+        raise BadInput(
+            f"openings must be at least {least} for an interval, found {found}; give more runs or --openings"
+        )
+    return found
 
 
 def batches_of(text: str, networks: Sequence[Network]) -> tuple[int, ...]:
@@ -147,7 +168,7 @@ def notes(report: Report) -> list[str]:
     if unsettled := [str(item.configuration) for item in report.measurements if item.samples_s and not item.settled]:
         found.append(f"still not steady after the warm-up: {'; '.join(unsettled)}")
     if report.interrupted:
-        found.append("interrupted: there are fewer runs than were asked for")
+        found.append("interrupted: there is less than was asked for")
     return found
 
 
@@ -160,7 +181,7 @@ def _figures(item: Measurement) -> list[str]:
         return ["-", "-", "-", "-", throughput]
     return [
         f"{figures.p50_ms:.1f}",
-        f"{figures.repeats_within:.1%}",
+        f"{figures.repeats_within:.1%}" if len(item.samples_s) > 1 else "-",  # one opening tells nothing of others
         f"{figures.p90_ms:.1f}",
         f"{figures.p99_ms:.1f}",
         throughput,

@@ -125,14 +125,14 @@ def threads_or_all(threads: int) -> int:
     return threads or usable_cores()
 
 
-def check_file(out: Path, *, replace: bool) -> None:
+def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
     """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
     if out.is_dir():
-        raise BadInput(f"--out must be a file's name, found the folder {out}; name a file in it")
+        raise BadInput(f"{option} must be a file's name, found the folder {out}; name a file in it")
     if not out.parent.is_dir():
-        raise BadInput(f"--out must lie in a folder that is there, found none at {out.parent}; make it first")
+        raise BadInput(f"{option} must lie in a folder that is there, found none at {out.parent}; make it first")
     if out.exists() and not replace:
-        raise BadInput(f"{out} exists; choose another --out, or give --force to replace a file")
+        raise BadInput(f"{out} exists; choose another {option}, or give --force to replace a file")
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

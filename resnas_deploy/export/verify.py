@@ -27,7 +27,8 @@ from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 
 # fp16 and bf16: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
-TOLERANCES = {"fp32": 1e-5, "fp16": 5e-3, "bf16": 4e-2}
+# TF32, which a runtime may be set to from outside, rounds to as many bits as fp16.
+TOLERANCES = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2}
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs
 
@@ -100,8 +101,8 @@ def compare(
             agreement &= logits.argmax(1) == reference.argmax(1)
         return Verification(
             reference=f"torch {torch.__version__} fp32",
-            runner=f"{runner.name} ({runner.version})",
-            tolerance=TOLERANCES[artifact.manifest.precision],
+            runner=f"{runner.name} ({runner.version}){_narrowed(artifact.precision, runner.computes)}",
+            tolerance=max(TOLERANCES[artifact.precision], TOLERANCES[runner.computes]),
             error=error,
             batches=batches,
             images=count,
@@ -109,6 +110,11 @@ def compare(
             top1_agreement=int(agreement.sum()),
             photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )
+
+
+def _narrowed(precision: str, computes: str) -> str:
+    """That the runner computes in less than the graph's precision, whose tolerance then holds."""
+    return f", computing in {computes}" if TOLERANCES[computes] > TOLERANCES[precision] else ""
 
 
 def relative_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:

@@ -46,7 +46,7 @@ class OpenVinoRunner(Runner):
             model = core.read_model(_inlined(network.model, options.model))
             if options.profile and network.arch is not None:
                 name_by_element(model)
-            self._compiled: Any = core.compile_model(model, "CPU", settings)
+            compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
             raise cannot_load(network, "OpenVINO", error) from error
         self.name = name
@@ -56,9 +56,9 @@ class OpenVinoRunner(Runner):
         if computes:
             self.boundary += f", told to compute in {computes}"
         # An output may have several names, where a node that changed nothing was removed.
-        outputs = enumerate(self._compiled.outputs)
+        outputs = enumerate(compiled.outputs)
         self._names = {name: number for number, output in outputs for name in output.get_names()}
-        self._request = self._compiled.create_infer_request()
+        self._request = compiled.create_infer_request()
         self._ours, self._options, self._runs = network.arch is not None, options, 0
 
     def run(self, images: Images) -> Outputs:
@@ -77,10 +77,10 @@ class OpenVinoRunner(Runner):
         for _ in range(runs):
             self.run(images)
         after = self._request.get_profiling_info()
-        return operation_seconds(self._compiled, (earlier, before), (self._runs, after), ours=self._ours)
+        return operation_seconds((earlier, before), (self._runs, after), ours=self._ours)
 
     def close(self) -> None:
-        del self._request, self._compiled
+        del self._request
 
     def _infer(self, feed: Mapping[str, Images], **how: bool) -> Any:
         self._runs += 1

@@ -7,8 +7,6 @@ from typing import Any
 
 from resnas_deploy.runners.profiling import ADDED, element_operation, summed
 
-_INPUT_LAYERS = ("Input", "Parameter")
-
 
 def name_by_element(model: Any) -> None:
     """Give each operation without an element's name that of the value it makes, or of the first that reads it.
@@ -32,37 +30,24 @@ def name_by_element(model: Any) -> None:
 
 
 def operation_seconds(
-    compiled: Any, before: tuple[int, Sequence[Any]], after: tuple[int, Sequence[Any]], *, ours: bool
+    before: tuple[int, Sequence[Any]], after: tuple[int, Sequence[Any]], *, ours: bool
 ) -> Mapping[str, float]:
     """Seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
 
-    It tells the mean of all runs since the model was compiled, so the earlier ones are taken out; and it counts what it
-    computed of constants, once, while it compiled, which is no part of a run.
+    It tells the mean of all runs since the model was compiled, so the earlier ones are taken out.
     """
     (earlier, first), (runs, last) = before, after
     known = {info.node_name: _seconds(info) for info in first}
-    reads_input = _reading_input(compiled)
     operations = [
         (
             info.node_name,
             max(0.0, (_seconds(info) * runs - known.get(info.node_name, 0.0) * earlier) / (runs - earlier)),
         )
         for info in last
-        if info.status == info.Status.EXECUTED and info.node_name in reads_input
+        if info.status == info.Status.EXECUTED
     ]
     return summed(operations, ours=ours)
 
 
 def _seconds(info: Any) -> float:
     return float(info.real_time.total_seconds())
-
-
-def _reading_input(compiled: Any) -> set[str]:
-    """The operations of the compiled model that depend on the model's input."""
-    found = set[str]()
-    for operation in compiled.get_runtime_model().get_ordered_ops():
-        sources = [value.get_node().get_friendly_name() for value in operation.input_values()]
-        layer = operation.get_rt_info()["layerType"].astype(str)
-        if layer in _INPUT_LAYERS or any(source in found for source in sources):
-            found.add(operation.get_friendly_name())
-    return found

@@ -17,7 +17,6 @@ from resnas_deploy.published import PUBLISHED
 from resnas_deploy.untrained import untrained
 
 
-
 def pytest_addoption(parser):
     parser.addoption("--record", action="store_true", help="write what was measured to bench/results/")
 

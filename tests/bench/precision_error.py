@@ -65,6 +65,5 @@ def main() -> None:
     write_result("precision-error", {"worst": worst, "errors": rows})
 
 
-
 if __name__ == "__main__":
     main()

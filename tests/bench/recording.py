@@ -11,12 +11,12 @@ import numpy as np
 
 from resnas_deploy.atomic import atomic_file
 from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.runners.base import usable_cores
 
 RESULTS = Path(__file__).parents[2] / "bench" / "results"
 SCHEMA = 1
 LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
-RESAMPLES = 2000
 
 
 def write_result(name: str, result: Mapping[str, object]) -> None:
@@ -33,7 +33,5 @@ def write_result(name: str, result: Mapping[str, object]) -> None:
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """The median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
-    ratios, rng = np.array(ours) / np.array(theirs), np.random.default_rng(0)
-    medians = np.median(rng.choice(ratios, (RESAMPLES, len(ratios))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return {"ratio": float(np.median(ratios)), "low": float(low), "high": float(high)}
+    found = ratio_interval([ours], [theirs], np.random.default_rng(0))
+    return {"ratio": found.value, "low": found.low, "high": found.high}

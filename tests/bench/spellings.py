@@ -13,7 +13,7 @@ from unittest import mock
 import numpy as np
 from recording import ratio, write_result
 
-from resnas_deploy.bench.timing import interleaved
+from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.export import block, fold, reduction
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.published import PUBLISHED
@@ -141,18 +141,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         made = dict(artifacts(Path(folder)))
         for runner in ("ort-cpu", "openvino"):
-            opened = {name: RUNNERS[runner].open(artifact, Options(usable_cores(), shares_cores=True)) for name, artifact in made.items()}
+            opened = {
+                name: RUNNERS[runner].open(artifact, Options(usable_cores(), shares_cores=True))
+                for name, artifact in made.items()
+            }
             for batch, rounds in ROUNDS.items():
                 images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
-                steps = {name: network.step(images) for name, network in opened.items()}
-                samples = interleaved(steps, rounds, 3, np.random.default_rng(0))
+                steps = {name: timed(network.step(images)) for name, network in opened.items()}
+                samples = interleaved(steps, rounds, np.random.default_rng(0)).samples
                 found[f"{runner} batch {batch}"] = {
                     name: ratio(times, samples[EMITTED]) for name, times in samples.items() if name != EMITTED
                 }
                 print(runner, batch, found[f"{runner} batch {batch}"], flush=True)  # noqa: T201  a script
             opened.clear()
     write_result("spellings", {"network": "small, fp32", "rounds": ROUNDS, "time_over_emitted": found})
-
 
 
 if __name__ == "__main__":

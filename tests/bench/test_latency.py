@@ -14,7 +14,7 @@ import pytest
 from recording import ratio
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.bench.timing import interleaved
+from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -45,10 +45,11 @@ def test_emitted_against_traced(benchmark, artifact, traced, record, runner, bat
     for name, found in logits.items():
         error = np.abs(found - logits["emitted"]).max() / np.abs(found).max()
         assert error <= 1e-5, f"{name} computes something else: {error:.1e}"
-    steps = {name: network.step(images) for name, network in opened.items()}
-    samples = benchmark.pedantic(
-        interleaved, args=(steps, ROUNDS[batch], 3, np.random.default_rng(0)), rounds=1, iterations=1
+    steps = {name: timed(network.step(images)) for name, network in opened.items()}
+    rounds = benchmark.pedantic(
+        interleaved, args=(steps, ROUNDS[batch], np.random.default_rng(0)), rounds=1, iterations=1
     )
+    samples = rounds.samples
     record(
         f"latency-{runner}-batch{batch}",
         {
@@ -66,4 +67,3 @@ def test_emitted_against_traced(benchmark, artifact, traced, record, runner, bat
     )
     for network in opened.values():
         network.close()
-

@@ -36,11 +36,12 @@ class Done:
 
 
 @pytest.fixture
-def resnas(tmp_path, monkeypatch, capfd):
+def resnas(tmp_path, monkeypatch, capfd, cache_home, small_reference):
     """A function that runs a command in `tmp_path`, which must succeed unless `code` says otherwise."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # typer replaces it
     monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
 
     def run(*arguments, code=0):
         monkeypatch.setattr(sys, "argv", ["resnas", *map(str, arguments)])

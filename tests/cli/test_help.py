@@ -9,24 +9,29 @@ import pytest
 from resnas_deploy import __version__
 from resnas_deploy.cli.app import app
 
-COMMANDS = ("archs", "runners", "import", "inspect", "export", "verify", "predict", "bench")
+COMMANDS = ("archs", "runners", "import", "inspect", "export", "verify", "predict", "bench", "compare", "gate")
+SUBCOMMANDS = {"latency": ("profile", "predict", "check")}
+ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]
 WIDTH = 80
 
 
-def commands_of_the_app():
-    return [command.name or command.callback.__name__ for command in app.registered_commands]
+def commands_of(typer):
+    return tuple(command.name or command.callback.__name__ for command in typer.registered_commands)
 
 
 def test_every_command_is_tested_here():
-    assert tuple(commands_of_the_app()) == COMMANDS
+    assert commands_of(app) == COMMANDS
+    groups = [group.typer_instance for group in app.registered_groups]
+    assert {group.info.name: commands_of(group) for group in groups} == SUBCOMMANDS
 
 
 def test_the_help_has_every_command(resnas):
     text = resnas("--help").out
-    for command in COMMANDS:
+    for command in (*COMMANDS, *SUBCOMMANDS):
         assert re.search(rf"^│ {command} +\w", text, re.MULTILINE), command
     assert "resnas export --arch small" in text
-    assert "Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 5 something" in text
+    codes = "Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 4 slower than the baseline; 5 something"
+    assert codes in " ".join(text.split())
 
 
 def test_no_command_is_the_help(resnas):
@@ -35,9 +40,18 @@ def test_no_command_is_the_help(resnas):
     assert done.err == ""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("group", SUBCOMMANDS)
+def test_the_help_of_a_group_has_its_commands_and_where_to_start(resnas, group):
+    text = resnas(group, "--help").out
+    for command in SUBCOMMANDS[group]:
+        assert re.search(rf"^│ {command} +\w", text, re.MULTILINE), command
+    assert f"Start with: resnas {group} {SUBCOMMANDS[group][0]}" in text
+    assert "Usage: resnas" in resnas(group, code=2).out
+
+
+@pytest.mark.parametrize("command", ALL)
 def test_the_help_of_a_command_fits_and_is_complete(resnas, command):
-    done = resnas(command, "--help")
+    done = resnas(*command.split(), "--help")
     assert done.err == ""
     assert f"Usage: resnas {command}" in done.out
     assert max(map(len, done.out.splitlines())) <= WIDTH
@@ -45,10 +59,10 @@ def test_the_help_of_a_command_fits_and_is_complete(resnas, command):
     assert "--no-" not in done.out  # a flag has one name
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", ALL)
 def test_every_example_is_a_whole_line_that_the_command_accepts(resnas, command):
     """An example's options must be in the help, and its line must not be broken or joined with another."""
-    text = resnas(command, "--help").out
+    text = resnas(*command.split(), "--help").out
     lines = [line.strip() for line in text.splitlines()]
     examples = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
     assert bool(examples) == (command != "runners")

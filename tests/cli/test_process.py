@@ -16,9 +16,9 @@ RESNAS = Path(sys.executable).with_name("resnas")
 ENVIRONMENT = {**os.environ, "COLUMNS": "80"}
 
 
-def run(*arguments, cwd=None, script=(RESNAS,), **options):
+def run(*arguments, cwd=None, script=(RESNAS,), env=ENVIRONMENT, **options):
     return subprocess.run(
-        [*script, *map(str, arguments)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=60, **options
+        [*script, *map(str, arguments)], cwd=cwd, env=env, capture_output=True, text=True, timeout=60, **options
     )
 
 
@@ -54,7 +54,7 @@ def test_errors_are_one_line_and_a_code(tmp_path, arguments, code):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_whole_session(tiny, tmp_path):
+def test_a_whole_session(tiny, tmp_path, cache_home):
     """Export, verify, predict and bench as a user would, with no word on stderr."""
     photograph = Path(__file__).parents[1] / "data" / "cat.jpg"
     for arguments in (
@@ -63,7 +63,7 @@ def test_a_whole_session(tiny, tmp_path):
         ("predict", "out", photograph, "--json"),
         ("bench", "out", "--batch", "1", "--runs", "2", "--json"),
     ):
-        done = run(*arguments, cwd=tmp_path)
+        done = run(*arguments, cwd=tmp_path, env={**ENVIRONMENT, "XDG_CACHE_HOME": str(cache_home)})
         assert (done.returncode, done.stderr) == (0, "")
         assert isinstance(json.loads(done.stdout), dict)
 

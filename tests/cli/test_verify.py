@@ -8,6 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from resnas_deploy.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
+from resnas_deploy.export.verify import TOLERANCES
 from resnas_deploy.runners.registry import RUNNERS
 
 
@@ -31,6 +32,14 @@ def test_a_fixed_batch_of_low_precision_on_the_runner_that_can(resnas, untrained
     done = resnas("verify", untrained_artifact("bf16", "3"))
     assert "test bf16 112 (untrained weights, UNVERIFIED)" in done.out
     assert "openvino" in done.out
+
+
+@pytest.mark.skipif(RUNNERS["openvino-bf16"].problem() is not None, reason="this CPU has no bf16")
+def test_a_runner_that_computes_in_less_is_held_to_what_it_computes_in(resnas, mini_artifact):
+    found = resnas("verify", mini_artifact, "--runner", "openvino-bf16", "--json").json["verification"]
+    assert found["tolerance"] == TOLERANCES["bf16"]
+    assert 1e-5 < found["error"] <= found["tolerance"]
+    assert found["runner"].endswith("computing in bf16")
 
 
 @pytest.mark.parametrize("name", [MODEL, WEIGHTS, MANIFEST])

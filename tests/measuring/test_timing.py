@@ -1,8 +1,7 @@
-"""Interleaved timing with a clock of our own, and the figures that follow from samples."""
+"""Interleaved timing with a clock of our own: the warm-up rule, whole rounds, rests, interruption."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 
 import numpy as np
@@ -10,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnas_deploy.bench.machine import Machine, this_machine
-from resnas_deploy.bench.measurement import SCHEMA, Measurement, report
-from resnas_deploy.bench.timing import REST, interleaved
+from resnas_deploy.bench.timing import REST, WarmUp, after, interleaved, timed
+
+SETTLES = 2 * WarmUp.window  # rounds of warm-up of a step whose time stands still
 
 
 class Bench:
@@ -21,22 +20,24 @@ class Bench:
     def __init__(self, seconds):
         self.now = 0.0
         self.events = []
-        self.steps = {key: lambda key=key, taken=taken: self.step(key, taken) for key, taken in seconds.items()}
+        self.told = []
+        self.steps = {
+            key: timed(lambda key=key, taken=taken: self.step(key, taken), lambda: self.now)
+            for key, taken in seconds.items()
+        }
 
     def step(self, key, taken):
         self.events.append(key)
         self.now += taken() if callable(taken) else taken
-
-    def clock(self):
-        return self.now
 
     def sleep(self, seconds):
         assert seconds == REST
         self.events.append("rest")
         self.now += 1000.0  # which no sample may hold
 
-    def run(self, runs, warm_up, seed=0):
-        return interleaved(self.steps, runs, warm_up, np.random.default_rng(seed), self.clock, self.sleep)
+    def run(self, runs, seed=0, **options):
+        rng = np.random.default_rng(seed)
+        return interleaved(self.steps, runs, rng, sleep=self.sleep, tell=self.told.append, **options)
 
     @property
     def calls(self):
@@ -47,43 +48,33 @@ class Bench:
         return [tuple(self.calls[start : start + size]) for start in range(0, len(self.calls), size)]
 
 
-def measurement(samples, batch=1):
-    return Measurement("folder", "label", "ab" * 32, "runner", "1.0", "fp32", "host to host", batch, 5, tuple(samples))
+def scripted(*seconds):
+    """Times of a step, one after another; the last for ever."""
+    times = list(seconds)
+    return lambda: times.pop(0) if len(times) > 1 else times[0]
 
 
-@given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 4), st.integers(0, 2**32))
-def test_every_round_has_each_step_once_and_warm_up_does_not_count(keys, runs, warm_up, seed):
+@given(st.integers(1, 5), st.integers(1, 8), st.integers(0, 2**32))
+def test_every_round_has_each_step_once_and_warm_up_does_not_count(keys, runs, seed):
     bench = Bench({key: float(key + 1) for key in range(keys)})
-    samples = bench.run(runs, warm_up, seed)
-    assert samples == {key: [key + 1.0] * runs for key in range(keys)}
-    assert len(bench.rounds()) == runs + warm_up
-    assert all(Counter(found) == Counter(range(keys)) for found in bench.rounds())
-
-
-def test_the_first_calls_are_the_warm_up():
-    taken = iter([100.0, 50.0, 3.0, 2.0, 1.0])
-    bench = Bench({"a": lambda: next(taken)})
-    assert bench.run(runs=3, warm_up=2) == {"a": [3.0, 2.0, 1.0]}
-
-
-def test_sample_by_sample_the_rounds_belong_together():
-    """A machine that slows down slows a round, whatever its order: ratios are taken round by round."""
-    bench = Bench({"a": lambda: 1.0 + len(bench.rounds()), "b": lambda: 2.0 * (1.0 + len(bench.rounds()))})
-    samples = bench.run(runs=20, warm_up=1)
-    assert [b / a for a, b in zip(samples["a"], samples["b"], strict=True)] == [2.0] * 20
+    found = bench.run(runs, seed)
+    assert found.samples == {key: [key + 1.0] * runs for key in range(keys)}
+    assert (found.warm_up, found.settled, found.interrupted) == (SETTLES, frozenset(range(keys)), False)
+    assert len(bench.rounds()) == runs + SETTLES
+    assert all(Counter(calls) == Counter(range(keys)) for calls in bench.rounds())
 
 
 def test_a_rest_comes_before_every_step():
     bench = Bench({"a": 1.0, "b": 1.0})
-    bench.run(runs=3, warm_up=1)
-    assert bench.events[::2] == ["rest"] * 8
+    bench.run(runs=3)
+    assert bench.events[::2] == ["rest"] * (len(bench.events) // 2)
     assert "rest" not in bench.events[1::2]
 
 
 def test_the_order_varies_and_follows_from_the_seed():
     def rounds(seed):
         bench = Bench(dict.fromkeys("abc", 1.0))
-        bench.run(runs=100, warm_up=0, seed=seed)
+        bench.run(runs=100, seed=seed)
         return bench.rounds()
 
     assert len(set(rounds(0))) == 6  # every order of three
@@ -91,56 +82,108 @@ def test_the_order_varies_and_follows_from_the_seed():
     assert rounds(0) != rounds(1)
 
 
-def test_nothing_to_run_is_nothing():
-    assert Bench({}).run(runs=3, warm_up=1) == {}
-
-
-def test_percentiles_of_known_samples():
-    found = measurement([0.001 * value for value in (40, 10, 30, 20, 50)])
-    assert found.percentile(0) == pytest.approx(10.0)
-    assert found.percentile(50) == pytest.approx(30.0)
-    assert found.percentile(90) == pytest.approx(46.0)  # 0.6 of the way from 40 to 50
-    assert found.percentile(99) == pytest.approx(49.6)
-    assert found.percentile(100) == pytest.approx(50.0)
-    assert measurement([0.002]).percentile(99) == pytest.approx(2.0)
-
-
-def test_throughput_is_images_over_all_the_time():
-    assert measurement([0.1, 0.3], batch=8).throughput == pytest.approx(40.0)  # 16 images in 0.4 s
-
-
-def test_the_document_has_the_figures_and_the_samples():
-    machine = Machine("a CPU", 4, "Linux x86_64", "3.11")
-    document = json.loads(json.dumps(report(machine, [measurement([0.1, 0.3], batch=8)])))
-    assert document["schema"] == SCHEMA
-    assert document["machine"] == {"cpu": "a CPU", "cores": 4, "system": "Linux x86_64", "python": "3.11"}
-    (found,) = document["measurements"]
-    assert found["samples_s"] == [0.1, 0.3]
-    assert found["warm_up"] == 5
-    assert found["batch"] == 8
-    assert (found["artifact"], found["label"], found["runner"]) == ("folder", "label", "runner")
-    assert found["p50_ms"] == pytest.approx(200.0)
-    assert found["images_per_second"] == pytest.approx(40.0)
+def test_sample_by_sample_the_rounds_belong_together():
+    """A machine that slows down slows a round, whatever its order: ratios are taken round by round."""
+    bench = Bench({"a": lambda: 1.0 + len(bench.rounds()), "b": lambda: 2.0 * (1.0 + len(bench.rounds()))})
+    samples = bench.run(runs=20).samples
+    assert [b / a for a, b in zip(samples["a"], samples["b"], strict=True)] == [2.0] * 20
 
 
 @pytest.mark.parametrize(
-    ("text", "cpu"),
+    ("samples", "settled"),
     [
-        ("processor: 0\nmodel name : Fast CPU\n\nprocessor: 1\nmodel name : Other\n", "Fast CPU"),
-        (
-            "cpu family\t: 6\nmodel\t\t: 85\nmodel name\t: Fast CPU\nstepping\t: 7\n",
-            "Fast CPU (cpu family 6, model 85, stepping 7)",
-        ),
-        ("BogoMIPS : 50\n", "unknown"),
-        ("", "unknown"),
+        ([1.0] * 5, False),  # fewer than two windows
+        ([1.0] * 6, True),
+        ([1.0, 1.0, 1.0, 1.049, 1.049, 1.049], True),
+        ([1.0, 1.0, 1.0, 1.051, 1.051, 1.051], False),
+        ([1.0, 1.0, 1.0, 0.949, 0.949, 0.949], False),
+        ([1.0, 9.0, 1.0, 1.0, 1.0, 9.0], True),  # an outlier moves no median
+        ([9.0, 9.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0], True),  # what is older does not count
     ],
 )
-def test_the_processor_is_the_kernels(tmp_path, text, cpu):
-    path = tmp_path / "cpuinfo"
-    path.write_text(text)
-    assert this_machine(3, path).cpu == cpu
-    assert this_machine(3, path).cores == 3
+def test_the_rule(samples, settled):
+    assert WarmUp().settled(samples) is settled
 
 
-def test_a_system_without_cpuinfo(tmp_path):
-    assert this_machine(1, tmp_path / "none").cpu
+@given(st.lists(st.floats(1e-6, 1e3), min_size=6, max_size=12), st.floats(1e-3, 1e3))
+def test_the_rule_knows_no_unit(samples, unit):
+    """But for rounding where a median lies on the bound itself."""
+    tolerances = (0.05 - 1e-9, 0.05 + 1e-9)
+    strict, lenient = (WarmUp(tolerance=value).settled(samples) for value in tolerances)
+    if strict == lenient:
+        assert WarmUp().settled([unit * sample for sample in samples]) is strict
+
+
+def test_the_cold_calls_are_the_warm_up():
+    bench = Bench({"a": scripted(100.0, 50.0, 20.0, 3.0)})
+    found = bench.run(runs=2)
+    assert found.samples == {"a": [3.0, 3.0]}
+    assert found.warm_up == 8  # by then the earlier of the last two windows is 20, 3, 3
+
+
+def test_one_that_needs_longer_keeps_all_going():
+    bench = Bench({"a": 1.0, "b": scripted(*[float(2**n) for n in range(10, 0, -1)], 1.0)})
+    found = bench.run(runs=3)
+    assert found.warm_up > SETTLES
+    assert bench.calls.count("a") == bench.calls.count("b") == found.warm_up + 3
+    assert found.samples["b"] == [1.0] * 3
+    assert found.settled == {"a", "b"}
+
+
+def test_one_that_never_settles_is_bounded_and_said():
+    times = iter(float(2**n) for n in range(100))
+    bench = Bench({"a": 1.0, "b": lambda: next(times)})
+    found = bench.run(runs=2, warm_up=WarmUp(most=9))
+    assert (found.warm_up, found.settled) == (9, {"a"})
+    assert found.samples["b"] == [2.0**9, 2.0**10]
+    assert bench.told[8:] == [
+        "warm-up, 1 of 2 configurations have settled",
+        "round 1 of 2, each of 2 configurations",
+        "round 2 of 2, each of 2 configurations",
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(("at", "whole"), [(1, 0), (SETTLES, 0), (SETTLES + 1, 0), (SETTLES + 2, 1), (SETTLES + 4, 3)])
+def test_after_an_interrupt_only_whole_rounds_count(seed, at, whole):
+    """Whichever step it hits, and however many of the round came before."""
+    calls = Counter()
+
+    def interrupt():
+        calls["b"] += 1
+        if calls["b"] == at:
+            raise KeyboardInterrupt
+        return 2.0
+
+    bench = Bench({"a": 1.0, "b": interrupt, "c": 3.0})
+    found = bench.run(runs=4, seed=seed)
+    assert found.interrupted
+    assert found.samples == {"a": [1.0] * whole, "b": [2.0] * whole, "c": [3.0] * whole}
+    assert len(bench.calls) <= 3 * at
+
+
+def test_an_interrupt_in_a_rest():
+    def sleep(_):
+        raise KeyboardInterrupt
+
+    found = interleaved({"a": lambda: 1.0}, 3, np.random.default_rng(0), sleep=sleep)
+    assert (found.samples, found.interrupted) == ({"a": []}, True)
+
+
+def test_other_errors_are_not_passed_over():
+    def fail():
+        raise RuntimeError("device lost")
+
+    with pytest.raises(RuntimeError, match="device lost"):
+        Bench({"a": fail}).run(runs=1)
+
+
+def test_nothing_to_run_is_nothing():
+    found = Bench({}).run(runs=3)
+    assert (found.samples, found.warm_up, found.interrupted) == ({}, 0, False)
+
+
+def test_a_heading():
+    told = []
+    after("opening 1 of 2, ", told.append)("round 3")
+    assert told == ["opening 1 of 2, round 3"]

@@ -1,6 +1,6 @@
 """Measures many networks in small groups, each group in turns with an anchor network.
 
-A shared machine drifts, and the same work may take twice as long minutes later; what is kept of a network is its time
+A shared machine drifts, and the same work may take twice as long minutes later; what counts of a network is its time
 over the anchor's in the same rounds. The anchor is opened twice, and anew for each group: an opening is a little faster
 or slower for as long as it lives, and a single one would shift everything that is measured beside it.
 """
@@ -8,7 +8,7 @@ or slower for as long as it lives, and a single one would shift everything that 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ GROUP = 8  # networks that are open at once
 ANCHORS = 2
 ANCHOR_SEED = 1000
 SECONDS = 0.7  # for the rounds of one network, within these bounds
-LEAST_ROUNDS, MOST_ROUNDS = 6, 24
+LEAST_ROUNDS, MOST_ROUNDS = 5, 24
 WARM = WarmUp(window=1, tolerance=0.1)  # one slow run more or less tells little among hundreds of networks
 
 _ANCHOR = tuple(f"anchor {number}" for number in range(ANCHORS))
@@ -95,5 +95,17 @@ def measure_group(
         rounds = interleaved(steps, count, rng, warm_up=WARM, tell=tell)
     if rounds.interrupted:
         raise KeyboardInterrupt
-    beside_s = np.mean([rounds.samples[name] for name in _ANCHOR], axis=0)
-    return [Sampled(arch, tuple(rounds.samples[arch.fingerprint]), tuple(beside_s.tolist())) for arch in archs]
+    samples = steadied(rounds.samples)
+    beside_s = np.mean([samples[name] for name in _ANCHOR], axis=0)
+    return [Sampled(arch, tuple(samples[arch.fingerprint]), tuple(beside_s.tolist())) for arch in archs]
+
+
+def steadied(samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
+    """The samples, those of each round divided by how slow the machine was in it.
+
+    That is the median, over everything that was timed in the round, of its time over its own median time: a machine
+    that drifts moves all of them, what disturbs a single run does not.
+    """
+    times = np.array(list(samples.values()))
+    pace = np.median(times / np.median(times, axis=1, keepdims=True), axis=0)
+    return {name: row.tolist() for name, row in zip(samples, times / pace, strict=True)}

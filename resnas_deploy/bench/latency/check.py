@@ -84,14 +84,15 @@ def document_of(setting: Setting, space: str, machine: Machine, model: LatencyMo
 
 
 def accuracy(predictor: str, predicted: Values, measured: Values) -> Accuracy:
-    """The error of predictions, and how well they rank."""
+    """The error of predictions, and how well they rank: a correlation that is not defined, of equal values, is 0."""
     errors = np.abs(predicted / measured - 1)
+    ranks = bool(np.ptp(predicted) and np.ptp(measured))
     return Accuracy(
         predictor,
         mape=float(errors.mean()),
         worst=float(errors.max()),
-        spearman=float(stats.spearmanr(predicted, measured).statistic),
-        kendall=float(stats.kendalltau(predicted, measured).statistic),
+        spearman=float(stats.spearmanr(predicted, measured).statistic) if ranks else 0.0,
+        kendall=float(stats.kendalltau(predicted, measured).statistic) if ranks else 0.0,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -21,17 +21,28 @@ _FIT_SEED = 0
 _TRIES = 20  # draws for each network that is wanted: spaces are far larger than what is measured of them
 
 
-def subnets(space: SearchSpace, purpose: str, count: int) -> list[ArchSpec]:
-    """Distinct random networks of the space, the same ones every time. Raises `BadInput` where it has not so many."""
+def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
+    """Distinct random networks of the space, the same ones every time, and none of `without`.
+
+    More of them begin with the fewer. Raises `BadInput` where the space has not so many.
+    """
     found: dict[ArchSpec, None] = {}
     if purpose == PROFILE:  # the edges too, beyond which nothing lies
         found = {space.widest().arch: None, space.narrowest().arch: None}
     rng = np.random.default_rng(_SEEDS[purpose])
+    excluded = frozenset(without)
     for _ in range(count * _TRIES):
         if len(found) >= count:
-            return list(found)[:count]
-        found[space.sample(rng).arch] = None
-    raise BadInput(f"the space {space.name} must have {count} networks or more, found {len(found)}; ask for fewer")
+            break
+        arch = space.sample(rng).arch
+        if arch not in excluded:
+            found[arch] = None
+    if len(found) < count:
+        beside = f" beside {len(excluded)} others" if excluded else ""
+        raise BadInput(
+            f"the space {space.name} must have {count} networks or more{beside}, found {len(found)}; ask for fewer"
+        )
+    return list(found)[:count]
 
 
 def measure(
@@ -40,16 +51,15 @@ def measure(
     space: SearchSpace,
     bench: Bench,
     purpose: str,
-    count: int,
+    wanted: Sequence[ArchSpec],
     opening: int,
     tell: Callable[[str], None],
 ) -> list[Sampled]:
-    """Measure what the store does not have yet of the first `count` networks; returns them all.
+    """Measure those of the wanted networks that the store does not have yet; returns them all.
 
     Each group is kept as soon as it is measured. `opening` tells one whole measurement of the same networks from
     another.
     """
-    wanted = subnets(space, purpose, count)
     there = {item.arch for item in store.networks(setting, space.name, purpose, opening)}
     missing = [arch for arch in wanted if arch not in there]
     done = len(wanted) - len(missing)
@@ -59,7 +69,8 @@ def measure(
         measured = measure_group(bench, group, anchor_of(space), rng, after(heading, tell))
         store.add(setting, space.name, purpose, opening, measured)
         done += len(group)
-    return [item for item in store.networks(setting, space.name, purpose, opening) if item.arch in set(wanted)]
+    asked = set(wanted)
+    return [item for item in store.networks(setting, space.name, purpose, opening) if item.arch in asked]
 
 
 def model_of(measured: list[Sampled]) -> LatencyModel:
@@ -73,8 +84,11 @@ def model_of(measured: list[Sampled]) -> LatencyModel:
     )
 
 
-def profiled_model(store: Store, setting: Setting, space: SearchSpace) -> LatencyModel:
-    """The model of what was profiled. Raises `BadInput` where nothing was, with what there is instead."""
+def profiled_model(store: Store, setting: Setting, space: SearchSpace, options: str) -> LatencyModel:
+    """The model of what was profiled. Raises `BadInput` where nothing was, with what there is instead.
+
+    `options` are those of the command line that name the setting and the store.
+    """
     measured = store.networks(setting, space.name, PROFILE)
     if measured:
         return model_of(measured)
@@ -86,6 +100,5 @@ def profiled_model(store: Store, setting: Setting, space: SearchSpace) -> Latenc
     raise BadInput(
         f"{store.path} must hold a profile of the space {space.name} on {setting.runner} ({setting.version}), "
         f"{setting.precision}, batch {setting.batch}, {setting.threads} threads, found {first_few(there) or 'none'}; "
-        f"run: resnas latency profile --space {space.name} --runner {setting.runner} --batch {setting.batch} "
-        f"--precision {setting.precision}"
+        f"run: resnas latency profile --space {space.name}{options}"
     )

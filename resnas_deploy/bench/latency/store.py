@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
+import os
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
@@ -18,11 +21,25 @@ from typing import Self
 import numpy as np
 
 from resnas_deploy.arch import ArchSpec
+from resnas_deploy.atomic import sync
 from resnas_deploy.errors import BadInput
 
 SCHEMA = 1
 APPLICATION = 0x72736E73  # "rsns": tells our files from other SQLite databases
+UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
 WAIT = 30.0  # seconds for another writer
+_MAGIC = b"SQLite format 3\0"
+_HEADER = 100  # bytes, of which these are the numbers that tell whose file it is (sqlite.org/fileformat2.html)
+_SCHEMA_AT, _APPLICATION_AT = slice(60, 64), slice(68, 72)
+_AMISS = {  # errors that are not the file's
+    sqlite3.SQLITE_BUSY: "another process keeps it locked; wait until it has ended",
+    sqlite3.SQLITE_FULL: "free some space, or choose another --store",
+    sqlite3.SQLITE_READONLY: "allow writing, or choose another --store",
+    sqlite3.SQLITE_CANTOPEN: "choose another --store",
+    sqlite3.SQLITE_IOERR: "check its disk, or choose another --store",
+}
+_DAMAGE = (sqlite3.Error, BadInput, ValueError, TypeError, KeyError, ArithmeticError, RecursionError)
+_LEAVE = "nothing was changed: move it away, or choose another --store"
 _TABLES = """
 CREATE TABLE setting (id INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE);
 CREATE TABLE network (
@@ -57,28 +74,40 @@ class Sampled:
     """A network that was measured, in turns with the anchor."""
 
     arch: ArchSpec
-    samples_s: tuple[float, ...]  # seconds
-    anchor_s: tuple[float, ...]  # seconds, in the same rounds
+    samples_s: tuple[float, ...]  # seconds, by round, at the pace that the machine had in the middle of its rounds
+    anchor_s: tuple[float, ...]  # the same of the anchor, in the same rounds
 
     @property
     def ratio(self) -> float:
-        """Median time over the anchor's, round by round."""
-        return float(np.median(np.array(self.samples_s) / np.array(self.anchor_s)))
+        """Time over the anchor's, of each its lowest decile: what disturbs a run makes it longer, never shorter."""
+        return float(np.percentile(self.samples_s, UNDISTURBED) / np.percentile(self.anchor_s, UNDISTURBED))
 
 
 class Store:
-    """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas."""
+    """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas, and leaves it.
 
-    def __init__(self, path: Path) -> None:
+    Where there is none yet it is made, or is empty without `create`, which is for those who only read.
+    """
+
+    def __init__(self, path: Path, *, create: bool = True) -> None:
         self.path = path
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._database = sqlite3.connect(path, timeout=WAIT, isolation_level=None)
+            if create and not path.exists():
+                _create(path)
+            there = create or path.exists()
+            if there:
+                _check_header(path)
+            self._database = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
         except (OSError, sqlite3.Error) as error:
-            raise BadInput(f"{path} cannot be opened: {error}; choose another --store") from None
+            reason = getattr(error, "strerror", None) or error
+            raise BadInput(f"{path} cannot be opened: {reason}; choose another --store") from None
         try:
             with self._errors():
-                self._prepare()
+                if not there:
+                    self._database.executescript(_TABLES)
+                (found,) = self._database.execute("PRAGMA quick_check(1)").fetchone()
+                if found != "ok":
+                    raise ValueError(found.splitlines()[-1])
         except BaseException:
             self._database.close()
             raise
@@ -137,7 +166,14 @@ class Store:
 
         Two that measure at once would take the cores from each other, and both be wrong.
         """
-        with self.path.with_name(f"{self.path.name}.lock").open("w") as lock:
+        path = self.path.resolve()
+        try:
+            lock = path.with_name(f"{path.name}.lock").open("w")
+        except OSError as error:
+            raise BadInput(
+                f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another --store"
+            ) from None
+        with lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -147,46 +183,62 @@ class Store:
                 ) from None
             yield
 
-    def _prepare(self) -> None:
-        self._database.execute("PRAGMA journal_mode = WAL")
-        self._database.execute("PRAGMA synchronous = FULL")
-        with self._transaction():
-            (tables,) = self._database.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-            (application,) = self._database.execute("PRAGMA application_id").fetchone()
-            (schema,) = self._database.execute("PRAGMA user_version").fetchone()
-            if not tables:
-                for statement in filter(str.strip, _TABLES.split(";")):
-                    self._database.execute(statement)
-                self._database.execute(f"PRAGMA application_id = {APPLICATION}")
-                self._database.execute(f"PRAGMA user_version = {SCHEMA}")
-            elif application != APPLICATION:
-                raise BadInput(f"{self.path} must be a latency store, found another database; choose another --store")
-            elif schema > SCHEMA:
-                raise BadInput(
-                    f"{self.path} must have schema {SCHEMA} or less, found {schema}; use a newer resnas or another "
-                    "--store"
-                )
-
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         """All of the block or nothing; other writers wait."""
         self._database.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._database.execute("COMMIT")
         except BaseException:
-            self._database.execute("ROLLBACK")
+            if self._database.in_transaction:  # after a full disk SQLite itself has rolled back
+                self._database.execute("ROLLBACK")
             raise
-        self._database.execute("COMMIT")
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (sqlite3.Error, ValueError, TypeError, KeyError) as error:
-            raise BadInput(
-                f"{self.path} must be an SQLite file that resnas wrote, found: {error}; nothing was changed: "
-                "move it away, or choose another --store"
-            ) from None
+        except _DAMAGE as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
+            if code in _AMISS:
+                raise BadInput(f"{self.path} cannot be read or written: {error}; {_AMISS[code]}") from None
+            raise BadInput(f"{self.path} must be a latency store that resnas wrote, found: {error}; {_LEAVE}") from None
+
+
+def _create(path: Path) -> None:
+    """A store without networks, which appears whole or not at all, and never in another file's place."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(f"{_TABLES} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};")
+        content = database.serialize()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+    try:
+        partial.write_bytes(content)
+        sync(partial)
+        with suppress(FileExistsError):  # another process was faster
+            os.link(partial, path)
+        sync(path.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _check_header(path: Path) -> None:
+    """Raise `BadInput` for a file that is no store of ours, before SQLite could alter it."""
+    if not path.is_file():
+        raise BadInput(f"{path} must be a file, found something else; choose another --store")
+    with path.open("rb") as file:
+        header = file.read(_HEADER)
+    if len(header) < _HEADER or not header.startswith(_MAGIC):
+        found = "another file" if header else "an empty one"
+        raise BadInput(f"{path} must be a latency store that resnas wrote, found {found}; {_LEAVE}")
+    schema, application = (int.from_bytes(header[at], signed=True) for at in (_SCHEMA_AT, _APPLICATION_AT))
+    if application != APPLICATION or schema < 1:
+        raise BadInput(f"{path} must be a latency store that resnas wrote, found another database; {_LEAVE}")
+    if schema > SCHEMA:
+        raise BadInput(
+            f"{path} must have schema {SCHEMA} or less, found {schema}; use a newer resnas or another --store"
+        )
 
 
 def _content(setting: Setting) -> str:
@@ -194,11 +246,14 @@ def _content(setting: Setting) -> str:
 
 
 def _sampled(arch: str, samples: str, anchor: str) -> Sampled:
-    return Sampled(ArchSpec.from_json(json.loads(arch)), _times(samples), _times(anchor))
+    found = Sampled(ArchSpec.from_json(json.loads(arch)), _times(samples), _times(anchor))
+    if len(found.samples_s) != len(found.anchor_s):
+        raise ValueError(f"{len(found.samples_s)} times beside {len(found.anchor_s)} of the anchor")
+    return found
 
 
 def _times(text: str) -> tuple[float, ...]:
     times = tuple(float(value) for value in json.loads(text))
-    if not times or min(times) <= 0:
-        raise ValueError(f"no times: {text[:40]}")
+    if not times or not all(0 < value < math.inf for value in times):
+        raise ValueError(f"no times: {text[:40]!r}")
     return times

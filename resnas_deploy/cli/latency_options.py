@@ -1,0 +1,79 @@
+"""What the commands of `resnas latency` share: their options, and what these mean."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.cli.options import complete, threads_or_all
+from resnas_deploy.errors import BadInput
+
+if TYPE_CHECKING:
+    from resnas_deploy.bench.latency.campaign import Bench
+    from resnas_deploy.bench.latency.store import Setting
+    from resnas_deploy.space import SearchSpace
+
+SPACE_NAMES = ("tiny", "small")
+PRECISION_NAMES = ("fp32", "fp16", "bf16")
+
+Space = Annotated[
+    str,
+    typer.Option(
+        help="The search space: tiny, or small, in which the paper's small and medium are.",
+        metavar="NAME",
+        autocompletion=complete(SPACE_NAMES),
+    ),
+]
+Precision = Annotated[
+    str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(PRECISION_NAMES))
+]
+Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1, max=MAX_BATCH)]
+StoreOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="The file that measurements are kept in.",
+        metavar="FILE",
+        show_default="latency.sqlite in the user's data folder",
+    ),
+]
+
+
+def bench_and_setting(runner: str, precision: str, batch: int, threads: int, device: str) -> tuple[Bench, Setting]:
+    """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
+    from resnas_deploy.bench.latency.campaign import Bench
+    from resnas_deploy.bench.machine import this_machine
+    from resnas_deploy.runners.registry import default_runner, runner_kind
+
+    kind = runner_kind(runner) if runner else default_runner(precision)
+    kind.check(precision, device)
+    bench = Bench(kind, precision, batch, threads_or_all(threads), device)
+    return bench, bench.setting(this_machine(threads_or_all(0)).slug)
+
+
+def space_named(name: str) -> SearchSpace:
+    """The search space of that name. Raises `BadInput` that lists the known ones."""
+    from resnas_deploy.space import SPACES
+
+    if name not in SPACES:
+        raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {name!r}")
+    return SPACES[name]
+
+
+def store_path(path: Path | None) -> Path:
+    """The store that was named, or the user's (XDG base directory specification)."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
+    return path or folder / "resnas" / "latency.sqlite"
+
+
+def options_of(setting: Setting, threads: int, device: str, store: Path | None) -> str:
+    """The options that name a setting, and those of its place that were given."""
+    named = {"runner": setting.runner, "precision": setting.precision, "batch": setting.batch}
+    given = {"threads": threads, "device": device, "store": store}
+    options = named | {name: value for name, value in given.items() if value}
+    return "".join(f" --{name} {shlex.quote(str(value))}" for name, value in options.items())

@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+
+from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.runners.base import usable_cores
+
+QUICK = ("--runs", "4", "--openings", "2")
+MANY = ("--runs", "24", "--openings", "6")
+
+
+@pytest.fixture
+def baseline(resnas, mini_artifact, tmp_path):
+    """The name of a baseline that was made here."""
+    resnas("bench", mini_artifact, "--runner", "ort-cpu", "--batch", "1", *MANY, "--out", "baseline.json")
+    return tmp_path / "baseline.json"
+
+
+@pytest.fixture
+def doctored(baseline):
+    """A function that alters the baseline's data."""
+
+    def alter(change):
+        data = json.loads(baseline.read_text())
+        change(data)
+        baseline.write_text(json.dumps(data))
+        return baseline
+
+    return alter
+
+
+def scaled(factor):
+    def change(data):
+        for item in data["measurements"]:
+            item["samples_s"] = [[factor * second for second in opening] for opening in item["samples_s"]]
+
+    return change
+
+
+def test_slower_than_a_baseline_far_slower_is_no_regression(resnas, doctored):
+    """What was four times slower: the verdict does not hang on this machine's noise."""
+    done = resnas("gate", "--baseline", doctored(scaled(4)), *MANY)
+    lines = done.out.splitlines()
+    assert lines[0].startswith("Time relative to the reference workload, beside ")
+    assert "now/baseline" in lines[1]
+    assert lines[2].split()[-1] in ("faster", "before")
+    assert "measuring again" not in done.err
+
+
+def test_a_regression_is_measured_again_and_ends_with_4(resnas, doctored):
+    done = resnas("gate", "--baseline", doctored(scaled(1 / 4)), *MANY, code=4)
+    assert done.err.count("measuring again what looks slower: mini fp32 112, ort-cpu, batch 1, host to host") == 2
+    last = done.err.splitlines()[-1]
+    assert "1 of 1 must not be slower than in" in last
+    assert "found mini fp32 112, ort-cpu, batch 1, host to host" in last
+    row = done.out.splitlines()[2].split()
+    assert row[-2:] == ["18", "slower"]
+
+
+def test_as_json(resnas, doctored):
+    path = doctored(scaled(1 / 4))
+    done = resnas("gate", "--baseline", path, *MANY, "--json", code=4)
+    assert done.json["baseline"] == str(path)
+    assert done.json["differences"] == []
+    assert done.json["regressed"] is True
+    (change,) = done.json["changes"]
+    assert (change["verdict"], change["openings"]) == ("slower", 18)
+    assert change["ratio"]["low"] > 1
+
+
+def test_another_machine_or_version_is_refused_and_may_be_accepted(refused, resnas, doctored):
+    def change(data):
+        scaled(4)(data)
+        data["machine"]["cpu"] = "a CPU"
+        data["measurements"][0]["configuration"]["version"] = "onnxruntime 0.1"
+
+    path = doctored(change)
+    line = refused("gate", "--baseline", path, *QUICK)
+    assert f"{path} must be of this machine and these versions, found cpu: a CPU there, " in line
+    assert "ort-cpu: onnxruntime 0.1 there, onnxruntime " in line
+    assert line.endswith("make a baseline here, or give --accept-different")
+    done = resnas("gate", "--baseline", path, *QUICK, "--accept-different", "--json")
+    assert [text.split(":")[0] for text in done.json["differences"]] == ["cpu", "ort-cpu"]
+    assert done.err.count("resnas: note: different: ") == 2
+
+
+def test_a_folder_of_baselines(refused, resnas, doctored, tmp_path):
+    (tmp_path / "all").mkdir()
+    slug = this_machine(usable_cores()).slug
+    line = refused("gate", "--baseline", "all")
+    assert "all must hold a baseline of this machine, found none; make one by: resnas bench" in line
+    shutil.copy(doctored(scaled(4)), tmp_path / "all" / f"{slug}.json")
+    done = resnas("gate", "--baseline", "all", *QUICK, "--json")
+    assert done.json["baseline"] == f"all/{slug}.json"
+
+
+def test_what_no_longer_fits_is_no_pass(resnas, doctored, monkeypatch):
+    path = doctored(scaled(4))
+    monkeypatch.setattr("resnas_deploy.bench.session._opened", lambda opened, found: {})
+    done = resnas("gate", "--baseline", path, *QUICK, code=2)
+    assert "must run here, found none of mini fp32 112, ort-cpu, batch 1" in done.err
+
+
+def test_the_artifact_is_gone_or_is_another(refused, doctored, untrained_artifact, mini_artifact, tmp_path, resnas):
+    def change(data):
+        scaled(4)(data)
+        data["measurements"][0]["configuration"]["source"] = "gone"
+
+    path = doctored(change)
+    assert "gone: an artifact must be a folder" in refused("gate", "--baseline", path)
+    line = refused("gate", untrained_artifact(), "--baseline", path)
+    assert "the artifacts must be those of the baseline, of which 'mini fp32 112' is missing" in line
+    resnas("gate", mini_artifact, "--baseline", path, *QUICK)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (None, "a.json must be a readable file, found: No such file"),
+        ("", "a.json must be a result of resnas bench, found an empty file; measure it again"),
+        ('{"schema": 2, "mach', "a.json must be JSON, found something else (cut short?); measure it again"),
+        ('{"schema": 99}', "a.json must have schema 2, found 99; use a newer resnas"),
+        ('{"schema": 1}', "a.json must have schema 2, found 1; measure it again"),
+        ("{}", "a.json must be a result of resnas bench, found JSON without a schema number"),
+        ('{"schema": 2}', "a.json.machine must be there, found none"),
+    ],
+)
+def test_baselines_that_are_none(refused, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "a.json").write_text(content)
+    assert said in refused("gate", "--baseline", "a.json")
+
+
+def test_an_unknown_runner_or_gpu_in_the_baseline(refused, doctored):
+    configuration = {}
+    path = doctored(lambda data: data["measurements"][0]["configuration"].update(runner="tpu"))
+    assert "a runner must be one of ort-cpu" in refused("gate", "--baseline", path)
+    configuration.update(runner="torch", device="cuda:7 NVIDIA L4")
+    path = doctored(lambda data: data["measurements"][0]["configuration"].update(configuration))
+    assert "not available here" in refused("gate", "--baseline", path, code=5)
+
+
+def test_wrong_options(refused, baseline):
+    assert "there must be a --baseline, found none; make one by: resnas bench" in refused("gate")
+    for options, said in (
+        (["--runs", "0"], "runs must be at least 1, found 0"),
+        (["--openings", "1"], "openings must be at least 2 for an interval, found 1"),
+        (["--device", "cuda"], "the device of the runner ort-cpu must be cpu"),
+    ):
+        assert said in refused("gate", "--baseline", baseline, *options)
