@@ -68,7 +68,7 @@ def cache_home(tmp_path_factory):
 @pytest.fixture
 def small_reference(monkeypatch):
     """The reference workload made small, for tests that do not read its time."""
-    for name, size in (("_PRODUCTS", 20), ("_COPIED", 100_000), ("_EXPONENTIALS", 1000)):
+    for name, size in (("_PRODUCTS", 50), ("_STREAMED", 200), ("_AT_ONCE", 50)):
         monkeypatch.setattr(f"resnas_deploy.bench.reference.{name}", size)
 
 

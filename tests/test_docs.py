@@ -107,7 +107,6 @@ def peer_rows():
     ("page", "wanted"),
     [
         ("README.md", latency_rows),
-        ("README.md", peer_rows),
         ("README.md", model_rows),
         ("docs/latency.md", model_rows),
         ("docs/latency.md", method_rows),

@@ -46,19 +46,20 @@ class Interval:
 
 
 def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> Interval:
-    """The median ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
+    """The ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
 
+    It is the median over openings of the median over rounds: one opening that something disturbed does not move it.
     Of a single opening the rounds are drawn: the interval then tells nothing of other openings.
     """
     logs = [np.log(np.asarray(a) / np.asarray(b)) for a, b in zip(ours, theirs, strict=True) if len(a)]
     if not logs:
         raise ValueError("a ratio needs samples")
     medians = np.array([np.median(group) for group in logs])
-    value, openings = float(medians.mean()), len(logs)
+    value, openings = float(np.median(medians)), len(logs)
     if openings == 1:
         drawn = np.median(rng.choice(logs[0], (RESAMPLES, len(logs[0]))), axis=1)
     else:
-        drawn = rng.choice(medians, (RESAMPLES, openings)).mean(axis=1)
+        drawn = np.median(rng.choice(medians, (RESAMPLES, openings)), axis=1)
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])
     widening = _widening(openings)

@@ -99,7 +99,9 @@ def bench(
             open_networks(artifacts or (), [name.strip() for name in peer.split(",")] if peer else (), tell)
         )
         plan = Plan(
-            subjects=tuple(Subject(network, kind) for network in networks for kind in kinds_of(runner, networks)),
+            subjects=tuple(
+                Subject(network, kind) for network in networks for kind in kinds_of(runner, networks, device)
+            ),
             batches=batches_of(batch, networks),
             runs=runs,
             threads=threads_or_all(threads),

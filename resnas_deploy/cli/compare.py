@@ -60,7 +60,7 @@ def compare(
         from resnas_deploy.bench.statistics import LEAST_OPENINGS
 
         networks = open_artifacts((first, second))
-        kinds = kinds_of(runner, networks)
+        kinds = kinds_of(runner, networks, device)
         if len(kinds) > 2:
             raise BadInput(f"there must be one --runner, or one for A and one for B, found {len(kinds)}")
         plan = Plan(

@@ -49,7 +49,7 @@ def bench_and_setting(runner: str, precision: str, batch: int, threads: int, dev
     from resnas_deploy.bench.machine import this_machine
     from resnas_deploy.runners.registry import default_runner, runner_kind
 
-    kind = runner_kind(runner) if runner else default_runner(precision)
+    kind = runner_kind(runner) if runner else default_runner(precision, device=device)
     kind.check(precision, device)
     bench = Bench(kind, precision, batch, threads_or_all(threads), device)
     return bench, bench.setting(this_machine(threads_or_all(0)).slug)

@@ -83,12 +83,12 @@ def open_networks(
         yield (*artifacts, *(stack.enter_context(open_peer(name, precision, tell)) for name in dict.fromkeys(peers)))
 
 
-def kinds_of(names: Sequence[str] | None, networks: Sequence[Network]) -> tuple[RunnerKind, ...]:
+def kinds_of(names: Sequence[str] | None, networks: Sequence[Network], device: str = "") -> tuple[RunnerKind, ...]:
     """The runners of these names, or the first that can run every network."""
     from resnas_deploy.runners.registry import default_runner, runner_kind
 
     found = tuple(runner_kind(name) for name in dict.fromkeys(names or ()))
-    return found or (default_runner(*(network.precision for network in networks)),)
+    return found or (default_runner(*(network.precision for network in networks), device=device),)
 
 
 def openings_of(openings: int | None, runs: int, least: int = 1) -> int:

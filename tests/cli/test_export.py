@@ -190,7 +190,7 @@ def test_a_link_is_not_followed(refused, tiny, tmp_path, mini_artifact):
         (["--image-size", "65520"], "image_size must be at most 1792 pixels, found 65520"),
         (["--image-size", "many"], "Invalid value for '--image-size'"),
         (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, found 'int3'"),
-        (["--verify-on", "tpu"], "a runner must be one of ort-cpu, ort-cuda, openvino, torch, found 'tpu'"),
+        (["--verify-on", "tpu"], "torch-compile, aoti, found 'tpu'"),
         (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
         (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),
         (["--seed", "-1"], "Invalid value for '--seed'"),

@@ -104,5 +104,5 @@ def test_this_machine():
     last = observe(cores)
     assert first.cores == last.cores == len(cores)
     assert last.at - first.at >= time.monotonic() - started - 0.5
-    assert 0.2 <= last.own - first.own <= 1
+    assert 0.19 <= last.own - first.own <= 1  # the kernel counts in hundredths
     assert last.times.busy - first.times.busy >= 0.1  # of ticks: about as much as this process used

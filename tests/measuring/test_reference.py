@@ -27,7 +27,7 @@ def test_the_same_name_is_the_same_work(workload):
     with CpuWorkload(2) as again:
         assert again.name == workload.name
         for one, other in zip(workload._shares, again._shares, strict=True):
-            for name in ("left", "right", "read", "argument"):
+            for name in ("weights", "tokens", "left", "right"):
                 assert np.array_equal(getattr(one, name), getattr(other, name))
     with CpuWorkload(1) as other:
         assert other.name != workload.name
@@ -37,18 +37,23 @@ def test_each_core_has_the_same_share_of_its_own(workload):
     first, second = workload._shares
     assert np.array_equal(first.left, second.left)
     assert not np.shares_memory(first.product, second.product)
-    assert not np.shares_memory(first.read, first.written)
+    assert not np.shares_memory(first.weights, second.weights)
 
 
 def test_a_step_does_the_work(workload):
     for share in workload._shares:
-        for result in (share.product, share.written, share.result):
+        for result in (share.product, share.few):
             result[:] = -1
     workload.step()
     for share in workload._shares:
         assert np.allclose(share.product[0], share.left[0] @ share.right[0], atol=1e-4)
-        assert np.array_equal(share.written, share.read)
-        assert np.allclose(share.result, np.exp(share.argument))
+        assert np.allclose(share.few[-1], share.tokens @ share.weights[-1], atol=1e-4)
+
+
+def test_not_every_core_of_a_large_machine_takes_part(small_reference):
+    with CpuWorkload(64) as found:
+        assert len(found._shares) == 8
+        assert "8 cores" in found.name
 
 
 def test_what_a_thread_raises_is_raised(monkeypatch):
