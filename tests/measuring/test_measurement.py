@@ -11,6 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from measured import configuration, measurement
 
+from resnas_deploy.bench.measurement import SESSIONS_APART
+
 ONES = ((1.0, 1.0), (1.0, 1.0))
 
 
