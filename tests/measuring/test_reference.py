@@ -95,6 +95,7 @@ def test_torch_may_be_missing(monkeypatch):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not reference._torch_has_cuda(), reason="no CUDA for PyTorch here")
 def test_the_gpus():
     with reference_workload("cuda:0", 1) as found:
         found.step()
