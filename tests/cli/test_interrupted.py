@@ -15,7 +15,9 @@ from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.timing import WarmUp
 
 # The command line, which writes the file `measuring` once it has done more rounds than any warm-up has.
+# Whoever runs the tests in the background has SIGINT ignored, which children inherit: a terminal's is not.
 SCRIPT = f"""
+import signal
 from pathlib import Path
 from resnas_deploy.bench import timing
 from resnas_deploy.cli.app import main
@@ -29,6 +31,7 @@ def counted(*arguments):
         Path("measuring").touch()
 
 timing._round = counted
+signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 LONG = ("--batch", "1", "--runs", "100000", "--openings", "2")
@@ -54,7 +57,10 @@ def interrupted(tmp_path, cache_home):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=30)
+            try:
+                out, err = process.communicate(timeout=30)
+            finally:
+                process.kill()
         (tmp_path / "measuring").unlink()
         assert "Traceback" not in out + err
         assert err.splitlines()[-1] == "resnas: interrupted"
