@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from dataclasses import replace
 
 import pytest
@@ -17,6 +18,11 @@ from resnas_deploy.checkpoint import save
 from resnas_deploy.export.pipeline import export
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.untrained import untrained
+
+
+def pytest_configure():
+    """Let Ctrl-C reach the tests' processes: what a shell runs in the background inherits that SIGINT is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

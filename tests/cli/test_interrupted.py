@@ -15,9 +15,7 @@ from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.timing import WarmUp
 
 # The command line, which writes the file `measuring` once it has done more rounds than any warm-up has.
-# Whoever runs the tests in the background has SIGINT ignored, which children inherit: a terminal's is not.
 SCRIPT = f"""
-import signal
 from pathlib import Path
 from resnas_deploy.bench import timing
 from resnas_deploy.cli.app import main
@@ -31,7 +29,6 @@ def counted(*arguments):
         Path("measuring").touch()
 
 timing._round = counted
-signal.signal(signal.SIGINT, signal.default_int_handler)
 main()
 """
 LONG = ("--batch", "1", "--runs", "100000", "--openings", "2")
