@@ -19,8 +19,6 @@ from resnas_deploy.bench.statistics import Interval
 THRESHOLD = 1.025  # of the time now over that of the baseline: half of the slowdown that must not pass
 ATTEMPTS = 3  # sessions, of which all but the first measure only what looks slower
 
-Series = tuple[tuple[float, ...], ...]  # samples by opening
-
 
 @dataclass(frozen=True)
 class Change:

@@ -64,14 +64,14 @@ def _open_subject(
     threads = max(1, plan.threads // streams)
     options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph)
     runners: list[Runner] = []
-    with _out_of_memory() as loading:
+    with _MemoryGuard() as loading:
         runners = [stack.enter_context(subject.kind.open(network, options)) for _ in range(streams)]
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
         steps: dict[str, Timed] = {}
         if not loading.failed:
             tell(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
-            with _out_of_memory():
+            with _MemoryGuard():
                 steps = _steps(runners, noise(network, case.batch), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
@@ -82,12 +82,12 @@ def _open_subject(
             )
 
 
-class _out_of_memory:  # noqa: N801  reads as the statement that it is
+class _MemoryGuard:
     """Pass over an error that says that memory ran out; `failed` tells whether there was one."""
 
     failed = False
 
-    def __enter__(self) -> _out_of_memory:
+    def __enter__(self) -> _MemoryGuard:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:

@@ -23,7 +23,7 @@ _NAMES = {str: "a text", int: "an integer", bool: "true or false"}
 
 def to_json(record: object) -> dict[str, object]:
     """Plain data for JSON; `from_json` is its inverse."""
-    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]
+    values = {field.name: getattr(record, field.name) for field in fields(record)}  # type: ignore[arg-type]  # a dataclass
     return {name: _plain(value) for name, value in values.items() if value is not None}
 
 
@@ -65,10 +65,10 @@ def _read(hint: Any, value: object, where: str) -> Any:
             raise BadInput(f"{where} must be a JSON object, found {_shown(value)}")
         return {str(key): _read(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if hint is float:
-        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # type: ignore[arg-type]
+        if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:  # type: ignore[arg-type]  # a number
             raise BadInput(f"{where} must be a finite number, found {_shown(value)}")
-        return float(value)  # type: ignore[arg-type]
-    if type(value) is not hint or (hint is int and abs(value) > _LARGEST):  # type: ignore[arg-type]
+        return float(value)  # type: ignore[arg-type]  # a number, as was checked
+    if type(value) is not hint or (hint is int and abs(value) > _LARGEST):  # type: ignore[arg-type]  # a number
         raise BadInput(f"{where} must be {_NAMES[hint]}, found {_shown(value)}")
     return value
 

@@ -46,7 +46,7 @@ def compare(
     """Measure two artifacts in turns and say whether B is faster than A, slower, or whether the runs cannot tell.
 
     With two --runner the first runs A and the second runs B. The interval is of 95%, by the bootstrap over openings of
-    the runtimes and the rounds of each.
+    the runtimes.
 
     Examples:
     $ resnas compare small-fp32 small-bf16 --runner openvino --batch 1,16

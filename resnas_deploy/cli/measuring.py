@@ -72,13 +72,13 @@ def open_artifacts(folders: Sequence[Path]) -> tuple[Artifact, ...]:
 
 @contextmanager
 def open_networks(
-    folders: Sequence[Path], peers: Sequence[str], tell: Callable[[str], None], precision: str = ""
+    folders: Sequence[Path], peers: Sequence[str], tell: Callable[[str], None]
 ) -> Iterator[tuple[Network, ...]]:
-    """Artifacts, and peers in `precision`, or in the first artifact's."""
+    """Artifacts, and peers in the first artifact's precision, or in fp32 where there is none."""
     from resnas_deploy.bench.peers import open_peer
 
     artifacts = open_artifacts(folders)
-    precision = precision or (artifacts[0].precision if artifacts else "fp32")
+    precision = artifacts[0].precision if artifacts else "fp32"
     with ExitStack() as stack:
         yield (*artifacts, *(stack.enter_context(open_peer(name, precision, tell)) for name in dict.fromkeys(peers)))
 

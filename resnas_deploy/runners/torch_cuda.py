@@ -14,7 +14,7 @@ class CapturedGraph:
     """A forward pass of one batch size, captured once: called, it copies the images in and replays."""
 
     def __init__(self, forward: Callable[[Tensor], Tensor], images: Tensor) -> None:
-        stream = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]
+        stream = torch.cuda.Stream(images.device)  # type: ignore[no-untyped-call]  # torch's own lack
         with torch.inference_mode():
             self._images = images.clone()
             stream.wait_stream(torch.cuda.current_stream(images.device))
@@ -44,9 +44,9 @@ class CapturedGraph:
 
 def timed_on_device(work: Callable[[], object], device: torch.device) -> Callable[[], float]:
     """A function that runs `work` once on a stream of its own: seconds between the events around it."""
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own lack
     stream.wait_stream(torch.cuda.current_stream(device))
-    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]  # torch's own lack
 
     def once() -> float:
         with torch.inference_mode(), torch.cuda.stream(stream):
