@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ from hypothesis import strategies as st
 from strategies import PLAIN, SMALL, arch_specs, refusal, subnets
 
 from resnas_deploy.arch import MAX_BLOCKS, MAX_DIMENSION, ArchSpec, Block, Stage, Subnet
-from resnas_deploy.cli.options import read_arch
-from resnas_deploy.elements import BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
 
@@ -241,32 +238,6 @@ def test_any_json_in_place_of_a_field_gives_a_network_or_one_line(path: Path_, v
         assert ArchSpec.from_json(arch.to_json()) == arch
 
 
-def test_elements_are_in_the_order_of_computation() -> None:
-    walk = list(elements(SMALL))
-    assert [element.name for element in walk] == [
-        "stem",
-        "stage1.block1",
-        "stage1.block2",
-        "reduction1",
-        "stage2.block1",
-        "reduction2",
-        "stage3.block1",
-        "stage3.block2",
-        "head",
-    ]
-    assert [e.side for e in walk if isinstance(e, StemElement | BlockElement)] == [8, 8, 8, 4, 2, 2]
-    reductions = [e for e in walk if isinstance(e, ReductionElement)]
-    assert [(e.width, e.out_width, e.side) for e in reductions] == [(6, 9, 8), (9, 11, 4)]
-    assert [e.name for e in walk if isinstance(e, BlockElement) and e.last] == ["stage3.block2"]
-
-
-def test_stages_that_are_one_object_are_three_stages() -> None:
-    stage = Stage(4, (Block(1, 2, 3),))
-    walk = list(elements(replace(SMALL, stages=(stage,) * 3)))
-    assert [e.name for e in walk if isinstance(e, ReductionElement)] == ["reduction1", "reduction2"]
-    assert [e.name for e in walk if isinstance(e, BlockElement) and e.last] == ["stage3.block1"]
-
-
 @given(subnets())
 def test_a_subnet_keeps_the_marked_blocks(subnet: Subnet) -> None:
     for stage, full, flags in zip(subnet.arch.stages, subnet.full.stages, subnet.kept, strict=True):
@@ -281,27 +252,3 @@ def test_flags_that_do_not_fit_are_refused() -> None:
         assert "one flag for each block" in refusal(lambda kept=kept: Subnet(SMALL, kept))
     message = refusal(lambda: Subnet(SMALL, ((True, False), (False,), (True, True))))
     assert message.startswith("stage 2 must keep at least one block")
-
-
-def test_an_architecture_is_read_by_name_or_from_a_file(tmp_path: Path) -> None:
-    assert read_arch("small") == PUBLISHED["small"].arch
-    file = tmp_path / "arch.json"
-    file.write_text(json.dumps(SMALL.to_json()))
-    assert read_arch(str(file)) == SMALL
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"", b"null", b"[]", b"{", b"{}", b"\xff\xfe", b"\x00" * 100, b"[" * 10**5, b'{"a":' * 10**5, b"9" * 10**4, b"()"],
-)
-def test_a_file_that_is_no_architecture_is_one_line_with_its_name(tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "arch.json"
-    file.write_bytes(content)
-    assert refusal(lambda: read_arch(str(file))).startswith(str(file))
-
-
-def test_a_name_that_is_no_architecture_is_one_line(tmp_path: Path) -> None:
-    for source in ("large", "", str(tmp_path), str(tmp_path / "absent"), "((4, 176), " * 1000, "two\nlines", "a\0b"):
-        message = refusal(lambda source=source: read_arch(source))
-        assert message.startswith("an architecture must be tiny, small, medium or a file, found '")
-        assert len(message) < 250
