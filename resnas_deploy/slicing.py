@@ -35,7 +35,8 @@ def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
         whole = supernet.tensors[source]
         layer = source.rpartition(".")[0]
         tensors[name] = _leading_qkv(whole, shape, from_qkv[layer]) if layer in from_qkv else _leading(whole, shape)
-    return Checkpoint(arch, tensors, supernet.provenance.then(f"subnet {arch.fingerprint} sliced out"))
+    provenance = supernet.provenance.then(f"subnet {arch.fingerprint} sliced out")
+    return Checkpoint(arch, tensors, provenance, supernet.task)
 
 
 def block_positions(subnet: Subnet) -> dict[str, int]:

@@ -210,7 +210,8 @@ def check(
         from resnas_deploy.bench.latency.profile import subnets as draw
         from resnas_deploy.bench.latency.store import Store
         from resnas_deploy.bench.machine import this_machine
-        from resnas_deploy.bench.plot import check_plot, plot_check
+        from resnas_deploy.bench.drawing import check_plot
+        from resnas_deploy.bench.plot import plot_check
 
         if plot:
             check_plot(plot)
