@@ -108,6 +108,7 @@ def peer_rows():
     [
         ("README.md", latency_rows),
         ("README.md", model_rows),
+        ("README.md", peer_rows),
         ("docs/latency.md", model_rows),
         ("docs/latency.md", method_rows),
         ("docs/graph.md", spelling_rows),

@@ -1,8 +1,9 @@
-"""How often the gate and the stated intervals are wrong, on recorded sessions of unchanged networks.
+"""How often the gate and the stated intervals are wrong, on recorded sessions of real networks.
 
 The sessions are real processes, one after the other, on a shared machine of two cores (tests/bench/gate_trials.py
 records them). A trial takes five of them at random: two as the baseline, as docs/measuring.md advises, and up to three
-that the gate measures. A slowdown is injected by making the samples of one configuration longer.
+that the gate measures. A slowdown is injected by making the samples of one configuration longer, or it is a real one:
+the sessions of a network with one block more.
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ TRIALS = 500
 
 
 @pytest.fixture(scope="module")
-def sessions(tmp_path_factory):
-    folder, found = tmp_path_factory.mktemp("sessions"), []
-    for number, document in enumerate(json.loads(RECORDED.read_text())["sessions"]):
-        path = folder / f"{number}.json"
+def recorded(tmp_path_factory):
+    """Reports by what was measured: `sessions` of the unchanged network, and those of a `slower` one."""
+    path = tmp_path_factory.mktemp("sessions") / "session.json"
+
+    def report(document):
         path.write_text(json.dumps(document))
-        found.append(read_report(path))
-    return found
+        return read_report(path)
+
+    documents = json.loads(RECORDED.read_text())
+    return {name: [report(document) for document in documents[name]] for name in ("sessions", "slower")}
+
+
+@pytest.fixture(scope="module")
+def sessions(recorded):
+    return recorded["sessions"]
 
 
 def joined(first, second):
@@ -47,23 +56,38 @@ def slowed(report, number, factor):
     return replace(report, measurements=tuple(longer if other is item else other for other in report.measurements))
 
 
-def trials(sessions, number=0, factor=1.0):
-    """Of each trial: which configurations the gate called slower."""
+def drawn(sessions):
+    """The sessions of each trial."""
     rng = np.random.default_rng(0)
-    for _ in range(TRIALS):
-        first, second, *following = (sessions[index] for index in rng.choice(len(sessions), 5, replace=False))
-        measured = iter(slowed(session, number, factor) for session in following)
-        yield [change.regressed for change in judge(joined(first, second), lambda _, left=measured: next(left))]
+    return ([sessions[index] for index in rng.choice(len(sessions), 5, replace=False)] for _ in range(TRIALS))
+
+
+def regressed(baseline, following):
+    """Which configurations the gate calls slower."""
+    measured = iter(following)
+    return [change.regressed for change in judge(joined(*baseline), lambda _: next(measured))]
 
 
 def test_unchanged_networks_raise_no_alarm(sessions):
-    alarms = np.mean([any(regressed) for regressed in trials(sessions)])
+    alarms = np.mean([any(regressed(trial[:2], trial[2:])) for trial in drawn(sessions)])
     assert alarms <= 0.01
 
 
 @pytest.mark.parametrize("number", [0, 1])
 def test_five_per_cent_are_caught(sessions, number):
-    caught = np.mean([regressed[number] for regressed in trials(sessions, number, 1.05)])
+    caught = np.mean(
+        [
+            regressed(trial[:2], [slowed(session, number, 1.05) for session in trial[2:]])[number]
+            for trial in drawn(sessions)
+        ]
+    )
+    assert caught >= 0.95
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_network_that_is_really_slower_is_caught(recorded, number):
+    pairs = zip(drawn(recorded["sessions"]), drawn(recorded["slower"]), strict=True)
+    caught = np.mean([regressed(trial[:2], slower[2:])[number] for trial, slower in pairs])
     assert caught >= 0.95
 
 
