@@ -17,18 +17,19 @@ from resnas_deploy.errors import BadInput
 if TYPE_CHECKING:
     from resnas_deploy.train.search.finalists import Finalist
 
-_COUNTS = {"": 1.0, "K": 1e3, "M": 1e6, "G": 1e9}
-_TIMES = {"ms": 1.0, "us": 1e-3, "s": 1e3}
+_BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
+_MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
+_MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
 
 
 def search(
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
     data: DataOption = "demo",
-    max_macs: Annotated[str, typer.Option(help="Such as 2.9G.", metavar="N", show_default=False)] = "",
-    max_parameters: Annotated[str, typer.Option(help="Such as 60M.", metavar="N", show_default=False)] = "",
+    max_macs: Annotated[str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)] = "",
+    max_parameters: Annotated[str, typer.Option(help="Such as 60M, or 60%.", metavar="N", show_default=False)] = "",
     max_latency: Annotated[
-        str, typer.Option(help="Such as 8ms, of a batch, by the latency model.", metavar="TIME", show_default=False)
+        str, typer.Option(help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.", metavar="TIME", show_default=False)
     ] = "",
     pareto: Annotated[
         bool,
@@ -86,7 +87,7 @@ def search(
         from resnas_deploy.train.search import start
         from resnas_deploy.train.search.evolution import Evolution
         from resnas_deploy.train.search.finalists import Place, measure_finalists, winner
-        from resnas_deploy.train.search.limits import Limit, Limits, quantity
+        from resnas_deploy.train.search.limits import Limits, limit_of
         from resnas_deploy.train.search.pool import opened_pool
         from resnas_deploy.train.search.report import FRONT, finalist_table, write_report
         from resnas_deploy.train.search.search import Search, run
@@ -101,17 +102,17 @@ def search(
         if max_latency or pareto:
             with Store(store_path(store), create=False) as kept:
                 model = profiled_model(kept, setting, space, options_of(setting, threads, device, store))
-            costs.append(start.latency_cost(model))
+            costs.append(start.latency_cost(model, space))
             measured = json.dumps([vars(setting), model.weights, model.anchor_ms])
             if max_latency:
-                most_ms = quantity(max_latency, _TIMES, "--max-latency")
-                limits.append(Limit(costs[-1], most_ms))
-        for text, option, cost, scale in (
-            (max_macs, "--max-macs", start.macs_cost(), 1e9),
-            (max_parameters, "--max-parameters", start.parameters_cost(), 1e6),
+                limits.append(limit_of(costs[-1], max_latency, _MILLISECONDS, "--max-latency", space))
+                most_ms = limits[-1].most
+        for text, option, cost, units in (
+            (max_macs, "--max-macs", start.macs_cost(), _BILLIONS),
+            (max_parameters, "--max-parameters", start.parameters_cost(), _MILLIONS),
         ):
             if text:
-                limits.append(Limit(cost, quantity(text, _COUNTS, option) / scale))
+                limits.append(limit_of(cost, text, units, option, space))
             if text or cost.name == "MACs":
                 costs.append(cost)
         wanted = Search(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.space import SearchSpace
 
 WINDOW = 0.975  # of a limit: what costs less than that share of every limit leaves accuracy behind (FACTS: the paper)
-_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([a-zA-Z]*)")
+_QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([a-zA-Z]*|%)")
 
 Costs = Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
 
@@ -76,10 +76,18 @@ class Limits:
         return Limits(self.limits, 0.0) if loose else self
 
 
-def quantity(text: str, units: dict[str, float], option: str) -> float:
-    """A number with a unit, in the unit whose factor is 1. Raises `BadInput` that lists the units."""
+def limit_of(cost: Cost, text: str, units: Mapping[str, float], option: str, space: SearchSpace) -> Limit:
+    """The limit that an option's value names: a number with a unit, or a percentage of the widest subnet's cost.
+
+    `units` tells how much each is in the cost's own. Raises `BadInput` that lists the units.
+    """
     match = _QUANTITY.fullmatch(text.strip())
-    factor = units.get(match[2]) if match else None
+    factor = None if match is None else units.get(match[2])
+    if match and match[2] == "%":
+        factor = cost.of([space.widest().arch]).item() / 100
     if not match or factor is None or not 0 < float(match[1]) * factor < 1e30:
-        raise BadInput(f"{option} must be a number with one of the units {', '.join(units)}, found {text[:40]!r}")
-    return float(match[1]) * factor
+        raise BadInput(
+            f"{option} must be a number with one of the units {', '.join(filter(None, units))}, or % of the widest "
+            f"subnet's, found {text[:40]!r}"
+        )
+    return Limit(cost, float(match[1]) * factor)

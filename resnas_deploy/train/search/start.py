@@ -72,8 +72,13 @@ def parameters_cost() -> Cost:
     return Cost("parameters", "M", lambda archs: _each(parameters, archs) / 1e6)
 
 
-def latency_cost(model: LatencyModel) -> Cost:
-    """What the latency model predicts for a batch."""
+def latency_cost(model: LatencyModel, space: SearchSpace) -> Cost:
+    """What the latency model predicts for a batch. Raises `BadInput` for images of another size than it was made of."""
+    if space.image_size != (profiled := SPACES[space.name].image_size):
+        raise BadInput(
+            f"the supernet must take images of {profiled} pixels, of which a profile is, found {space.image_size}; "
+            "limit MACs instead"
+        )
     return Cost(LATENCY, "ms", lambda archs: model.predict(archs).ms)
 
 

@@ -1,0 +1,43 @@
+"""Makes the built-in data set out of Fashion-MNIST's files (Debian: dataset-fashion-mnist).
+
+Run once: .venv/bin/python tests/train/make_demo_pictures.py /usr/share/datasets/fashion-mnist
+Takes the first pictures of each class of either split, in the order in which they lie there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from resnas_deploy.atomic import atomic_file
+
+OUT = Path(__file__).parents[2] / "resnas_deploy" / "train" / "data" / "fashion-mnist" / "pictures.npz"
+SPLITS = {"train": ("train", 800), "val": ("t10k", 200)}  # pictures of each class
+CLASSES = 10
+
+
+def idx(path: Path) -> np.ndarray:
+    """An array of unsigned bytes in the IDX format: two zeros, the type (8), the dimensions, their sizes, the values."""
+    content = gzip.decompress(path.read_bytes())
+    dimensions = content[3]
+    shape = np.frombuffer(content, ">u4", dimensions, 4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
+
+
+def main() -> None:
+    """Write the arrays, compressed."""
+    folder, arrays = Path(sys.argv[1]), {}
+    for name, (prefix, count) in SPLITS.items():
+        pictures = idx(folder / f"{prefix}-images-idx3-ubyte.gz")
+        labels = idx(folder / f"{prefix}-labels-idx1-ubyte.gz")
+        first = np.sort(np.concatenate([np.flatnonzero(labels == label)[:count] for label in range(CLASSES)]))
+        arrays |= {f"{name}_pictures": pictures[first], f"{name}_labels": labels[first]}
+    with atomic_file(OUT) as partial, partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+if __name__ == "__main__":
+    main()
