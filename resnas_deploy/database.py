@@ -151,5 +151,6 @@ def _check_header(path: Path, kind: Format) -> None:
         raise BadInput(f"{path} must be a {kind.name} that resnas wrote, found another database; {kind.leave}")
     if schema > kind.schema:
         raise BadInput(
-            f"{path} must have schema {kind.schema} or less, found {schema}; use a newer resnas or another {kind.option}"
+            f"{path} must have schema {kind.schema} or less, found {schema}; "
+            f"use a newer resnas or another {kind.option}"
         )

@@ -60,7 +60,7 @@ def load_image(path: Path) -> Image.Image:
 
 
 def read_image(file: BinaryIO, name: str) -> Image.Image:
-    """What `load_image` does, of an open file, which keeps Pillow from mapping one into memory; `name` is for errors."""
+    """What `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
     with warnings.catch_warnings():
         # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
         warnings.simplefilter("ignore")

@@ -26,10 +26,17 @@ def search(
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
     data: DataOption = "demo",
-    max_macs: Annotated[str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)] = "",
+    max_macs: Annotated[
+        str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)
+    ] = "",
     max_parameters: Annotated[str, typer.Option(help="Such as 60M, or 60%.", metavar="N", show_default=False)] = "",
     max_latency: Annotated[
-        str, typer.Option(help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.", metavar="TIME", show_default=False)
+        str,
+        typer.Option(
+            help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.",
+            metavar="TIME",
+            show_default=False,
+        ),
     ] = "",
     pareto: Annotated[
         bool,
@@ -128,7 +135,9 @@ def search(
             measured=measured,
         )
         wanted.limits.within(space)
-        source = start.ScorerSource(supernet.resolve(), data, eval_batch, "cuda" if device.startswith("cuda") else "cpu")
+        source = start.ScorerSource(
+            supernet.resolve(), data, eval_batch, "cuda" if device.startswith("cuda") else "cpu"
+        )
         out.mkdir(parents=True, exist_ok=True)
         with SearchStore(out / "search.sqlite", wanted.identity) as kept_here, opened_pool(workers, source) as pool:
             found = run(wanted, kept_here, pool, tell)
@@ -158,7 +167,9 @@ def search(
     title = f"{len(found.candidates)} subnets of the space {space.name} evaluated, {stopped} of them not to the end"
     print_table(title, table[0], table[1:])
     if missed:
-        complain("note: no finalist was measured within --max-latency; the fastest was taken. Profile again, or raise it")
+        complain(
+            "note: no finalist was measured within --max-latency; the fastest was taken. Profile again, or raise it"
+        )
     say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
     say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
 
@@ -169,6 +180,9 @@ def _finalist(item: Finalist, costs: list[str]) -> dict[str, object]:
         "artifact": item.artifact.source,
         "fingerprint": item.checkpoint.arch.fingerprint,
         "top1_held_out": candidate.score.accuracy,
-        **{f"predicted_{name}" if name == "latency" else name: cost for name, cost in zip(costs, candidate.costs, strict=True)},
+        **{
+            f"predicted_{name}" if name == "latency" else name: cost
+            for name, cost in zip(costs, candidate.costs, strict=True)
+        },
         "measured_latency": item.measured_ms,
     }

@@ -51,4 +51,3 @@ def check_torch() -> None:
 
     if importlib.util.find_spec("torch") is None:
         raise NotAvailable("training needs the package torch", "pip install torch")
-

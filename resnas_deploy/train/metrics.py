@@ -9,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from resnas_deploy.atomic import atomic_file
+
 FILE = "metrics.jsonl"
 
 
@@ -16,10 +18,11 @@ class Metrics:
     """A context manager that appends to a run's folder. Lines of steps that are taken again are dropped."""
 
     def __init__(self, folder: Path, first_step: int) -> None:
-        self._path = folder / FILE
-        kept = [line for line in _lines(self._path) if _step(line) <= first_step]
-        self._file = self._path.open("w", encoding="utf-8")
-        self._file.writelines(line + "\n" for line in kept)
+        path = folder / FILE
+        kept = [line for line in _lines(path) if _step(line) <= first_step]
+        with atomic_file(path) as partial:
+            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8")
         self._events = None
         if importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter

@@ -9,7 +9,19 @@ import pytest
 from resnas_deploy import __version__
 from resnas_deploy.cli.app import app
 
-COMMANDS = ("archs", "runners", "import", "inspect", "export", "verify", "predict", "bench", "compare", "gate", "search")
+COMMANDS = (
+    "archs",
+    "runners",
+    "import",
+    "inspect",
+    "export",
+    "verify",
+    "predict",
+    "bench",
+    "compare",
+    "gate",
+    "search",
+)
 SUBCOMMANDS = {
     "latency": ("profile", "predict", "check"),
     "train": ("supernet", "subnet", "finetune", "evaluate"),

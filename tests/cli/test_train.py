@@ -64,9 +64,8 @@ def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, 
 
     found = tmp_path / "found"
     options = ("--data", pictures, "--max-macs", "60%", "--iterations", 2, "--first", 6, "--children", 4)
-    document = resnas(
-        "search", "--supernet", supernet, *options, "--parents", 3, "--finalists", 2, "--out", found, "--json"
-    ).json
+    options += ("--parents", 3, "--finalists", 2, "--out", found, "--json")
+    document = resnas("search", "--supernet", supernet, *options).json
     assert document["evaluated"] == 10
     assert len(document["finalists"]) == 2
     assert all(item["measured_latency"] > 0 for item in document["finalists"])
@@ -75,7 +74,18 @@ def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, 
     assert (found / "front.png").read_bytes().startswith(b"\x89PNG")
     assert "finalist" in (found / "report.html").read_text()
     again = resnas(
-        "search", "--supernet", supernet, *options, "--parents", 3, "--finalists", 2, "--out", found, "--json", "--resume"
+        "search",
+        "--supernet",
+        supernet,
+        *options,
+        "--parents",
+        3,
+        "--finalists",
+        2,
+        "--out",
+        found,
+        "--json",
+        "--resume",
     ).json
     assert again["arch"] == document["arch"]
 
@@ -154,15 +164,18 @@ def test_wrong_use(resnas, recipe, tmp_path):
     assert "found neither" in resnas("train", "subnet", *out, code=2).err
     both = ("--arch", "small", "--checkpoint", "x")
     assert "found both" in resnas("train", "subnet", *both, *out, code=2).err
-    assert "a setting has the unknown key 'speed'" in resnas(
-        "train", "supernet", "--recipe", "demo", "--set", "speed=1", *out, code=2
-    ).err
-    assert "must be demo or a folder with train/ and val/" in resnas(
-        "train", "supernet", "--recipe", "demo", "--data", "nowhere", *out, code=2
-    ).err
-    assert "--device must be cpu, cuda or cuda:N" in resnas(
-        "train", "supernet", "--recipe", "demo", "--device", "cuda:7", *out, code=2
-    ).err
+    assert (
+        "a setting has the unknown key 'speed'"
+        in resnas("train", "supernet", "--recipe", "demo", "--set", "speed=1", *out, code=2).err
+    )
+    assert (
+        "must be demo or a folder with train/ and val/"
+        in resnas("train", "supernet", "--recipe", "demo", "--data", "nowhere", *out, code=2).err
+    )
+    assert (
+        "--device must be cpu, cuda or cuda:N"
+        in resnas("train", "supernet", "--recipe", "demo", "--device", "cuda:7", *out, code=2).err
+    )
     assert not (tmp_path / "run").exists()
 
 
@@ -179,7 +192,7 @@ def test_predictions_mean_something(resnas, supernet, pictures, tmp_path):
     resnas("export", "--checkpoint", supernet, "--out", tmp_path / "artifact")
     for label, name in enumerate(("red", "green", "blue")):
         Image.fromarray(pixels(label, (label, 99))).save(tmp_path / f"{name}.png")
-    document = resnas("predict", tmp_path / "artifact", *(tmp_path / f"{n}.png" for n in ("red", "green", "blue")), "--json")
+    document = resnas(
+        "predict", tmp_path / "artifact", *(tmp_path / f"{n}.png" for n in ("red", "green", "blue")), "--json"
+    )
     assert "red" in document.out
-
-

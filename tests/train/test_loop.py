@@ -38,7 +38,7 @@ def losses(folder):
 
 
 def test_a_supernet_learns(tmp_path):
-    recipe = replace(RECIPE, epochs=12, learning_rate=0.3, mixing=False, drop_path=0.0)
+    recipe = replace(RECIPE, epochs=40, learning_rate=0.3, mixing=False, drop_path=0.0)
     trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
     assert trained.accuracy.top1 > 0.8
     assert losses(tmp_path)[-1] < 0.6 * losses(tmp_path)[0]
@@ -86,7 +86,7 @@ def killed(folder, step):
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
     whole = killed(tmp_path / "whole", 10**9)
     assert whole.returncode == 0, whole.stderr
-    for step in (5, 1, 4):
+    for step in (1, 3, 5):
         assert killed(tmp_path / "cut", step).returncode == -signal.SIGKILL
     assert not (tmp_path / "cut" / CHECKPOINT).exists()
     done = killed(tmp_path / "cut", 10**9)

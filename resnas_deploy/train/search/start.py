@@ -44,9 +44,9 @@ def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
     """The space whose supernet this is. Raises `BadInput` where it is none's."""
     arch = supernet.arch
     for space in SPACES.values():
-        space = replace(space, classes=arch.classes, image_size=arch.image_size)
-        if space.widest().full == arch:
-            return space
+        same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
+        if same and space.widest().full.stages == arch.stages:
+            return replace(space, classes=arch.classes, image_size=arch.image_size)
     raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
 
 
