@@ -1,7 +1,7 @@
 """The regression gate: whether anything has become slower than its baseline, beyond the machine's noise.
 
 Two sessions on a shared machine differ by far more than what is looked for, so both are taken relative to the reference
-workload that was timed in the same rounds. What looks slower is measured again, in fresh openings, before it is called
+workload that was timed in the same rounds. What may be slower is measured again, in fresh openings, before it is called
 so. How often it is wrong: docs/measuring.md.
 """
 
@@ -16,8 +16,9 @@ from resnas_deploy.bench.measurement import Configuration, Measurement
 from resnas_deploy.bench.report import Reference, Report
 from resnas_deploy.bench.statistics import Interval
 
-THRESHOLD = 1.025  # of the time now over that of the baseline: half of the slowdown that must not pass
-ATTEMPTS = 3  # sessions, of which all but the first measure only what looks slower
+THRESHOLD = 1.03  # of the time now over that of the baseline: between none and the 5 per cent that must not pass
+SUSPECT = 1.01  # beyond which it is measured again: one session may be off by more than the difference to THRESHOLD
+ATTEMPTS = 3  # sessions, of which all but the first measure only what may be slower
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ class Change:
 
     @property
     def suspect(self) -> bool:
-        """Whether it looks slower."""
-        return self.ratio.value > THRESHOLD
+        """Whether it may be slower, which more sessions would tell."""
+        return self.ratio.value > SUSPECT
 
     @property
     def regressed(self) -> bool:
         """Whether it is slower, and that is not noise."""
-        return self.suspect and self.ratio.low > 1
+        return self.ratio.value > THRESHOLD and self.ratio.low > 1
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -66,7 +67,7 @@ class Change:
 def judge(baseline: Report, measure: Callable[[Sequence[Configuration]], Report]) -> list[Change]:
     """Compare with the baseline; `measure` is asked for a new session of some of its configurations.
 
-    What looks slower is measured again, up to `ATTEMPTS` sessions in all, and judged by all its samples.
+    What may be slower is measured again, up to `ATTEMPTS` sessions in all, and judged by all its samples.
     """
     then = {identity(item.configuration): item for item in baseline.measurements if item.samples_s}
     seen: dict[Identity, tuple[Measurement, Reference]] = {}
