@@ -6,7 +6,7 @@ output of every element can be compared with the emitted graph's by name.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from resnas_deploy.elements import (
     StemElement,
     elements,
 )
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Stem(nn.Module):
@@ -189,6 +191,14 @@ def build_model(checkpoint: Checkpoint) -> ViTResNAS:
             state[name] = torch.zeros((), dtype=torch.int64)
     model.load_state_dict(state, assign=True)
     return model.eval()
+
+
+def part_of(model: ViTResNAS, name: str, kind: type[Part]) -> Part:
+    """An element's module by its name."""
+    found = model.get_submodule(name)
+    if not isinstance(found, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, found {type(found).__name__}")
+    return found
 
 
 def intermediates(model: ViTResNAS, images: Tensor) -> dict[str, Tensor]:

@@ -27,7 +27,7 @@ from resnas_deploy.errors import BadInput, first_few
 
 if TYPE_CHECKING:
     from resnas_deploy.train.evaluate import Accuracy
-    from resnas_deploy.train.loop import Run
+    from resnas_deploy.train.run import Run
     from resnas_deploy.train.start import Wanted
 
 Out = Annotated[Path, typer.Option(help="The folder of the run, which is made.", metavar="FOLDER", show_default=False)]
@@ -197,8 +197,9 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
     """Train, and say where the weights are and how good."""
     with progress() as tell:
         tell("loading")
-        from resnas_deploy.train.loop import CHECKPOINT, train
+        from resnas_deploy.train.loop import train
         from resnas_deploy.train.processes import joined
+        from resnas_deploy.train.run import CHECKPOINT
 
         with joined(device, os.environ) as processes:
             run = start()

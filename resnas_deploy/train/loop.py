@@ -2,78 +2,36 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from resnas_deploy.arch import ArchSpec, Subnet
+from resnas_deploy.arch import Subnet
 from resnas_deploy.checkpoint import Checkpoint, Provenance, Task, save
 from resnas_deploy.errors import BadInput
-from resnas_deploy.preprocessing import Preprocessing
-from resnas_deploy.space import SearchSpace
 from resnas_deploy.train.averaging import Averaged
 from resnas_deploy.train.batch_norm import share_batch_norms
 from resnas_deploy.train.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
-from resnas_deploy.train.data.pictures import Pictures
+from resnas_deploy.train.draws import mixed_of, own_groups, subnets_of, survival_of, weights_generator
 from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.loss import token_label_loss
 from resnas_deploy.train.metrics import Metrics
-from resnas_deploy.train.mixing import Mixed, mix, unmixed
-from resnas_deploy.train.network import TrainedNetwork, drop_path
+from resnas_deploy.train.network import TrainedNetwork
 from resnas_deploy.train.optimiser import memory, moments, optimiser_of, remember, set_rate
+from resnas_deploy.train.pace import Pace
 from resnas_deploy.train.processes import Processes
-from resnas_deploy.train.recipe import Recipe
 from resnas_deploy.train.resort import resort
-from resnas_deploy.train.sampling import draw_groups
+from resnas_deploy.train.run import CHECKPOINT, STATE, Run
 from resnas_deploy.train.schedule import learning_rate
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 
-STATE, CHECKPOINT = "state.safetensors", "checkpoint.safetensors"
-_SUBNETS, _GROUP, _WEIGHTS = 1, 2, 3  # what a generator is for, beside the seed and the step
 _TOLD_EVERY = 10  # steps
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Run:
-    """What to train, on what, and where to."""
-
-    arch: ArchSpec  # the network, or the supernet
-    space: SearchSpace | None  # of the supernet
-    recipe: Recipe
-    data: str  # the name of the data
-    train: Pictures
-    val: Pictures
-    preprocessing: Preprocessing
-    seed: int
-    folder: Path
-    start: Checkpoint | None = None  # the weights to start from
-    workers: int = 0
-    skip_unreadable: bool = False
-    save_every: int = 0  # steps; 0: at the end of each epoch alone
-
-    @property
-    def identity(self) -> str:
-        """All that the weights depend on."""
-        what = {
-            "arch": self.arch.fingerprint,
-            "space": self.space.name if self.space else None,
-            "recipe": asdict(self.recipe),
-            "data": [self.data, len(self.train.labels), list(self.train.class_names)],
-            "seed": self.seed,
-            "start": self.start.digest if self.start else None,
-        }
-        return json.dumps(what, sort_keys=True)
 
 
 @dataclass(frozen=True)
@@ -107,7 +65,7 @@ class _Training:
         if run.start:
             self.network.load(run.start)
         else:
-            self.network.initialise(_torch_generator(run.seed, _WEIGHTS))
+            self.network.initialise(weights_generator(run))
         self.network.to(processes.device)
         self.module: nn.Module = self.network
         if recipe.compile:
@@ -132,7 +90,7 @@ class _Training:
             first = self._restore(load_state(state_file, run.identity))
         accuracy = None
         with Metrics(run.folder, first) if self.processes.first else nullcontext() as metrics:
-            pace = _Pace(run.recipe.batch, self.total)
+            pace = Pace(run.recipe.batch, self.total)
             for step, batch in enumerate(self._batches(first), start=first):
                 loss = self._step(step, batch)
                 done = step + 1
@@ -176,14 +134,17 @@ class _Training:
     def _step(self, step: int, batch: Batch) -> float:
         """One update; returns the loss, the mean over all processes."""
         recipe = self.run.recipe
-        own, subnets, survival = self._drawn(step)
-        mixed = self._mixed(step, batch, own)
+        device, groups = self.processes.device, own_groups(self.run, self.processes.share)
+        subnets = subnets_of(self.run, step, self._opened(step), groups)
+        survival = survival_of(self.run, step, groups)
+        survival = None if survival is None else survival.to(device)
+        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), batch.labels.to(device))
         set_rate(self.optimiser, self._rate(step))
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
         with self._autocast():
             loss = token_label_loss(self.module(mixed.images, subnets, survival), mixed)
-        self.scaler.scale(loss).backward()
+        torch.autograd.backward(self.scaler.scale(loss))
         self.scaler.unscale_(self.optimiser)
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
@@ -198,49 +159,6 @@ class _Training:
         if self.averaged:
             self.averaged.update(self.network)
         return value
-
-    def _drawn(self, step: int) -> tuple[range, tuple[Subnet, ...], Tensor | None]:
-        """This process's groups of a step by number, their subnets, and what drop-path multiplies with."""
-        recipe, share = self.run.recipe, self.processes.share
-        count = recipe.groups // share.processes
-        own = range(share.rank * count, (share.rank + 1) * count)
-        if self.run.space is None:
-            subnets = (Subnet.whole(self.run.arch),) * count
-        else:
-            rng = np.random.default_rng((self.run.seed, step, _SUBNETS))
-            opened = self._opened(step)
-            if recipe.sampling == "multi":
-                subnets = draw_groups(self.run.space, recipe.groups, rng, opened)[own.start : own.stop]
-            else:
-                subnets = draw_groups(self.run.space, 1, rng, opened) * count
-        if not recipe.drop_path:
-            return own, subnets, None
-        positions = sum(len(stage.blocks) for stage in self.run.arch.stages)
-        scales = [
-            drop_path(recipe.drop_path, positions, recipe.group, _torch_generator(self.run.seed, step, group, _GROUP))
-            for group in own
-        ]
-        return own, subnets, torch.cat(scales, dim=1).to(self.processes.device)
-
-    def _mixed(self, step: int, batch: Batch, own: range) -> Mixed:
-        """The batch with its targets, each group by a generator of its own: as it is with fewer processes."""
-        recipe, arch = self.run.recipe, self.run.arch
-        images = self._normalised(batch.pixels)
-        labels = batch.labels.to(self.processes.device)
-        side, parts = arch.side(len(arch.stages) - 1), []
-        for index, group in enumerate(own):
-            here = slice(index * recipe.group, (index + 1) * recipe.group)
-            rng = np.random.default_rng((self.run.seed, step, group, _GROUP))
-            given = erased(images[here], recipe.erasing, rng)
-            if recipe.mixing:
-                parts.append(mix(given, labels[here], arch.classes, side, recipe.label_smoothing, rng))
-            else:
-                parts.append(unmixed(given, labels[here], arch.classes, side, recipe.label_smoothing))
-        return Mixed(
-            torch.cat([part.images for part in parts]),
-            torch.cat([part.target for part in parts]),
-            torch.cat([part.patch_targets for part in parts]),
-        )
 
     def _normalised(self, pixels: Tensor) -> Tensor:
         mean, std = (
@@ -264,9 +182,9 @@ class _Training:
     def _end_of_epoch(self, done: int) -> None:
         epoch = done // self.steps_per_epoch
         if self.run.space is not None and epoch <= self.run.recipe.opening_epochs:
-            names = {parameter: name for name, parameter in self.network.named_parameters()}
+            names: dict[Tensor, str] = {own: name for name, own in self.network.named_parameters()}
 
-            def companions(parameter: nn.Parameter) -> Iterator[Tensor]:
+            def companions(parameter: Tensor) -> Iterator[Tensor]:
                 yield from moments(self.optimiser, parameter)
                 if self.averaged:
                     yield self.averaged.state[names[parameter]]
@@ -319,45 +237,3 @@ class _Training:
         if self.scaler.is_enabled():
             self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": state.scale})
         return state.step
-
-
-def erased(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Images of which a random rectangle is noise, in that share of them (arXiv 1708.04896), by kornia."""
-    if not share:
-        return images
-    from kornia.augmentation import RandomErasing
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        changed: Tensor = RandomErasing(p=share)(images)
-    return changed
-
-
-class _Pace:
-    """Images a second over the last steps, and what is left."""
-
-    def __init__(self, batch: int, total: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._batch, self._total, self._clock = batch, total, clock
-        self._times: deque[float] = deque([clock()], maxlen=50)
-        self._done = 0
-
-    def add(self, done: int) -> None:
-        self._done = done
-        self._times.append(self._clock())
-
-    @property
-    def images_per_second(self) -> float:
-        passed = self._times[-1] - self._times[0]
-        return self._batch * (len(self._times) - 1) / passed if passed > 0 else 0.0
-
-    def __str__(self) -> str:
-        rate = self.images_per_second
-        left = (self._total - self._done) * self._batch / rate if rate else 0.0
-        return f"{rate:.0f} images/s, {left / 60:.1f} minutes left"
-
-
-def _torch_generator(*numbers: int) -> torch.Generator:
-    """A generator that those numbers alone decide."""
-    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(seed) % 2**63)
-

@@ -33,8 +33,9 @@ class Metrics:
         """The figures after so many steps."""
         self._file.write(json.dumps({"step": step, **figures}) + "\n")
         self._file.flush()
-        for name, value in figures.items() if self._events else ():
-            self._events.add_scalar(name, value, step)
+        if self._events:
+            for name, value in figures.items():
+                self._events.add_scalar(name, value, step)
 
     def __enter__(self) -> Self:
         return self

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from resnas_deploy.arch import ArchSpec, Subnet
 from resnas_deploy.checkpoint import Checkpoint, Provenance, Task
-from resnas_deploy.model import ViTResNAS
+from resnas_deploy.model import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.tensors import tensor_shapes
 from resnas_deploy.train.masked import masked_tokens, masks_of
 from resnas_deploy.train.sliced import sliced_linear, sliced_tokens
@@ -52,7 +52,7 @@ class TrainedNetwork(nn.Module):
 
     def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
         # The stem's convolutions are the same in every subnet: batch statistics are of all images together.
-        features = self.body.stem.features(images)
+        features = part_of(self.body, "stem", Stem).features(images)
         if self.masked:
             masks = masks_of(self.body, subnets, len(images), images.device)
             return self._logits(self._masked_tokens(self.body, features, masks, survival))
@@ -71,7 +71,7 @@ class TrainedNetwork(nn.Module):
 
     def _logits(self, tokens: Tensor) -> Logits:
         """Both heads on normed tokens `(B, 1 + N, C)`, of as many channels as there are."""
-        head, classes = self.body.head.linear, self.arch.classes
+        head, classes = part_of(self.body, "head", Head).linear, self.arch.classes
         return Logits(
             sliced_linear(head, tokens[:, 0], classes), sliced_linear(self.patch_head, tokens[:, 1:], classes)
         )

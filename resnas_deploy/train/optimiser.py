@@ -30,7 +30,7 @@ def set_rate(optimiser: AdamW, rate: float) -> None:
         group["lr"] = rate
 
 
-def moments(optimiser: AdamW, parameter: nn.Parameter) -> Iterator[Tensor]:
+def moments(optimiser: AdamW, parameter: Tensor) -> Iterator[Tensor]:
     """What has the parameter's shape."""
     state = optimiser.state.get(parameter, {})
     return (value for value in state.values() if value.shape == parameter.shape and value.dim())

@@ -36,7 +36,7 @@ class Recipe:
     mixing: bool = True  # patch-wise CutMix and Mixup
     crop: float = 0.08  # the least share of an image that a random crop keeps; 1: the centre crop of evaluation
     flip: bool = True  # half of the images, left to right
-    randaugment: float = 0.0  # the strength from 0 to 30 of two random operations on each image; 0: none
+    randaugment: int = 0  # the strength from 0 to 30 of two random operations on each image; 0: none
     erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast

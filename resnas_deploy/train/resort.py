@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resnas_deploy.model import TransformerBlock, ViTResNAS
 
-Companions = Callable[[nn.Parameter], Iterable[Tensor]]  # the tensors that follow a parameter, as an optimiser's
+Companions = Callable[[Tensor], Iterable[Tensor]]  # the tensors that follow a parameter, as an optimiser's
 
 
 @torch.no_grad()
@@ -29,13 +29,13 @@ def _heads(block: TransformerBlock, companions: Companions) -> None:
     qkv, projection = block.attention.qkv, block.attention.projection
     written = (3, block.attention.heads, block.attention.head_dim)
     read = written[1:]
-    importance = qkv.weight.abs().unflatten(0, written).sum((0, 2, 3))
-    importance += projection.weight.abs().unflatten(1, read).sum((0, 2))
+    importance = qkv.weight.abs().reshape(*written, -1).sum((0, 2, 3))
+    importance += projection.weight.abs().reshape(-1, *read).sum((0, 2))
     order = importance.argsort(descending=True, stable=True)
     for tensor in _all(companions, qkv.weight, qkv.bias):
-        tensor.copy_(tensor.unflatten(0, written)[:, order].flatten(0, 2))
+        tensor.copy_(tensor.reshape(*written, -1)[:, order].reshape(tensor.shape))
     for tensor in _all(companions, projection.weight):
-        tensor.copy_(tensor.unflatten(1, read)[:, order].flatten(1, 2))
+        tensor.copy_(tensor.reshape(-1, *read)[:, order].reshape(tensor.shape))
 
 
 def _hidden(block: TransformerBlock, companions: Companions) -> None:
@@ -48,7 +48,7 @@ def _hidden(block: TransformerBlock, companions: Companions) -> None:
         tensor.copy_(tensor[:, order])
 
 
-def _all(companions: Companions, *parameters: nn.Parameter) -> Iterable[Tensor]:
+def _all(companions: Companions, *parameters: Tensor) -> Iterable[Tensor]:
     for parameter in parameters:
         yield parameter
         yield from companions(parameter)

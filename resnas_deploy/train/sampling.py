@@ -45,4 +45,5 @@ def open_choices(choices: Sequence[int], opened: float) -> list[int]:
 
 def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
     """`count` of the choices in random order, each of them equally often, give or take one."""
-    return rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
+    found: list[T] = rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
+    return found

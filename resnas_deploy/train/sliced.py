@@ -77,8 +77,8 @@ def _attention(attention: Attention, x: Tensor, heads: int) -> Tensor:
     batch, tokens, width = x.shape
     inner = heads * attention.head_dim
     rows = (3, attention.heads, attention.head_dim)
-    weight = attention.qkv.weight.unflatten(0, rows)[:, :heads, :, :width].reshape(3 * inner, width)
-    bias = attention.qkv.bias.unflatten(0, rows)[:, :heads].reshape(3 * inner)
+    weight = attention.qkv.weight.reshape(*rows, -1)[:, :heads, :, :width].reshape(3 * inner, width)
+    bias = attention.qkv.bias.reshape(rows)[:, :heads].reshape(3 * inner)
     q, k, v = F.linear(x, weight, bias).reshape(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
     x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, inner)
     return sliced_linear(attention.projection, x, width)

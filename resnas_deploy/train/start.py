@@ -17,9 +17,9 @@ from resnas_deploy.train.data.loader import evaluation_batches
 from resnas_deploy.train.data.pictures import split
 from resnas_deploy.train.data.source import DEMO, Data, open_data
 from resnas_deploy.train.evaluate import Accuracy, evaluate
-from resnas_deploy.train.loop import STATE, Run
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe
+from resnas_deploy.train.run import STATE, Run
 
 
 @dataclass(frozen=True)

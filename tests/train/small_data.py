@@ -15,7 +15,7 @@ from PIL import Image
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.train.data.loader import Share
-from resnas_deploy.train.loop import Run
+from resnas_deploy.train.run import Run
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe
 

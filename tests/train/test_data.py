@@ -182,7 +182,7 @@ def test_random_boxes_lie_inside(width, height, least, seed):
 
 def test_augmentation_is_that_of_its_generator():
     pytest.importorskip("kornia")
-    recipe = replace(RECIPE, randaugment=9.0)
+    recipe = replace(RECIPE, randaugment=9)
     views = [augmented(Stripes().picture(0), recipe, SIDE, np.random.default_rng(seed)) for seed in (0, 0, 1)]
     assert np.array_equal(views[0], views[1])
     assert not np.array_equal(views[0], views[2])

@@ -19,7 +19,8 @@ from strategies import refusal
 
 from resnas_deploy.checkpoint import load
 from resnas_deploy.train import loop
-from resnas_deploy.train.loop import CHECKPOINT, STATE, train
+from resnas_deploy.train.loop import train
+from resnas_deploy.train.run import CHECKPOINT, STATE
 
 SILENT = lambda _: None  # noqa: E731
 HERE = Path(__file__).parent

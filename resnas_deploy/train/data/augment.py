@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +44,7 @@ def random_box(
     return left, top, left + edge, top + edge
 
 
-def _rand_augment(pixels: Pixels, strength: float, rng: np.random.Generator) -> Pixels:
+def _rand_augment(pixels: Pixels, strength: int, rng: np.random.Generator) -> Pixels:
     """RandAugment (arXiv 1909.13719) by kornia, which draws its operations once a batch: so for each image alone."""
     import torch
 
@@ -56,7 +56,7 @@ def _rand_augment(pixels: Pixels, strength: float, rng: np.random.Generator) -> 
     return found
 
 
-def _operations(strength: float) -> Callable[..., object]:
+def _operations(strength: int) -> Any:
     from kornia.augmentation.auto import RandAugment
 
     return RandAugment(n=_OPERATIONS, m=strength)

@@ -54,11 +54,12 @@ class _RayPool:
         import ray
         from ray.util.actor_pool import ActorPool
 
-        resources = ray.cluster_resources()
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
-        count, options = (gpus, {"num_gpus": 1, "num_cpus": 0}) if gpus else (cpus, {"num_cpus": 1})
-        actor: Any = ray.remote(max_restarts=-1, max_task_retries=-1, **options)(_Actor)
-        self._pool = ActorPool([actor.remote(scorer) for _ in range(max(1, count))])
+        needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
+        options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1, **needs}
+        actor: Any = ray.remote(**options)(_Actor)
+        self._pool = ActorPool([actor.remote(scorer) for _ in range(max(1, gpus or cpus))])
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
