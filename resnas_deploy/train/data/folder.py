@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from resnas_deploy.errors import BadInput
@@ -21,15 +23,16 @@ class FolderPictures:
     """The pictures of a folder of class folders, sorted by name."""
 
     class_names: tuple[str, ...]
-    paths: tuple[Path, ...]
+    folder: Path
+    names: NDArray[np.bytes_]  # of the files, in the folder: an array, for millions of them go to every worker
     labels: Indices
 
     @property
     def runs(self) -> Sequence[Indices]:
-        return [np.arange(len(self.paths))]
+        return [np.arange(len(self.names))]
 
     def picture(self, index: int) -> Image.Image:
-        return load_image(self.paths[index])
+        return load_image(self.folder / os.fsdecode(self.names[index]))
 
 
 def folder_pictures(folder: Path) -> FolderPictures:
@@ -37,7 +40,7 @@ def folder_pictures(folder: Path) -> FolderPictures:
     classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if not classes:
         raise BadInput(f"{folder} must hold a folder for each class, found none")
-    paths: list[Path] = []
+    names: list[bytes] = []
     labels: list[int] = []
     for number, inside in enumerate(classes):
         found = sorted(path for path in inside.rglob("*") if path.suffix.lower() in SUFFIXES)
@@ -46,6 +49,7 @@ def folder_pictures(folder: Path) -> FolderPictures:
                 f"{inside} must hold at least one picture ({', '.join(sorted(SUFFIXES))}), found none; "
                 "add some, or remove the folder"
             )
-        paths += found
+        names += [os.fsencode(path.relative_to(folder)) for path in found]
         labels += [number] * len(found)
-    return FolderPictures(tuple(path.name for path in classes), tuple(paths), np.array(labels, dtype=np.int64))
+    class_names = tuple(path.name for path in classes)
+    return FolderPictures(class_names, folder, np.array(names), np.array(labels, dtype=np.int64))

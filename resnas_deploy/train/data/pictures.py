@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -50,11 +51,11 @@ class Part:
     def class_names(self) -> tuple[str, ...]:
         return self.whole.class_names
 
-    @property
+    @cached_property
     def labels(self) -> Indices:
         return self.whole.labels[self.indices]
 
-    @property
+    @cached_property
     def runs(self) -> Sequence[Indices]:
         place = np.full(len(self.whole.labels), -1)
         place[self.indices] = np.arange(len(self.indices))

@@ -60,6 +60,11 @@ class Found:
     best: tuple[Candidate, ...]  # best first; in a Pareto search the front, the cheapest first
     pareto: bool
 
+    @property
+    def stopped(self) -> int:
+        """How many were not evaluated to the end."""
+        return sum(candidate.score.stopped for candidate in self.candidates)
+
     def finalists(self, count: int) -> tuple[Candidate, ...]:
         """The best; of a front so many, spread evenly over it."""
         if not self.pareto:
