@@ -61,7 +61,7 @@ class _Training:
                 f"the groups of a batch, {recipe.batch} / {recipe.group} = {recipe.groups}, must be a multiple of the "
                 f"processes, found {share.processes}; change batch or group"
             )
-        self.network = TrainedNetwork(run.arch, masked=recipe.compile and run.space is not None)
+        self.network = TrainedNetwork(run.arch, masked=run.space is not None and (recipe.masked or recipe.compile))
         if run.start:
             self.network.load(run.start)
         else:

@@ -41,6 +41,7 @@ class Recipe:
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
     compile: bool = False  # torch.compile; a supernet is then computed under masks
+    masked: bool = False  # compute a supernet's groups at once under masks, which is faster for many small ones
     sampling: str = "multi"  # a subnet for each group, or "single": one for the whole batch
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search

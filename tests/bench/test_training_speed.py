@@ -36,7 +36,7 @@ def stepping(network, images, labels, draw):
     return timed(step)
 
 
-@pytest.mark.parametrize(("name", "batch", "group"), [("demo", 64, 16), ("tiny", 16, 8)])
+@pytest.mark.parametrize(("name", "batch", "group"), [("demo", 64, 16), ("demo", 64, 1), ("tiny", 16, 8)])
 def test_a_supernet_step(benchmark, record, name, batch, group):
     space = SPACES[name]
     widest, rng = space.widest(), np.random.default_rng(0)
@@ -54,10 +54,11 @@ def test_a_supernet_step(benchmark, record, name, batch, group):
     benchmark.pedantic(steps["sliced"], rounds=1)
     shares = {kind: ratio(found.samples[kind], found.samples["widest"]) for kind in ("sliced", "masked")}
     record(
-        f"training-step-{name}",
+        f"training-step-{name}-group{group}",
         {"space": name, "batch": batch, "group": group, "over_widest": shares, "samples_s": found.samples},
     )
-    assert shares["sliced"]["ratio"] < 1
+    fastest = min(shares, key=lambda kind: shares[kind]["ratio"])
+    assert fastest == ("masked" if group == 1 else "sliced")  # each way has its place
 
 
 def test_slicing_a_subnet(benchmark, record):
