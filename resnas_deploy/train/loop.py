@@ -221,8 +221,8 @@ class _Training:
             tensors |= {f"adam/{name}": value for name, value in memory(self.optimiser, self.network).items()}
             if self.averaged:
                 tensors |= {f"ema/{name}": value for name, value in self.averaged.state.items()}
-            scale = float(self.scaler.get_scale())
-            save_state(TrainingState(self.run.identity, done, tensors, scale), self.run.folder / STATE)
+            state = TrainingState(self.run.identity, done, tensors, self.scaler.state_dict())
+            save_state(state, self.run.folder / STATE)
         self.processes.wait()
 
     def _restore(self, state: TrainingState) -> int:
@@ -235,5 +235,5 @@ class _Training:
             for name, value in part("ema").items():
                 self.averaged.state[name].copy_(value)
         if self.scaler.is_enabled():
-            self.scaler.load_state_dict(self.scaler.state_dict() | {"scale": state.scale})
+            self.scaler.load_state_dict(dict(state.scaler))
         return state.step

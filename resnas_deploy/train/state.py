@@ -25,12 +25,12 @@ class TrainingState:
     run: str  # what the run is, as text: a state continues no other
     step: int  # steps that are done
     tensors: Mapping[str, Tensor]
-    scale: float  # of the loss, with fp16
+    scaler: Mapping[str, float]  # of the loss, with fp16
 
 
 def save_state(state: TrainingState, path: Path) -> None:
     """Write it atomically: a full disk or a kill leaves the one before. Raises `BadInput`."""
-    header = {"schema": SCHEMA, "run": state.run, "step": state.step, "scale": state.scale}
+    header = {"schema": SCHEMA, "run": state.run, "step": state.step, "scaler": dict(state.scaler)}
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
     with atomic_file(path) as partial:
         try:
@@ -47,11 +47,12 @@ def load_state(path: Path, run: str) -> TrainingState:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
     except (SafetensorError, OSError, ValueError) as error:
         raise BadInput(f"{path} must be the whole state of a training run, found: {error}; start anew") from error
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+    known = isinstance(header, dict) and isinstance(header.get("step"), int) and isinstance(header.get("scaler"), dict)
+    if not known or header.get("schema") != SCHEMA:
         raise BadInput(f"{path} must be the state of a training run of schema {SCHEMA}, found something else")
     if header.get("run") != run:
         raise BadInput(
             f"{path} must be of the same run, found another network, recipe, data or seed; "
             "give the same options as before, or another --out"
         )
-    return TrainingState(run, int(header["step"]), tensors, float(header["scale"]))
+    return TrainingState(run, header["step"], tensors, header["scaler"])

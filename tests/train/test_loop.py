@@ -127,11 +127,12 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_save(tmp_path, monkeypatch)
     train(run(tmp_path, save_every=4), alone(), SILENT)  # goes on from what was kept
 
 
-@pytest.mark.parametrize("precision", ["bf16"])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_autocast(tmp_path, precision):
     recipe = replace(RECIPE, precision=precision)
     trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
     assert all(np.isfinite(tensor).all() for tensor in trained.checkpoint.tensors.values())
+    assert list((tmp_path / "tensorboard").glob("events*"))
 
 
 def test_unreadable_pictures_are_fatal_or_skipped(tmp_path):

@@ -14,13 +14,13 @@ from resnas_deploy.train.state import TrainingState, load_state, save_state
 
 
 def state(step, size=1000):
-    return TrainingState("run", step, {"a": torch.full((size,), float(step))}, 1.0)
+    return TrainingState("run", step, {"a": torch.full((size,), float(step))}, {"scale": 4.0})
 
 
 def test_it_survives_as_a_file(tmp_path):
     save_state(state(3), tmp_path / "s")
     found = load_state(tmp_path / "s", "run")
-    assert (found.step, found.scale) == (3, 1.0)
+    assert (found.step, found.scaler) == (3, {"scale": 4.0})
     assert torch.equal(found.tensors["a"], state(3).tensors["a"])
 
 
