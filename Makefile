@@ -4,10 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo lint test test-all bench record clean
+.PHONY: help setup demo demo-search lint test test-all bench record clean
 
 help:
 	@echo "make demo      export, verify, predict, time and compare ViT-ResNAS-small, end to end"
+	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (10 minutes)"
 	@echo "make test      lint, types and tests (a few minutes)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
@@ -18,7 +19,7 @@ setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,peers,plot,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,search,peers,plot,dev]'
 	@touch $@
 
 demo: $(READY)
@@ -30,6 +31,18 @@ demo: $(READY)
 	$(BIN)/resnas predict demo/small tests/data/*.jpg
 	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 12 --openings 3 --plot demo/latency.html
 	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
+
+# Real pictures, real training, this machine's own latency.
+SEARCHED := demo-search
+demo-search: $(READY)
+	rm -rf $(SEARCHED)
+	$(BIN)/resnas train supernet --space demo --recipe demo --data demo --out $(SEARCHED)/supernet
+	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite
+	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 65% \
+		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 5 --first 60 --children 30 --parents 15 \
+		--out $(SEARCHED)/found
+	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
+	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
 test: lint
 	$(BIN)/python -m pytest -q -m "not slow and not gpu"
@@ -63,4 +76,4 @@ record: $(READY)
 		--runs 18 --openings 3 --force --out bench/results/peers.json
 
 clean:
-	rm -rf $(VENV) demo build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf $(VENV) demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

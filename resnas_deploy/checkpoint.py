@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import InitVar, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_file
 from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.tensors import differences
 
 Array = NDArray[np.float32]
@@ -51,6 +52,35 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Task:
+    """What the weights were trained for."""
+
+    class_names: tuple[str, ...]  # by number
+    preprocessing: Preprocessing
+    held_out: int = 0  # pictures of each class of the training split that training did not see
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {
+            "class_names": list(self.class_names),
+            "preprocessing": self.preprocessing.to_json(),
+            "held_out": self.held_out,
+        }
+
+    @staticmethod
+    def from_json(data: object) -> Task:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"class_names", "preprocessing", "held_out"}:
+            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {data!r:.60}")
+        names, held_out = data["class_names"], data["held_out"]
+        if type(held_out) is not int or held_out < 0:
+            raise BadInput(f"task.held_out must be a number from 0, found {held_out!r:.60}")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadInput(f"task.class_names must be a list of names, found {names!r:.60}")
+        return Task(tuple(names), Preprocessing.from_json(data["preprocessing"], "task.preprocessing"), held_out)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
 
@@ -60,14 +90,26 @@ class Checkpoint:
     arch: ArchSpec
     tensors: Mapping[str, Array]
     provenance: Provenance
+    task: Task | None = None  # where training told it
+    checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, checked: bool) -> None:
+        if self.task and (len(self.task.class_names), self.task.preprocessing.image_size) != (
+            self.arch.classes,
+            self.arch.image_size,
+        ):
+            raise BadInput(
+                f"the task must be of the architecture's {self.arch.classes} classes and {self.arch.image_size} "
+                f"pixels, found {len(self.task.class_names)} and {self.task.preprocessing.image_size}"
+            )
         lines = differences({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
         if lines:
             raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
         for name, tensor in self.tensors.items():
             if tensor.dtype != np.float32:
                 raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
+            if checked:
+                continue
             if not np.isfinite(tensor).all():
                 raise BadInput(f"every weight must be finite, found NaN or infinity in {name}")
             if name.endswith(".running_var") and (tensor < 0).any():
@@ -107,7 +149,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         "schema": SCHEMA,
         "arch": checkpoint.arch.to_json(),
         "provenance": checkpoint.provenance.to_json(),
-    }
+    } | ({"task": checkpoint.task.to_json()} if checkpoint.task else {})
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
         save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
@@ -125,9 +167,10 @@ def load(path: Path) -> Checkpoint:
             header = _header(file.metadata() or {})
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
+            task = Task.from_json(header["task"]) if "task" in header else None
             names = list(file.keys())
         tensors = {name: _tensor(path, name) for name in names}
-        return Checkpoint(arch, tensors, provenance)
+        return Checkpoint(arch, tensors, provenance, task)
     except (SafetensorError, OSError) as error:
         raise BadInput(
             f"{path} must be a whole safetensors file, found: {error}; "

@@ -55,8 +55,13 @@ def load_image(path: Path) -> Image.Image:
         file = path.open("rb")
     except OSError as error:
         raise BadInput(f"{name} must be an image that can be read; opening it failed: {_reason(error)}") from error
-    # A file object, unlike a path, keeps Pillow from mapping the file into memory and from closing it itself.
-    with file, warnings.catch_warnings():
+    with file:
+        return read_image(file, name)
+
+
+def read_image(file: BinaryIO, name: str) -> Image.Image:
+    """What `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
+    with warnings.catch_warnings():
         # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
         warnings.simplefilter("ignore")
         try:

@@ -6,7 +6,7 @@ output of every element can be compared with the emitted graph's by name.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,8 @@ from resnas_deploy.elements import (
     StemElement,
     elements,
 )
+
+Part = TypeVar("Part", bound=nn.Module)
 
 
 class Stem(nn.Module):
@@ -45,17 +47,24 @@ class Stem(nn.Module):
         self.class_token = nn.Parameter(torch.zeros(1, 1, element.width))
         self.position = nn.Parameter(torch.zeros(1, 1 + element.side**2, element.width))
 
-    def patches(self, images: Tensor) -> Tensor:
-        """Patch tokens `(B, N, C)`, before class token and positions."""
-        x = images
-        if self.has_convolutions:
-            x = F.relu(self.bn1(self.conv1(x)))  # (B, mid, S/2, S/2)
-            x = x + F.relu(self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x))))))
-        return cast(Tensor, self.projection(x)).flatten(2).transpose(1, 2)
+    def features(self, images: Tensor) -> Tensor:
+        """What the projection reads: `(B, mid, S/2, S/2)`, or the images themselves."""
+        if not self.has_convolutions:
+            return images
+        x = F.relu(self.bn1(self.conv1(images)))
+        return x + F.relu(self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x))))))
+
+    def patches(self, features: Tensor) -> Tensor:
+        """Patch tokens `(B, N, C)` of those features, before class token and positions."""
+        return cast(Tensor, self.projection(features)).flatten(2).transpose(1, 2)
+
+    def tokens(self, features: Tensor) -> Tensor:
+        """Tokens `(B, 1 + N, C)` of those features."""
+        x = self.patches(features)
+        return torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patches(images)
-        return torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
+        return self.tokens(self.features(images))
 
 
 class Attention(nn.Module):
@@ -120,14 +129,18 @@ class ResidualReduction(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
-        patches = self.conv(self._grid(normed)).flatten(2).transpose(1, 2) + self.position
-        pooled = F.avg_pool2d(self._grid(x), 2).flatten(2).transpose(1, 2)
-        residual = torch.cat([x[:, :1], pooled], dim=1)  # (B, 1 + N/4, C)
+        patches = self.conv(self.grid(normed)).flatten(2).transpose(1, 2) + self.position
         reduced = torch.cat([self.class_linear(normed[:, :1]), patches], dim=1)
-        return reduced + F.pad(residual, (0, self.padding))
+        return reduced + F.pad(self.residual(x), (0, self.padding))
 
-    def _grid(self, x: Tensor) -> Tensor:
-        return x[:, 1:].transpose(1, 2).reshape(x.shape[0], -1, self.side, self.side)  # (B, C, side, side)
+    def residual(self, x: Tensor) -> Tensor:
+        """The input with its patch tokens pooled, `(B, 1 + N/4, C)`."""
+        pooled = F.avg_pool2d(self.grid(x), 2).flatten(2).transpose(1, 2)
+        return torch.cat([x[:, :1], pooled], dim=1)
+
+    def grid(self, x: Tensor) -> Tensor:
+        """The patch tokens as an image, `(B, C, side, side)`."""
+        return x[:, 1:].transpose(1, 2).reshape(x.shape[0], -1, self.side, self.side)
 
 
 class Head(nn.Module):
@@ -178,6 +191,14 @@ def build_model(checkpoint: Checkpoint) -> ViTResNAS:
             state[name] = torch.zeros((), dtype=torch.int64)
     model.load_state_dict(state, assign=True)
     return model.eval()
+
+
+def part_of(model: ViTResNAS, name: str, kind: type[Part]) -> Part:
+    """An element's module by its name."""
+    found = model.get_submodule(name)
+    if not isinstance(found, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, found {type(found).__name__}")
+    return found
 
 
 def intermediates(model: ViTResNAS, images: Tensor) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ accuracies compare. Colour profiles are ignored there and here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,10 @@ class Preprocessing:
         if image_size > largest:
             raise BadInput(f"image_size must be at most {largest} pixels, found {image_size}")
         return cls(image_size=image_size, resize=round(image_size * 256 / 224))
+
+    def with_image_size(self, image_size: int) -> Preprocessing:
+        """The same for a crop of another size, out of as much of the image."""
+        return replace(self, image_size=image_size, resize=round(self.resize * image_size / self.image_size))
 
     @classmethod
     def from_json(cls, data: object, source: str = "preprocessing") -> Preprocessing:

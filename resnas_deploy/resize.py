@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,10 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
             name = f"{element.name}.position"
             tensors[name] = resize_positions(tensors[name], side, class_tokens)
     step = f"position tables resized bicubically from {checkpoint.arch.image_size} to {image_size} pixels"
-    return Checkpoint(arch, tensors, checkpoint.provenance.then(step))
+    task = checkpoint.task and replace(
+        checkpoint.task, preprocessing=checkpoint.task.preprocessing.with_image_size(image_size)
+    )
+    return Checkpoint(arch, tensors, checkpoint.provenance.then(step), task)
 
 
 def resize_positions(table: Array, side: int, class_tokens: int) -> Array:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from resnas_deploy.arch import ArchSpec, Block, Subnet
 from resnas_deploy.checkpoint import Array, Checkpoint
 from resnas_deploy.elements import BlockElement, elements
@@ -12,7 +10,7 @@ from resnas_deploy.tensors import Shape, patch_head_shapes, tensor_shapes
 
 
 def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
-    """The checkpoint of `subnet`, whose positions are those of the supernet's blocks.
+    """The checkpoint of `subnet`, whose positions are those of the supernet's blocks; most of it is views of that.
 
     Leading channels of every linear, convolution, norm and table; of qkv the leading heads of q, of k and of v, each
     for itself. Raises `BadInput` where the subnet does not fit into the supernet.
@@ -35,7 +33,8 @@ def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
         whole = supernet.tensors[source]
         layer = source.rpartition(".")[0]
         tensors[name] = _leading_qkv(whole, shape, from_qkv[layer]) if layer in from_qkv else _leading(whole, shape)
-    return Checkpoint(arch, tensors, supernet.provenance.then(f"subnet {arch.fingerprint} sliced out"))
+    provenance = supernet.provenance.then(f"subnet {arch.fingerprint} sliced out")
+    return Checkpoint(arch, tensors, provenance, supernet.task, checked=True)
 
 
 def block_positions(subnet: Subnet) -> dict[str, int]:
@@ -48,12 +47,12 @@ def block_positions(subnet: Subnet) -> dict[str, int]:
 
 
 def _leading(whole: Array, shape: Shape) -> Array:
-    return np.ascontiguousarray(whole[tuple(slice(size) for size in shape)])
+    return whole[tuple(slice(size) for size in shape)]
 
 
 def _leading_qkv(whole: Array, shape: Shape, block: Block) -> Array:
     parts = whole.reshape(3, block.inner, *whole.shape[1:])  # rows are ordered q, k, v, each by head
-    return np.ascontiguousarray(parts[(slice(3), slice(shape[0] // 3), *map(slice, shape[1:]))]).reshape(shape)
+    return parts[(slice(3), slice(shape[0] // 3), *map(slice, shape[1:]))].reshape(shape)  # which copies
 
 
 def _blocks(arch: ArchSpec) -> list[BlockElement]:

@@ -40,10 +40,12 @@ class SearchSpace:
     stages: tuple[StageSpace, ...]
     classes: int = 1000
     image_size: int = 224
+    patch_size: int = 14
+    stem_mid_width: int = 24
 
     def sample(self, rng: np.random.Generator) -> Subnet:
         """A random subnet: every dimension drawn evenly, droppable blocks dropped with probability one half."""
-        return self._build(
+        return self.build(
             self.widest(), lambda choices, _: int(rng.choice(choices)), lambda _: rng.random() >= DROP_PROBABILITY
         )
 
@@ -56,13 +58,17 @@ class SearchSpace:
         def keep(now: bool) -> bool:
             return rng.random() >= DROP_PROBABILITY if rng.random() < probability else now
 
-        return self._build(subnet, pick, keep)
+        return self.build(subnet, pick, keep)
 
     def crossover(self, first: Subnet, second: Subnet, rng: np.random.Generator) -> Subnet:
         """A child that takes every dimension, and whether a block is dropped, from either parent with equal chance."""
+        return self.blend(first, second, 0.5, rng)
+
+    def blend(self, first: Subnet, second: Subnet, share: float, rng: np.random.Generator) -> Subnet:
+        """A child that takes each of those from the second with the chance `share`, else from the first."""
 
         def either(a: T, b: T) -> T:
-            return a if rng.random() < 0.5 else b
+            return b if rng.random() < share else a
 
         stages, kept = [], []
         for a, b, kept_a, kept_b in zip(first.full.stages, second.full.stages, first.kept, second.kept, strict=True):
@@ -122,7 +128,8 @@ class SearchSpace:
         )
         return self._subnet(stages, tuple((keep,) * space.blocks for space in self.stages))
 
-    def _build(self, start: Subnet, pick: Pick, keep: Keep) -> Subnet:
+    def build(self, start: Subnet, pick: Pick, keep: Keep) -> Subnet:
+        """A subnet made from another by asking for every dimension and every block's flag, always in the same order."""
         stages, kept = [], []
         for space, stage, flags in zip(self.stages, start.full.stages, start.kept, strict=True):
             blocks = tuple(
@@ -134,7 +141,7 @@ class SearchSpace:
         return self._subnet(tuple(stages), tuple(kept))
 
     def _subnet(self, stages: tuple[Stage, ...], kept: tuple[tuple[bool, ...], ...]) -> Subnet:
-        arch = ArchSpec(stages, classes=self.classes, image_size=self.image_size)
+        arch = ArchSpec(stages, self.classes, self.image_size, self.patch_size, self.stem_mid_width)
         return Subnet(arch, tuple(_closed(space, flags) for space, flags in zip(self.stages, kept, strict=True)))
 
 
@@ -170,6 +177,18 @@ SPACES = {
                 StageSpace((640, 560, 480, 440, 400), (16, 14, 12, 10), 48, _down(1920, 960, 160), 7, (2, 4, 6)),
                 StageSpace((1280, 1120, 960, 880, 800), (16, 14, 12, 10), 64, _down(3840, 1920, 320), 7, (2, 4, 6)),
             ),
+        ),
+        SearchSpace(  # ours: the same kind of network in small, for images of 32 pixels
+            "demo",
+            (
+                StageSpace((48, 40, 32), (3, 2, 1), 16, (192, 160, 128, 96), 3, (2, 3)),
+                StageSpace((96, 80, 64), (4, 3, 2), 24, (384, 320, 256, 192), 3, (2, 3)),
+                StageSpace((160, 128, 112), (5, 4, 3), 32, (640, 512, 384, 320), 3, (2, 3)),
+            ),
+            classes=10,
+            image_size=32,
+            patch_size=4,
+            stem_mid_width=16,
         ),
     )
 }

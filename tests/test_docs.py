@@ -103,6 +103,37 @@ def peer_rows():
     return rows({name: [f"{PEERS[name].gmacs / gmacs:.1f}", *cells] for name, cells in table.items()})
 
 
+def percent(found):
+    return f"{found['mean']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
+
+
+def sampling_rows():
+    found = result("evidence-sampling")
+    ranks = found["spearman_with_trained_alone"]
+    names = {"multi": "multi-architectural", "single": "single-architectural"}
+    table = {}
+    for way, name in names.items():
+        rank = ranks[way]
+        table[name] = [percent(found["accuracy"][way]), f"{rank['mean']:.2f} ({rank['low']:.2f} to {rank['high']:.2f})"]
+    return rows(table | {"difference": [percent(found["multi_minus_single"]), ""]})
+
+
+def residual_rows():
+    found = result("evidence-residual")
+    accuracy = {name: [percent(value)] for name, value in found["accuracy"].items()}
+    return rows(accuracy | {"difference": [percent(found["with_minus_without"])]})
+
+
+def search_rows():
+    found = result("evidence-search")
+    return rows(
+        {
+            "accuracy gained at equal measured latency": [percent(found["accuracy_gained_at_equal_latency"])],
+            "latency more at equal accuracy": [percent(found["latency_difference_at_equal_accuracy"])],
+        }
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "wanted"),
     [
@@ -114,6 +145,9 @@ def peer_rows():
         ("docs/graph.md", spelling_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),
+        ("docs/evidence.md", sampling_rows),
+        ("docs/evidence.md", residual_rows),
+        ("docs/evidence.md", search_rows),
     ],
 )
 def test_tables(page, wanted):

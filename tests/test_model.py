@@ -40,7 +40,7 @@ def test_logits_and_every_activation_are_the_references(golden: dict[str, np.nda
     model, images = build_model(mini()), torch.from_numpy(golden["images"])
     outputs = intermediates(model, images)
     found = {f"act/blocks.{index}": outputs[name] for index, name in enumerate(BLOCKS)}
-    found |= {"act/patch_embed": model.stem.patches(images), "logits": model(images)}
+    found |= {"act/patch_embed": model.stem.patches(model.stem.features(images)), "logits": model(images)}
     assert set(found) == set(golden) - {"images"}
     for name, output in found.items():
         assert output.shape == golden[name].shape

@@ -80,7 +80,6 @@ def test_a_slice_has_the_subnets_tensors(data: st.DataObject) -> None:
     found = slice_subnet(weights, subnet)
     assert found.arch == subnet.arch
     assert {name: tensor.shape for name, tensor in found.tensors.items()} == tensor_shapes(subnet.arch)
-    assert all(tensor.flags.c_contiguous for tensor in found.tensors.values())
     assert sum(t.size for n, t in found.tensors.items() if "running" not in n) == parameters(subnet.arch)
 
 

@@ -1,51 +1,30 @@
-"""Plots of what was measured: PNG, SVG, or a page of HTML that needs no other file."""
+"""Plots of what was measured."""
 
 from __future__ import annotations
 
-import html
-import importlib.util
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.bench.drawing import COLOURS, new_figure, plain, write_figure
 from resnas_deploy.bench.latency.check import Check
 from resnas_deploy.bench.latency.store import Setting
 from resnas_deploy.bench.measurement import Measurement
 from resnas_deploy.bench.report import Report
 from resnas_deploy.bench.shares import KINDS
-from resnas_deploy.errors import BadInput, NotAvailable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-SUFFIXES = (".png", ".svg", ".html")
-_DPI = 150
-# A palette that people with any colour vision can tell apart (Okabe and Ito, 2008).
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
-
-
-def check_plot(path: Path) -> None:
-    """Raise `BadInput` for another suffix, `NotAvailable` without matplotlib: before anything is measured."""
-    if path.suffix.lower() not in SUFFIXES:
-        raise BadInput(f"a plot must end in {', '.join(SUFFIXES)}, found {path}")
-    if importlib.util.find_spec("matplotlib") is None:
-        raise NotAvailable(
-            "plots are drawn by the package matplotlib, which is not installed", "pip install matplotlib"
-        )
 
 
 def plot_report(report: Report, path: Path) -> None:
     """Latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
     lines = _lines(report.measurements)
     bars = [item for item in report.measurements if item.shares]
-    figure, axes = _figure(3 if bars else 2)
+    figure, axes = new_figure(3 if bars else 2)
     latency, throughput = axes[0], axes[1]
     for number, (name, items) in enumerate(lines.items()):
-        colour, batches = _COLOURS[number % len(_COLOURS)], [item.configuration.batch for item in items]
+        colour, batches = COLOURS[number % len(COLOURS)], [item.configuration.batch for item in items]
         if items[0].configuration.streams == 1:
             latency.plot(batches, [item.percentile(50) for item in items], "o-", color=colour, label=name)
             low, high = ([item.percentile(p) for item in items] for p in (50, 99))
@@ -61,20 +40,20 @@ def plot_report(report: Report, path: Path) -> None:
             axis.legend(fontsize="small")
     if bars:
         _stacked(axes[2], bars)
-    figure.suptitle(f"{_plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
-    _write(figure, path, "Latency and throughput", _table(report.measurements))
+    figure.suptitle(f"{plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
+    write_figure(figure, path, "Latency and throughput", _table(report.measurements))
 
 
 def plot_check(check: Check, setting: Setting, path: Path) -> None:
     """Predicted against measured milliseconds, by the model and by a line through MACs."""
-    figure, (model, line) = _figure(2)
+    figure, (model, line) = new_figure(2)
     for axis, predicted, accuracy in (
         (model, check.predicted_ms, check.accuracies[0]),
         (line, check.by_macs_ms, check.accuracies[1]),
     ):
         ends = (min(*check.measured_ms, *predicted), max(*check.measured_ms, *predicted))
         axis.plot(ends, ends, color="#888888", linewidth=1)
-        axis.plot(check.measured_ms, predicted, "o", color=_COLOURS[0], markersize=4)
+        axis.plot(check.measured_ms, predicted, "o", color=COLOURS[0], markersize=4)
         title = f"{accuracy.predictor}: MAPE {accuracy.mape:.1%}, Spearman {accuracy.spearman:.3f}"
         axis.set(title=title, xlabel="measured ms", ylabel="predicted ms")
         axis.grid(alpha=0.3)
@@ -85,7 +64,7 @@ def plot_check(check: Check, setting: Setting, path: Path) -> None:
     )
     rows = zip(check.networks, check.measured_ms, check.predicted_ms, strict=True)
     table = [(name, f"{measured:.2f}", f"{predicted:.2f}") for name, measured, predicted in rows]
-    _write(figure, path, "Predicted and measured latency", [("network", "measured ms", "predicted ms"), *table])
+    write_figure(figure, path, "Predicted and measured latency", [("network", "measured ms", "predicted ms"), *table])
 
 
 def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
@@ -95,34 +74,21 @@ def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
         if item.samples_s:
             c = item.configuration
             streams = f", {c.streams} streams" if c.streams > 1 else ""
-            found.setdefault(_plain(f"{c.label}, {c.runner}, {c.latency}{streams}"), []).append(item)
+            found.setdefault(plain(f"{c.label}, {c.runner}, {c.latency}{streams}"), []).append(item)
     return {name: sorted(items, key=lambda item: item.configuration.batch) for name, items in found.items()}
 
 
 def _stacked(axis: Axes, bars: Sequence[Measurement]) -> None:
     found = [bar.configuration for bar in bars]
-    names = [_plain(f"{c.runner}\n{c.label}\nbatch {c.batch}") for c in found]
+    names = [plain(f"{c.runner}\n{c.label}\nbatch {c.batch}") for c in found]
     bottom = [0.0] * len(bars)
-    for kind, colour in zip(KINDS, _COLOURS, strict=False):
+    for kind, colour in zip(KINDS, COLOURS, strict=False):
         heights = [100 * bar.shares[kind] for bar in bars if bar.shares]
         axis.bar(range(len(bars)), heights, bottom=bottom, color=colour, label=kind)
         bottom = [low + height for low, height in zip(bottom, heights, strict=True)]
     axis.set_xticks(range(len(bars)), names, fontsize="x-small")
     axis.set(title="Where the time goes", ylabel="% of the time", ylim=(0, 100))
     axis.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1, 1))
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib draws as it is: no formula, nothing that XML forbids, no name that legends leave out."""
-    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")
-    return f" {text}" if text.startswith("_") else text
-
-
-def _figure(panels: int) -> tuple[Figure, Any]:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")
-    return figure, figure.subplots(1, panels)
 
 
 def _table(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
@@ -134,31 +100,3 @@ def _table(measurements: Sequence[Measurement]) -> list[tuple[str, ...]]:
         else:
             rows.append((str(item.configuration), item.failure or "", "", "", ""))
     return rows
-
-
-def _write(figure: Figure, path: Path, title: str, table: Sequence[Sequence[str]]) -> None:
-    suffix = path.suffix.lower()
-    drawn = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
-        figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
-    content = drawn.getvalue()
-    if suffix == ".html":
-        content = _page(title, content.decode(), table).encode()
-    with atomic_file(path) as partial:
-        partial.write_bytes(content)
-
-
-def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
-    """A page with the drawing and its figures; names come from files and may hold anything."""
-
-    def row(cells: Sequence[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    rows = "\n".join([row(table[0], "th"), *(row(cells, "td") for cells in table[1:])])
-    return (
-        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
-        "<style>body{font:14px sans-serif;margin:2em}svg{max-width:100%;height:auto}"
-        "td,th{padding:.2em .8em;text-align:right}td:first-child,th:first-child{text-align:left}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n{svg[svg.index('<svg') :]}\n<table>{rows}</table>\n</html>\n"
-    )

@@ -20,6 +20,8 @@ from resnas_deploy.cli.latency import latency
 from resnas_deploy.cli.output import complain
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
+from resnas_deploy.cli.search import search
+from resnas_deploy.cli.train import train
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
 
@@ -45,6 +47,8 @@ app.command()(bench)
 app.command()(compare)
 app.command()(gate)
 app.add_typer(latency)
+app.add_typer(train)
+app.command()(search)
 
 
 def _show_version(asked: bool) -> None:

@@ -88,8 +88,9 @@ def bench(
         check_file(plot, replace=force, option="--plot")
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
+        from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.plan import Plan, Subject
-        from resnas_deploy.bench.plot import check_plot, plot_report
+        from resnas_deploy.bench.plot import plot_report
         from resnas_deploy.bench.roofline import cache_folder
         from resnas_deploy.bench.run import Extras, run
 

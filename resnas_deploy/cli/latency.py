@@ -204,13 +204,14 @@ def check(
     with progress(spinner=False) as tell:
         tell("opening the store")
         from resnas_deploy.atomic import atomic_file
+        from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.latency.check import check as checked
         from resnas_deploy.bench.latency.check import document_of
         from resnas_deploy.bench.latency.profile import CHECK, PROFILE, measure, profiled_model
         from resnas_deploy.bench.latency.profile import subnets as draw
         from resnas_deploy.bench.latency.store import Store
         from resnas_deploy.bench.machine import this_machine
-        from resnas_deploy.bench.plot import check_plot, plot_check
+        from resnas_deploy.bench.plot import plot_check
 
         if plot:
             check_plot(plot)

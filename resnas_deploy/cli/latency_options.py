@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from resnas_deploy.bench.latency.store import Setting
     from resnas_deploy.space import SearchSpace
 
-SPACE_NAMES = ("tiny", "small")
+SPACE_NAMES = ("tiny", "small", "demo")
 PRECISION_NAMES = ("fp32", "fp16", "bf16")
 
 Space = Annotated[
     str,
     typer.Option(
-        help="The search space: tiny, or small, in which the paper's small and medium are.",
+        help="The search space: tiny, small (in which the paper's small and medium are), or demo, of small pictures.",
         metavar="NAME",
         autocompletion=complete(SPACE_NAMES),
     ),

@@ -33,7 +33,7 @@ class Request:
     out: Path
     precision: str = "fp32"
     batch: BatchRange = BatchRange(1, 64)
-    class_names: Path | None = None  # a file of names; without one, 1000 classes are ImageNet's and others have none
+    class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
     force: bool = False  # replace an artifact that is there
     verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
     keep_failed: bool = False  # where verification fails, keep the artifact under another name
@@ -102,13 +102,14 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
 
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
     """Graph and weights, in a folder that nobody else reads yet."""
+    task = checkpoint.task
     manifest = Manifest(
         name=request.name,
         arch=checkpoint.arch,
         precision=request.precision,
         batch=request.batch,
-        preprocessing=Preprocessing.for_image_size(checkpoint.arch.image_size),
-        class_names=_class_names(request.class_names, checkpoint.arch.classes),
+        preprocessing=task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size),
+        class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=SPELLING,
@@ -126,8 +127,10 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
     return artifact
 
 
-def _class_names(path: Path | None, classes: int) -> tuple[str, ...] | None:
+def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:
+    classes, names = checkpoint.arch.classes, imagenet_class_names()
     if path:
         return read_class_names(path, classes)
-    names = imagenet_class_names()
+    if checkpoint.task:
+        return checkpoint.task.class_names
     return names if classes == len(names) else None

@@ -9,8 +9,23 @@ import pytest
 from resnas_deploy import __version__
 from resnas_deploy.cli.app import app
 
-COMMANDS = ("archs", "runners", "import", "inspect", "export", "verify", "predict", "bench", "compare", "gate")
-SUBCOMMANDS = {"latency": ("profile", "predict", "check")}
+COMMANDS = (
+    "archs",
+    "runners",
+    "import",
+    "inspect",
+    "export",
+    "verify",
+    "predict",
+    "bench",
+    "compare",
+    "gate",
+    "search",
+)
+SUBCOMMANDS = {
+    "latency": ("profile", "predict", "check"),
+    "train": ("supernet", "subnet", "finetune", "evaluate"),
+}
 ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]
 WIDTH = 80
 

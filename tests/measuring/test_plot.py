@@ -12,8 +12,9 @@ from measured import measurement, report
 from PIL import Image
 from strategies import refusal
 
+from resnas_deploy.bench.drawing import SUFFIXES, check_plot
 from resnas_deploy.bench.measurement import DEVICE
-from resnas_deploy.bench.plot import SUFFIXES, check_plot, plot_report
+from resnas_deploy.bench.plot import plot_report
 from resnas_deploy.bench.shares import KINDS
 from resnas_deploy.errors import NotAvailable
 

@@ -28,7 +28,7 @@ GROUP = 8  # networks that are open at once
 ANCHORS = 2
 ANCHOR_SEED = 1000
 SECONDS = 0.7  # for the rounds of one network, within these bounds
-LEAST_ROUNDS, MOST_ROUNDS = 5, 24
+LEAST_ROUNDS, MOST_ROUNDS = 5, 60
 WARM = WarmUp(window=1, tolerance=0.1)  # one slow run more or less tells little among hundreds of networks
 
 _ANCHOR = tuple(f"anchor {number}" for number in range(ANCHORS))

@@ -96,7 +96,7 @@ def interrupted():
 def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
     with Store(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
-        store._database.execute("PRAGMA max_page_count = 6")
+        store._connection.execute("PRAGMA max_page_count = 6")
         message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)))
         assert "free some space" in message
         assert str(path) in message

@@ -16,7 +16,7 @@ import pytest
 from mini_space import MINI, SETTING, drawn, sampled
 from strategies import refusal
 
-from resnas_deploy.bench.latency.store import SCHEMA, Store
+from resnas_deploy.bench.latency.store import FORMAT, Store
 from resnas_deploy.errors import BadInput
 
 ARCHS = drawn(MINI, 24)
@@ -84,10 +84,10 @@ def test_another_programs_database(path, journal):
     assert "found another database" in refused(path)
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, 2_000_000_000])
+@pytest.mark.parametrize("schema", [FORMAT.schema + 1, 2_000_000_000])
 def test_a_schema_from_the_future(path, whole, schema):
     altered(path, whole, f"PRAGMA user_version = {schema}")
-    assert f"must have schema {SCHEMA} or less, found {schema}; use a newer resnas" in refused(path)
+    assert f"must have schema {FORMAT.schema} or less, found {schema}; use a newer resnas" in refused(path)
 
 
 @pytest.mark.parametrize("schema", [0, -1])

@@ -1,0 +1,156 @@
+"""`resnas search`: the best subnets of a supernet, by accuracy, under limits on what they cost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.latency_options import (
+    Batch,
+    Precision,
+    StoreOption,
+    bench_and_setting,
+    options_of,
+    space_named,
+    store_path,
+)
+from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
+from resnas_deploy.cli.train_options import DataOption, Seed, check_torch
+
+if TYPE_CHECKING:
+    from resnas_deploy.bench.latency.model import LatencyModel
+    from resnas_deploy.train.search.finalists import Finalist
+    from resnas_deploy.train.search.job import Outcome
+
+
+def search(
+    supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
+    data: DataOption = "demo",
+    max_macs: Annotated[
+        str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)
+    ] = "",
+    max_parameters: Annotated[str, typer.Option(help="Such as 60M, or 60%.", metavar="N", show_default=False)] = "",
+    max_latency: Annotated[
+        str,
+        typer.Option(
+            help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.",
+            metavar="TIME",
+            show_default=False,
+        ),
+    ] = "",
+    pareto: Annotated[
+        bool,
+        typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency (or MACs)."),
+    ] = False,
+    runner: RunnerOption = "",
+    batch: Batch = 1,
+    precision: Precision = "fp32",
+    threads: Threads = 0,
+    device: DeviceOption = "",
+    store: StoreOption = None,
+    iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1)] = 20,
+    first: Annotated[int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1)] = 500,
+    children: Annotated[
+        int, typer.Option(help="Subnets of each later one, half by mutation, half by crossover.", metavar="N", min=2)
+    ] = 150,
+    parents: Annotated[int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1)] = 75,
+    finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3,
+    early_stopping: Annotated[
+        bool, typer.Option("--early-stopping/--no-early-stopping", help="Stop evaluating what is hopeless.")
+    ] = True,
+    eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
+    workers: Annotated[
+        str, typer.Option(help="Evaluate by Ray's workers: ray, or ray:ADDRESS.", metavar="ray", show_default=False)
+    ] = "",
+    seed: Seed = 0,
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
+
+    Accuracy is top-1 on pictures that training held out, with the supernet's weights. A limit on latency is on what
+    the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
+
+    Examples:
+    $ resnas search --supernet run/checkpoint.safetensors --data imagenet --max-macs 2.9G --out found
+    $ resnas search --supernet run/checkpoint.safetensors --max-latency 2ms --runner ort-cpu --out found
+    $ resnas search --supernet run/checkpoint.safetensors --pareto --runner openvino --out found
+    """
+    check_torch()
+    with progress(spinner=False) as tell:
+        tell("loading")
+        from resnas_deploy.bench.latency.profile import profiled_model
+        from resnas_deploy.bench.latency.store import Store
+        from resnas_deploy.train.search.evolution import Evolution
+        from resnas_deploy.train.search.finalists import Place
+        from resnas_deploy.train.search.job import Job, carry_out
+        from resnas_deploy.train.search.report import finalist_table
+
+        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
+
+        def latency_model(space: str) -> tuple[LatencyModel, str]:
+            with Store(store_path(store), create=False) as kept:
+                model = profiled_model(kept, setting, space_named(space), options_of(setting, threads, device, store))
+            return model, json.dumps([vars(setting), model.weights, model.anchor_ms])
+
+        outcome = carry_out(
+            Job(
+                supernet=supernet,
+                data=data,
+                out=out,
+                max_macs=max_macs,
+                max_parameters=max_parameters,
+                max_latency=max_latency,
+                evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
+                place=Place(bench.kind, precision, batch, threads_or_all(threads), device),
+                latency_model=latency_model,
+                finalists=finalists,
+                early_stopping=early_stopping,
+                eval_batch=eval_batch,
+                workers=workers,
+                seed=seed,
+                resume=resume,
+            ),
+            tell,
+        )
+    if as_json:
+        print_json(_document(outcome, out))
+        return
+    found, table = outcome.found, finalist_table(outcome.finalists, outcome.costs)
+    title = f"{len(found.candidates)} subnets of the space {outcome.space} evaluated, {found.stopped} not to the end"
+    print_table(title, table[0], table[1:])
+    if not outcome.within_limit:
+        complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
+    say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
+    say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
+
+
+def _document(outcome: Outcome, out: Path) -> dict[str, object]:
+    found, names = outcome.found, [cost.name for cost in outcome.costs]
+    return {
+        "out": str(out),
+        "arch": outcome.winner.checkpoint.arch.to_json(),
+        "evaluated": len(found.candidates),
+        "stopped_early": found.stopped,
+        "within_limit_as_measured": outcome.within_limit,
+        "finalists": [_finalist(item, names) for item in outcome.finalists],
+    }
+
+
+def _finalist(item: Finalist, costs: list[str]) -> dict[str, object]:
+    candidate = item.candidate
+    return {
+        "artifact": item.artifact.source,
+        "fingerprint": item.checkpoint.arch.fingerprint,
+        "top1_held_out": candidate.score.accuracy,
+        **{
+            f"predicted_{name}" if name == "latency" else name: cost
+            for name, cost in zip(costs, candidate.costs, strict=True)
+        },
+        "measured_latency": item.measured_ms,
+    }

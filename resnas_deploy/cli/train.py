@@ -1,0 +1,242 @@
+"""`resnas train`: supernets, single networks, and how good they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.latency_options import Space, space_named
+from resnas_deploy.cli.options import DeviceOption, Json, read_arch
+from resnas_deploy.cli.output import complain, print_json, progress, say
+from resnas_deploy.cli.train_options import (
+    CheckpointOption,
+    DataOption,
+    RecipeOption,
+    Resume,
+    Seed,
+    SetOption,
+    Skip,
+    Workers,
+    check_torch,
+)
+from resnas_deploy.errors import BadInput, first_few
+
+if TYPE_CHECKING:
+    from resnas_deploy.train.evaluate import Accuracy
+    from resnas_deploy.train.run import Run
+    from resnas_deploy.train.start import Wanted
+
+Out = Annotated[Path, typer.Option(help="The folder of the run, which is made.", metavar="FOLDER", show_default=False)]
+SaveEvery = Annotated[
+    int,
+    typer.Option(
+        help="Steps between saves, from which a run goes on; 0: at the end of each epoch.", metavar="N", min=0
+    ),
+]
+
+train = typer.Typer(
+    name="train",
+    help="Train supernets and single networks. In several processes: torchrun -m resnas_deploy train ..\n\n"
+    "Start with: resnas train supernet --space demo --recipe demo --data demo --out run",
+    no_args_is_help=True,
+)
+
+
+@train.command()
+def supernet(
+    out: Out,
+    space: Space = "small",
+    recipe: RecipeOption = "small",
+    data: DataOption = "demo",
+    set_: SetOption = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    workers: Workers = 0,
+    save_every: SaveEvery = 0,
+    skip_unreadable: Skip = False,
+    device: DeviceOption = "",
+    as_json: Json = False,
+) -> None:
+    """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
+
+    Examples:
+    $ resnas train supernet --space demo --recipe demo --data demo --out run
+    $ resnas train supernet --space small --data imagenet --workers 8 --out run --resume
+    $ torchrun --nproc-per-node 8 -m resnas_deploy train supernet --data imagenet --out run
+    """
+    wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
+    from resnas_deploy.train.start import supernet_run
+
+    _train(lambda: supernet_run(space_named(space), wanted), wanted, device, as_json)
+
+
+@train.command()
+def subnet(
+    out: Out,
+    arch: Annotated[
+        str,
+        typer.Option(
+            help="What to train from scratch: tiny, small, medium, or a file.", metavar="NAME|FILE", show_default=False
+        ),
+    ] = "",
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Weights to start from, such as a search's winner.", metavar="FILE", show_default=False),
+    ] = None,
+    recipe: RecipeOption = "small",
+    data: DataOption = "demo",
+    set_: SetOption = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    workers: Workers = 0,
+    save_every: SaveEvery = 0,
+    skip_unreadable: Skip = False,
+    device: DeviceOption = "",
+    as_json: Json = False,
+) -> None:
+    """Train one network, from scratch or from weights that are there.
+
+    Examples:
+    $ resnas train subnet --arch found/arch.json --recipe demo --data demo --out run
+    $ resnas train subnet --checkpoint found/checkpoint.safetensors --recipe demo --data demo --out run
+    """
+    if bool(arch) == bool(checkpoint):
+        raise BadInput("there must be one of --arch and --checkpoint, found " + ("both" if arch else "neither"))
+    wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
+    from resnas_deploy.train.start import scratch_run, weights_run
+
+    def run() -> Run:
+        return weights_run(checkpoint, "subnet", wanted) if checkpoint else scratch_run(read_arch(arch), wanted)
+
+    _train(run, wanted, device, as_json)
+
+
+@train.command()
+def finetune(
+    out: Out,
+    checkpoint: CheckpointOption,
+    recipe: RecipeOption = "small",
+    data: DataOption = "demo",
+    set_: SetOption = None,
+    seed: Seed = 0,
+    resume: Resume = False,
+    workers: Workers = 0,
+    save_every: SaveEvery = 0,
+    skip_unreadable: Skip = False,
+    device: DeviceOption = "",
+    as_json: Json = False,
+) -> None:
+    """Train a network on, at the recipe's image size: position tables are resized bicubically.
+
+    Examples:
+    $ resnas train finetune --checkpoint run/checkpoint.safetensors --data imagenet --out larger
+    $ resnas train finetune --checkpoint run/checkpoint.safetensors --recipe demo --set image_size=48 --out larger
+    """
+    wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
+    from resnas_deploy.train.start import weights_run
+
+    _train(lambda: weights_run(checkpoint, "finetune", wanted), wanted, device, as_json)
+
+
+@train.command()
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
+    data: DataOption = "demo",
+    batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 64,
+    workers: Workers = 0,
+    skip_unreadable: Skip = False,
+    device: DeviceOption = "",
+    as_json: Json = False,
+) -> None:
+    """How many pictures of the validation split a network gets right.
+
+    Examples:
+    $ resnas train evaluate run/checkpoint.safetensors --data demo
+    """
+    check_torch()
+    with progress() as tell:
+        tell("loading")
+        from resnas_deploy.train.processes import joined
+        from resnas_deploy.train.start import accuracy_of
+
+        with joined(device, os.environ) as processes:
+            tell("evaluating")
+            found = accuracy_of(checkpoint, data, batch, workers, processes)
+    if found.unreadable and not skip_unreadable:
+        raise BadInput(f"{first_few(found.unreadable)}; or give --skip-unreadable")
+    if not processes.first:
+        return
+    if as_json:
+        print_json({"checkpoint": str(checkpoint), "data": data, **_figures(found)})
+        return
+    say(_accuracy(found))
+
+
+def _wanted(
+    out: Path,
+    recipe: str,
+    settings: list[str] | None,
+    data: str,
+    seed: int,
+    resume: bool,
+    workers: int,
+    save_every: int,
+    skip_unreadable: bool,
+) -> Wanted:
+    check_torch()
+    from resnas_deploy.train.start import Wanted
+
+    return Wanted(out, recipe, settings or (), data, seed, resume, workers, save_every, skip_unreadable)
+
+
+def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool) -> None:
+    """Train, and say where the weights are and how good."""
+    with progress() as tell:
+        tell("loading")
+        from resnas_deploy.train.loop import train
+        from resnas_deploy.train.processes import joined
+        from resnas_deploy.train.run import CHECKPOINT
+
+        with joined(device, os.environ) as processes:
+            run = start()
+            if processes.first:
+                wanted.out.mkdir(parents=True, exist_ok=True)
+                (wanted.out / "recipe.toml").write_text(run.recipe.to_toml(), encoding="utf-8")
+            processes.wait()
+            trained = train(run, processes, tell if processes.first else lambda _: None)
+    if not processes.first:
+        return
+    checkpoint = wanted.out / CHECKPOINT
+    if trained.unreadable:
+        complain(f"note: {len(trained.unreadable)} pictures could not be read: {first_few(trained.unreadable)}")
+    if as_json:
+        print_json(
+            {
+                "checkpoint": str(checkpoint),
+                "arch": run.arch.to_json(),
+                "recipe": vars(run.recipe),
+                **_figures(trained.accuracy),
+                "skipped": list(trained.unreadable),
+            }
+        )
+        return
+    what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
+    say(f"{checkpoint}: {what}, {run.recipe.epochs} epochs on {len(run.train.labels)} pictures")
+    say(_accuracy(trained.accuracy))
+    if run.space:
+        say(f"next: resnas search --supernet {checkpoint} --data {wanted.data} --max-macs .. --out found")
+    else:
+        say(f"next: resnas export --checkpoint {checkpoint}")
+
+
+def _figures(found: Accuracy) -> dict[str, object]:
+    return {"top1": found.top1, "top5": found.top5, "pictures": found.pictures, "unreadable": list(found.unreadable)}
+
+
+def _accuracy(found: Accuracy) -> str:
+    lost = f"; {len(found.unreadable)} more could not be read" if found.unreadable else ""
+    return f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.pictures} validation pictures{lost}"

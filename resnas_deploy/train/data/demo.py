@@ -1,0 +1,55 @@
+"""The built-in data set: some thousands of Fashion-MNIST's pictures (arXiv 1708.07747; MIT licence, beside them)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnas_deploy.train.data.pictures import Indices
+
+CLASS_NAMES = (
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
+)
+
+
+@dataclass(frozen=True)
+class DemoPictures:
+    """Grey pictures of 28 x 28 pixels in memory."""
+
+    pixels: NDArray[np.uint8]  # (pictures, 28, 28)
+    labels: Indices
+    class_names: tuple[str, ...] = CLASS_NAMES
+
+    @property
+    def runs(self) -> Sequence[Indices]:
+        return [np.arange(len(self.labels))]
+
+    def picture(self, index: int) -> Image.Image:
+        return Image.fromarray(self.pixels[index]).convert("RGB")
+
+
+def demo_pictures() -> tuple[DemoPictures, DemoPictures]:
+    """The training and the validation split."""
+    with (
+        as_file(files("resnas_deploy.train").joinpath("data", "fashion-mnist", "pictures.npz")) as path,
+        np.load(path, allow_pickle=False) as arrays,
+    ):
+        train, val = (
+            DemoPictures(arrays[f"{name}_pictures"], arrays[f"{name}_labels"].astype(np.int64))
+            for name in ("train", "val")
+        )
+    return train, val

@@ -1,0 +1,84 @@
+"""Labelled pictures by number, whatever holds them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnas_deploy.errors import BadInput
+
+Indices = NDArray[np.int64]
+_SPLIT_SEED = 0  # of the held-out part: the same pictures in every run
+
+
+class Pictures(Protocol):
+    """A data set's split. It can be sent to worker processes."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the classes, by number."""
+        ...
+
+    @property
+    def labels(self) -> Indices:
+        """The class of each picture, `(pictures,)`."""
+        ...
+
+    @property
+    def runs(self) -> Sequence[Indices]:
+        """The pictures by what is read best in one go: a single run where any order is as good."""
+        ...
+
+    def picture(self, index: int) -> Image.Image:
+        """A picture of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
+        ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of the pictures; none is copied."""
+
+    whole: Pictures
+    indices: Indices
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        return self.whole.class_names
+
+    @cached_property
+    def labels(self) -> Indices:
+        return self.whole.labels[self.indices]
+
+    @cached_property
+    def runs(self) -> Sequence[Indices]:
+        place = np.full(len(self.whole.labels), -1)
+        place[self.indices] = np.arange(len(self.indices))
+        found = (place[run] for run in self.whole.runs)
+        return [run[run >= 0] for run in found if (run >= 0).any()]
+
+    def picture(self, index: int) -> Image.Image:
+        return self.whole.picture(int(self.indices[index]))
+
+
+def split(pictures: Pictures, held_out: int) -> tuple[Part, Part]:
+    """What training may see, and `held_out` pictures of each class that it leaves to the search. Raises `BadInput`."""
+    labels = pictures.labels
+    rng = np.random.default_rng(_SPLIT_SEED)
+    held: list[Indices] = []
+    for number, name in enumerate(pictures.class_names):
+        own = np.flatnonzero(labels == number)
+        if len(own) <= held_out:
+            raise BadInput(
+                f"the class {name!r} must have more than the {held_out} pictures that are held out, found {len(own)}; "
+                "set held_out lower"
+            )
+        held.append(rng.permutation(own)[:held_out])
+    mask = np.zeros(len(labels), dtype=bool)
+    mask[np.concatenate(held)] = True
+    return Part(pictures, np.flatnonzero(~mask)), Part(pictures, np.flatnonzero(mask))

@@ -1,0 +1,113 @@
+"""WebDataset shards: tar files in which `KEY.jpg` and `KEY.cls` make a sample.
+
+The format: https://github.com/webdataset/webdataset, "The WebDataset Format". The shards are indexed once, by their
+headers alone, so that a run can be resumed at any step; a shard's pictures are then read together.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.images import read_image
+from resnas_deploy.labels import read_class_names
+from resnas_deploy.train.data.folder import SUFFIXES
+from resnas_deploy.train.data.pictures import Indices
+
+MOST_LABEL_BYTES = 20
+MOST_CLASSES = 100_000
+CLASS_NAMES = "classes.txt"  # beside train/ and val/: a name a line, by class number
+
+
+@dataclass(frozen=True)
+class ShardPictures:
+    """The samples of several tar files, in the order in which they lie there."""
+
+    class_names: tuple[str, ...]
+    labels: Indices
+    shards: tuple[Path, ...]
+    shard: Indices  # of each sample
+    offset: Indices  # of its picture, bytes
+    size: Indices
+    keys: tuple[str, ...]
+
+    @property
+    def runs(self) -> Sequence[Indices]:
+        return [np.flatnonzero(self.shard == number) for number in range(len(self.shards))]
+
+    def picture(self, index: int) -> Image.Image:
+        path = self.shards[self.shard[index]]
+        name = f"{path}, {self.keys[index]}"
+        try:
+            with path.open("rb") as file:
+                content = os.pread(file.fileno(), int(self.size[index]), int(self.offset[index]))
+        except OSError as error:
+            raise BadInput(f"{name} must be readable, found: {error.strerror}") from None
+        return read_image(io.BytesIO(content), repr(name))
+
+
+def shard_pictures(folder: Path) -> ShardPictures:
+    """Index the tar files of a folder. Raises `BadInput`, which names the shard and the sample."""
+    shards = sorted(folder.glob("*.tar"))
+    labels: list[int] = []
+    places: list[tuple[int, int, int]] = []
+    keys: list[str] = []
+    for number, path in enumerate(shards):
+        for key, label, offset, size in _samples(path):
+            keys.append(key)
+            labels.append(label)
+            places.append((number, offset, size))
+    if not keys:
+        raise BadInput(f"the shards of {folder} must hold samples of a picture and a .cls each, found none")
+    count = max(labels) + 1
+    names = folder.parent / CLASS_NAMES
+    class_names = read_class_names(names, _lines(names)) if names.exists() else tuple(map(str, range(count)))
+    if count > len(class_names):
+        raise BadInput(f"{names} must name every class, found {len(class_names)} names and the class {count - 1}")
+    where = np.array(places, dtype=np.int64)
+    return ShardPictures(
+        class_names, np.array(labels, dtype=np.int64), tuple(shards), where[:, 0], where[:, 1], where[:, 2], tuple(keys)
+    )
+
+
+def _samples(path: Path) -> list[tuple[str, int, int, int]]:
+    """Key, class, offset and size of each picture."""
+    found: dict[str, dict[str, tuple[int, int]]] = {}
+    labels: dict[str, int] = {}
+    try:
+        with tarfile.open(path, "r:") as archive:
+            for member in archive:
+                if not member.isfile():
+                    continue
+                folder, slash, base = member.name.rpartition("/")
+                stem, _, suffix = base.partition(".")  # a key ends at the first dot of the file's name
+                key = folder + slash + stem
+                if suffix == "cls":
+                    labels[key] = _label(archive, member, f"{path}, {member.name}")
+                elif f".{suffix.lower()}" in SUFFIXES:
+                    found.setdefault(key, {})[suffix] = (member.offset_data, member.size)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {error}") from None
+    if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
+        raise BadInput(f"{path}: every sample must have a picture and a .cls, found {sorted(lonely)[0]!r} with one")
+    return [(key, labels[key], *next(iter(pictures.values()))) for key, pictures in found.items()]
+
+
+def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
+    file = archive.extractfile(member)
+    text = file.read(MOST_LABEL_BYTES).strip() if file and member.size <= MOST_LABEL_BYTES else b""
+    if not text.isdigit() or int(text) >= MOST_CLASSES:
+        raise BadInput(f"{name} must be a class number from 0, found {text!r}")
+    return int(text)
+
+
+def _lines(path: Path) -> int:
+    return len(path.read_bytes().splitlines())

@@ -1,0 +1,56 @@
+"""Which data `--data` names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.train.data.demo import demo_pictures
+from resnas_deploy.train.data.folder import folder_pictures
+from resnas_deploy.train.data.pictures import Pictures
+from resnas_deploy.train.data.shards import shard_pictures
+
+DEMO = "demo"
+TRAIN, VAL = "train", "val"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Both splits of a data set."""
+
+    name: str
+    train: Pictures
+    val: Pictures
+
+
+def open_data(source: str) -> Data:
+    """The built-in data set, or a folder with `train/` and `val/`, each of class folders or of tar shards.
+
+    Raises `BadInput`, which names what is wrong with it.
+    """
+    if source == DEMO:
+        train, val = demo_pictures()
+        return Data(DEMO, train, val)
+    root = Path(source)
+    if missing := [name for name in (TRAIN, VAL) if not (root / name).is_dir()]:
+        raise BadInput(f"--data must be demo or a folder with train/ and val/, found no {root / missing[0]}")
+    data = Data(root.name, _pictures(root / TRAIN), _pictures(root / VAL))
+    _check_same_classes(data)
+    return data
+
+
+def _pictures(folder: Path) -> Pictures:
+    return shard_pictures(folder) if any(folder.glob("*.tar")) else folder_pictures(folder)
+
+
+def _check_same_classes(data: Data) -> None:
+    train, val = data.train.class_names, data.val.class_names
+    if train == val:
+        return
+    only = sorted(set(train) ^ set(val))
+    where = TRAIN if only and only[0] in train else VAL
+    raise BadInput(
+        f"both splits must have the same classes, found {len(train)} in {TRAIN}/ and {len(val)} in {VAL}/"
+        + (f", {only[0]!r} in {where}/ alone" if only else ", in another order")
+    )

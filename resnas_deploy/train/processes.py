@@ -1,0 +1,74 @@
+"""The processes that train together, as torchrun starts them; one by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.train.data.loader import Share
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together."""
+
+    share: Share
+    device: torch.device
+
+    @property
+    def first(self) -> bool:
+        """Whether this one writes files and speaks."""
+        return self.share.rank == 0
+
+    def mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes, in place."""
+        if self.share.processes > 1:
+            dist.all_reduce(value)
+            value /= self.share.processes
+        return value
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum over all processes, in place."""
+        if self.share.processes > 1:
+            dist.all_reduce(value)
+        return value
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.share.processes > 1:
+            dist.barrier()
+
+
+@contextmanager
+def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
+    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
+    share = Share(int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1")))
+    place = _device(device, int(environment.get("LOCAL_RANK", "0")))
+    if share.processes == 1:
+        yield Processes(share, place)
+        return
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield Processes(share, place)
+    finally:
+        dist.destroy_process_group()
+
+
+def _device(name: str, local_rank: int) -> torch.device:
+    if name in ("", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda", local_rank % torch.cuda.device_count())
+    if name in ("", "cpu"):
+        return torch.device("cpu")
+    number = name.removeprefix("cuda:")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not name.startswith("cuda") or (number.isdigit() and int(number) >= there) or not there:
+        raise BadInput(f"--device must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {name!r}")
+    return torch.device(name)

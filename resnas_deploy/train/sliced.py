@@ -1,0 +1,105 @@
+"""A subnet's training pass with the leading slices of the supernet's weights: it does the subnet's work alone.
+
+Slices are views, through which the gradients of every group add up in the supernet's own weights.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from resnas_deploy.arch import Block, Subnet
+from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.model import Attention, Head, Mlp, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+
+
+def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: Tensor | None) -> Tensor:
+    """Normed tokens of the last stage, `(B, 1 + N, C)`, with C the subnet's width there.
+
+    `features` is what the stem's projection reads; `survival`, `(2 x positions, B)`, by what each residual branch of
+    each image is multiplied (drop-path), or None for as it is.
+    """
+    branches = iter(survival) if survival is not None else None
+    widths = [stage.width for stage in subnet.full.stages]
+    flags = (
+        (block, keep)
+        for stage, kept in zip(subnet.full.stages, subnet.kept, strict=True)
+        for block, keep in zip(stage.blocks, kept, strict=True)
+    )
+    stage, x = 0, features
+    for element in elements(body.arch):
+        module = body.get_submodule(element.name)
+        match element, module:
+            case StemElement(), Stem():
+                x = _stem(module, x, widths[0])
+            case BlockElement(), TransformerBlock():
+                own, keep = next(flags)
+                scales = (next(branches), next(branches)) if branches else (None, None)
+                if keep:
+                    x = _block(module, x, own, scales)
+            case ReductionElement(), ResidualReduction():
+                stage += 1
+                x = _reduction(module, x, widths[stage])
+            case HeadElement(), Head():
+                x = _norm(module.norm, x)
+    return x
+
+
+def sliced_linear(layer: nn.Linear, x: Tensor, outputs: int) -> Tensor:
+    """The first `outputs` rows of a linear, on as many of its leading inputs as `x` has channels."""
+    return F.linear(x, layer.weight[:outputs, : x.shape[-1]], layer.bias[:outputs])
+
+
+def _norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
+    width = x.shape[-1]
+    return F.layer_norm(x, (width,), layer.weight[:width], layer.bias[:width], layer.eps)
+
+
+def _stem(stem: Stem, features: Tensor, width: int) -> Tensor:
+    projection = stem.projection
+    x = F.conv2d(features, projection.weight[:width], _bias(projection)[:width], projection.stride)
+    x = x.flatten(2).transpose(1, 2)  # (B, N, C)
+    token = stem.class_token[..., :width].expand(len(x), -1, -1)
+    return torch.cat([token, x], dim=1) + stem.position[..., :width]
+
+
+def _block(block: TransformerBlock, x: Tensor, own: Block, scales: tuple[Tensor | None, Tensor | None]) -> Tensor:
+    x = x + _scaled(_attention(block.attention, _norm(block.norm1, x), own.heads), scales[0])
+    return x + _scaled(_mlp(block.mlp, _norm(block.norm2, x), own.hidden), scales[1])
+
+
+def _scaled(branch: Tensor, scale: Tensor | None) -> Tensor:
+    return branch if scale is None else branch * scale[:, None, None]
+
+
+def _attention(attention: Attention, x: Tensor, heads: int) -> Tensor:
+    batch, tokens, width = x.shape
+    inner = heads * attention.head_dim
+    rows = (3, attention.heads, attention.head_dim)
+    weight = attention.qkv.weight.reshape(*rows, -1)[:, :heads, :, :width].reshape(3 * inner, width)
+    bias = attention.qkv.bias.reshape(rows)[:, :heads].reshape(3 * inner)
+    q, k, v = F.linear(x, weight, bias).reshape(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, inner)
+    return sliced_linear(attention.projection, x, width)
+
+
+def _mlp(mlp: Mlp, x: Tensor, hidden: int) -> Tensor:
+    return sliced_linear(mlp.fc2, F.gelu(sliced_linear(mlp.fc1, x, hidden)), x.shape[-1])
+
+
+def _reduction(reduction: ResidualReduction, x: Tensor, width: int) -> Tensor:
+    conv, narrow = reduction.conv, x.shape[-1]
+    normed = _norm(reduction.norm, x)
+    patches = F.conv2d(
+        reduction.grid(normed), conv.weight[:width, :narrow], _bias(conv)[:width], conv.stride, conv.padding
+    )
+    patches = patches.flatten(2).transpose(1, 2) + reduction.position[..., :width]
+    reduced = torch.cat([sliced_linear(reduction.class_linear, normed[:, :1], width), patches], dim=1)
+    return reduced + F.pad(reduction.residual(x), (0, width - narrow))
+
+
+def _bias(layer: nn.Conv2d) -> Tensor:
+    if layer.bias is None:
+        raise TypeError(f"{layer} must have a bias")
+    return layer.bias

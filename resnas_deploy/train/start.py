@@ -1,0 +1,125 @@
+"""From what a user asks for to a run: recipe, data and first weights, checked before any work is done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.errors import BadInput
+from resnas_deploy.model import build_model
+from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.resize import resize
+from resnas_deploy.space import SearchSpace
+from resnas_deploy.train.data.loader import evaluation_batches
+from resnas_deploy.train.data.pictures import split
+from resnas_deploy.train.data.source import DEMO, Data, open_data
+from resnas_deploy.train.evaluate import Accuracy, evaluate
+from resnas_deploy.train.processes import Processes
+from resnas_deploy.train.recipe import Recipe, read_recipe
+from resnas_deploy.train.run import STATE, Run
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A run as it is asked for on the command line."""
+
+    out: Path
+    recipe: str
+    settings: Sequence[str]
+    data: str
+    seed: int
+    resume: bool
+    workers: int
+    save_every: int
+    skip_unreadable: bool
+
+
+def supernet_run(space: SearchSpace, wanted: Wanted) -> Run:
+    """Training a supernet of a space, for the classes of the data. Raises `BadInput`."""
+    recipe = _recipe("supernet", wanted)
+    data = open_data(wanted.data)
+    space = replace(space, classes=len(data.train.class_names), image_size=recipe.image_size or space.image_size)
+    return _run(space.widest().full, space, recipe, data, wanted, None)
+
+
+def scratch_run(arch: ArchSpec, wanted: Wanted) -> Run:
+    """Training a network from random weights, for the classes of the data. Raises `BadInput`."""
+    recipe = _recipe("subnet", wanted)
+    data = open_data(wanted.data)
+    arch = replace(arch, classes=len(data.train.class_names), image_size=recipe.image_size or arch.image_size)
+    return _run(arch, None, recipe, data, wanted, None)
+
+
+def weights_run(path: Path, kind: str, wanted: Wanted) -> Run:
+    """Training a checkpoint on, as a `subnet` or to `finetune` it, at the recipe's image size. Raises `BadInput`."""
+    recipe = _recipe(kind, wanted)
+    weights, data = load(path), open_data(wanted.data)
+    check_classes(weights, data.train.class_names, path)
+    weights = resize(weights, recipe.image_size or weights.arch.image_size)
+    return _run(weights.arch, None, recipe, data, wanted, weights)
+
+
+def check_classes(checkpoint: Checkpoint, names: Sequence[str], path: Path) -> None:
+    """Raise `BadInput` where a checkpoint tells other classes apart than the data has."""
+    if checkpoint.arch.classes != len(names):
+        raise BadInput(
+            f"{path} must tell the {len(names)} classes of --data apart, found one for {checkpoint.arch.classes}"
+        )
+    for own, other in zip(checkpoint.task.class_names if checkpoint.task else (), names, strict=False):
+        if own != other:
+            raise BadInput(f"{path} must be of the classes of --data, found {own!r} where the data has {other!r}")
+
+
+def preprocessing_for(data: str, image_size: int) -> Preprocessing:
+    """How pictures are evaluated: as ImageNet's, but for the demo's, which fill their frame."""
+    usual = Preprocessing.for_image_size(image_size)
+    return replace(usual, resize=image_size) if data == DEMO else usual
+
+
+def _recipe(kind: str, wanted: Wanted) -> Recipe:
+    return read_recipe(wanted.recipe, kind).override(wanted.settings)
+
+
+def _run(
+    arch: ArchSpec,
+    space: SearchSpace | None,
+    recipe: Recipe,
+    data: Data,
+    wanted: Wanted,
+    weights: Checkpoint | None,
+) -> Run:
+    state = wanted.out / STATE
+    if wanted.out.exists() and (not wanted.out.is_dir() or any(wanted.out.iterdir())) and not wanted.resume:
+        remedy = "give --resume to go on with it" if state.exists() else "choose another --out"
+        raise BadInput(f"{wanted.out} exists; {remedy}")
+    train, _ = split(data.train, recipe.held_out)
+    preprocessing = weights.task.preprocessing if weights and weights.task else None
+    return Run(
+        arch=arch,
+        space=space,
+        recipe=recipe,
+        data=data.name,
+        train=train,
+        val=data.val,
+        preprocessing=preprocessing or preprocessing_for(wanted.data, arch.image_size),
+        seed=wanted.seed,
+        folder=wanted.out,
+        start=weights,
+        workers=wanted.workers,
+        skip_unreadable=wanted.skip_unreadable,
+        save_every=wanted.save_every,
+    )
+
+
+def accuracy_of(path: Path, data: str, batch: int, workers: int, processes: Processes) -> Accuracy:
+    """How good a checkpoint is on the validation split. Raises `BadInput`."""
+    weights, opened = load(path), open_data(data)
+    check_classes(weights, opened.val.class_names, path)
+    preprocessing = weights.task.preprocessing if weights.task else preprocessing_for(data, weights.arch.image_size)
+    model = build_model(weights).to(processes.device)
+    return evaluate(
+        model, evaluation_batches(opened.val, preprocessing, batch, share=processes.share, workers=workers), processes
+    )

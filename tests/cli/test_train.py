@@ -1,0 +1,197 @@
+"""`resnas train` and `resnas search`, end to end on small pictures, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from small_data import SPACE, pixels, write_folder, write_shards
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.checkpoint import load, save
+from resnas_deploy.untrained import untrained
+
+RECIPE = """
+batch = 12
+group = 4
+learning_rate = 4.0
+warm_up_epochs = 1
+mixing = false
+label_smoothing = 0.0
+
+[supernet]
+epochs = 6
+opening_epochs = 2
+held_out = 4
+
+[subnet]
+epochs = 2
+ema = 0.5
+
+[finetune]
+epochs = 1
+warm_up_epochs = 0
+image_size = 24
+"""
+
+
+@pytest.fixture(scope="session")
+def pictures(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("pictures") / "data", train=16, val=4)
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_text(RECIPE)
+    return path
+
+
+@pytest.fixture
+def supernet(resnas, pictures, recipe, tmp_path):
+    out = tmp_path / "supernet"
+    resnas("train", "supernet", "--space", "little", "--recipe", recipe, "--data", pictures, "--out", out)
+    return out / "checkpoint.safetensors"
+
+
+def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, supernet, tmp_path):
+    done = resnas("train", "evaluate", supernet, "--data", pictures, "--json").json
+    assert done["pictures"] == 12
+    assert done["top1"] > 0.5
+    lines = [json.loads(line) for line in (supernet.parent / "metrics.jsonl").read_text().splitlines()]
+    assert lines[-1]["epoch"] == 6
+    assert {"loss", "learning_rate", "images_per_second", "top1", "top5"} <= lines[-1].keys()
+
+    found = tmp_path / "found"
+    options = ("--data", pictures, "--max-macs", "60%", "--iterations", 2, "--first", 6, "--children", 4)
+    options += ("--parents", 3, "--finalists", 2, "--out", found, "--json")
+    document = resnas("search", "--supernet", supernet, *options).json
+    assert document["evaluated"] == 10
+    assert len(document["finalists"]) == 2
+    assert all(item["measured_latency"] > 0 for item in document["finalists"])
+    winner = ArchSpec.from_json(json.loads((found / "arch.json").read_text()))
+    assert load(found / "checkpoint.safetensors").arch == winner
+    assert (found / "front.png").read_bytes().startswith(b"\x89PNG")
+    assert "finalist" in (found / "report.html").read_text()
+    again = resnas(
+        "search",
+        "--supernet",
+        supernet,
+        *options,
+        "--parents",
+        3,
+        "--finalists",
+        2,
+        "--out",
+        found,
+        "--json",
+        "--resume",
+    ).json
+    assert again["arch"] == document["arch"]
+
+    start = ("--checkpoint", found / "checkpoint.safetensors", "--recipe", recipe, "--data", pictures)
+    text = resnas("train", "subnet", *start, "--out", tmp_path / "trained").out
+    assert "next: resnas export --checkpoint" in text
+    larger = resnas("train", "finetune", *start, "--out", tmp_path / "larger", "--json").json
+    assert larger["arch"]["image_size"] == 24
+    out = tmp_path / "artifact"
+    resnas("export", "--checkpoint", tmp_path / "larger" / "checkpoint.safetensors", "--out", out)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["class_names"] == ["blue", "green", "red"]
+    assert manifest["weights"] == "trained"
+
+
+def test_a_search_by_latency_says_how_to_profile(resnas, supernet, pictures, tmp_path):
+    error = resnas(
+        "search", "--supernet", supernet, "--data", pictures, "--max-latency", "1ms", "--out", tmp_path / "found",
+        "--store", tmp_path / "latency.sqlite", code=2,
+    ).err  # fmt: skip
+    assert "run: resnas latency profile --space little --runner ort-cpu --precision fp32 --batch 1" in error
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_limit_that_nothing_meets(resnas, supernet, pictures, tmp_path):
+    options = ("--data", pictures, "--out", tmp_path / "found")
+    error = resnas("search", "--supernet", supernet, "--max-macs", "1", *options, code=2).err
+    assert "must have subnets with MACs of at most 1e-09 G, found from" in error
+    assert not (tmp_path / "found").exists()
+    assert "there must be a limit" in resnas("search", "--supernet", supernet, *options, code=2).err
+
+
+def test_another_networks_checkpoint_is_no_supernet(resnas, pictures, tmp_path):
+    path = tmp_path / "other.safetensors"
+    save(untrained(SPACE.narrowest().arch), path)
+    error = resnas(
+        "search", "--supernet", path, "--data", pictures, "--max-macs", "1G", "--out", tmp_path / "found", code=2
+    ).err
+    assert "must be a supernet of one of the spaces" in error
+
+
+def test_other_classes_are_refused(resnas, supernet, tmp_path):
+    data = write_folder(tmp_path / "data")
+    for split in ("train", "val"):
+        (data / split / "red").rename(data / split / "rot")
+    error = resnas("train", "evaluate", supernet, "--data", data, code=2).err
+    assert "must be of the classes of --data, found 'red' where the data has 'rot'" in error
+    error = resnas("train", "evaluate", supernet, code=2).err
+    assert "must tell the 10 classes of --data apart, found one for 3" in error
+
+
+def test_a_run_is_not_overwritten(resnas, supernet, pictures, recipe):
+    options = ("--space", "little", "--recipe", recipe, "--data", pictures, "--out", supernet.parent)
+    before = supernet.read_bytes()
+    assert "exists; give --resume to go on with it" in resnas("train", "supernet", *options, code=2).err
+    resnas("train", "supernet", *options, "--resume")
+    assert supernet.read_bytes() == before
+
+
+def test_unreadable_pictures(resnas, recipe, tmp_path):
+    data = write_folder(tmp_path / "data")
+    (data / "train" / "red" / "0.png").write_bytes(b"broken")
+    (data / "val" / "red" / "0.png").write_bytes(b"")
+    options = ("--space", "little", "--recipe", recipe, "--data", data, "--set", "epochs=2", "--set", "held_out=0")
+    error = resnas("train", "supernet", *options, "--out", tmp_path / "a", code=2).err
+    assert "0.png' must be an image" in error
+    assert "or give --skip-unreadable" in error
+    done = resnas("train", "supernet", *options, "--out", tmp_path / "b", "--skip-unreadable")
+    assert "pictures could not be read: " in done.err
+    assert "of 5 validation pictures; 1 more could not be read" in done.out
+
+
+def test_wrong_use(resnas, recipe, tmp_path):
+    out = ("--out", tmp_path / "run")
+    assert "found neither" in resnas("train", "subnet", *out, code=2).err
+    both = ("--arch", "small", "--checkpoint", "x")
+    assert "found both" in resnas("train", "subnet", *both, *out, code=2).err
+    assert (
+        "a setting has the unknown key 'speed'"
+        in resnas("train", "supernet", "--recipe", "demo", "--set", "speed=1", *out, code=2).err
+    )
+    assert (
+        "must be demo or a folder with train/ and val/"
+        in resnas("train", "supernet", "--recipe", "demo", "--data", "nowhere", *out, code=2).err
+    )
+    assert (
+        "--device must be cpu, cuda or cuda:N"
+        in resnas("train", "supernet", "--recipe", "demo", "--device", "cuda:7", *out, code=2).err
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_shards_are_data_too(resnas, recipe, tmp_path):
+    data = write_shards(tmp_path / "data")
+    options = ("--recipe", recipe, "--data", data, "--set", "epochs=1", "--set", "held_out=1")
+    resnas("train", "supernet", "--space", "little", *options, "--out", tmp_path / "run")
+
+
+def test_predictions_mean_something(resnas, supernet, pictures, tmp_path):
+    """The artifact knows the classes and how pictures were prepared."""
+    from PIL import Image
+
+    resnas("export", "--checkpoint", supernet, "--out", tmp_path / "artifact")
+    for label, name in enumerate(("red", "green", "blue")):
+        Image.fromarray(pixels(label, (label, 99))).save(tmp_path / f"{name}.png")
+    document = resnas(
+        "predict", tmp_path / "artifact", *(tmp_path / f"{n}.png" for n in ("red", "green", "blue")), "--json"
+    )
+    assert "red" in document.out

@@ -1,0 +1,71 @@
+"""Two processes by torchrun train as one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_data import write_folder, write_shards
+from strategies import assert_close
+
+from resnas_deploy.checkpoint import load
+
+HERE = Path(__file__).parent
+TOLERANCE = 2e-5  # of the losses: sums in another order
+
+PROGRAM = """
+import small_data
+from resnas_deploy.cli.app import main
+main()
+"""
+
+
+def resnas(folder, processes, *arguments):
+    """The command, with the little space known, in several processes by torchrun."""
+    program = folder / "program.py"
+    program.write_text(PROGRAM)
+    command = [sys.executable, str(program)]
+    if processes > 1:
+        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        command = [sys.executable, *launch, str(program)]
+    paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, *arguments], env=environment, capture_output=True, text=True, timeout=300, cwd=folder
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def trained(folder, processes, data):
+    recipe = folder / "recipe.toml"
+    recipe.write_text("epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\n")
+    out = folder / f"run{processes}"
+    options = ("--recipe", str(recipe), "--data", str(data), "--out", str(out), "--space", "little", "--json")
+    document = json.loads(resnas(folder, processes, "train", "supernet", *options))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines], load(out / "checkpoint.safetensors"), document
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    data = write_folder(tmp_path / "data")
+    (one, alone, document), (two, together, other) = (trained(tmp_path, count, data) for count in (1, 2))
+    assert_close(one, two, TOLERANCE, "losses")
+    for name, tensor in alone.tensors.items():
+        assert_close(tensor, together.tensors[name], 2e-3, name)
+    assert document["top1"] == other["top1"]
+    assert document["pictures"] == other["pictures"] == 6
+
+
+@pytest.mark.slow
+def test_two_processes_read_shards(tmp_path):
+    losses, checkpoint, document = trained(tmp_path, 2, write_shards(tmp_path / "data"))
+    assert np.isfinite(losses).all()
+    assert document["pictures"] == 18
+    assert checkpoint.task.class_names == ("red", "green", "blue")
