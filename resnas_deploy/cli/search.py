@@ -60,9 +60,9 @@ def search(
     ] = 150,
     parents: Annotated[int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1)] = 75,
     finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3,
-    early_stopping: Annotated[
-        bool, typer.Option("--early-stopping/--no-early-stopping", help="Stop evaluating what is hopeless.")
-    ] = True,
+    evaluate_fully: Annotated[
+        bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
+    ] = False,
     eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
     workers: Annotated[
         str, typer.Option(help="Evaluate by Ray's workers: ray, or ray:ADDRESS.", metavar="ray", show_default=False)
@@ -77,9 +77,9 @@ def search(
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
 
     Examples:
-    $ resnas search --supernet run/checkpoint.safetensors --data imagenet --max-macs 2.9G --out found
-    $ resnas search --supernet run/checkpoint.safetensors --max-latency 2ms --runner ort-cpu --out found
-    $ resnas search --supernet run/checkpoint.safetensors --pareto --runner openvino --out found
+    $ resnas search --supernet super.safetensors --max-macs 2.9G --out found
+    $ resnas search --supernet super.safetensors --max-latency 60% --out found
+    $ resnas search --supernet super.safetensors --pareto --batch 16 --out found
     """
     check_torch()
     with progress(spinner=False) as tell:
@@ -110,7 +110,7 @@ def search(
                 place=Place(bench.kind, precision, batch, threads_or_all(threads), device),
                 latency_model=latency_model,
                 finalists=finalists,
-                early_stopping=early_stopping,
+                early_stopping=not evaluate_fully,
                 eval_batch=eval_batch,
                 workers=workers,
                 seed=seed,

@@ -64,9 +64,8 @@ def supernet(
     """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
 
     Examples:
-    $ resnas train supernet --space demo --recipe demo --data demo --out run
-    $ resnas train supernet --space small --data imagenet --workers 8 --out run --resume
-    $ torchrun --nproc-per-node 8 -m resnas_deploy train supernet --data imagenet --out run
+    $ resnas train supernet --space demo --recipe demo --out run
+    $ resnas train supernet --data imagenet --workers 8 --out run --resume
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
     from resnas_deploy.train.start import supernet_run
@@ -101,8 +100,8 @@ def subnet(
     """Train one network, from scratch or from weights that are there.
 
     Examples:
-    $ resnas train subnet --arch found/arch.json --recipe demo --data demo --out run
-    $ resnas train subnet --checkpoint found/checkpoint.safetensors --recipe demo --data demo --out run
+    $ resnas train subnet --arch found/arch.json --recipe demo --out run
+    $ resnas train subnet --checkpoint found.safetensors --data imagenet --out run
     """
     if bool(arch) == bool(checkpoint):
         raise BadInput("there must be one of --arch and --checkpoint, found " + ("both" if arch else "neither"))
@@ -133,8 +132,8 @@ def finetune(
     """Train a network on, at the recipe's image size: position tables are resized bicubically.
 
     Examples:
-    $ resnas train finetune --checkpoint run/checkpoint.safetensors --data imagenet --out larger
-    $ resnas train finetune --checkpoint run/checkpoint.safetensors --recipe demo --set image_size=48 --out larger
+    $ resnas train finetune --checkpoint x.safetensors --data imagenet --out y
+    $ resnas train finetune --checkpoint x.safetensors --set image_size=48 --out y
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
     from resnas_deploy.train.start import weights_run

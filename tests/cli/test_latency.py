@@ -145,14 +145,14 @@ def test_the_user_has_a_store_of_their_own(refused, found, tmp_path):
 
 def test_a_network_of_no_space(refused, profiled, tiny):
     line = refused("latency", "predict", "--arch", tiny, *OPTIONS)
-    assert "tiny.json must be a network of a search space (tiny, small, mini, eight)" in line
+    assert "tiny.json must be a network of a search space (tiny, small, demo, mini, eight)" in line
 
 
 @pytest.mark.parametrize("command", ["profile", "check"])
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--space", "large"], "--space must be one of tiny, small, mini, eight, found 'large'"),
+        (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight, found 'large'"),
         (["--runner", "abacus"], "abacus"),
         (["--precision", "int8"], "int8"),
         (["--precision", "int8", "--runner", "ort-cpu"], "int8"),

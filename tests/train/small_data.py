@@ -1,4 +1,7 @@
-"""Small data sets, runs and supernets that the tests of training and search share."""
+"""Small data sets, runs and a search space that the tests of training and search share.
+
+Run as a program it is `resnas` with that space, `little`, beside the others.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,6 @@ SPACE = SearchSpace(
     patch_size=2,
     stem_mid_width=4,
 )
-SPACES[SPACE.name] = SPACE  # as test programs know it too
 
 RECIPE = Recipe(epochs=2, batch=8, group=4, learning_rate=0.1, warm_up_epochs=1, drop_path=0.2, opening_epochs=1)
 
@@ -121,3 +123,10 @@ def add(archive, name, content):
     info = tarfile.TarInfo(name)
     info.size = len(content)
     archive.addfile(info, io.BytesIO(content))
+
+
+if __name__ == "__main__":
+    from resnas_deploy.cli.app import main
+
+    SPACES[SPACE.name] = SPACE
+    main()

@@ -18,21 +18,14 @@ from resnas_deploy.checkpoint import load
 HERE = Path(__file__).parent
 TOLERANCE = 2e-5  # of the losses: sums in another order
 
-PROGRAM = """
-import small_data
-from resnas_deploy.cli.app import main
-main()
-"""
-
 
 def resnas(folder, processes, *arguments):
     """The command, with the little space known, in several processes by torchrun."""
-    program = folder / "program.py"
-    program.write_text(PROGRAM)
-    command = [sys.executable, str(program)]
+    program = str(HERE / "small_data.py")
+    command = [sys.executable, program]
     if processes > 1:
         launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [sys.executable, *launch, str(program)]
+        command = [sys.executable, *launch, program]
     paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
