@@ -26,6 +26,7 @@ RUNNER_NAMES = (
     "torch-compile",
     "aoti",
 )
+DEVICES = ("cpu", "cuda", "cuda:0")
 MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands
 
 
@@ -57,7 +58,7 @@ DeviceOption = Annotated[
         help="cpu, cuda or cuda:N.",
         metavar="DEVICE",
         show_default="the runner's usual one",
-        autocompletion=complete(("cpu", "cuda", "cuda:0")),
+        autocompletion=complete(DEVICES),
     ),
 ]
 ArchOption = Annotated[

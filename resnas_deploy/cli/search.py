@@ -19,7 +19,7 @@ from resnas_deploy.cli.latency_options import (
 )
 from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
-from resnas_deploy.cli.train_options import DataOption, Seed, check_torch
+from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
 
 if TYPE_CHECKING:
     from resnas_deploy.bench.latency.model import LatencyModel
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def search(
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
-    data: DataOption = "demo",
+    data: DataOption,
     max_macs: Annotated[
         str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)
     ] = "",
@@ -45,7 +45,7 @@ def search(
     ] = "",
     pareto: Annotated[
         bool,
-        typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency (or MACs)."),
+        typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
     ] = False,
     runner: RunnerOption = "",
     batch: Batch = 1,
@@ -64,6 +64,7 @@ def search(
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False,
     eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
+    eval_device: TorchDevice = "",
     workers: Annotated[
         str, typer.Option(help="Evaluate by Ray's workers: ray, or ray:ADDRESS.", metavar="ray", show_default=False)
     ] = "",
@@ -77,9 +78,9 @@ def search(
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
 
     Examples:
-    $ resnas search --supernet super.safetensors --max-macs 2.9G --out found
-    $ resnas search --supernet super.safetensors --max-latency 60% --out found
-    $ resnas search --supernet super.safetensors --pareto --batch 16 --out found
+    $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
+    $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
+    $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
     check_torch()
     with progress(spinner=False) as tell:
@@ -112,6 +113,7 @@ def search(
                 finalists=finalists,
                 early_stopping=not evaluate_fully,
                 eval_batch=eval_batch,
+                eval_device=eval_device,
                 workers=workers,
                 seed=seed,
                 resume=resume,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.latency_options import Space, space_named
-from resnas_deploy.cli.options import DeviceOption, Json, read_arch
+from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import complain, print_json, progress, say
 from resnas_deploy.cli.train_options import (
     CheckpointOption,
@@ -20,6 +20,7 @@ from resnas_deploy.cli.train_options import (
     Seed,
     SetOption,
     Skip,
+    TorchDevice,
     Workers,
     check_torch,
 )
@@ -41,7 +42,7 @@ SaveEvery = Annotated[
 train = typer.Typer(
     name="train",
     help="Train supernets and single networks. In several processes: torchrun -m resnas_deploy train ..\n\n"
-    "Start with: resnas train supernet --space demo --recipe demo --data demo --out run",
+    "Start with: resnas train supernet --space demo --data demo --out run",
     no_args_is_help=True,
 )
 
@@ -49,22 +50,22 @@ train = typer.Typer(
 @train.command()
 def supernet(
     out: Out,
+    data: DataOption,
     space: Space = "small",
-    recipe: RecipeOption = "small",
-    data: DataOption = "demo",
+    recipe: RecipeOption = "",
     set_: SetOption = None,
     seed: Seed = 0,
     resume: Resume = False,
     workers: Workers = 0,
     save_every: SaveEvery = 0,
     skip_unreadable: Skip = False,
-    device: DeviceOption = "",
+    device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
     """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
 
     Examples:
-    $ resnas train supernet --space demo --recipe demo --out run
+    $ resnas train supernet --space demo --data demo --out run
     $ resnas train supernet --data imagenet --workers 8 --out run --resume
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
@@ -76,6 +77,7 @@ def supernet(
 @train.command()
 def subnet(
     out: Out,
+    data: DataOption,
     arch: Annotated[
         str,
         typer.Option(
@@ -86,21 +88,20 @@ def subnet(
         Path | None,
         typer.Option(help="Weights to start from, such as a search's winner.", metavar="FILE", show_default=False),
     ] = None,
-    recipe: RecipeOption = "small",
-    data: DataOption = "demo",
+    recipe: RecipeOption = "",
     set_: SetOption = None,
     seed: Seed = 0,
     resume: Resume = False,
     workers: Workers = 0,
     save_every: SaveEvery = 0,
     skip_unreadable: Skip = False,
-    device: DeviceOption = "",
+    device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
     """Train one network, from scratch or from weights that are there.
 
     Examples:
-    $ resnas train subnet --arch found/arch.json --recipe demo --out run
+    $ resnas train subnet --arch arch.json --data demo --out run
     $ resnas train subnet --checkpoint found.safetensors --data imagenet --out run
     """
     if bool(arch) == bool(checkpoint):
@@ -118,22 +119,21 @@ def subnet(
 def finetune(
     out: Out,
     checkpoint: CheckpointOption,
-    recipe: RecipeOption = "small",
-    data: DataOption = "demo",
+    data: DataOption,
+    recipe: RecipeOption = "",
     set_: SetOption = None,
     seed: Seed = 0,
     resume: Resume = False,
     workers: Workers = 0,
     save_every: SaveEvery = 0,
     skip_unreadable: Skip = False,
-    device: DeviceOption = "",
+    device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
     """Train a network on, at the recipe's image size: position tables are resized bicubically.
 
     Examples:
     $ resnas train finetune --checkpoint x.safetensors --data imagenet --out y
-    $ resnas train finetune --checkpoint x.safetensors --set image_size=48 --out y
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
     from resnas_deploy.train.start import weights_run
@@ -144,11 +144,11 @@ def finetune(
 @train.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
-    data: DataOption = "demo",
+    data: DataOption,
     batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 64,
     workers: Workers = 0,
     skip_unreadable: Skip = False,
-    device: DeviceOption = "",
+    device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
     """How many pictures of the validation split a network gets right.

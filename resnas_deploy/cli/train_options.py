@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import complete
+from resnas_deploy.cli.options import DEVICES, complete
 from resnas_deploy.errors import NotAvailable
 
 RECIPE_NAMES = ("tiny", "small", "demo")
@@ -18,12 +18,18 @@ DataOption = Annotated[
         help="demo, the small data set that is built in, or a folder with train/ and val/, each of class folders or of "
         "WebDataset shards.",
         metavar="demo|FOLDER",
+        show_default=False,
         autocompletion=complete(("demo",)),
     ),
 ]
 RecipeOption = Annotated[
     str,
-    typer.Option(help="demo, tiny, small, or a TOML file.", metavar="NAME|FILE", autocompletion=complete(RECIPE_NAMES)),
+    typer.Option(
+        help="demo, tiny, small, or a TOML file.",
+        metavar="NAME|FILE",
+        show_default="demo for --data demo; the space's; small",
+        autocompletion=complete(RECIPE_NAMES),
+    ),
 ]
 SetOption = Annotated[
     list[str] | None,
@@ -31,6 +37,15 @@ SetOption = Annotated[
 ]
 CheckpointOption = Annotated[
     Path, typer.Option(help="A checkpoint (.safetensors).", metavar="FILE", show_default=False)
+]
+TorchDevice = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda or cuda:N.",
+        metavar="DEVICE",
+        show_default="cuda where there is one",
+        autocompletion=complete(DEVICES),
+    ),
 ]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.", metavar="N", min=0)]
 Resume = Annotated[

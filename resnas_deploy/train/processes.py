@@ -49,7 +49,7 @@ class Processes:
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
     """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
     share = Share(int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1")))
-    place = _device(device, int(environment.get("LOCAL_RANK", "0")))
+    place = usable_device(device, int(environment.get("LOCAL_RANK", "0")))
     if share.processes == 1:
         yield Processes(share, place)
         return
@@ -62,7 +62,8 @@ def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-def _device(name: str, local_rank: int) -> torch.device:
+def usable_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device of that name; of "", a GPU where there is one. Raises `BadInput`."""
     if name in ("", "cuda") and torch.cuda.is_available():
         return torch.device("cuda", local_rank % torch.cuda.device_count())
     if name in ("", "cpu"):

@@ -27,7 +27,7 @@ class Wanted:
     """A run as it is asked for on the command line."""
 
     out: Path
-    recipe: str
+    recipe: str  # "": the usual one
     settings: Sequence[str]
     data: str
     seed: int
@@ -39,7 +39,7 @@ class Wanted:
 
 def supernet_run(space: SearchSpace, wanted: Wanted) -> Run:
     """Training a supernet of a space, for the classes of the data. Raises `BadInput`."""
-    recipe = _recipe("supernet", wanted)
+    recipe = _recipe("supernet", wanted, space.name)
     data = open_data(wanted.data)
     space = replace(space, classes=len(data.train.class_names), image_size=recipe.image_size or space.image_size)
     return _run(space.widest().full, space, recipe, data, wanted, None)
@@ -79,8 +79,9 @@ def preprocessing_for(data: str, image_size: int) -> Preprocessing:
     return replace(usual, resize=image_size) if data == DEMO else usual
 
 
-def _recipe(kind: str, wanted: Wanted) -> Recipe:
-    return read_recipe(wanted.recipe, kind).override(wanted.settings)
+def _recipe(kind: str, wanted: Wanted, usual: str = "small") -> Recipe:
+    source = wanted.recipe or (DEMO if wanted.data == DEMO else usual)
+    return read_recipe(source, kind).override(wanted.settings)
 
 
 def _run(

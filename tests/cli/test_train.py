@@ -126,7 +126,7 @@ def test_other_classes_are_refused(resnas, supernet, tmp_path):
         (data / split / "red").rename(data / split / "rot")
     error = resnas("train", "evaluate", supernet, "--data", data, code=2).err
     assert "must be of the classes of --data, found 'red' where the data has 'rot'" in error
-    error = resnas("train", "evaluate", supernet, code=2).err
+    error = resnas("train", "evaluate", supernet, "--data", "demo", code=2).err
     assert "must tell the 10 classes of --data apart, found one for 3" in error
 
 
@@ -151,23 +151,30 @@ def test_unreadable_pictures(resnas, recipe, tmp_path):
     assert "of 5 validation pictures; 1 more could not be read" in done.out
 
 
-def test_wrong_use(resnas, recipe, tmp_path):
-    out = ("--out", tmp_path / "run")
-    assert "found neither" in resnas("train", "subnet", *out, code=2).err
-    both = ("--arch", "small", "--checkpoint", "x")
-    assert "found both" in resnas("train", "subnet", *both, *out, code=2).err
-    assert (
-        "a setting has the unknown key 'speed'"
-        in resnas("train", "supernet", "--recipe", "demo", "--set", "speed=1", *out, code=2).err
-    )
-    assert (
-        "must be demo or a folder with train/ and val/"
-        in resnas("train", "supernet", "--recipe", "demo", "--data", "nowhere", *out, code=2).err
-    )
-    assert (
-        "--device must be cpu, cuda or cuda:N"
-        in resnas("train", "supernet", "--recipe", "demo", "--device", "cuda:7", *out, code=2).err
-    )
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("subnet", (), "one of --arch and --checkpoint, found neither"),
+        ("subnet", ("--arch", "small", "--checkpoint", "x"), "one of --arch and --checkpoint, found both"),
+        ("subnet", ("--checkpoint", "nowhere"), "nowhere"),
+        ("supernet", ("--set", "speed=1"), "a setting has the unknown key 'speed'; known are epochs, batch,"),
+        ("supernet", ("--set", "speed"), "a setting must be KEY=VALUE, found 'speed'"),
+        ("supernet", ("--set", "group=24"), "batch must be a multiple of group = 24, found 64"),
+        ("supernet", ("--set", "held_out=800"), "must have more than the 800 pictures that are held out, found 800"),
+        ("supernet", ("--recipe", "nowhere"), "a recipe must be tiny, small, demo or a file, found 'nowhere'"),
+        (
+            "supernet",
+            ("--data", "nowhere"),
+            "--data must be demo or a folder with train/ and val/, found no nowhere/train",
+        ),
+        ("supernet", ("--device", "cuda:7"), "--device must be cpu, cuda or cuda:N"),
+        ("supernet", ("--space", "huge"), "--space must be one of tiny, small, demo"),
+    ],
+)
+def test_wrong_use_is_one_line_before_any_work(resnas, tmp_path, command, arguments, said):
+    error = resnas("train", command, "--data", "demo", *arguments, "--out", tmp_path / "run", code=2).err
+    assert said in error
+    assert len(error.splitlines()) == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -57,6 +57,7 @@ class Job:
     finalists: int
     early_stopping: bool
     eval_batch: int
+    eval_device: str
     workers: str
     seed: int
     resume: bool
@@ -115,7 +116,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     )
     search.limits.within(space)  # before anything is written
     there = job.data if job.data == DEMO else str(Path(job.data).resolve())  # workers have another working directory
-    scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.place.device or "cpu")
+    scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.eval_device)
     job.out.mkdir(parents=True, exist_ok=True)
     with SearchStore(job.out / STATE, search.identity) as store, opened_pool(job.workers, scorer) as pool:
         found = run(search, store, pool, tell)

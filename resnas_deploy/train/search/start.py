@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from resnas_deploy.arch import ArchSpec
@@ -18,6 +17,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.train.data.pictures import Pictures, split
 from resnas_deploy.train.data.source import open_data
+from resnas_deploy.train.processes import usable_device
 from resnas_deploy.train.search.limits import Cost
 from resnas_deploy.train.search.scorer import Scorer, held_out
 from resnas_deploy.train.start import check_classes
@@ -32,12 +32,12 @@ class ScorerSource:
     supernet: Path
     data: str
     batch: int
-    device: str
+    device: str  # "": a GPU where there is one
 
     def __call__(self) -> Scorer:
         supernet = load(self.supernet)
         pictures = search_pictures(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(pictures, supernet, self.batch), torch.device(self.device))
+        return Scorer(supernet, held_out(pictures, supernet, self.batch), usable_device(self.device))
 
 
 def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
