@@ -91,9 +91,9 @@ def openvino_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
-    import openvino as ov
+    from resnas_deploy.runners.openvino_core import openvino_core
 
-    core = ov.Core()
+    core = openvino_core()
     hint, capability = {"fp32": ("f32", "FP32"), "fp16": ("f16", "FP16"), "bf16": ("bf16", "BF16")}[precision]
     settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
 

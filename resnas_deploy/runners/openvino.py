@@ -21,6 +21,7 @@ from resnas_deploy.runners.base import (
     cannot_load,
     check_profiling,
 )
+from resnas_deploy.runners.openvino_core import openvino_core
 from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
@@ -32,9 +33,9 @@ class OpenVinoRunner(Runner):
     """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
 
     def __init__(self, name: str, network: Network, options: Options, computes: str = "") -> None:
-        core = ov.Core()
+        core = openvino_core()
         precision = computes or network.precision
-        native = _CAPABILITIES[precision] in _capabilities(core)
+        native = _CAPABILITIES[precision] in _capabilities()
         self.computes = precision if native else "fp32"
         settings = {
             "INFERENCE_PRECISION_HINT": _HINTS[self.computes],
@@ -90,14 +91,14 @@ class OpenVinoRunner(Runner):
 def bf16_problem(device: str) -> str | None:
     """Why this CPU cannot compute in bf16, or None. Told to all the same, OpenVINO would compute in fp32."""
     del device
-    found = _capabilities(ov.Core())
+    found = _capabilities()
     if _CAPABILITIES["bf16"] in found:
         return None
     return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
 
 
-def _capabilities(core: ov.Core) -> set[str]:
-    return set(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
+def _capabilities() -> set[str]:
+    return set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:

@@ -1,7 +1,8 @@
 """How well the parts of the method do at the demo's scale: sampling, the reductions' residual, search by latency.
 
-Run on an otherwise idle machine: .venv/bin/python tests/bench/search_evidence.py [sampling|residual|search ..]
-Writes bench/results/evidence-*.json; about half an hour in all. docs/evidence.md tells what it means.
+Run: .venv/bin/python tests/bench/search_evidence.py [sampling|residual|search ..]; the last on an idle machine.
+Writes bench/results/evidence-*.json; about an hour and a half in all. docs/evidence.md tells what it means. Supernets
+are kept in build/evidence, and those that are there are not trained again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from resnas_deploy.bench.latency.campaign import Bench
 from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, model_of, subnets
 from resnas_deploy.bench.latency.store import Store
 from resnas_deploy.bench.machine import this_machine
-from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.checkpoint import Checkpoint, load, save
 from resnas_deploy.model import ResidualReduction
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
@@ -48,17 +49,19 @@ from resnas_deploy.train.start import preprocessing_for
 
 SPACE = SPACES["demo"]
 SEEDS = (0, 1, 2)
-EPOCHS = 6
+MORE_SEEDS = (0, 1, 2, 3, 4)  # of what takes less time
+EPOCHS = 12
 RANDOM = 30  # subnets whose accuracy is compared
-ALONE = 8  # of them, trained on their own too
+ALONE = 8  # from the narrowest to the widest, trained on their own too
 BATCH, THREADS = 16, 1  # of latencies
 SHARES = (0.5, 0.65, 0.8)  # of the widest subnet's cost: the limits
 CPU = torch.device("cpu")
+KEPT = Path(__file__).parents[2] / "build" / "evidence"
 
 
 def main() -> None:
     """Run the parts that were named, or all."""
-    torch.set_num_threads(usable_cores())
+    torch.set_num_threads(1)  # small networks: two at once are done sooner than one after the other
     parts = {"sampling": sampling, "residual": residual, "search": searching}
     for name in sys.argv[1:] or parts:
         parts[name]()
@@ -89,9 +92,15 @@ def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int
 
 def supernet(seed: int, way: str) -> Checkpoint:
     """A supernet of one way of sampling."""
-    recipe = replace(read_recipe("demo", "supernet"), epochs=EPOCHS, opening_epochs=2, sampling=way)
+    path = KEPT / f"{way}-{EPOCHS}-{seed}.safetensors"
+    if path.exists():
+        return load(path)
+    recipe = replace(read_recipe("demo", "supernet"), epochs=EPOCHS, sampling=way)
     told(f"supernet, {way}-architectural sampling, seed {seed}")
-    return trained(SPACE.widest().full, SPACE, recipe, seed).checkpoint
+    checkpoint = trained(SPACE.widest().full, SPACE, recipe, seed).checkpoint
+    KEPT.mkdir(parents=True, exist_ok=True)
+    save(checkpoint, path)
+    return checkpoint
 
 
 def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
@@ -110,18 +119,21 @@ def spread(values: Sequence[float]) -> dict[str, object]:
 def sampling() -> None:
     """Multi- against single-architectural sampling, at as many steps of as many images."""
     rng = np.random.default_rng(0)
-    chosen = [SPACE.sample(rng) for _ in range(RANDOM)]
+    random = [SPACE.sample(rng) for _ in range(RANDOM)]
+    ends = (SPACE.narrowest(), SPACE.widest())
+    ordered = [SPACE.blend(*ends, share, rng) for share in np.linspace(0, 1, ALONE)]
     recipe = replace(read_recipe("demo", "subnet"), epochs=EPOCHS, held_out=100)
     alone = []
-    for number, subnet in enumerate(chosen[:ALONE]):
+    for number, subnet in enumerate(ordered):
         told(f"subnet {number + 1} of {ALONE}, trained alone")
         alone.append(trained(subnet.arch, None, recipe, 0).accuracy.top1)
-    found = {way: [accuracies(supernet(seed, way), chosen) for seed in SEEDS] for way in ("multi", "single")}
+    ways = ("multi", "single")
+    found = {way: [accuracies(supernet(seed, way), [*random, *ordered]) for seed in SEEDS] for way in ways}
     ranks = {
-        way: spread([float(stats.spearmanr(row[:ALONE], alone).statistic) for row in rows])
+        way: spread([float(stats.spearmanr(row[RANDOM:], alone).statistic) for row in rows])
         for way, rows in found.items()
     }
-    means = {way: [float(np.mean(row)) for row in rows] for way, rows in found.items()}
+    means = {way: [float(np.mean(row[:RANDOM])) for row in rows] for way, rows in found.items()}
     difference = spread([a - b for a, b in zip(means["multi"], means["single"], strict=True)])
     write_result(
         "evidence-sampling",
@@ -134,6 +146,7 @@ def sampling() -> None:
             "multi_minus_single": difference,
             "spearman_with_trained_alone": ranks,
             "alone": alone,
+            "shared": {way: [row[RANDOM:] for row in rows] for way, rows in found.items()},
         },
     )
 
@@ -154,7 +167,7 @@ def residual() -> None:
     arch = SPACE.widest().arch
     recipe = replace(read_recipe("demo", "subnet"), epochs=EPOCHS)
     found: dict[str, list[float]] = {"with": [], "without": []}
-    for seed in SEEDS:
+    for seed in MORE_SEEDS:
         told(f"reductions with a residual, seed {seed}")
         found["with"].append(trained(arch, None, recipe, seed).accuracy.top1)
         told(f"reductions without, seed {seed}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -170,3 +172,30 @@ def test_an_output_is_a_copy():
 
 def test_at_least_one_core():
     assert usable_cores() >= 1
+
+
+SIGNALLED = """
+import faulthandler, gc, signal, sys
+from pathlib import Path
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.registry import RUNNERS
+faulthandler.enable()  # so that signals are handled on a stack of their own
+artifact = open_artifact(Path(sys.argv[1]))
+first, second = (RUNNERS["openvino"].open(artifact, Options(threads=1)) for _ in range(2))
+first.close()
+del first
+gc.collect()
+second.close()
+del second
+gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("alive", flush=True))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+def test_openvino_leaves_a_stack_for_signals(artifact):
+    """Its plugin sets the stack; two that were closed in another order than opened left one that was freed."""
+    command = [sys.executable, "-c", SIGNALLED, str(artifact.folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert (done.returncode, done.stdout) == (0, "alive\n"), done.stderr

@@ -19,7 +19,7 @@ from resnas_deploy.train.data.demo import CLASS_NAMES
 
 OUT = Path(__file__).parents[2] / "resnas_deploy" / "train" / "data" / "fashion-mnist" / "pictures.npz"
 SPLITS = {"train": ("train", 800), "val": ("t10k", 200)}  # pictures of each class
-SHOWN = Path(__file__).parents[1] / "data" / "clothes"
+SHOWN = Path(__file__).parents[2] / "examples" / "demo" / "pictures"
 
 
 def idx(path: Path) -> np.ndarray:

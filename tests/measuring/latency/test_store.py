@@ -12,8 +12,8 @@ import pytest
 from mini_space import MINI, SETTING, drawn, sampled
 from strategies import refusal
 
-from resnas_deploy.bench.latency import store as module
-from resnas_deploy.bench.latency.store import Sampled, Setting, Store
+from resnas_deploy import database
+from resnas_deploy.bench.latency.store import FORMAT, Sampled, Setting, Store
 
 ARCHS = drawn(MINI, 10)
 
@@ -108,7 +108,7 @@ def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
 
 def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, monkeypatch):
     Store(path).__exit__()
-    monkeypatch.setattr(module, "WAIT", 0.05)
+    monkeypatch.setattr(database, "WAIT", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
     message = refusal(lambda: Store(path))
@@ -123,7 +123,7 @@ def test_a_store_that_appeared_meanwhile_is_not_replaced(path):
     """Two processes that both found none: the second to make it must leave the first one's."""
     with Store(path) as store:
         store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
-        module._create(path)
+        database._create(path, FORMAT)
         assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
     assert len(list(path.parent.iterdir())) == 1
     with Store(path) as store:
