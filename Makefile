@@ -28,7 +28,8 @@ demo: $(READY)
 	$(BIN)/resnas export --arch small --out demo/small
 	$(BIN)/resnas inspect demo/small
 	$(BIN)/resnas verify demo/small --runner openvino
-	$(BIN)/resnas predict demo/small tests/data/*.jpg
+	$(BIN)/resnas export --checkpoint examples/demo/checkpoint.safetensors --out demo/clothes
+	$(BIN)/resnas predict demo/clothes examples/demo/pictures/*.png
 	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 12 --openings 3 --plot demo/latency.html
 	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
 

@@ -37,19 +37,25 @@ def write_errors(path: Path) -> Iterator[None]:
 def atomic_file(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside `path`; what is written there becomes `path`, or is removed after an error.
 
-    Raises `BadInput` where the operating system refuses, also in the block, which is there to write.
+    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `BadInput` where
+    the operating system refuses, also in the block, which is there to write.
     """
     with write_errors(path):
         partial = _partial_name(path)
+        unlocked = partial.with_suffix(".new")
         try:
-            partial.touch(exist_ok=False)  # a place that cannot be written is found before the work
-            mode = partial.stat().st_mode
-            yield partial
-            partial.chmod(mode)  # some writers let nobody but the owner read
-            sync(partial)
-            partial.replace(path)
-            sync(path.parent)
+            unlocked.touch(exist_ok=False)  # a place that cannot be written is found before the work
+            with _locked(unlocked):
+                unlocked.rename(partial)  # with its lock: nobody may take it for a leftover
+                _remove_abandoned(path)
+                mode = partial.stat().st_mode
+                yield partial
+                partial.chmod(mode)  # some writers let nobody but the owner read
+                sync(partial)
+                partial.replace(path)
+                sync(path.parent)
         finally:
+            unlocked.unlink(missing_ok=True)
             partial.unlink(missing_ok=True)
 
 
@@ -86,8 +92,8 @@ def _partial_name(path: Path) -> Path:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    lock = os.open(folder, os.O_RDONLY)
+def _locked(path: Path) -> Iterator[None]:
+    lock = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -121,6 +127,10 @@ def _put(partial: Path, path: Path) -> None:
 
 def _remove_abandoned(path: Path) -> None:
     for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if leftover.is_dir() and not leftover.is_symlink():
-            with suppress(OSError), _locked(leftover):  # locked: another export is writing there
+        if leftover.is_symlink():
+            continue
+        with suppress(OSError), _locked(leftover):  # locked: another process is writing there
+            if leftover.is_dir():
                 shutil.rmtree(leftover, ignore_errors=True)
+            else:
+                leftover.unlink()

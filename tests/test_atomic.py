@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from pathlib import Path
 
 import pytest
 
@@ -78,14 +79,27 @@ def test_a_link_is_never_replaced(tmp_path):
     assert (tmp_path / "link").is_symlink()
 
 
-def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path):
-    for name in (".folder.dead.partial", ".folder.alive.partial", ".other.dead.partial"):
-        (tmp_path / name).mkdir()
-    lock = os.open(tmp_path / ".folder.alive.partial", os.O_RDONLY)
+@pytest.mark.parametrize(
+    ("make", "write"),
+    [(Path.mkdir, lambda path: atomic_folder(path, never)), (Path.touch, atomic_file)],
+    ids=["folder", "file"],
+)
+def test_leftovers_of_killed_writers_go_and_those_of_living_ones_stay(tmp_path, make, write):
+    for name in (".it.dead.partial", ".it.alive.partial", ".other.dead.partial"):
+        make(tmp_path / name)
+    lock = os.open(tmp_path / ".it.alive.partial", os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with atomic_folder(tmp_path / "folder", never):
+        with write(tmp_path / "it"):
             pass
     finally:
         os.close(lock)
-    assert {p.name for p in tmp_path.iterdir()} == {"folder", ".folder.alive.partial", ".other.dead.partial"}
+    assert {p.name for p in tmp_path.iterdir()} == {"it", ".it.alive.partial", ".other.dead.partial"}
+
+
+def test_writers_of_one_file_leave_each_other_alone(tmp_path):
+    with atomic_file(tmp_path / "it") as first, atomic_file(tmp_path / "it") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "it").read_text() == "first"  # whoever is done last
+    assert [path.name for path in tmp_path.iterdir()] == ["it"]

@@ -118,7 +118,7 @@ def test_tensorrt_captures_one_batch_size(artifact, untrained_artifact):
 
 
 def test_a_cpu_without_bf16(artifact, monkeypatch, unavailable):
-    monkeypatch.setattr("resnas_deploy.runners.openvino._capabilities", lambda _: {"INT8", "FP32"})
+    monkeypatch.setattr("resnas_deploy.runners.openvino._capabilities", lambda: {"INT8", "FP32"})
     message = unavailable(lambda: RUNNERS["openvino-bf16"].open(artifact, OPTIONS))
     assert message.endswith("this CPU cannot compute in bf16, OpenVINO found only FP32, INT8")
     with RUNNERS["openvino"].open(artifact, OPTIONS) as runner:

@@ -3,44 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import resnas
 from small_data import write_folder, write_shards
 from strategies import assert_close
 
 from resnas_deploy.checkpoint import load
 
-HERE = Path(__file__).parent
 TOLERANCE = 2e-5  # of the losses: sums in another order
-
-
-def resnas(folder, processes, *arguments):
-    """The command, with the little space known, in several processes by torchrun."""
-    program = str(HERE / "small_data.py")
-    command = [sys.executable, program]
-    if processes > 1:
-        launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-        command = [sys.executable, *launch, program]
-    paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, *arguments], env=environment, capture_output=True, text=True, timeout=300, cwd=folder
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def trained(folder, processes, data):
     recipe = folder / "recipe.toml"
     recipe.write_text("epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\n")
     out = folder / f"run{processes}"
-    options = ("--recipe", str(recipe), "--data", str(data), "--out", str(out), "--space", "little", "--json")
-    document = json.loads(resnas(folder, processes, "train", "supernet", *options))
+    options = ("--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json")
+    document = json.loads(resnas("train", "supernet", *options, processes=processes))
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines], load(out / "checkpoint.safetensors"), document
 

@@ -1,0 +1,41 @@
+"""`resnas` in processes of its own, with the little space known."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+_PATHS = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
+ENVIRONMENT = os.environ | {"PYTHONPATH": _PATHS, "OMP_NUM_THREADS": "1"}
+
+
+def resnas(*arguments, processes=1):
+    """What the command prints; several processes are torchrun's."""
+    done = subprocess.run(
+        _command(arguments, processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def killed_after(seconds, *arguments):
+    """Kill the command after so many seconds; returns whether it was still running."""
+    with subprocess.Popen(
+        _command(arguments, 1), env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as process:
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            return True
+    assert process.returncode == 0
+    return False
+
+
+def _command(arguments, processes):
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    return [sys.executable, *launch, str(HERE / "small_data.py"), *map(str, arguments)]

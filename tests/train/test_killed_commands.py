@@ -1,0 +1,82 @@
+"""Whole commands that are killed wherever they are, start to end, go on to what they would have made."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from commands import killed_after, resnas
+from small_data import write_folder
+
+from resnas_deploy.checkpoint import load
+
+KILLS = 12
+RECIPE = "epochs = 4\nbatch = 8\ngroup = 4\nlearning_rate = 1.0\nwarm_up_epochs = 1\nheld_out = 4\nema = 0.9\n"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("pictures") / "data", train=16)
+
+
+@pytest.fixture(scope="module")
+def training(data, tmp_path_factory):
+    recipe = tmp_path_factory.mktemp("recipe") / "recipe.toml"
+    recipe.write_text(RECIPE)
+    return ("train", "supernet", "--space", "little", "--recipe", recipe, "--data", data, "--save-every", 2)
+
+
+@pytest.fixture(scope="module")
+def supernet(training, tmp_path_factory):
+    """Its checkpoint, and how long the whole command takes."""
+    out, began = tmp_path_factory.mktemp("supernet") / "run", time.monotonic()
+    resnas(*training, "--out", out)
+    return out / "checkpoint.safetensors", time.monotonic() - began
+
+
+def kill_often(seconds, *arguments):
+    """Kill at moments spread over the time that the command takes, going on each time, until it is done."""
+    return sum(killed_after(seconds * (number + 0.5) / KILLS, *arguments) for number in range(KILLS))
+
+
+@pytest.mark.slow
+def test_training(training, supernet, tmp_path):
+    whole, seconds = supernet
+    out = tmp_path / "run"
+    assert kill_often(seconds, *training, "--out", out, "--resume") >= KILLS // 2
+    resnas(*training, "--out", out, "--resume")
+    assert (out / whole.name).read_bytes() == whole.read_bytes()
+    lines = [
+        [{key: value for key, value in json.loads(line).items() if key != "images_per_second"} for line in text]
+        for text in ((folder / "metrics.jsonl").read_text().splitlines() for folder in (out, whole.parent))
+    ]
+    assert lines[0] == lines[1]
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+SEARCH = ("--max-macs", "70%", "--iterations", 3, "--first", 12, "--children", 6, "--parents", 4, "--finalists", 2)
+
+
+@pytest.mark.slow
+def test_search(data, supernet, tmp_path):
+    search = ("search", "--supernet", supernet[0], "--data", data, *SEARCH)
+    began = time.monotonic()
+    resnas(*search, "--out", tmp_path / "whole")
+    seconds = time.monotonic() - began
+    assert kill_often(seconds, *search, "--out", tmp_path / "cut", "--resume") >= KILLS // 2
+    resnas(*search, "--out", tmp_path / "cut", "--resume")
+    whole, cut = (load(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "cut"))
+    assert whole.digest == cut.digest
+
+
+@pytest.mark.slow
+def test_rays_workers_find_the_same(data, supernet, tmp_path):
+    pytest.importorskip("ray")
+    search = ("search", "--supernet", supernet[0], "--data", data, *SEARCH, "--json")
+    here, there = (
+        json.loads(resnas(*search, *workers, "--out", tmp_path / name))
+        for name, workers in (("here", ()), ("there", ("--workers", "ray")))
+    )
+    assert here["arch"] == there["arch"]
+    assert here["evaluated"] == there["evaluated"]
