@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import typer
 from rich.console import Console
@@ -48,6 +49,16 @@ def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
     line = " ".join(text.split())
     typer.echo(f"resnas: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", err=True)
+
+
+@contextmanager
+def resumable(out: Path) -> Iterator[None]:
+    """Say on Ctrl-C how to go on with what is in the folder `out`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(f"note: {out} keeps what was saved; the same command with --resume goes on from there")
+        raise
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from resnas_deploy.cli.latency_options import (
     store_path,
 )
 from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, threads_or_all
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
     check_torch()
-    with progress(spinner=False) as tell:
+    with progress(spinner=False) as tell, resumable(out):
         tell("loading")
         from resnas_deploy.bench.latency.profile import profiled_model
         from resnas_deploy.bench.latency.store import Store

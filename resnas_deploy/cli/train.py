@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from resnas_deploy.cli.latency_options import Space, space_named
 from resnas_deploy.cli.options import Json, read_arch
-from resnas_deploy.cli.output import complain, print_json, progress, say
+from resnas_deploy.cli.output import complain, print_json, progress, resumable, say
 from resnas_deploy.cli.train_options import (
     CheckpointOption,
     DataOption,
@@ -198,15 +199,21 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         tell("loading")
         from resnas_deploy.train.loop import train
         from resnas_deploy.train.processes import joined
-        from resnas_deploy.train.run import CHECKPOINT
+        from resnas_deploy.train.run import CHECKPOINT, RECIPE
 
         with joined(device, os.environ) as processes:
             run = start()
             if processes.first:
                 wanted.out.mkdir(parents=True, exist_ok=True)
-                (wanted.out / "recipe.toml").write_text(run.recipe.to_toml(), encoding="utf-8")
+                (wanted.out / RECIPE).write_text(run.recipe.to_toml(), encoding="utf-8")
             processes.wait()
-            trained = train(run, processes, tell if processes.first else lambda _: None)
+            with resumable(wanted.out) if processes.first else nullcontext():
+                trained = train(
+                    run,
+                    processes,
+                    tell if processes.first else lambda _: None,
+                    complain if processes.first else lambda _: None,
+                )
     if not processes.first:
         return
     checkpoint = wanted.out / CHECKPOINT

@@ -43,18 +43,24 @@ class Trained:
     unreadable: tuple[str, ...]  # what was wrong with pictures that others stood in for
 
 
-def train(run: Run, processes: Processes, tell: Callable[[str], None]) -> Trained:
+def train(
+    run: Run, processes: Processes, tell: Callable[[str], None], epoch_ended: Callable[[str], None] = lambda _: None
+) -> Trained:
     """Train to the end, from the last save on where there is one. Raises `BadInput`.
+
+    `tell` is given a line each step, of which the last one counts, and `epoch_ended` one each epoch, to keep.
 
     The weights depend on `Run.identity` alone, not on where the run was cut off or how many processes there are, but
     for the order of floating-point sums.
     """
-    return _Training(run, processes, tell).train()
+    return _Training(run, processes, tell, epoch_ended).train()
 
 
 class _Training:
-    def __init__(self, run: Run, processes: Processes, tell: Callable[[str], None]) -> None:
-        self.run, self.processes, self.tell = run, processes, tell
+    def __init__(
+        self, run: Run, processes: Processes, tell: Callable[[str], None], epoch_ended: Callable[[str], None]
+    ) -> None:
+        self.run, self.processes, self.tell, self.epoch_ended = run, processes, tell, epoch_ended
         recipe, share = run.recipe, processes.share
         if recipe.groups % share.processes:
             raise BadInput(
@@ -95,7 +101,8 @@ class _Training:
                 loss = self._step(step, batch)
                 done = step + 1
                 pace.add(done)
-                self.tell(f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}")
+                line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
+                self.tell(line)
                 ends = done % self.steps_per_epoch == 0
                 figures = {"loss": loss, "learning_rate": self._rate(step), "images_per_second": pace.images_per_second}
                 if ends:
@@ -106,6 +113,8 @@ class _Training:
                     metrics.add(done, figures)
                 if ends or (run.save_every and done % run.save_every == 0):
                     self._save(done)
+                if ends and accuracy:
+                    self.epoch_ended(f"{line}, top-1 {accuracy.top1:.2%}")
         checkpoint = self._checkpoint()
         if self.processes.first:
             save(checkpoint, run.folder / CHECKPOINT)

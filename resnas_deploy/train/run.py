@@ -13,7 +13,7 @@ from resnas_deploy.space import SearchSpace
 from resnas_deploy.train.data.pictures import Pictures
 from resnas_deploy.train.recipe import Recipe
 
-STATE, CHECKPOINT = "state.safetensors", "checkpoint.safetensors"  # in the run's folder
+STATE, CHECKPOINT, RECIPE = "state.safetensors", "checkpoint.safetensors", "recipe.toml"  # in the run's folder
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from resnas_deploy.train.data.source import DEMO, Data, open_data
 from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe
-from resnas_deploy.train.run import STATE, Run
+from resnas_deploy.train.run import RECIPE, Run
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def _run(
     wanted: Wanted,
     weights: Checkpoint | None,
 ) -> Run:
-    state = wanted.out / STATE
     if wanted.out.exists() and (not wanted.out.is_dir() or any(wanted.out.iterdir())) and not wanted.resume:
-        remedy = "give --resume to go on with it" if state.exists() else "choose another --out"
+        ours = (wanted.out / RECIPE).exists()
+        remedy = "give --resume to go on with it" if ours else "choose another --out"
         raise BadInput(f"{wanted.out} exists; {remedy}")
     train, _ = split(data.train, recipe.held_out)
     preprocessing = weights.task.preprocessing if weights and weights.task else None

@@ -27,7 +27,7 @@ def test_it_is_as_accurate_as_its_log_says(resnas, last_epoch):
 
 
 def test_its_page_names_its_accuracy_and_seed(last_epoch):
-    text = (EXAMPLE / "README.md").read_text()
+    text = " ".join((EXAMPLE / "README.md").read_text().split())
     assert f"{last_epoch['top1']:.2%} of the 2,000 validation pictures" in text
     provenance = load(CHECKPOINT).provenance
     assert provenance.trained

@@ -111,6 +111,13 @@ def test_a_limit_that_nothing_meets(resnas, supernet, pictures, tmp_path):
     assert "there must be a limit" in resnas("search", "--supernet", supernet, *options, code=2).err
 
 
+def test_workers_that_there_are_not_are_refused_before_any_work(resnas, supernet, pictures, tmp_path):
+    options = ("--data", pictures, "--max-macs", "60%", "--workers", "dask", "--out", tmp_path / "found")
+    error = resnas("search", "--supernet", supernet, *options, code=2).err
+    assert "--workers must be ray or ray:ADDRESS, found 'dask'" in error
+    assert not (tmp_path / "found").exists()
+
+
 def test_another_networks_checkpoint_is_no_supernet(resnas, pictures, tmp_path):
     path = tmp_path / "other.safetensors"
     save(untrained(SPACE.narrowest().arch), path)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -34,6 +35,20 @@ def killed_after(seconds, *arguments):
             return True
     assert process.returncode == 0
     return False
+
+
+def interrupted(appears, *arguments):
+    """Press Ctrl-C once the file `appears` is there; returns the lines on stderr."""
+    with subprocess.Popen(_command(arguments, 1), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 100
+        while not appears.exists():
+            assert process.poll() is None, process.stderr.read()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        lines = process.communicate(timeout=60)[1].splitlines()
+    assert process.returncode == 130
+    return lines
 
 
 def _command(arguments, processes):

@@ -6,12 +6,12 @@ import json
 import time
 
 import pytest
-from commands import killed_after, resnas
+from commands import interrupted, killed_after, resnas
 from small_data import write_folder
 
 from resnas_deploy.checkpoint import load
 
-KILLS = 12
+KILLS = 8
 RECIPE = "epochs = 4\nbatch = 8\ngroup = 4\nlearning_rate = 1.0\nwarm_up_epochs = 1\nheld_out = 4\nema = 0.9\n"
 
 
@@ -53,6 +53,15 @@ def test_training(training, supernet, tmp_path):
     ]
     assert lines[0] == lines[1]
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_ctrl_c_says_how_to_go_on(training, tmp_path):
+    out = tmp_path / "run"
+    lines = interrupted(out / "state.safetensors", *training, "--set", "epochs=1000", "--out", out)
+    assert lines[-2:] == [
+        f"resnas: note: {out} keeps what was saved; the same command with --resume goes on from there",
+        "resnas: interrupted",
+    ]
 
 
 SEARCH = ("--max-macs", "70%", "--iterations", 3, "--first", 12, "--children", 6, "--parents", 4, "--finalists", 2)

@@ -16,7 +16,7 @@ from resnas_deploy.train.data.source import DEMO
 from resnas_deploy.train.search.evolution import Evolution
 from resnas_deploy.train.search.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.train.search.limits import Cost, Limit, Limits, limit_of
-from resnas_deploy.train.search.pool import opened_pool
+from resnas_deploy.train.search.pool import check_workers, opened_pool
 from resnas_deploy.train.search.report import FRONT, write_report
 from resnas_deploy.train.search.search import Found, Search, run
 from resnas_deploy.train.search.start import (
@@ -85,6 +85,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())) and not job.resume:
         raise BadInput(f"{job.out} exists; give --resume to go on with a search there, or choose another --out")
     check_plot(job.out / FRONT)
+    check_workers(job.workers)
     supernet = load(job.supernet)
     space = space_of(supernet, job.supernet)
     pictures = search_pictures(supernet, job.supernet, job.data)

@@ -24,23 +24,29 @@ class Pool(Protocol):
         ...
 
 
+def check_workers(workers: str) -> None:
+    """Raise `BadInput` for what is no pool's name, `NotAvailable` without Ray."""
+    if not workers:
+        return
+    if workers.partition(":")[0] != RAY:
+        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {workers!r:.60}")
+    if importlib.util.find_spec("ray") is None:
+        raise NotAvailable("--workers ray needs the package ray", "pip install 'ray>=2.40'")
+
+
 @contextmanager
 def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
     """This process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
 
     `scorer` makes what scores; it is sent to the workers, and reads its files there. Raises `BadInput`, `NotAvailable`.
     """
+    check_workers(workers)
     if not workers:
         yield scorer()
         return
-    name, _, address = workers.partition(":")
-    if name != RAY:
-        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {workers!r:.60}")
-    if importlib.util.find_spec("ray") is None:
-        raise NotAvailable("--workers ray needs the package ray", "pip install 'ray>=2.40'")
     import ray
 
-    ray.init(address=address or None, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(address=workers.partition(":")[2] or None, include_dashboard=False, log_to_driver=False, configure_logging=False)
     try:
         yield _RayPool(scorer)
     finally:
