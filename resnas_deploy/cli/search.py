@@ -17,7 +17,7 @@ from resnas_deploy.cli.latency_options import (
     space_named,
     store_path,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, complete, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
 
@@ -66,7 +66,13 @@ def search(
     eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
     eval_device: TorchDevice = "",
     workers: Annotated[
-        str, typer.Option(help="Evaluate by Ray's workers: ray, or ray:ADDRESS.", metavar="ray", show_default=False)
+        str,
+        typer.Option(
+            help="Evaluate by Ray's workers: ray, or ray:ADDRESS.",
+            metavar="ray[:ADDRESS]",
+            show_default="this process",
+            autocompletion=complete(("ray",)),
+        ),
     ] = "",
     seed: Seed = 0,
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False,
