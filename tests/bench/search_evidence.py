@@ -116,6 +116,13 @@ def spread(values: Sequence[float]) -> dict[str, object]:
     return {"mean": mean, "low": mean - half, "high": mean + half, "by_seed": list(map(float, values))}
 
 
+def spread_of_correlations(values: Sequence[float]) -> dict[str, object]:
+    """As `spread`, of Fisher's transformation: correlations have ends."""
+    found = spread(np.arctanh(values).tolist())
+    ends = {name: float(np.tanh(found[name])) for name in ("mean", "low", "high")}  # type: ignore[arg-type]
+    return {**ends, "by_seed": list(map(float, values))}
+
+
 def sampling() -> None:
     """Multi- against single-architectural sampling, at as many steps of as many images."""
     rng = np.random.default_rng(0)
@@ -130,7 +137,7 @@ def sampling() -> None:
     ways = ("multi", "single")
     found = {way: [accuracies(supernet(seed, way), [*random, *ordered]) for seed in SEEDS] for way in ways}
     ranks = {
-        way: spread([float(stats.spearmanr(row[RANDOM:], alone).statistic) for row in rows])
+        way: spread_of_correlations([float(stats.spearmanr(row[RANDOM:], alone).statistic) for row in rows])
         for way, rows in found.items()
     }
     means = {way: [float(np.mean(row[:RANDOM])) for row in rows] for way, rows in found.items()}
