@@ -107,6 +107,16 @@ def percent(found):
     return f"{found['mean']:.1%} ({found['low']:.1%} to {found['high']:.1%})"
 
 
+def step_rows():
+    """A supernet's step over a plain one of the widest subnet."""
+    table = {}
+    for path in sorted(RESULTS.glob("training-step-*.json")):
+        found = json.loads(path.read_text())
+        cells = [interval(found["over_widest"][way]) for way in ("sliced", "masked")]
+        table[f"{found['space']}, {found['batch']} images in groups of {found['group']}"] = cells
+    return rows(table)
+
+
 def sampling_rows():
     found = result("evidence-sampling")
     ranks = found["spearman_with_trained_alone"]
@@ -122,6 +132,16 @@ def residual_rows():
     found = result("evidence-residual")
     accuracy = {name: [percent(value)] for name, value in found["accuracy"].items()}
     return rows(accuracy | {"difference": [percent(found["with_minus_without"])]})
+
+
+def limit_rows():
+    """What the winners took, by limit."""
+    table = {}
+    for row in result("evidence-search")["winners"]:
+        table.setdefault(f"{row['limit']:.0%}", {}).setdefault(row["by"], []).append(row["measured_ms"])
+    return rows(
+        {limit: [f"{min(took):.2f} to {max(took):.2f} ms" for took in found.values()] for limit, found in table.items()}
+    )
 
 
 def search_rows():
@@ -145,9 +165,11 @@ def search_rows():
         ("docs/graph.md", spelling_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),
+        ("docs/training.md", step_rows),
         ("docs/evidence.md", sampling_rows),
         ("docs/evidence.md", residual_rows),
         ("docs/evidence.md", search_rows),
+        ("docs/evidence.md", limit_rows),
     ],
 )
 def test_tables(page, wanted):
@@ -162,6 +184,11 @@ def test_the_readmes_sentences():
     assert f"{command['seconds_median']:.1f} s" in text
     assert f"{command['peak_over_weights']:.1f} times" in text
     assert emission["machine"]["cpu"].split(" (")[0] in text
+    step, scoring = result("training-step-tiny-group8"), result("scoring")["scored_over_passes"]["median"]
+    assert f"takes {step['over_widest']['sliced']['ratio']:.2f} of" in text
+    assert f"under masks {step['over_widest']['masked']['ratio']:.2f}" in text
+    assert f"Slicing a subnet out of the small space takes {1000 * result('slicing')['median_s']:.0f} ms" in text
+    assert f"{scoring - 1:.1%} more than the forward passes" in text
 
 
 def test_every_command_named_exists():
