@@ -7,8 +7,8 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo demo-search lint test test-all bench record clean
 
 help:
-	@echo "make demo      export, verify, predict, time and compare ViT-ResNAS-small, end to end"
-	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (10 minutes)"
+	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; predict with a trained small network"
+	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
 	@echo "make test      lint, types and tests (a few minutes)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
