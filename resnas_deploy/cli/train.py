@@ -199,13 +199,12 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         tell("loading")
         from resnas_deploy.train.loop import train
         from resnas_deploy.train.processes import joined
-        from resnas_deploy.train.run import CHECKPOINT, RECIPE
+        from resnas_deploy.train.run import CHECKPOINT
 
         with joined(device, os.environ) as processes:
             run = start()
             if processes.first:
                 wanted.out.mkdir(parents=True, exist_ok=True)
-                (wanted.out / RECIPE).write_text(run.recipe.to_toml(), encoding="utf-8")
             processes.wait()
             with resumable(wanted.out) if processes.first else nullcontext():
                 trained = train(

@@ -58,7 +58,7 @@ class _GpuClock(_HostClock):
     """The clock of the current stream: events in it."""
 
     def now(self) -> Any:
-        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]  # torch's own lack
         event.record()
         return event
 

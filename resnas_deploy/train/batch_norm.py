@@ -36,5 +36,5 @@ def share_batch_norms(module: nn.Module) -> None:
 def _total(value: Tensor) -> Tensor:
     from torch.distributed.nn.functional import all_reduce  # with gradients
 
-    total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]
+    total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]  # torch's own lack
     return total

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from resnas_deploy.arch import Subnet
+from resnas_deploy.atomic import atomic_file
 from resnas_deploy.checkpoint import Checkpoint, Provenance, Task, save
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.averaging import Averaged
@@ -26,7 +27,7 @@ from resnas_deploy.train.optimiser import memory, moments, optimiser_of, remembe
 from resnas_deploy.train.pace import Pace
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.resort import resort
-from resnas_deploy.train.run import CHECKPOINT, STATE, Run
+from resnas_deploy.train.run import CHECKPOINT, RECIPE, STATE, Run
 from resnas_deploy.train.schedule import learning_rate
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 
@@ -94,6 +95,9 @@ class _Training:
         state_file = run.folder / STATE
         if state_file.exists():
             first = self._restore(load_state(state_file, run.identity))
+        if self.processes.first:  # now that the folder is known to be this run's
+            with atomic_file(run.folder / RECIPE) as partial:
+                partial.write_text(run.recipe.to_toml(), encoding="utf-8")
         accuracy = None
         with Metrics(run.folder, first) if self.processes.first else nullcontext() as metrics:
             pace = Pace(run.recipe.batch, self.total)

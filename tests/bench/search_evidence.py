@@ -119,7 +119,7 @@ def spread(values: Sequence[float]) -> dict[str, object]:
 def spread_of_correlations(values: Sequence[float]) -> dict[str, object]:
     """As `spread`, of Fisher's transformation: correlations have ends."""
     found = spread(np.arctanh(values).tolist())
-    ends = {name: float(np.tanh(found[name])) for name in ("mean", "low", "high")}  # type: ignore[arg-type]
+    ends = {name: float(np.tanh(found[name])) for name in ("mean", "low", "high")}  # type: ignore[arg-type]  # numbers, all three
     return {**ends, "by_seed": list(map(float, values))}
 
 
@@ -162,11 +162,11 @@ def sampling() -> None:
 def without_residual() -> Iterator[None]:
     """Spatial reductions that have no residual."""
     original = ResidualReduction.residual
-    ResidualReduction.residual = lambda self, x: torch.zeros_like(original(self, x))  # type: ignore[method-assign]
+    ResidualReduction.residual = lambda self, x: torch.zeros_like(original(self, x))  # type: ignore[method-assign]  # for this measurement alone
     try:
         yield
     finally:
-        ResidualReduction.residual = original  # type: ignore[method-assign]
+        ResidualReduction.residual = original  # type: ignore[method-assign]  # for this measurement alone
 
 
 def residual() -> None:

@@ -57,8 +57,10 @@ def test_a_supernet_step(benchmark, record, name, batch, group):
         f"training-step-{name}-group{group}",
         {"space": name, "batch": batch, "group": group, "over_widest": shares, "samples_s": found.samples},
     )
-    fastest = min(shares, key=lambda kind: shares[kind]["ratio"])
-    assert fastest == ("masked" if group == 1 else "sliced")  # each way has its place
+    if group > 1:
+        assert shares["sliced"]["ratio"] < 1
+    else:  # for many small groups the other way is there
+        assert shares["masked"]["ratio"] < shares["sliced"]["ratio"]
 
 
 def test_slicing_a_subnet(benchmark, record):

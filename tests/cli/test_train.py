@@ -145,6 +145,14 @@ def test_a_run_is_not_overwritten(resnas, supernet, pictures, recipe):
     assert supernet.read_bytes() == before
 
 
+def test_another_recipe_does_not_go_on_with_a_run_and_leaves_it(resnas, supernet, pictures, recipe):
+    options = ("--space", "little", "--recipe", recipe, "--data", pictures, "--out", supernet.parent)
+    before = {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()}
+    error = resnas("train", "supernet", *options, "--set", "epochs=7", "--resume", code=2).err
+    assert "must be of the same run, found another network, recipe, data or seed" in error
+    assert {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()} == before
+
+
 def test_unreadable_pictures(resnas, recipe, tmp_path):
     data = write_folder(tmp_path / "data")
     (data / "train" / "red" / "0.png").write_bytes(b"broken")

@@ -22,7 +22,7 @@ from resnas_deploy.train import loop
 from resnas_deploy.train.loop import train
 from resnas_deploy.train.run import CHECKPOINT, STATE
 
-SILENT = lambda _: None  # noqa: E731
+SILENT = lambda _: None  # noqa: E731  a name for it
 HERE = Path(__file__).parent
 
 

@@ -20,7 +20,7 @@ from resnas_deploy.train.search.search import Search, run
 from resnas_deploy.train.search.start import macs_cost
 from resnas_deploy.train.search.store import SearchStore
 
-SILENT = lambda _: None  # noqa: E731
+SILENT = lambda _: None  # noqa: E731  a name for it
 TOTAL = 1000
 EVOLUTION = Evolution(iterations=4, first=30, mutated=10, crossed=10, parents=8)
 

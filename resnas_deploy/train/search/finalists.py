@@ -52,22 +52,11 @@ def measure_finalists(
     candidates: Sequence[Candidate], supernet: Checkpoint, place: Place, folder: Path, tell: Callable[[str], None]
 ) -> tuple[list[Finalist], Report]:
     """Export each into `folder`, verified, and measure them in turns. Raises `VerificationFailed`."""
-    artifacts, checkpoints = [], []
-    verifier = place.kind if place.kind.runs_graph else default_runner(place.precision, runs_graph=True)
-    for number, candidate in enumerate(candidates, start=1):
+    checkpoints = [slice_subnet(supernet, candidate.subnet) for candidate in candidates]
+    artifacts = []
+    for number, checkpoint in enumerate(checkpoints, start=1):
         tell(f"exporting finalist {number} of {len(candidates)}")
-        checkpoint = slice_subnet(supernet, candidate.subnet)
-        request = Request(
-            name=f"finalist{number}",
-            out=folder / f"finalist{number}",
-            precision=place.precision,
-            batch=BatchRange(1, max(64, place.batch)),
-            force=True,
-            verify_on=verifier,
-            threads=place.threads,
-        )
-        checkpoints.append(checkpoint)
-        artifacts.append(export(lambda made=checkpoint: made, request, tell))  # type: ignore[misc]
+        artifacts.append(_exported(checkpoint, place, folder / f"finalist{number}", tell))
     plan = Plan(
         subjects=tuple(Subject(artifact, place.kind) for artifact in artifacts),
         batches=(place.batch,),
@@ -83,6 +72,19 @@ def measure_finalists(
         for candidate, checkpoint, artifact in zip(candidates, checkpoints, artifacts, strict=True)
     ]
     return finalists, report
+
+
+def _exported(checkpoint: Checkpoint, place: Place, out: Path, tell: Callable[[str], None]) -> Artifact:
+    request = Request(
+        name=out.name,
+        out=out,
+        precision=place.precision,
+        batch=BatchRange(1, max(64, place.batch)),
+        force=True,
+        verify_on=place.kind if place.kind.runs_graph else default_runner(place.precision, runs_graph=True),
+        threads=place.threads,
+    )
+    return export(lambda: checkpoint, request, tell)
 
 
 def winner(finalists: Sequence[Finalist], most_ms: float | None) -> Finalist:

@@ -60,7 +60,7 @@ class _RayPool:
         import ray
         from ray.util.actor_pool import ActorPool
 
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own lack
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
         options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1, **needs}
