@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper
+from onnx import FunctionProto, NodeProto, TensorProto, helper
 
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.elements import NORM_EPS
 from resnas_deploy.export.precision import Precision
 
 AttributeValue = int | float | Sequence[int]
+TO_THE_END = 2**63 - 1  # of a Slice
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,13 @@ class Weight:
 
 
 class GraphBuilder:
-    """Collects the nodes and weights of a graph in one precision."""
+    """Collects the nodes, weights and functions of a graph in one precision."""
 
-    def __init__(self, precision: Precision) -> None:
-        self.precision = precision
+    def __init__(self, precision: Precision, opset: int) -> None:
+        self.precision, self.opset = precision, opset
         self.nodes: list[NodeProto] = []
         self.weights: dict[str, Weight] = {}
+        self.functions: list[FunctionProto] = []
 
     def node(
         self,
@@ -86,6 +88,16 @@ class GraphBuilder:
     def class_token(self, x: str, name: str) -> str:
         """The first token of `(B, T, C)`, as `(B, 1, C)`."""
         return self.node("Slice", [x, self.ints(0), self.ints(1), self.ints(1)], name)
+
+    def patches(self, x: str, name: str) -> str:
+        """All tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
+        return self.node("Slice", [x, self.ints(1), self.ints(TO_THE_END), self.ints(1)], name)
+
+    def split(self, x: str, name: str, parts: Sequence[str], axis: int) -> list[str]:
+        """`x` cut into equal parts along an axis; each is named `NAME.PART`."""
+        outputs = [f"{name}.{part}" for part in parts]
+        self.nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis, num_outputs=len(parts)))
+        return outputs
 
 
 def make_node(

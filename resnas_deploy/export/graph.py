@@ -16,9 +16,11 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Array, Checkpoint
 from resnas_deploy.export.block import emit_block
 from resnas_deploy.export.builder import GraphBuilder, Weight
+from resnas_deploy.export.function import DOMAIN, DOMAIN_VERSION
 from resnas_deploy.export.head import emit_head
 from resnas_deploy.export.precision import Precision
-from resnas_deploy.export.reduction import DOMAIN, DOMAIN_VERSION, emit_reduction, reduction_function
+from resnas_deploy.export.reduction import emit_reduction
+from resnas_deploy.export.spelling import FOR_RUNTIMES, Spelling
 from resnas_deploy.export.stem import emit_stem
 from resnas_deploy.export.wire import write_model
 
@@ -39,14 +41,14 @@ class EmittedGraph:
             write_model(self.model, self.weights, file)
 
 
-def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange) -> EmittedGraph:
+def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange, spelling: Spelling = FOR_RUNTIMES) -> EmittedGraph:
     """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
     The same input gives the same bytes.
     """
     arch = checkpoint.arch
-    graph = GraphBuilder(precision)
+    graph = GraphBuilder(precision, OPSET)
     x = _cast(graph, INPUT, "input_cast", precision.onnx)
     for element in elements(arch):
         tensors = _of(element.name, checkpoint.tensors)
@@ -54,9 +56,9 @@ def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange) -> Emi
             case StemElement():
                 x = emit_stem(graph, element, tensors, x)
             case BlockElement():
-                x = emit_block(graph, element, tensors, x)
+                x = emit_block(graph, element, tensors, x, spelling)
             case ReductionElement():
-                x = emit_reduction(graph, element, tensors, x)
+                x = emit_reduction(graph, element, tensors, x, spelling)
             case HeadElement():
                 x = emit_head(graph, element, tensors, x)
     _cast(graph, x, "output_cast", TensorProto.FLOAT)
@@ -74,7 +76,7 @@ def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange) -> Emi
         proto,
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
-        functions=[reduction_function(OPSET)],
+        functions=graph.functions,
         producer_name="resnas",
         producer_version=__version__,
     )

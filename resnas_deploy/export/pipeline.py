@@ -14,9 +14,9 @@ from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, write
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.export.block import SPELLING
 from resnas_deploy.export.graph import emit
 from resnas_deploy.export.precision import KEPT_IN_FP32, precision_named
+from resnas_deploy.export.spelling import FOR_RUNTIMES, Spelling
 from resnas_deploy.labels import imagenet_class_names, read_class_names
 from resnas_deploy.manifest import Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
@@ -33,6 +33,7 @@ class Request:
     out: Path
     precision: str = "fp32"
     batch: BatchRange = BatchRange(1, 64)
+    spelling: Spelling = FOR_RUNTIMES
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
     force: bool = False  # replace an artifact that is there
     verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
@@ -112,7 +113,7 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
-        spelling=SPELLING,
+        spelling=request.spelling.describe(),
         kept_in_fp32=KEPT_IN_FP32 if request.precision != "fp32" else (),
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
         files={},
@@ -121,7 +122,8 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
     artifact = Artifact(folder, manifest)
     with write_errors(request.out):
         report("emitting the graph")
-        emit(checkpoint, precision_named(request.precision), request.batch).write(artifact.model)
+        graph = emit(checkpoint, precision_named(request.precision), request.batch, request.spelling)
+        graph.write(artifact.model)
         report("writing the weights")
         write(checkpoint, artifact.weights)
     return artifact

@@ -1,30 +1,39 @@
-"""Emits a residual spatial reduction: one node `resnas::ResidualReduction`, with a function body in standard operators.
+"""Emits a residual spatial reduction: one node, `resnas::ResidualReduction1` or 2, with a body in standard operators.
 
-A runtime that does not know the operator puts the body in its place; a plugin can take the node over.
+y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. A runtime that does
+not know the operator puts the body in its place; a plugin can take the node over.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from onnx import AttributeProto, FunctionProto, NodeProto, helper
+from onnx import FunctionProto
 
-from resnas_deploy.elements import NORM_EPS, ReductionElement
 from resnas_deploy.checkpoint import Array
+from resnas_deploy.elements import NORM_EPS, ReductionElement
 from resnas_deploy.export import fold
-from resnas_deploy.export.builder import AttributeValue, GraphBuilder, make_node
+from resnas_deploy.export.builder import TO_THE_END, GraphBuilder
+from resnas_deploy.export.function import DOMAIN, FunctionBuilder
+from resnas_deploy.export.spelling import GRID, Spelling
 
-DOMAIN, DOMAIN_VERSION, OPERATOR = "resnas", 1, "ResidualReduction"
+OPERATOR = "ResidualReduction"
 INPUTS = ("x", "norm_scale", "conv_weight", "class_weight", "table")
-ATTRIBUTES = ("grid_shape", "row_pairs_shape", "column_pairs_shape", "pads")
-_TO_THE_END = 2**63 - 1
 
 
-def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapping[str, Array], x: str) -> str:
+def emit_reduction(
+    graph: GraphBuilder, element: ReductionElement, tensors: Mapping[str, Array], x: str, spelling: Spelling
+) -> str:
     """`(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table."""
-    name, width, out, side, half = element.name, element.width, element.out_width, element.side, element.side // 2
+    name, width, out, side = element.name, element.width, element.out_width, element.side
     scale, shift = tensors["norm.weight"], tensors["norm.bias"]
     conv, linear = tensors["conv.weight"], tensors["class_linear.weight"]
+    by_grid = spelling.reduction == GRID
+    class_shape = (out, width, 1, 1) if by_grid else (width, out)
+
+    def class_weight() -> Array:
+        weight = fold.norm_scale_into_linear(linear, scale)
+        return weight.reshape(class_shape) if by_grid else weight.T
 
     def table() -> Array:
         class_bias = fold.norm_shift_into_bias(linear, tensors["class_linear.bias"], shift)
@@ -35,79 +44,90 @@ def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapp
         x,
         graph.ones(width),
         graph.weight(f"{name}.conv.weight", conv.shape, lambda: fold.norm_scale_into_conv(conv, scale)),
-        graph.weight(f"{name}.class_linear.weight", (width, out), lambda: fold.norm_scale_into_linear(linear, scale).T),
-        graph.weight(f"{name}.table", (1, 1 + half**2, out), table),
+        graph.weight(f"{name}.class_linear.weight", class_shape, class_weight),
+        graph.weight(f"{name}.table", (1, 1 + (side // 2) ** 2, out), table),
     ]
-    return graph.node(
-        OPERATOR,
-        inputs,
-        name,
-        domain=DOMAIN,
-        grid_shape=[0, 0, side, side],
-        row_pairs_shape=[0, half, 2, side * width],
-        column_pairs_shape=[0, half**2, 2, width],
-        pads=[0, 0, 0, 0, 0, out - width],
-    )
+    function = (_by_grid if by_grid else _by_views)(element, graph.opset)
+    graph.functions.append(function)
+    return graph.node(function.name, inputs, name, domain=DOMAIN)
 
 
-def reduction_function(opset: int) -> FunctionProto:
-    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes come as attributes.
+def operator_of(element: ReductionElement) -> str:
+    """The name of the operator that is this reduction."""
+    return f"{OPERATOR}{element.name.removeprefix('reduction')}"
 
-    y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. Only the
-    convolution's input and output change their layout; pooling is the mean of two rows, then of two columns, each over
-    a view of the tokens.
+
+def _by_views(element: ReductionElement, opset: int) -> FunctionProto:
+    """Only the convolution's input and output change their layout.
+
+    Pooling is the mean of two rows, then of two columns, each over a view of the tokens.
     """
-    body = _Body()
-    body.attribute("grid_shape")
-    body.attribute("row_pairs_shape")
-    body.attribute("column_pairs_shape")
-    body.attribute("pads")
-    body.constant("zero", [0])
-    body.constant("one", [1])
-    body.constant("to_the_end", [_TO_THE_END])
-    body.constant("flat_shape", [0, 0, -1])
-    body.constant("pair_axis", [2])
+    width, side, half = element.width, element.side, element.side // 2
+    body = FunctionBuilder(operator_of(element), element.name, INPUTS, opset)
+    normed = body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
+    class_token = body.add("MatMul", [body.cut(normed, 0, 1, "normed_class"), "class_weight"], "class_token")
+    grid = body.add("Transpose", [body.cut(normed, 1, TO_THE_END, "normed_patches")], "channels_first", perm=[0, 2, 1])
+    grid = body.add("Reshape", [grid, body.ints(0, 0, side, side)], "normed_grid")
+    conv = body.add("Conv", [grid, "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2])
+    conv = body.add("Reshape", [conv, body.ints(0, 0, -1)], "conv_flat")
+    patches = body.add("Transpose", [conv], "patches", perm=[0, 2, 1])
 
-    body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
-    body.add("Slice", ["normed", "zero", "one", "one"], "normed_class")
-    body.add("MatMul", ["normed_class", "class_weight"], "class_token")
-    body.add("Slice", ["normed", "one", "to_the_end", "one"], "normed_patches")
-    body.add("Transpose", ["normed_patches"], "normed_channels_first", perm=[0, 2, 1])
-    body.add("Reshape", ["normed_channels_first", "grid_shape"], "normed_grid")
-    body.add("Conv", ["normed_grid", "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1] * 4, strides=[2, 2])
-    body.add("Reshape", ["conv", "flat_shape"], "conv_flat")
-    body.add("Transpose", ["conv_flat"], "patches", perm=[0, 2, 1])
-    body.add("Concat", ["class_token", "patches"], "reduced", axis=1)
-
-    body.add("Slice", ["x", "zero", "one", "one"], "residual_class")
-    body.add("Slice", ["x", "one", "to_the_end", "one"], "residual_patches")
-    body.add("Reshape", ["residual_patches", "row_pairs_shape"], "row_pairs")  # (B, side/2, 2, side * C)
-    body.add("ReduceMean", ["row_pairs", "pair_axis"], "row_means", keepdims=0)
-    body.add("Reshape", ["row_means", "column_pairs_shape"], "column_pairs")  # (B, N/4, 2, C)
-    body.add("ReduceMean", ["column_pairs", "pair_axis"], "pooled", keepdims=0)
-    body.add("Concat", ["residual_class", "pooled"], "residual", axis=1)
-    body.add("Pad", ["residual", "pads"], "residual_padded")
-
-    body.add("Add", ["reduced", "table"], "placed")
-    body.add("Add", ["placed", "residual_padded"], "y")
-    imports = [helper.make_opsetid("", opset)]
-    return helper.make_function(DOMAIN, OPERATOR, INPUTS, ["y"], body.nodes, imports, ATTRIBUTES)
+    residual_class = body.cut("x", 0, 1, "residual_class")
+    rows = body.cut("x", 1, TO_THE_END, "residual_patches")
+    rows = body.add("Reshape", [rows, body.ints(0, half, 2, side * width)], "row_pairs")
+    rows = body.add("ReduceMean", [rows, body.ints(2)], "row_means", keepdims=0)
+    columns = body.add("Reshape", [rows, body.ints(0, half**2, 2, width)], "column_pairs")
+    pooled = body.add("ReduceMean", [columns, body.ints(2)], "pooled", keepdims=0)
+    return _summed(body, element, class_token, patches, residual_class, pooled)
 
 
-class _Body:
-    """The nodes of a function; each has its output's name."""
+def _by_grid(element: ReductionElement, opset: int) -> FunctionProto:
+    """The norm's output is one dense grid, (side + 1) rows of `side` tokens, and nothing is cut out of it.
 
-    def __init__(self) -> None:
-        self.nodes: list[NodeProto] = []
+    A compiler writes a norm in one kernel if what is cut and joined is its input, not its output. So the class token
+    becomes the first of one more row, whose other tokens are zeros. The convolution (no padding below) never reads
+    that row; a second one, 1x1 with a stride of `side`, reads the grid's first token and the class token, and the
+    latter's is the class token's linear. Pooling adds four slices of a view, which are element-wise and fuse.
+    """
+    width, out, side, half = element.width, element.out_width, element.side, element.side // 2
+    body = FunctionBuilder(operator_of(element), element.name, INPUTS, opset)
+    residual_class = body.cut("x", 0, 1, "residual_class")
+    residual_patches = body.cut("x", 1, TO_THE_END, "residual_patches")
+    class_row = body.add("Pad", [residual_class, body.ints(0, 0, 0, 0, side - 1, 0)], "class_row")
+    rows = body.add("Concat", [residual_patches, class_row], "rows", axis=1)
+    grid = body.add("LayerNormalization", [rows, "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
+    grid = body.add("Reshape", [grid, body.ints(0, side + 1, side, width)], "normed_channels_last")
+    grid = body.add("Transpose", [grid], "normed_grid", perm=[0, 3, 1, 2])
+    conv = body.add("Conv", [grid, "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1, 1, 0, 0], strides=[2, 2])
+    conv = body.add("Transpose", [conv], "conv_channels_last", perm=[0, 2, 3, 1])
+    patches = body.add("Reshape", [conv, body.ints(0, half**2, out)], "patches")
+    corners = body.add("Conv", [grid, "class_weight"], "corners", kernel_shape=[1, 1], strides=[side, side])
+    corners = body.add("Reshape", [corners, body.ints(0, out, 2)], "corners_flat")
+    corners = body.add("Transpose", [corners], "corner_tokens", perm=[0, 2, 1])
+    class_token = body.cut(corners, 1, 2, "class_token")
 
-    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: AttributeValue) -> None:
-        self.nodes.append(make_node(op, inputs, output, output, domain="", **attributes))
+    windows = body.add("Reshape", [residual_patches, body.ints(0, half, 2, half, 2, width)], "windows")
+    quarters = [
+        body.add(
+            "Slice",
+            [windows, body.ints(row, column), body.ints(row + 1, column + 1), body.ints(2, 4)],
+            f"quarter_{row}{column}",
+        )
+        for row in range(2)
+        for column in range(2)
+    ]
+    pooled = body.add("Mean", quarters, "window_means")
+    pooled = body.add("Reshape", [pooled, body.ints(0, half**2, width)], "pooled")
+    return _summed(body, element, class_token, patches, residual_class, pooled)
 
-    def constant(self, output: str, values: Sequence[int]) -> None:
-        self.add("Constant", [], output, value_ints=values)
 
-    def attribute(self, name: str) -> None:
-        """The function's attribute of this name, as a tensor of this name."""
-        node = helper.make_node("Constant", [], [name], name=name)
-        node.attribute.append(AttributeProto(name="value_ints", ref_attr_name=name, type=AttributeProto.INTS))
-        self.nodes.append(node)
+def _summed(
+    body: FunctionBuilder, element: ReductionElement, class_token: str, patches: str, residual_class: str, pooled: str
+) -> FunctionProto:
+    """The end of both bodies: what the norm's readers made, the table, and the padded residual, added."""
+    residual = body.add("Concat", [residual_class, pooled], "residual", axis=1)
+    pads = body.ints(0, 0, 0, 0, 0, element.out_width - element.width)
+    residual = body.add("Pad", [residual, pads], "residual_padded")
+    reduced = body.add("Concat", [class_token, patches], "reduced", axis=1)
+    placed = body.add("Add", [reduced, "table"], "placed")
+    return body.build(body.add("Add", [placed, residual], "y"))

@@ -1,0 +1,100 @@
+"""Builds an engine from an artifact, proves what it became, and keeps it in the artifact."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.artifact import Artifact
+from resnas_deploy.atomic import atomic_file
+from resnas_deploy.engines import store
+from resnas_deploy.engines.compiler import compile_engine
+from resnas_deploy.engines.layers import parse_layers
+from resnas_deploy.engines.options import BuildOptions, engine_id, identity
+from resnas_deploy.engines.report import LayerReport, graph_nodes, report_of
+from resnas_deploy.engines.target import Target
+from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.runners.cuda import gpu_problem, gpus
+
+Report = Callable[[str], None]
+# What products may compute in, by the graph's precision: what is not quantised is computed in the type around it.
+ALLOWED = {"fp32": ("fp32",), "fp16": ("fp16",), "bf16": ("bf16",), "int8": ("int8", "fp16"), "fp8": ("fp8", "fp16")}
+
+
+@dataclass(frozen=True)
+class Built:
+    """An engine, and whether it was there already."""
+
+    engine: store.Engine
+    cached: bool
+
+
+def build_engine(artifact: Artifact, target: Target, options: BuildOptions, report: Report) -> Built:
+    """The engine of that artifact for that target: the one that is there, or a new one.
+
+    Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
+    `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
+    """
+    target.check(artifact.precision, options.capabilities)
+    options = options.for_artifact(artifact.batch)
+    builder, device = target.builder(), _device(target)
+    if options.timing_cache and not target.needs_gpu:
+        raise BadInput(f"the target {target.name} times nothing while it builds; leave --timing-cache out")
+    made_of = identity(artifact, target, builder, device, options)
+    name = engine_id(made_of)
+    report("waiting for another build of this artifact")
+    with store.building(artifact.folder):
+        if found := store.find(artifact.folder, name):
+            return Built(found, cached=True)
+        path = store.engine_path(artifact.folder, name)
+        started = time.perf_counter()
+        with atomic_file(path) as partial:
+            log = compile_engine(_request(artifact, target, options), partial, _failed_log(artifact), report)
+            report("reading the layers")
+            layers = report_of(
+                parse_layers(log),
+                graph_nodes(str(artifact.model), artifact.arch),
+                artifact.arch,
+                ALLOWED[artifact.precision],
+            )
+            _check(layers, artifact.precision)
+        described = {"identity": made_of, "seconds": time.perf_counter() - started, "layers": layers.to_json()}
+        return Built(store.save_report(path, described), cached=False)
+
+
+def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
+    return {
+        "module": target.module,
+        "model": str(artifact.model),
+        "image_size": artifact.image_size,
+        "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
+        "capabilities": options.capabilities,
+        "workspace_bytes": options.workspace,
+        "version_compatible": options.version_compatible,
+        "timing_cache": str(options.timing_cache) if options.timing_cache else None,
+    }
+
+
+def _check(layers: LayerReport, precision: str) -> None:
+    if layers.fallbacks:
+        more = f" and {len(layers.fallbacks) - 1} more" if len(layers.fallbacks) > 1 else ""
+        raise VerificationFailed(
+            f"every layer must compute in {precision}, as the graph says, found that {layers.fallbacks[0]}{more}", layers
+        )
+
+
+def _device(target: Target) -> str:
+    """The GPU that the engine is for, where that is the one that is here."""
+    if not target.needs_gpu:
+        return ""
+    if problem := gpu_problem("cuda:0"):
+        raise NotAvailable(
+            f"the target {target.name} builds for the GPU that is here, and {problem}; --target tensorrt-rtx needs none"
+        )
+    return gpus()[0]
+
+
+def _failed_log(artifact: Artifact) -> Path:
+    return artifact.folder.with_name(f"{artifact.folder.name}.build.log")

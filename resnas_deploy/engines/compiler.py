@@ -1,0 +1,94 @@
+"""Runs a builder in a process of its own and brings back the engine, its log, or one line on why there is none."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+
+_SHOWN = 300  # characters of a builder's own message
+_TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
+
+Report = Callable[[str], None]
+
+
+def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, report: Report) -> str:
+    """Build an engine into the file `out` and return the builder's log.
+
+    Raises `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
+    Ctrl-C ends the builder at once.
+    """
+    with tempfile.TemporaryDirectory(prefix="resnas-build-") as folder:
+        log, said = Path(folder) / "build.log", Path(folder) / "stderr"
+        with said.open("wb") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resnas_deploy.engines.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            )
+            try:
+                error = _follow(process, {**request, "out": str(out), "log": str(log)}, report)
+            finally:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    if pipe:
+                        pipe.close()
+        if error is None:
+            return log.read_text()
+        content = log.read_text() if log.exists() else ""
+        _keep(failed_log, content + said.read_text(errors="replace"))
+        raise BadInput(f"the engine could not be built: {_reason(error, content)} (the whole log: {failed_log})")
+
+
+def _follow(process: subprocess.Popen[str], request: Mapping[str, object], report: Report) -> str | None:
+    """Hand over the request and pass progress on. Returns what went wrong, or None."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the builder must be started with pipes")
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass  # it died at once; its exit status tells
+    for line in process.stdout:
+        said = json.loads(line)
+        if "error" in said:
+            return str(said["error"])
+        if said.get("built"):
+            return None
+        steps = f" {said['done']}/{said['of']}" if said.get("of") else ""
+        report(f"building the engine: {said['phase'].lower()}{steps}")
+    status = process.wait()
+    if status < 0:
+        return f"the builder was ended by {signal.Signals(-status).name}"
+    return f"the builder stopped with exit status {status}"
+
+
+def _reason(error: str, log: str) -> str:
+    """The builder's message, with the last line of its log that says why, on one line and shortened."""
+    told = [
+        line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[0] in _TELLING and error not in line
+    ]
+    text = f"{error}: {told[-1]}" if told else error
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} .."
+
+
+def _keep(path: Path, content: str) -> None:
+    """Keep a log where it was asked for, or say nothing where that is impossible: the error itself matters more."""
+    with tempfile.NamedTemporaryFile("w", delete=False, prefix="resnas-log-") as file:
+        file.write(content)
+    try:
+        shutil.move(file.name, path)
+    except OSError:
+        Path(file.name).unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""Reads the list of layers that TensorRT's builder writes to its verbose log, with detailed profiling verbosity.
+
+It is the only account of a built engine to be had without a GPU: loading one, to ask the engine inspector, needs one.
+The format is the builder's own (`Name: .., LayerType: .., Inputs: [ {..} ], .., Metadata: [ONNX Layer: ..]`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from resnas_deploy.errors import BadInput
+
+_START = "Layers:"
+_LAYER = re.compile(r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), (?P<rest>Inputs: .*)")
+_TENSOR = re.compile(
+    r"Name: (?P<name>[^,{}]*), Dimensions: \[(?P<dims>[^\]]*)\][^{}]*?Datatype: (?P<type>[A-Za-z0-9 ]+)"
+)
+_NODE = re.compile(r"\[ONNX Layer: (.*?)\]")
+_INLINED = re.compile(r"__\d+$")  # what onnx's inliner adds to the name of a function's node
+_TYPES = {
+    "Float": "fp32",
+    "Half": "fp16",
+    "BFloat16": "bf16",
+    "Int8": "int8",
+    "FP8": "fp8",
+    "Int32": "int32",
+    "Int64": "int64",
+    "Bool": "bool",
+}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor between layers. `precision` is `fp16`, `int8`, .., or the builder's word for a type not known here."""
+
+    name: str
+    dims: tuple[int, ...]
+    precision: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of an engine: a kernel, or work of the host on shapes."""
+
+    name: str
+    kind: str  # the builder's: gemm, kgen, correlation, runtime_fusion, ..
+    inputs: tuple[Tensor, ...]
+    constants: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    nodes: tuple[str, ...]  # of the graph, that went into it
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it runs on the GPU: what only computes shapes has no output, or one of 64-bit integers."""
+        return any(tensor.precision != "int64" for tensor in self.outputs)
+
+
+def parse_layers(log: str) -> tuple[Layer, ...]:
+    """The layers of the engine that was built last. Raises `BadInput` where the log has no list."""
+    return tuple(_layers(log.splitlines()))
+
+
+def _layers(lines: Sequence[str]) -> Iterator[Layer]:
+    starts = [number for number, line in enumerate(lines) if line.endswith(_START)]
+    if not starts:
+        raise BadInput(f"a builder's log must have a list of layers after {_START!r}, found none; is it verbose?")
+    for line in lines[starts[-1] + 1 :]:
+        match = _LAYER.match(line)
+        if not match:
+            return  # the list ends with an empty line
+        inputs, constants, outputs = _sections(match["rest"])
+        nodes = tuple(dict.fromkeys(_node(found) for found in _NODE.findall(match["rest"])))
+        yield Layer(match["name"], match["kind"], _tensors(inputs), _tensors(constants), _tensors(outputs), nodes)
+
+
+def _sections(rest: str) -> tuple[str, str, str]:
+    """The texts of a layer's inputs, constants and outputs."""
+    before, _, after = rest.partition(", Outputs: ")
+    inputs, _, constants = before.partition(", Constants: ")
+    return inputs, constants, after.partition(", TacticName: ")[0]
+
+
+def _tensors(text: str) -> tuple[Tensor, ...]:
+    return tuple(
+        Tensor(
+            found["name"],
+            tuple(int(dim) for dim in found["dims"].split(",") if dim.strip()),
+            _TYPES.get(found["type"].strip(), found["type"].strip()),
+        )
+        for found in _TENSOR.finditer(text)
+    )
+
+
+def _node(name: str) -> str:
+    """The graph's name of a node, without what importing a function adds to it."""
+    return _INLINED.sub("", name.partition(" | ")[0])

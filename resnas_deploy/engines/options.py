@@ -1,0 +1,101 @@
+"""How an engine is to be built, and the identity that follows from it and from what it is built of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.artifact import Artifact
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.target import PORTABLE, Target, dotted
+from resnas_deploy.errors import BadInput
+
+IDENTITY_SCHEMA = 1
+_SIZES = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")
+_UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_BYTES = re.compile(r"(\d{1,15}) ?(|KiB|MiB|GiB)")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Batch sizes of an optimisation profile: it takes `least` to `most` and is tuned for `usual`."""
+
+    least: int
+    usual: int
+    most: int
+
+    def __str__(self) -> str:
+        return f"{self.least}:{self.usual}:{self.most}"
+
+    @staticmethod
+    def parse(text: str) -> Profile:
+        """`1:8:64`, or `8` for one batch size. Raises `BadInput`."""
+        match = _SIZES.fullmatch(text)
+        if not match:
+            raise BadInput(f"a profile must be LEAST:USUAL:MOST, such as 1:8:64, or one batch size, found {text!r}")
+        least = int(match[1])
+        profile = Profile(least, int(match[2] or least), int(match[3] or least))
+        if not 1 <= profile.least <= profile.usual <= profile.most:
+            raise BadInput(f"the batch sizes of a profile must be 1 or more and ascend, found {text!r}")
+        return profile
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """All that a builder is told. Every field but the timing cache is part of the engine's identity."""
+
+    profiles: tuple[Profile, ...] = ()  # none: one of the artifact's whole range
+    capabilities: tuple[str, ...] = ()  # none: the target's default, portable or the GPU that is here
+    workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
+    version_compatible: bool = False  # runs with later versions of the runtime too
+    timing_cache: Path | None = None  # where the builder has one; read and extended
+
+    def for_artifact(self, batch: BatchRange) -> BuildOptions:
+        """The same with profiles for that batch range. Raises `BadInput` where one leaves the range."""
+        for profile in self.profiles:
+            if profile.least not in batch or profile.most not in batch:
+                raise BadInput(f"a profile must lie in the artifact's batch range {batch}, found {profile}")
+        profiles = self.profiles or (Profile(batch.least, min(max(batch.least, 8), batch.most), batch.most),)
+        return BuildOptions(profiles, self.capabilities, self.workspace, self.version_compatible, self.timing_cache)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON, of what is part of the identity."""
+        return {
+            "profiles": [str(profile) for profile in self.profiles],
+            "capabilities": [dotted(capability) for capability in self.capabilities] or PORTABLE,
+            "workspace_bytes": self.workspace,
+            "version_compatible": self.version_compatible,
+        }
+
+
+def identity(artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions) -> Mapping[str, object]:
+    """Everything that makes an engine what it is; equal exactly for engines that may stand in for each other."""
+    manifest = artifact.manifest
+    return {
+        "schema": IDENTITY_SCHEMA,
+        "arch": manifest.arch.fingerprint,
+        "weights": manifest.weights_sha256,
+        "graph": artifact.digest,
+        "precision": manifest.precision,
+        "target": target.name,
+        "builder": builder,
+        "device": device,  # the GPU's name, where the engine is built for the one that is here
+        **options.to_json(),
+    }
+
+
+def engine_id(made_of: Mapping[str, object]) -> str:
+    """The engine's name: the sha256 of its identity."""
+    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+
+
+def parse_bytes(text: str) -> int:
+    """`4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
+    match = _BYTES.fullmatch(text)
+    if not match or not int(match[1]):
+        raise BadInput(f"a memory limit must be a number with KiB, MiB or GiB, such as 4GiB, found {text!r}")
+    return int(match[1]) * _UNITS[match[2]]

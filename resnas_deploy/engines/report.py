@@ -1,0 +1,170 @@
+"""What a built engine is: the precision of every layer, and how many kernels each part of the network became."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import onnx
+from onnx import inliner
+
+from resnas_deploy.arch import ArchSpec
+from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, elements
+from resnas_deploy.engines.layers import Layer
+
+_PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
+_ATTENTION = ("Softmax", "Attention")
+_NORM = "LayerNormalization"
+_WHOLE = {"fp32", "fp16", "bf16", "int8", "fp8"}
+
+
+@dataclass(frozen=True)
+class GraphNode:
+    """A node of the graph that was built."""
+
+    element: str
+    op: str
+    weighted: bool  # whether it multiplies by constant weights
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an element of the network became. A kernel that works for two elements counts in both."""
+
+    element: str
+    kind: str  # stem, block, reduction, head
+    kernels: int
+    shared: int  # those of them that work for another element too
+    precisions: tuple[str, ...]  # that its products compute in
+    fused_attention: bool | None  # whether softmax and both products are one kernel; None where there is no attention
+    names: tuple[str, ...]  # of the kernels
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The layers of one engine, by element."""
+
+    kernels: int
+    kinds: Mapping[str, int]  # kernels by the builder's kind
+    precisions: Mapping[str, int]  # kernels by the precision that they compute in
+    parts: tuple[Part, ...]
+    fallbacks: tuple[str, ...]  # what silently computes in a higher precision than the graph says
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+def graph_nodes(path: str, arch: ArchSpec) -> dict[str, GraphNode]:
+    """The nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
+    model = inliner.inline_local_functions(onnx.load(path, load_external_data=False))
+    known = [element.name for element in elements(arch)]
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("DequantizeLinear", "Transpose", "Cast") and node.input[0] in constants:
+            constants.update(node.output)
+    return {
+        _plain(node.name): GraphNode(
+            element_of(node.name, known), node.op_type, any(name in constants for name in node.input[1:])
+        )
+        for node in model.graph.node
+    }
+
+
+def element_of(node: str, known: Sequence[str]) -> str:
+    """The element whose name a node's begins with; the cast of the input belongs to the first, of the output to the last."""
+    edges = {"input_cast": known[0], "output_cast": known[-1]}
+    return edges.get(node) or next((name for name in known if node == name or node.startswith(f"{name}.")), "")
+
+
+def report_of(layers: Iterable[Layer], nodes: Mapping[str, GraphNode], arch: ArchSpec, allowed: Iterable[str]) -> LayerReport:
+    """Group an engine's layers by the elements of the network. `allowed` are the precisions that products may have."""
+    kernels = [layer for layer in layers if layer.is_kernel]
+    touched = [_elements(layer, nodes) for layer in kernels]
+    parts = tuple(_part(element, kernels, touched, nodes) for element in elements(arch))
+    return LayerReport(
+        kernels=len(kernels),
+        kinds=dict(sorted(Counter(layer.kind for layer in kernels).items())),
+        precisions=dict(sorted(Counter(_computes(layer) for layer in kernels).items())),
+        parts=parts,
+        fallbacks=tuple(_fallbacks(kernels, nodes, set(allowed))),
+    )
+
+
+def _part(
+    element: Element, kernels: Sequence[Layer], touched: Sequence[frozenset[str]], nodes: Mapping[str, GraphNode]
+) -> Part:
+    ours = [(layer, names) for layer, names in zip(kernels, touched, strict=True) if element.name in names]
+    products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name)]
+    return Part(
+        element=element.name,
+        kind=_kind(element),
+        kernels=len(ours),
+        shared=sum(len(names) > 1 for _, names in ours),
+        precisions=tuple(sorted({_computes(layer) for layer in products})),
+        fused_attention=_is_attention_fused(element, [layer for layer, _ in ours], nodes),
+        names=tuple(layer.name for layer, _ in ours),
+    )
+
+
+def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mapping[str, GraphNode]) -> bool | None:
+    """Whether one kernel does a block's softmax and both of its products without weights."""
+    if not isinstance(element, BlockElement):
+        return None
+    core = {
+        name
+        for name, node in nodes.items()
+        if node.element == element.name
+        and (node.op in _ATTENTION or (node.op == "MatMul" and not node.weighted))
+    }
+    return any(core <= set(layer.nodes) for layer in layers)
+
+
+def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
+    """Products that read another precision than they may, and float32 between kernels other than in norms."""
+    for layer in kernels:
+        read = {tensor.precision for tensor in layer.inputs if tensor.precision in _WHOLE}
+        if _is_product(layer, nodes) and not read <= allowed | _edge(layer):
+            yield f"{layer.name} computes in {', '.join(sorted(read - allowed))}"
+        elif "fp32" not in allowed and not _has(layer, nodes, _NORM):
+            wide = [tensor.name for tensor in layer.outputs if tensor.precision == "fp32" and tensor.name != "logits"]
+            if wide:
+                yield f"{layer.name} writes fp32"
+
+
+def _edge(layer: Layer) -> set[str]:
+    """The network's own input is float32 in every precision."""
+    return {"fp32"} if any(tensor.name == "images" for tensor in layer.inputs) else set()
+
+
+def _is_product(layer: Layer, nodes: Mapping[str, GraphNode], element: str = "") -> bool:
+    found = [nodes[name] for name in layer.nodes if name in nodes]
+    return any(node.op in _PRODUCTS and element in ("", node.element) for node in found)
+
+
+def _has(layer: Layer, nodes: Mapping[str, GraphNode], op: str) -> bool:
+    return any(name in nodes and nodes[name].op == op for name in layer.nodes)
+
+
+def _computes(layer: Layer) -> str:
+    """The precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
+    read = [tensor.precision for tensor in layer.inputs if tensor.precision in _WHOLE]
+    return (read or [tensor.precision for tensor in layer.outputs])[0]
+
+
+def _elements(layer: Layer, nodes: Mapping[str, GraphNode]) -> frozenset[str]:
+    return frozenset(nodes[name].element for name in layer.nodes if name in nodes and nodes[name].element)
+
+
+def _kind(element: Element) -> str:
+    if isinstance(element, BlockElement):
+        return "block"
+    if isinstance(element, ReductionElement):
+        return "reduction"
+    return "head" if isinstance(element, HeadElement) else "stem"
+
+
+def _plain(name: str) -> str:
+    head, _, number = name.rpartition("__")
+    return head if head and number.isdigit() else name

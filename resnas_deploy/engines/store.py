@@ -1,0 +1,129 @@
+"""Engines in an artifact: `engines/ID.engine` and, beside it, `ID.json`, which says what it is and became.
+
+The artifact's manifest does not list them: engines are added and removed after it was sealed. The report has the
+engine's own sha256 and its own, as a manifest has.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnas_deploy.atomic import atomic_file, write_errors
+from resnas_deploy.checkpoint import file_digest
+from resnas_deploy.errors import BadInput
+
+ENGINES, SUFFIX, REPORT_SUFFIX = "engines", ".engine", ".json"
+SCHEMA = 1
+MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
+_SELF = "report_sha256"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A built engine and its report."""
+
+    path: Path
+    report: Mapping[str, Any]
+
+    @property
+    def made_of(self) -> Mapping[str, Any]:
+        """Its identity."""
+        found: Mapping[str, Any] = self.report["identity"]
+        return found
+
+
+def engine_path(artifact: Path, name: str) -> Path:
+    """Where an artifact keeps the engine of that id."""
+    return artifact / ENGINES / f"{name}{SUFFIX}"
+
+
+def find(artifact: Path, name: str) -> Engine | None:
+    """The engine of that id, if it is there and whole."""
+    path = engine_path(artifact, name)
+    if not path.exists():
+        return None
+    try:
+        return open_engine(path)
+    except BadInput:
+        return None  # left over from a build that was killed, or damaged: it is built again
+
+
+def open_engine(path: Path) -> Engine:
+    """Open an engine after comparing it with its report. Raises `BadInput` for anything that is not whole or not ours."""
+    if path.suffix != SUFFIX:
+        raise BadInput(f"{path} must be an engine ({SUFFIX}), as resnas build makes them")
+    try:
+        with _report_path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise BadInput(
+            f"{path} must have its report {_report_path(path).name} beside it, found none; build it with: resnas build"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"{_report_path(path)} cannot be read: {error.strerror}") from None
+    report = _parse(content, _report_path(path))
+    try:
+        digest = file_digest(path)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    if digest != report["engine_sha256"]:
+        raise BadInput(
+            f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
+        )
+    return Engine(path, report)
+
+
+@contextmanager
+def building(artifact: Path) -> Iterator[None]:
+    """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done."""
+    folder = artifact / ENGINES
+    with write_errors(folder):
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def save_report(path: Path, report: Mapping[str, object]) -> Engine:
+    """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
+    body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
+    body[_SELF] = hashlib.sha256(_dump(body)).hexdigest()
+    with atomic_file(_report_path(path)) as partial:
+        partial.write_bytes(_dump(body))
+    return Engine(path, body)
+
+
+def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
+    try:
+        body = json.loads(content) if len(content) <= MAX_BYTES else None
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict) or type(body.get("schema")) is not int:
+        raise BadInput(f"{path} must be the report of an engine, found something else; build it again: resnas build")
+    if body["schema"] > SCHEMA:
+        raise BadInput(
+            f"{path} must have schema {SCHEMA} or less, found {str(body['schema'])[:20]}; use a newer resnas"
+        )
+    digest = body.pop(_SELF, None)
+    if digest != hashlib.sha256(_dump(body)).hexdigest():
+        raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
+    return body
+
+
+def _report_path(path: Path) -> Path:
+    return path.with_suffix(REPORT_SUFFIX)
+
+
+def _dump(body: object) -> bytes:
+    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode("ascii")

@@ -1,0 +1,111 @@
+"""The compilers that engines are built with, and what each can build. Nothing is imported to know it."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import packages_distributions, version
+
+from resnas_deploy.errors import BadInput, NotAvailable
+
+PORTABLE = "portable"
+_LEAST_CAPABILITY = {"bf16": 80, "fp8": 89}  # of precisions that not every GPU computes in
+
+
+@dataclass(frozen=True)
+class Target:
+    """A builder of engines. `capabilities` are those that it builds for without such a GPU, none: for the GPU here."""
+
+    name: str
+    summary: str
+    module: str
+    install: str
+    precisions: tuple[str, ...]
+    capabilities: tuple[str, ...]
+    needs_gpu: bool
+
+    def builder(self) -> str:
+        """The module and its version, which is part of an engine's identity. Raises `NotAvailable`."""
+        if importlib.util.find_spec(self.module) is None:
+            raise NotAvailable(
+                f"the target {self.name} needs the package {self.module}, which is not installed", self.install
+            )
+        distribution = next(iter(packages_distributions().get(self.module, [self.module])))
+        return f"{self.module} {version(distribution)}"
+
+    def check(self, precision: str, capabilities: tuple[str, ...]) -> None:
+        """Raise `BadInput` for a precision, or a compute capability, that this target does not build."""
+        if precision not in self.precisions:
+            raise BadInput(
+                f"the precision for the target {self.name} must be one of {', '.join(self.precisions)}, found {precision}"
+            )
+        for capability in capabilities:
+            if not self.capabilities:
+                raise BadInput(
+                    f"the target {self.name} builds for the GPU that is here and takes no compute capability, "
+                    f"found {capability}; leave it out, or use --target tensorrt-rtx"
+                )
+            if capability not in self.capabilities:
+                raise BadInput(
+                    f"a compute capability for the target {self.name} must be {PORTABLE} or among "
+                    f"{', '.join(map(dotted, self.capabilities))}, found {dotted(capability)}"
+                )
+            least = _LEAST_CAPABILITY.get(precision, 0)
+            if int(capability) < least:
+                raise BadInput(
+                    f"{precision} must be built for compute capability {dotted(str(least))} or above, found "
+                    f"{dotted(capability)}; leave it out, or use another --precision"
+                )
+
+
+TARGETS: Mapping[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            "tensorrt-rtx",
+            "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
+            module="tensorrt_rtx",
+            install="pip install tensorrt-rtx-cu13",
+            precisions=("fp32", "fp16", "bf16", "int8", "fp8"),
+            capabilities=("75", "80", "86", "89", "120", "121"),
+            needs_gpu=False,
+        ),
+        Target(
+            "tensorrt",
+            "TensorRT: engines for the GPU that they are built on",
+            module="tensorrt",
+            install="pip install 'tensorrt>=10.15,<12'",
+            precisions=("fp32", "fp16", "bf16", "int8", "fp8"),
+            capabilities=(),
+            needs_gpu=True,
+        ),
+    )
+}
+
+
+def target_named(name: str) -> Target:
+    """The target of that name. Raises `BadInput` that lists the known ones."""
+    if name not in TARGETS:
+        raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {name!r}")
+    return TARGETS[name]
+
+
+def parse_capabilities(text: str) -> tuple[str, ...]:
+    """`portable`, or capabilities such as `8.9,12.0` or `sm89,sm120`, as `("89", "120")`. Raises `BadInput`."""
+    if text == PORTABLE:
+        return ()
+    found = []
+    for part in text.split(","):
+        digits = part.strip().lower().removeprefix("sm").lstrip("_").replace(".", "")
+        if not (digits.isascii() and digits.isdecimal() and 2 <= len(digits) <= 3):
+            raise BadInput(
+                f"compute capabilities must be {PORTABLE} or a list such as 8.9,12.0, found {part.strip()!r}"
+            )
+        found.append(digits)
+    return tuple(sorted(set(found), key=int))
+
+
+def dotted(capability: str) -> str:
+    """`89` as `8.9`."""
+    return f"{capability[:-1]}.{capability[-1]}"

@@ -1,0 +1,60 @@
+"""Spellings: which operators the graph says the same algebra with.
+
+A compiler makes more or fewer kernels of one or another, and a runtime for CPUs may be faster with the one that a
+compiler for GPUs fuses worst, so each target has its own. All were chosen by measurement (docs/graph.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+from resnas_deploy.errors import BadInput
+
+OPERATOR, PACKED = "operator", "packed"  # of attention
+VIEWS, GRID = "views", "grid"  # of reductions
+
+_ATTENTION = {
+    OPERATOR: "three linears and the Attention operator on (B, T, C)",
+    PACKED: "one linear, a view (B, T, 3, heads, head_dim) moved and split, two products around a softmax",
+}
+_REDUCTION = {
+    VIEWS: "norm, then slices of it; pooling as means of two rows and of two columns, over views of the tokens",
+    GRID: "norm of a grid with one row more, which holds the class token; two convolutions of it; pooling as a sum of four",
+}
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A named choice of operators for attention and for residual reductions."""
+
+    attention: str
+    reduction: str
+
+    @property
+    def name(self) -> str:
+        """Both choices, as `--spelling` takes them."""
+        return f"{self.attention}+{self.reduction}"
+
+    def describe(self) -> dict[str, str]:
+        """What it means, for the manifest."""
+        return {
+            "name": self.name,
+            "attention": _ATTENTION[self.attention],
+            "reduction": _REDUCTION[self.reduction],
+            "last block": "keys and values of all tokens, the rest of the class token alone",
+        }
+
+
+SPELLINGS = {
+    spelling.name: spelling for spelling in (Spelling(*choices) for choices in product(_ATTENTION, _REDUCTION))
+}
+FOR_RUNTIMES = SPELLINGS[f"{OPERATOR}+{VIEWS}"]  # ONNX Runtime and OpenVINO
+FOR_TENSORRT = SPELLINGS[f"{PACKED}+{GRID}"]
+
+
+def spelling_named(name: str) -> Spelling:
+    """The spelling of that name. Raises `BadInput` that lists the known ones."""
+    if name not in SPELLINGS:
+        raise BadInput(f"a spelling must be one of {', '.join(SPELLINGS)}, found {name!r}")
+    return SPELLINGS[name]
