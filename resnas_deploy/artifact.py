@@ -1,4 +1,4 @@
-"""An artifact: a folder with `model.onnx`, the float32 weights that it was made from, and `manifest.json`.
+"""An artifact: a folder with `model.onnx`, the float32 weights that it was made from, and `manifest.json`; engines too.
 
 The weights are kept so that the graph can be verified again anywhere, and run by PyTorch.
 """
@@ -22,7 +22,7 @@ from resnas_deploy.manifest import MAX_BYTES, Manifest
 if TYPE_CHECKING:
     import torch
 
-MODEL, WEIGHTS, MANIFEST = "model.onnx", "weights.safetensors", "manifest.json"
+MODEL, WEIGHTS, MANIFEST, ENGINES = "model.onnx", "weights.safetensors", "manifest.json", "engines"
 INPUT, OUTPUT = "images", "logits"  # of the graph
 
 
@@ -139,7 +139,7 @@ def check_replaceable(folder: Path) -> None:
         return
     elif not ((folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
         found = f"something without {MANIFEST} and {MODEL}"
-    elif foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST}):
+    elif foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
         found = f"{foreign[0]!r} in it, which is no part of an artifact"
     else:
         return

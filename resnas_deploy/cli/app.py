@@ -11,11 +11,13 @@ import typer
 from resnas_deploy import __version__
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
+from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
+from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
 from resnas_deploy.cli.output import complain
 from resnas_deploy.cli.predict import predict
@@ -41,6 +43,8 @@ app.command()(runners)
 app.command(name="import")(import_)
 app.command()(inspect)
 app.command()(export)
+app.command()(build)
+app.command()(kernels)
 app.command()(verify)
 app.command()(predict)
 app.command()(bench)

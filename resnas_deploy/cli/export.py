@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.cli.build import engine_json, say_engine
 from resnas_deploy.cli.options import (
     RUNNER_NAMES,
+    TARGETS,
     ArchOption,
     Json,
     Threads,
@@ -27,8 +29,12 @@ from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from resnas_deploy.arch import ArchSpec, Subnet
     from resnas_deploy.checkpoint import Checkpoint
+    from resnas_deploy.engines.target import Target
+    from resnas_deploy.export.spelling import Spelling
 
 _PRECISIONS = tuple(BYTES)
 
@@ -48,9 +54,28 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of weights and activations.", metavar="|".join(_PRECISIONS), autocompletion=complete(_PRECISIONS)
+            help="Of weights and activations.",
+            metavar="|".join(_PRECISIONS),
+            show_default="fp32; fp16 for engines",
+            autocompletion=complete(_PRECISIONS),
         ),
-    ] = "fp32",
+    ] = "",
+    target: Annotated[
+        str,
+        typer.Option(
+            help="What to make: the graph alone, or an engine of it too (resnas build has its options).",
+            metavar="|".join(TARGETS),
+            autocompletion=complete(TARGETS),
+        ),
+    ] = "onnx",
+    spelling: Annotated[
+        str,
+        typer.Option(
+            help="The operators that the graph is written with; auto: the fewest kernels (resnas kernels).",
+            metavar="NAME|auto",
+            show_default="the target's",
+        ),
+    ] = "",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
     image_size: Annotated[
         int | None,
@@ -88,7 +113,7 @@ def export(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Write an ONNX graph, verify it against the PyTorch module, and pack it as an artifact.
+    """Write an ONNX graph, verify it against the PyTorch module, and pack it as an artifact, with an engine if asked.
 
     Without a checkpoint the weights are random: good for latency work, and marked as untrained.
 
@@ -96,6 +121,7 @@ def export(
     $ resnas export --arch small
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
+    $ resnas export --arch small --target tensorrt-rtx
     """
     started = time.perf_counter()
     _check_combination(arch, checkpoint, subnet, seed, verify_on, unverified)
@@ -105,12 +131,19 @@ def export(
     with progress() as tell:
         tell("loading")
         from resnas_deploy.export import source
-        from resnas_deploy.export.pipeline import Request
+        from resnas_deploy.export.pipeline import Request, unchanged
         from resnas_deploy.export.pipeline import export as run
         from resnas_deploy.export.precision import precision_named
         from resnas_deploy.runners.registry import graph_runner
 
+        builder = _builder(target)
+        precision = precision or ("fp16" if builder else "fp32")
         precision_named(precision)  # before a runner is looked for that knows it
+        if builder:
+            from resnas_deploy.engines.build import build_engine, check_buildable
+            from resnas_deploy.engines.options import BuildOptions
+
+            check_buildable(builder, precision, BuildOptions())
 
         def weights() -> Checkpoint:
             if checkpoint:
@@ -125,6 +158,7 @@ def export(
             name=name,
             precision=precision,
             batch=batches,
+            spelling=_spelling(spelling, builder, weights, precision, batches, tell),
             class_names=class_names,
             out=out or Path(f"{name}-{precision}"),
             force=force,
@@ -133,19 +167,61 @@ def export(
             threads=threads_or_all(threads),
         )
         try:
-            artifact = run(weights, request, tell)
+            artifact = (unchanged(weights, request) if builder else None) or run(weights, request, tell)
         except VerificationFailed as error:
             if as_json:
                 print_json({"artifact": None, "error": str(error), "verification": report_of(error)})
             raise
+        built = build_engine(artifact, builder, BuildOptions(), tell) if builder else None
     manifest, seconds = artifact.manifest, time.perf_counter() - started
     if as_json:
-        print_json({"artifact": str(artifact.folder), "seconds": seconds, "manifest": manifest.to_json()})
+        described = {"artifact": str(artifact.folder), "seconds": seconds, "manifest": manifest.to_json()}
+        print_json(described | (engine_json(built) if built else {}))
         return
     size = artifact.model.stat().st_size / 1e6
     say(f"{artifact.folder}: {manifest.label}, batch {manifest.batch}, {size:.0f} MB, in {seconds:.1f} s")
     say(f"verified: {manifest.verification}" if manifest.verification else "NOT VERIFIED, as asked")
+    if built:
+        say_engine(built)
+        say(f"next: resnas inspect {built.engine.path}")
+        return
     say(f"next: resnas predict {artifact.folder} IMAGE..   or   resnas bench {artifact.folder}")
+
+
+def _builder(name: str) -> Target | None:
+    from resnas_deploy.engines.target import target_named
+
+    if name == "onnx":
+        return None
+    if name not in TARGETS:
+        raise BadInput(f"--target must be one of {', '.join(TARGETS)}, found {name!r}")
+    return target_named(name)
+
+
+def _spelling(
+    name: str,
+    builder: Target | None,
+    weights: Callable[[], Checkpoint],
+    precision: str,
+    batches: BatchRange,
+    tell: Callable[[str], None],
+) -> Spelling:
+    """The spelling that was asked for, or the target's own; `auto` builds every one and takes the fewest kernels."""
+    from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, SPELLINGS, spelling_named
+
+    if name == "auto":
+        if builder is None:
+            raise BadInput(
+                "--spelling auto counts the kernels of engines, found --target onnx; name one of its targets"
+            )
+        from resnas_deploy.engines.options import BuildOptions
+        from resnas_deploy.export.kernels import count_kernels
+
+        options = BuildOptions()
+        return count_kernels(weights(), precision, batches, builder, options, SPELLINGS.values(), tell)[0].spelling
+    if name:
+        return spelling_named(name)
+    return FOR_TENSORRT if builder else FOR_RUNTIMES
 
 
 def _check_combination(

@@ -24,26 +24,30 @@ def inspect(
     path: Annotated[
         str,
         typer.Argument(
-            help="An artifact, a checkpoint, an architecture's file, or a published name.", show_default=False
+            help="An artifact, an engine, a checkpoint, an architecture's file, or a published name.",
+            show_default=False,
         ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Show what an artifact, a checkpoint or an architecture is: parts, cost, origin, verification, operators.
+    """Show what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
     Examples:
     $ resnas inspect small-fp32
     $ resnas inspect found.safetensors
+    $ resnas inspect small-fp16/engines/*.engine
     """
     if path not in PUBLISHED and not Path(path).exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, a checkpoint (.safetensors), an architecture's file or "
-            f"one of {', '.join(PUBLISHED)}, found no {path!r}"
+            "what is inspected must be an artifact's folder, an engine (.engine), a checkpoint (.safetensors), an "
+            f"architecture's file or one of {', '.join(PUBLISHED)}, found no {path!r}"
         )
     if Path(path).is_dir():
         from resnas_deploy.artifact import open_artifact
 
         _artifact(open_artifact(Path(path)), as_json)
+    elif path.endswith(".engine"):
+        _engine(Path(path), as_json)
     elif path.endswith((".pth", ".pth.tar", ".pt", ".tar")):
         raise BadInput(f"{path} must be a checkpoint of ours (.safetensors), found a .pth; convert it: resnas import")
     elif path.endswith(".safetensors"):
@@ -63,6 +67,19 @@ def inspect(
             print_json(_described(path, arch))
             return
         _print_arch(path, arch)
+
+
+def _engine(path: Path, as_json: bool) -> None:
+    from resnas_deploy.cli.build import engine_json, print_layers, say_engine
+    from resnas_deploy.engines.build import Built
+    from resnas_deploy.engines.store import open_engine
+
+    built = Built(open_engine(path), cached=True)
+    if as_json:
+        print_json(engine_json(built))
+        return
+    say_engine(built)
+    print_layers(built.engine.report["layers"])
 
 
 def _artifact(artifact: Artifact, as_json: bool) -> None:

@@ -37,11 +37,8 @@ def build_engine(artifact: Artifact, target: Target, options: BuildOptions, repo
     Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
     `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
     """
-    target.check(artifact.precision, options.capabilities)
+    builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)
-    builder, device = target.builder(), _device(target)
-    if options.timing_cache and not target.needs_gpu:
-        raise BadInput(f"the target {target.name} times nothing while it builds; leave --timing-cache out")
     made_of = identity(artifact, target, builder, device, options)
     name = engine_id(made_of)
     report("waiting for another build of this artifact")
@@ -64,6 +61,14 @@ def build_engine(artifact: Artifact, target: Target, options: BuildOptions, repo
         return Built(store.save_report(path, described), cached=False)
 
 
+def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
+    """The builder's version and the GPU that it builds for. Raises `BadInput` or `NotAvailable` where it cannot."""
+    target.check(precision, options.capabilities)
+    if options.timing_cache and not target.needs_gpu:
+        raise BadInput(f"the target {target.name} times nothing while it builds; leave --timing-cache out")
+    return target.builder(), _device(target)
+
+
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
     return {
         "module": target.module,
@@ -81,7 +86,8 @@ def _check(layers: LayerReport, precision: str) -> None:
     if layers.fallbacks:
         more = f" and {len(layers.fallbacks) - 1} more" if len(layers.fallbacks) > 1 else ""
         raise VerificationFailed(
-            f"every layer must compute in {precision}, as the graph says, found that {layers.fallbacks[0]}{more}", layers
+            f"every layer must compute in {precision}, as the graph says, found that {layers.fallbacks[0]}{more}",
+            layers,
         )
 
 

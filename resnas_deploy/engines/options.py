@@ -72,7 +72,9 @@ class BuildOptions:
         }
 
 
-def identity(artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions) -> Mapping[str, object]:
+def identity(
+    artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions
+) -> Mapping[str, object]:
     """Everything that makes an engine what it is; equal exactly for engines that may stand in for each other."""
     manifest = artifact.manifest
     return {

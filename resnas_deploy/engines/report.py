@@ -73,12 +73,14 @@ def graph_nodes(path: str, arch: ArchSpec) -> dict[str, GraphNode]:
 
 
 def element_of(node: str, known: Sequence[str]) -> str:
-    """The element whose name a node's begins with; the cast of the input belongs to the first, of the output to the last."""
+    """The element whose name a node's begins with; the casts at the edges belong to the first and to the last."""
     edges = {"input_cast": known[0], "output_cast": known[-1]}
     return edges.get(node) or next((name for name in known if node == name or node.startswith(f"{name}.")), "")
 
 
-def report_of(layers: Iterable[Layer], nodes: Mapping[str, GraphNode], arch: ArchSpec, allowed: Iterable[str]) -> LayerReport:
+def report_of(
+    layers: Iterable[Layer], nodes: Mapping[str, GraphNode], arch: ArchSpec, allowed: Iterable[str]
+) -> LayerReport:
     """Group an engine's layers by the elements of the network. `allowed` are the precisions that products may have."""
     kernels = [layer for layer in layers if layer.is_kernel]
     touched = [_elements(layer, nodes) for layer in kernels]
@@ -96,7 +98,7 @@ def _part(
     element: Element, kernels: Sequence[Layer], touched: Sequence[frozenset[str]], nodes: Mapping[str, GraphNode]
 ) -> Part:
     ours = [(layer, names) for layer, names in zip(kernels, touched, strict=True) if element.name in names]
-    products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name)]
+    products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name) and not _edge(layer)]
     return Part(
         element=element.name,
         kind=_kind(element),
@@ -115,8 +117,7 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
     core = {
         name
         for name, node in nodes.items()
-        if node.element == element.name
-        and (node.op in _ATTENTION or (node.op == "MatMul" and not node.weighted))
+        if node.element == element.name and (node.op in _ATTENTION or (node.op == "MatMul" and not node.weighted))
     }
     return any(core <= set(layer.nodes) for layer in layers)
 

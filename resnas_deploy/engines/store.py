@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy.artifact import ENGINES
 from resnas_deploy.atomic import atomic_file, write_errors
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.errors import BadInput
 
-ENGINES, SUFFIX, REPORT_SUFFIX = "engines", ".engine", ".json"
+SUFFIX, REPORT_SUFFIX = ".engine", ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _SELF = "report_sha256"
@@ -57,7 +58,7 @@ def find(artifact: Path, name: str) -> Engine | None:
 
 
 def open_engine(path: Path) -> Engine:
-    """Open an engine after comparing it with its report. Raises `BadInput` for anything that is not whole or not ours."""
+    """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
     if path.suffix != SUFFIX:
         raise BadInput(f"{path} must be an engine ({SUFFIX}), as resnas build makes them")
     try:

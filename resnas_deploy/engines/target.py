@@ -38,7 +38,8 @@ class Target:
         """Raise `BadInput` for a precision, or a compute capability, that this target does not build."""
         if precision not in self.precisions:
             raise BadInput(
-                f"the precision for the target {self.name} must be one of {', '.join(self.precisions)}, found {precision}"
+                f"the precision for the target {self.name} must be one of {', '.join(self.precisions)}, "
+                f"found {precision}"
             )
         for capability in capabilities:
             if not self.capabilities:

@@ -1,4 +1,4 @@
-"""Builds one engine with TensorRT or TensorRT for RTX, in a process of its own: `python -m resnas_deploy.engines.worker`.
+"""Builds one engine with TensorRT or TensorRT for RTX: `python -m resnas_deploy.engines.worker`.
 
 A builder may crash, may not be interrupted, and keeps gigabytes: in its own process none of that is the caller's. It
 reads one JSON request from standard input and writes JSON lines: progress, then `built` or `error`. When its standard
@@ -76,7 +76,7 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
 
 
 def _check_shapes(model: onnx.ModelProto, network: Any) -> None:
-    """Every tensor must have the shape that the graph says: a parser that misread a node would build another network."""
+    """Every tensor must have the shape that the graph says: a parser that misread a node builds another network."""
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     wanted = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim]
@@ -86,10 +86,9 @@ def _check_shapes(model: onnx.ModelProto, network: Any) -> None:
         layer = network.get_layer(number)
         for output in range(layer.num_outputs):
             tensor = layer.get_output(output)
-            if tensor.name in wanted and list(tensor.shape) != wanted[tensor.name]:
-                raise Refused(
-                    f"the parser misread {tensor.name}: its shape must be {wanted[tensor.name]}, found {list(tensor.shape)}"
-                )
+            shape, known = list(tensor.shape), wanted.get(tensor.name)
+            if known not in (None, shape):
+                raise Refused(f"the parser misread {tensor.name}: its shape must be {known}, found {shape}")
 
 
 def _load_timing_cache(config: Any, path: str | None) -> Any:

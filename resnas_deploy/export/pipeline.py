@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy import __version__
-from resnas_deploy.artifact import Artifact, check_replaceable, creating, seal, set_aside
+from resnas_deploy.artifact import MANIFEST, Artifact, check_replaceable, creating, open_artifact, seal, set_aside
 from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, write
@@ -101,10 +101,24 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
     return replace(artifact, manifest=replace(artifact.manifest, verification=verification))
 
 
-def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
-    """Graph and weights, in a folder that nobody else reads yet."""
+def unchanged(load_weights: Callable[[], Checkpoint], request: Request) -> Artifact | None:
+    """The artifact that is at `request.out`, where exporting again would only write the same one; else None.
+
+    Raises `BadInput` where an artifact is there that is not whole.
+    """
+    if request.force or not (request.out / MANIFEST).is_file():
+        return None
+    there = open_artifact(request.out)
+    if request.verify_on and not there.manifest.verification:
+        return None
+    wanted = _manifest(load_weights(), request)
+    found = replace(there.manifest, files={}, verification=None, tools=wanted.tools)
+    return there if found == wanted else None
+
+
+def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
     task = checkpoint.task
-    manifest = Manifest(
+    return Manifest(
         name=request.name,
         arch=checkpoint.arch,
         precision=request.precision,
@@ -119,7 +133,11 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
         files={},
         verification=None,
     )
-    artifact = Artifact(folder, manifest)
+
+
+def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
+    """Graph and weights, in a folder that nobody else reads yet."""
+    artifact = Artifact(folder, _manifest(checkpoint, request))
     with write_errors(request.out):
         report("emitting the graph")
         graph = emit(checkpoint, precision_named(request.precision), request.batch, request.spelling)

@@ -1,0 +1,126 @@
+"""`resnas build`: an engine from an artifact, and what became of each part of the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, complete
+from resnas_deploy.cli.output import print_json, print_table, progress, say
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from resnas_deploy.engines.build import Built
+
+TargetOption = Annotated[
+    str,
+    typer.Option(help="The builder.", metavar="|".join(ENGINE_TARGETS), autocompletion=complete(ENGINE_TARGETS)),
+]
+CapabilityOption = Annotated[
+    str,
+    typer.Option(
+        help="GPUs to build for: compute capabilities such as 8.9,12.0, or portable.",
+        metavar="LIST",
+        show_default="portable; with tensorrt the GPU that is here",
+    ),
+]
+
+
+def build(
+    artifact: ArtifactArgument,
+    target: TargetOption = "tensorrt-rtx",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Batch sizes that the engine takes and is tuned for. May be given more than once.",
+            metavar="LEAST:USUAL:MOST|N",
+            show_default="the artifact's range",
+        ),
+    ] = None,
+    capability: CapabilityOption = "",
+    workspace: Annotated[
+        str, typer.Option(help="The most scratch memory.", metavar="SIZE", show_default="the builder's limit")
+    ] = "",
+    version_compatible: Annotated[
+        bool, typer.Option("--version-compatible", help="Runs on later versions of the runtime too.", metavar="")
+    ] = False,
+    timing_cache: Annotated[
+        Path | None,
+        typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Build an engine from an artifact, and keep it there with a report of its layers.
+
+    The engine's name is the hash of all that it is made of and for; where that very engine is there, nothing is built.
+
+    Examples:
+    $ resnas build small-fp16
+    $ resnas build small-fp16 --capability 8.9,12.0 --profile 1:1:1 --profile 1:16:64
+    """
+    with progress() as tell:
+        tell("checking the files")
+        from resnas_deploy.artifact import open_artifact
+        from resnas_deploy.engines.build import build_engine
+        from resnas_deploy.engines.options import BuildOptions, Profile, parse_bytes
+        from resnas_deploy.engines.target import parse_capabilities, target_named
+
+        options = BuildOptions(
+            profiles=tuple(Profile.parse(text) for text in profile or ()),
+            capabilities=parse_capabilities(capability) if capability else (),
+            workspace=parse_bytes(workspace) if workspace else None,
+            version_compatible=version_compatible,
+            timing_cache=timing_cache,
+        )
+        built = build_engine(open_artifact(artifact), target_named(target), options, tell)
+    if as_json:
+        print_json(engine_json(built))
+        return
+    say_engine(built)
+    print_layers(built.engine.report["layers"])
+
+
+def engine_json(built: Built) -> dict[str, object]:
+    """What `--json` prints of an engine."""
+    return {"engine": str(built.engine.path), "cached": built.cached, "report": dict(built.engine.report)}
+
+
+def say_engine(built: Built) -> None:
+    """One line on an engine that was built or found."""
+    report = built.engine.report
+    made = report["identity"]
+    how = "was there already, nothing was built" if built.cached else f"built in {report['seconds']:.1f} s"
+    say(
+        f"{built.engine.path}: {made['builder']}, {made['precision']}, batch {' '.join(made['profiles'])}, "
+        f"{_capabilities(made)}, {report['engine_bytes'] / 1e6:.0f} MB, {how}"
+    )
+
+
+def print_layers(layers: Mapping[str, Any]) -> None:
+    """What became of each part of the network."""
+    rows = [
+        (
+            part["element"],
+            str(part["kernels"]),
+            str(part["shared"] or ""),
+            ", ".join(part["precisions"]),
+            {True: "one kernel", False: "NOT FUSED", None: ""}[part["fused_attention"]],
+        )
+        for part in layers["parts"]
+    ]
+    rows.append(("all", str(layers["kernels"]), "", ", ".join(f"{n} {p}" for p, n in layers["precisions"].items()), ""))
+    print_table(
+        "Kernels (shared: those that work for a neighbour too)",
+        ("element", "kernels", "shared", "precision", "attention"),
+        rows,
+    )
+
+
+def _capabilities(made: Mapping[str, Any]) -> str:
+    if made["device"]:
+        return f"for {made['device']}"
+    found = made["capabilities"]
+    return "portable" if found == "portable" else f"compute capability {', '.join(found)}"

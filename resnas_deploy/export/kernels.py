@@ -1,0 +1,49 @@
+"""Counts the kernels that a compiler makes of a network in each spelling. No GPU is needed for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.target import Target
+from resnas_deploy.export.pipeline import Request, export
+from resnas_deploy.export.spelling import Spelling
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one spelling became."""
+
+    spelling: Spelling
+    report: dict[str, object]  # `LayerReport`, as plain data
+
+
+def count_kernels(
+    checkpoint: Checkpoint,
+    precision: str,
+    batch: BatchRange,
+    target: Target,
+    options: BuildOptions,
+    spellings: Iterable[Spelling],
+    report: Callable[[str], None],
+) -> list[Count]:
+    """Build the network in every spelling, in a folder that is gone afterwards; the fewest kernels come first."""
+    counts = []
+    with tempfile.TemporaryDirectory(prefix="resnas-kernels-") as folder:
+        for spelling in spellings:
+            out = Path(folder) / spelling.name
+
+            def tell(text: str, name: str = spelling.name) -> None:
+                report(f"{name}: {text}")
+
+            request = Request("counted", out, precision, batch, spelling=spelling)
+            artifact = export(lambda: checkpoint, request, tell)
+            built = build_engine(artifact, target, options, tell)
+            counts.append(Count(spelling, built.engine.report["layers"]))
+    return sorted(counts, key=lambda count: int(str(count.report["kernels"])))
