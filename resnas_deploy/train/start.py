@@ -14,8 +14,8 @@ from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.resize import resize
 from resnas_deploy.space import SearchSpace
 from resnas_deploy.train.data.loader import evaluation_batches
-from resnas_deploy.train.data.pictures import split
-from resnas_deploy.train.data.source import DEMO, Data, open_data
+from resnas_deploy.data.pictures import split
+from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe

@@ -30,8 +30,8 @@ from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.train.data.loader import Share
-from resnas_deploy.train.data.pictures import split
-from resnas_deploy.train.data.source import open_data
+from resnas_deploy.data.pictures import split
+from resnas_deploy.data.source import open_data
 from resnas_deploy.train.loop import Trained, train
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe

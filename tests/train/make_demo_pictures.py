@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.train.data.demo import CLASS_NAMES
+from resnas_deploy.data.demo import CLASS_NAMES
 
-OUT = Path(__file__).parents[2] / "resnas_deploy" / "train" / "data" / "fashion-mnist" / "pictures.npz"
+OUT = Path(__file__).parents[2] / "resnas_deploy" / "data" / "fashion-mnist" / "pictures.npz"
 SPLITS = {"train": ("train", 800), "val": ("t10k", 200)}  # pictures of each class
 SHOWN = Path(__file__).parents[2] / "examples" / "demo" / "pictures"
 

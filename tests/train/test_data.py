@@ -16,8 +16,8 @@ from strategies import refusal
 
 from resnas_deploy.train.data.augment import augmented, random_box
 from resnas_deploy.train.data.loader import Share, epoch_order, evaluation_batches, steps_per_epoch, training_batches
-from resnas_deploy.train.data.pictures import Part, split
-from resnas_deploy.train.data.source import open_data
+from resnas_deploy.data.pictures import Part, split
+from resnas_deploy.data.source import open_data
 from resnas_deploy.preprocessing import Preprocessing
 
 

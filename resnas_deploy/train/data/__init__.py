@@ -1,1 +1,1 @@
-"""Labelled pictures: where they come from, and in which order and form training takes them."""
+"""In which order and form training takes labelled pictures."""

@@ -12,7 +12,7 @@ from resnas_deploy.bench.drawing import check_plot
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import load, save
 from resnas_deploy.errors import BadInput
-from resnas_deploy.train.data.source import DEMO
+from resnas_deploy.data.source import DEMO
 from resnas_deploy.train.search.evolution import Evolution
 from resnas_deploy.train.search.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.train.search.limits import Cost, Limit, Limits, limit_of

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from resnas_deploy.data.folder import SUFFIXES
+from resnas_deploy.data.pictures import Indices
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import read_image
 from resnas_deploy.labels import read_class_names
-from resnas_deploy.train.data.folder import SUFFIXES
-from resnas_deploy.train.data.pictures import Indices
 
 MOST_LABEL_BYTES = 20
 MOST_CLASSES = 100_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.data.demo import demo_pictures
+from resnas_deploy.data.folder import folder_pictures
+from resnas_deploy.data.pictures import Pictures
+from resnas_deploy.data.shards import shard_pictures
 from resnas_deploy.errors import BadInput
-from resnas_deploy.train.data.demo import demo_pictures
-from resnas_deploy.train.data.folder import folder_pictures
-from resnas_deploy.train.data.pictures import Pictures
-from resnas_deploy.train.data.shards import shard_pictures
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnas_deploy.data.pictures import Indices
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import load_image
-from resnas_deploy.train.data.pictures import Indices
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 

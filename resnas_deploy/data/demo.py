@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnas_deploy.train.data.pictures import Indices
+from resnas_deploy.data.pictures import Indices
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -45,7 +45,7 @@ class DemoPictures:
 def demo_pictures() -> tuple[DemoPictures, DemoPictures]:
     """The training and the validation split."""
     with (
-        as_file(files("resnas_deploy.train").joinpath("data", "fashion-mnist", "pictures.npz")) as path,
+        as_file(files("resnas_deploy.data").joinpath("fashion-mnist", "pictures.npz")) as path,
         np.load(path, allow_pickle=False) as arrays,
     ):
         train, val = (

@@ -1,0 +1,1 @@
+"""Labelled pictures: the built-in data set, image folders, tar shards."""
