@@ -6,6 +6,7 @@ Equal to the plain module in real numbers. In floats the kernel rounds once wher
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import os
 import shutil
 from typing import cast
@@ -13,9 +14,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from resnas_deploy.elements import elements
+from resnas_deploy.elements import ReductionElement, elements
 from resnas_deploy.kernels import op
-from resnas_deploy.model import ResidualReduction, TransformerBlock, ViTResNAS
+from resnas_deploy.model import ResidualReduction, TransformerBlock, ViTResNAS, part_of
 
 _LEAST_CAPABILITY = (8, 0)  # what the kernel is compiled for in tests
 
@@ -33,10 +34,10 @@ class FusedReduction(nn.Module):
         self.side = reduction.side
         self.norm, self.conv, self.class_linear = reduction.norm, reduction.conv, reduction.class_linear
         patches = reduction.position[0] + cast(Tensor, self.conv.bias)
-        self.table = nn.Parameter(torch.cat([self.class_linear.bias[None], patches]).detach(), requires_grad=False)
-        self.conv.bias = None
-        self.class_linear.register_parameter("bias", None)
-        self.conv.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # which torch's types do not have
+        self.table = _constant(torch.cat([self.class_linear.bias[None], patches]))
+        self.conv.weight = _constant(self.conv.weight.contiguous(memory_format=torch.channels_last))
+        for part in (self.conv, self.class_linear):
+            part.register_parameter("bias", None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         normed = self.norm(x)
@@ -58,12 +59,12 @@ class NormedBlock(nn.Module):
         super().__init__()
         self.attention, self.norm2, self.mlp = block.attention, block.norm2, block.mlp
         scale, shift, qkv = block.norm1.weight, block.norm1.bias, self.attention.qkv
-        qkv.bias = nn.Parameter((qkv.bias + qkv.weight @ shift).detach(), requires_grad=False)
-        qkv.weight = nn.Parameter((qkv.weight * scale).detach(), requires_grad=False)
+        qkv.bias = _constant(qkv.bias + qkv.weight @ shift)
+        qkv.weight = _constant(qkv.weight * scale)
 
     def forward(self, tokens: tuple[Tensor, Tensor]) -> Tensor:
         x, normed = tokens
-        x = x + self.attention(normed)
+        x = x + cast(Tensor, self.attention(normed))
         return x + cast(Tensor, self.mlp(self.norm2(x)))
 
 
@@ -73,13 +74,17 @@ def fuse_reductions(model: ViTResNAS) -> ViTResNAS:
     Its own tensors are replaced and not written to: a checkpoint whose memory they share is as before. On a CPU the
     fused modules compute the same in plain PyTorch. Needs triton.
     """
-    order = [element.name for element in elements(model.arch)]
-    for name, following in zip(order, order[1:], strict=False):
-        reduction, block = model.get_submodule(name), model.get_submodule(following)
-        if isinstance(reduction, ResidualReduction) and isinstance(block, TransformerBlock):
-            model.set_submodule(name, FusedReduction(reduction))
-            model.set_submodule(following, NormedBlock(block))
+    for element, following in itertools.pairwise(elements(model.arch)):
+        if isinstance(element, ReductionElement):  # of which a block of the next stage always follows
+            reduction = part_of(model, element.name, ResidualReduction)
+            block = part_of(model, following.name, TransformerBlock)
+            model.set_submodule(element.name, FusedReduction(reduction))
+            model.set_submodule(following.name, NormedBlock(block))
     return model
+
+
+def _constant(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.detach(), requires_grad=False)
 
 
 def fusion_problem(device: torch.device) -> str | None:

@@ -12,7 +12,6 @@ once; n is of y before it is rounded.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import triton
@@ -74,7 +73,7 @@ def pooled_residual_kernel(
 
 
 def launch(
-    kernel: Callable[..., Any] | Any,
+    kernel: Any,
     shape: ReductionShape,
     inputs: tuple[Tensor, Tensor, Tensor, Tensor],
     y: Tensor,

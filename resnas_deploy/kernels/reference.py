@@ -17,8 +17,8 @@ def pooled_residual(
     `x` is `(B, 1 + N, C)` with N = side * side, `class_token` `(B, 1, C')`, `patches` `(B, N/4, C')`, `table`
     `(1 + N/4, C')`. Sums and statistics are in float32; each output is rounded once.
     """
-    tokens = x.float()
-    grid = tokens[:, 1:].unflatten(1, (side // 2, 2, side // 2, 2))  # (B, row, 2, column, 2, C)
+    tokens, half = x.float(), side // 2
+    grid = tokens[:, 1:].reshape(-1, half, 2, half, 2, x.shape[-1])  # (B, row, 2, column, 2, C)
     residual = torch.cat([tokens[:, :1], grid.mean((2, 4)).flatten(1, 2)], dim=1)
     reduced = torch.cat([class_token, patches], dim=1).float() + table.float()
     y = reduced + F.pad(residual, (0, table.shape[-1] - x.shape[-1]))

@@ -27,7 +27,7 @@ class ReductionShape:
             raise BadInput(f"the side of a reduction must be even and at least 2, found {self.side}")
         if not 1 <= self.width <= self.out_width:
             raise BadInput(
-                f"the widths of a reduction must be positive and must not shrink, found {self.width} to {self.out_width}"
+                f"the widths of a reduction must be positive and not shrink, found {self.width} to {self.out_width}"
             )
 
     @property
