@@ -68,7 +68,7 @@ def test_the_operator_is_sound_on_the_cpu():
 
 
 @pytest.mark.parametrize("with_norm", [True, False])
-def test_a_compiler_for_a_gpu_sees_the_kernel_and_what_it_writes(with_norm):
+def test_a_compiler_for_a_gpu_sees_the_kernel_and_what_it_writes(monkeypatch, with_norm):
     """With fake tensors, and a stand-in that only names the GPU that there is not."""
     from torch._functorch.aot_autograd import aot_export_module
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -79,12 +79,10 @@ def test_a_compiler_for_a_gpu_sees_the_kernel_and_what_it_writes(with_norm):
         def forward(self, *parts):
             return op.register()(*parts, 4, with_norm)
 
-    driver.set_active(types.SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", 90, 32)))
-    try:
-        with FakeTensorMode(), torch.no_grad():
-            graph = aot_export_module(Reduction(), inputs(device="cuda"), trace_joint=False)[0].graph
-    finally:
-        driver.reset_active()
+    gpu = types.SimpleNamespace(get_current_target=lambda: GPUTarget("cuda", 90, 32))
+    monkeypatch.setattr(driver, "_active", gpu)
+    with FakeTensorMode(), torch.no_grad():
+        graph = aot_export_module(Reduction(), inputs(device="cuda"), trace_joint=False)[0].graph
     (kernel,) = (node for node in graph.nodes if "triton_kernel_wrapper" in str(node.target))
     assert kernel.kwargs["grid"] == [(3 * 5, 1, 1)]
     assert kernel.kwargs["tensors_to_clone"] == (["y", "normed"] if with_norm else ["y"])
@@ -128,7 +126,7 @@ def test_export_keeps_the_operator(fused_model, wanted):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore::FutureWarning")  # of torch about its own code
+@pytest.mark.filterwarnings("ignore")  # of torch about its own code
 def test_a_package_of_fused_modules_on_the_cpu(fused_model, wanted, tmp_path):
     """Where there is no GPU the compiler sees the reference, and packages that."""
     with torch.no_grad():
@@ -155,6 +153,7 @@ def test_where_the_kernel_is_used(monkeypatch, tmp_path):
 
 
 def test_the_operator_says_what_the_reference_takes():
+    op.register()
     assert list(inspect.signature(reference.pooled_residual).parameters) == [
         argument.name for argument in torch.ops.resnas.pooled_residual.default._schema.arguments
     ]
