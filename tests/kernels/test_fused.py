@@ -125,6 +125,15 @@ def test_export_keeps_the_operator(fused_model, wanted):
         assert difference(program.module()(IMAGES), wanted) < 5e-6
 
 
+@pytest.mark.filterwarnings("ignore")  # of torch about its own code
+def test_the_compiler_takes_fused_modules_whole(fused_model, wanted):
+    """Without a break in the graph; what makes code of it is left out, for the sake of time."""
+    compiled = torch.compile(fused_model, fullgraph=True, dynamic=False, backend="aot_eager")
+    with torch.inference_mode():
+        for batch in (3, 1):
+            assert difference(compiled(IMAGES[:batch]), wanted[:batch]) < 5e-6
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # of torch about its own code
 def test_a_package_of_fused_modules_on_the_cpu(fused_model, wanted, tmp_path):

@@ -14,7 +14,7 @@ from resnas_deploy.kernels.ptx import CAPABILITIES, compile_kernel, without_scra
 from resnas_deploy.kernels.shape import ReductionShape
 
 SHAPE = ReductionShape(8, 20, 36)
-WIDE = ReductionShape(28, 220, 440)
+WIDE = ReductionShape(16, 220, 440)
 
 
 def test_the_interpreted_kernel_is_the_module(program):
