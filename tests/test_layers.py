@@ -31,6 +31,7 @@ LAYERS = (
         "data",
         "model",
     ),
+    ("kernels",),
     ("manifest", "artifact"),
     ("runners", "engines"),
     ("export",),
@@ -41,7 +42,7 @@ LAYERS = (
 )
 LAYER = {part: number for number, parts in enumerate(LAYERS) for part in parts}
 CORE = {"arch", "elements", "cost", "space"}  # which import nothing of ours but each other and the errors
-HEAVY = ("torch", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
+HEAVY = ("torch", "triton", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
 
 
 def part_of(module):

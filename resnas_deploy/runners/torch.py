@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.artifact import OUTPUT
+from resnas_deploy.kernels.fused import fuse_reductions, fusion_problem
+from resnas_deploy.model import ViTResNAS
 from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
 from resnas_deploy.runners.cuda import device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
@@ -44,16 +46,18 @@ class TorchRunner(Runner):
         self.computes = network.precision
         self._network, self._options, self._device = network, options, torch.device(options.device)
         torch.set_num_threads(options.threads)
-        where = "CPU"
+        where, module = "CPU", network.module()
         if options.device != CPU:
             torch.cuda.set_device(self._device)
             # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
             torch.backends.cudnn.allow_tf32 = False
             graph = ", captured CUDA graph" if options.cuda_graph else ""
+            if isinstance(module, ViTResNAS) and fusion_problem(self._device) is None:
+                module, way = fuse_reductions(module), f"{way}, reductions with a fused kernel"
             where = f"CUDA, pageable host memory{graph}"
             self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
         self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._module = InPrecision(network.module(), _DTYPES[network.precision]).to(self._device)
+        self._module = InPrecision(module, _DTYPES[network.precision]).to(self._device)
         self._graphs: dict[int, CapturedGraph] = {}
 
     @abstractmethod
