@@ -1,0 +1,80 @@
+"""Images that quantisation learns the activations' ranges from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.data.demo import demo_pictures
+from resnas_deploy.data.folder import SUFFIXES
+from resnas_deploy.errors import BadInput
+from resnas_deploy.images import load_image
+from resnas_deploy.preprocessing import Preprocessing, preprocess
+from resnas_deploy.runners.base import Images
+
+DEFAULT_IMAGES = 128
+_SEED = 0  # of which pictures are taken: the same ones in every export
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Normalised images `(N, 3, S, S)` and where they come from."""
+
+    source: str
+    images: Images
+
+    def to_json(self) -> dict[str, object]:
+        """What the manifest says: enough to tell whether two artifacts were calibrated alike."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
+        return {"source": self.source, "images": len(self.images), "sha256": digest}
+
+
+def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -> Calibration:
+    """`count` images from a folder of pictures (at any depth), an array in a .npy file, or the built-in pictures.
+
+    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; pictures are preprocessed. Raises
+    `BadInput` where there are fewer than `count`, where a picture cannot be read, and for NaN or infinity.
+    """
+    if source is None:
+        pictures = demo_pictures()[0]
+        chosen = _drawn(len(pictures.labels), count, "the built-in pictures")
+        return Calibration("demo", np.stack([preprocess(pictures.picture(int(i)), preprocessing) for i in chosen]))
+    if source.suffix == ".npy":
+        return Calibration(source.name, _array(source, count, preprocessing.image_size))
+    if not source.is_dir():
+        raise BadInput(f"calibration must be a folder of pictures or an array (.npy), found no such thing at {source}")
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise BadInput(f"{source} must hold pictures ({', '.join(sorted(SUFFIXES))}) to calibrate with, found none")
+    chosen = _drawn(len(paths), count, str(source))
+    return Calibration(source.name, np.stack([preprocess(load_image(paths[i]), preprocessing) for i in chosen]))
+
+
+def _array(path: Path, count: int, size: int) -> Images:
+    try:
+        found = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise BadInput(f"{path} must be an array that numpy.save wrote, found: {error}") from None
+    if found.dtype != np.float32 or found.shape[1:] != (3, size, size):
+        raise BadInput(
+            f"{path} must hold normalised images, float32 (N, 3, {size}, {size}), found {found.dtype} {found.shape}"
+        )
+    images = np.array(found[_drawn(len(found), count, str(path))])
+    if not np.isfinite(images).all():
+        bad = int((~np.isfinite(images)).reshape(len(images), -1).any(1).sum())
+        raise BadInput(f"{path} must hold finite numbers, found NaN or infinity in {bad} of {len(images)} images")
+    return images
+
+
+def _drawn(there: int, count: int, source: str) -> NDArray[np.int64]:
+    """Which of them to take, in ascending order."""
+    if there < count:
+        raise BadInput(
+            f"{source} must hold the {count} images that were asked for, found {there}; "
+            "add some, or give --calibration-images a smaller number"
+        )
+    return np.sort(np.random.default_rng(_SEED).permutation(there)[:count])

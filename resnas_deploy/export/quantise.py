@@ -1,0 +1,198 @@
+"""Quantisation to int8 or fp8: ONNX Runtime's own calibrator and quantiser, told what to quantise and in which form.
+
+The result is a QDQ graph: QuantizeLinear and DequantizeLinear around the operands of products with weights. Weights are
+quantised by output channel, symmetrically. Norms, softmax, the products of attention, GELU, additions and the head keep
+the precision of the graph around them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnx
+from onnx import ModelProto, TensorProto, helper, inliner, numpy_helper
+
+from resnas_deploy.artifact import INPUT
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.runners.base import Images
+
+Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
+_OPERATORS = ("MatMul", "Conv")
+_BATCH = 16  # images in one run of the calibration
+_INT8_MOST, _FP8_MOST = 127.0, 448.0  # the largest numbers of int8, symmetric, and of float8 e4m3
+_FP8 = np.dtype(ml_dtypes.float8_e4m3fn)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """How a kind of runtime wants its QDQ graph."""
+
+    precision: str  # int8 or fp8
+    around: str  # the precision of what is not quantised
+    asymmetric: bool  # activations as uint8 with a zero point, which CPUs multiply fastest, instead of int8
+    elements_kept: tuple[str, ...]  # elements of the network that stay unquantised
+
+    def to_json(self) -> dict[str, object]:
+        """For the manifest."""
+        activations = "uint8, asymmetric" if self.asymmetric else f"{self.precision}, symmetric"
+        return {
+            "around": self.around,
+            "activations": activations,
+            "weights": f"{self.precision}, symmetric, a scale for each output channel",
+            "kept": [*self.elements_kept, "norms", "softmax and the products of attention", "GELU", "additions"],
+        }
+
+
+def scheme_for(precision: str, engine: bool) -> Scheme:
+    """The scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
+
+    In engines the stem keeps fp16: TensorRT writes an int8 convolution's sums in float32, the stem's are the largest
+    values of the network, and e4m3 has no kernel for its 7x7 convolution at all.
+    """
+    if engine or precision == "fp8":
+        return Scheme(precision, "fp16", asymmetric=False, elements_kept=("stem", "head"))
+    return Scheme(precision, "fp32", asymmetric=True, elements_kept=("head",))
+
+
+def check_quantiser() -> None:
+    """Raise `NotAvailable` where ONNX Runtime, whose quantiser this is, is missing."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        raise NotAvailable(
+            "quantisation uses ONNX Runtime's quantiser, and onnxruntime is not installed", "pip install onnxruntime"
+        )
+
+
+def activation_ranges(model: Path, images: Images, least_batch: int, report: Callable[[str], None]) -> Ranges:
+    """Run a float32 graph on the images and return the range of every product's operands and results."""
+    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
+    from onnxruntime.quantization.calibrate import create_calibrator
+
+    batch = max(least_batch, min(_BATCH, len(images)))
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the module has no types
+        def __init__(self) -> None:
+            self._starts = iter(range(0, len(images), batch))
+
+        def get_next(self) -> dict[str, Images] | None:
+            start = next(self._starts, None)
+            if start is None:
+                return None
+            report(f"calibrating: {start}/{len(images)} images")
+            rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
+            return {INPUT: images[rows]}
+
+    with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder, _quiet():
+        inlined, augmented = Path(folder) / "inlined.onnx", Path(folder) / "augmented.onnx"
+        onnx.save(inliner.inline_local_functions(onnx.load(model)), inlined)
+        calibrator = create_calibrator(
+            inlined, list(_OPERATORS), str(augmented), calibrate_method=CalibrationMethod.MinMax
+        )
+        calibrator.collect_data(Reader())
+        found = calibrator.compute_data()
+    ranges = {name: tuple(float(np.ravel(end)[0]) for end in data.range_value) for name, data in found.data.items()}
+    for name, (low, high) in ranges.items():
+        if not np.isfinite([low, high]).all():
+            raise BadInput(f"activations must be finite on the calibration images, found {low:g} to {high:g} at {name}")
+    return ranges
+
+
+def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
+    """Quantise the graph in a file, in place. Returns how many products compute in the new precision."""
+    from onnxruntime.quantization import CalibrationMethod, QuantType
+    from onnxruntime.quantization.calibrate import TensorsData
+    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+
+    graph = inliner.inline_local_functions(onnx.load(model))
+    originals = {tensor.name: tensor for tensor in graph.graph.initializer}
+    nodes = [
+        node.name
+        for node in graph.graph.node
+        if node.op_type in _OPERATORS
+        and node.input[1] in originals
+        and not node.name.startswith(tuple(f"{element}." for element in scheme.elements_kept))
+    ]
+    dtype = np.float16 if scheme.around == "fp16" else np.float32
+    data = {name: tuple(np.array(end, dtype) for end in ends) for name, ends in ranges.items()}
+    if "input_cast" not in data:  # the images themselves, which the calibrated graph does not cast
+        data["input_cast"] = data.get(INPUT, (dtype(0), dtype(0)))
+    with _quiet():
+        quantizer = QDQQuantizer(
+            graph,
+            True,  # weights by channel
+            False,  # with the whole range
+            QuantType.QInt8,
+            QuantType.QUInt8 if scheme.asymmetric else QuantType.QInt8,
+            TensorsData(CalibrationMethod.MinMax, data),
+            nodes,
+            [],
+            list(_OPERATORS),
+            {
+                "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
+                "ActivationSymmetric": not scheme.asymmetric,
+                "WeightSymmetric": True,
+                "QuantizeBias": False,  # TensorRT takes no int32 there
+            },
+        )
+        quantizer.quantize_model()
+    quantised: ModelProto = quantizer.model.model
+    if scheme.precision == "fp8":
+        _to_fp8(quantised, originals)
+    model.write_bytes(quantised.SerializeToString(deterministic=True))
+    return len(nodes)
+
+
+def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
+    """Turn a symmetric int8 QDQ graph into float8 e4m3: the same ranges in other steps, weights rounded anew.
+
+    ONNX Runtime's own fp8 takes one scale for a whole weight, from its standard deviation, and clips beyond it.
+    """
+    tensors = {tensor.name: tensor for tensor in model.graph.initializer}
+    done: set[str] = set()
+
+    def first_time(name: str) -> bool:
+        fresh = name not in done
+        done.add(name)
+        return fresh
+
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        value, scale, zero = node.input
+        if first_time(scale):
+            steps = numpy_helper.to_array(tensors[scale])
+            rescaled = (steps.astype(np.float32) * (_INT8_MOST / _FP8_MOST)).astype(steps.dtype)
+            tensors[scale].CopyFrom(numpy_helper.from_array(rescaled, scale))
+        if first_time(zero):
+            tensors[zero].CopyFrom(_fp8(zero, np.zeros(tuple(tensors[zero].dims), np.float32)))
+        if value in tensors and first_time(value):
+            weight = numpy_helper.to_array(originals[value.removesuffix("_quantized")]).astype(np.float32)
+            shape = [1] * weight.ndim
+            shape[next(attribute.i for attribute in node.attribute if attribute.name == "axis")] = -1
+            steps = numpy_helper.to_array(tensors[scale]).astype(np.float32).reshape(shape)
+            tensors[value].CopyFrom(_fp8(value, np.clip(weight / steps, -_FP8_MOST, _FP8_MOST)))
+
+
+def _fp8(name: str, values: Any) -> TensorProto:
+    rounded = values.astype(_FP8)
+    return helper.make_tensor(name, TensorProto.FLOAT8E4M3FN, rounded.shape, rounded.tobytes(), raw=True)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the quantiser's advice, which it gives through the root logger, off the screen."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
