@@ -22,20 +22,25 @@ SPELLING = {
 }
 
 
-def emit_block(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str) -> str:
+def emit_block(
+    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
+) -> str:
     """`(B, T, C)` to `(B, T, C)`; of the network's last block, whose other tokens nobody reads, to `(B, 1, C)`.
 
     The last block computes keys and values of all tokens, and all else of the class token alone: the same logits.
+    `epsilon` is that of both norms.
     """
     name = element.name
-    attended = _attention(graph, element, tensors, x)
+    attended = _attention(graph, element, tensors, x, epsilon)
     if element.last:
         x = graph.class_token(x, f"{name}.class_token")
     x = graph.node("Add", [x, attended], f"{name}.attention.add")
-    return graph.node("Add", [x, _mlp(graph, element, tensors, x)], f"{name}.mlp.add", output=name)
+    return graph.node("Add", [x, _mlp(graph, element, tensors, x, epsilon)], f"{name}.mlp.add", output=name)
 
 
-def _attention(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str) -> str:
+def _attention(
+    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
+) -> str:
     name, width, block = f"{element.name}.attention", element.width, element.block
     inner, shape = block.inner, (block.inner, element.width)
     qkv, scale, shift = tensors["attention.qkv.weight"], tensors["norm1.weight"], tensors["norm1.bias"]
@@ -52,7 +57,7 @@ def _attention(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str,
     def value_weight() -> Array:
         return fold.norm_scale_into_linear(qkv[2 * inner :], scale)
 
-    normed = graph.normalise(x, f"{element.name}.norm1", width)
+    normed = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
     asking = graph.class_token(normed, f"{name}.class_token") if element.last else normed
     query = graph.linear(asking, f"{name}.query", shape, query_weight)
     query = graph.add_bias(
@@ -71,12 +76,12 @@ def _attention(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str,
     )
 
 
-def _mlp(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str) -> str:
+def _mlp(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
     name, width, hidden = f"{element.name}.mlp", element.width, element.block.hidden
     fc1, fc2, scale, shift = (
         tensors[part] for part in ("mlp.fc1.weight", "mlp.fc2.weight", "norm2.weight", "norm2.bias")
     )
-    x = graph.normalise(x, f"{element.name}.norm2", width)
+    x = graph.normalise(x, f"{element.name}.norm2", width, epsilon)
     x = graph.linear(x, f"{name}.fc1", (hidden, width), lambda: fold.norm_scale_into_linear(fc1, scale))
     x = graph.add_bias(x, f"{name}.fc1", hidden, lambda: fold.norm_shift_into_bias(fc1, tensors["mlp.fc1.bias"], shift))
     x = graph.node("Gelu", [x], f"{name}.gelu")

@@ -14,6 +14,7 @@ from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, 
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Array, Checkpoint
+from resnas_deploy.export.align import align
 from resnas_deploy.export.block import emit_block
 from resnas_deploy.export.builder import GraphBuilder, Weight
 from resnas_deploy.export.head import emit_head
@@ -39,26 +40,28 @@ class EmittedGraph:
             write_model(self.model, self.weights, file)
 
 
-def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange) -> EmittedGraph:
+def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange, alignment: int = 1) -> EmittedGraph:
     """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
+    With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
     The same input gives the same bytes.
     """
     arch = checkpoint.arch
+    aligned = align(arch, checkpoint.tensors, alignment)
     graph = GraphBuilder(precision)
     x = _cast(graph, INPUT, "input_cast", precision.onnx)
-    for element in elements(arch):
-        tensors = _of(element.name, checkpoint.tensors)
+    for element in elements(aligned.arch):
+        tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]
         match element:
             case StemElement():
                 x = emit_stem(graph, element, tensors, x)
             case BlockElement():
-                x = emit_block(graph, element, tensors, x)
+                x = emit_block(graph, element, tensors, x, epsilon)
             case ReductionElement():
-                x = emit_reduction(graph, element, tensors, x)
+                x = emit_reduction(graph, element, tensors, x, epsilon, aligned.mean_weights.get(element.name))
             case HeadElement():
-                x = emit_head(graph, element, tensors, x)
+                x = emit_head(graph, element, tensors, x, epsilon)
     _cast(graph, x, "output_cast", TensorProto.FLOAT)
     graph.nodes[-1].output[0] = OUTPUT
 
@@ -74,11 +77,16 @@ def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange) -> Emi
         proto,
         ir_version=IR_VERSION,
         opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
-        functions=[reduction_function(OPSET)],
+        functions=[reduction_function(OPSET, with_mean=bool(aligned.mean_weights))],
         producer_name="resnas",
         producer_version=__version__,
     )
-    described = {"resnas.arch": arch.to_json(), "resnas.batch": str(batch), "resnas.precision": precision.name}
+    described = {
+        "resnas.alignment": alignment,
+        "resnas.arch": arch.to_json(),
+        "resnas.batch": str(batch),
+        "resnas.precision": precision.name,
+    }
     helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in described.items()})
     return EmittedGraph(model, tuple(graph.weights.values()))
 

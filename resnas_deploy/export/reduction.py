@@ -9,19 +9,30 @@ from collections.abc import Mapping, Sequence
 
 from onnx import AttributeProto, FunctionProto, NodeProto, helper
 
-from resnas_deploy.elements import NORM_EPS, ReductionElement
+from resnas_deploy.elements import ReductionElement
 from resnas_deploy.checkpoint import Array
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import AttributeValue, GraphBuilder, make_node
 
 DOMAIN, DOMAIN_VERSION, OPERATOR = "resnas", 1, "ResidualReduction"
 INPUTS = ("x", "norm_scale", "conv_weight", "class_weight", "table")
-ATTRIBUTES = ("grid_shape", "row_pairs_shape", "column_pairs_shape", "pads")
+MEAN_WEIGHT = "mean_weight"  # the sixth input, of graphs with padded embeddings
+ATTRIBUTES = ("epsilon", "grid_shape", "row_pairs_shape", "column_pairs_shape", "pads")
 _TO_THE_END = 2**63 - 1
 
 
-def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapping[str, Array], x: str) -> str:
-    """`(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table."""
+def emit_reduction(
+    graph: GraphBuilder,
+    element: ReductionElement,
+    tensors: Mapping[str, Array],
+    x: str,
+    epsilon: float,
+    mean_weight: Array | None = None,
+) -> str:
+    """`(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table.
+
+    `mean_weight` `(C',)` is the sixth input that the reductions of a graph with padded embeddings have (`align`).
+    """
     name, width, out, side, half = element.name, element.width, element.out_width, element.side, element.side // 2
     scale, shift = tensors["norm.weight"], tensors["norm.bias"]
     conv, linear = tensors["conv.weight"], tensors["class_linear.weight"]
@@ -38,11 +49,14 @@ def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapp
         graph.weight(f"{name}.class_linear.weight", (width, out), lambda: fold.norm_scale_into_linear(linear, scale).T),
         graph.weight(f"{name}.table", (1, 1 + half**2, out), table),
     ]
+    if mean_weight is not None:
+        inputs.append(graph.weight(f"{name}.{MEAN_WEIGHT}", mean_weight.shape, lambda: mean_weight))
     return graph.node(
         OPERATOR,
         inputs,
         name,
         domain=DOMAIN,
+        epsilon=epsilon,
         grid_shape=[0, 0, side, side],
         row_pairs_shape=[0, half, 2, side * width],
         column_pairs_shape=[0, half**2, 2, width],
@@ -50,12 +64,12 @@ def emit_reduction(graph: GraphBuilder, element: ReductionElement, tensors: Mapp
     )
 
 
-def reduction_function(opset: int) -> FunctionProto:
-    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes come as attributes.
+def reduction_function(opset: int, *, with_mean: bool = False) -> FunctionProto:
+    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes and the norm's epsilon come as attributes.
 
     y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. Only the
     convolution's input and output change their layout; pooling is the mean of two rows, then of two columns, each over
-    a view of the tokens.
+    a view of the tokens. `with_mean` adds m([x_0; pool(x)]) v, where m is the mean over channels and v `mean_weight`.
     """
     body = _Body()
     body.attribute("grid_shape")
@@ -68,7 +82,8 @@ def reduction_function(opset: int) -> FunctionProto:
     body.constant("flat_shape", [0, 0, -1])
     body.constant("pair_axis", [2])
 
-    body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=NORM_EPS)
+    body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1)
+    body.nodes[-1].attribute.append(_reference("epsilon", AttributeProto.FLOAT, "epsilon"))
     body.add("Slice", ["normed", "zero", "one", "one"], "normed_class")
     body.add("MatMul", ["normed_class", "class_weight"], "class_token")
     body.add("Slice", ["normed", "one", "to_the_end", "one"], "normed_patches")
@@ -89,9 +104,14 @@ def reduction_function(opset: int) -> FunctionProto:
     body.add("Pad", ["residual", "pads"], "residual_padded")
 
     body.add("Add", ["reduced", "table"], "placed")
-    body.add("Add", ["placed", "residual_padded"], "y")
+    if with_mean:
+        body.constant("channel_axis", [2])
+        body.add("ReduceMean", ["residual", "channel_axis"], "residual_mean", keepdims=1)
+        body.add("Mul", ["residual_mean", MEAN_WEIGHT], "mean_placed")
+        body.add("Add", ["placed", "mean_placed"], "placed_with_mean")
+    body.add("Add", ["placed_with_mean" if with_mean else "placed", "residual_padded"], "y")
     imports = [helper.make_opsetid("", opset)]
-    return helper.make_function(DOMAIN, OPERATOR, INPUTS, ["y"], body.nodes, imports, ATTRIBUTES)
+    return helper.make_function(DOMAIN, OPERATOR, (*INPUTS, MEAN_WEIGHT) if with_mean else INPUTS, ["y"], body.nodes, imports, ATTRIBUTES)
 
 
 class _Body:
@@ -109,5 +129,10 @@ class _Body:
     def attribute(self, name: str) -> None:
         """The function's attribute of this name, as a tensor of this name."""
         node = helper.make_node("Constant", [], [name], name=name)
-        node.attribute.append(AttributeProto(name="value_ints", ref_attr_name=name, type=AttributeProto.INTS))
+        node.attribute.append(_reference("value_ints", AttributeProto.INTS, name))
         self.nodes.append(node)
+
+
+def _reference(name: str, kind: AttributeProto.AttributeType, function_attribute: str) -> AttributeProto:
+    """A node's attribute whose value is that of the function's."""
+    return AttributeProto(name=name, ref_attr_name=function_attribute, type=kind)
