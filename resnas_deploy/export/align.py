@@ -12,9 +12,9 @@ mu(x), its variance (c/C) var(x), and LayerNormalization over C with the epsilon
 
 So the norm's scale is multiplied by sqrt(c/C), which folds into what reads it, and the padding is read as 0.
 
-**A reduction** pads its residual, the pooled stream X, with zeros to the next stage's width. Of the true stream x, which
-it pads from c to c' channels, the mean becomes (c/c') mu(x): that belongs into the padding from c' to C', and 0 instead
-of mu(x) belongs into the channels from c on. So mu(X) = mu(x), a number for each token, is multiplied by a vector
+**A reduction** pads its residual, the pooled stream X, with zeros to the next stage's width C'. The true residual x is
+padded from c to c' channels, and its mean becomes (c/c') mu(x): that belongs into the padding from c' to C', and 0, not
+mu(x), into the channels from c on. So mu(X) = mu(x), a number for each token, is multiplied by a vector
 
     v = (c/c') [channels from c' to C'] - [channels from c to C]
 
@@ -37,6 +37,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnas_deploy.alignment import aligned_arch, round_up
 from resnas_deploy.arch import ArchSpec, Block
@@ -68,8 +69,8 @@ class Aligned:
 
     arch: ArchSpec
     tensors: Mapping[str, Array]
-    epsilons: Mapping[str, float]  # of an element's norms, by the element's name
-    mean_weights: Mapping[str, Array]  # `mean_weight` by the reduction's name; empty where no embedding is padded
+    epsilons: Mapping[str, float]  # of an element's norms, by the element's name: (c/C) eps
+    mean_weights: Mapping[str, Array]  # `mean_weight` by the reduction's name; empty where all are 0
 
 
 def align(arch: ArchSpec, tensors: Mapping[str, Array], multiple: int) -> Aligned:
@@ -90,7 +91,7 @@ def align(arch: ArchSpec, tensors: Mapping[str, Array], multiple: int) -> Aligne
             found[name] = values
         epsilons[true.name] = NORM_EPS * (true.width / padded.width)
         if isinstance(true, ReductionElement) and isinstance(padded, ReductionElement):
-            mean_weights[true.name] = mean_weight(true, padded)
+            mean_weights[true.name] = mean_weight(true, padded).astype(values.dtype)
     padding = any(weight.any() for weight in mean_weights.values())
     return Aligned(wider, found, epsilons, mean_weights if padding else {})
 
@@ -100,9 +101,9 @@ def aligned_output(output: Array, multiple: int) -> Array:
     return mean_padded(output, round_up(output.shape[-1], multiple), -1)
 
 
-def mean_weight(true: ReductionElement, padded: ReductionElement) -> Array:
-    """v, `(C',)`: what each channel of a reduction's output takes of the mean of a token's residual."""
-    weight = np.zeros(padded.out_width, np.float32)
+def mean_weight(true: ReductionElement, padded: ReductionElement) -> NDArray[np.float64]:
+    """v, `(C',)` in float64: what each channel of a reduction's output takes of the mean of a token's residual."""
+    weight = np.zeros(padded.out_width)
     weight[true.out_width :] += true.width / true.out_width
     weight[true.width : padded.width] -= 1
     return weight

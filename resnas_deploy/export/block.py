@@ -22,9 +22,7 @@ SPELLING = {
 }
 
 
-def emit_block(
-    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
-) -> str:
+def emit_block(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
     """`(B, T, C)` to `(B, T, C)`; of the network's last block, whose other tokens nobody reads, to `(B, 1, C)`.
 
     The last block computes keys and values of all tokens, and all else of the class token alone: the same logits.
@@ -38,9 +36,7 @@ def emit_block(
     return graph.node("Add", [x, _mlp(graph, element, tensors, x, epsilon)], f"{name}.mlp.add", output=name)
 
 
-def _attention(
-    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
-) -> str:
+def _attention(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
     name, width, block = f"{element.name}.attention", element.width, element.block
     inner, shape = block.inner, (block.inner, element.width)
     qkv, scale, shift = tensors["attention.qkv.weight"], tensors["norm1.weight"], tensors["norm1.bias"]

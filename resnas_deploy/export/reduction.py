@@ -65,7 +65,7 @@ def emit_reduction(
 
 
 def reduction_function(opset: int, *, with_mean: bool = False) -> FunctionProto:
-    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes and the norm's epsilon come as attributes.
+    """The body of `resnas::ResidualReduction`, one for reductions of every size: sizes and epsilon come as attributes.
 
     y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. Only the
     convolution's input and output change their layout; pooling is the mean of two rows, then of two columns, each over
@@ -111,7 +111,8 @@ def reduction_function(opset: int, *, with_mean: bool = False) -> FunctionProto:
         body.add("Add", ["placed", "mean_placed"], "placed_with_mean")
     body.add("Add", ["placed_with_mean" if with_mean else "placed", "residual_padded"], "y")
     imports = [helper.make_opsetid("", opset)]
-    return helper.make_function(DOMAIN, OPERATOR, (*INPUTS, MEAN_WEIGHT) if with_mean else INPUTS, ["y"], body.nodes, imports, ATTRIBUTES)
+    inputs = (*INPUTS, MEAN_WEIGHT) if with_mean else INPUTS
+    return helper.make_function(DOMAIN, OPERATOR, inputs, ["y"], body.nodes, imports, ATTRIBUTES)
 
 
 class _Body:
