@@ -31,6 +31,7 @@ from resnas_deploy.export.pipeline import export
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.export.wire import write_model
 from resnas_deploy.model import build_model
+from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.untrained import untrained
 
@@ -80,6 +81,18 @@ def test_every_weight_of_the_graph_has_sizes_that_are_multiples(multiple):
     heads = [node for node in model.graph.node if node.op_type == "Attention"]
     blocks = [block for stage in aligned_arch(SMALL, multiple).stages for block in stage.blocks]
     assert [[a.i for a in node.attribute if a.name == "q_num_heads"] for node in heads] == [[b.heads] for b in blocks]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("name", ["small", "medium"])
+def test_published_networks_are_valid(tmp_path, name, precision):
+    path, arch = tmp_path / "model.onnx", PUBLISHED[name].arch
+    emit(untrained(arch), PRECISIONS[precision], BatchRange(1, 8), 64).write(path)
+    onnx.checker.check_model(path, full_check=True)
+    inlined = inliner.inline_local_functions(onnx.load(path))
+    onnx.checker.check_model(inlined, full_check=True)
+    kinds = {tensor.data_type for tensor in inlined.graph.initializer}
+    assert kinds == {PRECISIONS[precision].onnx, onnx.TensorProto.INT64}
 
 
 def test_each_norm_has_the_epsilon_of_its_width():
