@@ -83,11 +83,10 @@ def test_every_weight_of_the_graph_has_sizes_that_are_multiples(multiple):
     assert [[a.i for a in node.attribute if a.name == "q_num_heads"] for node in heads] == [[b.heads] for b in blocks]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("name", ["small", "medium"])
-def test_published_networks_are_valid(tmp_path, name, precision):
-    path, arch = tmp_path / "model.onnx", PUBLISHED[name].arch
-    emit(untrained(arch), PRECISIONS[precision], BatchRange(1, 8), 64).write(path)
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_small_is_valid(tmp_path, precision):
+    path = tmp_path / "model.onnx"
+    emit(untrained(PUBLISHED["small"].arch), PRECISIONS[precision], BatchRange(1, 8), 64).write(path)
     onnx.checker.check_model(path, full_check=True)
     inlined = inliner.inline_local_functions(onnx.load(path))
     onnx.checker.check_model(inlined, full_check=True)
