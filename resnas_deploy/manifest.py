@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
+from resnas_deploy.alignment import check_alignment
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Provenance
@@ -61,8 +62,9 @@ class Manifest:
     """All that is known of an artifact, apart from the graph and the weights themselves."""
 
     name: str  # of the architecture: small, or the file it came from
-    arch: ArchSpec
+    arch: ArchSpec  # the network's own, whatever its graph is padded to
     precision: str
+    alignment: int  # the graph's widths are multiples of this; 1: the network's own
     batch: BatchRange
     preprocessing: Preprocessing
     class_names: tuple[str, ...] | None
@@ -83,6 +85,8 @@ class Manifest:
         elif not self.verification.passed:
             notes.append("FAILED VERIFICATION")
         title = f"{self.name} {self.precision} {self.arch.image_size}"
+        if self.alignment > 1:
+            title += f" align {self.alignment}"
         return f"{title} ({', '.join(notes)})" if notes else title
 
     def to_json(self) -> dict[str, object]:
@@ -93,6 +97,7 @@ class Manifest:
             "arch": self.arch.to_json(),
             "arch_fingerprint": self.arch.fingerprint,
             "precision": self.precision,
+            "alignment": self.alignment,
             "batch": str(self.batch),
             "preprocessing": self.preprocessing.to_json(),
             "class_names": list(self.class_names) if self.class_names else None,
@@ -153,6 +158,7 @@ def _read(body: Mapping[str, object]) -> Manifest:
     texts = {key: body[key] for key in ("name", "precision", "weights_sha256")}
     return Manifest(
         arch=ArchSpec.from_json(body["arch"]),
+        alignment=check_alignment(body["alignment"]),
         batch=BatchRange.parse(str(body["batch"])),
         preprocessing=Preprocessing.from_json(body["preprocessing"], "manifest.json: preprocessing"),
         class_names=tuple(map(str, names)) if isinstance(names, list) else None,

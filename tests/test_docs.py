@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from resnas_deploy.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
 from resnas_deploy.bench.peers import PEERS
 from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
-from resnas_deploy.cost import BYTES, macs
+from resnas_deploy.cost import BYTES, breakdown, macs
 from resnas_deploy.export.verify import TOLERANCES
 from resnas_deploy.published import PUBLISHED
 
@@ -128,6 +130,32 @@ def sampling_rows():
     return rows(table | {"difference": [percent(found["multi_minus_single"]), ""]})
 
 
+def alignment_rows():
+    """MACs added by alignment: in all, in the stem, and if heads were made longer instead of more."""
+    table = {}
+    for name, published in PUBLISHED.items():
+        arch, total = published.arch, macs(published.arch)
+        for multiple in ALIGNMENTS[1:]:
+            wider = aligned_arch(arch, multiple)
+            stem = next(breakdown(wider)).macs - next(breakdown(arch)).macs
+            longer = replace(
+                wider,
+                stages=tuple(
+                    replace(
+                        stage,
+                        blocks=tuple(
+                            replace(block, heads=own.heads, head_dim=round_up(own.head_dim, multiple))
+                            for block, own in zip(stage.blocks, true.blocks, strict=True)
+                        ),
+                    )
+                    for stage, true in zip(wider.stages, arch.stages, strict=True)
+                ),
+            )
+            shares = (macs_added(arch, multiple), stem / total, macs(longer) / total - 1)
+            table[f"{name}, {multiple}"] = [f"{share:.1%}" for share in shares]
+    return rows(table)
+
+
 def residual_rows():
     found = result("evidence-residual")
     accuracy = {name: [percent(value)] for name, value in found["accuracy"].items()}
@@ -162,6 +190,7 @@ def search_rows():
         ("README.md", peer_rows),
         ("docs/latency.md", model_rows),
         ("docs/latency.md", method_rows),
+        ("docs/alignment.md", alignment_rows),
         ("docs/graph.md", spelling_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),

@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from strategies import SMALL, arch_specs, refusal
 
+from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.checkpoint import Provenance, file_digest
 from resnas_deploy.errors import BadInput
@@ -34,6 +35,7 @@ MANIFEST = Manifest(
     name="small",
     arch=SMALL,
     precision="fp32",
+    alignment=1,
     batch=BatchRange(1, 8),
     preprocessing=Preprocessing.for_image_size(SMALL.image_size),
     class_names=("cat", "Käfer", "犬"),
@@ -68,6 +70,7 @@ manifests = st.builds(
     name=texts,
     arch=arch_specs(),
     precision=texts,
+    alignment=st.sampled_from(ALIGNMENTS),
     batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(lambda pair: BatchRange(*sorted(pair))),
     preprocessing=st.integers(1, 1792).map(Preprocessing.for_image_size),
     class_names=st.none() | st.lists(texts, min_size=1).map(tuple),
@@ -173,7 +176,7 @@ def test_every_shorter_file_is_refused():
         b'{"schema": 1, "name": "\\ud800"}',
         b'{"schema": ' + b"9" * 10_000 + b"}",
         CONTENT.decode().encode("utf-16"),
-        CONTENT.replace(b'{\n "arch"', b'{\n "schema": 1,\n "arch"', 1),  # a key twice
+        CONTENT.replace(b'{\n "alignment"', b'{\n "schema": 1,\n "alignment"', 1),  # a key twice
         CONTENT.replace(b"\n", b"\r\n"),
         dumped({**body(), "manifest_sha256": None}),
         dumped(body()),
@@ -232,6 +235,9 @@ def test_a_missing_field_is_refused_though_signed(field):
 @settings(deadline=None)
 @given(st.sampled_from(sorted(body())), json_values)
 @example("precision", 7)
+@example("alignment", 7)
+@example("alignment", 1.0)
+@example("alignment", "8")
 @example("verification", "verified")
 @example("verification", None)
 @example("class_names", [])
@@ -283,6 +289,18 @@ def _refused_or_usable(data):
 def test_the_label_says_what_must_not_be_overlooked(trained, verified, label):
     manifest = replace(MANIFEST, provenance=Provenance(trained, ()), verification=VERIFICATION if verified else None)
     assert manifest.label == label
+
+
+def test_the_label_says_the_alignment():
+    untrained = Provenance(False, ())
+    assert replace(MANIFEST, alignment=32).label == "small fp32 32 align 32"
+    assert replace(MANIFEST, alignment=8, provenance=untrained).label == "small fp32 32 align 8 (untrained weights)"
+
+
+@pytest.mark.parametrize("value", [0, 2, 7, 128, 8.0, "8", True, None])
+def test_only_known_alignments_are_believed(value):
+    message = refusal(lambda: read(signed({**body(), "alignment": value})))
+    assert "an alignment must be one of 1, 8, 16, 32, 64" in message
 
 
 def test_a_verification_is_one_line_with_its_figures():

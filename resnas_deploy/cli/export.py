@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy.alignment import ALIGNMENTS, check_alignment
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import engine_json, say_engine
 from resnas_deploy.cli.options import (
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from resnas_deploy.export.spelling import Spelling
 
 _PRECISIONS = tuple(BYTES)
+_ALIGNMENTS = tuple(map(str, ALIGNMENTS))
 
 
 def export(
@@ -83,8 +85,17 @@ def export(
             help="Pixels a side; positions are resized bicubically.", metavar="N", min=1, show_default="the network's"
         ),
     ] = None,
+    align: Annotated[
+        int,
+        typer.Option(
+            help="Pad widths with zeros to multiples of N: the same logits, sometimes faster.",
+            metavar="|".join(_ALIGNMENTS),
+            show_default="1, which pads nothing",
+            autocompletion=complete(_ALIGNMENTS),
+        ),
+    ] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION")
+        Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN]")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.", metavar="")] = False,
     class_names: Annotated[
@@ -128,6 +139,7 @@ def export(
     spec = read_arch(arch) if arch else None
     definition = read_definition(subnet) if subnet else ""
     batches = BatchRange.parse(batch)
+    check_alignment(align)
     with progress() as tell:
         tell("loading")
         from resnas_deploy.export import source
@@ -157,10 +169,11 @@ def export(
         request = Request(
             name=name,
             precision=precision,
+            align=align,
             batch=batches,
             spelling=_spelling(spelling, builder, weights, precision, batches, tell),
             class_names=class_names,
-            out=out or Path(f"{name}-{precision}"),
+            out=out or Path(f"{name}-{precision}" + (f"-align{align}" if align > 1 else "")),
             force=force,
             verify_on=None if unverified else graph_runner(verify_on, precision),
             keep_failed=keep_failed,

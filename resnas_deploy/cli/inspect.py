@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy.alignment import macs_added
 from resnas_deploy.arch import Subnet
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
@@ -94,6 +95,9 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
         return
     _print_arch(manifest.label, manifest.arch)
     say(f"batch: {manifest.batch}")
+    if manifest.alignment > 1:
+        added = macs_added(manifest.arch, manifest.alignment)
+        say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
     for name, digest in manifest.files.items():
         say(f"{name}: {(artifact.folder / name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")

@@ -12,11 +12,11 @@ from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder
 from resnas_deploy.export.spelling import OPERATOR, PACKED
 
-Emitter = Callable[[GraphBuilder, BlockElement, Mapping[str, Array], str], tuple[str, str]]
+Emitter = Callable[[GraphBuilder, BlockElement, Mapping[str, Array], str, float], tuple[str, str]]
 
 
 def emit_with_operator(
-    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str
+    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
 ) -> tuple[str, str]:
     """q, k and v by a linear each into the `Attention` operator: no data is moved.
 
@@ -39,7 +39,7 @@ def emit_with_operator(
     def value_weight() -> Array:
         return fold.norm_scale_into_linear(qkv[2 * inner :], scale)
 
-    normed = graph.normalise(x, f"{element.name}.norm1", width)
+    normed = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
     asking = graph.class_token(normed, f"{name}.class_token") if element.last else normed
     query = graph.linear(asking, f"{name}.query", shape, query_weight)
     query = graph.add_bias(
@@ -59,7 +59,9 @@ def emit_with_operator(
     return graph.class_token(x, f"{element.name}.class_token") if element.last else x, out
 
 
-def emit_packed(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str) -> tuple[str, str]:
+def emit_packed(
+    graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
+) -> tuple[str, str]:
     """One linear for q, k and v; its output viewed as `(B, T, 3, heads, head_dim)`, moved once and split.
 
     Takes and returns what `emit_with_operator` does. In the last block the class token is cut off before the norm and
@@ -79,8 +81,10 @@ def emit_packed(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str
     residual = x
     if element.last:
         residual = graph.class_token(x, f"{element.name}.class_token")
-        x = graph.node("Concat", [residual, graph.patches(x, f"{element.name}.patches")], f"{element.name}.tokens", axis=1)
-    x = graph.normalise(x, f"{element.name}.norm1", width)
+        x = graph.node(
+            "Concat", [residual, graph.patches(x, f"{element.name}.patches")], f"{element.name}.tokens", axis=1
+        )
+    x = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
     x = graph.linear(x, f"{name}.qkv", (3 * inner, width), weight)
     x = graph.add_bias(
         x,

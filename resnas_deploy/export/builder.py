@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from onnx import FunctionProto, NodeProto, TensorProto, helper
 
 from resnas_deploy.checkpoint import Array
-from resnas_deploy.elements import NORM_EPS
 from resnas_deploy.export.precision import Precision
 
 AttributeValue = int | float | Sequence[int]
@@ -77,9 +76,9 @@ class GraphBuilder:
         """`x` plus a bias of `width` channels."""
         return self.node("Add", [x, self.weight(f"{name}.bias", (width,), bias)], f"{name}.bias_add")
 
-    def normalise(self, x: str, name: str, width: int) -> str:
+    def normalise(self, x: str, name: str, width: int, epsilon: float) -> str:
         """LayerNorm whose scale and shift were folded away; the operator must be given a scale, so it gets ones."""
-        return self.node("LayerNormalization", [x, self.ones(width)], name, axis=-1, epsilon=NORM_EPS)
+        return self.node("LayerNormalization", [x, self.ones(width)], name, axis=-1, epsilon=epsilon)
 
     def ones(self, width: int) -> str:
         """A vector of ones, shared by all who ask for the same width."""

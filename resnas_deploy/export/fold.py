@@ -19,12 +19,12 @@ def batch_norm_factor(scale: Array, variance: Array, eps: float) -> Array:
 
 
 def batch_norm_into_weight(weight: Array, factor: Array) -> Array:
-    """a (W * x - mean) + shift = (a W) * x + (shift - a mean): this is a W, by output channel."""
+    """A (W * x - mean) + shift = (a W) * x + (shift - a mean): this is a W, by output channel."""
     return weight * factor[:, None, None, None]
 
 
 def batch_norm_into_bias(factor: Array, mean: Array, shift: Array) -> Array:
-    """a (W * x - mean) + shift = (a W) * x + (shift - a mean): this is shift - a mean."""
+    """A (W * x - mean) + shift = (a W) * x + (shift - a mean): this is shift - a mean."""
     return shift - factor * mean
 
 
@@ -70,7 +70,7 @@ def norm_scale_into_conv(weight: Array, scale: Array) -> Array:
 
 
 def shift_image(weight: Array, shift: Array, side: int) -> Array:
-    """W * (g n + s) = W * (g n) + W * s: this is W * s, what a 3x3, stride-2, padding-1 convolution makes of a constant.
+    """W * (g n + s) = W * (g n) + W * s: this is W * s, what a 3x3, stride-2, padding-1 convolution makes of s.
 
     The padding holds 0 and not s, so outputs on the upper and the left border miss the taps that fall outside; on an
     even `side` none falls outside below or on the right. Returns the map `(side/2 * side/2, out)`, row by row.

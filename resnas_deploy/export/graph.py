@@ -10,10 +10,11 @@ from pathlib import Path
 from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy import __version__
-from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Array, Checkpoint
+from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.export.align import align
 from resnas_deploy.export.block import emit_block
 from resnas_deploy.export.builder import GraphBuilder, Weight
 from resnas_deploy.export.function import DOMAIN, DOMAIN_VERSION
@@ -41,26 +42,35 @@ class EmittedGraph:
             write_model(self.model, self.weights, file)
 
 
-def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange, spelling: Spelling = FOR_RUNTIMES) -> EmittedGraph:
+def emit(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    batch: BatchRange,
+    spelling: Spelling = FOR_RUNTIMES,
+    alignment: int = 1,
+) -> EmittedGraph:
     """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
+    With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
     The same input gives the same bytes.
     """
     arch = checkpoint.arch
+    aligned = align(arch, checkpoint.tensors, alignment)
     graph = GraphBuilder(precision, OPSET)
     x = _cast(graph, INPUT, "input_cast", precision.onnx)
-    for element in elements(arch):
-        tensors = _of(element.name, checkpoint.tensors)
+    for element in elements(aligned.arch):
+        tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]
         match element:
             case StemElement():
                 x = emit_stem(graph, element, tensors, x)
             case BlockElement():
-                x = emit_block(graph, element, tensors, x, spelling)
+                x = emit_block(graph, element, tensors, x, epsilon, spelling)
             case ReductionElement():
-                x = emit_reduction(graph, element, tensors, x, spelling)
+                mean_weight = aligned.mean_weights.get(element.name)
+                x = emit_reduction(graph, element, tensors, x, epsilon, spelling, mean_weight)
             case HeadElement():
-                x = emit_head(graph, element, tensors, x)
+                x = emit_head(graph, element, tensors, x, epsilon)
     _cast(graph, x, "output_cast", TensorProto.FLOAT)
     graph.nodes[-1].output[0] = OUTPUT
 
@@ -80,7 +90,12 @@ def emit(checkpoint: Checkpoint, precision: Precision, batch: BatchRange, spelli
         producer_name="resnas",
         producer_version=__version__,
     )
-    described = {"resnas.arch": arch.to_json(), "resnas.batch": str(batch), "resnas.precision": precision.name}
+    described = {
+        "resnas.alignment": alignment,
+        "resnas.arch": arch.to_json(),
+        "resnas.batch": str(batch),
+        "resnas.precision": precision.name,
+    }
     helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in described.items()})
     return EmittedGraph(model, tuple(graph.weights.values()))
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.elements import HeadElement
 from resnas_deploy.checkpoint import Array
+from resnas_deploy.elements import HeadElement
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder
 
 
-def emit_head(graph: GraphBuilder, head: HeadElement, tensors: Mapping[str, Array], x: str) -> str:
+def emit_head(graph: GraphBuilder, head: HeadElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
     """The class token `(B, 1, C)`, all that the last block leaves, to logits `(B, classes)`."""
     name, width, classes = head.name, head.width, head.classes
     linear, scale, shift = tensors["linear.weight"], tensors["norm.weight"], tensors["norm.bias"]
     x = graph.node("Squeeze", [x, graph.ints(1)], f"{name}.class_token")
-    x = graph.normalise(x, f"{name}.norm", width)
+    x = graph.normalise(x, f"{name}.norm", width, epsilon)
     weight = graph.weight(f"{name}.linear.weight", (classes, width), lambda: fold.norm_scale_into_linear(linear, scale))
     bias = graph.weight(
         f"{name}.linear.bias", (classes,), lambda: fold.norm_shift_into_bias(linear, tensors["linear.bias"], shift)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy import __version__
+from resnas_deploy.alignment import check_alignment
 from resnas_deploy.artifact import MANIFEST, Artifact, check_replaceable, creating, open_artifact, seal, set_aside
 from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
@@ -23,25 +24,28 @@ from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import RunnerKind
 
 Report = Callable[[str], None]  # told what is being done
+DEFAULT_BATCH = BatchRange(1, 64)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to export. Raises `BadInput` for an unknown precision, and for what does not go together."""
+    """What to export. Raises `BadInput` for an unknown precision or alignment, and for what does not go together."""
 
     name: str  # of the architecture, for people
     out: Path
     precision: str = "fp32"
-    batch: BatchRange = BatchRange(1, 64)
+    batch: BatchRange = DEFAULT_BATCH
     spelling: Spelling = FOR_RUNTIMES
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
     force: bool = False  # replace an artifact that is there
     verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
     keep_failed: bool = False  # where verification fails, keep the artifact under another name
     threads: int = 1
+    align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
 
     def __post_init__(self) -> None:
         precision_named(self.precision)
+        check_alignment(self.align)
         if self.keep_failed and not self.verify_on:
             raise BadInput("what is not verified cannot fail: ask for verification, or do not ask to keep what fails")
 
@@ -122,6 +126,7 @@ def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
         name=request.name,
         arch=checkpoint.arch,
         precision=request.precision,
+        alignment=request.align,
         batch=request.batch,
         preprocessing=task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size),
         class_names=_class_names(request.class_names, checkpoint),
@@ -140,7 +145,7 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
     artifact = Artifact(folder, _manifest(checkpoint, request))
     with write_errors(request.out):
         report("emitting the graph")
-        graph = emit(checkpoint, precision_named(request.precision), request.batch, request.spelling)
+        graph = emit(checkpoint, precision_named(request.precision), request.batch, request.spelling, request.align)
         graph.write(artifact.model)
         report("writing the weights")
         write(checkpoint, artifact.weights)

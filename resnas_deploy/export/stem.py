@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.elements import BATCH_NORM_EPS, StemElement
 from resnas_deploy.checkpoint import Array
+from resnas_deploy.elements import BATCH_NORM_EPS, StemElement
 from resnas_deploy.export import fold
 from resnas_deploy.export.builder import GraphBuilder
 
 
 def emit_stem(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Array], images: str) -> str:
-    """Images `(B, 3, S, S)` to tokens `(B, 1 + N, C)`. The class token's row is made by padding, not by repeating it."""
+    """Images `(B, 3, S, S)` to tokens `(B, 1 + N, C)`. The class token's row is padding, not a repetition."""
     name, kernel, x = stem.name, stem.patch_size, images
     if stem.mid_width:
         first = _conv_relu(graph, stem, tensors, 1, x)

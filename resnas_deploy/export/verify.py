@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.export.align import aligned_output
 from resnas_deploy.manifest import NOT_FINITE, Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
@@ -129,14 +130,21 @@ def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
-    """The error at every element's output, in the order of computation: where the graph and the module part."""
-    batch = artifact.manifest.batch
+    """The error at every element's output, in the order of computation: where the graph and the module part.
+
+    An aligned graph has the module's outputs in its leading channels and their mean in the others.
+    """
+    manifest = artifact.manifest
+    batch = manifest.batch
     images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     with torch.inference_mode():
         model = build_model(load(artifact.weights))
         wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
-    last = next(e.name for e in elements(artifact.manifest.arch) if isinstance(e, BlockElement) and e.last)
+    last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
+    wanted |= {
+        name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if _probe(name) != OUTPUT
+    }
     probed = _with_probes(onnx.load(artifact.model), list(wanted))
     with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)

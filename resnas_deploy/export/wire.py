@@ -25,7 +25,7 @@ Message = TypeVar("Message", ModelProto, GraphProto)
 
 
 def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) -> int:
-    """Write `model`, whose graph has no initializers yet, with `weights` as its initializers. Returns the bytes written.
+    """Write `model`, whose graph has no initializers yet, with `weights` as its own. Returns the bytes written.
 
     Raises `BadInput` where the model would outgrow what a protobuf message can hold.
     """
@@ -55,7 +55,9 @@ def _write_values(weight: Weight, file: BinaryIO) -> int:
     """Make, write and forget a weight's values."""
     values = weight.make()
     if values.shape != weight.shape or values.dtype != weight.dtype:
-        raise ValueError(f"{weight.name} was declared {weight.shape} {weight.dtype}, made {values.shape} {values.dtype}")
+        raise ValueError(
+            f"{weight.name} was declared {weight.shape} {weight.dtype}, made {values.shape} {values.dtype}"
+        )
     return file.write(values.reshape(-1).view("u1").data)
 
 

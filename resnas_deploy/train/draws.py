@@ -1,5 +1,8 @@
-"""All that is random about a step. It follows from the seed, the step and the group: not from how the groups are shared
-out among processes, and not from where a run was cut off."""
+"""All that is random about a step.
+
+It follows from the seed, the step and the group: not from how the groups are shared out among processes, and not from
+where a run was cut off.
+"""
 
 from __future__ import annotations
 

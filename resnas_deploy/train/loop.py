@@ -164,8 +164,8 @@ class _Training:
         value = float(self.processes.mean(loss.detach().clone()))
         if not math.isfinite(value):
             raise BadInput(
-                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before is "
-                "kept; lower learning_rate, or use another precision"
+                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before "
+                "is kept; lower learning_rate, or use another precision"
             )
         self.scaler.step(self.optimiser)
         self.scaler.update()
@@ -223,7 +223,8 @@ class _Training:
             network = TrainedNetwork(run.arch)
             network.load_state_dict(self.averaged.state)
         what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
-        done = f"{what} trained {run.recipe.epochs} epochs on {run.data}, {len(run.train.labels)} pictures, seed {run.seed}"
+        trained_on = f"{run.data}, {len(run.train.labels)} pictures, seed {run.seed}"
+        done = f"{what} trained {run.recipe.epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
         task = Task(run.train.class_names, run.preprocessing, run.recipe.held_out)
         return network.checkpoint(replace(before, trained=True).then(done), task)

@@ -1,6 +1,6 @@
 """All groups of a batch at once, at the supernet's full width, with every channel that a subnet lacks set to zero.
 
-The plain statement of multi-architectural sampling (arXiv 2109.00642, section 3.3), which `sliced` is tested against. Its
+The plain statement of multi-architectural sampling (arXiv 2109.00642, section 3.3), which `sliced` is held to. Its
 shapes do not depend on the subnets, so that it can be compiled, and many small groups cost no more than few.
 """
 
@@ -87,7 +87,7 @@ def masked_tokens(body: ViTResNAS, features: Tensor, masks: Masks, survival: Ten
 
 
 def masked_norm(layer: torch.nn.LayerNorm, x: Tensor, mask: Tensor) -> Tensor:
-    """Layer normalisation with the statistics of the channels that `mask`, `(B, 1, C)`, keeps. `x` is zero elsewhere."""
+    """Layer normalisation with the statistics of the channels that `mask`, `(B, 1, C)`, keeps; `x` is 0 elsewhere."""
     count = mask.sum(-1, keepdim=True)
     centred = (x - x.sum(-1, keepdim=True) / count) * mask
     variance = centred.square().sum(-1, keepdim=True) / count

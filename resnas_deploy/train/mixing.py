@@ -1,4 +1,4 @@
-"""Patch-wise CutMix and Mixup with a label for every patch (arXiv 2109.00642, section 3.3, and arXiv 1905.04899, 1710.09412)."""
+"""Patch-wise CutMix and Mixup with a label for every patch (arXiv 2109.00642, 3.3; 1905.04899; 1710.09412)."""
 
 from __future__ import annotations
 
@@ -28,9 +28,7 @@ def unmixed(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: 
     return Mixed(images, target, target[:, None].expand(-1, side * side, -1))
 
 
-def mix(
-    images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float, rng: np.random.Generator
-) -> Mixed:
+def mix(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float, rng: np.random.Generator) -> Mixed:
     """Every other image gets cells of another one (CutMix), those between are blended with another (Mixup).
 
     `side` is how many cells a side the image has: as many as the last stage has patch tokens. `labels` is `(B,)`.

@@ -61,7 +61,9 @@ class Recipe:
         _need(0 <= self.randaugment <= 30, "randaugment", "from 0 to 30", self.randaugment)
         _need(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
         _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
-        _need(self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs)
+        _need(
+            self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs
+        )
         if self.batch % self.group:
             raise BadInput(f"batch must be a multiple of group = {self.group}, found {self.batch}; change either")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.space import SearchSpace
-from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.train.recipe import Recipe
 
 STATE, CHECKPOINT, RECIPE = "state.safetensors", "checkpoint.safetensors", "recipe.toml"  # in the run's folder

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.data.pictures import split
+from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.resize import resize
 from resnas_deploy.space import SearchSpace
 from resnas_deploy.train.data.loader import evaluation_batches
-from resnas_deploy.data.pictures import split
-from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe

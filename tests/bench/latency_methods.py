@@ -34,7 +34,7 @@ from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.bench.opening import noise
 from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.cost import macs, parameters
-from resnas_deploy.elements import BlockElement, ReductionElement, StemElement, elements
+from resnas_deploy.elements import NORM_EPS, BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.export import block as emission
 from resnas_deploy.export.builder import GraphBuilder
 from resnas_deploy.export.graph import IR_VERSION, OPSET
@@ -112,15 +112,15 @@ def alone(kind, arch, element):
         case "stem":
             emit_stem(graph, element, tensors, x)
         case "reduction":
-            emit_reduction(graph, element, tensors, x)
+            emit_reduction(graph, element, tensors, x, NORM_EPS)
         case "head":
-            emit_head(graph, element, tensors, x)
+            emit_head(graph, element, tensors, x, NORM_EPS)
         case "attention":
-            attended = emission._attention(graph, element, tensors, x)
+            attended = emission._attention(graph, element, tensors, x, NORM_EPS)
             x = graph.class_token(x, "class_token") if element.last else x
             graph.node("Add", [x, attended], "sum")
         case "MLP":
-            graph.node("Add", [x, emission._mlp(graph, element, tensors, x)], "sum")
+            graph.node("Add", [x, emission._mlp(graph, element, tensors, x, NORM_EPS)], "sum")
     graph.nodes[-1].output[0] = "logits"
     proto = helper.make_graph(
         graph.nodes,

@@ -25,13 +25,13 @@ from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, mode
 from resnas_deploy.bench.latency.store import Store
 from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.checkpoint import Checkpoint, load, save
+from resnas_deploy.data.pictures import split
+from resnas_deploy.data.source import open_data
 from resnas_deploy.model import ResidualReduction
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.train.data.loader import Share
-from resnas_deploy.data.pictures import split
-from resnas_deploy.data.source import open_data
 from resnas_deploy.train.loop import Trained, train
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe, read_recipe
@@ -247,14 +247,10 @@ def searching() -> None:
     )
 
 
-def best(
-    by: str, cost: Cost, share: float, evolution: Evolution, seed: int, scorer: Scorer, folder: Path
-) -> Candidate:
+def best(by: str, cost: Cost, share: float, evolution: Evolution, seed: int, scorer: Scorer, folder: Path) -> Candidate:
     """The winner of one search."""
     most = share * cost.of([SPACE.widest().arch]).item()
-    wanted = Search(
-        SPACE, f"seed {seed}", "demo", 1000, Limits((Limit(cost, most),)), (cost,), evolution, seed=seed
-    )
+    wanted = Search(SPACE, f"seed {seed}", "demo", 1000, Limits((Limit(cost, most),)), (cost,), evolution, seed=seed)
     with SearchStore(folder / f"{by}-{share}-{seed}.sqlite", wanted.identity) as store:
         return search(wanted, store, scorer, lambda _: None).best[0]
 

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from strategies import GOLDEN, golden_arrays, mini, supernet_definitions
 
+from resnas_deploy.alignment import macs_added
 from resnas_deploy.artifact import MODEL, OUTPUT, open_artifact
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
+
+RESNAS = Path(sys.executable).with_name("resnas")
 
 
 def logits(folder, images):
@@ -68,6 +75,46 @@ def test_a_lower_precision(resnas, tiny, tmp_path, precision, runner):
     assert manifest.precision == precision
     assert manifest.kept_in_fp32
     assert manifest.verification.runner.startswith(runner)
+
+
+@pytest.mark.parametrize("multiple", ["8", "16", "32", "64"])
+def test_an_alignment(resnas, tiny, tmp_path, multiple):
+    lines = resnas("export", "--arch", tiny, "--align", multiple).out.splitlines()
+    out = f"tiny-fp32-align{multiple}"
+    assert lines[0].startswith(f"{out}: tiny fp32 56 align {multiple} (untrained weights), batch 1:64, ")
+    manifest = open_artifact(tmp_path / out).manifest
+    assert manifest.alignment == int(multiple)
+    assert [stage.width for stage in manifest.arch.stages] == [8, 12, 16]
+    assert manifest.verification.passed
+    text = resnas("inspect", out).out
+    assert text.startswith(f"tiny fp32 56 align {multiple} (untrained weights)")
+    added = macs_added(manifest.arch, int(multiple))
+    assert f"alignment: widths of the graph padded to multiples of {multiple}, {added:.1%} more MACs" in text
+    assert resnas("inspect", out, "--json").json["manifest"]["alignment"] == int(multiple)
+    assert "verified: " in resnas("verify", out, "--runner", "openvino").out
+
+
+def test_an_aligned_graph_of_trained_weights_gives_the_reference_logits(resnas, mini_checkpoint, tmp_path):
+    resnas("export", "--checkpoint", mini_checkpoint, "--align", "64", "--out", "out")
+    golden = golden_arrays("vit_search_mini.npz")
+    difference = np.abs(logits(tmp_path / "out", golden["images"]) - golden["logits"]).max()
+    assert difference <= 1e-5 * np.abs(golden["logits"]).max()
+
+
+@pytest.mark.parametrize(("begun", "expected"), [("", "1 8 16 32 64"), ("6", "64")])
+def test_the_shell_completes_alignments(begun, expected):
+    words = f"resnas export --align {begun}"
+    environment = {**os.environ, "_RESNAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"}
+    done = subprocess.run([RESNAS], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == expected.split()
+
+
+def test_an_alignment_of_one_is_the_plain_graph(resnas, tiny, tmp_path):
+    for out, options in (("a", ()), ("b", ("--align", "1"))):
+        resnas("export", "--arch", tiny, "--unverified", "--out", out, *options)
+    a, b = ((tmp_path / name / MODEL).read_bytes() for name in "ab")
+    assert a == b
+    assert "align" not in resnas("inspect", "a").out
 
 
 def test_a_fixed_batch(resnas, tiny, tmp_path):
@@ -190,6 +237,11 @@ def test_a_link_is_not_followed(refused, tiny, tmp_path, mini_artifact):
         (["--image-size", "65520"], "image_size must be at most 1792 pixels, found 65520"),
         (["--image-size", "many"], "Invalid value for '--image-size'"),
         (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, found 'int3'"),
+        (["--align", "12"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 12"),
+        (["--align", "0"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 0"),
+        (["--align", "-8"], "found -8"),
+        (["--align", "many"], "Invalid value for '--align'"),
+        (["--align", "8.5"], "Invalid value for '--align'"),
         (["--verify-on", "tpu"], "torch-compile, aoti, found 'tpu'"),
         (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
         (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),

@@ -96,6 +96,7 @@ def test_options_say_what_they_take(resnas):
         ("checkpoint", "FILE"),
         ("precision", r"fp32\|fp16\|bf16"),
         ("batch", r"N:M\|N"),
+        ("align", r"1\|8\|16\|32\|64"),
         ("image-size", "N"),
         ("out", "FOLDER"),
         ("verify-on", "NAME"),

@@ -14,9 +14,9 @@ import torch
 from onnx import TensorProto, inliner, shape_inference
 
 from resnas_deploy.arch import ArchSpec, Block, Stage
-from resnas_deploy.elements import elements
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.elements import elements
 from resnas_deploy.export.graph import emit
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.model import build_model

@@ -16,9 +16,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": _PATHS, "OMP_NUM_THREADS": "1"}
 
 def resnas(*arguments, processes=1):
     """What the command prints; several processes are torchrun's."""
-    done = subprocess.run(
-        _command(arguments, processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run(_command(arguments, processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,9 +18,9 @@ from PIL import Image
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.train.data.loader import Share
-from resnas_deploy.train.run import Run
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.recipe import Recipe
+from resnas_deploy.train.run import Run
 
 SIDE, CLASSES = 16, 3
 

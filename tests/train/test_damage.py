@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_data import SPACE, write_shards
 
-from resnas_deploy.errors import BadInput
 from resnas_deploy.data.shards import shard_pictures
+from resnas_deploy.errors import BadInput
 from resnas_deploy.train.search.candidate import Candidate, Score
 from resnas_deploy.train.search.store import SearchStore
 from resnas_deploy.train.state import TrainingState, load_state, save_state

@@ -133,7 +133,9 @@ def test_loading_and_saving_are_inverse():
     checkpoint = supernet_mini()
     made = TrainedNetwork(checkpoint.arch)
     made.load(checkpoint)
-    task = Task(tuple(map(str, range(checkpoint.arch.classes))), Preprocessing.for_image_size(checkpoint.arch.image_size))
+    task = Task(
+        tuple(map(str, range(checkpoint.arch.classes))), Preprocessing.for_image_size(checkpoint.arch.image_size)
+    )
     again = made.checkpoint(checkpoint.provenance, task)
     for name, tensor in checkpoint.tensors.items():
         assert np.array_equal(again.tensors[name], tensor), name

@@ -148,9 +148,7 @@ def test_a_pareto_search_keeps_the_whole_front(tmp_path):
     assert found.finalists(3)[-1] == found.best[-1]
 
 
-scores = st.lists(
-    st.tuples(st.integers(0, 10), st.integers(1, 9), st.booleans()), min_size=1, max_size=12
-)
+scores = st.lists(st.tuples(st.integers(0, 10), st.integers(1, 9), st.booleans()), min_size=1, max_size=12)
 
 
 def candidates(rows):
@@ -168,15 +166,11 @@ def test_the_front_is_what_nothing_beats(rows):
     line = front(found)
     for item in whole:
         better = [
-            other
-            for other in line
-            if other.costs[0] <= item.costs[0] and other.score.accuracy >= item.score.accuracy
+            other for other in line if other.costs[0] <= item.costs[0] and other.score.accuracy >= item.score.accuracy
         ]
         assert better  # something on the line is at least as good
     for one in line:
-        assert not any(
-            other.costs[0] <= one.costs[0] and other.score.accuracy > one.score.accuracy for other in whole
-        )
+        assert not any(other.costs[0] <= one.costs[0] and other.score.accuracy > one.score.accuracy for other in whole)
     assert sorted(map(id, best_first(found))) == sorted(map(id, found))
 
 

@@ -26,9 +26,7 @@ print([(item.score.correct, item.iteration) for item in found.best])
 def searching(path, kill_after):
     paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     command = [sys.executable, "-c", PROGRAM, str(path), str(kill_after)]
-    return subprocess.run(
-        command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=120
-    )
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=120)
 
 
 def test_a_killed_search_goes_on_to_the_same_winner(tmp_path):

@@ -45,7 +45,7 @@ def test_a_disk_that_is_full_leaves_the_state_before(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert f"{tmp_path / 's'} cannot be written" in done.stdout, done.stderr
     assert load_state(tmp_path / "s", "run").step == 1
-    assert os.listdir(tmp_path) == ["s"]
+    assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
 @pytest.mark.parametrize("run", ["", "other"])

@@ -27,9 +27,7 @@ def augmented(picture: Image.Image, recipe: Recipe, side: int, rng: np.random.Ge
     return _rand_augment(pixels, recipe.randaugment, rng) if recipe.randaugment else pixels
 
 
-def random_box(
-    size: tuple[int, int], least: float, rng: np.random.Generator
-) -> tuple[float, float, float, float]:
+def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
     """Left, top, right and bottom of a random crop of at least `least` of the area (arXiv 1409.4842, section 6)."""
     width, height = size
     for _ in range(_TRIES):

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from resnas_deploy.data.pictures import Indices, Pictures
 from resnas_deploy.errors import BadInput
 from resnas_deploy.preprocessing import Preprocessing, preprocess
 from resnas_deploy.train.data.augment import Pixels, augmented
-from resnas_deploy.data.pictures import Indices, Pictures
 from resnas_deploy.train.recipe import Recipe
 
 _AT_ONCE = 8  # shards whose pictures are mixed

@@ -78,9 +78,7 @@ def propose(
         space, limits, evolution.mutated, known, lambda: space.mutate(parent(), evolution.probability, rng)
     )
     known |= set(mutated)
-    return mutated + _collect(
-        space, limits, evolution.crossed, known, lambda: space.crossover(parent(), parent(), rng)
-    )
+    return mutated + _collect(space, limits, evolution.crossed, known, lambda: space.crossover(parent(), parent(), rng))
 
 
 def _random(space: SearchSpace, limits: Limits, rng: np.random.Generator) -> Callable[[], Subnet]:

@@ -11,8 +11,8 @@ from resnas_deploy.atomic import atomic_file
 from resnas_deploy.bench.drawing import check_plot
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import load, save
-from resnas_deploy.errors import BadInput
 from resnas_deploy.data.source import DEMO
+from resnas_deploy.errors import BadInput
 from resnas_deploy.train.search.evolution import Evolution
 from resnas_deploy.train.search.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.train.search.limits import Cost, Limit, Limits, limit_of
@@ -76,7 +76,7 @@ class Outcome:
 
 
 def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
-    """Search, export and measure the finalists, and write the winner and the report into `job.out`. Raises `BadInput`."""
+    """Search, export and measure the finalists, write the winner and the report into `job.out`. Raises `BadInput`."""
     if not (job.max_macs or job.max_parameters or job.max_latency or job.evolution.pareto):
         raise BadInput(
             "there must be a limit, or the widest subnet would win, found none; "

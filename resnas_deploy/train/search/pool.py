@@ -46,7 +46,9 @@ def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
         return
     import ray
 
-    ray.init(address=workers.partition(":")[2] or None, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    ray.init(
+        address=workers.partition(":")[2] or None, include_dashboard=False, log_to_driver=False, configure_logging=False
+    )
     try:
         yield _RayPool(scorer)
     finally:

@@ -57,7 +57,9 @@ def write_report(
 
 def finalist_table(finalists: Sequence[Finalist], costs: Sequence[Cost]) -> list[tuple[str, ...]]:
     """A head and a row for each finalist; predicted and measured latency apart."""
-    heads = [f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs]
+    heads = [
+        f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs
+    ]
     rows: list[tuple[str, ...]] = [("finalist", "top-1, held out", *heads, "measured latency, ms")]
     for number, item in enumerate(finalists, start=1):
         measured = item.measured_ms

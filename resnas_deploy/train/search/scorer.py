@@ -14,9 +14,9 @@ from torch import Tensor
 
 from resnas_deploy.arch import Subnet
 from resnas_deploy.checkpoint import Checkpoint
+from resnas_deploy.data.pictures import Part, Pictures
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.data.loader import evaluation_batches
-from resnas_deploy.data.pictures import Part, Pictures
 from resnas_deploy.train.network import TrainedNetwork
 from resnas_deploy.train.search.candidate import Score
 from resnas_deploy.train.search.stopping import hopeless

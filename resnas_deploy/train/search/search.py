@@ -90,8 +90,7 @@ def run(search: Search, store: SearchStore, pool: Pool, tell: Callable[[str], No
             scores = pool.scores(new, target)
             costs = _costs(search.costs, new)
             scored = [
-                Candidate(subnet, score, own, iteration)
-                for subnet, score, own in zip(new, scores, costs, strict=True)
+                Candidate(subnet, score, own, iteration) for subnet, score, own in zip(new, scores, costs, strict=True)
             ]
             store.add(scored)
             kept |= {candidate.subnet: candidate for candidate in scored}

@@ -13,10 +13,10 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.cost import macs, parameters
-from resnas_deploy.errors import BadInput
-from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.data.pictures import Pictures, split
 from resnas_deploy.data.source import open_data
+from resnas_deploy.errors import BadInput
+from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.train.processes import usable_device
 from resnas_deploy.train.search.limits import Cost
 from resnas_deploy.train.search.scorer import Scorer, held_out

@@ -59,9 +59,7 @@ class SearchStore(Database):
     def candidates(self) -> list[Candidate]:
         """All of them, in the order in which they were kept."""
         with self.errors():
-            rows = self.rows(
-                "SELECT subnet, correct, seen, stopped, costs, iteration FROM candidate ORDER BY rowid"
-            )
+            rows = self.rows("SELECT subnet, correct, seen, stopped, costs, iteration FROM candidate ORDER BY rowid")
             return [
                 Candidate(from_text(subnet), Score(correct, seen, bool(stopped)), tuple(json.loads(costs)), iteration)
                 for subnet, correct, seen, stopped, costs, iteration in rows
