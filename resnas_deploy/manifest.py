@@ -6,7 +6,8 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import TypeVar
 
 from resnas_deploy.alignment import check_alignment
@@ -26,6 +27,28 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """Top-1 on labelled pictures, in percent, of the graph and of its reference."""
+
+    data: str
+    pictures: int
+    reference: float
+    graph: float
+    max_drop: float  # percentage points that the graph may be worse
+
+    @property
+    def drop(self) -> float:
+        """How much worse the graph is, in percentage points; negative where it is better."""
+        return self.reference - self.graph
+
+    def __str__(self) -> str:
+        return (
+            f"top-1 {self.graph:.2f} % against {self.reference:.2f} % on {self.pictures} pictures of {self.data}, "
+            f"a drop of {self.drop:.2f} of at most {self.max_drop:g} points"
+        )
+
+
+@dataclass(frozen=True)
 class Verification:
     """What was compared to verify the graph. Errors are relative to the reference's largest logit."""
 
@@ -38,11 +61,20 @@ class Verification:
     photographs: tuple[str, ...]  # the real ones among them
     top1_agreement: int  # images whose largest logit is the same class
     photograph_agreement: int  # the photographs among them
+    accuracy: Accuracy | None = None  # of quantised graphs, where there are labelled pictures
+    element_errors: Mapping[str, float] = field(default_factory=dict)  # of quantised graphs: after each element
 
     @property
     def passed(self) -> bool:
-        """Whether the graph computes what the module does."""
-        return self.error <= self.tolerance
+        """Whether the graph computes what the module does, or after quantisation, is as accurate as it must be."""
+        return self.error <= self.tolerance and (self.accuracy is None or self.accuracy.drop <= self.accuracy.max_drop)
+
+    @property
+    def worst(self) -> str:
+        """The element that adds most to the error of a quantised graph; empty for others."""
+        errors = [0.0, *self.element_errors.values()]
+        added = [after - before for before, after in pairwise(errors)]
+        return max(zip(added, self.element_errors, strict=True), default=(0.0, ""))[1]
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -51,9 +83,11 @@ class Verification:
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
-            f"{error} of tolerance {self.tolerance:.0e}, top-1 agrees on {self.top1_agreement} of {self.images} images "
+            f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} images "
             f"and {self.photograph_agreement} of {len(self.photographs)} photographs "
             f"({self.runner} against {self.reference})"
+            + (f"; {self.accuracy}" if self.accuracy else "")
+            + (f"; {self.worst} adds most to the error" if self.element_errors else "")
         )
 
 
@@ -72,6 +106,7 @@ class Manifest:
     weights_sha256: str  # `Checkpoint.digest`: of the values, whatever file they are in
     spelling: Mapping[str, str]
     kept_in_fp32: tuple[str, ...]  # what a graph of lower precision still computes in float32
+    quantisation: Mapping[str, object] | None  # how, and with which images; None where nothing was quantised
     tools: Mapping[str, str]  # package: version
     files: Mapping[str, str]  # name: sha256
     verification: Verification | None
@@ -84,6 +119,8 @@ class Manifest:
             notes.append("UNVERIFIED")
         elif not self.verification.passed:
             notes.append("FAILED VERIFICATION")
+        elif self.quantisation and not self.verification.accuracy:
+            notes.append("accuracy not measured")
         title = f"{self.name} {self.precision} {self.arch.image_size}"
         if self.alignment > 1:
             title += f" align {self.alignment}"
@@ -106,6 +143,7 @@ class Manifest:
             "weights_sha256": self.weights_sha256,
             "spelling": dict(self.spelling),
             "kept_in_fp32": list(self.kept_in_fp32),
+            "quantisation": dict(self.quantisation) if self.quantisation else None,
             "tools": dict(self.tools),
             "files": dict(self.files),
             "verification": self.verification.to_json() if self.verification else "unverified",
@@ -146,6 +184,10 @@ class Manifest:
         return manifest
 
 
+def _short(tolerance: float) -> str:
+    return f"{tolerance:.0e}" if tolerance < 0.1 else f"{tolerance:g}"
+
+
 def _dump(body: object) -> bytes:
     """ASCII alone, since a name may come from a file's name and hold what UTF-8 cannot."""
     return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode("ascii")
@@ -165,6 +207,7 @@ def _read(body: Mapping[str, object]) -> Manifest:
         provenance=Provenance.from_json(body["provenance"]),
         spelling=_texts(body["spelling"]),
         kept_in_fp32=tuple(map(str, kept)) if isinstance(kept, list) else (),
+        quantisation=_quantisation(body["quantisation"]),
         tools=_texts(body["tools"]),
         files=files,
         verification=_verification(verification) if isinstance(verification, dict) else None,
@@ -186,7 +229,21 @@ def _verification(data: Mapping[str, object]) -> Verification:
         photographs=tuple(_of(str, name) for name in photographs),
         top1_agreement=_of(int, data["top1_agreement"]),
         photograph_agreement=_of(int, data["photograph_agreement"]),
+        accuracy=_accuracy(data["accuracy"]),
+        element_errors={str(name): _of(float, error) for name, error in _of(dict, data["element_errors"]).items()},
     )
+
+
+def _accuracy(data: object) -> Accuracy | None:
+    if data is None:
+        return None
+    found = _of(dict, data)
+    shares = (_of(float, found[name]) for name in ("reference", "graph", "max_drop"))
+    return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), *shares)
+
+
+def _quantisation(data: object) -> Mapping[str, object] | None:
+    return None if data is None else _of(dict, data)
 
 
 def _of(kind: type[T], value: object) -> T:

@@ -15,7 +15,9 @@ from resnas_deploy.cli.options import (
     RUNNER_NAMES,
     TARGETS,
     ArchOption,
+    DataOption,
     Json,
+    MaxDropOption,
     Threads,
     complete,
     read_arch,
@@ -24,7 +26,6 @@ from resnas_deploy.cli.options import (
     threads_or_all,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from resnas_deploy.engines.target import Target
     from resnas_deploy.export.spelling import Spelling
 
-_PRECISIONS = tuple(BYTES)
+_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 _ALIGNMENTS = tuple(map(str, ALIGNMENTS))
 
 
@@ -94,6 +95,17 @@ def export(
             autocompletion=complete(_ALIGNMENTS),
         ),
     ] = 1,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            help="int8 and fp8: pictures, or an array of normalised images, to learn ranges from.",
+            metavar="FOLDER|FILE.npy",
+            show_default="built-in pictures",
+        ),
+    ] = None,
+    calibration_images: Annotated[int, typer.Option(help="How many of them.", metavar="N", min=1, max=100_000)] = 128,
+    data: DataOption = "",
+    max_drop: MaxDropOption = 0.5,
     out: Annotated[
         Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN]")
     ] = None,
@@ -133,6 +145,7 @@ def export(
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     $ resnas export --arch small --target tensorrt-rtx
+    $ resnas export --checkpoint found.safetensors --precision int8 --data imagenet
     """
     started = time.perf_counter()
     _check_combination(arch, checkpoint, subnet, seed, verify_on, unverified)
@@ -145,12 +158,12 @@ def export(
         from resnas_deploy.export import source
         from resnas_deploy.export.pipeline import Request, unchanged
         from resnas_deploy.export.pipeline import export as run
-        from resnas_deploy.export.precision import precision_named
+        from resnas_deploy.export.precision import check_precision
         from resnas_deploy.runners.registry import graph_runner
 
         builder = _builder(target)
         precision = precision or ("fp16" if builder else "fp32")
-        precision_named(precision)  # before a runner is looked for that knows it
+        check_precision(precision)  # before a runner is looked for that knows it
         if builder:
             from resnas_deploy.engines.build import build_engine, check_buildable
             from resnas_deploy.engines.options import BuildOptions
@@ -171,6 +184,11 @@ def export(
             precision=precision,
             align=align,
             batch=batches,
+            for_engine=builder is not None,
+            calibration=calibration,
+            calibration_images=calibration_images,
+            data=data,
+            max_drop=max_drop,
             spelling=_spelling(spelling, builder, weights, precision, batches, tell),
             class_names=class_names,
             out=out or Path(f"{name}-{precision}" + (f"-align{align}" if align > 1 else "")),
@@ -180,7 +198,7 @@ def export(
             threads=threads_or_all(threads),
         )
         try:
-            artifact = (unchanged(weights, request) if builder else None) or run(weights, request, tell)
+            artifact = (unchanged(weights, request, tell) if builder else None) or run(weights, request, tell)
         except VerificationFailed as error:
             if as_json:
                 print_json({"artifact": None, "error": str(error), "verification": report_of(error)})

@@ -63,6 +63,19 @@ DeviceOption = Annotated[
         autocompletion=complete(DEVICES),
     ),
 ]
+DataOption = Annotated[
+    str,
+    typer.Option(
+        "--data",
+        help="int8 and fp8: labelled pictures to compare accuracy on: demo, or a folder with train/ and val/.",
+        metavar="demo|FOLDER",
+        show_default="demo, for a network of its classes",
+    ),
+]
+MaxDropOption = Annotated[
+    float,
+    typer.Option(help="int8 and fp8: percentage points of top-1 that may be lost.", metavar="POINTS", min=0, max=100),
+]
 ArchOption = Annotated[
     str,
     typer.Option(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from resnas_deploy.cli.options import (
     ArtifactArgument,
+    DataOption,
     DeviceOption,
     Json,
+    MaxDropOption,
     RunnerOption,
     Threads,
     report_of,
@@ -19,6 +21,8 @@ def verify(
     artifact: ArtifactArgument,
     runner: RunnerOption = "",
     device: DeviceOption = "",
+    data: DataOption = "",
+    max_drop: MaxDropOption = 0.5,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -43,7 +47,7 @@ def verify(
 
         described = {"artifact": str(artifact), "label": opened.manifest.label}
         try:
-            found = run(opened, kind, threads_or_all(threads), tell)
+            found = run(opened, kind, threads_or_all(threads), tell, data, max_drop)
         except VerificationFailed as error:
             if as_json:
                 print_json(described | {"error": str(error), "verification": report_of(error)})

@@ -7,15 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import onnx
-from onnx import inliner
+from onnx import TensorProto, inliner
 
 from resnas_deploy.arch import ArchSpec
+from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.engines.layers import Layer
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
+_PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion")  # the builder's, of kernels that multiply matrices
+_STORED = {TensorProto.INT8: "int8", TensorProto.FLOAT8E4M3FN: "fp8"}
 _WHOLE = {"fp32", "fp16", "bf16", "int8", "fp8"}
 
 
@@ -26,6 +29,7 @@ class GraphNode:
     element: str
     op: str
     weighted: bool  # whether it multiplies by constant weights
+    quantised: str  # the precision that its weights are quantised to, int8 or fp8; empty where they are not
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,17 @@ def graph_nodes(path: str, arch: ArchSpec) -> dict[str, GraphNode]:
     """The nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
     model = inliner.inline_local_functions(onnx.load(path, load_external_data=False))
     known = [element.name for element in elements(arch)]
-    constants = {tensor.name for tensor in model.graph.initializer}
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    constants = dict.fromkeys(types, "")  # and the precision that they were quantised to
     for node in model.graph.node:
-        if node.op_type in ("DequantizeLinear", "Transpose", "Cast") and node.input[0] in constants:
-            constants.update(node.output)
+        if node.op_type == "DequantizeLinear" and node.input[0] in types:
+            constants[node.output[0]] = _STORED[types[node.input[0]]]
     return {
         _plain(node.name): GraphNode(
-            element_of(node.name, known), node.op_type, any(name in constants for name in node.input[1:])
+            element=element_of(node.name, known),
+            op=node.op_type,
+            weighted=any(name in constants for name in node.input[1:]),
+            quantised=next((constants[name] for name in node.input[1:] if constants.get(name)), ""),
         )
         for node in model.graph.node
     }
@@ -123,29 +131,35 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
 
 
 def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
-    """Products that read another precision than they may, and float32 between kernels other than in norms."""
+    """Products that read another precision than the graph says, and float32 between kernels other than in norms."""
     for layer in kernels:
         read = {tensor.precision for tensor in layer.inputs if tensor.precision in _WHOLE}
+        quantised = {node.quantised for node in _nodes(layer, nodes) if node.op in _PRODUCTS} - {""}
         if _is_product(layer, nodes) and not read <= allowed | _edge(layer):
             yield f"{layer.name} computes in {', '.join(sorted(read - allowed))}"
+        elif quantised and layer.kind in _PRODUCT_KINDS and not read & quantised:
+            yield f"{layer.name} computes in {', '.join(sorted(read))} instead of {', '.join(sorted(quantised))}"
         elif "fp32" not in allowed and not _has(layer, nodes, _NORM):
-            wide = [tensor.name for tensor in layer.outputs if tensor.precision == "fp32" and tensor.name != "logits"]
+            wide = [tensor.name for tensor in layer.outputs if tensor.precision == "fp32" and tensor.name != OUTPUT]
             if wide:
                 yield f"{layer.name} writes fp32"
 
 
 def _edge(layer: Layer) -> set[str]:
     """The network's own input is float32 in every precision."""
-    return {"fp32"} if any(tensor.name == "images" for tensor in layer.inputs) else set()
+    return {"fp32"} if any(tensor.name == INPUT for tensor in layer.inputs) else set()
 
 
 def _is_product(layer: Layer, nodes: Mapping[str, GraphNode], element: str = "") -> bool:
-    found = [nodes[name] for name in layer.nodes if name in nodes]
-    return any(node.op in _PRODUCTS and element in ("", node.element) for node in found)
+    return any(node.op in _PRODUCTS and element in ("", node.element) for node in _nodes(layer, nodes))
 
 
 def _has(layer: Layer, nodes: Mapping[str, GraphNode], op: str) -> bool:
-    return any(name in nodes and nodes[name].op == op for name in layer.nodes)
+    return any(node.op == op for node in _nodes(layer, nodes))
+
+
+def _nodes(layer: Layer, nodes: Mapping[str, GraphNode]) -> list[GraphNode]:
+    return [nodes[name] for name in layer.nodes if name in nodes]
 
 
 def _computes(layer: Layer) -> str:

@@ -20,7 +20,6 @@ from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.base import Options, RunnerKind
 
 MOST_PICTURES = 2000  # of a larger validation split a sample, drawn with a seed
-DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
 _SEED, _BATCH = 0, 16
 
 

@@ -46,6 +46,7 @@ def emit(
     checkpoint: Checkpoint,
     precision: Precision,
     batch: BatchRange,
+    *,
     spelling: Spelling = FOR_RUNTIMES,
     alignment: int = 1,
 ) -> EmittedGraph:

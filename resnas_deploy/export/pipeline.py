@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -15,8 +16,18 @@ from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, write
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.export.calibration import DEFAULT_IMAGES, Calibration, calibration
 from resnas_deploy.export.graph import emit
-from resnas_deploy.export.precision import KEPT_IN_FP32, precision_named
+from resnas_deploy.export.precision import KEPT_IN_FP32, QUANTISED, check_precision, precision_named
+from resnas_deploy.export.quantise import (
+    DEFAULT_DROP,
+    Ranges,
+    Scheme,
+    activation_ranges,
+    check_quantiser,
+    quantise,
+    scheme_for,
+)
 from resnas_deploy.export.spelling import FOR_RUNTIMES, Spelling
 from resnas_deploy.labels import imagenet_class_names, read_class_names
 from resnas_deploy.manifest import Manifest, Verification
@@ -36,18 +47,32 @@ class Request:
     precision: str = "fp32"
     batch: BatchRange = DEFAULT_BATCH
     spelling: Spelling = FOR_RUNTIMES
+    for_engine: bool = False  # whether an engine will be built of it, which wants another quantisation
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
     force: bool = False  # replace an artifact that is there
     verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
     keep_failed: bool = False  # where verification fails, keep the artifact under another name
     threads: int = 1
+    calibration: Path | None = None  # pictures, or an array of images, that a quantised graph learns its ranges from
+    calibration_images: int = DEFAULT_IMAGES
+    data: str = ""  # labelled pictures that a quantised graph's accuracy is measured on, as `verify` takes them
+    max_drop: float = DEFAULT_DROP
     align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
 
     def __post_init__(self) -> None:
-        precision_named(self.precision)
+        check_precision(self.precision)
         check_alignment(self.align)
+        if self.calibration and self.precision not in QUANTISED:
+            raise BadInput(
+                f"calibration is for {' and '.join(QUANTISED)}, found {self.precision}; leave --calibration out"
+            )
         if self.keep_failed and not self.verify_on:
             raise BadInput("what is not verified cannot fail: ask for verification, or do not ask to keep what fails")
+
+    @property
+    def scheme(self) -> Scheme | None:
+        """How the graph is quantised, if it is."""
+        return scheme_for(self.precision, self.for_engine) if self.precision in QUANTISED else None
 
 
 def export(load_weights: Callable[[], Checkpoint], request: Request, report: Report) -> Artifact:
@@ -58,6 +83,8 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
     """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
+    if request.scheme:
+        check_quantiser()
     if request.keep_failed and request.out.name:
         check_replaceable(failed_name(request.out))
     with creating(request.out, force=request.force) as folder:
@@ -67,7 +94,8 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
             from resnas_deploy.export.verify import verify  # imports torch
 
             try:
-                artifact = _with(artifact, verify(artifact, request.verify_on, request.threads, report))
+                found = verify(artifact, request.verify_on, request.threads, report, request.data, request.max_drop)
+                artifact = _with(artifact, found)
             except VerificationFailed as error:
                 if request.keep_failed and isinstance(error.report, Verification):
                     seal(_with(artifact, error.report))
@@ -105,7 +133,7 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
     return replace(artifact, manifest=replace(artifact.manifest, verification=verification))
 
 
-def unchanged(load_weights: Callable[[], Checkpoint], request: Request) -> Artifact | None:
+def unchanged(load_weights: Callable[[], Checkpoint], request: Request, report: Report) -> Artifact | None:
     """The artifact that is at `request.out`, where exporting again would only write the same one; else None.
 
     Raises `BadInput` where an artifact is there that is not whole.
@@ -115,25 +143,40 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request) -> Artif
     there = open_artifact(request.out)
     if request.verify_on and not there.manifest.verification:
         return None
-    wanted = _manifest(load_weights(), request)
+    checkpoint = load_weights()
+    wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, report))
     found = replace(there.manifest, files={}, verification=None, tools=wanted.tools)
     return there if found == wanted else None
 
 
-def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
+def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
     task = checkpoint.task
+    return task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size)
+
+
+def _calibration(checkpoint: Checkpoint, request: Request, report: Report) -> Calibration | None:
+    """The images that a quantised graph is calibrated with."""
+    if request.scheme is None:
+        return None
+    report("reading the calibration images")
+    return calibration(request.calibration, request.calibration_images, _preprocessing(checkpoint))
+
+
+def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | None) -> Manifest:
+    scheme = request.scheme
     return Manifest(
         name=request.name,
         arch=checkpoint.arch,
         precision=request.precision,
         alignment=request.align,
         batch=request.batch,
-        preprocessing=task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size),
+        preprocessing=_preprocessing(checkpoint),
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=request.spelling.describe(),
-        kept_in_fp32=KEPT_IN_FP32 if request.precision != "fp32" else (),
+        kept_in_fp32=KEPT_IN_FP32 if (scheme.around if scheme else request.precision) != "fp32" else (),
+        quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
         files={},
         verification=None,
@@ -142,14 +185,39 @@ def _manifest(checkpoint: Checkpoint, request: Request) -> Manifest:
 
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Report) -> Artifact:
     """Graph and weights, in a folder that nobody else reads yet."""
-    artifact = Artifact(folder, _manifest(checkpoint, request))
+    images = _calibration(checkpoint, request, report)
+    artifact = Artifact(folder, _manifest(checkpoint, request, images))
+    scheme = request.scheme
     with write_errors(request.out):
         report("emitting the graph")
-        graph = emit(checkpoint, precision_named(request.precision), request.batch, request.spelling, request.align)
-        graph.write(artifact.model)
+        _emit(checkpoint, request, scheme.around if scheme else request.precision, artifact.model)
+        if scheme and images:
+            ranges = _ranges(checkpoint, request, scheme, artifact.model, images, report)
+            report("quantising")
+            quantise(artifact.model, ranges, scheme)
         report("writing the weights")
         write(checkpoint, artifact.weights)
     return artifact
+
+
+def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> None:
+    graph = emit(
+        checkpoint, precision_named(precision), request.batch, spelling=request.spelling, alignment=request.align
+    )
+    graph.write(path)
+
+
+def _ranges(
+    checkpoint: Checkpoint, request: Request, scheme: Scheme, model: Path, images: Calibration, report: Report
+) -> Ranges:
+    """The activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
+    least = request.batch.least
+    if scheme.around == "fp32":
+        return activation_ranges(model, images.images, least, report)
+    with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder:
+        twin = Path(folder) / "fp32.onnx"
+        _emit(checkpoint, request, "fp32", twin)
+        return activation_ranges(twin, images.images, least, report)
 
 
 def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:

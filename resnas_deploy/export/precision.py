@@ -54,6 +54,16 @@ PRECISIONS = {
 }
 
 
+QUANTISED = ("int8", "fp8")  # of products with weights; the rest of such a graph is in a precision above
+
+
+def check_precision(name: str) -> str:
+    """`name` if a graph can have that precision. Raises `BadInput` that lists those that it can have."""
+    if name not in PRECISIONS and name not in QUANTISED:
+        raise BadInput(f"a precision must be one of {', '.join((*PRECISIONS, *QUANTISED))}, found {name!r}")
+    return name
+
+
 def precision_named(name: str) -> Precision:
     """The precision of that name. Raises `BadInput` that lists the known ones."""
     if name not in PRECISIONS:

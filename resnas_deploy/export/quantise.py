@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +19,17 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
-from onnx import ModelProto, TensorProto, helper, inliner, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
 
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.runners.base import Images
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
-_OPERATORS = ("MatMul", "Conv")
+DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
+_OPERATORS = ("MatMul", "Conv", "Add", "Relu")
+_IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _BATCH = 16  # images in one run of the calibration
 _INT8_MOST, _FP8_MOST = 127.0, 448.0  # the largest numbers of int8, symmetric, and of float8 e4m3
 _FP8 = np.dtype(ml_dtypes.float8_e4m3fn)
@@ -39,28 +42,39 @@ class Scheme:
     precision: str  # int8 or fp8
     around: str  # the precision of what is not quantised
     asymmetric: bool  # activations as uint8 with a zero point, which CPUs multiply fastest, instead of int8
-    elements_kept: tuple[str, ...]  # elements of the network that stay unquantised
+    convolutions: bool  # whether they are quantised, and what lies between those of the stem
 
     def to_json(self) -> dict[str, object]:
         """For the manifest."""
         activations = "uint8, asymmetric" if self.asymmetric else f"{self.precision}, symmetric"
+        kept = ["the head", "norms", "softmax and the products of attention", "GELU", "additions"]
         return {
             "around": self.around,
             "activations": activations,
             "weights": f"{self.precision}, symmetric, a scale for each output channel",
-            "kept": [*self.elements_kept, "norms", "softmax and the products of attention", "GELU", "additions"],
+            "kept": kept if self.convolutions else ["convolutions", *kept],
         }
+
+    def quantises(self, node: NodeProto, weights: Container[str]) -> bool:
+        """Whether a node of the graph computes in the new precision."""
+        if node.name.startswith("head."):
+            return False
+        if node.op_type == "MatMul":
+            return node.input[1] in weights
+        return self.convolutions and (
+            node.op_type == "Conv" or (node.op_type in ("Add", "Relu") and node.name in _IN_THE_STEM)
+        )
 
 
 def scheme_for(precision: str, engine: bool) -> Scheme:
     """The scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
 
-    In engines the stem keeps fp16: TensorRT writes an int8 convolution's sums in float32, the stem's are the largest
-    values of the network, and e4m3 has no kernel for its 7x7 convolution at all.
+    In engines the convolutions keep fp16: TensorRT writes the sums of an int8 one in float32 for another kernel to
+    read, the stem's are the network's largest values, and there is no e4m3 kernel for its 7x7 convolution at all.
     """
     if engine or precision == "fp8":
-        return Scheme(precision, "fp16", asymmetric=False, elements_kept=("stem", "head"))
-    return Scheme(precision, "fp32", asymmetric=True, elements_kept=("head",))
+        return Scheme(precision, "fp16", asymmetric=False, convolutions=False)
+    return Scheme(precision, "fp32", asymmetric=True, convolutions=True)
 
 
 def check_quantiser() -> None:
@@ -98,10 +112,12 @@ def activation_ranges(model: Path, images: Images, least_batch: int, report: Cal
         )
         calibrator.collect_data(Reader())
         found = calibrator.compute_data()
-    ranges = {name: tuple(float(np.ravel(end)[0]) for end in data.range_value) for name, data in found.data.items()}
-    for name, (low, high) in ranges.items():
+    ranges = {}
+    for name, data in found.data.items():
+        low, high = (float(np.ravel(end)[0]) for end in data.range_value)
         if not np.isfinite([low, high]).all():
             raise BadInput(f"activations must be finite on the calibration images, found {low:g} to {high:g} at {name}")
+        ranges[name] = (low, high)
     return ranges
 
 
@@ -113,17 +129,9 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
 
     graph = inliner.inline_local_functions(onnx.load(model))
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
-    nodes = [
-        node.name
-        for node in graph.graph.node
-        if node.op_type in _OPERATORS
-        and node.input[1] in originals
-        and not node.name.startswith(tuple(f"{element}." for element in scheme.elements_kept))
-    ]
-    dtype = np.float16 if scheme.around == "fp16" else np.float32
+    nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
+    dtype = PRECISIONS[scheme.around].dtype
     data = {name: tuple(np.array(end, dtype) for end in ends) for name, ends in ranges.items()}
-    if "input_cast" not in data:  # the images themselves, which the calibrated graph does not cast
-        data["input_cast"] = data.get(INPUT, (dtype(0), dtype(0)))
     with _quiet():
         quantizer = QDQQuantizer(
             graph,
@@ -136,7 +144,9 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
             [],
             list(_OPERATORS),
             {
-                "OpTypesToExcludeOutputQuantization": list(_OPERATORS),
+                # A product's sums go on unrounded, to the addition after it; a convolution's must be rounded, or ONNX
+                # Runtime computes it in float32.
+                "OpTypesToExcludeOutputQuantization": ["MatMul"],
                 "ActivationSymmetric": not scheme.asymmetric,
                 "WeightSymmetric": True,
                 "QuantizeBias": False,  # TensorRT takes no int32 there

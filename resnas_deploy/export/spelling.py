@@ -20,7 +20,7 @@ _ATTENTION = {
 }
 _REDUCTION = {
     VIEWS: "norm, then slices of it; pooling as means of two rows and of two columns, over views of the tokens",
-    GRID: "norm of a grid whose last row holds the class token; two convolutions of it; pooling as a mean of four slices",
+    GRID: "norm of a grid whose last row is the class token's; two convolutions; pooling as a mean of four slices",
 }
 
 

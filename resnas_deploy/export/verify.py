@@ -7,7 +7,7 @@ of a logit, relative to the reference's largest logit.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -19,8 +19,11 @@ from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.elements import BlockElement, elements
-from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.errors import BadInput, VerificationFailed
+from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.export.align import aligned_output
+from resnas_deploy.export.precision import QUANTISED
+from resnas_deploy.export.quantise import DEFAULT_DROP
 from resnas_deploy.manifest import NOT_FINITE, Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
@@ -29,7 +32,7 @@ from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 
 # fp16 and bf16: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
 # TF32, which a runtime may be set to from outside, rounds to as many bits as fp16.
-TOLERANCES = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2}
+TOLERANCES = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2, "int8": 0.15, "fp8": 0.6}
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs
 
@@ -65,20 +68,47 @@ def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float
     return logits
 
 
-def verify(artifact: Artifact, kind: RunnerKind, threads: int, report: Callable[[str], None]) -> Verification:
+def verify(
+    artifact: Artifact,
+    kind: RunnerKind,
+    threads: int,
+    report: Callable[[str], None],
+    data: str = "",
+    max_drop: float = DEFAULT_DROP,
+) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    Raises `VerificationFailed`, which names the first element whose output differs, where an output is not finite or
-    the error exceeds the precision's tolerance. `report` is told each step.
+    A quantised graph is also compared on labelled pictures: of `data`, a data set as `--data` takes it, or of the
+    built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
+    `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
+    exceeds the precision's tolerance, or top-1 drops by more than it may. `report` is told each step.
     """
+    quantised = artifact.precision in QUANTISED
+    if data and not quantised:
+        raise BadInput(
+            f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
+            "leave --data out (resnas train evaluate has the accuracy of a checkpoint)"
+        )
+    labelled = labelled_data(data, artifact) if quantised else None  # before the work, where it is wrong
     torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
     report("computing the reference on torch")
     reference = reference_logits(load(artifact.weights), inputs.images)
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
+    if quantised:
+        report("looking at the error of each element")
+        errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
+        accuracy = compare_accuracy(artifact, kind, labelled, max_drop, threads, report) if labelled else None
+        found = replace(found, accuracy=accuracy, element_errors=errors)
     if found.passed:
         return found
+    if found.error <= found.tolerance:
+        raise VerificationFailed(
+            f"the graph must be as accurate as the module, found {found}; quantise with other --calibration images, "
+            "use another --precision, or allow more with --max-drop",
+            found,
+        )
     report("looking for the element where the two part")
     parting = first_beyond(divergences(artifact, kind, inputs.images, threads), found.tolerance)
     raise VerificationFailed(

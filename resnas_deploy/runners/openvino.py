@@ -25,8 +25,8 @@ from resnas_deploy.runners.openvino_core import openvino_core
 from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
-_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
-_CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16"}
+_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # of int8: what is not quantised
+_CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
 
 
 class OpenVinoRunner(Runner):

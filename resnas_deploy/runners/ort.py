@@ -37,7 +37,8 @@ class OrtRunner(Runner):
         self.name = name
         self.version = f"onnxruntime {ort.__version__}"
         self.device = options.device
-        self.computes = "fp32" if options.device == CPU else network.precision
+        widened = options.device == CPU and network.precision != "int8"
+        self.computes = "fp32" if widened else network.precision
         self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, preprocessing excluded"
         if options.shares_cores:
             self.boundary += ", threads asleep between runs"

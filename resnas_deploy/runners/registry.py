@@ -100,6 +100,8 @@ def _no_bf16(device: str) -> str | None:
 _NATIVE = "computed in it"
 _WIDENED = "computed in fp32 around fp16 weights and activations"
 _HARDWARE = "computed in it where the CPU can, else in fp32"
+_PRODUCTS = "products with weights computed in it"
+_ROUNDED = "computed in fp32 on values rounded to it"
 _ALL = {"fp32": _NATIVE, "fp16": _NATIVE, "bf16": _NATIVE}
 
 RUNNERS = {
@@ -110,7 +112,7 @@ RUNNERS = {
             "ONNX Runtime on the CPU",
             module="onnxruntime",
             install="pip install onnxruntime",
-            precisions={"fp32": _NATIVE, "fp16": _WIDENED},
+            precisions={"fp32": _NATIVE, "fp16": _WIDENED, "int8": _PRODUCTS, "fp8": _ROUNDED},
             open_network=_open_ort_cpu,
             device_problem=always_here,
         ),
@@ -141,7 +143,7 @@ RUNNERS = {
             "OpenVINO on the CPU",
             module="openvino",
             install="pip install openvino",
-            precisions={"fp32": _NATIVE, "fp16": _HARDWARE, "bf16": _HARDWARE},
+            precisions={"fp32": _NATIVE, "fp16": _HARDWARE, "bf16": _HARDWARE, "int8": _PRODUCTS},
             open_network=_open_openvino,
             device_problem=always_here,
         ),

@@ -36,11 +36,14 @@ from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.cost import macs, parameters
 from resnas_deploy.elements import NORM_EPS, BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.export import block as emission
+from resnas_deploy.export.attention import emit_with_operator
 from resnas_deploy.export.builder import GraphBuilder
+from resnas_deploy.export.function import DOMAIN, DOMAIN_VERSION
 from resnas_deploy.export.graph import IR_VERSION, OPSET
 from resnas_deploy.export.head import emit_head
 from resnas_deploy.export.precision import PRECISIONS
-from resnas_deploy.export.reduction import DOMAIN, DOMAIN_VERSION, emit_reduction, reduction_function
+from resnas_deploy.export.reduction import emit_reduction
+from resnas_deploy.export.spelling import FOR_RUNTIMES
 from resnas_deploy.export.stem import emit_stem
 from resnas_deploy.export.wire import write_model
 from resnas_deploy.runners.base import Options, usable_cores
@@ -97,7 +100,7 @@ def all_pieces():
 
 def alone(kind, arch, element):
     """The bytes of a model that is one piece, and the shape of its input."""
-    graph = GraphBuilder(PRECISIONS["fp32"])
+    graph = GraphBuilder(PRECISIONS["fp32"], OPSET)
     prefix = f"{element.name}."
     tensors = {
         name.removeprefix(prefix): tensor for name, tensor in untrained(arch).tensors.items() if name.startswith(prefix)
@@ -112,12 +115,11 @@ def alone(kind, arch, element):
         case "stem":
             emit_stem(graph, element, tensors, x)
         case "reduction":
-            emit_reduction(graph, element, tensors, x, NORM_EPS)
+            emit_reduction(graph, element, tensors, x, NORM_EPS, FOR_RUNTIMES)
         case "head":
             emit_head(graph, element, tensors, x, NORM_EPS)
         case "attention":
-            attended = emission._attention(graph, element, tensors, x, NORM_EPS)
-            x = graph.class_token(x, "class_token") if element.last else x
+            x, attended = emit_with_operator(graph, element, tensors, x, NORM_EPS)
             graph.node("Add", [x, attended], "sum")
         case "MLP":
             graph.node("Add", [x, emission._mlp(graph, element, tensors, x, NORM_EPS)], "sum")
@@ -129,9 +131,7 @@ def alone(kind, arch, element):
         [helper.make_tensor_value_info("logits", TensorProto.FLOAT, None)],
     )
     imports = [helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)]
-    model = helper.make_model(
-        proto, ir_version=IR_VERSION, opset_imports=imports, functions=[reduction_function(OPSET)]
-    )
+    model = helper.make_model(proto, ir_version=IR_VERSION, opset_imports=imports, functions=graph.functions)
     file = io.BytesIO()
     write_model(model, graph.weights.values(), file)
     return file.getvalue(), shape

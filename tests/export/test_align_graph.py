@@ -42,7 +42,7 @@ MULTIPLES = st.sampled_from(ALIGNMENTS[1:])
 
 def emitted(checkpoint, multiple, precision="fp32"):
     """The bytes of the graph."""
-    graph, file = emit(checkpoint, PRECISIONS[precision], BatchRange(1, 8), multiple), BytesIO()
+    graph, file = emit(checkpoint, PRECISIONS[precision], BatchRange(1, 8), alignment=multiple), BytesIO()
     write_model(graph.model, graph.weights, file)
     return file.getvalue()
 
@@ -86,7 +86,7 @@ def test_every_weight_of_the_graph_has_sizes_that_are_multiples(multiple):
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
 def test_small_is_valid(tmp_path, precision):
     path = tmp_path / "model.onnx"
-    emit(untrained(PUBLISHED["small"].arch), PRECISIONS[precision], BatchRange(1, 8), 64).write(path)
+    emit(untrained(PUBLISHED["small"].arch), PRECISIONS[precision], BatchRange(1, 8), alignment=64).write(path)
     onnx.checker.check_model(path, full_check=True)
     inlined = inliner.inline_local_functions(onnx.load(path))
     onnx.checker.check_model(inlined, full_check=True)
