@@ -83,8 +83,8 @@ class Verification:
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
-            f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} images "
-            f"and {self.photograph_agreement} of {len(self.photographs)} photographs "
+            f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} "
+            f"images and {self.photograph_agreement} of {len(self.photographs)} photographs "
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")
             + (f"; {self.worst} adds most to the error" if self.element_errors else "")
