@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from resnas_deploy.engines.build import Built
+    from resnas_deploy.engines.store import Engine
 
 TargetOption = Annotated[
     str,
@@ -51,6 +52,9 @@ def build(
         Path | None,
         typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
     ] = None,
+    device: Annotated[
+        str, typer.Option(help="What an aoti package runs on: cpu or cuda:N.", metavar="DEVICE", show_default="cpu")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -60,6 +64,7 @@ def build(
     Examples:
     $ resnas build small-fp16
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1:1:1 --profile 1:16:64
+    $ resnas build small-fp32 --target aoti
     """
     with progress() as tell:
         tell("checking the files")
@@ -74,13 +79,14 @@ def build(
             workspace=parse_bytes(workspace) if workspace else None,
             version_compatible=version_compatible,
             timing_cache=timing_cache,
+            device=device,
         )
         built = build_engine(open_artifact(artifact), target_named(target), options, tell)
     if as_json:
         print_json(engine_json(built))
         return
     say_engine(built)
-    print_layers(built.engine.report["layers"])
+    print_proof(built.engine.report)
 
 
 def engine_json(built: Built) -> dict[str, object]:
@@ -91,12 +97,31 @@ def engine_json(built: Built) -> dict[str, object]:
 def say_engine(built: Built) -> None:
     """One line on an engine that was built or found."""
     report = built.engine.report
-    made = report["identity"]
     how = "was there already, nothing was built" if built.cached else f"built in {report['seconds']:.1f} s"
-    say(
-        f"{built.engine.path}: {made['builder']}, {made['precision']}, batch {' '.join(made['profiles'])}, "
-        f"{_capabilities(made)}, {report['engine_bytes'] / 1e6:.0f} MB, {how}"
+    say(f"{describe(built.engine)}, {how}")
+
+
+def describe(engine: Engine) -> str:
+    """What an engine is, in one line."""
+    report = engine.report
+    made = report["identity"]
+    return (
+        f"{engine.path}: {made['builder']}, {made['precision']}, batch {' '.join(made['profiles'])}, "
+        f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
+
+
+def print_proof(report: Mapping[str, Any]) -> None:
+    """What was checked of an engine: its layers, or its logits."""
+    if "layers" in report:
+        print_layers(report["layers"])
+    else:
+        found = report["parity"]
+        say(
+            f"verified: error {found['error']:.1e} of tolerance {found['tolerance']:.0e} on {found['images']} images "
+            f"of noise (against {found['against']})"
+        )
+        say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
 
 
 def print_layers(layers: Mapping[str, Any]) -> None:
@@ -119,7 +144,7 @@ def print_layers(layers: Mapping[str, Any]) -> None:
     )
 
 
-def _capabilities(made: Mapping[str, Any]) -> str:
+def _place(made: Mapping[str, Any]) -> str:
     if made["device"]:
         return f"for {made['device']}"
     found = made["capabilities"]

@@ -59,7 +59,7 @@ def export(
         typer.Option(
             help="Of weights and activations.",
             metavar="|".join(_PRECISIONS),
-            show_default="fp32; fp16 for engines",
+            show_default="fp32; fp16 for TensorRT",
             autocompletion=complete(_PRECISIONS),
         ),
     ] = "",
@@ -162,7 +162,10 @@ def export(
         from resnas_deploy.runners.registry import graph_runner
 
         builder = _builder(target)
-        precision = precision or ("fp16" if builder else "fp32")
+        for_gpu = (
+            builder is not None and builder.name != "aoti"
+        )  # whose package is made of the weights, not of the graph
+        precision = precision or ("fp16" if for_gpu else "fp32")
         check_precision(precision)  # before a runner is looked for that knows it
         if builder:
             from resnas_deploy.engines.build import build_engine, check_buildable
@@ -184,12 +187,12 @@ def export(
             precision=precision,
             align=align,
             batch=batches,
-            for_engine=builder is not None,
+            for_engine=for_gpu,
             calibration=calibration,
             calibration_images=calibration_images,
             data=data,
             max_drop=max_drop,
-            spelling=_spelling(spelling, builder, weights, precision, batches, tell),
+            spelling=_spelling(spelling, builder if for_gpu else None, weights, precision, batches, tell),
             class_names=class_names,
             out=out or Path(f"{name}-{precision}" + (f"-align{align}" if align > 1 else "")),
             force=force,
@@ -242,9 +245,7 @@ def _spelling(
 
     if name == "auto":
         if builder is None:
-            raise BadInput(
-                "--spelling auto counts the kernels of engines, found --target onnx; name one of its targets"
-            )
+            raise BadInput("--spelling auto counts the kernels of a TensorRT target, found none; name one by --target")
         from resnas_deploy.engines.options import BuildOptions
         from resnas_deploy.export.kernels import count_kernels
 

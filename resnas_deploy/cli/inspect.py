@@ -36,18 +36,18 @@ def inspect(
     Examples:
     $ resnas inspect small-fp32
     $ resnas inspect found.safetensors
-    $ resnas inspect small-fp16/engines/*.engine
+    $ resnas inspect small-fp16/engines/3514cb55.engine
     """
     if path not in PUBLISHED and not Path(path).exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine), a checkpoint (.safetensors), an "
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), an "
             f"architecture's file or one of {', '.join(PUBLISHED)}, found no {path!r}"
         )
     if Path(path).is_dir():
         from resnas_deploy.artifact import open_artifact
 
         _artifact(open_artifact(Path(path)), as_json)
-    elif path.endswith(".engine"):
+    elif path.endswith((".engine", ".pt2")):
         _engine(Path(path), as_json)
     elif path.endswith((".pth", ".pth.tar", ".pt", ".tar")):
         raise BadInput(f"{path} must be a checkpoint of ours (.safetensors), found a .pth; convert it: resnas import")
@@ -71,16 +71,15 @@ def inspect(
 
 
 def _engine(path: Path, as_json: bool) -> None:
-    from resnas_deploy.cli.build import engine_json, print_layers, say_engine
-    from resnas_deploy.engines.build import Built
+    from resnas_deploy.cli.build import describe, print_proof
     from resnas_deploy.engines.store import open_engine
 
-    built = Built(open_engine(path), cached=True)
+    engine = open_engine(path)
     if as_json:
-        print_json(engine_json(built))
+        print_json({"engine": str(path), "report": dict(engine.report)})
         return
-    say_engine(built)
-    print_layers(built.engine.report["layers"])
+    say(describe(engine))
+    print_proof(engine.report)
 
 
 def _artifact(artifact: Artifact, as_json: bool) -> None:

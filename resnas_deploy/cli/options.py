@@ -26,7 +26,7 @@ RUNNER_NAMES = (
     "torch-compile",
     "aoti",
 )
-ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt")
+ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt", "aoti")
 TARGETS = ("onnx", *ENGINE_TARGETS)
 DEVICES = ("cpu", "cuda", "cuda:0")
 MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands

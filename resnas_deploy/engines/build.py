@@ -14,9 +14,11 @@ from resnas_deploy.engines.compiler import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
 from resnas_deploy.engines.report import LayerReport, graph_nodes, report_of
-from resnas_deploy.engines.target import Target
+from resnas_deploy.engines.target import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.runners.cuda import gpu_problem, gpus
+from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.cuda import device_name, gpu_problem, gpus
+from resnas_deploy.runners.registry import runner_kind
 
 Report = Callable[[str], None]
 # What products may compute in, by the graph's precision: what is not quantised is computed in the type around it.
@@ -40,25 +42,34 @@ def build_engine(artifact: Artifact, target: Target, options: BuildOptions, repo
     builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)
     made_of = identity(artifact, target, builder, device, options)
-    name = engine_id(made_of)
+    path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
     report("waiting for another build of this artifact")
     with store.building(artifact.folder):
-        if found := store.find(artifact.folder, name):
+        if found := store.find(path):
             return Built(found, cached=True)
-        path = store.engine_path(artifact.folder, name)
         started = time.perf_counter()
         with atomic_file(path) as partial:
-            log = compile_engine(_request(artifact, target, options), partial, _failed_log(artifact), report)
-            report("reading the layers")
-            layers = report_of(
-                parse_layers(log),
-                graph_nodes(str(artifact.model), artifact.arch),
-                artifact.arch,
-                ALLOWED[artifact.precision],
-            )
-            _check(layers, artifact.precision)
-        described = {"identity": made_of, "seconds": time.perf_counter() - started, "layers": layers.to_json()}
+            if target.name == AOTI:
+                from resnas_deploy.engines.aoti import make_package
+
+                proof = {"parity": make_package(artifact, options.device or CPU, partial, report)}
+            else:
+                proof = {"layers": _compile(artifact, target, options, partial, report).to_json()}
+        described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
         return Built(store.save_report(path, described), cached=False)
+
+
+def _compile(artifact: Artifact, target: Target, options: BuildOptions, out: Path, report: Report) -> LayerReport:
+    log = compile_engine(_request(artifact, target, options), out, _failed_log(artifact), report)
+    report("reading the layers")
+    layers = report_of(
+        parse_layers(log),
+        graph_nodes(str(artifact.model), artifact.arch),
+        artifact.arch,
+        ALLOWED[artifact.precision],
+    )
+    _check(layers, artifact.precision)
+    return layers
 
 
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
@@ -66,7 +77,14 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
     target.check(precision, options.capabilities)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave --timing-cache out")
-    return target.builder(), _device(target)
+    if target.name != AOTI and options.device:
+        raise BadInput(f"--device is for the target {AOTI}, found {target.name}; leave it out")
+    if target.name == AOTI and (options.profiles or options.workspace or options.version_compatible):
+        raise BadInput(
+            f"the target {AOTI} takes the artifact's batch range as it is; "
+            "leave --profile, --workspace and --version-compatible out"
+        )
+    return target.builder(), _device(target, options)
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
@@ -91,8 +109,17 @@ def _check(layers: LayerReport, precision: str) -> None:
         )
 
 
-def _device(target: Target) -> str:
-    """The GPU that the engine is for, where that is the one that is here."""
+def _device(target: Target, options: BuildOptions) -> str:
+    """The GPU or the CPU that the engine is for, where that is what is here. Raises `NotAvailable` where it is not."""
+    if target.name == AOTI:
+        kind = runner_kind(AOTI).on(options.device)
+        if problem := kind.problem():
+            raise NotAvailable(f"the target {AOTI} cannot build here: {problem}", kind.remedy())
+        if kind.device("") == CPU:
+            from resnas_deploy.engines.aoti import cpu_kind
+
+            return cpu_kind()
+        return device_name(kind.device("")).partition(" ")[2]
     if not target.needs_gpu:
         return ""
     if problem := gpu_problem("cuda:0"):

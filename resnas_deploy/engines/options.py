@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.artifact import Artifact
@@ -46,13 +46,14 @@ class Profile:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All that a builder is told. Every field but the timing cache is part of the engine's identity."""
+    """All that a builder is told. Every field is part of the engine's identity, but the timing cache and a GPU's number."""
 
     profiles: tuple[Profile, ...] = ()  # none: one of the artifact's whole range
     capabilities: tuple[str, ...] = ()  # none: the target's default, portable or the GPU that is here
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
     timing_cache: Path | None = None  # where the builder has one; read and extended
+    device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
         """The same with profiles for that batch range. Raises `BadInput` where one leaves the range."""
@@ -60,7 +61,7 @@ class BuildOptions:
             if profile.least not in batch or profile.most not in batch:
                 raise BadInput(f"a profile must lie in the artifact's batch range {batch}, found {profile}")
         profiles = self.profiles or (Profile(batch.least, min(max(batch.least, 8), batch.most), batch.most),)
-        return BuildOptions(profiles, self.capabilities, self.workspace, self.version_compatible, self.timing_cache)
+        return replace(self, profiles=profiles)
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON, of what is part of the identity."""

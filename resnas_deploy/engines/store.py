@@ -1,4 +1,4 @@
-"""Engines in an artifact: `engines/ID.engine` and, beside it, `ID.json`, which says what it is and became.
+"""Engines in an artifact: `engines/ID.engine`, or `.pt2`, and beside it `ID.json`: what it is and what it became.
 
 The artifact's manifest does not list them: engines are added and removed after it was sealed. The report has the
 engine's own sha256 and its own, as a manifest has.
@@ -21,7 +21,7 @@ from resnas_deploy.atomic import atomic_file, write_errors
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.errors import BadInput
 
-SUFFIX, REPORT_SUFFIX = ".engine", ".json"
+SUFFIXES, REPORT_SUFFIX = (".engine", ".pt2"), ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _SELF = "report_sha256"
@@ -41,14 +41,13 @@ class Engine:
         return found
 
 
-def engine_path(artifact: Path, name: str) -> Path:
+def engine_path(artifact: Path, name: str, suffix: str = SUFFIXES[0]) -> Path:
     """Where an artifact keeps the engine of that id."""
-    return artifact / ENGINES / f"{name}{SUFFIX}"
+    return artifact / ENGINES / f"{name}{suffix}"
 
 
-def find(artifact: Path, name: str) -> Engine | None:
-    """The engine of that id, if it is there and whole."""
-    path = engine_path(artifact, name)
+def find(path: Path) -> Engine | None:
+    """The engine of that path, if it is there and whole."""
     if not path.exists():
         return None
     try:
@@ -59,8 +58,8 @@ def find(artifact: Path, name: str) -> Engine | None:
 
 def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
-    if path.suffix != SUFFIX:
-        raise BadInput(f"{path} must be an engine ({SUFFIX}), as resnas build makes them")
+    if path.suffix not in SUFFIXES:
+        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
     try:
         with _report_path(path).open("rb") as file:
             content = file.read(MAX_BYTES + 1)

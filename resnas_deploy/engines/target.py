@@ -9,7 +9,7 @@ from importlib.metadata import packages_distributions, version
 
 from resnas_deploy.errors import BadInput, NotAvailable
 
-PORTABLE = "portable"
+PORTABLE, AOTI = "portable", "aoti"
 _LEAST_CAPABILITY = {"bf16": 80, "fp8": 89}  # of precisions that not every GPU computes in
 
 
@@ -24,6 +24,7 @@ class Target:
     precisions: tuple[str, ...]
     capabilities: tuple[str, ...]
     needs_gpu: bool
+    suffix: str = ".engine"  # of its files
 
     def builder(self) -> str:
         """The module and its version, which is part of an engine's identity. Raises `NotAvailable`."""
@@ -44,7 +45,7 @@ class Target:
         for capability in capabilities:
             if not self.capabilities:
                 raise BadInput(
-                    f"the target {self.name} builds for the GPU that is here and takes no compute capability, "
+                    f"the target {self.name} builds for what is here and takes no compute capability, "
                     f"found {capability}; leave it out, or use --target tensorrt-rtx"
                 )
             if capability not in self.capabilities:
@@ -80,6 +81,16 @@ TARGETS: Mapping[str, Target] = {
             precisions=("fp32", "fp16", "bf16", "int8", "fp8"),
             capabilities=(),
             needs_gpu=True,
+        ),
+        Target(
+            AOTI,
+            "AOTInductor: packages for hosts with PyTorch and without TensorRT, for CPUs and GPUs",
+            module="torch",
+            install="pip install torch",
+            precisions=("fp32", "fp16", "bf16"),
+            capabilities=(),
+            needs_gpu=False,
+            suffix=".pt2",
         ),
     )
 }

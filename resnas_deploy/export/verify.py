@@ -24,15 +24,13 @@ from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.export.align import aligned_output
 from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
-from resnas_deploy.manifest import NOT_FINITE, Verification
+from resnas_deploy.manifest import Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.parity import TOLERANCES, relative_error
 
-# fp16 and bf16: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
-# TF32, which a runtime may be set to from outside, rounds to as many bits as fp16.
-TOLERANCES = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2, "int8": 0.15, "fp8": 0.6}
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs
 
@@ -146,12 +144,6 @@ def compare(
 def _narrowed(precision: str, computes: str) -> str:
     """That the runner computes in less than the graph's precision, whose tolerance then holds."""
     return f", computing in {computes}" if TOLERANCES[computes] > TOLERANCES[precision] else ""
-
-
-def relative_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """The largest difference over the largest value wanted (or 1, if all are 0); `NOT_FINITE` where one is not."""
-    error = float(np.abs(found - wanted).max()) / (float(np.abs(wanted).max()) or 1.0)
-    return error if np.isfinite(error) else NOT_FINITE
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:

@@ -36,6 +36,14 @@ class InPrecision(nn.Module):
         return cast(Tensor, self.network(images.to(self.dtype))).float()
 
 
+def module_on(network: Network, device: torch.device) -> InPrecision:
+    """The network's module in its precision on a device; on a GPU its reductions use the fused kernel where they can."""
+    module = network.module()
+    if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
+        module = fuse_reductions(module)
+    return InPrecision(module, _DTYPES[network.precision]).to(device)
+
+
 class TorchRunner(Runner):
     """The module in the artifact's precision, on the CPU or a GPU. Each way of running it has its `forward`."""
 
@@ -46,18 +54,18 @@ class TorchRunner(Runner):
         self.computes = network.precision
         self._network, self._options, self._device = network, options, torch.device(options.device)
         torch.set_num_threads(options.threads)
-        where, module = "CPU", network.module()
+        where = "CPU"
         if options.device != CPU:
             torch.cuda.set_device(self._device)
             # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
             torch.backends.cudnn.allow_tf32 = False
             graph = ", captured CUDA graph" if options.cuda_graph else ""
-            if isinstance(module, ViTResNAS) and fusion_problem(self._device) is None:
-                module, way = fuse_reductions(module), f"{way}, reductions with a fused kernel"
+            if network.arch is not None and fusion_problem(self._device) is None:
+                way = f"{way}, reductions with a fused kernel"
             where = f"CUDA, pageable host memory{graph}"
             self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
         self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._module = InPrecision(module, _DTYPES[network.precision]).to(self._device)
+        self._module = module_on(network, self._device)
         self._graphs: dict[int, CapturedGraph] = {}
 
     @abstractmethod

@@ -6,11 +6,7 @@ Neither can be profiled by element: one kernel may be of several.
 from __future__ import annotations
 
 import tempfile
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
@@ -18,8 +14,7 @@ from torch import Tensor
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Network, Options
 from resnas_deploy.runners.torch import Forward, TorchRunner
-
-_NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each, of each network of this process
+from resnas_deploy.runners.torch_package import compiling, load_package, write_package
 
 
 class CompiledRunner(TorchRunner):
@@ -32,7 +27,7 @@ class CompiledRunner(TorchRunner):
 
     def forward(self, images: Tensor) -> Forward:
         if len(images) not in self._sizes:
-            with _compiling(self._network, "torch.compile"), torch.inference_mode():
+            with compiling(self._network, "torch.compile"), torch.inference_mode():
                 self._compiled(images)
             self._sizes.add(len(images))
         return self._compiled
@@ -46,23 +41,13 @@ class AotiRunner(TorchRunner):
     """`torch.export`, then AOTInductor: one package for the network's whole batch range."""
 
     def __init__(self, network: Network, options: Options) -> None:
-        batch, size = network.batch, network.image_size
+        batch = network.batch
         super().__init__("aoti", f"AOTInductor package for batch {batch}", network, options)
-        index = self._device.index
-        count = max(batch.least, min(2, batch.most))  # an example of one image would be taken for a fixed batch
-        example = torch.zeros(count, 3, size, size, device=self._device)
-        dynamic = None if batch.fixed else ({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},)
         self._folder = tempfile.TemporaryDirectory(prefix="resnas-aoti-")
         try:
-            with _compiling(network, "AOTInductor"), torch.no_grad():
-                program = torch.export.export(self._module, (example,), dynamic_shapes=dynamic)
-                package = torch._inductor.aoti_compile_and_package(
-                    program, package_path=str(Path(self._folder.name) / "network.pt2")
-                )
-                # The logic that lets several threads share a package is in the way of a CUDA graph.
-                self._package = torch._inductor.aoti_load_package(
-                    package, run_single_threaded=True, device_index=-1 if index is None else index
-                )
+            path = Path(self._folder.name) / "network.pt2"
+            write_package(self._module, network, self._device, path)
+            self._package = load_package(path, self._device)
         except BaseException:
             self._folder.cleanup()
             raise
@@ -72,22 +57,9 @@ class AotiRunner(TorchRunner):
             raise BadInput(
                 f"the batch of a package must be in the network's range {self._network.batch}, found {len(images)}"
             )
-        return cast(Forward, self._package)
+        return self._package
 
     def close(self) -> None:
         del self._package
         self._folder.cleanup()
         super().close()
-
-
-@contextmanager
-def _compiling(network: Network, what: str) -> Iterator[None]:
-    """Let the compiler warn of its own code as it likes, and say in one line what it refuses."""
-    limits = {"recompile_limit": _NO_LIMIT, "accumulated_recompile_limit": _NO_LIMIT}
-    try:
-        with warnings.catch_warnings(), torch._dynamo.config.patch(limits):
-            warnings.simplefilter("ignore")
-            yield
-    except Exception as error:  # of the compiler, and of what it calls
-        message = " ".join(str(error).split())[:300]
-        raise BadInput(f"{network.source}: {what} cannot compile the network: {message}") from error

@@ -1,0 +1,64 @@
+"""Makes an AOTInductor package of an artifact's weights, and runs it before it is kept."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from resnas_deploy.artifact import Artifact
+from resnas_deploy.checkpoint import load
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.model import build_model
+from resnas_deploy.runners.parity import TOLERANCES, relative_error
+from resnas_deploy.runners.torch import module_on
+from resnas_deploy.runners.torch_package import load_package, write_package
+
+SUFFIX = ".pt2"
+_IMAGES, _SEED = 4, 0
+
+
+def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[str], None]) -> dict[str, object]:
+    """Write the package to `out` and return what was checked: its logits against the module's in float32.
+
+    Raises `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
+    """
+    place = torch.device(device)
+    with tempfile.TemporaryDirectory(prefix="resnas-aoti-") as folder:
+        path = Path(folder) / f"network{SUFFIX}"  # the compiler insists on the suffix
+        report("compiling, which takes a minute or two")
+        write_package(module_on(artifact, place), artifact, place, path)
+        report("running the package")
+        error = _error(artifact, path, place)
+        tolerance = TOLERANCES[artifact.precision]
+        if error > tolerance:
+            raise VerificationFailed(
+                f"the package must compute what the module computes, found an error of {error:.1e} "
+                f"with a tolerance of {tolerance:.0e}",
+                None,
+            )
+        shutil.copyfile(path, out)
+    return {"error": error, "tolerance": tolerance, "images": _IMAGES, "against": f"torch {torch.__version__} fp32"}
+
+
+def cpu_kind() -> str:
+    """The instructions that a package for this CPU uses: another CPU must have them."""
+    return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
+    """The largest error over batches at both ends of the range, on seeded noise."""
+    size, batch = artifact.image_size, artifact.batch
+    noise = np.random.default_rng(_SEED).standard_normal((_IMAGES, 3, size, size), dtype=np.float32)
+    package, error = load_package(path, device), 0.0
+    module = build_model(load(artifact.weights))
+    for count in {batch.least, max(batch.least, min(batch.most, _IMAGES))}:
+        images = torch.from_numpy(np.resize(noise, (count, 3, size, size)))
+        with torch.inference_mode():
+            wanted, found = module(images), package(images.to(device)).cpu()
+        error = max(error, relative_error(found.numpy(), wanted.numpy()))
+    return error
