@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.alignment import ALIGNMENTS, check_alignment
+from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import engine_json, say_engine
+from resnas_deploy.cli.choosing import with_auto_alignment, with_auto_spelling
 from resnas_deploy.cli.options import (
     RUNNER_NAMES,
     TARGETS,
@@ -31,15 +32,13 @@ from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from resnas_deploy.arch import ArchSpec, Subnet
     from resnas_deploy.checkpoint import Checkpoint
     from resnas_deploy.engines.target import Target
-    from resnas_deploy.export.spelling import Spelling
 
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
-_ALIGNMENTS = tuple(map(str, ALIGNMENTS))
+AUTO = "auto"
+_ALIGNMENTS = (*map(str, ALIGNMENTS), AUTO)
 
 
 def export(
@@ -74,7 +73,7 @@ def export(
     spelling: Annotated[
         str,
         typer.Option(
-            help="The operators that the graph is written with; auto: the fewest kernels (resnas kernels).",
+            help="The operators that the graph is written with; auto: the fastest here, or the fewest kernels.",
             metavar="NAME|auto",
             show_default="the target's",
         ),
@@ -87,14 +86,14 @@ def export(
         ),
     ] = None,
     align: Annotated[
-        int,
+        str,
         typer.Option(
-            help="Pad widths with zeros to multiples of N: the same logits, sometimes faster.",
+            help="Pad widths with zeros to multiples: the same logits, sometimes faster; auto: if measured so here.",
             metavar="|".join(_ALIGNMENTS),
             show_default="1, which pads nothing",
             autocompletion=complete(_ALIGNMENTS),
         ),
-    ] = 1,
+    ] = "1",
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -152,19 +151,19 @@ def export(
     spec = read_arch(arch) if arch else None
     definition = read_definition(subnet) if subnet else ""
     batches = BatchRange.parse(batch)
-    check_alignment(align)
+    if align not in _ALIGNMENTS:
+        raise BadInput(f"--align must be one of {', '.join(_ALIGNMENTS)} (1: nothing is padded), found {align!r:.60}")
     with progress() as tell:
         tell("loading")
         from resnas_deploy.export import source
         from resnas_deploy.export.pipeline import Request, unchanged
         from resnas_deploy.export.pipeline import export as run
         from resnas_deploy.export.precision import check_precision
-        from resnas_deploy.runners.registry import graph_runner
+        from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
+        from resnas_deploy.runners.registry import graph_runner, runner_kind
 
         builder = _builder(target)
-        for_gpu = (
-            builder is not None and builder.name != "aoti"
-        )  # whose package is made of the weights, not of the graph
+        for_gpu = builder is not None and builder.name != "aoti"  # which is made of the weights, not of the graph
         precision = precision or ("fp16" if for_gpu else "fp32")
         check_precision(precision)  # before a runner is looked for that knows it
         if builder:
@@ -181,25 +180,30 @@ def export(
         def inside(supernet: ArchSpec) -> Subnet:
             return parse_network_def(definition, image_size=supernet.image_size, patch_size=supernet.patch_size)
 
-        name = _name(arch, checkpoint, subnet)
+        name, usual = _name(arch, checkpoint, subnet), FOR_TENSORRT if for_gpu else FOR_RUNTIMES
         request = Request(
             name=name,
             precision=precision,
-            align=align,
+            align=1 if align == AUTO else int(align),
             batch=batches,
             for_engine=for_gpu,
             calibration=calibration,
             calibration_images=calibration_images,
             data=data,
             max_drop=max_drop,
-            spelling=_spelling(spelling, builder if for_gpu else None, weights, precision, batches, tell),
+            spelling=usual if spelling in ("", AUTO) else spelling_named(spelling),
             class_names=class_names,
-            out=out or Path(f"{name}-{precision}" + (f"-align{align}" if align > 1 else "")),
+            out=out or Path(f"{name}-{precision}" + (f"-align{align}" if align != "1" else "")),
             force=force,
             verify_on=None if unverified else graph_runner(verify_on, precision),
             keep_failed=keep_failed,
             threads=threads_or_all(threads),
         )
+        kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner("", precision)
+        if spelling == AUTO:
+            request = with_auto_spelling(request, weights, kind, builder, tell)
+        if align == AUTO:
+            request = with_auto_alignment(request, weights, kind, tell)
         try:
             artifact = (unchanged(weights, request, tell) if builder else None) or run(weights, request, tell)
         except VerificationFailed as error:
@@ -230,30 +234,6 @@ def _builder(name: str) -> Target | None:
     if name not in TARGETS:
         raise BadInput(f"--target must be one of {', '.join(TARGETS)}, found {name!r}")
     return target_named(name)
-
-
-def _spelling(
-    name: str,
-    builder: Target | None,
-    weights: Callable[[], Checkpoint],
-    precision: str,
-    batches: BatchRange,
-    tell: Callable[[str], None],
-) -> Spelling:
-    """The spelling that was asked for, or the target's own; `auto` builds every one and takes the fewest kernels."""
-    from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, SPELLINGS, spelling_named
-
-    if name == "auto":
-        if builder is None:
-            raise BadInput("--spelling auto counts the kernels of a TensorRT target, found none; name one by --target")
-        from resnas_deploy.engines.options import BuildOptions
-        from resnas_deploy.export.kernels import count_kernels
-
-        options = BuildOptions()
-        return count_kernels(weights(), precision, batches, builder, options, SPELLINGS.values(), tell)[0].spelling
-    if name:
-        return spelling_named(name)
-    return FOR_TENSORRT if builder else FOR_RUNTIMES
 
 
 def _check_combination(

@@ -40,8 +40,8 @@ def inspect(
     """
     if path not in PUBLISHED and not Path(path).exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), an "
-            f"architecture's file or one of {', '.join(PUBLISHED)}, found no {path!r}"
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), "
+            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {path!r}"
         )
     if Path(path).is_dir():
         from resnas_deploy.artifact import open_artifact

@@ -17,7 +17,7 @@ from resnas_deploy.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PRECISIONS = ("fp16", "bf16", "fp32")
+_PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
 
 
 def kernels(
@@ -49,19 +49,23 @@ def kernels(
     with progress() as tell:
         tell("loading")
         from resnas_deploy.engines.options import BuildOptions
-        from resnas_deploy.engines.target import parse_capabilities, target_named
+        from resnas_deploy.engines.target import AOTI, parse_capabilities, target_named
         from resnas_deploy.export import source
         from resnas_deploy.export.kernels import count_kernels
+        from resnas_deploy.export.pipeline import Request
         from resnas_deploy.export.spelling import FOR_TENSORRT, SPELLINGS
 
         options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())
         builder = target_named(target)
+        if builder.name == AOTI:
+            raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use --target tensorrt-rtx")
         builder.check(precision, options.capabilities)
         if checkpoint:
             weights = source.from_checkpoint(checkpoint, None, spec, None)
         else:
             weights = source.seeded(read_arch(arch), 0, None)
-        counts = count_kernels(weights, precision, batches, builder, options, SPELLINGS.values(), tell)
+        request = Request("counted", Path("counted"), precision, batches, for_engine=True)
+        counts = count_kernels(weights, request, builder, options, SPELLINGS.values(), tell)
     if as_json:
         print_json(
             {

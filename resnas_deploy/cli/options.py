@@ -20,6 +20,8 @@ RUNNER_NAMES = (
     "ort-cpu",
     "ort-cuda",
     "ort-tensorrt",
+    "tensorrt",
+    "tensorrt-rtx",
     "openvino",
     "openvino-bf16",
     "torch",

@@ -46,7 +46,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """All that a builder is told. Every field is part of the engine's identity, but the timing cache and a GPU's number."""
+    """All that a builder is told. All but the timing cache and a GPU's number is its identity."""
 
     profiles: tuple[Profile, ...] = ()  # none: one of the artifact's whole range
     capabilities: tuple[str, ...] = ()  # none: the target's default, portable or the GPU that is here

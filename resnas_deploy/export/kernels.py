@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
@@ -26,24 +25,23 @@ class Count:
 
 def count_kernels(
     checkpoint: Checkpoint,
-    precision: str,
-    batch: BatchRange,
+    request: Request,
     target: Target,
     options: BuildOptions,
     spellings: Iterable[Spelling],
     report: Callable[[str], None],
 ) -> list[Count]:
-    """Build the network in every spelling, in a folder that is gone afterwards; the fewest kernels come first."""
+    """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first."""
     counts = []
     with tempfile.TemporaryDirectory(prefix="resnas-kernels-") as folder:
         for spelling in spellings:
-            out = Path(folder) / spelling.name
 
             def tell(text: str, name: str = spelling.name) -> None:
                 report(f"{name}: {text}")
 
-            request = Request("counted", out, precision, batch, spelling=spelling)
-            artifact = export(lambda: checkpoint, request, tell)
-            built = build_engine(artifact, target, options, tell)
+            tried = replace(
+                request, out=Path(folder) / spelling.name, spelling=spelling, verify_on=None, keep_failed=False
+            )
+            built = build_engine(export(lambda: checkpoint, tried, tell), target, options, tell)
             counts.append(Count(spelling, built.engine.report["layers"]))
     return sorted(counts, key=lambda count: int(str(count.report["kernels"])))

@@ -58,6 +58,18 @@ def _open_openvino_bf16(network: Network, options: Options) -> Runner:
     return OpenVinoRunner("openvino-bf16", network, options, computes="bf16")
 
 
+def _open_tensorrt(network: Network, options: Options) -> Runner:
+    from resnas_deploy.runners.tensorrt import TensorRTRunner
+
+    return TensorRTRunner("tensorrt", network, options)
+
+
+def _open_tensorrt_rtx(network: Network, options: Options) -> Runner:
+    from resnas_deploy.runners.tensorrt import TensorRTRunner
+
+    return TensorRTRunner("tensorrt-rtx", network, options)
+
+
 def _torch_problem(device: str) -> str | None:
     if device == CPU:
         return None
@@ -104,6 +116,8 @@ _PRODUCTS = "products with weights computed in it"
 _ROUNDED = "computed in fp32 on values rounded to it"
 _ALL = {"fp32": _NATIVE, "fp16": _NATIVE, "bf16": _NATIVE}
 
+_ENGINES = {**_ALL, "int8": _PRODUCTS, "fp8": _PRODUCTS}
+
 RUNNERS = {
     kind.name: kind
     for kind in (
@@ -136,6 +150,26 @@ RUNNERS = {
             open_network=_open_ort_tensorrt,
             device_problem=gpu_problem,
             build_problem=_no_tensorrt_provider,
+            devices=(CUDA,),
+        ),
+        RunnerKind(
+            "tensorrt",
+            "TensorRT engines (resnas build --target tensorrt)",
+            module="tensorrt",
+            install="pip install 'tensorrt>=10.15,<12' torch",
+            precisions=_ENGINES,
+            open_network=_open_tensorrt,
+            device_problem=_torch_problem,
+            devices=(CUDA,),
+        ),
+        RunnerKind(
+            "tensorrt-rtx",
+            "TensorRT for RTX engines (resnas build)",
+            module="tensorrt_rtx",
+            install="pip install tensorrt-rtx-cu13 torch",
+            precisions=_ENGINES,
+            open_network=_open_tensorrt_rtx,
+            device_problem=_torch_problem,
             devices=(CUDA,),
         ),
         RunnerKind(

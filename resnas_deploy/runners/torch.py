@@ -37,7 +37,7 @@ class InPrecision(nn.Module):
 
 
 def module_on(network: Network, device: torch.device) -> InPrecision:
-    """The network's module in its precision on a device; on a GPU its reductions use the fused kernel where they can."""
+    """The network's module in its precision on a device; on a GPU with fused reductions, where it can."""
     module = network.module()
     if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
         module = fuse_reductions(module)

@@ -1,0 +1,76 @@
+"""What `auto` means for `resnas export`: the spelling or the alignment that is fastest, or has the fewest kernels."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnas_deploy.alignment import ALIGNMENTS
+from resnas_deploy.cli.output import complain
+from resnas_deploy.errors import BadInput
+
+if TYPE_CHECKING:
+    from resnas_deploy.checkpoint import Checkpoint
+    from resnas_deploy.engines.target import Target
+    from resnas_deploy.export.pipeline import Request
+    from resnas_deploy.runners.base import RunnerKind
+
+_BATCH = 8  # that is measured, where the range has it
+
+Tell = Callable[[str], None]
+
+
+def with_auto_spelling(
+    request: Request, load_weights: Callable[[], Checkpoint], kind: RunnerKind, target: Target | None, tell: Tell
+) -> Request:
+    """The request with the fastest spelling on that runner; without its device, with the fewest of target's kernels."""
+    from resnas_deploy.export.spelling import SPELLINGS
+
+    first = request.spelling
+    spellings = {first.name: first} | SPELLINGS
+    if kind.problem() is None:
+        requests = {name: replace(request, spelling=spelling) for name, spelling in spellings.items()}
+        return replace(request, spelling=spellings[_fastest(requests, load_weights, kind, tell, "spelling")])
+    if target is None:
+        raise BadInput(f"--spelling auto must measure on {kind.name}, which cannot run here: {kind.problem()}")
+    from resnas_deploy.engines.options import BuildOptions
+    from resnas_deploy.export.kernels import count_kernels
+
+    counts = count_kernels(load_weights(), request, target, BuildOptions(), spellings.values(), tell)
+    found = ", ".join(f"{count.spelling.name} has {count.report['kernels']} kernels" for count in counts)
+    complain(f"note: spelling {counts[0].spelling.name} ({found}; {kind.problem()})")
+    return replace(request, spelling=counts[0].spelling)
+
+
+def with_auto_alignment(
+    request: Request, load_weights: Callable[[], Checkpoint], kind: RunnerKind, tell: Tell
+) -> Request:
+    """The request with the alignment that is fastest on that runner: 1, unless another is surely faster."""
+    if problem := kind.problem():
+        raise BadInput(f"--align auto must measure on {kind.name}, which cannot run here: {problem}; give a number")
+    requests = {str(multiple): replace(request, align=multiple) for multiple in ALIGNMENTS}
+    return replace(request, align=int(_fastest(requests, load_weights, kind, tell, "alignment")))
+
+
+def _fastest(
+    requests: Mapping[str, Request], load_weights: Callable[[], Checkpoint], kind: RunnerKind, tell: Tell, what: str
+) -> str:
+    """Export every candidate to a folder that is gone afterwards and measure them in turns."""
+    from resnas_deploy.bench.choose import choose
+    from resnas_deploy.export.pipeline import export
+
+    checkpoint = load_weights()
+    with tempfile.TemporaryDirectory(prefix="resnas-candidates-") as folder:
+        candidates = {}
+        for name, request in requests.items():
+            tell(f"{what} {name}")
+            tried = replace(request, out=Path(folder) / name, verify_on=None, keep_failed=False, force=False)
+            candidates[name] = export(lambda: checkpoint, tried, tell)
+        batch = next(iter(requests.values())).batch
+        size = _BATCH if _BATCH in batch else batch.least
+        found = choose(candidates, kind, size, next(iter(requests.values())).threads, tell)
+    complain(f"note: {what} {found}, on {kind.name} at batch {size}")
+    return found.chosen
