@@ -21,6 +21,7 @@ class Count:
 
     spelling: Spelling
     report: dict[str, object]  # `LayerReport`, as plain data
+    seconds: float  # that the build took
 
 
 def count_kernels(
@@ -43,5 +44,5 @@ def count_kernels(
                 request, out=Path(folder) / spelling.name, spelling=spelling, verify_on=None, keep_failed=False
             )
             built = build_engine(export(lambda: checkpoint, tried, tell), target, options, tell)
-            counts.append(Count(spelling, built.engine.report["layers"]))
+            counts.append(Count(spelling, built.engine.report["layers"], built.engine.report["seconds"]))
     return sorted(counts, key=lambda count: int(str(count.report["kernels"])))

@@ -1,0 +1,134 @@
+"""Kernels that TensorRT for RTX makes of each spelling, beside what it makes of the plain module traced by PyTorch.
+
+Run: .venv/bin/python tests/bench/kernel_counts.py
+Writes bench/results/kernel-counts.json: fp16, a dynamic batch of 1 to 64, portable; and seconds of building small.
+"""
+
+from __future__ import annotations
+
+import ast
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from recording import write_result
+
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.elements import elements
+from resnas_deploy.engines.compiler import compile_engine
+from resnas_deploy.engines.layers import parse_layers
+from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.report import element_of
+from resnas_deploy.engines.target import target_named
+from resnas_deploy.export.kernels import count_kernels
+from resnas_deploy.export.pipeline import Request
+from resnas_deploy.export.spelling import FOR_TENSORRT, SPELLINGS
+from resnas_deploy.model import build_model
+from resnas_deploy.published import PUBLISHED
+from resnas_deploy.untrained import untrained
+
+BATCH, BUILDS = BatchRange(1, 64), 5
+SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export keeps a node's module
+
+
+def quiet(_):
+    """Progress that nobody reads."""
+
+
+def traced(checkpoint, path, opset):
+    """The plain module in fp16, traced; every node renamed to begin with the element that it is of."""
+    model = build_model(checkpoint).half()
+    images = torch.zeros(2, 3, checkpoint.arch.image_size, checkpoint.arch.image_size, dtype=torch.half)
+    dynamic = ({0: torch.export.Dim("batch", min=BATCH.least, max=BATCH.most)},)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, about its exporter's internals
+        program = torch.onnx.export(
+            model,
+            (images,),
+            dynamo=True,
+            dynamic_shapes=dynamic,
+            input_names=["images"],
+            output_names=["logits"],
+            opset_version=opset,
+            verbose=False,
+        )
+        program.save(str(path))
+    found = onnx.load(path)
+    for number, node in enumerate(found.graph.node):
+        scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
+        module = next((name for name in reversed(ast.literal_eval(scopes[0])) if name), "") if scopes else ""
+        node.name = f"{module}.{node.op_type}_{number}" if module else f"{node.op_type}_{number}"
+    onnx.save(found, path)
+
+
+def count_traced(checkpoint, path):
+    """Kernels of a traced graph: all, and those that touch each element."""
+    request = {
+        "module": "tensorrt_rtx",
+        "model": str(path),
+        "image_size": checkpoint.arch.image_size,
+        "profiles": [(1, 8, 64)],
+        "capabilities": [],
+        "workspace_bytes": None,
+        "version_compatible": False,
+        "timing_cache": None,
+    }
+    log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)
+    kernels = [layer for layer in parse_layers(log) if layer.is_kernel]
+    known = [element.name for element in elements(checkpoint.arch)]
+    touched = [{element_of(node, known) for node in layer.nodes} for layer in kernels]
+    return {
+        "kernels": len(kernels),
+        "by_element": {name: sum(name in names for names in touched) for name in known},
+    }
+
+
+def main() -> None:
+    """Count every network and write the result file."""
+    target, found = target_named("tensorrt-rtx"), {}
+    for name, entry in PUBLISHED.items():
+        checkpoint = untrained(entry.arch)
+        request = Request("counted", Path("counted"), "fp16", BATCH, for_engine=True)
+        counts = count_kernels(checkpoint, request, target, BuildOptions(), SPELLINGS.values(), quiet)
+        rows = {
+            count.spelling.name: {
+                "kernels": count.report["kernels"],
+                "by_element": {part["element"]: part["kernels"] for part in count.report["parts"]},
+            }
+            for count in counts
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            for opset in (None, 23):
+                path = Path(folder) / f"traced{opset}.onnx"
+                traced(checkpoint, path, opset)
+                rows[f"traced, opset {opset or 'of torch'}"] = count_traced(checkpoint, path)
+        found[name] = rows
+        print(name, {row: counted["kernels"] for row, counted in rows.items()}, flush=True)  # noqa: T201  a script
+    seconds = build_seconds(target)
+    write_result(
+        "kernel-counts",
+        {
+            "builder": f"tensorrt_rtx {version('tensorrt-rtx-cu13')}",
+            "networks": found,
+            "build_small_fp16_s": {"median": float(np.median(seconds)), "samples_s": seconds},
+        },
+    )
+
+
+def build_seconds(target):
+    """Seconds of building small in fp16, child process, parsing and report included."""
+    request = Request("small", Path("small"), "fp16", BATCH, for_engine=True)
+    seconds = []
+    for _ in range(BUILDS):
+        checkpoint = untrained(PUBLISHED["small"].arch)
+        made = count_kernels(checkpoint, request, target, BuildOptions(), [FOR_TENSORRT], quiet)
+        seconds.append(made[0].seconds)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
