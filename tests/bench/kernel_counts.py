@@ -60,7 +60,7 @@ def traced(checkpoint, path, opset):
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
         scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
-        module = next((name for name in reversed(ast.literal_eval(scopes[0])) if name), "") if scopes else ""
+        module = ast.literal_eval(scopes[0])[-2] if scopes else ""  # the last is the node itself
         node.name = f"{module}.{node.op_type}_{number}" if module else f"{node.op_type}_{number}"
     onnx.save(found, path)
 
