@@ -1,0 +1,61 @@
+"""`--align auto` and `--spelling auto`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from resnas_deploy.arch import ArchSpec, Block, Stage
+from resnas_deploy.runners.cuda import gpus
+
+
+@pytest.fixture
+def arch_file(tmp_path):
+    blocks = (Block(1, 8, 16),)
+    spec = ArchSpec((Stage(8, blocks), Stage(8, blocks), Stage(16, blocks)), classes=5, image_size=56)
+    path = tmp_path / "mini.json"
+    path.write_text(json.dumps(spec.to_json()))
+    return path
+
+
+def test_alignment_is_measured(resnas, arch_file, tmp_path):
+    done = resnas("export", "--arch", arch_file, "--align", "auto", "--batch", "1:8", "--out", tmp_path / "x", "--json")
+    chosen = json.loads(done.out)["manifest"]["alignment"]
+    assert f"alignment {chosen} (" in done.err
+    for other in (8, 16, 32, 64):
+        assert f"{other} takes " in done.err
+    assert "on ort-cpu at batch 8" in done.err
+
+
+def test_the_spelling_of_an_engine_is_that_of_fewest_kernels_where_there_is_no_gpu(resnas, arch_file, tmp_path):
+    if gpus():
+        pytest.skip("there is a GPU here, which is measured instead")
+    out = tmp_path / "x"
+    done = resnas(
+        "export", "--arch", arch_file, "--target", "tensorrt-rtx", "--spelling", "auto", "--out", out, "--json"
+    )
+    document = json.loads(done.out)
+    counts = {
+        part.split(" has ")[0].split("(")[-1].strip(): int(part.split(" has ")[1].split()[0])
+        for part in done.err.split("; ")[0].split(",")
+    }
+    assert len(counts) == 4
+    chosen = document["manifest"]["spelling"]["name"]
+    assert counts[chosen] == min(counts.values()) == document["report"]["layers"]["kernels"]
+
+
+def test_alignment_for_a_gpu_that_is_not_here_is_refused_in_one_line(resnas, arch_file, tmp_path):
+    if gpus():
+        pytest.skip("there is a GPU here")
+    out = tmp_path / "x"
+    done = resnas("export", "--arch", arch_file, "--target", "tensorrt-rtx", "--align", "auto", "--out", out, code=2)
+    assert done.err.count("\n") == 1
+    assert "--align auto must measure on tensorrt-rtx, which cannot run here: no NVIDIA GPU" in done.err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("value", ["3", "autos", "-8", "1.0"])
+def test_a_wrong_alignment_is_refused(resnas, arch_file, tmp_path, value):
+    done = resnas("export", "--arch", arch_file, "--align", value, "--out", tmp_path / "x", code=2)
+    assert "--align must be one of 1, 8, 16, 32, 64, auto" in done.err

@@ -1,0 +1,40 @@
+"""The choice among artifacts by latency, on a real runtime."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnas_deploy.arch import ArchSpec, Block, Stage
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.bench.choose import choose
+from resnas_deploy.export.pipeline import Request, export
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.untrained import untrained
+
+
+def arch(hidden):
+    blocks = (Block(2, 16, hidden),)
+    return ArchSpec((Stage(32, blocks), Stage(32, blocks), Stage(32, blocks)), classes=5, image_size=112)
+
+
+@pytest.fixture(scope="module")
+def artifacts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("candidates")
+    return {
+        name: export(
+            lambda hidden=hidden: untrained(arch(hidden)), Request(name, folder / name, batch=BatchRange(1, 4)), str
+        )
+        for name, hidden in (("slow", 4096), ("fast", 8))
+    }
+
+
+def test_another_is_chosen_where_it_is_surely_faster(artifacts):
+    found = choose(artifacts, RUNNERS["ort-cpu"], 4, 1, lambda _: None)
+    assert found.chosen == "fast"
+    assert found.comparisons["fast"].ratio.high < 1
+    assert "fast takes 0." in str(found)
+
+
+def test_the_first_is_kept_where_the_others_are_slower(artifacts):
+    turned = dict(reversed(artifacts.items()))
+    assert choose(turned, RUNNERS["ort-cpu"], 4, 1, lambda _: None).chosen == "fast"
