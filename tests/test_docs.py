@@ -15,11 +15,13 @@ from resnas_deploy.bench.peers import PEERS
 from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.cost import BYTES, breakdown, macs
-from resnas_deploy.export.verify import TOLERANCES
+from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.runners.parity import TOLERANCES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "bench" / "results"
+TRACED = ("traced, opset of torch", "traced, opset 23")
 RUNS = ("ort-cpu-batch1", "ort-cpu-batch16", "openvino-batch1", "openvino-batch16")
 
 
@@ -61,9 +63,13 @@ def profile_rows():
 
 def error_rows():
     worst, table = result("precision-error")["worst"], {}
-    for precision in BYTES:
+    for precision in (*BYTES, *QUANTISED):
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
-        table[precision] = [f"{TOLERANCES[precision]:.0e}", f"{worst[run]:.1e}", run.split()[1]]
+        table[precision] = [
+            f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
+            f"{worst[run]:.1e}",
+            run.split()[1],
+        ]
     return rows(table)
 
 
@@ -156,6 +162,39 @@ def alignment_rows():
     return rows(table)
 
 
+def kernel_rows():
+    """Kernels of each network by spelling; in brackets those of one residual reduction."""
+    found, table = result("kernel-counts")["networks"], {}
+    columns = ("packed+grid", "packed+views", "operator+grid", "operator+views", *TRACED)
+    for name, counts in found.items():
+        cells = []
+        for column in columns:
+            touched = counts[column]["by_element"]
+            assert touched["reduction1"] == touched["reduction2"]
+            cells.append(f"{counts[column]['kernels']} ({touched['reduction1']})")
+        table[name] = cells
+    return rows(table)
+
+
+def low_precision_rows():
+    """Ratios of times, by what is compared and batch size."""
+    table = {}
+    for name, found in result("low-precision")["ratios"].items():
+        what, _, batch = name.rpartition(", batch ")
+        assert batch == ("1", "16")[len(table.setdefault(what, []))]
+        table[what].append(interval(found))
+    return rows(table)
+
+
+def accuracy_rows():
+    table = {}
+    for precision, found in result("low-precision")["demo"].items():
+        accuracy = found["accuracy"]
+        cells = [f"{accuracy['graph']:.2f}%", f"{accuracy['reference']:.2f}%", f"{found['error']:.1e}"]
+        table[precision] = cells
+    return rows(table)
+
+
 def residual_rows():
     found = result("evidence-residual")
     accuracy = {name: [percent(value)] for name, value in found["accuracy"].items()}
@@ -192,6 +231,9 @@ def search_rows():
         ("docs/latency.md", method_rows),
         ("docs/alignment.md", alignment_rows),
         ("docs/graph.md", spelling_rows),
+        ("docs/engines.md", kernel_rows),
+        ("docs/quantisation.md", low_precision_rows),
+        ("docs/quantisation.md", accuracy_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),
         ("docs/training.md", step_rows),
@@ -218,6 +260,25 @@ def test_the_readmes_sentences():
     assert f"under masks {step['over_widest']['masked']['ratio']:.2f}" in text
     assert f"Slicing a subnet out of the small space takes {1000 * result('slicing')['median_s']:.0f} ms" in text
     assert f"{scoring - 1:.1%} more than the forward passes" in text
+
+
+def test_the_sentences_on_kernels_and_low_precision():
+    text, found = (ROOT / "README.md").read_text(), result("kernel-counts")
+    small = found["networks"]["small"]
+    traced = sorted(small[name]["kernels"] for name in TRACED)
+    ours = small["packed+grid"]
+    assert ours["kernels"] < traced[0]
+    assert f"compiles to {ours['kernels']} kernels with TensorRT for RTX" in text
+    assert f"traced by PyTorch to {traced[0]} to {traced[1]}" in " ".join(text.split())
+    reductions = ours["by_element"]["reduction1"], small[TRACED[0]]["by_element"]["reduction1"]
+    assert f"is {reductions[0]} kernels instead of {reductions[1]}" in text
+    seconds = f"{found['build_small_fp16_s']['median']:.1f} s"
+    assert f"takes {seconds}" in text
+    assert seconds in (ROOT / "docs" / "engines.md").read_text()
+    ratios = result("low-precision")["ratios"]
+    for runner in ("ort-cpu", "openvino"):
+        for batch in (1, 16):
+            assert f"{ratios[f'int8 over fp32, {runner}, batch {batch}']['ratio']:.2f}" in text
 
 
 def test_every_command_named_exists():

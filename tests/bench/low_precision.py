@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from conftest import trace
 from recording import ratio, write_result
+from test_where_time_goes import profile
 
 from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.checkpoint import load
@@ -63,8 +64,12 @@ def main() -> None:
                 ("openvino-bf16", made["fp32"], traced), ("openvino-bf16", made["bf16"], None), batch
             )
             print(name, found[name], flush=True)  # noqa: T201  a script
+        spent = {name: profile(made[name].model, 16, Path(folder)) for name in ("fp32", "int8")}
         accuracy = demo_accuracy(Path(folder))
-    write_result("low-precision", {"network": "small, untrained", "ratios": found, "demo": accuracy})
+    write_result(
+        "low-precision",
+        {"network": "small, untrained", "ratios": found, "ort_batch16_ms_by_operator": spent, "demo": accuracy},
+    )
 
 
 def demo_accuracy(folder):
