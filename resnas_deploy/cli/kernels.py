@@ -17,7 +17,7 @@ from resnas_deploy.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_PRECISIONS = ("fp16", "bf16", "fp32")
+_PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
 
 
 def kernels(
@@ -69,7 +69,10 @@ def kernels(
                 "precision": precision,
                 "batch": str(batches),
                 "default": FOR_TENSORRT.name,
-                "spellings": [{"spelling": count.spelling.describe(), "layers": count.report} for count in counts],
+                "spellings": [
+                    {"spelling": count.spelling.describe(), "layers": count.report, "problem": count.problem or None}
+                    for count in counts
+                ],
             }
         )
         return
@@ -79,11 +82,16 @@ def kernels(
         ("spelling", "kernels", "a block", "a reduction", "attention fused"),
         [(count.spelling.name, *_row(count.report)) for count in counts],
     )
+    for count in counts:
+        if count.problem:
+            say(f"{count.spelling.name}: {count.problem}")
     best = counts[0].spelling.name
     say(f"fewest: {best}{'' if best == FOR_TENSORRT.name else f' (resnas export --spelling {best})'}")
 
 
-def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(report: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if report is None:
+        return ("not built", "", "", "")
     parts = report["parts"]
     fused = [part["fused_attention"] for part in parts if part["fused_attention"] is not None]
     return (

@@ -31,10 +31,12 @@ class Built:
     cached: bool
 
 
-def build_engine(artifact: Artifact, target: Target, options: BuildOptions, report: Report) -> Built:
+def build_engine(
+    artifact: Artifact, target: Target, options: BuildOptions, report: Report, failed_log: Path | None = None
+) -> Built:
     """The engine of that artifact for that target: the one that is there, or a new one.
 
-    Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
+    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
     `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
@@ -48,7 +50,9 @@ def build_engine(artifact: Artifact, target: Target, options: BuildOptions, repo
         path = store.engine_path(artifact.folder, name)
         started = time.perf_counter()
         with atomic_file(path) as partial:
-            log = compile_engine(_request(artifact, target, options), partial, _failed_log(artifact), report)
+            log = compile_engine(
+                _request(artifact, target, options), partial, failed_log or _failed_log(artifact), report
+            )
             report("reading the layers")
             layers = report_of(
                 parse_layers(log),
@@ -103,4 +107,5 @@ def _device(target: Target) -> str:
 
 
 def _failed_log(artifact: Artifact) -> Path:
-    return artifact.folder.with_name(f"{artifact.folder.name}.build.log")
+    folder = artifact.folder.resolve()  # which has a name, other than `.`
+    return folder.with_name(f"{folder.name}.build.log")

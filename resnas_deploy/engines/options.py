@@ -98,6 +98,7 @@ def engine_id(made_of: Mapping[str, object]) -> str:
 def parse_bytes(text: str) -> int:
     """`4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
     match = _BYTES.fullmatch(text)
-    if not match or not int(match[1]):
+    size = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < size < 2**63:  # what a builder takes
         raise BadInput(f"a memory limit must be a number with KiB, MiB or GiB, such as 4GiB, found {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
+    return size

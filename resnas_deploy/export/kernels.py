@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.target import Target
+from resnas_deploy.errors import BadInput
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.export.spelling import Spelling
+
+_IMAGES = 1  # that a quantised graph is calibrated with: kernels do not depend on ranges
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class Count:
     """What one spelling became."""
 
     spelling: Spelling
-    report: dict[str, object]  # `LayerReport`, as plain data
+    report: Mapping[str, Any] | None  # `LayerReport`, as plain data
+    problem: str = ""  # why there is none
 
 
 def count_kernels(
@@ -33,8 +39,12 @@ def count_kernels(
     spellings: Iterable[Spelling],
     report: Callable[[str], None],
 ) -> list[Count]:
-    """Build the network in every spelling, in a folder that is gone afterwards; the fewest kernels come first."""
-    counts = []
+    """Build the network in every spelling, in a folder that is gone afterwards; the fewest kernels come first.
+
+    What the builder refuses in some spellings comes last. Raises `BadInput` where it refuses all of them.
+    """
+    counts: list[Count] = []
+    failed: list[BadInput] = []
     with tempfile.TemporaryDirectory(prefix="resnas-kernels-") as folder:
         for spelling in spellings:
             out = Path(folder) / spelling.name
@@ -42,8 +52,17 @@ def count_kernels(
             def tell(text: str, name: str = spelling.name) -> None:
                 report(f"{name}: {text}")
 
-            request = Request("counted", out, precision, batch, spelling=spelling)
+            request = Request(
+                "counted", out, precision, batch, spelling=spelling, for_engine=True, calibration_images=_IMAGES
+            )
             artifact = export(lambda: checkpoint, request, tell)
-            built = build_engine(artifact, target, options, tell)
-            counts.append(Count(spelling, built.engine.report["layers"]))
-    return sorted(counts, key=lambda count: int(str(count.report["kernels"])))
+            try:
+                built = build_engine(artifact, target, options, tell, Path(f"{spelling.name}.build.log"))
+            except BadInput as error:
+                failed.append(error)
+                counts.append(Count(spelling, None, str(error)))
+            else:
+                counts.append(Count(spelling, built.engine.report["layers"]))
+    if len(failed) == len(counts):
+        raise failed[0]
+    return sorted(counts, key=lambda count: count.report["kernels"] if count.report else math.inf)
