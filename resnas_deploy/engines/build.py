@@ -36,8 +36,9 @@ def build_engine(
 ) -> Built:
     """The engine of that artifact for that target: the one that is there, or a new one.
 
-    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
-    `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
+    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where the engine
+    cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
+    back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)

@@ -15,9 +15,9 @@ from resnas_deploy.engines.target import PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput
 
 IDENTITY_SCHEMA = 1
-_SIZES = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")
+_SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_BYTES = re.compile(r"(\d{1,15}) ?(|KiB|MiB|GiB)")
+_BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
 
 @dataclass(frozen=True)
