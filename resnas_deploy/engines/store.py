@@ -105,7 +105,7 @@ def save_report(path: Path, report: Mapping[str, object]) -> Engine:
     body[_SELF] = hashlib.sha256(_dump(body)).hexdigest()
     with atomic_file(_report_path(path)) as partial:
         partial.write_bytes(_dump(body))
-    return Engine(path, body)
+    return open_engine(path)  # the same as whoever finds it later
 
 
 def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
