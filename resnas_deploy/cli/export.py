@@ -57,8 +57,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of weights and activations.",
-            metavar="|".join(_PRECISIONS),
+            help=f"Of weights and activations: {', '.join(_PRECISIONS)}.",
+            metavar="NAME",
             show_default="fp32; fp16 for engines",
             autocompletion=complete(_PRECISIONS),
         ),
@@ -66,8 +66,9 @@ def export(
     target: Annotated[
         str,
         typer.Option(
-            help="What to make: the graph alone, or an engine of it too (resnas build has its options).",
-            metavar="|".join(TARGETS),
+            help="What to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt; resnas build "
+            "has its options).",
+            metavar="NAME",
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",

@@ -30,7 +30,9 @@ def kernels(
     ] = None,
     precision: Annotated[
         str,
-        typer.Option(help="Of the graph.", metavar="|".join(_PRECISIONS), autocompletion=complete(_PRECISIONS)),
+        typer.Option(
+            help=f"Of the graph: {', '.join(_PRECISIONS)}.", metavar="NAME", autocompletion=complete(_PRECISIONS)
+        ),
     ] = "fp16",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
     target: TargetOption = "tensorrt-rtx",

@@ -65,9 +65,7 @@ def test_a_killed_worker_is_one_line(artifact, tmp_path):
     log = tmp_path / "little.build.log"
     assert process.returncode == 2
     assert out == ""
-    assert err == (
-        f"resnas: the engine could not be built: the builder was ended by SIGKILL (the whole log: {log})\n"
-    )
+    assert err == (f"resnas: the engine could not be built: the builder was ended by SIGKILL (the whole log: {log})\n")
     assert log.exists()
     assert left(artifact) == []
     assert list((tmp_path / "tmp").iterdir()) == []

@@ -14,7 +14,18 @@ from resnas_deploy.engines.layers import Layer, Tensor, parse_layers
 from resnas_deploy.errors import BadInput
 
 EXCERPT = (Path(__file__).parent / "builder_log.txt").read_text()
-KINDS = ["shape_call", "kgen", "correlation", "gemm", "kgen", "kgen", "kgen", "runtime_fusion", "runtime_fusion", "kgen"]
+KINDS = [
+    "shape_call",
+    "kgen",
+    "correlation",
+    "gemm",
+    "kgen",
+    "kgen",
+    "kgen",
+    "runtime_fusion",
+    "runtime_fusion",
+    "kgen",
+]
 
 
 def test_an_excerpt_of_a_real_log():

@@ -129,6 +129,7 @@ def test_equal_parts_give_one_id_and_any_changed_part_another(little, data):
 def test_the_timing_cache_changes_no_id(little, tmp_path):
     usual = BuildOptions().for_artifact(little.batch)
     ids = {
-        engine_id(identity(little, RTX, "b 1", "", replace(usual, timing_cache=path))) for path in (None, tmp_path / "x")
+        engine_id(identity(little, RTX, "b 1", "", replace(usual, timing_cache=path)))
+        for path in (None, tmp_path / "x")
     }
     assert len(ids) == 1

@@ -123,7 +123,18 @@ def test_every_part_of_a_report_must_be_there_and_of_its_kind(saved, part):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"\xff\xfe", b"[]", b"null", b"NaN", b"1" * 5000, b'{"schema": 1e999}', b"[" * 100_000, b" " * (MAX_BYTES + 1)],
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b"NaN",
+        b"1" * 5000,
+        b'{"schema": 1e999}',
+        b"[" * 100_000,
+        b" " * (MAX_BYTES + 1),
+    ],
     ids=["empty", "cut", "binary", "list", "null", "nan", "long", "infinite", "deep", "huge"],
 )
 def test_what_is_no_report(saved, tmp_path, content):

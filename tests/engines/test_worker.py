@@ -153,7 +153,10 @@ def test_a_worker_that_cannot_start(strided, tmp_path, monkeypatch):
 
 def test_a_worker_whose_caller_is_gone_ends():
     done = subprocess.run(
-        [sys.executable, "-m", "resnas_deploy.engines.worker"], stdin=subprocess.DEVNULL, capture_output=True, timeout=30
+        [sys.executable, "-m", "resnas_deploy.engines.worker"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=30,
     )
     assert done.returncode != 0
     assert done.stdout == b""
