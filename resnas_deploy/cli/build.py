@@ -63,7 +63,7 @@ def build(
 
     Examples:
     $ resnas build small-fp16
-    $ resnas build small-fp16 --capability 8.9,12.0 --profile 1:1:1 --profile 1:16:64
+    $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
     $ resnas build small-fp32 --target aoti
     """
     with progress() as tell:

@@ -40,7 +40,12 @@ def with_auto_spelling(
     from resnas_deploy.export.kernels import count_kernels
 
     counts = count_kernels(load_weights(), request, target, BuildOptions(), spellings.values(), tell)
-    found = ", ".join(f"{count.spelling.name} has {count.report['kernels']} kernels" for count in counts)
+    found = ", ".join(
+        f"{count.spelling.name} has {count.report['kernels']} kernels"
+        if count.report
+        else f"{count.spelling.name} fails"
+        for count in counts
+    )
     complain(f"note: spelling {counts[0].spelling.name} ({found}; {kind.problem()})")
     return replace(request, spelling=counts[0].spelling)
 

@@ -56,8 +56,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of weights and activations.",
-            metavar="|".join(_PRECISIONS),
+            help=f"Of weights and activations: {', '.join(_PRECISIONS)}.",
+            metavar="NAME",
             show_default="fp32; fp16 for TensorRT",
             autocompletion=complete(_PRECISIONS),
         ),
@@ -65,8 +65,9 @@ def export(
     target: Annotated[
         str,
         typer.Option(
-            help="What to make: the graph alone, or an engine of it too (resnas build has its options).",
-            metavar="|".join(TARGETS),
+            help="What to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt; resnas build "
+            "has its options).",
+            metavar="NAME",
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
@@ -144,7 +145,7 @@ def export(
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     $ resnas export --arch small --target tensorrt-rtx
-    $ resnas export --checkpoint found.safetensors --precision int8 --data imagenet
+    $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
     """
     started = time.perf_counter()
     _check_combination(arch, checkpoint, subnet, seed, verify_on, unverified)

@@ -17,6 +17,7 @@ from resnas_deploy.errors import BadInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_IMAGES = 1  # that a quantised graph is calibrated with: kernels do not depend on ranges
 _PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
 
 
@@ -30,7 +31,9 @@ def kernels(
     ] = None,
     precision: Annotated[
         str,
-        typer.Option(help="Of the graph.", metavar="|".join(_PRECISIONS), autocompletion=complete(_PRECISIONS)),
+        typer.Option(
+            help=f"Of the graph: {', '.join(_PRECISIONS)}.", metavar="NAME", autocompletion=complete(_PRECISIONS)
+        ),
     ] = "fp16",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
     target: TargetOption = "tensorrt-rtx",
@@ -64,7 +67,7 @@ def kernels(
             weights = source.from_checkpoint(checkpoint, None, spec, None)
         else:
             weights = source.seeded(read_arch(arch), 0, None)
-        request = Request("counted", Path("counted"), precision, batches, for_engine=True)
+        request = Request("counted", Path("counted"), precision, batches, for_engine=True, calibration_images=_IMAGES)
         counts = count_kernels(weights, request, builder, options, SPELLINGS.values(), tell)
     if as_json:
         print_json(
@@ -73,7 +76,10 @@ def kernels(
                 "precision": precision,
                 "batch": str(batches),
                 "default": FOR_TENSORRT.name,
-                "spellings": [{"spelling": count.spelling.describe(), "layers": count.report} for count in counts],
+                "spellings": [
+                    {"spelling": count.spelling.describe(), "layers": count.report, "problem": count.problem or None}
+                    for count in counts
+                ],
             }
         )
         return
@@ -83,11 +89,16 @@ def kernels(
         ("spelling", "kernels", "a block", "a reduction", "attention fused"),
         [(count.spelling.name, *_row(count.report)) for count in counts],
     )
+    for count in counts:
+        if count.problem:
+            say(f"{count.spelling.name}: {count.problem}")
     best = counts[0].spelling.name
     say(f"fewest: {best}{'' if best == FOR_TENSORRT.name else f' (resnas export --spelling {best})'}")
 
 
-def _row(report: Mapping[str, Any]) -> tuple[str, ...]:
+def _row(report: Mapping[str, Any] | None) -> tuple[str, ...]:
+    if report is None:
+        return ("not built", "", "", "")
     parts = report["parts"]
     fused = [part["fused_attention"] for part in parts if part["fused_attention"] is not None]
     return (

@@ -33,11 +33,14 @@ class Built:
     cached: bool
 
 
-def build_engine(artifact: Artifact, target: Target, options: BuildOptions, report: Report) -> Built:
+def build_engine(
+    artifact: Artifact, target: Target, options: BuildOptions, report: Report, failed_log: Path | None = None
+) -> Built:
     """The engine of that artifact for that target: the one that is there, or a new one.
 
-    Raises `BadInput` where it cannot be built, `NotAvailable` where the builder or its GPU is missing, and
-    `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
+    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where the engine
+    cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
+    back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)
@@ -54,13 +57,16 @@ def build_engine(artifact: Artifact, target: Target, options: BuildOptions, repo
 
                 proof = {"parity": make_package(artifact, options.device or CPU, partial, report)}
             else:
-                proof = {"layers": _compile(artifact, target, options, partial, report).to_json()}
+                log = failed_log or _failed_log(artifact)
+                proof = {"layers": _compile(artifact, target, options, partial, log, report).to_json()}
         described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
         return Built(store.save_report(path, described), cached=False)
 
 
-def _compile(artifact: Artifact, target: Target, options: BuildOptions, out: Path, report: Report) -> LayerReport:
-    log = compile_engine(_request(artifact, target, options), out, _failed_log(artifact), report)
+def _compile(
+    artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, report: Report
+) -> LayerReport:
+    log = compile_engine(_request(artifact, target, options), out, failed_log, report)
     report("reading the layers")
     layers = report_of(
         parse_layers(log),
@@ -130,4 +136,5 @@ def _device(target: Target, options: BuildOptions) -> str:
 
 
 def _failed_log(artifact: Artifact) -> Path:
-    return artifact.folder.with_name(f"{artifact.folder.name}.build.log")
+    folder = artifact.folder.resolve()  # which has a name, other than `.`
+    return folder.with_name(f"{folder.name}.build.log")

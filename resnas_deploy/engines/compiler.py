@@ -47,8 +47,9 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
         if error is None:
             return log.read_text()
         content = log.read_text() if log.exists() else ""
-        _keep(failed_log, content + said.read_text(errors="replace"))
-        raise BadInput(f"the engine could not be built: {_reason(error, content)} (the whole log: {failed_log})")
+        printed = said.read_text(errors="replace")
+        kept = f" (the whole log: {failed_log})" if _keep(failed_log, content + printed) else ""
+        raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
 
 
 def _follow(process: subprocess.Popen[str], request: Mapping[str, object], report: Report) -> str | None:
@@ -74,21 +75,23 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], repor
     return f"the builder stopped with exit status {status}"
 
 
-def _reason(error: str, log: str) -> str:
-    """The builder's message, with the last line of its log that says why, on one line and shortened."""
+def _reason(error: str, log: str, printed: str) -> str:
+    """The builder's message, with the last line of its log, or that it printed, that says why; one line, shortened."""
     told = [
         line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[0] in _TELLING and error not in line
-    ]
+    ] or [line for line in printed.splitlines() if "Error" in line and error not in line]
     text = f"{error}: {told[-1]}" if told else error
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} .."
 
 
-def _keep(path: Path, content: str) -> None:
-    """Keep a log where it was asked for, or say nothing where that is impossible: the error itself matters more."""
+def _keep(path: Path, content: str) -> bool:
+    """Keep a log where it was asked for. Returns whether that was possible: the error itself matters more."""
     with tempfile.NamedTemporaryFile("w", delete=False, prefix="resnas-log-") as file:
         file.write(content)
     try:
         shutil.move(file.name, path)
     except OSError:
         Path(file.name).unlink(missing_ok=True)
+        return False
+    return True

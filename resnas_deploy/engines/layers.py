@@ -18,6 +18,7 @@ _TENSOR = re.compile(
     r"Name: (?P<name>[^,{}]*), Dimensions: \[(?P<dims>[^\]]*)\][^{}]*?Datatype: (?P<type>[A-Za-z0-9 ]+)"
 )
 _NODE = re.compile(r"\[ONNX Layer: (.*?)\]")
+_PROFILE = re.compile(r" \[profile \d+\]$")  # what the builder adds to a tensor's name for profiles after the first
 _INLINED = re.compile(r"__\d+$")  # what onnx's inliner adds to the name of a function's node
 _TYPES = {
     "Float": "fp32",
@@ -58,7 +59,7 @@ class Layer:
 
 
 def parse_layers(log: str) -> tuple[Layer, ...]:
-    """The layers of the engine that was built last. Raises `BadInput` where the log has no list."""
+    """The layers of the engine that was built last, of all profiles. Raises `BadInput` where no whole list is there."""
     return tuple(_layers(log.splitlines()))
 
 
@@ -67,12 +68,15 @@ def _layers(lines: Sequence[str]) -> Iterator[Layer]:
     if not starts:
         raise BadInput(f"a builder's log must have a list of layers after {_START!r}, found none; is it verbose?")
     for line in lines[starts[-1] + 1 :]:
+        if not line:
+            return
         match = _LAYER.match(line)
         if not match:
-            return  # the list ends with an empty line
+            raise BadInput(f"a layer in a builder's log must have a name, a type and inputs, found {line[:100]!r}")
         inputs, constants, outputs = _sections(match["rest"])
         nodes = tuple(dict.fromkeys(_node(found) for found in _NODE.findall(match["rest"])))
         yield Layer(match["name"], match["kind"], _tensors(inputs), _tensors(constants), _tensors(outputs), nodes)
+    raise BadInput("the list of layers in a builder's log must end with an empty line, found the end of the log")
 
 
 def _sections(rest: str) -> tuple[str, str, str]:
@@ -85,12 +89,19 @@ def _sections(rest: str) -> tuple[str, str, str]:
 def _tensors(text: str) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(
-            found["name"],
-            tuple(int(dim) for dim in found["dims"].split(",") if dim.strip()),
+            _PROFILE.sub("", found["name"]),
+            _dims(found["dims"]),
             _TYPES.get(found["type"].strip(), found["type"].strip()),
         )
         for found in _TENSOR.finditer(text)
     )
+
+
+def _dims(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(dim) for dim in text.split(",") if dim.strip())
+    except ValueError:
+        raise BadInput(f"dimensions in a builder's log must be whole numbers, found {text[:100]!r}") from None
 
 
 def _node(name: str) -> str:

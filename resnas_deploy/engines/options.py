@@ -15,9 +15,9 @@ from resnas_deploy.engines.target import PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput
 
 IDENTITY_SCHEMA = 1
-_SIZES = re.compile(r"(\d{1,9})(?::(\d{1,9}):(\d{1,9}))?")
+_SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_BYTES = re.compile(r"(\d{1,15}) ?(|KiB|MiB|GiB)")
+_BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,7 @@ def engine_id(made_of: Mapping[str, object]) -> str:
 def parse_bytes(text: str) -> int:
     """`4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
     match = _BYTES.fullmatch(text)
-    if not match or not int(match[1]):
+    size = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < size < 2**63:  # what a builder takes
         raise BadInput(f"a memory limit must be a number with KiB, MiB or GiB, such as 4GiB, found {text!r}")
-    return int(match[1]) * _UNITS[match[2]]
+    return size

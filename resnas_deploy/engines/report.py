@@ -12,11 +12,12 @@ from onnx import TensorProto, inliner
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, elements
-from resnas_deploy.engines.layers import Layer
+from resnas_deploy.engines.layers import Layer, Tensor
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
+_INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
 _PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion")  # the builder's, of kernels that multiply matrices
 _STORED = {TensorProto.INT8: "int8", TensorProto.FLOAT8E4M3FN: "fp8"}
 _WHOLE = {"fp32", "fp16", "bf16", "int8", "fp8"}
@@ -82,7 +83,7 @@ def graph_nodes(path: str, arch: ArchSpec) -> dict[str, GraphNode]:
 
 def element_of(node: str, known: Sequence[str]) -> str:
     """The element whose name a node's begins with; the casts at the edges belong to the first and to the last."""
-    edges = {"input_cast": known[0], "output_cast": known[-1]}
+    edges = {_INPUT_CAST: known[0], _OUTPUT_CAST: known[-1]}
     return edges.get(node) or next((name for name in known if node == name or node.startswith(f"{name}.")), "")
 
 
@@ -96,7 +97,7 @@ def report_of(
     return LayerReport(
         kernels=len(kernels),
         kinds=dict(sorted(Counter(layer.kind for layer in kernels).items())),
-        precisions=dict(sorted(Counter(_computes(layer) for layer in kernels).items())),
+        precisions=dict(sorted(Counter(_computes(layer, nodes) for layer in kernels).items())),
         parts=parts,
         fallbacks=tuple(_fallbacks(kernels, nodes, set(allowed))),
     )
@@ -112,7 +113,7 @@ def _part(
         kind=_kind(element),
         kernels=len(ours),
         shared=sum(len(names) > 1 for _, names in ours),
-        precisions=tuple(sorted({_computes(layer) for layer in products})),
+        precisions=tuple(sorted({_computes(layer, nodes) for layer in products})),
         fused_attention=_is_attention_fused(element, [layer for layer, _ in ours], nodes),
         names=tuple(layer.name for layer, _ in ours),
     )
@@ -133,16 +134,22 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
 def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
     """Products that read another precision than the graph says, and float32 between kernels other than in norms."""
     for layer in kernels:
-        read = {tensor.precision for tensor in layer.inputs if tensor.precision in _WHOLE}
+        read = {tensor.precision for tensor in _operands(layer, nodes) if tensor.precision in _WHOLE}
         quantised = {node.quantised for node in _nodes(layer, nodes) if node.op in _PRODUCTS} - {""}
         if _is_product(layer, nodes) and not read <= allowed | _edge(layer):
             yield f"{layer.name} computes in {', '.join(sorted(read - allowed))}"
         elif quantised and layer.kind in _PRODUCT_KINDS and not read & quantised:
             yield f"{layer.name} computes in {', '.join(sorted(read))} instead of {', '.join(sorted(quantised))}"
-        elif "fp32" not in allowed and not _has(layer, nodes, _NORM):
+        elif "fp32" not in allowed and not _has(layer, nodes, _NORM) and _OUTPUT_CAST not in layer.nodes:
             wide = [tensor.name for tensor in layer.outputs if tensor.precision == "fp32" and tensor.name != OUTPUT]
             if wide:
                 yield f"{layer.name} writes fp32"
+
+
+def _operands(layer: Layer, nodes: Mapping[str, GraphNode]) -> tuple[Tensor, ...]:
+    """What tells a product's precision: its inputs, or its weights where a norm, whose float32 it reads, is in it."""
+    weights = tuple(tensor for tensor in layer.constants if sum(size > 1 for size in tensor.dims) > 1)
+    return weights if weights and _has(layer, nodes, _NORM) else layer.inputs
 
 
 def _edge(layer: Layer) -> set[str]:
@@ -162,9 +169,10 @@ def _nodes(layer: Layer, nodes: Mapping[str, GraphNode]) -> list[GraphNode]:
     return [nodes[name] for name in layer.nodes if name in nodes]
 
 
-def _computes(layer: Layer) -> str:
+def _computes(layer: Layer, nodes: Mapping[str, GraphNode]) -> str:
     """The precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
-    read = [tensor.precision for tensor in layer.inputs if tensor.precision in _WHOLE]
+    tensors = _operands(layer, nodes) if _is_product(layer, nodes) else layer.inputs
+    read = [tensor.precision for tensor in tensors if tensor.precision in _WHOLE]
     return (read or [tensor.precision for tensor in layer.outputs])[0]
 
 

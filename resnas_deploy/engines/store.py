@@ -19,12 +19,14 @@ from typing import Any
 from resnas_deploy.artifact import ENGINES
 from resnas_deploy.atomic import atomic_file, write_errors
 from resnas_deploy.checkpoint import file_digest
+from resnas_deploy.engines.options import engine_id
 from resnas_deploy.errors import BadInput
 
 SUFFIXES, REPORT_SUFFIX = (".engine", ".pt2"), ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _SELF = "report_sha256"
+_PARTS = {"engine_sha256": str, "engine_bytes": int, "identity": dict, "seconds": float, "layers": dict}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,10 @@ def find(path: Path) -> Engine | None:
     if not path.exists():
         return None
     try:
-        return open_engine(path)
+        found = open_engine(path)
     except BadInput:
         return None  # left over from a build that was killed, or damaged: it is built again
+    return found if engine_id(found.made_of) == path.stem else None  # else: another one under this one's name
 
 
 def open_engine(path: Path) -> Engine:
@@ -101,7 +104,7 @@ def save_report(path: Path, report: Mapping[str, object]) -> Engine:
     body[_SELF] = hashlib.sha256(_dump(body)).hexdigest()
     with atomic_file(_report_path(path)) as partial:
         partial.write_bytes(_dump(body))
-    return Engine(path, body)
+    return open_engine(path)  # the same as whoever finds it later
 
 
 def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
@@ -118,6 +121,8 @@ def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
     digest = body.pop(_SELF, None)
     if digest != hashlib.sha256(_dump(body)).hexdigest():
         raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
+    if not all(isinstance(body.get(name), kind) for name, kind in _PARTS.items()):
+        raise BadInput(f"{path} must have {', '.join(_PARTS)}, found other parts; build the engine again: resnas build")
     return body
 
 

@@ -150,8 +150,8 @@ def main() -> None:
             build(request, tell, log)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller says it in one line
             log.write(f"ERROR {error}\n")
+            log.flush()  # before the caller knows, who reads it and ends this process
             tell(error=str(error))
-            log.flush()
             os._exit(REFUSED)
     tell(built=True)
 

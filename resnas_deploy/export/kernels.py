@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.target import Target
+from resnas_deploy.errors import BadInput
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.export.spelling import Spelling
 
@@ -20,8 +23,9 @@ class Count:
     """What one spelling became."""
 
     spelling: Spelling
-    report: dict[str, object]  # `LayerReport`, as plain data
-    seconds: float  # that the build took
+    report: Mapping[str, Any] | None  # `LayerReport`, as plain data
+    seconds: float = 0.0  # that the build took
+    problem: str = ""  # why there is no report
 
 
 def count_kernels(
@@ -32,8 +36,12 @@ def count_kernels(
     spellings: Iterable[Spelling],
     report: Callable[[str], None],
 ) -> list[Count]:
-    """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first."""
-    counts = []
+    """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first.
+
+    What the builder refuses in some spellings comes last. Raises `BadInput` where it refuses all of them.
+    """
+    counts: list[Count] = []
+    failed: list[BadInput] = []
     with tempfile.TemporaryDirectory(prefix="resnas-kernels-") as folder:
         for spelling in spellings:
 
@@ -43,6 +51,14 @@ def count_kernels(
             tried = replace(
                 request, out=Path(folder) / spelling.name, spelling=spelling, verify_on=None, keep_failed=False
             )
-            built = build_engine(export(lambda: checkpoint, tried, tell), target, options, tell)
-            counts.append(Count(spelling, built.engine.report["layers"], built.engine.report["seconds"]))
-    return sorted(counts, key=lambda count: int(str(count.report["kernels"])))
+            artifact = export(lambda: checkpoint, tried, tell)
+            try:
+                built = build_engine(artifact, target, options, tell, Path(f"{spelling.name}.build.log"))
+            except BadInput as error:
+                failed.append(error)
+                counts.append(Count(spelling, None, problem=str(error)))
+            else:
+                counts.append(Count(spelling, built.engine.report["layers"], built.engine.report["seconds"]))
+    if len(failed) == len(counts):
+        raise failed[0]
+    return sorted(counts, key=lambda count: count.report["kernels"] if count.report else math.inf)

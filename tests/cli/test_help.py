@@ -15,6 +15,8 @@ COMMANDS = (
     "import",
     "inspect",
     "export",
+    "build",
+    "kernels",
     "verify",
     "predict",
     "bench",
@@ -94,7 +96,8 @@ def test_options_say_what_they_take(resnas):
     for option, value in (
         ("arch", r"NAME\|FILE"),
         ("checkpoint", "FILE"),
-        ("precision", r"fp32\|fp16\|bf16"),
+        ("precision", "NAME"),
+        ("target", "NAME"),
         ("batch", r"N:M\|N"),
         ("align", r"1\|8\|16\|32\|64"),
         ("image-size", "N"),

@@ -11,7 +11,10 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from onnx import TensorProto, inliner, shape_inference
+from strategies import arch_specs, refusal
 
 from resnas_deploy.arch import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
@@ -19,6 +22,7 @@ from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.elements import elements
 from resnas_deploy.export.graph import emit
 from resnas_deploy.export.precision import PRECISIONS
+from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, GRID, SPELLINGS, spelling_named
 from resnas_deploy.model import build_model
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.untrained import untrained
@@ -34,9 +38,9 @@ SMALL = ArchSpec(
 RANGE = BatchRange(1, 8)
 
 
-def file_of(checkpoint: Checkpoint, tmp_path, precision="fp32", batch=RANGE):
+def file_of(checkpoint: Checkpoint, tmp_path, precision="fp32", batch=RANGE, spelling=FOR_RUNTIMES):
     path = tmp_path / f"{precision}.onnx"
-    emit(checkpoint, PRECISIONS[precision], batch).write(path)
+    emit(checkpoint, PRECISIONS[precision], batch, spelling=spelling).write(path)
     return path
 
 
@@ -66,8 +70,9 @@ def assert_all_known(model):
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("size", [224, 280, 336, 392])
 @pytest.mark.parametrize("batch", [RANGE, BatchRange(3, 3)], ids=["dynamic", "fixed"])
-def test_valid_and_every_value_has_a_shape(tmp_path, precision, size, batch):
-    path = file_of(untrained(SMALL.with_image_size(size)), tmp_path, precision, batch)
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_valid_and_every_value_has_a_shape(tmp_path, precision, size, batch, spelling):
+    path = file_of(untrained(SMALL.with_image_size(size)), tmp_path, precision, batch, spelling)
     onnx.checker.check_model(path, full_check=True)
     model = onnx.load(path)
     assert_all_known(model)
@@ -96,13 +101,15 @@ def test_published_networks_are_valid(tmp_path, name):
 
 
 @pytest.mark.parametrize("precision", ["fp16", "bf16"])
-def test_lower_precision_is_in_every_value_but_the_edges(tmp_path, precision):
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_lower_precision_is_in_every_value_but_the_edges(tmp_path, precision, spelling):
     """Strongly typed: what stays in float32 is the input, the output, and the statistics inside LayerNormalization."""
-    model = onnx.load(file_of(untrained(SMALL), tmp_path, precision))
+    model = onnx.load(file_of(untrained(SMALL), tmp_path, precision, spelling=spelling))
     inlined = inliner.inline_local_functions(model)
     wanted = PRECISIONS[precision].onnx
     kept = {name for name, (_, kind) in shapes(inlined).items() if kind == TensorProto.FLOAT}
     assert kept == {"logits"}
+    assert sum(node.op_type == "LayerNormalization" for node in inlined.graph.node) == 2 * 5 + 2 + 1
     kinds = Counter(tensor.data_type for tensor in inlined.graph.initializer)
     assert set(kinds) == {wanted, TensorProto.INT64}
     assert [node.op_type for node in inlined.graph.node if node.op_type == "Cast"] == ["Cast", "Cast"]
@@ -111,9 +118,10 @@ def test_lower_precision_is_in_every_value_but_the_edges(tmp_path, precision):
             assert not [a for a in node.attribute if a.name == "stash_type" and a.i != TensorProto.FLOAT]
 
 
-def test_two_emissions_are_byte_identical_and_as_protobuf_writes_them(tmp_path):
-    first = file_of(untrained(SMALL), tmp_path).read_bytes()
-    again = file_of(untrained(SMALL), tmp_path).read_bytes()
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_two_emissions_are_byte_identical_and_as_protobuf_writes_them(tmp_path, spelling):
+    first = file_of(untrained(SMALL), tmp_path, spelling=spelling).read_bytes()
+    again = file_of(untrained(SMALL), tmp_path, spelling=spelling).read_bytes()
     assert first == again
     assert onnx.load_from_string(first).SerializeToString(deterministic=True) == first
 
@@ -131,24 +139,32 @@ def test_names_do_not_depend_on_weights_or_precision(tmp_path):
     assert "stage1.block2.mlp.fc1.weight" in wanted[1]
 
 
-def test_every_element_writes_a_value_of_its_name(tmp_path):
-    model = onnx.load(file_of(untrained(SMALL), tmp_path))
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_every_element_writes_a_value_of_its_name(tmp_path, spelling):
+    model = onnx.load(file_of(untrained(SMALL), tmp_path, spelling=spelling))
     outputs = {output for node in model.graph.node for output in node.output}
     assert {element.name for element in elements(SMALL)} - {"head"} <= outputs
 
 
-def test_a_reduction_is_one_node_with_a_body(tmp_path):
-    model = onnx.load(file_of(untrained(SMALL), tmp_path))
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_a_reduction_is_one_node_with_a_body_of_its_own(tmp_path, spelling):
+    model = onnx.load(file_of(untrained(SMALL), tmp_path, spelling=spelling))
     nodes = [node for node in model.graph.node if node.domain == "resnas"]
     assert [(node.op_type, node.name) for node in nodes] == [
-        ("ResidualReduction", "reduction1"),
-        ("ResidualReduction", "reduction2"),
+        ("ResidualReduction1", "reduction1"),
+        ("ResidualReduction2", "reduction2"),
     ]
-    (function,) = model.functions
-    assert (function.domain, function.name) == ("resnas", "ResidualReduction")
-    moves = [node for node in function.node if node.op_type == "Transpose"]
-    assert len(moves) == 2, "one into the convolution's layout and one back; pooling and residual need none"
-    assert Counter(node.op_type for node in function.node)["ReduceMean"] == 2
+    names = [(function.domain, function.name) for function in model.functions]
+    assert names == [("resnas", "ResidualReduction1"), ("resnas", "ResidualReduction2")]
+    for function in model.functions:
+        operators = Counter(node.op_type for node in function.node)
+        assert not function.attribute, "TensorRT ignores what is handed on"
+        if spelling.reduction == GRID:
+            assert (operators["Conv"], operators["Mean"], operators["ReduceMean"]) == (2, 1, 0)
+            assert operators["Transpose"] == 3, "into the convolutions' layout, and each back"
+        else:
+            assert (operators["Conv"], operators["MatMul"], operators["ReduceMean"]) == (1, 1, 2)
+            assert operators["Transpose"] == 2, "into the convolution's layout and back; pooling and residual need none"
 
 
 def test_operators_of_small(tmp_path):
@@ -169,15 +185,66 @@ def test_operators_of_small(tmp_path):
         "Slice": 2,
         "Squeeze": 1,
         "Gemm": 1,
-        "ResidualReduction": 2,
+        "ResidualReduction1": 1,
+        "ResidualReduction2": 1,
+    }
+
+
+def test_operators_of_small_for_tensorrt(tmp_path):
+    model = onnx.load(file_of(untrained(PUBLISHED["small"].arch), tmp_path, "fp16", spelling=FOR_TENSORRT))
+    assert Counter(node.op_type for node in model.graph.node) == {
+        "Cast": 2,
+        "Conv": 4,
+        "Relu": 3,
+        "Reshape": 1 + 2 * 17,
+        "Transpose": 1 + 3 * 17,
+        "Pad": 1,
+        "LayerNormalization": 2 * 17 + 1,
+        "MatMul": 6 * 17,
+        "Add": 2 + 6 * 17,
+        "Split": 17,
+        "Softmax": 17,
+        "Gelu": 17,
+        "Slice": 3,
+        "Concat": 1,
+        "Squeeze": 1 + 3 * 17,
+        "Gemm": 1,
+        "ResidualReduction1": 1,
+        "ResidualReduction2": 1,
     }
 
 
 @pytest.mark.parametrize("arch", [SMALL, replace(SMALL, stem_mid_width=0), replace(SMALL, image_size=32, patch_size=2)])
-def test_same_logits_as_the_module(tmp_path, arch):
-    checkpoint = untrained(arch, seed=3)
-    session = ort.InferenceSession(file_of(checkpoint, tmp_path), providers=["CPUExecutionProvider"])
-    images = np.random.default_rng(0).standard_normal((5, 3, arch.image_size, arch.image_size), dtype=np.float32)
+@pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)
+def test_same_logits_as_the_module(tmp_path, arch, spelling):
+    assert_same_logits(untrained(arch, seed=3), file_of(untrained(arch, seed=3), tmp_path, spelling=spelling))
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(arch=arch_specs(), seed=st.integers(0, 2**32 - 1))
+def test_any_small_network_has_the_modules_logits_in_every_spelling(tmp_path, arch, seed):
+    checkpoint = shaken(untrained(arch, seed=0), seed)
+    for spelling in SPELLINGS.values():
+        assert_same_logits(checkpoint, file_of(checkpoint, tmp_path, spelling=spelling))
+
+
+def shaken(checkpoint, seed):
+    """No bias or shift is 0, no scale 1."""
+    random = np.random.default_rng(seed)
+
+    def moved(name, tensor):
+        if name.endswith("running_var"):
+            return tensor
+        return (tensor + 0.3 * random.standard_normal(tensor.shape)).astype(np.float32)
+
+    tensors = {name: moved(name, tensor) for name, tensor in checkpoint.tensors.items()}
+    return Checkpoint(checkpoint.arch, tensors, checkpoint.provenance)
+
+
+def assert_same_logits(checkpoint, path):
+    size = checkpoint.arch.image_size
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    images = np.random.default_rng(0).standard_normal((5, 3, size, size), dtype=np.float32)
     with torch.inference_mode():
         wanted = build_model(checkpoint)(torch.from_numpy(images)).numpy()
     for batch in (1, 5):
@@ -205,3 +272,21 @@ def test_the_last_block_computes_the_class_token_alone(tmp_path):
     assert known[f"{last}.attention.query.matmul"][0] == ["batch", 1, 16]
     assert known[f"{last}.mlp.fc1.matmul"][0] == ["batch", 1, 48]
     assert known[f"{before}.mlp.fc1.matmul"][0] == ["batch", 17, 24]
+
+
+def test_the_packed_last_block_asks_for_the_class_token_alone(tmp_path):
+    known = shapes(onnx.load(file_of(untrained(SMALL), tmp_path, spelling=FOR_TENSORRT)))
+    last, before = "stage3.block2", "stage3.block1"
+    assert known[f"{last}.attention.qkv.matmul"][0] == ["batch", 17, 48]
+    assert known[f"{last}.attention.scores"][0] == ["batch", 1, 1, 17]
+    assert known[f"{last}.mlp.fc1.matmul"][0] == ["batch", 1, 48]
+    assert known[f"{before}.attention.scores"][0] == ["batch", 2, 17, 17]
+
+
+def test_the_spellings_have_names():
+    assert list(SPELLINGS) == ["operator+views", "operator+grid", "packed+views", "packed+grid"]
+    assert all(spelling_named(name).name == name for name in SPELLINGS)
+    assert len({str(spelling.describe()) for spelling in SPELLINGS.values()}) == 4
+    assert "must be one of operator+views, operator+grid, packed+views, packed+grid, found 'best'" in refusal(
+        lambda: spelling_named("best")
+    )
