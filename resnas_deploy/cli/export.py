@@ -145,7 +145,7 @@ def export(
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     $ resnas export --arch small --target tensorrt-rtx
-    $ resnas export --checkpoint found.safetensors --precision int8 --data imagenet
+    $ resnas export --checkpoint found.safetensors --precision int8
     """
     started = time.perf_counter()
     _check_combination(arch, checkpoint, subnet, seed, verify_on, unverified)

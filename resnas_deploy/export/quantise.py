@@ -22,6 +22,7 @@ import onnx
 from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
 
 from resnas_deploy.artifact import INPUT
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.runners.base import Images
@@ -85,12 +86,12 @@ def check_quantiser() -> None:
         )
 
 
-def activation_ranges(model: Path, images: Images, least_batch: int, report: Callable[[str], None]) -> Ranges:
+def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Callable[[str], None]) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results."""
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
     from onnxruntime.quantization.calibrate import create_calibrator
 
-    batch = max(least_batch, min(_BATCH, len(images)))
+    batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the module has no types
         def __init__(self) -> None:
