@@ -73,9 +73,7 @@ verifications = st.builds(
     top1_agreement=st.integers(),
     photograph_agreement=st.integers(),
     accuracy=st.none()
-    | st.builds(
-        Accuracy, data=texts, pictures=st.integers(), reference=numbers, graph=numbers, max_drop=numbers
-    ),
+    | st.builds(Accuracy, data=texts, pictures=st.integers(), reference=numbers, graph=numbers, max_drop=numbers),
     element_errors=st.dictionaries(texts, numbers, max_size=3),
 )
 manifests = st.builds(
