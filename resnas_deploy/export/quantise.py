@@ -158,6 +158,7 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
             },
         )
         quantizer.quantize_model()
+        quantizer.model.topological_sort()  # which the quantiser leaves to whoever saves the graph
     quantised: ModelProto = quantizer.model.model
     if scheme.precision == "fp8":
         _to_fp8(quantised, originals)
