@@ -77,8 +77,8 @@ class Verification:
         return max(zip(added, self.element_errors, strict=True), default=(0.0, ""))[1]
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return asdict(self)
+        """Plain data for JSON. The elements are a list, since their order matters and `_dump` sorts objects."""
+        return asdict(self) | {"element_errors": [list(item) for item in self.element_errors.items()]}
 
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
@@ -230,7 +230,7 @@ def _verification(data: Mapping[str, object]) -> Verification:
         top1_agreement=_of(int, data["top1_agreement"]),
         photograph_agreement=_of(int, data["photograph_agreement"]),
         accuracy=_accuracy(data["accuracy"]),
-        element_errors={str(name): _of(float, error) for name, error in _of(dict, data["element_errors"]).items()},
+        element_errors={_of(str, name): _of(float, error) for name, error in _pairs(data["element_errors"])},
     )
 
 
@@ -240,6 +240,13 @@ def _accuracy(data: object) -> Accuracy | None:
     found = _of(dict, data)
     shares = (_of(float, found[name]) for name in ("reference", "graph", "max_drop"))
     return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), *shares)
+
+
+def _pairs(data: object) -> list[list[object]]:
+    pairs = [_of(list, pair) for pair in _of(list, data)]
+    if any(len(pair) != 2 for pair in pairs):
+        raise TypeError("something instead of a pair")
+    return pairs
 
 
 def _quantisation(data: object) -> Mapping[str, object] | None:

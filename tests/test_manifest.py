@@ -17,7 +17,7 @@ from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.checkpoint import Provenance, file_digest
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import SCHEMA, Manifest, Verification
+from resnas_deploy.manifest import SCHEMA, Accuracy, Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 
 VERIFICATION = Verification(
@@ -30,7 +30,14 @@ VERIFICATION = Verification(
     photographs=("cat.jpg",),
     top1_agreement=12,
     photograph_agreement=1,
+    accuracy=Accuracy("demo", 1000, 90.5, 90.25, 0.5),
+    element_errors={"stem": 0.01, "stage1.block1": 0.05, "head": 0.02},
 )
+QUANTISATION = {
+    "around": "fp32",
+    "kept": ["the head", "norms"],
+    "calibration": {"source": "demo", "images": 128, "sha256": "cd" * 32},
+}
 MANIFEST = Manifest(
     name="small",
     arch=SMALL,
@@ -43,6 +50,7 @@ MANIFEST = Manifest(
     weights_sha256="ab" * 32,
     spelling={"attention": "operator"},
     kept_in_fp32=("softmax",),
+    quantisation=QUANTISATION,
     tools={"resnas": "0.1.0"},
     files={"model.onnx": "0" * 64, "weights.safetensors": "1" * 64},
     verification=VERIFICATION,
@@ -64,6 +72,9 @@ verifications = st.builds(
     photographs=st.lists(texts).map(tuple),
     top1_agreement=st.integers(),
     photograph_agreement=st.integers(),
+    accuracy=st.none()
+    | st.builds(Accuracy, data=texts, pictures=st.integers(), reference=numbers, graph=numbers, max_drop=numbers),
+    element_errors=st.dictionaries(texts, numbers, max_size=3),
 )
 manifests = st.builds(
     Manifest,
@@ -78,6 +89,7 @@ manifests = st.builds(
     weights_sha256=digests,
     spelling=st.dictionaries(texts, texts, max_size=3),
     kept_in_fp32=st.lists(texts).map(tuple),
+    quantisation=st.none() | st.dictionaries(texts, texts | st.lists(texts, max_size=2), min_size=1, max_size=3),
     tools=st.dictionaries(texts, texts, max_size=3),
     files=st.dictionaries(file_names, digests, max_size=3),
     verification=st.none() | verifications,
@@ -291,6 +303,12 @@ def test_the_label_says_what_must_not_be_overlooked(trained, verified, label):
     assert manifest.label == label
 
 
+def test_the_label_says_that_accuracy_was_not_measured():
+    unmeasured = replace(VERIFICATION, accuracy=None)
+    assert replace(MANIFEST, verification=unmeasured).label == "small fp32 32 (accuracy not measured)"
+    assert replace(MANIFEST, verification=unmeasured, quantisation=None).label == "small fp32 32"
+
+
 def test_the_label_says_the_alignment():
     untrained = Provenance(False, ())
     assert replace(MANIFEST, alignment=32).label == "small fp32 32 align 32"
@@ -304,10 +322,54 @@ def test_only_known_alignments_are_believed(value):
 
 
 def test_a_verification_is_one_line_with_its_figures():
-    assert str(VERIFICATION) == (
+    plain = replace(VERIFICATION, accuracy=None, element_errors={})
+    line = (
         "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images and 1 of 1 photographs "
         "(ort-cpu against torch 2)"
     )
+    assert str(plain) == line
+    assert str(VERIFICATION) == (
+        f"{line}; top-1 90.25 % against 90.50 % on 1000 pictures of demo, a drop of 0.25 of at most 0.5 points; "
+        "stage1.block1 adds most to the error"
+    )
+
+
+@pytest.mark.parametrize(
+    ("reference", "graph", "max_drop", "passed"),
+    [
+        (90.5, 90.0, 0.5, True),
+        (90.5, 89.9, 0.5, False),
+        (90.5, 91.0, 0.0, True),
+        (90.5, 90.5, 0.0, True),
+        (90.5, 90.4, 0, False),
+    ],
+)
+def test_passing_needs_the_accuracy_too(reference, graph, max_drop, passed):
+    found = replace(VERIFICATION, accuracy=Accuracy("demo", 1000, reference, graph, max_drop))
+    assert found.passed is passed
+    assert not replace(found, error=1e-4).passed
+    assert replace(found, accuracy=None).passed
+    assert ("FAILED" in replace(MANIFEST, verification=found).label) is not passed
+
+
+def test_the_element_that_adds_most_is_the_same_after_reading():
+    """The order of the elements is that of the computation, which sorted JSON objects do not keep."""
+    assert VERIFICATION.worst == "stage1.block1"
+    found = replace(VERIFICATION, element_errors={"stem": 0.01, "stage1.block1": 0.02, "head": 0.04})
+    again = read(replace(MANIFEST, verification=found).to_bytes()).verification
+    assert list(again.element_errors) == ["stem", "stage1.block1", "head"]
+    assert again.worst == found.worst == "head"
+    assert replace(VERIFICATION, element_errors={}).worst == ""
+
+
+@pytest.mark.parametrize("errors", [{}, {"stem": 0.1}, [["stem"]], [["stem", 1]], [[1, 0.1]], [["a", 0.1], ["a", 0.1]]])
+def test_only_names_and_errors_are_believed_of_elements(errors):
+    refusal(lambda: read(signed({**body(), "verification": {**body()["verification"], "element_errors": errors}})))
+
+
+@pytest.mark.parametrize("quantisation", [{}, [], "int8", 1, True])
+def test_only_an_object_is_believed_of_the_quantisation(quantisation):
+    refusal(lambda: read(signed({**body(), "quantisation": quantisation})))
 
 
 def test_the_hash_of_a_file(tmp_path):

@@ -47,8 +47,10 @@ def bench_and_setting(runner: str, precision: str, batch: int, threads: int, dev
     """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
     from resnas_deploy.bench.latency.campaign import Bench
     from resnas_deploy.bench.machine import this_machine
+    from resnas_deploy.export.precision import precision_named
     from resnas_deploy.runners.registry import default_runner, runner_kind
 
+    precision_named(precision)  # networks are measured as they are emitted, with no calibration
     kind = runner_kind(runner) if runner else default_runner(precision, device=device)
     kind.check(precision, device)
     bench = Bench(kind, precision, batch, threads_or_all(threads), device)

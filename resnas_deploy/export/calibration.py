@@ -43,22 +43,30 @@ def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -
         pictures = demo_pictures()[0]
         chosen = _drawn(len(pictures.labels), count, "the built-in pictures")
         return Calibration("demo", np.stack([preprocess(pictures.picture(int(i)), preprocessing) for i in chosen]))
-    if source.suffix == ".npy":
-        return Calibration(source.name, _array(source, count, preprocessing.image_size))
-    if not source.is_dir():
+    if not _is_folder(source):
+        if source.suffix == ".npy":
+            return Calibration(source.name, _array(source, count, preprocessing.image_size))
         raise BadInput(f"calibration must be a folder of pictures or an array (.npy), found no such thing at {source}")
-    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES)
+    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not paths:
         raise BadInput(f"{source} must hold pictures ({', '.join(sorted(SUFFIXES))}) to calibrate with, found none")
     chosen = _drawn(len(paths), count, str(source))
     return Calibration(source.name, np.stack([preprocess(load_image(paths[i]), preprocessing) for i in chosen]))
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name that is too long
+        return False
+
+
 def _array(path: Path, count: int, size: int) -> Images:
     try:
-        found = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise BadInput(f"{path} must be an array that numpy.save wrote, found: {error}") from None
+        found = np.lib.format.open_memmap(path, mode="r")  # which unpickles nothing
+    except Exception as error:  # noqa: BLE001  of a damaged header numpy lets through whatever its parsers raise
+        reason = str(error).partition("\n")[0]
+        raise BadInput(f"{path} must be an array that numpy.save wrote, found: {reason}") from None
     if found.dtype != np.float32 or found.shape[1:] != (3, size, size):
         raise BadInput(
             f"{path} must hold normalised images, float32 (N, 3, {size}, {size}), found {found.dtype} {found.shape}"

@@ -62,12 +62,25 @@ class Request:
     def __post_init__(self) -> None:
         check_precision(self.precision)
         check_alignment(self.align)
-        if self.calibration and self.precision not in QUANTISED:
-            raise BadInput(
-                f"calibration is for {' and '.join(QUANTISED)}, found {self.precision}; leave --calibration out"
-            )
+        if self.precision not in QUANTISED:
+            self._check_unquantised()
+        elif self.data and not self.verify_on:
+            raise BadInput("accuracy is compared when the graph is verified: leave --data or --unverified out")
         if self.keep_failed and not self.verify_on:
             raise BadInput("what is not verified cannot fail: ask for verification, or do not ask to keep what fails")
+
+    def _check_unquantised(self) -> None:
+        """Refuse what would be ignored."""
+        given = {
+            "--calibration": self.calibration is not None,
+            "--calibration-images": self.calibration_images != DEFAULT_IMAGES,
+            "--data": bool(self.data),
+            "--max-drop": self.max_drop != DEFAULT_DROP,
+        }
+        if names := [name for name, is_given in given.items() if is_given]:
+            raise BadInput(
+                f"{' and '.join(names)} must come with {' or '.join(QUANTISED)}, found --precision {self.precision}"
+            )
 
     @property
     def scheme(self) -> Scheme | None:
@@ -141,12 +154,21 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request, report: 
     if request.force or not (request.out / MANIFEST).is_file():
         return None
     there = open_artifact(request.out)
-    if request.verify_on and not there.manifest.verification:
+    verification = there.manifest.verification
+    if request.verify_on and not (verification and _as_accurate(verification, request)):
         return None
     checkpoint = load_weights()
     wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, report))
     found = replace(there.manifest, files={}, verification=None, tools=wanted.tools)
     return there if found == wanted else None
+
+
+def _as_accurate(verification: Verification, request: Request) -> bool:
+    """Whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
+    accuracy = verification.accuracy
+    if accuracy is None:
+        return not request.data
+    return accuracy.drop <= request.max_drop and Path(request.data or accuracy.data).name == accuracy.data
 
 
 def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
@@ -211,13 +233,12 @@ def _ranges(
     checkpoint: Checkpoint, request: Request, scheme: Scheme, model: Path, images: Calibration, report: Report
 ) -> Ranges:
     """The activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
-    least = request.batch.least
     if scheme.around == "fp32":
-        return activation_ranges(model, images.images, least, report)
+        return activation_ranges(model, images.images, request.batch, report)
     with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder:
         twin = Path(folder) / "fp32.onnx"
         _emit(checkpoint, request, "fp32", twin)
-        return activation_ranges(twin, images.images, least, report)
+        return activation_ranges(twin, images.images, request.batch, report)
 
 
 def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:

@@ -19,9 +19,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
 
 from resnas_deploy.artifact import INPUT
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.runners.base import Images
@@ -31,6 +33,7 @@ DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
 _OPERATORS = ("MatMul", "Conv", "Add", "Relu")
 _IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _BATCH = 16  # images in one run of the calibration
+_LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
 _INT8_MOST, _FP8_MOST = 127.0, 448.0  # the largest numbers of int8, symmetric, and of float8 e4m3
 _FP8 = np.dtype(ml_dtypes.float8_e4m3fn)
 
@@ -85,40 +88,42 @@ def check_quantiser() -> None:
         )
 
 
-def activation_ranges(model: Path, images: Images, least_batch: int, report: Callable[[str], None]) -> Ranges:
-    """Run a float32 graph on the images and return the range of every product's operands and results."""
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
+def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Callable[[str], None]) -> Ranges:
+    """Run a float32 graph on the images and return the range of every product's operands and results.
+
+    Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
+    """
+    from onnxruntime.quantization import CalibrationMethod
     from onnxruntime.quantization.calibrate import create_calibrator
 
-    batch = max(least_batch, min(_BATCH, len(images)))
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the module has no types
-        def __init__(self) -> None:
-            self._starts = iter(range(0, len(images), batch))
-
-        def get_next(self) -> dict[str, Images] | None:
-            start = next(self._starts, None)
-            if start is None:
-                return None
-            report(f"calibrating: {start}/{len(images)} images")
-            rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
-            return {INPUT: images[rows]}
-
+    batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
+    graph = inliner.inline_local_functions(onnx.load(model))
+    seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder, _quiet():
         inlined, augmented = Path(folder) / "inlined.onnx", Path(folder) / "augmented.onnx"
-        onnx.save(inliner.inline_local_functions(onnx.load(model)), inlined)
+        onnx.save(graph, inlined)
         calibrator = create_calibrator(
             inlined, list(_OPERATORS), str(augmented), calibrate_method=CalibrationMethod.MinMax
         )
-        calibrator.collect_data(Reader())
-        found = calibrator.compute_data()
-    ranges = {}
-    for name, data in found.data.items():
-        low, high = (float(np.ravel(end)[0]) for end in data.range_value)
-        if not np.isfinite([low, high]).all():
-            raise BadInput(f"activations must be finite on the calibration images, found {low:g} to {high:g} at {name}")
-        ranges[name] = (low, high)
-    return ranges
+        session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
+        names = [output.name for output in session.get_outputs()]
+        for start in range(0, len(images), batch):
+            report(f"calibrating: {start}/{len(images)} images")
+            rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
+            found = dict(zip(names, session.run(None, {INPUT: images[rows]}), strict=True))
+            _check_finite(found, graph)
+            for name, values in found.items():
+                low, high = seen.get(name, (np.inf, -np.inf))
+                seen[name] = (min(low, float(values.min())), max(high, float(values.max())))
+    tensors = [name.removesuffix(_LEAST) for name in names if name.endswith(_LEAST)]
+    return {name: (seen[name + _LEAST][0], seen[name + _MOST][1]) for name in tensors}
+
+
+def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -> None:
+    bad = {name.removesuffix(_LEAST).removesuffix(_MOST) for name in found if not np.isfinite(found[name]).all()}
+    if bad:
+        first = next(name for node in graph.graph.node for name in node.output if name in bad)
+        raise BadInput(f"activations must be finite on the calibration images, found NaN or infinity at {first}")
 
 
 def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
@@ -153,6 +158,7 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
             },
         )
         quantizer.quantize_model()
+        quantizer.model.topological_sort()  # which the quantiser leaves to whoever saves the graph
     quantised: ModelProto = quantizer.model.model
     if scheme.precision == "fp8":
         _to_fp8(quantised, originals)

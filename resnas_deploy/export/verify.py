@@ -82,10 +82,10 @@ def verify(
     exceeds the precision's tolerance, or top-1 drops by more than it may. `report` is told each step.
     """
     quantised = artifact.precision in QUANTISED
-    if data and not quantised:
+    if (data or max_drop != DEFAULT_DROP) and not quantised:
         raise BadInput(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
-            "leave --data out (resnas train evaluate has the accuracy of a checkpoint)"
+            "leave --data and --max-drop out (resnas train evaluate has the accuracy of a checkpoint)"
         )
     labelled = labelled_data(data, artifact) if quantised else None  # before the work, where it is wrong
     torch.set_num_threads(threads)

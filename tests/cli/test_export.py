@@ -236,7 +236,7 @@ def test_a_link_is_not_followed(refused, tiny, tmp_path, mini_artifact):
         (["--image-size", "-56"], "Invalid value for '--image-size'"),
         (["--image-size", "65520"], "image_size must be at most 1792 pixels, found 65520"),
         (["--image-size", "many"], "Invalid value for '--image-size'"),
-        (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, found 'int3'"),
+        (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, int8, fp8, found 'int3'"),
         (["--align", "12"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 12"),
         (["--align", "0"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 0"),
         (["--align", "-8"], "found -8"),
