@@ -20,7 +20,7 @@ def test_an_artifact(resnas, mini_artifact):
     assert f"verification: {manifest.verification}" in text
     assert f"sha256 {manifest.files[MODEL]}" in text
     assert "weights: imported from vit_search_mini.pth.tar" in text
-    assert "2 ResidualReduction" in text
+    assert "1 ResidualReduction1, 1 ResidualReduction2" in text
     rows = {line.split()[0]: line for line in text.splitlines() if line.strip()}
     assert f"{cost.parameters(manifest.arch):,}" in rows["total"]
     assert "2 heads x 16, hidden 64" in rows["stage1.block1"]
@@ -32,7 +32,7 @@ def test_an_artifact_as_json(resnas, mini_artifact):
     assert found["name"] == str(mini_artifact)
     assert parse_network_def(found["network_def"], image_size=112).arch == ArchSpec.from_json(found["arch"])
     assert found["manifest"] == json.loads(json.dumps(open_artifact(mini_artifact).manifest.to_json()))
-    assert found["operators"]["ResidualReduction"] == 2
+    assert found["operators"]["ResidualReduction1"] == found["operators"]["ResidualReduction2"] == 1
 
 
 def test_what_must_not_be_overlooked(resnas, untrained_artifact):
