@@ -103,7 +103,9 @@ def export(
             show_default="built-in pictures",
         ),
     ] = None,
-    calibration_images: Annotated[int, typer.Option(help="How many of them.", metavar="N", min=1, max=100_000)] = 128,
+    calibration_images: Annotated[
+        int | None, typer.Option(help="How many of them.", metavar="N", min=1, max=100_000, show_default="128")
+    ] = None,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     out: Annotated[
@@ -157,15 +159,20 @@ def export(
     with progress() as tell:
         tell("loading")
         from resnas_deploy.export import source
+        from resnas_deploy.export.calibration import DEFAULT_IMAGES
         from resnas_deploy.export.pipeline import Request, unchanged
         from resnas_deploy.export.pipeline import export as run
-        from resnas_deploy.export.precision import check_precision
+        from resnas_deploy.export.precision import QUANTISED, check_precision
         from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
         from resnas_deploy.runners.registry import graph_runner, runner_kind
 
         builder = _builder(target)
         for_gpu = builder is not None and builder.name != "aoti"  # which is made of the weights, not of the graph
         precision = precision or ("fp16" if for_gpu else "fp32")
+        if calibration_images and precision not in QUANTISED:
+            raise BadInput(
+                f"--calibration-images must come with {' or '.join(QUANTISED)}, found --precision {precision}"
+            )
         check_precision(precision)  # before a runner is looked for that knows it
         if builder:
             from resnas_deploy.engines.build import build_engine, check_buildable
@@ -189,7 +196,7 @@ def export(
             batch=batches,
             for_engine=for_gpu,
             calibration=calibration,
-            calibration_images=calibration_images,
+            calibration_images=calibration_images or DEFAULT_IMAGES,
             data=data,
             max_drop=max_drop,
             spelling=usual if spelling in ("", AUTO) else spelling_named(spelling),

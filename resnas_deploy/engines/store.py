@@ -22,11 +22,13 @@ from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.errors import BadInput
 
-SUFFIXES, REPORT_SUFFIX = (".engine", ".pt2"), ".json"
+REPORT_SUFFIX = ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _SELF = "report_sha256"
-_PARTS = {"engine_sha256": str, "engine_bytes": int, "identity": dict, "seconds": float, "layers": dict}
+_PROOFS = {".engine": "layers", ".pt2": "parity"}  # what was checked of an engine, by its suffix
+SUFFIXES = tuple(_PROOFS)
+_PARTS = {"engine_sha256": str, "engine_bytes": int, "identity": dict, "seconds": float}
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,10 @@ def open_engine(path: Path) -> Engine:
         digest = file_digest(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    if not isinstance(report.get(_PROOFS[path.suffix]), dict):
+        raise BadInput(
+            f"{_report_path(path)} must have {_PROOFS[path.suffix]}, found none; build it again: resnas build"
+        )
     if digest != report["engine_sha256"]:
         raise BadInput(
             f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"

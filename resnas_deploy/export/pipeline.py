@@ -73,7 +73,6 @@ class Request:
         """Refuse what would be ignored."""
         given = {
             "--calibration": self.calibration is not None,
-            "--calibration-images": self.calibration_images != DEFAULT_IMAGES,
             "--data": bool(self.data),
             "--max-drop": self.max_drop != DEFAULT_DROP,
         }

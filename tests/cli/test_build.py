@@ -149,6 +149,7 @@ def test_kernels_counts_every_spelling(resnas, arch, tmp_path):
     assert table.splitlines()[-1] == "fewest: packed+grid"
 
 
+@pytest.mark.slow
 def test_kernels_of_a_quantised_network(resnas, arch):
     found = resnas("kernels", "--arch", arch, "--batch", "1:8", "--precision", "int8", "--json").json
     layers = found["spellings"][0]["layers"]
@@ -201,7 +202,8 @@ def test_export_refuses_what_no_engine_can_be_made_of(refused, arch):
     assert "a spelling must be one of" in refused("export", "--arch", arch, "--spelling", "best")
 
 
-def test_auto_takes_the_fewest_kernels(resnas, arch, monkeypatch):
+@pytest.mark.slow
+def test_auto_takes_the_fewest_kernels(resnas, arch):
     found = resnas(
         *("export", "--arch", arch, "--target", "tensorrt-rtx", "--spelling", "auto", "--unverified"),
         *("--batch", "1:8", "--out", "a", "--json"),

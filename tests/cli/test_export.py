@@ -101,7 +101,7 @@ def test_an_aligned_graph_of_trained_weights_gives_the_reference_logits(resnas, 
     assert difference <= 1e-5 * np.abs(golden["logits"]).max()
 
 
-@pytest.mark.parametrize(("begun", "expected"), [("", "1 8 16 32 64"), ("6", "64")])
+@pytest.mark.parametrize(("begun", "expected"), [("", "1 8 16 32 64 auto"), ("6", "64")])
 def test_the_shell_completes_alignments(begun, expected):
     words = f"resnas export --align {begun}"
     environment = {**os.environ, "_RESNAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "3"}
@@ -237,11 +237,11 @@ def test_a_link_is_not_followed(refused, tiny, tmp_path, mini_artifact):
         (["--image-size", "65520"], "image_size must be at most 1792 pixels, found 65520"),
         (["--image-size", "many"], "Invalid value for '--image-size'"),
         (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, int8, fp8, found 'int3'"),
-        (["--align", "12"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 12"),
-        (["--align", "0"], "an alignment must be one of 1, 8, 16, 32, 64 (1: nothing is padded), found 0"),
-        (["--align", "-8"], "found -8"),
-        (["--align", "many"], "Invalid value for '--align'"),
-        (["--align", "8.5"], "Invalid value for '--align'"),
+        (["--align", "12"], "--align must be one of 1, 8, 16, 32, 64, auto (1: nothing is padded), found '12'"),
+        (["--align", "0"], "--align must be one of 1, 8, 16, 32, 64, auto (1: nothing is padded), found '0'"),
+        (["--align", "-8"], "found '-8'"),
+        (["--align", "many"], "found 'many'"),
+        (["--align", "8.5"], "found '8.5'"),
         (["--verify-on", "tpu"], "torch-compile, aoti, found 'tpu'"),
         (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
         (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),

@@ -99,7 +99,7 @@ def test_options_say_what_they_take(resnas):
         ("precision", "NAME"),
         ("target", "NAME"),
         ("batch", r"N:M\|N"),
-        ("align", r"1\|8\|16\|32\|64"),
+        ("align", r"1\|8\|16\|32\|64\|auto"),
         ("image-size", "N"),
         ("out", "FOLDER"),
         ("verify-on", "NAME"),
