@@ -32,14 +32,7 @@ def test_an_artifact_as_json(resnas, mini_artifact):
     assert found["name"] == str(mini_artifact)
     assert parse_network_def(found["network_def"], image_size=112).arch == ArchSpec.from_json(found["arch"])
     assert found["manifest"] == json.loads(json.dumps(open_artifact(mini_artifact).manifest.to_json()))
-<<<<<<< HEAD
-    assert {name: found["operators"][name] for name in ("ResidualReduction1", "ResidualReduction2")} == {
-        "ResidualReduction1": 1,
-        "ResidualReduction2": 1,
-    }
-=======
     assert found["operators"]["ResidualReduction1"] == found["operators"]["ResidualReduction2"] == 1
->>>>>>> tests-engines
 
 
 def test_what_must_not_be_overlooked(resnas, untrained_artifact):
