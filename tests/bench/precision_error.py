@@ -22,7 +22,16 @@ from resnas_deploy.untrained import untrained
 from resnas_deploy.vit_search.importer import import_checkpoint
 
 ROOT = Path(__file__).parents[2]
-RUNS = (("fp32", "ort-cpu"), ("fp32", "openvino"), ("fp16", "ort-cpu"), ("fp16", "openvino"), ("bf16", "openvino"))
+RUNS = (
+    ("fp32", "ort-cpu"),
+    ("fp32", "openvino"),
+    ("fp16", "ort-cpu"),
+    ("fp16", "openvino"),
+    ("bf16", "openvino"),
+    ("int8", "ort-cpu"),  # calibrated with the built-in pictures, as an export is that is told nothing else
+    ("int8", "openvino"),
+    ("fp8", "ort-cpu"),
+)
 SEEDS = (0, 1, 2)
 
 
