@@ -57,8 +57,8 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help="Of weights and activations.",
-            metavar="|".join(_PRECISIONS),
+            help="Of weights and activations: fp32, fp16, bf16, int8 or fp8.",
+            metavar="NAME",
             show_default="fp32; fp16 for engines",
             autocompletion=complete(_PRECISIONS),
         ),

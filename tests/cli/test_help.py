@@ -94,7 +94,7 @@ def test_options_say_what_they_take(resnas):
     for option, value in (
         ("arch", r"NAME\|FILE"),
         ("checkpoint", "FILE"),
-        ("precision", r"fp32\|fp16\|bf16\|int8\|fp8"),
+        ("precision", "NAME"),
         ("batch", r"N:M\|N"),
         ("align", r"1\|8\|16\|32\|64"),
         ("image-size", "N"),
