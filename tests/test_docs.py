@@ -15,7 +15,6 @@ from resnas_deploy.bench.peers import PEERS
 from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.cost import BYTES, breakdown, macs
-from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.parity import TOLERANCES
 
@@ -43,12 +42,6 @@ def latency_rows():
     return rows({name: [interval(one[name]) for one in found] for name in found[0]})
 
 
-def spelling_rows():
-    found = result("spellings")["time_over_emitted"]
-    names = next(iter(found.values()))
-    return rows({name: [interval(one[name]) for one in found.values()] for name in names})
-
-
 def profile_rows():
     found = [result(f"profile-ort-cpu-batch{batch}")["ms_by_operator"] for batch in (1, 16)]
     columns = [(one[name], one["emitted"]["total"]) for one in found for name in ("emitted", "traced, opset 23")]
@@ -63,7 +56,7 @@ def profile_rows():
 
 def error_rows():
     worst, table = result("precision-error")["worst"], {}
-    for precision in (*BYTES, *QUANTISED):
+    for precision in BYTES:
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
         table[precision] = [
             f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
@@ -176,25 +169,6 @@ def kernel_rows():
     return rows(table)
 
 
-def low_precision_rows():
-    """Ratios of times, by what is compared and batch size."""
-    table = {}
-    for name, found in result("low-precision")["ratios"].items():
-        what, _, batch = name.rpartition(", batch ")
-        assert batch == ("1", "16")[len(table.setdefault(what, []))]
-        table[what].append(interval(found))
-    return rows(table)
-
-
-def accuracy_rows():
-    table = {}
-    for precision, found in result("low-precision")["demo"].items():
-        accuracy = found["accuracy"]
-        cells = [f"{accuracy['graph']:.2f}%", f"{accuracy['reference']:.2f}%", f"{found['error']:.1e}"]
-        table[precision] = cells
-    return rows(table)
-
-
 def residual_rows():
     found = result("evidence-residual")
     accuracy = {name: [percent(value)] for name, value in found["accuracy"].items()}
@@ -230,10 +204,7 @@ def search_rows():
         ("docs/latency.md", model_rows),
         ("docs/latency.md", method_rows),
         ("docs/alignment.md", alignment_rows),
-        ("docs/graph.md", spelling_rows),
         ("docs/engines.md", kernel_rows),
-        ("docs/quantisation.md", low_precision_rows),
-        ("docs/quantisation.md", accuracy_rows),
         ("docs/graph.md", profile_rows),
         ("docs/verification.md", error_rows),
         ("docs/training.md", step_rows),
@@ -262,7 +233,7 @@ def test_the_readmes_sentences():
     assert f"{scoring - 1:.1%} more than the forward passes" in text
 
 
-def test_the_sentences_on_kernels_and_low_precision():
+def test_the_sentences_on_kernels():
     text, found = (ROOT / "README.md").read_text(), result("kernel-counts")
     small = found["networks"]["small"]
     traced = sorted(small[name]["kernels"] for name in TRACED)
@@ -275,10 +246,6 @@ def test_the_sentences_on_kernels_and_low_precision():
     seconds = f"{found['build_small_fp16_s']['median']:.1f} s"
     assert f"takes {seconds}" in text
     assert seconds in (ROOT / "docs" / "engines.md").read_text()
-    ratios = result("low-precision")["ratios"]
-    for runner in ("ort-cpu", "openvino"):
-        for batch in (1, 16):
-            assert f"{ratios[f'int8 over fp32, {runner}, batch {batch}']['ratio']:.2f}" in text
 
 
 def test_every_command_named_exists():

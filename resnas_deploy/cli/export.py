@@ -56,7 +56,7 @@ def export(
     precision: Annotated[
         str,
         typer.Option(
-            help=f"Of weights and activations: {', '.join(_PRECISIONS)}.",
+            help="Of weights and activations: fp32, fp16, bf16, int8 or fp8.",
             metavar="NAME",
             show_default="fp32; fp16 for TensorRT",
             autocompletion=complete(_PRECISIONS),

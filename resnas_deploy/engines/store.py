@@ -74,15 +74,11 @@ def open_engine(path: Path) -> Engine:
         ) from None
     except OSError as error:
         raise BadInput(f"{_report_path(path)} cannot be read: {error.strerror}") from None
-    report = _parse(content, _report_path(path))
+    report = _parse(content, _report_path(path), _PROOFS[path.suffix])
     try:
         digest = file_digest(path)
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    if not isinstance(report.get(_PROOFS[path.suffix]), dict):
-        raise BadInput(
-            f"{_report_path(path)} must have {_PROOFS[path.suffix]}, found none; build it again: resnas build"
-        )
     if digest != report["engine_sha256"]:
         raise BadInput(
             f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
@@ -113,7 +109,7 @@ def save_report(path: Path, report: Mapping[str, object]) -> Engine:
     return open_engine(path)  # the same as whoever finds it later
 
 
-def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
+def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
     try:
         body = json.loads(content) if len(content) <= MAX_BYTES else None
     except (ValueError, RecursionError):
@@ -127,8 +123,9 @@ def _parse(content: bytes, path: Path) -> Mapping[str, Any]:
     digest = body.pop(_SELF, None)
     if digest != hashlib.sha256(_dump(body)).hexdigest():
         raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
-    if not all(isinstance(body.get(name), kind) for name, kind in _PARTS.items()):
-        raise BadInput(f"{path} must have {', '.join(_PARTS)}, found other parts; build the engine again: resnas build")
+    parts = _PARTS | {proof: dict}
+    if not all(isinstance(body.get(name), kind) for name, kind in parts.items()):
+        raise BadInput(f"{path} must have {', '.join(parts)}, found other parts; build the engine again: resnas build")
     return body
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -36,11 +37,8 @@ def test_the_spelling_of_an_engine_is_that_of_fewest_kernels_where_there_is_no_g
         "export", "--arch", arch_file, "--target", "tensorrt-rtx", "--spelling", "auto", "--out", out, "--json"
     )
     document = json.loads(done.out)
-    counts = {
-        part.split(" has ")[0].split("(")[-1].strip(): int(part.split(" has ")[1].split()[0])
-        for part in done.err.split("; ")[0].split(",")
-    }
-    assert len(counts) == 4
+    counts = {name: int(count) for name, count in re.findall(r"([a-z+]+) has (\d+) kernels", done.err)}
+    assert len(counts) >= 2
     chosen = document["manifest"]["spelling"]["name"]
     assert counts[chosen] == min(counts.values()) == document["report"]["layers"]["kernels"]
 

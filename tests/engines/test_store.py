@@ -14,7 +14,7 @@ from strategies import refusal
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id
-from resnas_deploy.engines.store import MAX_BYTES, Engine, find, open_engine, save_report
+from resnas_deploy.engines.store import MAX_BYTES, Engine, engine_path, find, open_engine, save_report
 from resnas_deploy.errors import BadInput
 
 REPORT = {"identity": {"target": "none"}, "seconds": 1.5, "layers": {"kernels": 3}}
@@ -40,14 +40,14 @@ def test_round_trip(saved, tmp_path):
     assert open_engine(saved.path).report == saved.report
     assert saved.report.items() > REPORT.items()
     assert saved.report["engine_bytes"] == 1024
-    found = find(tmp_path, NAME)
+    found = find(engine_path(tmp_path, NAME))
     assert isinstance(found, Engine)
     assert found.made_of == REPORT["identity"]
     assert sorted(path.name for path in saved.path.parent.iterdir()) == [f"{NAME}.engine", f"{NAME}.json"]
 
 
 def test_nothing_is_found_where_nothing_is(tmp_path):
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 @pytest.mark.parametrize(
@@ -63,26 +63,26 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
 def test_a_damaged_engine(saved, tmp_path, damage):
     saved.path.write_bytes(damage(saved.path.read_bytes()))
     assert "was cut short or changed; build it again: resnas build" in refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 def test_an_engine_without_its_report(saved, tmp_path):
     saved.path.with_suffix(".json").unlink()
     assert "must have its report" in refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 def test_a_report_without_its_engine(saved, tmp_path):
     saved.path.unlink()
     assert "cannot be read: No such file" in refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 def test_an_edited_report(saved, tmp_path):
     report = saved.path.with_suffix(".json")
     report.write_text(report.read_text().replace('"kernels": 3', '"kernels": 2'))
     assert "was changed after it was written" in refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 def test_another_engine_under_the_name_is_not_taken_for_it(saved, tmp_path):
@@ -90,7 +90,7 @@ def test_another_engine_under_the_name_is_not_taken_for_it(saved, tmp_path):
     for suffix in (".engine", ".json"):
         shutil.copy(saved.path.with_suffix(suffix), saved.path.with_name(other + suffix))
     assert open_engine(saved.path.with_name(f"{other}.engine")).report["layers"] == {"kernels": 3}
-    assert find(tmp_path, other) is None
+    assert find(engine_path(tmp_path, other)) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_another_engine_under_the_name_is_not_taken_for_it(saved, tmp_path):
 def test_reports_of_another_kind(saved, tmp_path, body, said):
     written(saved.path, body)
     assert said in refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 @pytest.mark.parametrize("part", ["engine_sha256", "engine_bytes", "identity", "seconds", "layers"])
@@ -140,7 +140,7 @@ def test_every_part_of_a_report_must_be_there_and_of_its_kind(saved, part):
 def test_what_is_no_report(saved, tmp_path, content):
     saved.path.with_suffix(".json").write_bytes(content)
     refusal(lambda: open_engine(saved.path))
-    assert find(tmp_path, NAME) is None
+    assert find(engine_path(tmp_path, NAME)) is None
 
 
 @settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -167,7 +167,7 @@ def test_a_deep_report(saved, depth):
 
 def test_a_name_that_is_no_engines(saved):
     other = saved.path.rename(saved.path.with_suffix(".onnx"))
-    assert "must be an engine (.engine)" in refusal(lambda: open_engine(other))
+    assert "must be an engine (.engine or .pt2)" in refusal(lambda: open_engine(other))
 
 
 def test_folders_in_the_place_of_files(saved):
@@ -186,4 +186,4 @@ def test_a_real_engine(engine):
     content = bytearray(engine.read_bytes())
     content[len(content) // 2] ^= 1
     engine.write_bytes(content)
-    assert find(engine.parents[1], engine.stem) is None
+    assert find(engine) is None

@@ -16,18 +16,19 @@ DATA_CENTRE = TARGETS["tensorrt"]
 
 
 def test_the_targets():
-    assert list(TARGETS) == list(ENGINE_TARGETS) == ["tensorrt-rtx", "tensorrt"]
+    assert list(TARGETS) == list(ENGINE_TARGETS) == ["tensorrt-rtx", "tensorrt", "aoti"]
     assert all(target_named(name).name == name for name in TARGETS)
     assert refusal(lambda: target_named("tvm")) == (
-        "an engine's target must be one of tensorrt-rtx, tensorrt, found 'tvm'"
+        "an engine's target must be one of tensorrt-rtx, tensorrt, aoti, found 'tvm'"
     )
 
 
 @pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
 def test_every_precision_is_built_and_no_other(target):
-    for precision in ("fp32", "fp16", "bf16", "int8", "fp8"):
+    known = ("fp32", "fp16", "bf16") if target.name == "aoti" else ("fp32", "fp16", "bf16", "int8", "fp8")
+    for precision in known:
         target.check(precision, ())
-    assert "must be one of fp32, fp16, bf16, int8, fp8, found int4" in refusal(lambda: target.check("int4", ()))
+    assert f"must be one of {', '.join(known)}, found int4" in refusal(lambda: target.check("int4", ()))
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_same_logits_as_the_module(tmp_path, arch, spelling):
     assert_same_logits(untrained(arch, seed=3), file_of(untrained(arch, seed=3), tmp_path, spelling=spelling))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(arch=arch_specs(), seed=st.integers(0, 2**32 - 1))
 def test_any_small_network_has_the_modules_logits_in_every_spelling(tmp_path, arch, seed):
     checkpoint = shaken(untrained(arch, seed=0), seed)

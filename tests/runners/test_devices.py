@@ -19,12 +19,14 @@ OPTIONS = Options(threads=2)
 NAMES = ("NVIDIA H100 80GB HBM3", "NVIDIA L4")
 ON_GPU = [name for name, kind in RUNNERS.items() if CUDA in kind.devices]
 ON_CPU = [name for name, kind in RUNNERS.items() if CPU in kind.devices]
+GPU_ALONE = {"ort-cuda", "ort-tensorrt", "tensorrt", "tensorrt-rtx"}
+HERE = [name for name in ON_GPU if name != "tensorrt"]  # whose package is installed
 kinds = st.sampled_from(list(RUNNERS.values()))
 
 
 def test_which_run_where():
-    assert set(ON_GPU) == {"ort-cuda", "ort-tensorrt", "torch", "torch-compile", "aoti"}
-    assert set(RUNNERS) - set(ON_CPU) == {"ort-cuda", "ort-tensorrt"}
+    assert set(ON_GPU) == {*GPU_ALONE, "torch", "torch-compile", "aoti"}
+    assert set(RUNNERS) - set(ON_CPU) == GPU_ALONE
 
 
 @given(kinds, st.integers(0, 9999))
@@ -40,7 +42,7 @@ def test_the_number_of_a_gpu(kind, number):
 @given(kinds)
 def test_the_usual_device(kind):
     usual = kind.device("")
-    assert usual == ("cuda:0" if kind.name in ("ort-cuda", "ort-tensorrt") else "cpu")
+    assert usual == ("cuda:0" if kind.name in GPU_ALONE else "cpu")
     assert kind.on("").device("") == usual
     assert kind.device(usual) == usual  # a device that was told is taken again
 
@@ -61,14 +63,14 @@ def test_devices_that_are_none(text):
     assert "must be cpu or cuda:N" in refusal(lambda: RUNNERS["torch"].device(text))
 
 
-@pytest.mark.parametrize("name", ON_GPU)
+@pytest.mark.parametrize("name", HERE)
 def test_no_gpu(artifact, unavailable, with_gpus, name):
     with_gpus()
     message = unavailable(lambda: RUNNERS[name].open(artifact, replace(OPTIONS, device="cuda")))
     assert f"the runner {name} is not available here: no NVIDIA GPU was found here" in message
 
 
-@pytest.mark.parametrize("name", ON_GPU)
+@pytest.mark.parametrize("name", HERE)
 def test_a_gpu_that_is_not_here(artifact, unavailable, with_gpus, name):
     with_gpus(*NAMES)
     message = unavailable(lambda: RUNNERS[name].open(artifact, replace(OPTIONS, device="cuda:7")))
