@@ -78,6 +78,12 @@ def small_reference(monkeypatch):
         monkeypatch.setattr(f"resnas_deploy.bench.reference.{name}", size)
 
 
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """Accuracy measured on 200 labelled pictures, for tests to which a tenth of them says enough."""
+    monkeypatch.setattr("resnas_deploy.export.accuracy.MOST_PICTURES", 200)
+
+
 @pytest.fixture(scope="session")
 def untrained_artifact(tmp_path_factory):
     """A function: the folder of an unverified artifact with random weights, of that precision and batch range."""

@@ -122,6 +122,7 @@ def test_the_sample_of_many_pictures_is_the_same_in_every_run(artifacts, monkeyp
     assert runs[0][1] != first
 
 
+@pytest.mark.usefixtures("few_pictures")
 @pytest.mark.parametrize("spoil", ["zeros", "small"])
 def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
@@ -135,6 +136,7 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]
 
 
+@pytest.mark.usefixtures("few_pictures")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
     monkeypatch.setitem(verify.__globals__["TOLERANCES"], "int8", NOT_FINITE / 10)
