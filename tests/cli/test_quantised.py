@@ -17,6 +17,7 @@ from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.runners.registry import RUNNERS
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
+ONE = ("--threads", "1")  # two of torch's wait for each other in turns while other processes have the cores
 CAT = GOLDEN.parent / "data" / "cat.jpg"
 TOP1 = re.compile(
     r"top-1 (\d\d\.\d\d) % against (\d\d\.\d\d) % on 2000 pictures of demo, a drop of -?\d\.\d\d of at most"
@@ -35,7 +36,7 @@ def int8(tmp_path_factory):
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
 def test_an_export_says_top1_both_ways(resnas, tmp_path, precision):
-    done = resnas("export", "--checkpoint", DEMO, "--precision", precision, "--batch", "1:16", "--out", "out")
+    done = resnas("export", *ONE, "--checkpoint", DEMO, "--precision", precision, "--batch", "1:16", "--out", "out")
     lines = done.out.splitlines()
     assert lines[0].startswith(f"out: checkpoint {precision} 32, batch 1:16, ")
     graph, module = map(float, TOP1.search(lines[1]).groups())
@@ -46,9 +47,9 @@ def test_an_export_says_top1_both_ways(resnas, tmp_path, precision):
 
 
 def test_verify_measures_accuracy_again(resnas, int8):
-    text = resnas("verify", int8, "--data", "demo", "--max-drop", "2").out
+    text = resnas("verify", int8, *ONE, "--data", "demo", "--max-drop", "2").out
     assert f"{TOP1.search(text)[0]} 2 points" in text
-    found = resnas("verify", int8, "--runner", "openvino", "--json").json["verification"]
+    found = resnas("verify", int8, *ONE, "--runner", "openvino", "--json").json["verification"]
     assert found["accuracy"]["pictures"] == 2000
     assert found["element_errors"][0][0] == "stem"
 
@@ -60,14 +61,14 @@ def spoil(tmp_path):
 
 @pytest.mark.usefixtures("few_pictures")
 def test_a_spoiled_graph_ends_with_three_and_leaves_nothing(refused, tmp_path):
-    arguments = ("export", "--checkpoint", DEMO, "--precision", "int8", "--max-drop", "0", *spoil(tmp_path))
+    arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--max-drop", "0", *spoil(tmp_path))
     line = refused(*arguments, code=3)
     assert "top-1 " in line
 
 
 @pytest.mark.usefixtures("few_pictures")
 def test_a_spoiled_graph_as_json(resnas, tmp_path):
-    arguments = ("export", "--checkpoint", DEMO, "--precision", "int8", "--json", *spoil(tmp_path))
+    arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--json", *spoil(tmp_path))
     found = resnas(*arguments, code=3).json
     accuracy = found["verification"]["accuracy"]
     assert found["artifact"] is None
@@ -77,9 +78,9 @@ def test_a_spoiled_graph_as_json(resnas, tmp_path):
 @pytest.mark.usefixtures("few_pictures")
 def test_verify_refuses_a_drop_that_is_too_large(resnas, refused, tmp_path):
     """The same artifact, by what may be lost."""
-    arguments = ("export", "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--out", "out")
+    arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--out", "out")
     resnas(*arguments, *spoil(tmp_path))
-    assert "top-1 " in refused("verify", "out", code=3)
+    assert "top-1 " in refused("verify", "out", *ONE, code=3)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ def test_a_drop_is_a_share(refused, int8, value):
 
 
 def test_data_without_verification(refused):
-    line = refused("export", "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--data", "demo")
+    line = refused("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--data", "demo")
     assert "leave --data or --unverified out" in line
 
 

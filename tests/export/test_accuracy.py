@@ -38,7 +38,8 @@ def quiet(_text):
 
 
 def demo(folder, **changes):
-    return export(lambda: load(DEMO), request(folder, **{"precision": "int8"} | changes), quiet)
+    """One thread: two of torch's wait for each other in turns while other processes have the cores."""
+    return export(lambda: load(DEMO), request(folder, **{"precision": "int8", "threads": 1} | changes), quiet)
 
 
 @pytest.fixture(scope="module")
