@@ -15,6 +15,7 @@ from resnas_deploy.bench.peers import PEERS
 from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.cost import BYTES, breakdown, macs
+from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.parity import TOLERANCES
 
@@ -42,6 +43,12 @@ def latency_rows():
     return rows({name: [interval(one[name]) for one in found] for name in found[0]})
 
 
+def spelling_rows():
+    found = result("spellings")["time_over_emitted"]
+    names = next(iter(found.values()))
+    return rows({name: [interval(one[name]) for one in found.values()] for name in names})
+
+
 def profile_rows():
     found = [result(f"profile-ort-cpu-batch{batch}")["ms_by_operator"] for batch in (1, 16)]
     columns = [(one[name], one["emitted"]["total"]) for one in found for name in ("emitted", "traced, opset 23")]
@@ -56,7 +63,7 @@ def profile_rows():
 
 def error_rows():
     worst, table = result("precision-error")["worst"], {}
-    for precision in BYTES:
+    for precision in (*BYTES, *QUANTISED):
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
         table[precision] = [
             f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
@@ -155,6 +162,36 @@ def alignment_rows():
     return rows(table)
 
 
+def low_precision_rows():
+    """Ratios of times, by what is compared and batch size."""
+    table = {}
+    for name, found in result("low-precision")["ratios"].items():
+        what, _, batch = name.rpartition(", batch ")
+        assert batch == ("1", "16")[len(table.setdefault(what, []))]
+        table[what].append(interval(found))
+    return rows(table)
+
+
+def operator_rows():
+    """Time of each kind of operator in int8, and in fp32, over the whole of fp32's."""
+    found = result("low-precision")["ort_batch16_ms_by_operator"]
+    table = {}
+    for operator in sorted(found["int8"], key=lambda name: -found["int8"][name]):
+        if operator != "other":
+            both = (found[precision].get(operator) for precision in ("int8", "fp32"))
+            table[operator] = [f"{time / found['fp32']['total']:.3f}" if time else "" for time in both]
+    return rows(table)
+
+
+def accuracy_rows():
+    table = {}
+    for precision, found in result("low-precision")["demo"].items():
+        accuracy = found["accuracy"]
+        cells = [f"{accuracy['graph']:.2f}%", f"{accuracy['reference']:.2f}%", f"{found['error']:.1e}"]
+        table[precision] = cells
+    return rows(table)
+
+
 def kernel_rows():
     """Kernels of each network by spelling; in brackets those of one residual reduction."""
     found, table = result("kernel-counts")["networks"], {}
@@ -205,7 +242,11 @@ def search_rows():
         ("docs/latency.md", method_rows),
         ("docs/alignment.md", alignment_rows),
         ("docs/engines.md", kernel_rows),
+        ("docs/graph.md", spelling_rows),
         ("docs/graph.md", profile_rows),
+        ("docs/quantisation.md", low_precision_rows),
+        ("docs/quantisation.md", operator_rows),
+        ("docs/quantisation.md", accuracy_rows),
         ("docs/verification.md", error_rows),
         ("docs/training.md", step_rows),
         ("docs/evidence.md", sampling_rows),
@@ -246,6 +287,19 @@ def test_the_sentences_on_kernels():
     seconds = f"{found['build_small_fp16_s']['median']:.1f} s"
     assert f"takes {seconds}" in text
     assert seconds in (ROOT / "docs" / "engines.md").read_text()
+
+
+def test_the_sentence_on_int8():
+    text, ratios = (ROOT / "README.md").read_text(), result("low-precision")["ratios"]
+    shares = [
+        [f"{ratios[f'int8 over fp32, {runner}, batch {batch}']['ratio']:.2f}" for batch in (1, 16)]
+        for runner in ("ort-cpu", "openvino")
+    ]
+    (one, sixteen), (openvino_one, openvino_sixteen) = shares
+    assert f"takes {one} of fp32's time at batch 1 and {sixteen} at batch 16" in text
+    assert f"on OpenVINO {openvino_one} and {openvino_sixteen}" in " ".join(text.split())
+    accuracy = result("low-precision")["demo"]["int8"]["accuracy"]
+    assert f"loses {accuracy['reference'] - accuracy['graph']:.2f} points" in text
 
 
 def test_every_command_named_exists():

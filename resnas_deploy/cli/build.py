@@ -106,7 +106,7 @@ def describe(engine: Engine) -> str:
     report = engine.report
     made = report["identity"]
     return (
-        f"{engine.path}: {made['builder']}, {made['precision']}, batch {' '.join(made['profiles'])}, "
+        f"{engine.path}: {made['builder']}, {made['precision']}, batch {_batches(made)}, "
         f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
 
@@ -114,7 +114,7 @@ def describe(engine: Engine) -> str:
 def print_proof(report: Mapping[str, Any]) -> None:
     """What was checked of an engine: its layers, or its logits."""
     if "layers" in report:
-        print_layers(report["layers"])
+        print_layers(report["layers"], len(report["identity"]["profiles"]))
     else:
         found = report["parity"]
         say(
@@ -124,8 +124,8 @@ def print_proof(report: Mapping[str, Any]) -> None:
         say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
 
 
-def print_layers(layers: Mapping[str, Any]) -> None:
-    """What became of each part of the network."""
+def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
+    """What became of each part of the network, in an engine of so many profiles."""
     rows = [
         (
             part["element"],
@@ -137,11 +137,20 @@ def print_layers(layers: Mapping[str, Any]) -> None:
         for part in layers["parts"]
     ]
     rows.append(("all", str(layers["kernels"]), "", ", ".join(f"{n} {p}" for p, n in layers["precisions"].items()), ""))
+    sums = f"; sums over {profiles} profiles" if profiles > 1 else ""
     print_table(
-        "Kernels (shared: those that work for a neighbour too)",
+        f"Kernels (shared: those that work for a neighbour too{sums})",
         ("element", "kernels", "shared", "precision", "attention"),
         rows,
     )
+
+
+def _batches(made: Mapping[str, Any]) -> str:
+    """The profiles; a package has none, and takes a range."""
+    if made["target"] != "aoti":
+        return " ".join(made["profiles"])
+    least, _, most = made["profiles"][0].split(":")
+    return least if least == most else f"{least} to {most}"
 
 
 def _place(made: Mapping[str, Any]) -> str:

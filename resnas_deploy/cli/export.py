@@ -65,8 +65,8 @@ def export(
     target: Annotated[
         str,
         typer.Option(
-            help="What to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt; resnas build "
-            "has its options).",
+            help="What to make: the graph alone (onnx), or an engine or a package of it too (resnas build has its "
+            f"options): {', '.join(TARGETS[1:])}.",
             metavar="NAME",
             autocompletion=complete(TARGETS),
         ),

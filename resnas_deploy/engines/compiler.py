@@ -25,29 +25,33 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
     Raises `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
     Ctrl-C ends the builder at once.
     """
-    with tempfile.TemporaryDirectory(prefix="resnas-build-") as folder:
-        log, said = Path(folder) / "build.log", Path(folder) / "stderr"
-        with said.open("wb") as errors:
-            process = subprocess.Popen(
-                [sys.executable, "-m", "resnas_deploy.engines.worker"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-                text=True,
-                start_new_session=True,  # Ctrl-C is for this process, which ends that one
-            )
-            try:
-                error = _follow(process, {**request, "out": str(out), "log": str(log)}, report)
-            finally:
-                process.kill()
-                process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    if pipe:
-                        pipe.close()
+    # Neither file has a name: nothing is left of them, however this process ends.
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=said,
+            text=True,
+            pass_fds=(log.fileno(),),
+            start_new_session=True,  # Ctrl-C is for this process, which ends that one
+        )
+        try:
+            error = _follow(process, {**request, "out": str(out)}, report)
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    pipe.close()
+        log.seek(0)
+        said.seek(0)
+        content, printed = log.read(), said.read()
         if error is None:
-            return log.read_text()
-        content = log.read_text() if log.exists() else ""
-        printed = said.read_text(errors="replace")
+            return content
         kept = f" (the whole log: {failed_log})" if _keep(failed_log, content + printed) else ""
         raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
 

@@ -1,7 +1,8 @@
-"""Builds one engine with TensorRT or TensorRT for RTX: `python -m resnas_deploy.engines.worker`.
+"""Builds one engine with TensorRT or TensorRT for RTX: `python -m resnas_deploy.engines.worker LOG`.
 
 A builder may crash, may not be interrupted, and keeps gigabytes: in its own process none of that is the caller's. It
-reads one JSON request from standard input and writes JSON lines: progress, then `built` or `error`. When its standard
+reads one JSON request from standard input and writes JSON lines: progress, then `built` or `error`. LOG is the number
+of the open file that the builder's own log goes to. When its standard
 input ends, the caller is gone, and so is this process, whatever it is doing. The two modules share one API, but for
 compute capabilities (RTX alone) and timing caches (TensorRT alone).
 """
@@ -21,6 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.artifact import INPUT
+from resnas_deploy.atomic import atomic_file
 
 REFUSED = 1  # exit status where the builder gave a reason
 
@@ -53,7 +55,8 @@ def build(request: Mapping[str, Any], tell: Any, log: IO[str]) -> None:
     with Path(request["out"]).open("wb") as file:
         file.write(built)
     if cache is not None:
-        Path(request["timing_cache"]).write_bytes(config.get_timing_cache().serialize())
+        with atomic_file(Path(request["timing_cache"])) as partial:
+            partial.write_bytes(config.get_timing_cache().serialize())
 
 
 def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: int) -> Any:
@@ -145,7 +148,7 @@ def main() -> None:
 
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=watch, daemon=True).start()
-    with Path(request["log"]).open("w") as log:
+    with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as log:
         try:
             build(request, tell, log)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller says it in one line

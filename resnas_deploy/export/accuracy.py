@@ -14,7 +14,7 @@ from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import Accuracy
+from resnas_deploy.manifest import Accuracy, Manifest
 from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.base import Options, RunnerKind
@@ -23,18 +23,17 @@ MOST_PICTURES = 2000  # of a larger validation split a sample, drawn with a seed
 _SEED, _BATCH = 0, 16
 
 
-def labelled_data(source: str, artifact: Artifact) -> Data | None:
+def labelled_data(source: str, manifest: Manifest) -> Data | None:
     """The data set that `source` names, or the built-in one for a network of its classes; else None.
 
     Raises `BadInput` where the data has another number of classes than the network.
     """
-    arch, names = artifact.manifest.arch, artifact.manifest.class_names
     if not source:
-        return open_data(DEMO) if names == CLASS_NAMES else None
-    data = open_data(source)
-    if len(data.val.class_names) != arch.classes:
+        return open_data(DEMO) if manifest.class_names == CLASS_NAMES else None
+    data, classes = open_data(source), manifest.arch.classes
+    if len(data.val.class_names) != classes:
         raise BadInput(
-            f"--data must have the network's {arch.classes} classes, found {len(data.val.class_names)} in {data.name}"
+            f"--data must have the network's {classes} classes, found {len(data.val.class_names)} in {data.name}"
         )
     return data
 

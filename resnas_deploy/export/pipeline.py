@@ -209,6 +209,10 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
     images = _calibration(checkpoint, request, report)
     artifact = Artifact(folder, _manifest(checkpoint, request, images))
     scheme = request.scheme
+    if scheme and request.verify_on:
+        from resnas_deploy.export.accuracy import labelled_data  # imports torch
+
+        labelled_data(request.data, artifact.manifest)  # refused before the work, where it is wrong
     with write_errors(request.out):
         report("emitting the graph")
         _emit(checkpoint, request, scheme.around if scheme else request.precision, artifact.model)

@@ -87,7 +87,7 @@ def verify(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
             "leave --data and --max-drop out (resnas train evaluate has the accuracy of a checkpoint)"
         )
-    labelled = labelled_data(data, artifact) if quantised else None  # before the work, where it is wrong
+    labelled = labelled_data(data, artifact.manifest) if quantised else None  # before the work, where it is wrong
     torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
     report("computing the reference on torch")

@@ -36,12 +36,13 @@ SEEDS = (0, 1, 2)
 
 
 def networks() -> dict[str, Checkpoint]:
-    """The networks to measure: published ones of several seeds, larger images, and the reference's own small one."""
+    """The networks to measure: published ones of several seeds, larger images, the reference's own, a trained one."""
     golden = ROOT / "tests" / "golden" / "vit_search_mini"
     found = {
         "reference mini": import_checkpoint(
             golden.with_suffix(".pth.tar"), golden.with_suffix(".network_def.txt").read_text()
-        )
+        ),
+        "trained demo": load(ROOT / "examples" / "demo" / "checkpoint.safetensors"),
     }
     for name, entry in PUBLISHED.items():
         for seed in SEEDS:

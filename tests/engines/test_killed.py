@@ -36,12 +36,18 @@ def building(artifact, temporary, *options):
             process.kill()
 
 
+def has_logged(worker):
+    """Whether the builder has written into its log, a file without a name whose number is the last argument."""
+    *_, number, _ = Path(f"/proc/{worker}/cmdline").read_text().split("\0")
+    return number.isdigit() and Path(f"/proc/{worker}/fd/{number}").stat().st_size
+
+
 @contextmanager
 def amid(artifact, temporary):
     """The same once its worker is at work, and the worker's number."""
     with building(artifact, temporary) as process:
         worker = worker_of(process.pid)
-        wait_for(lambda: [log for log in temporary.glob("resnas-build-*/build.log") if log.stat().st_size])
+        wait_for(lambda: has_logged(worker))
         assert worker in processes(), "it was done too soon"
         yield process, worker
 
@@ -77,6 +83,7 @@ def test_a_killed_command_takes_its_worker_along(artifact, tmp_path):
         process.kill()
         process.wait(timeout=30)
         wait_for(lambda: worker not in processes())
+    assert list((tmp_path / "tmp").iterdir()) == []
     (partial,) = left(artifact)
     assert partial.startswith(".")
     assert partial.endswith(".partial")

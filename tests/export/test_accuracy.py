@@ -22,7 +22,7 @@ from resnas_deploy.data.source import Data, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.export import accuracy
 from resnas_deploy.export.accuracy import MOST_PICTURES, compare_accuracy
-from resnas_deploy.export.pipeline import export, failed_name
+from resnas_deploy.export.pipeline import export, failed_name, unchanged
 from resnas_deploy.export.verify import verify
 from resnas_deploy.manifest import NOT_FINITE
 from resnas_deploy.model import build_model
@@ -159,8 +159,12 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
     message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
     assert f"--data must have the network's 10 classes, found 2 in {tmp_path.name}" in message
-    message = refusal(lambda: export(lambda: untrained(SMALL), request(tmp_path, precision="int8", data="demo"), quiet))
+    said = []
+    message = refusal(
+        lambda: export(lambda: untrained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
+    )
     assert "the network's 7 classes, found 10 in demo" in message
+    assert "emitting the graph" not in said  # refused before the work
     assert not (tmp_path / "out").exists()
 
 
@@ -173,6 +177,21 @@ def test_a_folder_of_labelled_pictures(tmp_path, artifacts):
         artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], Data("set", whole, Part(whole, np.arange(60))), 5.0, 1, quiet
     )
     assert found == same
+
+
+@pytest.mark.usefixtures("few_pictures")
+def test_an_artifact_stays_only_where_it_is_as_accurate_as_asked_now(tmp_path):
+    """What `export --target` finds there is taken as it is, if its accuracy was measured on the same data."""
+    first = demo(tmp_path)
+    accuracy = first.manifest.verification.accuracy
+
+    def there(**changes):
+        return unchanged(lambda: load(DEMO), request(tmp_path, precision="int8", threads=1, **changes), quiet)
+
+    assert there() == there(data="demo") == there(max_drop=accuracy.drop) == first
+    assert there(data="elsewhere/other") is None
+    assert there(max_drop=accuracy.drop - 0.1) is None
+    assert there(calibration_images=64) is None
 
 
 def test_a_network_of_other_classes_has_no_accuracy(tmp_path):
