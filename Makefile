@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo demo-search lint test test-all bench record clean
 
 help:
-	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; predict with a trained small network"
+	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8; a TensorRT engine"
 	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
 	@echo "make test      lint, types and tests (a few minutes)"
 	@echo "make test-all  the same with the slow tests"
@@ -30,6 +30,9 @@ demo: $(READY)
 	$(BIN)/resnas verify demo/small --runner openvino
 	$(BIN)/resnas export --checkpoint examples/demo/checkpoint.safetensors --out demo/clothes
 	$(BIN)/resnas predict demo/clothes examples/demo/pictures/*.png
+	$(BIN)/resnas export --checkpoint examples/demo/checkpoint.safetensors --precision int8 --out demo/clothes-int8
+	$(BIN)/resnas export --arch small --target tensorrt-rtx --out demo/small-engine
+	$(BIN)/resnas inspect demo/small-engine/engines/*.engine
 	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 12 --openings 3 --plot demo/latency.html
 	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
 

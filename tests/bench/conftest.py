@@ -43,9 +43,9 @@ def traced(checkpoint, tmp_path_factory):
     }
 
 
-def trace(checkpoint, folder, opset):
-    model, path = build_model(checkpoint), folder / "traced.onnx"
-    images = torch.zeros(2, 3, 224, 224)
+def trace(checkpoint, folder, opset, dtype=torch.float32):
+    model, path = build_model(checkpoint).to(dtype), folder / "traced.onnx"
+    images = torch.zeros(2, 3, 224, 224, dtype=dtype)
     dynamic = ({0: torch.export.Dim("batch", min=1, max=64)},)
     started = time.perf_counter()
     with warnings.catch_warnings():

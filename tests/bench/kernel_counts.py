@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import tempfile
-import warnings
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnx
 import torch
+from conftest import trace
 from recording import write_result
 
 from resnas_deploy.batch import BatchRange
@@ -27,7 +27,6 @@ from resnas_deploy.engines.target import target_named
 from resnas_deploy.export.kernels import count_kernels
 from resnas_deploy.export.pipeline import Request
 from resnas_deploy.export.spelling import FOR_TENSORRT, SPELLINGS
-from resnas_deploy.model import build_model
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.untrained import untrained
 
@@ -39,30 +38,16 @@ def quiet(_):
     """Progress that nobody reads."""
 
 
-def traced(checkpoint, path, opset):
+def traced(checkpoint, folder, opset):
     """The plain module in fp16, traced; every node renamed to begin with the element that it is of."""
-    model = build_model(checkpoint).half()
-    images = torch.zeros(2, 3, checkpoint.arch.image_size, checkpoint.arch.image_size, dtype=torch.half)
-    dynamic = ({0: torch.export.Dim("batch", min=BATCH.least, max=BATCH.most)},)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, about its exporter's internals
-        program = torch.onnx.export(
-            model,
-            (images,),
-            dynamo=True,
-            dynamic_shapes=dynamic,
-            input_names=["images"],
-            output_names=["logits"],
-            opset_version=opset,
-            verbose=False,
-        )
-        program.save(str(path))
+    path = trace(checkpoint, folder, opset, torch.half).path
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
         scopes = [entry.value for entry in node.metadata_props if entry.key == SCOPES]
         module = ast.literal_eval(scopes[0])[-2] if scopes else ""  # the last is the node itself
         node.name = f"{module}.{node.op_type}_{number}" if module else f"{node.op_type}_{number}"
     onnx.save(found, path)
+    return path
 
 
 def count_traced(checkpoint, path):
@@ -103,8 +88,7 @@ def main() -> None:
         }
         with tempfile.TemporaryDirectory() as folder:
             for opset in (None, 23):
-                path = Path(folder) / f"traced{opset}.onnx"
-                traced(checkpoint, path, opset)
+                path = traced(checkpoint, Path(folder), opset)
                 rows[f"traced, opset {opset or 'of torch'}"] = count_traced(checkpoint, path)
         found[name] = rows
         print(name, {row: counted["kernels"] for row, counted in rows.items()}, flush=True)  # noqa: T201  a script
