@@ -60,8 +60,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on leaving without an error it becomes `path`, else it is removed.
+def atomic_folder(path: Path, may_replace: Callable[[Path], bool], beside: Path | None = None) -> Iterator[Path]:
+    """Yield a temporary folder; on leaving without an error it becomes `path`, else it is removed.
+
+    It lies beside `path`, or where that folder is watched, beside another one of the same disk.
 
     A folder at `path` is replaced only if `may_replace` says so, asked before anything is written. Leftovers of writers
     that were killed are removed: a living writer holds a lock on its own. Raises `BadInput` where `path` is taken, or
@@ -70,16 +72,16 @@ def atomic_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[P
     with write_errors(path):
         if path.is_symlink() or (path.exists() and not may_replace(path)):
             raise BadInput(f"{path} exists; choose another name, or give --force to replace an earlier artifact there")
-    partial = _partial_name(path)
+    partial = _partial_name(beside or path)
     try:  # from before the folder is there: an interrupt may come at once
         with write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(path)
+            _remove_abandoned(beside or path)
             partial.mkdir()
         with _locked(partial):
             yield partial
             with write_errors(path):
-                for file in [*partial.iterdir(), partial]:
+                for file in [*partial.rglob("*"), partial]:
                     sync(file)
                 _put(partial, path)
                 sync(path.parent)
@@ -89,6 +91,18 @@ def atomic_folder(path: Path, may_replace: Callable[[Path], bool]) -> Iterator[P
 
 def _partial_name(path: Path) -> Path:
     return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold a folder: whoever else wants to waits until the block ends, or this process does."""
+    with write_errors(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
 from resnas_deploy.cli.train import train
+from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
 
@@ -53,6 +54,7 @@ app.command()(gate)
 app.add_typer(latency)
 app.add_typer(train)
 app.command()(search)
+app.add_typer(triton)
 
 
 def _show_version(asked: bool) -> None:

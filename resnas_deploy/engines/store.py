@@ -6,10 +6,8 @@ engine's own sha256 and its own, as a manifest has.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.artifact import ENGINES
-from resnas_deploy.atomic import atomic_file, write_errors
+from resnas_deploy.atomic import atomic_file, holding, write_errors
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.errors import BadInput
@@ -65,16 +63,7 @@ def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
-    try:
-        with _report_path(path).open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise BadInput(
-            f"{path} must have its report {_report_path(path).name} beside it, found none; build it with: resnas build"
-        ) from None
-    except OSError as error:
-        raise BadInput(f"{_report_path(path)} cannot be read: {error.strerror}") from None
-    report = _parse(content, _report_path(path), _PROOFS[path.suffix])
+    report = read_report(_report_path(path), path.suffix)
     try:
         digest = file_digest(path)
     except OSError as error:
@@ -86,18 +75,29 @@ def open_engine(path: Path) -> Engine:
     return Engine(path, report)
 
 
+def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
+    """The report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise BadInput(
+            f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
+            "build it with: resnas build"
+        ) from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+    return _parse(content, path, _PROOFS[suffix])
+
+
 @contextmanager
 def building(artifact: Path) -> Iterator[None]:
     """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done."""
     folder = artifact / ENGINES
     with write_errors(folder):
         folder.mkdir(exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with holding(folder):
         yield
-    finally:
-        os.close(descriptor)
 
 
 def save_report(path: Path, report: Mapping[str, object]) -> Engine:

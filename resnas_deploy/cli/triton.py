@@ -1,0 +1,268 @@
+"""`resnas triton`: model repositories for NVIDIA Triton, checked, and served."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import signal
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from resnas_deploy.cli.options import MAX_THREADS, Json, complete
+from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, first_few
+
+if TYPE_CHECKING:
+    from resnas_deploy.artifact import Artifact
+    from resnas_deploy.engines.store import Engine
+    from resnas_deploy.serving.batching import Batching
+    from resnas_deploy.serving.check import Checked
+
+INSTALL = "pip install 'resnas[serve]'"
+BACKENDS, ACCELERATORS = ("python", "onnxruntime", "tensorrt"), ("tensorrt", "cuda", "openvino")
+Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
+
+triton = typer.Typer(
+    name="triton",
+    help="Serve networks behind NVIDIA Triton Inference Server.\n\n"
+    "Start with: resnas triton export small-fp32 --repository models",
+    no_args_is_help=True,
+)
+
+
+@triton.command()
+def export(
+    artifacts: Annotated[
+        list[Path], typer.Argument(help="Artifacts, or engines in them (engines/ID.engine).", show_default=False)
+    ],
+    repository: Annotated[Path, typer.Option(help="The model repository to add to.", metavar="FOLDER")],
+    name: Annotated[
+        str, typer.Option(help="The model's name.", metavar="NAME", show_default="the artifact's folder")
+    ] = "",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="What runs it: python needs nothing but onnxruntime; tensorrt takes an engine.",
+            metavar="|".join(BACKENDS),
+            show_default="python; tensorrt for an engine",
+            autocompletion=complete(BACKENDS),
+        ),
+    ] = "",
+    accelerator: Annotated[
+        str,
+        typer.Option(
+            help="The onnxruntime backend's execution provider.",
+            metavar="|".join(ACCELERATORS),
+            show_default="its own",
+            autocompletion=complete(ACCELERATORS),
+        ),
+    ] = "",
+    gpu: Annotated[bool, typer.Option("--gpu", help="Run on GPUs, and not on CPUs.", metavar="")] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Take JPEG (or PNG, ..) files too: NAME_jpeg.", metavar="")
+    ] = False,
+    instances: Annotated[int, typer.Option(help="Of the network, on each device.", metavar="N", min=1, max=64)] = 1,
+    threads: Annotated[int, typer.Option(help="CPU threads of an instance.", metavar="N", min=1, max=MAX_THREADS)] = 1,
+    max_batch: Annotated[
+        int | None,
+        typer.Option(help="The largest batch.", metavar="N", min=1, show_default="the artifact's largest"),
+    ] = None,
+    measured: Annotated[
+        Path | None,
+        typer.Option(help="A result of resnas bench: batches are formed by it.", metavar="FILE", show_default="none"),
+    ] = None,
+    latency: Annotated[
+        float | None,
+        typer.Option(help="With --measured: answers must come within so many milliseconds.", metavar="MS", min=0),
+    ] = None,
+    cache: Annotated[
+        bool, typer.Option("--cache", help="Keep answers, for images that come again.", metavar="")
+    ] = False,
+    versions: Annotated[
+        str, typer.Option(help="Which are served: latest:N, all, or numbers as 1,3.", metavar="POLICY")
+    ] = "latest:1",
+    as_json: Json = False,
+) -> None:
+    """Add artifacts, or engines, to a model repository, each as a new version of its model.
+
+    Nothing that is there is overwritten, and a server that polls the folder never sees half of a model.
+
+    Examples:
+    $ resnas triton export small-fp32 --repository models
+    $ resnas triton export clothes --repository models --ensemble --instances 2
+    $ resnas triton export small-fp32 --repository models --backend onnxruntime
+    """
+    _check_extra()
+    if latency is not None and measured is None:
+        raise BadInput("--latency must come with --measured, the latencies to reach it with, found none")
+    if name and len(artifacts) > 1:
+        raise BadInput(
+            f"--name must come with one artifact, found {len(artifacts)}: they would be versions of one model"
+        )
+    with progress() as tell:
+        tell("checking the files")
+        from resnas_deploy.serving.repository import add_model
+        from resnas_deploy.serving.served import Serving
+
+        written = []
+        for path in artifacts:
+            artifact, engine = _open(path)
+            serving = Serving(
+                name=name or artifact.folder.resolve().name,
+                backend=backend or ("tensorrt" if engine else "python"),
+                accelerator=accelerator,
+                on_gpu=gpu or engine is not None,
+                instances=instances,
+                threads=threads,
+                batching=_batching(measured, artifact, max_batch, latency),
+                cache=cache,
+                versions=versions,
+                max_batch=max_batch,
+            )
+            tell(f"writing {serving.name}")
+            written += add_model(repository, artifact, serving, engine, ensemble=ensemble)
+    if as_json:
+        print_json([{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in written])
+        return
+    for each in written:
+        say(f"{each.folder}{'' if each.is_new else ' (was there already)'}")
+    say(f"next: resnas triton check {repository}   or   resnas triton serve {repository}")
+
+
+@triton.command()
+def check(
+    repository: Repository,
+    release: Annotated[
+        str,
+        typer.Option(help="The Triton release that will serve it, such as 26.08.", metavar="YY.MM", show_default="any"),
+    ] = "",
+    as_json: Json = False,
+) -> None:
+    """Compare every claim of a repository's configurations with what it serves. Exits with 3 where one does not hold.
+
+    Examples:
+    $ resnas triton check models
+    $ resnas triton check models --release 26.08
+    """
+    _check_extra()
+    with progress() as tell:
+        tell("comparing files with their hashes")
+        from resnas_deploy.serving.check import check_repository
+
+        checked = check_repository(repository, release)
+    if as_json:
+        print_json(
+            [
+                {
+                    "model": model.name,
+                    "what": model.what,
+                    "versions": list(model.versions),
+                    "findings": [str(finding) for finding in model.findings],
+                }
+                for model in checked
+            ]
+        )
+    else:
+        _print_checked(checked)
+    if findings := [str(finding) for model in checked for finding in model.findings]:
+        raise VerificationFailed(first_few(findings), checked)
+
+
+@triton.command()
+def serve(
+    repository: Repository,
+    http_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8002,
+    poll: Annotated[
+        int, typer.Option(help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0)
+    ] = 0,
+    ready_within: Annotated[
+        float, typer.Option(help="How long loading the models may take.", metavar="SECONDS", min=1)
+    ] = 120,
+    log: Annotated[
+        Path | None, typer.Option(help="Where the server's log goes.", metavar="FILE", show_default="a temporary file")
+    ] = None,
+) -> None:
+    """Start a real Triton server on this machine, and stop it on Ctrl-C or SIGTERM.
+
+    It listens on 127.0.0.1 alone and serves on the CPU.
+
+    Examples:
+    $ resnas triton serve models
+    $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0 --poll 5
+    """
+    _check_extra()
+    from resnas_deploy.serving.server import Ports, Settings, serving
+
+    free = Ports.free()
+    ports = Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics)
+    if log is None:
+        descriptor, name = tempfile.mkstemp(prefix="resnas-triton-", suffix=".log")
+        os.close(descriptor)
+    kept = log or Path(name)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
+    with progress() as tell:
+        try:
+            with serving(repository, Settings(ports, poll, ready_within), kept, tell) as server:
+                tell("serving; Ctrl-C stops it")
+                say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}")
+                server.wait()
+        except KeyboardInterrupt:
+            pass
+    if log is None:  # after an error it stays: the error names it
+        kept.unlink()
+    say("stopped")
+
+
+def _check_extra() -> None:
+    if importlib.util.find_spec("tritonclient") is None:
+        raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
+
+
+def _open(path: Path) -> tuple[Artifact, Engine | None]:
+    """The artifact of that folder; or that an engine is in, and the engine."""
+    from resnas_deploy.artifact import ENGINES, open_artifact
+    from resnas_deploy.engines.store import open_engine
+
+    if path.is_dir():
+        return open_artifact(path), None
+    if path.resolve().parent.name != ENGINES:
+        raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
+    return open_artifact(path.resolve().parents[1]), open_engine(path)
+
+
+def _batching(measured: Path | None, artifact: Artifact, most: int | None, latency: float | None) -> Batching:
+    """Batch sizes and a delay from a result of resnas bench, of that very graph."""
+    from resnas_deploy.bench.report import read_report
+    from resnas_deploy.serving.batching import Batching, batching_for
+
+    if measured is None:
+        return Batching()
+    took = {
+        item.configuration.batch: item.percentile(50)
+        for item in read_report(measured).measurements
+        if item.samples_s and item.configuration.digest == artifact.digest and item.configuration.streams == 1
+    }
+    if not took:
+        raise BadInput(
+            f"{measured} must have latencies of {artifact.folder}, found none of its graph; measure it again"
+        )
+    slowest = 2 * max(took.values())
+    return batching_for(took, most or artifact.batch.most, slowest if latency is None else latency)
+
+
+def _print_checked(checked: list[Checked]) -> None:
+    rows = [
+        (
+            model.name,
+            model.what,
+            ", ".join(map(str, model.versions)),
+            "; ".join(finding.problem for finding in model.findings) or "holds",
+        )
+        for model in checked
+    ]
+    print_table("Models", ("model", "what", "versions", "claims"), rows, text_columns=4)

@@ -1,0 +1,1 @@
+"""Serving behind NVIDIA Triton Inference Server: repositories, what is checked of them, and a server of one's own."""

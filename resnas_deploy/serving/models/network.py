@@ -1,0 +1,46 @@
+"""A ViT-ResNAS network behind Triton's Python backend. It needs onnxruntime and numpy, and nothing of resnas.
+
+It serves as a backend too: a server without the onnxruntime backend takes it for that one (Triton's "Python-based
+backends") and serves the same repository.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import triton_python_backend_utils as pb_utils
+
+
+class TritonPythonModel:
+    """One instance: a session of its own on the CPU or a GPU."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Open `model.onnx`, which lies beside this file."""
+        config = json.loads(args["model_config"])
+        self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = int(config["parameters"]["intra_op_thread_count"]["string_value"])
+        settings.inter_op_num_threads = 1
+        # A batch a moment later is another instance's or the preprocessing's: threads that spin would take its cores.
+        settings.add_session_config_entry("session.force_spinning_stop", "1")
+        providers: list[Any] = ["CPUExecutionProvider"]
+        if args["model_instance_kind"] == "GPU":
+            providers = [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]})]
+        model = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
+        self._session = ort.InferenceSession(str(model), settings, providers=providers, enable_fallback=0)
+
+    def execute(self, requests: list[Any]) -> list[Any]:
+        """Run all requests as one batch: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
+        images = [pb_utils.get_input_tensor_by_name(request, self._input).as_numpy() for request in requests]
+        batch = images[0] if len(images) == 1 else np.concatenate(images)
+        try:
+            (logits,) = self._session.run([self._output], {self._input: batch})
+        except Exception as error:  # noqa: BLE001  ONNX Runtime raises a class of its own for each of its codes
+            failed = pb_utils.TritonError(" ".join(str(error).split())[:300])
+            return [pb_utils.InferenceResponse(error=failed) for _ in requests]
+        ends = np.cumsum([len(image) for image in images])[:-1]
+        return [pb_utils.InferenceResponse([pb_utils.Tensor(self._output, part)]) for part in np.split(logits, ends)]

@@ -1,0 +1,55 @@
+"""What NVIDIA's Triton images of a release have in them.
+
+From "Release Compatibility Matrix" in docs/introduction/compatibility.md of triton-inference-server/server.
+"""
+
+from __future__ import annotations
+
+from resnas_deploy.errors import BadInput
+
+# release: ONNX Runtime
+_ONNXRUNTIME = {
+    "24.10": "1.19.2",
+    "24.11": "1.19.2",
+    "24.12": "1.20.1",
+    "25.01": "1.20.1",
+    "25.02": "1.20.1",
+    "25.03": "1.21.0",
+    "25.04": "1.21.0",
+    "25.05": "1.22.0",
+    "25.06": "1.22.0",
+    "25.07": "1.22.0",
+    "25.08": "1.23.0",
+    "25.09": "1.23.0",
+    "25.10": "1.23.1",
+    "25.11": "1.23.2",
+    "25.12": "1.23.2",
+    "26.01": "1.23.2",
+    "26.02": "1.24.1",
+    "26.03": "1.24.2",
+    "26.04": "1.24.4",
+    "26.05": "1.24.4",
+    "26.06": "1.24.4",
+    "26.07": "1.27.0",
+    "26.08": "1.28.0",
+}
+# release: TensorRT
+_TENSORRT: dict[str, str] = {}
+
+
+def onnxruntime_of(release: str) -> str:
+    """The version of ONNX Runtime in a release. Raises `BadInput` for a release that is not known."""
+    return _of(_ONNXRUNTIME, release, "ONNX Runtime")
+
+
+def tensorrt_of(release: str) -> str:
+    """The version of TensorRT in a release. Raises `BadInput` for a release that is not known."""
+    return _of(_TENSORRT, release, "TensorRT")
+
+
+def _of(versions: dict[str, str], release: str, package: str) -> str:
+    if release not in versions:
+        raise BadInput(
+            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {release!r}"
+        )
+    return versions[release]

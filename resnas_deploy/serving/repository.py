@@ -1,0 +1,229 @@
+"""Writes models into a Triton model repository, so that a server that polls it never sees half of one.
+
+Triton takes every folder in a repository for a model, whatever its name, so a new model is written beside the
+repository and moved in whole; a new version is written in a hidden folder of its model, which Triton passes over. A
+version's folder keeps the artifact's manifest, and for an engine its report, which `check` compares everything with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+
+from google.protobuf.message import Message
+
+from resnas_deploy.artifact import MANIFEST, MODEL, Artifact
+from resnas_deploy.atomic import atomic_file, atomic_folder, holding, write_errors
+from resnas_deploy.engines.store import Engine
+from resnas_deploy.errors import BadInput
+from resnas_deploy.manifest import Manifest
+from resnas_deploy.serving.config import (
+    CONFIG,
+    LABELS,
+    PLAN,
+    ensemble_config,
+    network_config,
+    preprocess_config,
+    to_text,
+)
+from resnas_deploy.serving.served import Serving, max_batch
+
+MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
+DECODING = ("__init__", "errors", "images", "preprocessing")  # modules of this package that preprocessing needs
+_INTERFACE = "another image size, other classes or other names of them"
+
+
+@dataclass(frozen=True)
+class Written:
+    """A version of a model that is in the repository now."""
+
+    folder: Path
+    version: int
+    is_new: bool  # whether it was added, or was there already and is the same
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model to write: its configuration, and what fills a version's folder."""
+
+    config: Message
+    fill: Callable[[Path], None]
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return str(self.config.name)  # type: ignore[attr-defined]  # protobuf makes the classes as it goes
+
+
+def add_model(
+    repository: Path, artifact: Artifact, serving: Serving, engine: Engine | None = None, *, ensemble: bool = False
+) -> list[Written]:
+    """Add an artifact, or an engine of it, as the next version of a model; with `ensemble` the models around it too.
+
+    No version is ever overwritten. Raises `BadInput` where a model of that name takes or gives something else, and
+    where the repository cannot be written; then it is as it was before.
+    """
+    repository, manifest = repository.resolve(), artifact.manifest
+    check_servable(artifact, serving, engine)
+    with write_errors(repository):
+        repository.mkdir(parents=True, exist_ok=True)
+    with holding(repository):
+        model = repository / serving.name
+        earlier = [read_manifest(model / str(version)) for version in versions_of(model)]
+        if any(_interface(other) != _interface(manifest) for other in earlier):
+            raise BadInput(
+                f"every version of a model must take and give the same, found {_INTERFACE} in {model}; "
+                "give this one another --name"
+            )
+        fitting = replace(serving, max_batch=min(max_batch(other, serving) for other in [*earlier, manifest]))
+        network = Part(
+            network_config(manifest, fitting), lambda folder: _fill_network(folder, artifact, fitting, engine)
+        )
+        if not ensemble:
+            return [_add(repository, network, manifest)]
+        around = (
+            Part(preprocess_config(manifest, fitting), lambda folder: _fill_preprocess(folder, manifest)),
+            Part(ensemble_config(manifest, fitting), lambda _: None),
+        )
+        before, after = around
+        return [
+            _keep(repository, before, manifest),
+            _add(repository, network, manifest),
+            _keep(repository, after, manifest),
+        ]
+
+
+def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
+    """Raise `BadInput` where Triton could not serve that artifact or engine in that way."""
+    max_batch(artifact.manifest, serving)
+    if (serving.backend == "tensorrt") != (engine is not None):
+        raise BadInput(
+            "the backend tensorrt must be given an engine, and no other takes one; found "
+            f"{serving.backend} with {'an' if engine else 'no'} engine"
+        )
+    if engine and engine.made_of["target"] != "tensorrt":
+        raise BadInput(
+            f"Triton must be given an engine of the target tensorrt, found one of {engine.made_of['target']}, which "
+            "its TensorRT backend cannot load; serve the graph: --backend onnxruntime"
+        )
+    if not engine and artifact.precision == "bf16":
+        raise BadInput(
+            "ONNX Runtime must have kernels for the precision of the graph, found bf16; export it in fp16 or fp32"
+        )
+
+
+def versions_of(model: Path) -> list[int]:
+    """The versions of a model that are on disk, ascending, as Triton counts them: folders named by a number."""
+    if not model.is_dir():
+        return []
+    return sorted(int(path.name) for path in model.iterdir() if is_version(path))
+
+
+def is_version(path: Path) -> bool:
+    """Whether a folder of a model is one of its versions."""
+    name = path.name
+    return path.is_dir() and name.isascii() and name.isdecimal() and len(name) <= 18 and not name.startswith("0")
+
+
+def read_manifest(version: Path) -> Manifest:
+    """The manifest of the artifact that a version was made of. Raises `BadInput`."""
+    path = version / MANIFEST
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BadInput(
+            f"{version} must have the {MANIFEST} of its artifact, as resnas triton export writes it: {error.strerror}"
+        ) from None
+    try:
+        return Manifest.from_bytes(content)
+    except BadInput as error:
+        raise BadInput(f"{version}: {error}") from None
+
+
+def packaged(name: str) -> bytes:
+    """A file of `serving/models`, which a repository holds as it is."""
+    return (resources.files("resnas_deploy.serving.models") / name).read_bytes()
+
+
+def decoding(name: str) -> bytes:
+    """A module of this package that preprocessing needs; the package's own `__init__` does nothing there."""
+    return b"" if name == "__init__" else (resources.files("resnas_deploy") / f"{name}.py").read_bytes()
+
+
+def _interface(manifest: Manifest) -> tuple[object, ...]:
+    return manifest.arch.image_size, manifest.arch.classes, manifest.class_names
+
+
+def _add(repository: Path, part: Part, manifest: Manifest) -> Written:
+    """A model with its first version, or another version of one that is there."""
+    model = repository / part.name
+    if not model.exists():
+        # Not in the repository, where Triton would take it for a model.
+        with atomic_folder(model, lambda _: False, beside=repository) as partial:
+            _write_config(partial, part, manifest)
+            (partial / "1").mkdir()
+            part.fill(partial / "1")
+        return Written(model / "1", 1, is_new=True)
+    version = max(versions_of(model), default=0) + 1
+    with atomic_folder(model / str(version), lambda _: False) as partial:
+        part.fill(partial)
+    _write_config(model, part, manifest)
+    return Written(model / str(version), version, is_new=True)
+
+
+def _keep(repository: Path, part: Part, manifest: Manifest) -> Written:
+    """A model of one version, which stays where it is the same. Raises `BadInput` where it is another."""
+    model = repository / part.name
+    if not model.exists():
+        return _add(repository, part, manifest)
+    kept = model / "1" / PREPROCESSING
+    if kept.exists() and kept.read_bytes() != _preprocessing(manifest):
+        raise BadInput(
+            f"{model} must prepare images as this artifact wants them, found another way; give this one another --name"
+        )
+    _write_config(model, part, manifest)  # the largest batch may have changed
+    return Written(model / "1", 1, is_new=False)
+
+
+def _write_config(model: Path, part: Part, manifest: Manifest) -> None:
+    if part.config.output[0].label_filename:  # type: ignore[attr-defined]  # see Part.name
+        _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode())
+    _write(model / CONFIG, to_text(part.config).encode())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file whole, and only if that changes it: a server that polls would load the model again."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    with atomic_file(path) as partial:
+        partial.write_bytes(content)
+
+
+def _fill_network(folder: Path, artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
+    with write_errors(folder):
+        shutil.copyfile(artifact.folder / MANIFEST, folder / MANIFEST)
+        if engine:
+            shutil.copyfile(engine.path, folder / PLAN)
+            shutil.copyfile(engine.path.with_suffix(".json"), folder / REPORT)
+            return
+        shutil.copyfile(artifact.model, folder / MODEL)
+        if serving.backend == "python":
+            (folder / MODEL_PY).write_bytes(packaged("network.py"))
+
+
+def _fill_preprocess(folder: Path, manifest: Manifest) -> None:
+    with write_errors(folder):
+        (folder / MODEL_PY).write_bytes(packaged("preprocess.py"))
+        (folder / PREPROCESSING).write_bytes(_preprocessing(manifest))
+        modules = folder / "resnas_deploy"
+        modules.mkdir()
+        for name in DECODING:
+            (modules / f"{name}.py").write_bytes(decoding(name))
+
+
+def _preprocessing(manifest: Manifest) -> bytes:
+    return (json.dumps(manifest.preprocessing.to_json(), indent=1) + "\n").encode()

@@ -1,0 +1,65 @@
+"""What is to be served, and how: everything that a model's configuration follows from."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.manifest import Manifest
+from resnas_deploy.serving.batching import Batching
+
+BACKENDS = ("python", "onnxruntime", "tensorrt")
+ACCELERATORS = ("", "tensorrt", "cuda", "openvino")
+PREPROCESS, ENSEMBLE = "_preprocess", "_jpeg"  # names of the models around the network
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+_POLICY = re.compile(r"all|latest:[1-9][0-9]{0,3}|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*")
+
+
+@dataclass(frozen=True)
+class Serving:
+    """How to serve. Raises `BadInput` for what Triton would refuse, or would take and ignore."""
+
+    name: str
+    backend: str = "python"
+    accelerator: str = ""  # of the onnxruntime backend: which execution provider runs the graph
+    on_gpu: bool = False
+    instances: int = 1
+    threads: int = 1  # CPU threads of an instance
+    batching: Batching = field(default_factory=Batching)
+    cache: bool = False  # answers to the same image are kept; the server must be started with a cache
+    versions: str = "latest:1"  # which are served: latest:N, all, or numbers
+    max_batch: int | None = None  # less than the artifact's largest
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise BadInput(
+                f"a model's name must be letters, digits, dots, dashes and underscores, up to 100, found {self.name!r}"
+            )
+        if self.backend not in BACKENDS:
+            raise BadInput(f"a backend must be one of {', '.join(BACKENDS)}, found {self.backend!r}")
+        if self.accelerator not in ACCELERATORS:
+            raise BadInput(f"an accelerator must be {', '.join(ACCELERATORS[1:])}, found {self.accelerator!r}")
+        if self.accelerator and self.backend != "onnxruntime":
+            raise BadInput(f"an accelerator must come with the backend onnxruntime, found {self.backend}")
+        if self.accelerator in ("tensorrt", "cuda") and not self.on_gpu:
+            raise BadInput(f"the accelerator {self.accelerator} must run on a GPU: give --gpu too")
+        if self.accelerator == "openvino" and self.on_gpu:
+            raise BadInput("the accelerator openvino must run on the CPU: leave --gpu out")
+        if self.backend == "tensorrt" and not self.on_gpu:
+            raise BadInput("the backend tensorrt must run on a GPU: give --gpu too")
+        if not _POLICY.fullmatch(self.versions):
+            raise BadInput(f"the versions to serve must be latest:N, all, or numbers as 1,3, found {self.versions!r}")
+
+
+def max_batch(manifest: Manifest, serving: Serving) -> int:
+    """The largest batch that the server may form. Raises `BadInput` where the network cannot be served."""
+    batch = manifest.batch
+    if batch.least > 1:
+        raise BadInput(
+            f"a served network must take single images, found an artifact for batches of {batch}; "
+            f"export it with --batch 1:{batch.most}"
+        )
+    if serving.max_batch is not None and not 1 <= serving.max_batch <= batch.most:
+        raise BadInput(f"the largest batch must be from 1 to the artifact's {batch.most}, found {serving.max_batch}")
+    return serving.max_batch or batch.most
