@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import signal
 import tempfile
@@ -11,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.options import MAX_THREADS, Json, complete
+from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, complete, threads_or_all
 from resnas_deploy.cli.output import print_json, print_table, progress, say
-from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, first_few
+from resnas_deploy.cli.triton_load import check_extra, load
+from resnas_deploy.errors import BadInput, VerificationFailed, first_few
 
 if TYPE_CHECKING:
     from resnas_deploy.artifact import Artifact
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from resnas_deploy.serving.batching import Batching
     from resnas_deploy.serving.check import Checked
 
-INSTALL = "pip install 'resnas[serve]'"
 BACKENDS, ACCELERATORS = ("python", "onnxruntime", "tensorrt"), ("tensorrt", "cuda", "openvino")
 Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 
@@ -31,6 +30,9 @@ triton = typer.Typer(
     "Start with: resnas triton export small-fp32 --repository models",
     no_args_is_help=True,
 )
+
+
+triton.command()(load)
 
 
 @triton.command()
@@ -95,7 +97,7 @@ def export(
     $ resnas triton export clothes --repository models --ensemble --instances 2
     $ resnas triton export small-fp32 --repository models --backend onnxruntime
     """
-    _check_extra()
+    check_extra()
     if latency is not None and measured is None:
         raise BadInput("--latency must come with --measured, the latencies to reach it with, found none")
     if name and len(artifacts) > 1:
@@ -139,20 +141,39 @@ def check(
         str,
         typer.Option(help="The Triton release that will serve it, such as 26.08.", metavar="YY.MM", show_default="any"),
     ] = "",
+    url: Annotated[
+        str,
+        typer.Option(
+            help="A running server, which is asked too.", metavar="grpc://HOST:PORT", show_default="the files alone"
+        ),
+    ] = "",
+    threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Compare every claim of a repository's configurations with what it serves. Exits with 3 where one does not hold.
 
+    With --url also a running server's own view of the models, and its answers for photographs with the graph's.
+
     Examples:
     $ resnas triton check models
     $ resnas triton check models --release 26.08
+    $ resnas triton check models --url grpc://localhost:8001
     """
-    _check_extra()
+    check_extra()
     with progress() as tell:
         tell("comparing files with their hashes")
-        from resnas_deploy.serving.check import check_repository
+        from resnas_deploy.serving.address import Address
+        from resnas_deploy.serving.check import check_repository, with_findings
 
+        address = Address.parse(url) if url else None
         checked = check_repository(repository, release)
+        if address:
+            if address.protocol != "grpc":
+                raise BadInput(f"--url must be the server's gRPC address, such as grpc://localhost:8001, found {url}")
+            from resnas_deploy.serving.live import check_server
+
+            tell(f"asking {address.text}")
+            checked = with_findings(checked, check_server(repository, address, checked, threads_or_all(threads)))
     if as_json:
         print_json(
             [
@@ -195,7 +216,7 @@ def serve(
     $ resnas triton serve models
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0 --poll 5
     """
-    _check_extra()
+    check_extra()
     from resnas_deploy.serving.server import Ports, Settings, serving
 
     free = Ports.free()
@@ -216,11 +237,6 @@ def serve(
     if log is None:  # after an error it stays: the error names it
         kept.unlink()
     say("stopped")
-
-
-def _check_extra() -> None:
-    if importlib.util.find_spec("tritonclient") is None:
-        raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:

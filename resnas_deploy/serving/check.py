@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,11 @@ class Finding:
 
     where: str  # the model, and the version or the file
     problem: str  # what must hold, and what was found
+
+    @property
+    def model(self) -> str:
+        """The model's name, which has no spaces."""
+        return self.where.partition(" ")[0]
 
     def __str__(self) -> str:
         return f"{self.where}: {self.problem}"
@@ -81,6 +86,14 @@ def check_repository(repository: Path, release: str = "") -> list[Checked]:
             Checked(folder.name, _what(folder, config), tuple(versions_of(folder)), tuple(findings[folder.name]))
         )
     return checked
+
+
+def with_findings(checked: list[Checked], findings: list[Finding]) -> list[Checked]:
+    """The same models with what else was found of them."""
+    return [
+        replace(model, findings=(*model.findings, *(each for each in findings if each.model == model.name)))
+        for model in checked
+    ]
 
 
 def _read_config(folder: Path) -> Any:

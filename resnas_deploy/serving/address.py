@@ -1,0 +1,32 @@
+"""Where a server is: what people write after `--url`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from resnas_deploy.errors import BadInput
+
+_URL = re.compile(r"(?:(grpc|http)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})/?")
+
+
+@dataclass(frozen=True)
+class Address:
+    """A host, a port, and which protocol is spoken there."""
+
+    host: str
+    port: int
+    protocol: str = "grpc"
+
+    @property
+    def text(self) -> str:
+        """As tritonclient takes it."""
+        return f"{self.host}:{self.port}"
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """`grpc://localhost:8001`, `http://localhost:8000`; gRPC where no protocol is named. Raises `BadInput`."""
+        match = _URL.fullmatch(text)
+        if not match or not 0 < int(match[3]) < 2**16:
+            raise BadInput(f"a server must be given as grpc://HOST:PORT or http://HOST:PORT, found {text!r:.80}")
+        return Address(match[2], int(match[3]), match[1] or "grpc")

@@ -1,0 +1,52 @@
+"""What a load test asks a server: a model of it, and images that the model takes."""
+
+from __future__ import annotations
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.http import InferenceServerClient as HttpClient
+from tritonclient.utils import InferenceServerException
+
+from resnas_deploy.artifact import INPUT, OUTPUT
+from resnas_deploy.errors import BadInput
+from resnas_deploy.serving.address import Address
+from resnas_deploy.serving.load import Target
+
+_SEED = 0
+
+
+def find_target(address: Address, model: str, batch: int) -> Target:
+    """A model of the server, the only network where none is named, and `batch` images of seeded noise for it.
+
+    Raises `BadInput` where the server does not answer, or has no such model, or it takes something else.
+    """
+    http = address.protocol == "http"
+    client = HttpClient(address.text) if http else InferenceServerClient(address.text)
+    try:
+        index = (
+            client.get_model_repository_index() if http else client.get_model_repository_index(as_json=True)["models"]
+        )
+        ready = sorted({entry["name"] for entry in index if entry.get("state") == "READY"})
+        taking = {}
+        for name in [model] if model else ready:
+            if name not in ready:
+                raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {name!r}")
+            config = client.get_model_config(name) if http else client.get_model_config(name, as_json=True)["config"]
+            if [tensor["name"] for tensor in config["input"]] == [INPUT]:
+                taking[name] = config
+    except InferenceServerException as error:
+        raise BadInput(f"a server must answer at {address.text}, found: {error.message()}") from None
+    except OSError as error:  # of HTTP
+        raise BadInput(f"a server must answer at {address.text}, found: {error.strerror or error}") from None
+    finally:
+        client.close()
+    if len(taking) != 1:
+        found = ", ".join(taking) or "none"
+        raise BadInput(f"one network that takes {INPUT} must be meant, found {found}: name it with --model")
+    ((name, config),) = taking.items()
+    most = int(config["max_batch_size"])
+    if batch > most:
+        raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
+    dims = [int(size) for size in config["input"][0]["dims"]]
+    images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
+    return Target(address, name, INPUT, OUTPUT, images)
