@@ -14,8 +14,6 @@ HERE = Path(__file__).parent
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-
-import pytest
 from test_search import Wide, search, searched
 class Killed(Wide):
     def scores(self, subnets, target):
