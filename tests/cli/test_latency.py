@@ -216,6 +216,7 @@ def test_a_second_profiling_is_refused(refused, profiled):
             assert "another one is measuring for s.sqlite; start again when it has ended" in line
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
     """The whole command in a process of its own."""
     path, all_networks = tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST)

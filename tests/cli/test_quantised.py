@@ -34,7 +34,7 @@ def int8(tmp_path_factory):
     open_artifact(folder)
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp8"])
+@pytest.mark.parametrize("precision", ["int8", pytest.param("fp8", marks=pytest.mark.slow)])
 def test_an_export_says_top1_both_ways(resnas, tmp_path, precision):
     done = resnas("export", *ONE, "--checkpoint", DEMO, "--precision", precision, "--batch", "1:16", "--out", "out")
     lines = done.out.splitlines()

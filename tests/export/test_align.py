@@ -136,7 +136,7 @@ def aligned_module(aligned):
     return made
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(arch_specs(), MULTIPLES, SEEDS)
 def test_the_wider_network_has_the_same_logits_in_float64(arch, multiple, seed):
     tensors = in_float64(untrained(arch, seed))

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, inliner, shape_inference
 from strategies import arch_specs, refusal
@@ -224,8 +224,23 @@ def test_same_logits_as_the_module(tmp_path, arch, spelling):
 @given(arch=arch_specs(), seed=st.integers(0, 2**32 - 1))
 def test_any_small_network_has_the_modules_logits_in_every_spelling(tmp_path, arch, seed):
     checkpoint = shaken(untrained(arch, seed=0), seed)
+    assume(rounding_error(checkpoint) <= 2e-6)  # a fifth of what is tolerated
     for spelling in SPELLINGS.values():
         assert_same_logits(checkpoint, file_of(checkpoint, tmp_path, spelling=spelling))
+
+
+def rounding_error(checkpoint):
+    """The module's own error in float32: a norm of two or three channels may amplify rounding, whoever computes it."""
+    wide = build_model(checkpoint).double()
+    images = noise(checkpoint)
+    with torch.inference_mode():
+        wanted, found = wide(torch.from_numpy(images).double()), build_model(checkpoint)(torch.from_numpy(images))
+    return float((found - wanted).abs().max() / wanted.abs().max())
+
+
+def noise(checkpoint):
+    size = checkpoint.arch.image_size
+    return np.random.default_rng(0).standard_normal((5, 3, size, size), dtype=np.float32)
 
 
 def shaken(checkpoint, seed):
@@ -242,9 +257,8 @@ def shaken(checkpoint, seed):
 
 
 def assert_same_logits(checkpoint, path):
-    size = checkpoint.arch.image_size
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    images = np.random.default_rng(0).standard_normal((5, 3, size, size), dtype=np.float32)
+    images = noise(checkpoint)
     with torch.inference_mode():
         wanted = build_model(checkpoint)(torch.from_numpy(images)).numpy()
     for batch in (1, 5):

@@ -73,7 +73,7 @@ def test_unchanged_networks_raise_no_alarm(sessions):
     assert alarms <= 0.01
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_five_per_cent_are_caught(sessions, number):
     caught = np.mean(
         [
@@ -84,7 +84,7 @@ def test_five_per_cent_are_caught(sessions, number):
     assert caught >= 0.95
 
 
-@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_network_that_is_really_slower_is_caught(recorded, number):
     pairs = zip(drawn(recorded["sessions"]), drawn(recorded["slower"]), strict=True)
     caught = np.mean([regressed(trial[:2], slower[2:])[number] for trial, slower in pairs])

@@ -65,6 +65,7 @@ def test_compiled_in_process(little, near):
         assert runner.profile(images, 1) == {}
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_package_of_a_batch_range(little, near, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 PROGRAM = """
 import os, signal, sys
@@ -29,6 +31,7 @@ def searching(path, kill_after):
     return subprocess.run(command, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_a_killed_search_goes_on_to_the_same_winner(tmp_path):
     whole = searching(tmp_path / "whole.sqlite", 10**9)
     assert whole.returncode == 0, whole.stderr
