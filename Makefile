@@ -17,9 +17,12 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+# The Triton server's Python backend was built for NumPy 1, so it has an environment of its own.
+$(READY): pyproject.toml constraints.txt constraints-serving.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,search,peers,plot,rtx,dev]'
+	$(PYTHON) -m venv $(VENV)/serving
+	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt '.[serve]'
 	@touch $@
 
 demo: $(READY)

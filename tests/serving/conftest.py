@@ -1,0 +1,26 @@
+"""One server for the tests that only ask it something."""
+
+from __future__ import annotations
+
+import pytest
+from running import served
+
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.serving.batching import Batching
+from resnas_deploy.serving.repository import add_model
+from resnas_deploy.serving.served import Serving
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory, mini_artifact):
+    """A repository of the network `mini` with what is around it. No test may change it."""
+    folder = tmp_path_factory.mktemp("serving") / "models"
+    add_model(folder, open_artifact(mini_artifact), Serving("mini", batching=Batching((4, 8), 20_000)), ensemble=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(repository):
+    """A server of it."""
+    with served(repository) as running:
+        yield running

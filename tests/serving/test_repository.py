@@ -1,0 +1,199 @@
+"""Repositories hold what the artifacts say, versions are added and never overwritten, and every change is found."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from exporting import request
+from strategies import mini, refusal
+
+from resnas_deploy.artifact import MANIFEST, MODEL, open_artifact
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.export.pipeline import export
+from resnas_deploy.serving.batching import Batching, batching_for
+from resnas_deploy.serving.check import check_repository
+from resnas_deploy.serving.config import parse
+from resnas_deploy.serving.repository import add_model, versions_of
+from resnas_deploy.serving.served import Serving
+
+
+@pytest.fixture
+def models(repository, tmp_path):
+    """A copy of `repository` that a test may alter."""
+    return shutil.copytree(repository, tmp_path / "models")
+
+
+def found(models, release=""):
+    return [str(finding) for model in check_repository(models, release) for finding in model.findings]
+
+
+def test_the_configuration_is_the_artifacts(models, mini_artifact):
+    config = parse((models / "mini" / "config.pbtxt").read_text(), "config")
+    arch = open_artifact(mini_artifact).arch
+    assert (config.name, config.backend, config.max_batch_size) == ("mini", "python", 8)
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.input] == [("images", [3, 112, 112])]
+    assert [(tensor.name, list(tensor.dims)) for tensor in config.output] == [("logits", [arch.classes])]
+    assert list(config.dynamic_batching.preferred_batch_size) == [4, 8]
+    assert config.dynamic_batching.max_queue_delay_microseconds == 20_000
+    assert [warm.batch_size for warm in config.model_warmup] == [1, 8]
+    assert found(models) == []
+
+
+def test_versions_are_added(models, mini_artifact):
+    before = (models / "mini" / "1" / MODEL).stat()
+    (written,) = add_model(models, open_artifact(mini_artifact), Serving("mini"))
+    assert (written.version, written.is_new) == (2, True)
+    assert versions_of(models / "mini") == [1, 2]
+    assert (models / "mini" / "1" / MODEL).stat() == before
+    assert found(models) == []
+    assert {path.name for path in models.parent.iterdir()} == {"models"}
+    assert {path.name for path in models.iterdir()} == {"mini", "mini_jpeg", "mini_preprocess"}
+
+
+def test_the_largest_batch_is_one_that_every_version_takes(models, tmp_path):
+    narrow = export(
+        mini,
+        replace(request(tmp_path), out=tmp_path / "narrow", batch=BatchRange(1, 2), verify_on=None),
+        lambda _: None,
+    )
+    add_model(models, narrow, Serving("mini"), ensemble=True)
+    for name in ("mini", "mini_jpeg", "mini_preprocess"):
+        assert parse((models / name / "config.pbtxt").read_text(), name).max_batch_size == 2
+    assert found(models) == []
+
+
+def test_another_network_under_the_same_name_is_refused(models, tmp_path):
+    other = export(
+        lambda: mini().with_image_size(168) if hasattr(mini(), "with_image_size") else mini(),
+        replace(request(tmp_path), out=tmp_path / "other", verify_on=None, class_names=_names(tmp_path)),
+        lambda _: None,
+    )
+    line = refusal(lambda: add_model(models, other, Serving("mini")))
+    assert "give this one another --name" in line
+    assert versions_of(models / "mini") == [1]
+
+
+def _names(tmp_path):
+    path = tmp_path / "names.txt"
+    path.write_text("".join(f"class {number}\n" for number in range(10)))
+    return path
+
+
+def test_a_network_for_larger_batches_alone_is_refused(tmp_path):
+    fixed = export(
+        mini, replace(request(tmp_path), out=tmp_path / "a", batch=BatchRange(4, 4), verify_on=None), lambda _: None
+    )
+    line = refusal(lambda: add_model(tmp_path / "models", fixed, Serving("mini")))
+    assert "must take single images, found an artifact for batches of 4" in line
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"name": "a/b"}, "a model's name must be"),
+        ({"name": ".."}, "a model's name must be"),
+        ({"name": "a", "backend": "pytorch"}, "a backend must be one of"),
+        ({"name": "a", "accelerator": "tensorrt"}, "must come with the backend onnxruntime"),
+        ({"name": "a", "backend": "onnxruntime", "accelerator": "cuda"}, "must run on a GPU"),
+        ({"name": "a", "backend": "tensorrt"}, "must run on a GPU"),
+        ({"name": "a", "versions": "newest"}, "the versions to serve must be"),
+    ],
+)
+def test_what_triton_would_refuse_or_ignore(options, said):
+    assert said in refusal(lambda: Serving(**options))
+
+
+def edited(models, name, old, new):
+    path = models / name / "config.pbtxt"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (
+            "mini",
+            "max_batch_size: 8",
+            "max_batch_size: 16",
+            "max_batch_size must be from 1 to the artifact's 8, found 16",
+        ),
+        ("mini", "dims: 112", "dims: 224", "the input must be images TYPE_FP32 [3, 112, 112]"),
+        ("mini", "TYPE_FP32", "TYPE_FP16", "found images TYPE_FP16"),
+        ("mini", 'name: "logits"', 'name: "scores"', "the output must be logits"),
+        ("mini", 'name: "mini"', 'name: "other"', "must name the model as its folder is named, found 'other'"),
+        ("mini", 'backend: "python"', 'backend: "pytorch"', "backend must be python, onnxruntime or tensorrt"),
+        ("mini", "max_batch_size: 8", "max_batches: 8", "config.pbtxt must be a model configuration of Triton's"),
+        ("mini", "preferred_batch_size: 8", "preferred_batch_size: 9", "preferred batch sizes must be at most"),
+        ("mini", "latest {\n    num_versions: 1\n  }", "specific { versions: 3 }", "found none numbered 3"),
+        (
+            "mini_jpeg",
+            'model_name: "mini_preprocess"',
+            'model_name: "gone"',
+            "the model 'gone' must be in the repository",
+        ),
+        ("mini_jpeg", "max_batch_size: 8", "max_batch_size: 9", "max_batch_size must be at most 8"),
+        ("mini_preprocess", "TYPE_STRING", "TYPE_UINT8", "the input must be image TYPE_STRING [1]"),
+    ],
+)
+def test_a_configuration_edited_by_hand(models, name, old, new, said):
+    edited(models, name, old, new)
+    assert any(said in line for line in found(models)), found(models)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("mini/1/model.onnx", "model.onnx"),
+        ("mini/1/manifest.json", "manifest.json"),
+        ("mini/1/model.py", "model.py must be the one of this resnas"),
+        ("mini_preprocess/1/model.py", "model.py must be the one of this resnas"),
+        ("mini_preprocess/1/resnas_deploy/images.py", "images.py must be the one of this resnas"),
+        ("mini/config.pbtxt", "config.pbtxt must be"),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_was_changed_or_is_missing(models, path, said, is_there):
+    if is_there:
+        (models / path).write_bytes((models / path).read_bytes()[:-1] + b"\x00")
+    else:
+        (models / path).unlink()
+    assert any(said in line for line in found(models)), found(models)
+
+
+def test_onnx_runtime_of_the_release_must_know_the_operators(tmp_path, mini_artifact):
+    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini", backend="onnxruntime"))
+    assert found(tmp_path / "models", "26.08") == []
+    (line,) = found(tmp_path / "models", "25.06")
+    assert "must know opset 23 (1.23 or newer), found 1.22.0 in Triton 25.06" in line
+    assert "found '19.01'" in refusal(lambda: found(tmp_path / "models", "19.01"))
+
+
+def test_a_full_disk_leaves_the_repository_as_it_was(models, mini_artifact, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    before = sorted(models.rglob("*"))
+    monkeypatch.setattr("resnas_deploy.serving.repository.shutil.copyfile", full)
+    line = refusal(lambda: add_model(models, open_artifact(mini_artifact), Serving("mini")))
+    assert "No space left on device; free some space" in line
+    assert sorted(models.rglob("*")) == before
+
+
+def test_batches_follow_from_latencies_and_a_limit():
+    measured = {1: 10.0, 2: 14.0, 4: 20.0, 8: 36.0, 16: 71.0}
+    assert batching_for(measured, 16, 100) == Batching((2, 4, 8), 28_000)  # 16 takes too long; 8 gains 11% over 4
+    assert batching_for(measured, 16, 1000).preferred[-1] == 8  # 16 gains 1% over it
+    assert batching_for(measured, 4, 100) == Batching((2, 4), 60_000)
+    assert batching_for(measured, 16, 20) == Batching((), 0)
+    assert "room for two batches in a row, found 19 ms" in refusal(lambda: batching_for(measured, 16, 19))
+
+
+def test_the_manifest_is_the_artifacts(models, mini_artifact):
+    assert (models / "mini" / "1" / MANIFEST).read_bytes() == (mini_artifact / MANIFEST).read_bytes()
+    assert json.loads((models / "mini_preprocess" / "1" / "preprocessing.json").read_text())["image_size"] == 112

@@ -1,0 +1,218 @@
+"""A real server answers as the artifact does, refuses what is wrong, and leaves nothing when it stops."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import numpy as np
+import pytest
+from PIL import Image
+from running import FREE, command, leftovers, needs_server, served
+from tritonclient import grpc, http
+from tritonclient.utils import InferenceServerException
+
+from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.preprocessing import preprocess
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.parity import TOLERANCES, relative_error
+from resnas_deploy.runners.registry import RUNNERS
+
+pytestmark = needs_server
+PROTOCOLS = {"grpc": grpc, "http": http}
+
+
+@pytest.fixture(params=PROTOCOLS)
+def client(request, server):
+    """A client of each protocol, and its module."""
+    module = PROTOCOLS[request.param]
+    found = module.InferenceServerClient(getattr(server, request.param))
+    yield found, module
+    found.close()
+
+
+def asked(client, name, value, model, **options):
+    """What the server answers to one array."""
+    connection, module = client
+    kind = {"float32": "FP32", "float64": "FP64", "object": "BYTES"}[str(value.dtype)]
+    given = module.InferInput(name, list(value.shape), kind)
+    given.set_data_from_numpy(value)
+    return connection.infer(model, [given], **options)
+
+
+def noise(count, size=112):
+    return np.random.default_rng(count).standard_normal((count, 3, size, size), dtype=np.float32)
+
+
+def logits(folder, images):
+    with RUNNERS["ort-cpu"].open(open_artifact(folder), Options(1)) as runner:
+        return runner.run(images)[OUTPUT]
+
+
+def png(seed):
+    """An image and the bytes of its file."""
+    image = Image.fromarray(np.random.default_rng(seed).integers(0, 256, (150, 130, 3), dtype=np.uint8))
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return image, file.getvalue()
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_answers_are_the_artifacts(client, mini_artifact, count):
+    images = noise(count)
+    found = asked(client, "images", images, "mini").as_numpy(OUTPUT)
+    assert relative_error(found, logits(mini_artifact, images)) <= TOLERANCES["fp32"]
+
+
+def test_files_of_images_become_classes(client, mini_artifact):
+    pairs = [png(seed) for seed in range(3)]
+    manifest = open_artifact(mini_artifact).manifest
+    wanted = logits(mini_artifact, np.stack([preprocess(image, manifest.preprocessing) for image, _ in pairs]))
+    files = np.array([[content] for _, content in pairs], dtype=object)
+    found = asked(client, "image", files, "mini_jpeg").as_numpy(OUTPUT)
+    assert relative_error(found, wanted) <= TOLERANCES["fp32"]
+    _, module = client
+    best = asked(client, "image", files, "mini_jpeg", outputs=[module.InferRequestedOutput(OUTPUT, class_count=1)])
+    numbers = [int(text.decode().split(":")[1]) for text in best.as_numpy(OUTPUT).ravel()]
+    assert numbers == wanted.argmax(1).tolist()
+
+
+_, GOOD = png(0)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"no image at all", "must be an image"),
+        (b"", "must be an image"),
+        (GOOD[: len(GOOD) // 2], "complete image"),
+    ],
+)
+def test_a_file_that_is_no_image_is_refused_alone(client, content, said):
+    with pytest.raises(InferenceServerException, match=said):
+        asked(client, "image", np.array([[content]], dtype=object), "mini_jpeg")
+    assert asked(client, "image", np.array([[GOOD]], dtype=object), "mini_jpeg").as_numpy(OUTPUT).shape == (1, 10)
+
+
+def test_among_many_at_once_only_the_bad_ones_fail(server):
+    """Requests that share a batch: each has its own answer."""
+    client = grpc.InferenceServerClient(server.grpc)
+    files = [GOOD if number % 3 else b"bad" for number in range(24)]
+    answers = {}
+    for number, content in enumerate(files):
+        given = grpc.InferInput("image", [1, 1], "BYTES")
+        given.set_data_from_numpy(np.array([[content]], dtype=object))
+        client.async_infer(
+            "mini_jpeg", [given], lambda result, error, number=number: answers.update({number: (result, error)})
+        )
+    client.close()  # waits for them
+    assert len(answers) == len(files)
+    for number, (result, error) in answers.items():
+        assert (error is None) == bool(number % 3)
+        assert (result is None) != bool(number % 3)
+
+
+@pytest.mark.parametrize(
+    ("images", "model", "said"),
+    [
+        (noise(1, 56), "mini", "unexpected shape"),
+        (noise(1)[0], "mini", "unexpected shape"),
+        (noise(9), "mini", "batch-size must be <= 8"),
+        (noise(1).astype(np.float64), "mini", "data-type"),
+        (noise(1), "nothing", "unknown model|not found"),
+    ],
+)
+def test_wrong_requests_are_told_why(client, images, model, said):
+    with pytest.raises(InferenceServerException, match=said):
+        asked(client, "images", images, model)
+
+
+def test_an_unknown_version(client):
+    with pytest.raises(InferenceServerException, match="version"):
+        asked(client, "images", noise(1), "mini", model_version="7")
+
+
+def test_malformed_requests_do_not_stop_it(server, mini_artifact):
+    random = np.random.default_rng(0)
+    for number in range(1000):
+        body = random.bytes(int(random.integers(0, 200))) if number % 2 else b""
+        request = urllib.request.Request(f"http://{server.http}/v2/models/mini/infer", body, method="POST")
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=10)
+    client = http.InferenceServerClient(server.http)
+    found = asked((client, http), "images", noise(2), "mini").as_numpy(OUTPUT)
+    assert relative_error(found, logits(mini_artifact, noise(2))) <= TOLERANCES["fp32"]
+    client.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_cleanly(repository, number):
+    before = leftovers()
+    with served(repository, stop=number) as running:
+        assert set(leftovers()) > set(before)
+    assert running.process.returncode == 0
+    assert running.process.stdout.read() == "stopped\n"
+    assert running.process.stderr.read() == ""
+    assert leftovers() == before
+
+
+def test_when_it_is_killed_the_server_ends_too(repository):
+    before = leftovers()
+    with served(repository, stop=signal.SIGKILL) as running:
+        pass
+    assert running.process.returncode == -signal.SIGKILL
+    for _ in range(200):
+        if leftovers() == before:
+            break
+        signal.sigtimedwait([], 0.1)
+    assert leftovers() == before
+
+
+def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
+    before = leftovers()
+    with served(repository, stop=signal.SIGKILL) as running:
+        children = [int(pid) for pid in leftovers() if pid.isdecimal() and pid not in before]
+        running.process.kill()
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+    with served(repository):
+        pass
+    assert leftovers() == before
+
+
+def refusal(*arguments, code=2):
+    """The one line that a command says."""
+    with command(*arguments) as process:
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code, out + err
+    assert len(err.splitlines()) == 1
+    return err
+
+
+def test_a_port_that_is_taken(repository):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert f"the HTTP port must be free, found {port} taken" in refusal(
+            "triton", "serve", repository, *FREE[2:], "--http-port", port
+        )
+
+
+def test_a_model_that_does_not_load_is_said_with_the_servers_words(repository, tmp_path):
+    before = leftovers()
+    shutil.copytree(repository, tmp_path / "models")
+    (tmp_path / "models" / "mini" / "1" / "model.onnx").write_bytes(b"broken")
+    line = refusal("triton", "serve", tmp_path / "models", *FREE)
+    assert "the server did not start" in line
+    assert "model.onnx" in line or "INVALID_PROTOBUF" in line or "Protobuf" in line
+    assert leftovers() == before
+
+
+def test_no_repository(tmp_path):
+    assert "must be a folder, found none" in refusal("triton", "serve", tmp_path / "nothing", *FREE)
