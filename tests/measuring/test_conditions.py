@@ -167,4 +167,4 @@ def test_another_program_is_noticed_and_ones_own_is_not():
     after = observe(cores)
     others = meanwhile.times.busy - before.times.busy - (meanwhile.own - before.own)
     assert others >= 0.4  # seconds; ticks are coarse
-    assert after.own - meanwhile.own >= 0.5
+    assert after.own - meanwhile.own >= 0.45  # two readings in ticks of 10 ms, subtracted
