@@ -19,7 +19,7 @@ _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
 _INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
 _PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion")  # the builder's, of kernels that multiply matrices
-_STORED = {TensorProto.INT8: "int8", TensorProto.FLOAT8E4M3FN: "fp8"}
+_STORED: dict[int, str] = {TensorProto.INT8: "int8", TensorProto.FLOAT8E4M3FN: "fp8"}
 _WHOLE = {"fp32", "fp16", "bf16", "int8", "fp8"}
 
 

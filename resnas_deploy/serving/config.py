@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from google.protobuf import text_format
-from google.protobuf.message import Message
 from tritonclient.grpc import model_config_pb2 as pb
 
 from resnas_deploy.artifact import INPUT, MODEL, OUTPUT
@@ -18,10 +17,11 @@ from resnas_deploy.serving.served import ENSEMBLE, PREPROCESS, Serving, max_batc
 
 CONFIG, LABELS, PLAN = "config.pbtxt", "labels.txt", "model.plan"
 IMAGE_FILE = "image"  # the ensemble's input: the bytes of an image file
+ModelConfig = Any  # pb.ModelConfig: protobuf makes its classes as it is imported, without types
 _WARM_UPS = 3  # runs of each warm-up batch before a model is ready
 
 
-def network_config(manifest: Manifest, serving: Serving) -> Message:
+def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
     most, size = max_batch(manifest, serving), manifest.arch.image_size
     config = _config(serving.name, serving.backend, most, serving)
@@ -46,7 +46,7 @@ def network_config(manifest: Manifest, serving: Serving) -> Message:
     return config
 
 
-def preprocess_config(manifest: Manifest, serving: Serving) -> Message:
+def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of what decodes and prepares image files, one at a time, on the CPU."""
     most, size = max_batch(manifest, serving), manifest.arch.image_size
     config = _config(serving.name + PREPROCESS, "python", most, serving, on_gpu=False)
@@ -57,7 +57,7 @@ def preprocess_config(manifest: Manifest, serving: Serving) -> Message:
     return config
 
 
-def ensemble_config(manifest: Manifest, serving: Serving) -> Message:
+def ensemble_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
     config = pb.ModelConfig(
         name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest, serving)
@@ -77,12 +77,12 @@ def ensemble_config(manifest: Manifest, serving: Serving) -> Message:
     return config
 
 
-def to_text(config: Message) -> str:
+def to_text(config: ModelConfig) -> str:
     """The text of `config.pbtxt`."""
-    return text_format.MessageToString(config)
+    return str(text_format.MessageToString(config))
 
 
-def parse(text: str, name: str) -> Any:
+def parse(text: str, name: str) -> ModelConfig:
     """Read `config.pbtxt` strictly. Raises `BadInput` for an unknown field, a wrong type or a syntax error."""
     try:
         return text_format.Parse(text, pb.ModelConfig())
@@ -90,7 +90,7 @@ def parse(text: str, name: str) -> Any:
         raise BadInput(f"{name} must be a model configuration of Triton's, found at line:column {error}") from None
 
 
-def _config(name: str, backend: str, most: int, serving: Serving, on_gpu: bool | None = None) -> Any:
+def _config(name: str, backend: str, most: int, serving: Serving, on_gpu: bool | None = None) -> ModelConfig:
     on_gpu = serving.on_gpu if on_gpu is None else on_gpu
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=most)
     config.version_policy.CopyFrom(_policy(serving.versions))
@@ -113,7 +113,7 @@ def _policy(versions: str) -> Any:
     return policy
 
 
-def _accelerate(config: Any, accelerator: str, precision: str) -> None:
+def _accelerate(config: ModelConfig, accelerator: str, precision: str) -> None:
     """Execution providers of the onnxruntime backend (its README, "Model Config Options")."""
     accelerators = config.optimization.execution_accelerators
     if accelerator == "tensorrt":

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from google.protobuf.message import Message
-
 from resnas_deploy.artifact import MANIFEST, MODEL, Artifact
 from resnas_deploy.atomic import atomic_file, atomic_folder, holding, write_errors
 from resnas_deploy.engines.store import Engine
@@ -25,6 +23,7 @@ from resnas_deploy.serving.config import (
     CONFIG,
     LABELS,
     PLAN,
+    ModelConfig,
     ensemble_config,
     network_config,
     preprocess_config,
@@ -50,13 +49,13 @@ class Written:
 class Part:
     """A model to write: its configuration, and what fills a version's folder."""
 
-    config: Message
+    config: ModelConfig
     fill: Callable[[Path], None]
 
     @property
     def name(self) -> str:
         """The model's name."""
-        return str(self.config.name)  # type: ignore[attr-defined]  # protobuf makes the classes as it goes
+        return str(self.config.name)
 
 
 def add_model(
@@ -190,7 +189,7 @@ def _keep(repository: Path, part: Part, manifest: Manifest) -> Written:
 
 
 def _write_config(model: Path, part: Part, manifest: Manifest) -> None:
-    if part.config.output[0].label_filename:  # type: ignore[attr-defined]  # see Part.name
+    if part.config.output[0].label_filename:
         _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode())
     _write(model / CONFIG, to_text(part.config).encode())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,9 @@ class TritonPythonModel:
         self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
         settings = Preprocessing.from_json(json.loads((folder / "preprocessing.json").read_text()))
         self._refused = BadInput
-        self._prepare = lambda data: preprocess(read_image(io.BytesIO(data), "the image"), settings)
+        self._prepare: Callable[[bytes], Any] = lambda data: preprocess(
+            read_image(io.BytesIO(data), "the image"), settings
+        )
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request by itself: one that is no image is refused, and the others are served."""
