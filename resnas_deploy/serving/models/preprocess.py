@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,11 @@ class TritonPythonModel:
         self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
         settings = Preprocessing.from_json(json.loads((folder / "preprocessing.json").read_text()))
         self._refused = BadInput
-        self._prepare: Callable[[bytes], Any] = lambda data: preprocess(
-            read_image(io.BytesIO(data), "the image"), settings
-        )
+
+        def prepare(data: bytes) -> Any:
+            return preprocess(read_image(io.BytesIO(data), "the image"), settings)
+
+        self._prepare = prepare
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request by itself: one that is no image is refused, and the others are served."""
