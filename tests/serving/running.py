@@ -28,6 +28,7 @@ class Running:
     http: str
     grpc: str
     metrics: str
+    last_words: list[str]  # stdout and stderr from then on, when it has ended
 
 
 def command(*arguments, **options):
@@ -52,10 +53,12 @@ def served(repository, *options, ports=FREE, stop=signal.SIGTERM):
             line = process.stdout.readline()
             found = _READY.match(line)
             assert found, line + process.stderr.read()
-            yield Running(process, *found.groups())
-        finally:
+            running = Running(process, *found.groups(), last_words=[])
+            yield running
             process.send_signal(stop)
-            process.wait(timeout=40)
+            running.last_words.extend(process.communicate(timeout=40))
+        finally:
+            process.terminate()
 
 
 def leftovers():

@@ -67,7 +67,7 @@ def test_the_largest_batch_is_one_that_every_version_takes(models, tmp_path):
 
 def test_another_network_under_the_same_name_is_refused(models, tmp_path):
     other = export(
-        lambda: mini().with_image_size(168) if hasattr(mini(), "with_image_size") else mini(),
+        mini,
         replace(request(tmp_path), out=tmp_path / "other", verify_on=None, class_names=_names(tmp_path)),
         lambda _: None,
     )
