@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,16 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.options import Json
+from resnas_deploy.atomic import atomic_file
+from resnas_deploy.cli.measuring import Force, Plot
+from resnas_deploy.cli.options import Json, check_file, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput, NotAvailable
 
 if TYPE_CHECKING:
     from resnas_deploy.serving.address import Address
-    from resnas_deploy.serving.capacity import Capacity, Plan
-    from resnas_deploy.serving.load import Level, Load
+    from resnas_deploy.serving.load import Load
+    from resnas_deploy.serving.sweep import Swept
 
-_SHARES = (50, 90, 95, 99)  # percentiles that are shown
+PROTOCOLS = ("grpc", "http")
+LATE_MS = 5.0  # a load generator that is so late is told of
 INSTALL = "pip install 'resnas[serve]'"
 
 
@@ -35,69 +39,94 @@ def load(
     ],
     model: Annotated[str, typer.Option(help="The model to ask.", metavar="NAME", show_default="the only one")] = "",
     concurrency: Annotated[
-        str, typer.Option(help="Requests at once.", metavar="N,N,..", show_default="1,2,4,8 without --rate")
+        str, typer.Option(help="Requests at once.", metavar="N,N,..", show_default="1,2,4,8 without --rate and --p99")
     ] = "",
     rate: Annotated[
         str, typer.Option(help="Requests a second, independent of the answers.", metavar="N,N,..", show_default="none")
     ] = "",
     batch: Annotated[int, typer.Option(help="Images of a request.", metavar="N", min=1)] = 1,
+    protocol: Annotated[
+        str,
+        typer.Option(
+            help="For a folder: how it is asked.",
+            metavar="grpc|http|grpc,http",
+            show_default="grpc",
+            autocompletion=complete(PROTOCOLS),
+        ),
+    ] = "",
     seconds: Annotated[float, typer.Option(help="Of each level.", metavar="SECONDS", min=0.1)] = 5,
     p99: Annotated[
-        float | None,
-        typer.Option(
-            help="Search the highest rate with p99 within this.", metavar="MS", min=0, show_default="no search"
-        ),
-    ] = None,
+        str, typer.Option(help="Search the highest rate with p99 within this.", metavar="MS", show_default="no search")
+    ] = "",
     plan: Annotated[
-        float | None,
+        str,
         typer.Option(
             help="With --p99: how many servers like this one so many requests a second need.",
             metavar="RPS",
-            min=0,
             show_default="none",
         ),
-    ] = None,
+    ] = "",
     seed: Annotated[int, typer.Option(help="Of the times between requests.", metavar="N", min=0)] = 0,
+    plot: Plot = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)
+    ] = None,
+    force: Force = False,
     as_json: Json = False,
 ) -> None:
     """Measure what a server can take: latency and throughput by concurrency and by rate, beside its own statistics.
 
+    At a rate, latency counts from when a request was due: a server that falls behind does not look faster.
+
     Examples:
-    $ resnas triton load models --concurrency 1,8,32
-    $ resnas triton load grpc://localhost:8001 --model clothes --rate 50,100,200
-    $ resnas triton load models --p99 50 --plan 20000
+    $ resnas triton load models --concurrency 1,8,32 --protocol grpc,http
+    $ resnas triton load grpc://localhost:8001 --model clothes --rate 50,100
+    $ resnas triton load models --p99 50ms --plan 20000rps
+    $ resnas triton load models --plot load.html --out load.json
     """
     check_extra()
-    if plan is not None and p99 is None:
+    if plan and not p99:
         raise BadInput("--plan must come with --p99, the limit that the servers are to keep, found none")
-    from resnas_deploy.serving.levels import parse_levels
+    from resnas_deploy.bench.drawing import check_plot
+    from resnas_deploy.serving.levels import parse_levels, parse_milliseconds, parse_rate
 
     levels = parse_levels(concurrency or ("" if rate or p99 else "1,2,4,8"), rate)
-    with progress() as tell, _server_at(server, tell) as address:
-        import numpy as np
-
-        from resnas_deploy.serving.capacity import Limit, find_capacity
-        from resnas_deploy.serving.capacity import plan as planned
-        from resnas_deploy.serving.load import run_level
+    limit_ms = parse_milliseconds(p99, "--p99") if p99 else None
+    demand = parse_rate(plan, "--plan") if plan else None
+    if out:
+        check_file(out, replace=force)
+    if plot:
+        check_file(plot, replace=force, option="--plot")
+        check_plot(plot)
+    with progress() as tell, _server_at(server, _protocols(server, protocol), tell) as addresses:
+        from resnas_deploy.serving.sweep import Sweep, sweep
         from resnas_deploy.serving.target import find_target
 
-        target, rng = find_target(address, model, batch), np.random.default_rng(seed)
+        found = sweep(
+            Sweep(levels, seconds, limit_ms, demand),
+            [find_target(address, model, batch) for address in addresses],
+            seed,
+            tell,
+        )
+    document = found.to_json()
+    if out:
+        with atomic_file(out) as partial:
+            partial.write_text(json.dumps(document, indent=1) + "\n")
+    if plot:
+        from resnas_deploy.serving.plot import plot_sweep
 
-        def run(level: Level) -> Load:
-            tell(f"{level}, {seconds:g} s")
-            return run_level(target, level, seconds, rng)
-
-        loads = [run(level) for level in levels]
-        capacity = find_capacity(run, Limit(99, p99), first=8) if p99 is not None else None
-        needed = planned(capacity, plan) if capacity and plan else None
+        plot_sweep(found, plot)
     if as_json:
-        print_json(_load_json(loads, capacity, needed))
-        return
-    _print_loads([*loads, *(capacity.tried if capacity else ())])
-    if capacity:
-        say(f"{capacity.rate:.4g} requests/s with {capacity.limit}")
-    if needed:
-        say(f"{needed.rate:g} requests/s need {needed.servers} such servers, with a margin of {needed.margin:.0%}")
+        print_json(document)
+    else:
+        _print(found)
+        for path in filter(None, (out, plot)):
+            say(f"written: {path}")
+    if gone := found.gone:
+        raise BadInput(
+            f"the server must answer until the end, found that it was gone at {gone.level} ({gone.protocol}) after "
+            f"{len(gone.latencies_s)} answers: {gone.failures[0] if gone.failures else 'no statistics'}"
+        )
 
 
 def check_extra() -> None:
@@ -106,72 +135,70 @@ def check_extra() -> None:
         raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
+def _protocols(server: str, text: str) -> tuple[str, ...]:
+    """How a folder's server is asked; nothing for a running one, whose address says it."""
+    if not Path(server).is_dir():
+        if text:
+            raise BadInput(f"--protocol must come with a folder: the address says it, found {server} and {text}")
+        return ()
+    chosen = tuple(dict.fromkeys(text.split(","))) if text else PROTOCOLS[:1]
+    if not set(chosen) <= set(PROTOCOLS):
+        raise BadInput(f"--protocol must be grpc, http, or grpc,http, found {text!r:.40}")
+    return chosen
+
+
 @contextmanager
-def _server_at(server: str, tell: Callable[[str], None]) -> Iterator[Address]:
-    """The running server of that address; or one that serves that folder until the block ends."""
+def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None]) -> Iterator[list[Address]]:
+    """The running server of that address; or one that serves that folder until the block ends, by protocol."""
     from resnas_deploy.serving.address import Address
 
-    if not Path(server).is_dir():
-        yield Address.parse(server)
+    if not protocols:
+        yield [Address.parse(server)]
         return
     from resnas_deploy.serving.server import Ports, Settings, serving
 
     with tempfile.TemporaryDirectory(prefix="resnas-log-") as folder:
         log = Path(folder) / "tritonserver.log"
         with serving(Path(server), Settings(Ports.free()), log, tell) as running:
-            yield Address.parse(running.grpc)
+            yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
 
 
-def _load_json(loads: Sequence[Load], capacity: Capacity | None, needed: Plan | None) -> dict[str, object]:
-    """The document of `--json`."""
-    return {
-        "levels": [_described(load) for load in loads],
-        "capacity": capacity
-        and {
-            "limit": {"percentile": capacity.limit.percentile, "ms": capacity.limit.ms},
-            "requests_per_second": capacity.rate,
-            "tried": [_described(load) for load in capacity.tried],
-        },
-        "plan": needed and {"requests_per_second": needed.rate, "servers": needed.servers, "margin": needed.margin},
-    }
+def _print(found: Swept) -> None:
+    from resnas_deploy.serving.sweep import SHARES
 
-
-def _described(load: Load) -> dict[str, object]:
-    return {
-        "concurrency": load.level.concurrency or None,
-        "rate": load.level.rate or None,
-        "protocol": load.protocol,
-        "images_per_request": load.images,
-        "seconds": load.seconds,
-        "answers": len(load.latencies_s),
-        "failures": len(load.failures),
-        "first_failure": load.failures[0] if load.failures else None,
-        "requests_per_second": load.requests_per_second,
-        "latency_ms": {f"p{share}": load.percentile_ms(share) for share in _SHARES} if load.latencies_s else None,
-        "server": {
-            "queue_us": load.server.queue_us,
-            "compute_us": load.server.compute_us,
-            "inferences": load.server.inferences,
-            "executions": load.server.executions,
-            "executions_by_batch": {str(size): count for size, count in load.server.batches.items()},
-        },
-    }
-
-
-def _print_loads(loads: Sequence[Load]) -> None:
-    rows = [
-        (
-            str(load.level),
-            f"{load.requests_per_second:.1f}",
-            *(f"{load.percentile_ms(share):.1f}" for share in _SHARES),
-            f"{load.server.queue_us / 1e3:.1f}",
-            f"{load.server.compute_us / 1e3:.1f}",
-            f"{load.server.mean_batch:.1f}",
-            str(len(load.failures) or ""),
-        )
-        for load in loads
-    ]
-    columns = ("load", "answers/s", *(f"p{share} ms" for share in _SHARES), "queue ms", "compute ms", "batch", "failed")
-    print_table("Latency as the client sees it; queue, compute and mean batch as the server does", columns, rows)
-    if failures := [failure for load in loads for failure in load.failures]:
+    columns = ("load", "answers/s", *(f"p{share} ms" for share in SHARES), "queue ms", "compute ms", "batch", "failed")
+    print_table(
+        "Latency as the client sees it; queue, compute and mean batch as the server does",
+        columns,
+        [_row(load) for load in found.loads],
+    )
+    if failures := [failure for load in found.loads for failure in load.failures]:
         say(f"the first failure: {failures[0]}")
+    if late := [load for load in found.loads if load.late_ms > LATE_MS]:
+        say(
+            f"note: the load generator was behind at {late[0].level}: requests left up to {late[0].late_ms:.0f} ms late"
+        )
+    for protocol, capacity in found.capacities.items():
+        if capacity.rate:
+            say(f"{protocol}: {capacity.rate:.4g} requests/s with {capacity.limit}")
+        else:
+            say(f"{protocol}: {capacity.limit} holds at no rate, not even {capacity.broken:g} requests/s")
+    for protocol, needed in found.plans.items():
+        say(
+            f"{protocol}: {needed.rate:g} requests/s need {needed.servers} such servers, "
+            f"with a margin of {needed.margin:.0%}"
+        )
+
+
+def _row(load: Load) -> tuple[str, ...]:
+    from resnas_deploy.serving.sweep import SHARES
+
+    server = load.server
+    return (
+        f"{load.level}, {load.protocol}",
+        f"{load.requests_per_second:.1f}",
+        *(f"{load.percentile_ms(share):.1f}" if load.latencies_s else "" for share in SHARES),
+        *((f"{server.queue_us / 1e3:.1f}", f"{server.compute_us / 1e3:.1f}") if server else ("", "")),
+        f"{server.mean_batch:.1f}" if server else "",
+        str(len(load.failures) or ""),
+    )

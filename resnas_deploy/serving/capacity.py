@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.load import Level, Load
 
 _STEPS = 6  # of bisection: within 2% of an interval that doubles
+_LEAST, _MOST = 0.5, 1e6  # requests a second
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Limit:
 
 @dataclass(frozen=True)
 class Capacity:
-    """The highest rate that kept a limit, and everything that was tried."""
+    """The highest rate that kept a limit."""
 
     limit: Limit
-    rate: float  # requests a second
-    tried: tuple[Load, ...]
+    rate: float  # requests a second; 0: none that was tried
+    broken: float  # the lowest rate that broke it
 
 
 @dataclass(frozen=True)
@@ -46,31 +46,17 @@ class Plan:
 
 
 def find_capacity(run: Callable[[Level], Load], limit: Limit, first: float) -> Capacity:
-    """Search the highest rate that keeps the limit: doubled until it breaks, then bisected.
-
-    Raises `BadInput` where even the first rate, and a few below it, do not keep it.
-    """
-    tried, good, bad = list[Load](), 0.0, math.inf
-    rate = first
-    for _ in range(12):  # upwards, or downwards from a first rate that is too high
-        load = run(Level(rate=rate))
-        tried.append(load)
-        if limit.holds(load):
-            good = max(good, rate)
-            rate *= 2
+    """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
+    good, bad, rate = 0.0, math.inf, first
+    while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
+        if limit.holds(run(Level(rate=rate))):
+            good, rate = rate, 2 * rate
         else:
-            bad = min(bad, rate)
-            rate /= 4
-        if good and bad < math.inf:
-            break
-    if not good:
-        raise BadInput(f"the server must keep {limit} at some rate, found none down to {4 * rate:.3g} requests/s")
-    for _ in range(_STEPS if bad < math.inf else 0):
+            bad, rate = rate, rate / 2
+    for _ in range(_STEPS if good and bad < math.inf else 0):
         middle = (good + bad) / 2
-        load = run(Level(rate=middle))
-        tried.append(load)
-        good, bad = (middle, bad) if limit.holds(load) else (good, middle)
-    return Capacity(limit, good, tuple(tried))
+        good, bad = (middle, bad) if limit.holds(run(Level(rate=middle))) else (good, middle)
+    return Capacity(limit, good, bad)
 
 
 def plan(capacity: Capacity, demand: float) -> Plan:

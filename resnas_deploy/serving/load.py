@@ -19,8 +19,9 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.address import Address
 
 _TIMEOUT_S = 60.0  # of one request
+_GIVE_UP = 50  # failures with no answer between them: the server is gone
 _DRAIN_S = 10.0  # how long requests that were due may still take when the time is over
-Send = Callable[[], Awaitable[None]]
+Ask = Callable[[float], Awaitable[None]]  # a request that was due at that moment
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ class Load:
     seconds: float
     latencies_s: tuple[float, ...]  # of the requests that were answered
     failures: tuple[str, ...]  # what the others were told
-    server: ServerSide
+    late_ms: float  # how late 1% of the requests left, or more: the load generator's own delay, part of the latency
+    server: ServerSide | None  # None: it no longer answered when the level was over
 
     def percentile_ms(self, share: float) -> float:
         """Milliseconds within which that percentage of the answers came."""
@@ -91,57 +93,72 @@ def run_level(target: Target, level: Level, seconds: float, rng: np.random.Gener
 async def _run(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
     module = _module(target.address.protocol)
     client = module.InferenceServerClient(target.address.text)
+    given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
+    given.set_data_from_numpy(target.images)
+    wanted = [module.InferRequestedOutput(target.output_name)]
+    limit = {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
+    latencies, delays, failures = list[float](), list[float](), list[str]()
+    in_a_row = 0
+
+    async def ask(due: float) -> None:
+        nonlocal in_a_row
+        delays.append(time.perf_counter() - due)
+        try:
+            await client.infer(target.model, [given], outputs=wanted, **limit)
+        except Exception as error:  # noqa: BLE001  each of the two clients lets several libraries' errors through
+            failures.append(_words(error))
+            in_a_row += 1
+        else:
+            latencies.append(time.perf_counter() - due)
+            in_a_row = 0
+
+    def is_gone() -> bool:
+        return in_a_row >= _GIVE_UP
+
     try:
-        before = await _statistics(client, target)
-        given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
-        given.set_data_from_numpy(target.images)
-        wanted = [module.InferRequestedOutput(target.output_name)]
-        latencies, failures = list[float](), list[str]()
-        limit = (
-            {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
-        )
-
-        async def ask(due: float) -> None:
-            try:
-                await client.infer(target.model, [given], outputs=wanted, **limit)
-            except Exception as error:  # noqa: BLE001  each of the two clients lets several libraries' errors through
-                failures.append(" ".join(str(error).split())[:200])
-            else:
-                latencies.append(time.perf_counter() - due)
-
+        try:
+            await client.infer(target.model, [given], outputs=wanted, **limit)  # opens the connection
+            before = await _statistics(client, target)
+        except Exception as error:  # noqa: BLE001  as above
+            raise BadInput(f"a server must answer at {target.address.text}, found: {_words(error)}") from None
         started = time.perf_counter()
         if level.concurrency:
-            await _at_once(ask, level.concurrency, started + seconds)
+            await _at_once(ask, level.concurrency, started + seconds, is_gone)
         else:
-            await _at_rate(ask, level.rate, started, seconds, rng)
+            await _at_rate(ask, level.rate, started, seconds, rng, is_gone)
         took = time.perf_counter() - started
-        after = await _statistics(client, target)
-    except Exception as error:  # noqa: BLE001  as above
-        raise BadInput(
-            f"a server must answer at {target.address.text}, found: {' '.join(str(error).split())[:200]}"
-        ) from None
+        try:
+            server = _between(before, await _statistics(client, target))
+        except Exception:  # noqa: BLE001  as above; what was measured until then is kept
+            server = None
     finally:
         await client.close()
-    images = len(target.images)
     return Load(
-        level, target.address.protocol, images, took, tuple(latencies), tuple(failures), _between(before, after)
+        level=level,
+        protocol=target.address.protocol,
+        images=len(target.images),
+        seconds=took,
+        latencies_s=tuple(latencies),
+        failures=tuple(failures),
+        late_ms=1e3 * float(np.percentile(delays, 99)) if delays else 0.0,
+        server=server,
     )
 
 
-async def _at_once(ask: Callable[[float], Awaitable[None]], concurrency: int, until: float) -> None:
+async def _at_once(ask: Ask, concurrency: int, until: float, is_gone: Callable[[], bool]) -> None:
     async def one_after_another() -> None:
-        while (now := time.perf_counter()) < until:
+        while (now := time.perf_counter()) < until and not is_gone():
             await ask(now)
 
     await asyncio.gather(*(one_after_another() for _ in range(concurrency)))
 
 
 async def _at_rate(
-    ask: Callable[[float], Awaitable[None]], rate: float, started: float, seconds: float, rng: np.random.Generator
+    ask: Ask, rate: float, started: float, seconds: float, rng: np.random.Generator, is_gone: Callable[[], bool]
 ) -> None:
     """Requests that come independently of each other, and of the answers: a Poisson process."""
     tasks, due = set[asyncio.Task[None]](), started
-    while True:
+    while not is_gone():
         due += float(rng.exponential(1 / rate))
         if due > started + seconds:
             break
@@ -154,6 +171,10 @@ async def _at_rate(
         _, late = await asyncio.wait(tasks, timeout=_DRAIN_S)
         for task in late:
             task.cancel()
+
+
+def _words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _module(protocol: str) -> Any:
