@@ -1,0 +1,42 @@
+"""A new version comes in and the old one goes, and no client notices."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from exporting import request
+from rolling import roll
+from running import needs_server, served
+from strategies import mini
+
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.export.pipeline import export
+from resnas_deploy.serving.repository import add_model
+from resnas_deploy.serving.served import Serving
+from resnas_deploy.untrained import untrained
+
+pytestmark = needs_server
+
+
+@pytest.fixture
+def newer(tmp_path):
+    """The network `mini` with other weights."""
+    made = replace(request(tmp_path), out=tmp_path / "newer", verify_on=None)
+    return export(lambda: untrained(mini().arch, seed=1), made, lambda _: None).folder
+
+
+@pytest.mark.parametrize(
+    ("clients", "seconds"), [(16, 9), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
+)
+def test_no_request_fails_and_no_answer_is_wrong(mini_artifact, newer, tmp_path, clients, seconds):
+    models = tmp_path / "models"
+    add_model(models, open_artifact(mini_artifact), Serving("mini"))
+    with served(models, "--poll", "1") as running:
+        found = roll(running, models, "mini", mini_artifact, newer, clients, seconds)
+    assert found.failed == []
+    assert found.wrong == 0
+    assert found.answers["1"] > 0
+    assert found.answers["2"] > 0
+    assert found.versions == ["2"]  # the old one is unloaded
+    assert found.last_old < seconds / 3
