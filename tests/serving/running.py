@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = Path(os.environ.get("RESNAS_SERVING_PYTHON", Path(sys.prefix) / "serving" / "bin" / "python"))
+PERF_ANALYZER = PYTHON.parents[1] / "perf_analyzer"
 needs_server = pytest.mark.skipif(not PYTHON.exists(), reason="make sets up the server's environment")
 FREE = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 _READY = re.compile(r"ready: HTTP (\S+), gRPC (\S+), metrics (\S+)")
@@ -76,3 +78,26 @@ def leftovers():
             ):
                 processes.append(entry.name)
     return shared + processes
+
+
+def perf_analyzer(address, model, concurrency, folder):
+    """The row of its table at a concurrency: NVIDIA's own load test, which came with tritonclient up to 2.51."""
+    libraries = folder / "libraries"
+    libraries.mkdir(exist_ok=True)
+    (bundled,) = PYTHON.parents[1].glob("lib/python3.*/site-packages/nvidia_pytriton.libs")
+    for pattern, name in (("libb64-*", "libb64.so.0d"), ("libcudart-*", "libcudart.so.12")):
+        if not (libraries / name).exists():
+            (libraries / name).symlink_to(next(bundled.glob(pattern)))
+    table = folder / "table.csv"
+    subprocess.run(
+        [
+            *(PERF_ANALYZER / "bin" / "perf_analyzer", "-m", model, "-i", "grpc", "-u", address, "-f", table),
+            *("--concurrency-range", str(concurrency), "--measurement-interval", "1000", "--max-trials", "6"),
+        ],
+        env={**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{bundled}"},
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
+    (row,) = csv.DictReader(table.read_text().splitlines())
+    return row

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
 import re
 import signal
-import subprocess
 import threading
 import time
 import urllib.request
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from running import PYTHON, command, needs_server, served
+from running import command, needs_server, perf_analyzer, served
 from strategies import refusal
 
 from resnas_deploy.serving.address import Address
@@ -28,8 +26,6 @@ from resnas_deploy.serving.load import Level, Load, run_level
 from resnas_deploy.serving.plot import plot_sweep
 from resnas_deploy.serving.sweep import Sweep, sweep
 from resnas_deploy.serving.target import find_target
-
-PERF_ANALYZER = PYTHON.parents[1] / "perf_analyzer"  # where make puts it
 
 
 def load(level, latencies_s, failures=()):
@@ -232,33 +228,10 @@ def test_perf_analyzer_measures_the_same(server, tmp_path):
     pairs = []
     for _ in range(3):
         ours = run_level(target, Level(concurrency=4), 3, np.random.default_rng(0))
-        theirs = perf_analyzer(server.grpc, 4, tmp_path)
+        theirs = perf_analyzer(server.grpc, "mini", 4, tmp_path)
         throughput = ours.requests_per_second / float(theirs["Inferences/Second"])
         median = ours.percentile_ms(50) / (float(theirs["p50 latency"]) / 1e3)
         pairs.append((throughput, median))
         if max(abs(math.log(ratio)) for ratio in pairs[-1]) < math.log(1.15):
             return
     pytest.fail(f"throughput and p50 over perf_analyzer's: {pairs}")
-
-
-def perf_analyzer(address, concurrency, folder):
-    """A row of its table at a concurrency."""
-    libraries = folder / "libraries"
-    libraries.mkdir(exist_ok=True)
-    (bundled,) = PYTHON.parents[1].glob("lib/python3.*/site-packages/nvidia_pytriton.libs")
-    for pattern, name in (("libb64-*", "libb64.so.0d"), ("libcudart-*", "libcudart.so.12")):
-        if not (libraries / name).exists():
-            (libraries / name).symlink_to(next(bundled.glob(pattern)))
-    table = folder / "table.csv"
-    subprocess.run(
-        [
-            *(PERF_ANALYZER / "bin" / "perf_analyzer", "-m", "mini", "-i", "grpc", "-u", address, "-f", table),
-            *("--concurrency-range", str(concurrency), "--measurement-interval", "1000", "--max-trials", "6"),
-        ],
-        env={**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{bundled}"},
-        check=True,
-        capture_output=True,
-        timeout=120,
-    )
-    (row,) = csv.DictReader(table.read_text().splitlines())
-    return row
