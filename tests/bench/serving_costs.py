@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from recording import ratio, write_result
-from tritonclient import grpc
-
-ROOT = Path(__file__).parents[2]
 from rolling import roll
 from running import perf_analyzer, served
+from tritonclient import grpc
 
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.batch import BatchRange
@@ -32,6 +31,7 @@ from resnas_deploy.serving.served import Serving
 from resnas_deploy.serving.target import find_target
 from resnas_deploy.untrained import untrained
 
+ROOT = Path(__file__).parents[2]
 THREADS, ROUNDS, WARM_UPS = 2, 150, 10
 AT_ONCE, SECONDS, TURNS = 16, 8, 4
 CLIENTS, ROLLING_S = 64, 60
@@ -108,7 +108,7 @@ def cross_checked(artifact, folder):
 
 def rolled(old, new, folder):
     """A new version under the load of many clients."""
-    add_model(folder, old, Serving("network", threads=THREADS))
+    add_model(folder, old, Serving("network"))
     with served(folder, "--poll", "1") as running:
         found = roll(running, folder, "network", old.folder, new.folder, CLIENTS, ROLLING_S)
     assert found.versions == ["2"]
@@ -131,7 +131,10 @@ def main() -> None:
             return export(lambda: checkpoint, Request(name, folder / name, batch=BatchRange(1, 16)), lambda _: None)
 
         small = made("small", untrained(PUBLISHED["small"].arch))
-        demo, other = made("demo", trained), made("other", untrained(trained.arch, seed=1))
+        demo, other = (
+            made("demo", trained),
+            made("other", replace(untrained(trained.arch, 1), class_names=trained.class_names)),
+        )
         result = {
             "threads": THREADS,
             "added": {each.folder.name: added(each, folder / f"added-{each.folder.name}") for each in (small, demo)},
