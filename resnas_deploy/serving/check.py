@@ -191,7 +191,7 @@ def _engine_problems(place: Path, config: Any, manifest: Manifest, release: str)
         yield f"an engine for Triton must be of the target tensorrt, found {made['target']}"
     elif release and not made["version_compatible"]:
         wanted, found = tensorrt_of(release), made["builder"].rpartition(" ")[2]
-        if wanted.split(".")[:3] != found.split(".")[:3]:
+        if wanted.split(".") != found.split(".")[:3]:
             yield f"the engine must be built by the TensorRT of Triton {release}, {wanted}, found {found}"
 
 

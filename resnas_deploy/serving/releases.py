@@ -1,6 +1,9 @@
-"""What NVIDIA's Triton images of a release have in them.
+"""What NVIDIA's Triton images of a release (tritonserver:YY.MM-py3) have in them.
 
-From "Release Compatibility Matrix" in docs/introduction/compatibility.md of triton-inference-server/server.
+ONNX Runtime: "Release Compatibility Matrix" in docs/introduction/compatibility.md of triton-inference-server/server.
+TensorRT: the "Container Versions" tables of the Triton release notes, as others copied them (the file ngc_matrix.conf of
+X-Square-Robot/Qwen3TTS-Streaming up to 26.05; reports of users of the images for 25.07, 26.06, 26.07 and 26.08). For 24.12
+they contradict each other, so it is left out. `dpkg -l tensorrt-dev` in the image tells for certain.
 """
 
 from __future__ import annotations
@@ -33,8 +36,31 @@ _ONNXRUNTIME = {
     "26.07": "1.27.0",
     "26.08": "1.28.0",
 }
-# release: TensorRT
-_TENSORRT: dict[str, str] = {}
+# release: TensorRT, as far as engines depend on it
+_TENSORRT = {
+    "24.10": "10.5.0",
+    "24.11": "10.6.0",
+    "25.01": "10.8.0",
+    "25.02": "10.8.0",
+    "25.03": "10.9.0",
+    "25.04": "10.9.0",
+    "25.05": "10.10.0",
+    "25.06": "10.11.0",
+    "25.07": "10.11.0",
+    "25.08": "10.13.2",
+    "25.09": "10.13.3",
+    "25.10": "10.13.3",
+    "25.11": "10.14.1",
+    "25.12": "10.14.1",
+    "26.01": "10.14.1",
+    "26.02": "10.15.1",
+    "26.03": "10.16.0",
+    "26.04": "10.16.1",
+    "26.05": "10.16.1",
+    "26.06": "11.0.0",
+    "26.07": "11.1.0",
+    "26.08": "11.2.1",
+}
 
 
 def onnxruntime_of(release: str) -> str:

@@ -131,10 +131,8 @@ def main() -> None:
             return export(lambda: checkpoint, Request(name, folder / name, batch=BatchRange(1, 16)), lambda _: None)
 
         small = made("small", untrained(PUBLISHED["small"].arch))
-        demo, other = (
-            made("demo", trained),
-            made("other", replace(untrained(trained.arch, 1), class_names=trained.class_names)),
-        )
+        demo = made("demo", trained)
+        other = made("other", replace(untrained(trained.arch, seed=1), task=trained.task))
         result = {
             "threads": THREADS,
             "added": {each.folder.name: added(each, folder / f"added-{each.folder.name}") for each in (small, demo)},
