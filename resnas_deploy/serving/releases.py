@@ -1,9 +1,9 @@
 """What NVIDIA's Triton images of a release (tritonserver:YY.MM-py3) have in them.
 
 ONNX Runtime: "Release Compatibility Matrix" in docs/introduction/compatibility.md of triton-inference-server/server.
-TensorRT: the "Container Versions" tables of the Triton release notes, as others copied them (the file ngc_matrix.conf of
-X-Square-Robot/Qwen3TTS-Streaming up to 26.05; reports of users of the images for 25.07, 26.06, 26.07 and 26.08). For 24.12
-they contradict each other, so it is left out. `dpkg -l tensorrt-dev` in the image tells for certain.
+TensorRT: the "Container Versions" tables of Triton's release notes, in the copy ngc_matrix.conf of
+X-Square-Robot/Qwen3TTS-Streaming up to 26.05; what users of the images report for 25.07, 26.06, 26.07 and 26.08. Sources
+contradict each other on 24.12, so it is left out. `dpkg -l tensorrt-dev` in the image tells for certain.
 """
 
 from __future__ import annotations
