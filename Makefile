@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo demo-search lint test test-all bench record clean
 
 help:
-	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8; a TensorRT engine"
+	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
 	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
 	@echo "make test      lint, types and tests (a few minutes)"
 	@echo "make test-all  the same with the slow tests"
@@ -17,12 +17,14 @@ help:
 
 setup: $(READY)
 
-# The Triton server's Python backend was built for NumPy 1, so it has an environment of its own.
+# The Triton server's Python backend was built for NumPy 1, so it has an environment of its own. perf_analyzer, which a
+# test compares our load test with, came with tritonclient up to 2.51.
 $(READY): pyproject.toml constraints.txt constraints-serving.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,search,peers,plot,rtx,dev]'
 	$(PYTHON) -m venv $(VENV)/serving
-	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt '.[serve]'
+	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt --editable '.[serve]'
+	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/serving/perf_analyzer tritonclient==2.51.0
 	@touch $@
 
 demo: $(READY)
@@ -38,6 +40,9 @@ demo: $(READY)
 	$(BIN)/resnas inspect demo/small-engine/engines/*.engine
 	$(BIN)/resnas bench demo/small --runner ort-cpu --runner openvino --batch 1,8 --runs 12 --openings 3 --plot demo/latency.html
 	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
+	$(BIN)/resnas triton export demo/clothes --repository demo/models --ensemble
+	$(BIN)/resnas triton check demo/models
+	$(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
 
 # Real pictures, real training, this machine's own latency.
 SEARCHED := demo-search
@@ -78,6 +83,7 @@ record: $(READY)
 	done
 	$(BIN)/python tests/bench/latency_methods.py $(STORE)
 	$(BIN)/python tests/bench/gate_trials.py
+	PYTHONPATH=tests/serving $(BIN)/python tests/bench/serving_costs.py
 	$(RESNAS) export --arch small --out build/small --force
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
 		--runs 18 --openings 3 --force --out bench/results/peers.json

@@ -2,7 +2,7 @@
 
 ONNX Runtime: "Release Compatibility Matrix" in docs/introduction/compatibility.md of triton-inference-server/server.
 TensorRT: the "Container Versions" tables of Triton's release notes, in the copy ngc_matrix.conf of
-X-Square-Robot/Qwen3TTS-Streaming up to 26.05; what users of the images report for 25.07, 26.06, 26.07 and 26.08. Sources
+X-Square-Robot/Qwen3TTS-Streaming up to 26.05; what users of the images report for 25.07 and from 26.06 on. Sources
 contradict each other on 24.12, so it is left out. `dpkg -l tensorrt-dev` in the image tells for certain.
 """
 

@@ -1,0 +1,217 @@
+"""The deployment examples are what their schemas say, agree with each other, and name metrics that there are."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import urllib.request
+from pathlib import Path
+
+import jsonschema
+import kubernetes_validate
+import promql_parser
+import pytest
+import yaml
+from dockerfile_parse import DockerfileParser
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from running import needs_server
+
+from resnas_deploy.serving.releases import onnxruntime_of, tensorrt_of
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+KUBERNETES = "1.32"
+# What we use of https://prometheus.io/docs/prometheus/latest/configuration/configuration
+PROMETHEUS = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["scrape_configs"],
+    "properties": {
+        "global": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"scrape_interval": {"pattern": "^[0-9]+s$"}},
+        },
+        "scrape_configs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["job_name"],
+                "properties": {
+                    "job_name": {"type": "string"},
+                    "static_configs": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "properties": {"targets": {"type": "array", "items": {"pattern": "^[^/]+:[0-9]+$"}}},
+                        },
+                    },
+                    "kubernetes_sd_configs": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "properties": {"role": {"enum": ["pod"]}},
+                        },
+                    },
+                    "relabel_configs": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["source_labels"],
+                            "properties": {
+                                "source_labels": {"type": "array", "items": {"pattern": "^[a-z_]+$"}},
+                                "separator": {"type": "string"},
+                                "regex": {"type": "string"},
+                                "action": {"enum": ["keep", "drop", "replace"]},
+                                "target_label": {"pattern": "^[a-z_]+$"},
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def documents(name):
+    return list(yaml.safe_load_all((DEPLOY / name).read_text()))
+
+
+@pytest.fixture
+def objects():
+    """The objects of the Kubernetes example by their kind."""
+    return {found["kind"]: found for found in documents("kubernetes/serving.yaml")}
+
+
+def test_kubernetes_takes_every_object(objects):
+    assert set(objects) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
+    for found in objects.values():
+        kubernetes_validate.validate(found, KUBERNETES, strict=True)
+
+
+def test_the_objects_fit_each_other_and_the_server(objects):
+    deployment, service, scaler = (objects[kind] for kind in ("Deployment", "Service", "HorizontalPodAutoscaler"))
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert ports == {"http": 8000, "grpc": 8001, "metrics": 8002}  # Triton's own
+    assert deployment["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"] == service["spec"]["selector"]
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == set(ports)
+    for name in ("startupProbe", "readinessProbe", "livenessProbe"):
+        asked = container[name]["httpGet"]
+        assert asked["port"] == "http"
+        assert asked["path"] == ("/v2/health/live" if name == "livenessProbe" else "/v2/health/ready")
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
+    volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
+    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    (ending,) = [word for word in command() if word.startswith("--exit-timeout-secs=")]
+    assert pod["spec"]["terminationGracePeriodSeconds"] > pause + int(ending.partition("=")[2])
+
+
+def test_the_autoscalers_metric_is_the_one_that_the_adapter_makes(objects):
+    (metric,) = objects["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    (rule,) = adapter()["rules"]["custom"]
+    assert metric["pods"]["metric"]["name"] == rule["name"]["as"]
+
+
+def adapter():
+    (found,) = documents("kubernetes/adapter.yaml")
+    return found
+
+
+def test_the_image(tmp_path):
+    instructions = dockerfile(tmp_path).structure
+    names = [instruction["instruction"] for instruction in instructions if instruction["instruction"] != "COMMENT"]
+    assert names == ["ARG", "FROM", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"]
+    release = dockerfile(tmp_path).structure[1]["value"].partition("=")[2]
+    assert onnxruntime_of(release)
+    assert tensorrt_of(release)
+    assert command()[0] == "tritonserver"
+    tested = (DEPLOY.parent / "constraints-serving.txt").read_text().split()
+    (run,) = [shlex.split(each["value"]) for each in instructions if each["instruction"] == "RUN"]
+    assert {word for word in run if "==" in word} < set(tested)
+    (copied,) = [shlex.split(each["value"]) for each in instructions if each["instruction"] == "COPY"]
+    assert f"--model-repository={copied[-1]}" in command()
+
+
+def dockerfile(folder):
+    parser = DockerfileParser(str(folder))  # it writes what it is given
+    parser.content = (DEPLOY / "Dockerfile").read_text()
+    return parser
+
+
+def command():
+    """The image's."""
+    text = (DEPLOY / "Dockerfile").read_text()
+    return json.loads(re.search(r"^CMD (\[.*?\])", text, re.DOTALL | re.MULTILINE)[1].replace("\\\n", ""))
+
+
+def test_the_configuration_of_prometheus():
+    (found,) = documents("prometheus.yml")
+    jsonschema.validate(found, PROMETHEUS)
+    for job in found["scrape_configs"]:
+        for rule in job.get("relabel_configs", []):
+            re.compile(rule.get("regex", ""))
+
+
+def test_the_dashboard_is_one_of_grafanas():
+    """Everything in it is known to Grafana's own model: what that does not know would be lost on the way."""
+    found = json.loads((DEPLOY / "grafana.json").read_text())
+    again = json.loads(json.dumps(Dashboard.from_json(found), cls=JSONEncoder))
+    assert_holds(again, found)
+    places = [panel["gridPos"] for panel in found["panels"]]
+    cells = {
+        (x, y)
+        for place in places
+        for x in range(place["x"], place["x"] + place["w"])
+        for y in range(place["y"], place["y"] + place["h"])
+    }
+    assert len(cells) == sum(place["w"] * place["h"] for place in places)  # none over another
+
+
+def assert_holds(whole, part):
+    """Every field of `part` is in `whole`, with the same value."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            assert name in whole, name
+            assert_holds(whole[name], value)
+    elif isinstance(part, list):
+        assert len(whole) == len(part)
+        for one, other in zip(whole, part, strict=True):
+            assert_holds(one, other)
+    else:
+        assert whole == part
+
+
+def queries():
+    """Every PromQL expression of the examples, with what Grafana and the adapter put in."""
+    dashboard = json.loads((DEPLOY / "grafana.json").read_text())
+    found = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    found += [rule[name] for rule in adapter()["rules"]["custom"] for name in ("seriesQuery", "metricsQuery")]
+    given = {"$__rate_interval": "1m", "$model": "mini", "<<.LabelMatchers>>": 'pod="a"', "<<.GroupBy>>": "pod"}
+    for text, value in given.items():
+        found = [query.replace(text, value) for query in found]
+    return found
+
+
+@pytest.mark.parametrize("query", queries())
+def test_a_query_parses(query):
+    promql_parser.parse(query)
+
+
+@needs_server
+def test_the_server_has_every_metric(server):
+    with urllib.request.urlopen(server.metrics) as answer:
+        there = set(re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.MULTILINE))
+    named = {name for query in queries() for name in re.findall(r"\bnv_\w+", query)}
+    missing = named - there
+    assert len(named) > 10
+    assert {name for name in missing if not name.startswith("nv_gpu_")} == set()
