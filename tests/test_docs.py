@@ -232,6 +232,28 @@ def search_rows():
     )
 
 
+def added_rows():
+    return rows(
+        {
+            name: [f"{found[f'{what}_ms']:.2f}" for what in ("bare", "backend_adds", "request_adds")]
+            for name, found in result("serving")["added"].items()
+        }
+    )
+
+
+def merged_rows():
+    return rows(
+        {
+            name: [
+                interval(found["throughput"]),
+                f"{found['inferences']:,}",
+                f"{found['executions']:,}",
+            ]
+            for name, found in result("serving")["merged"].items()
+        }
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "wanted"),
     [
@@ -248,6 +270,8 @@ def search_rows():
         ("docs/quantisation.md", operator_rows),
         ("docs/quantisation.md", accuracy_rows),
         ("docs/verification.md", error_rows),
+        ("docs/serving.md", added_rows),
+        ("docs/serving.md", merged_rows),
         ("docs/training.md", step_rows),
         ("docs/evidence.md", sampling_rows),
         ("docs/evidence.md", residual_rows),
@@ -300,6 +324,15 @@ def test_the_sentence_on_int8():
     assert f"on OpenVINO {openvino_one} and {openvino_sixteen}" in " ".join(text.split())
     accuracy = result("low-precision")["demo"]["int8"]["accuracy"]
     assert f"loses {accuracy['reference'] - accuracy['graph']:.2f} points" in text
+
+
+def test_the_sentences_on_serving():
+    text, found = " ".join((ROOT / "docs" / "serving.md").read_text().split()), result("serving")
+    rolling, compared = found["rolling"], found["perf_analyzer"]
+    assert (rolling["failed"], rolling["wrong"]) == (0, 0)
+    answers = sum(rolling["answers"].values())
+    assert f"{rolling['clients']} clients asked for {rolling['seconds']} s and had {answers:,} answers" in text
+    assert f"throughput {interval(compared['throughput'])}, median latency {interval(compared['p50'])}" in text
 
 
 def test_every_command_named_exists():

@@ -174,6 +174,8 @@ def _print(found: Swept) -> None:
     )
     if failures := [failure for load in found.loads for failure in load.failures]:
         say(f"the first failure: {failures[0]}")
+    if found.cached:
+        say("note: the model has a response cache, so this is how fast the cache is; export it without --cache")
     if late := [load for load in found.loads if load.late_ms > LATE_MS]:
         say(
             f"note: the load generator was behind at {late[0].level}: requests left up to {late[0].late_ms:.0f} ms late"

@@ -82,7 +82,8 @@ class Target:
     model: str
     input_name: str
     output_name: str
-    images: NDArray[np.float32]  # (B, 3, S, S)
+    images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
+    cached: bool = False  # whether the server keeps answers: then only the first request is computed
 
 
 def run_level(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:

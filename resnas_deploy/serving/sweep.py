@@ -32,6 +32,7 @@ class Swept:
     """What came of it, by protocol."""
 
     model: str
+    cached: bool  # its answers came from the server's cache
     loads: tuple[Load, ...]  # in the order that they ran, those of the search too
     capacities: Mapping[str, Capacity]
     plans: Mapping[str, Plan]
@@ -45,6 +46,7 @@ class Swept:
         """Plain data for JSON."""
         return {
             "model": self.model,
+            "cached": self.cached,
             "levels": [_described(load) for load in self.loads],
             "capacity": {
                 protocol: {
@@ -88,7 +90,7 @@ def sweep(wanted: Sweep, targets: Sequence[Target], seed: int, tell: Callable[[s
                 capacities[target.address.protocol] = capacity
                 if wanted.demand is not None and capacity.rate:
                     plans[target.address.protocol] = plan(capacity, wanted.demand)
-    return Swept(targets[0].model, tuple(loads), capacities, plans)
+    return Swept(targets[0].model, targets[0].cached, tuple(loads), capacities, plans)
 
 
 class _Gone(Exception):

@@ -49,4 +49,5 @@ def find_target(address: Address, model: str, batch: int) -> Target:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
     dims = [int(size) for size in config["input"][0]["dims"]]
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
-    return Target(address, name, INPUT, OUTPUT, images)
+    cached = bool(config.get("response_cache", {}).get("enable"))
+    return Target(address, name, INPUT, OUTPUT, images, cached)

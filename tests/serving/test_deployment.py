@@ -10,15 +10,22 @@ from pathlib import Path
 
 import jsonschema
 import kubernetes_validate
+import numpy as np
 import promql_parser
 import pytest
 import yaml
 from dockerfile_parse import DockerfileParser
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from running import needs_server
+from running import needs_server, served
 
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.serving.address import Address
+from resnas_deploy.serving.load import Level, run_level
 from resnas_deploy.serving.releases import onnxruntime_of, tensorrt_of
+from resnas_deploy.serving.repository import add_model
+from resnas_deploy.serving.served import Serving
+from resnas_deploy.serving.target import find_target
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 KUBERNETES = "1.32"
@@ -131,7 +138,7 @@ def test_the_image(tmp_path):
     instructions = dockerfile(tmp_path).structure
     names = [instruction["instruction"] for instruction in instructions if instruction["instruction"] != "COMMENT"]
     assert names == ["ARG", "FROM", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"]
-    release = dockerfile(tmp_path).structure[1]["value"].partition("=")[2]
+    (release,) = [each["value"].partition("=")[2] for each in instructions if each["instruction"] == "ARG"]
     assert onnxruntime_of(release)
     assert tensorrt_of(release)
     assert command()[0] == "tritonserver"
@@ -208,10 +215,17 @@ def test_a_query_parses(query):
 
 
 @needs_server
-def test_the_server_has_every_metric(server):
-    with urllib.request.urlopen(server.metrics) as answer:
-        there = set(re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.MULTILINE))
+def test_the_server_has_every_metric(mini_artifact, tmp_path):
+    """Of a model with a response cache, which answers the second of two equal requests."""
+    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini", cache=True))
+    with served(tmp_path / "models") as running:
+        target = find_target(Address.parse(running.grpc), "mini", 1)
+        assert target.cached
+        run_level(target, Level(concurrency=1), 0.1, np.random.default_rng(0))
+        with urllib.request.urlopen(running.metrics) as answer:
+            text = answer.read().decode()
+    there = dict(re.findall(r"^(nv_\w+)(?:{.*})? (\S+)$", text, re.MULTILINE))
+    assert float(there["nv_cache_num_hits_per_model"]) > 0
     named = {name for query in queries() for name in re.findall(r"\bnv_\w+", query)}
-    missing = named - there
     assert len(named) > 10
-    assert {name for name in missing if not name.startswith("nv_gpu_")} == set()
+    assert {name for name in named - set(there) if not name.startswith("nv_gpu_")} == set()
