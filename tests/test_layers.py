@@ -36,6 +36,7 @@ LAYERS = (
     ("runners", "engines"),
     ("export",),
     ("bench",),
+    ("serving",),
     ("train",),
     ("cli",),
     ("__main__",),

@@ -32,9 +32,6 @@ triton = typer.Typer(
 )
 
 
-triton.command()(load)
-
-
 @triton.command()
 def export(
     artifacts: Annotated[
@@ -47,8 +44,8 @@ def export(
     backend: Annotated[
         str,
         typer.Option(
-            help="What runs it: python needs nothing but onnxruntime; tensorrt takes an engine.",
-            metavar="|".join(BACKENDS),
+            help="What runs it: python (which needs nothing but onnxruntime), onnxruntime, or tensorrt for an engine.",
+            metavar="NAME",
             show_default="python; tensorrt for an engine",
             autocompletion=complete(BACKENDS),
         ),
@@ -56,8 +53,8 @@ def export(
     accelerator: Annotated[
         str,
         typer.Option(
-            help="The onnxruntime backend's execution provider.",
-            metavar="|".join(ACCELERATORS),
+            help="The onnxruntime backend's execution provider: tensorrt, cuda or openvino.",
+            metavar="NAME",
             show_default="its own",
             autocompletion=complete(ACCELERATORS),
         ),
@@ -100,20 +97,23 @@ def export(
     check_extra()
     if latency is not None and measured is None:
         raise BadInput("--latency must come with --measured, the latencies to reach it with, found none")
-    if name and len(artifacts) > 1:
-        raise BadInput(
-            f"--name must come with one artifact, found {len(artifacts)}: they would be versions of one model"
-        )
     with progress() as tell:
         tell("checking the files")
         from resnas_deploy.serving.repository import add_model
         from resnas_deploy.serving.served import Serving
 
+        opened = [_open(path) for path in artifacts]
+        names = [name or artifact.folder.resolve().name for artifact, _ in opened]
+        if len(set(names)) < len(names):
+            twice = next(each for each in names if names.count(each) > 1)
+            raise BadInput(
+                f"models that are exported together must have names of their own, found {twice!r} more than once; "
+                "export them one after the other to make them versions of one model"
+            )
         written = []
-        for path in artifacts:
-            artifact, engine = _open(path)
+        for (artifact, engine), model in zip(opened, names, strict=True):
             serving = Serving(
-                name=name or artifact.folder.resolve().name,
+                name=model,
                 backend=backend or ("tensorrt" if engine else "python"),
                 accelerator=accelerator,
                 on_gpu=gpu or engine is not None,
@@ -124,7 +124,7 @@ def export(
                 versions=versions,
                 max_batch=max_batch,
             )
-            tell(f"writing {serving.name}")
+            tell(f"writing {model}")
             written += add_model(repository, artifact, serving, engine, ensemble=ensemble)
     if as_json:
         print_json([{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in written])
@@ -214,7 +214,8 @@ def serve(
 
     Examples:
     $ resnas triton serve models
-    $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0 --poll 5
+    $ resnas triton serve models --poll 5 --log triton.log
+    $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     check_extra()
     from resnas_deploy.serving.server import Ports, Settings, serving
@@ -237,6 +238,9 @@ def serve(
     if log is None:  # after an error it stays: the error names it
         kept.unlink()
     say("stopped")
+
+
+triton.command()(load)
 
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:

@@ -27,7 +27,7 @@ from resnas_deploy.serving.repository import (
     read_manifest,
     versions_of,
 )
-from resnas_deploy.serving.served import PREPROCESS
+from resnas_deploy.serving.served import PREPROCESS, engine_batch
 
 _ATTENTION_SINCE = (1, 23)  # the ONNX Runtime that knows opset 23
 
@@ -183,10 +183,9 @@ def _engine_problems(place: Path, config: Any, manifest: Manifest, release: str)
         yield "the engine must be of the artifact whose manifest is beside it, found other weights or another graph"
     if made["precision"] != manifest.precision:
         yield f"the engine must compute in {manifest.precision}, found {made['precision']}"
-    most = max(int(profile.rpartition(":")[2]) for profile in made["profiles"])
-    if config.max_batch_size > most:
-        profiles = " ".join(made["profiles"])
-        yield f"max_batch_size must lie in the engine's profiles {profiles}, found {config.max_batch_size}"
+    batch = engine_batch(made)
+    if batch.least > 1 or config.max_batch_size > batch.most:
+        yield f"batches must lie in the engine's first profile {batch}, found 1:{config.max_batch_size}"
     if made["target"] != "tensorrt":
         yield f"an engine for Triton must be of the target tensorrt, found {made['target']}"
     elif release and not made["version_compatible"]:

@@ -23,7 +23,7 @@ _WARM_UPS = 3  # runs of each warm-up batch before a model is ready
 
 def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
-    most, size = max_batch(manifest, serving), manifest.arch.image_size
+    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
     config = _config(serving.name, serving.backend, most, serving)
     config.input.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
     config.output.add(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[manifest.arch.classes])
@@ -48,7 +48,7 @@ def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
 
 def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of what decodes and prepares image files, one at a time, on the CPU."""
-    most, size = max_batch(manifest, serving), manifest.arch.image_size
+    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
     config = _config(serving.name + PREPROCESS, "python", most, serving, on_gpu=False)
     config.ClearField("dynamic_batching")  # requests gain nothing from each other here
     config.version_policy.CopyFrom(_policy("latest:1"))
@@ -60,7 +60,7 @@ def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
 def ensemble_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     """The configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
     config = pb.ModelConfig(
-        name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest, serving)
+        name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest.batch, serving)
     )
     config.version_policy.CopyFrom(_policy("latest:1"))
     config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from resnas_deploy.artifact import MANIFEST, MODEL, Artifact
 from resnas_deploy.atomic import atomic_file, atomic_folder, holding, write_errors
-from resnas_deploy.engines.store import Engine
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.store import Engine, read_report
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.serving.config import (
@@ -29,7 +31,7 @@ from resnas_deploy.serving.config import (
     preprocess_config,
     to_text,
 )
-from resnas_deploy.serving.served import Serving, max_batch
+from resnas_deploy.serving.served import Serving, engine_batch, max_batch
 
 MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
 DECODING = ("__init__", "errors", "images", "preprocessing")  # modules of this package that preprocessing needs
@@ -72,13 +74,14 @@ def add_model(
         repository.mkdir(parents=True, exist_ok=True)
     with holding(repository):
         model = repository / serving.name
-        earlier = [read_manifest(model / str(version)) for version in versions_of(model)]
-        if any(_interface(other) != _interface(manifest) for other in earlier):
+        earlier = [model / str(version) for version in versions_of(model)]
+        if any(_interface(read_manifest(version)) != _interface(manifest) for version in earlier):
             raise BadInput(
                 f"every version of a model must take and give the same, found {_INTERFACE} in {model}; "
                 "give this one another --name"
             )
-        fitting = replace(serving, max_batch=min(max_batch(other, serving) for other in [*earlier, manifest]))
+        batches = [_batch(manifest, engine.made_of if engine else None), *map(batch_of, earlier)]
+        fitting = replace(serving, max_batch=min(max_batch(batch, serving) for batch in batches))
         network = Part(
             network_config(manifest, fitting), lambda folder: _fill_network(folder, artifact, fitting, engine)
         )
@@ -98,7 +101,6 @@ def add_model(
 
 def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
     """Raise `BadInput` where Triton could not serve that artifact or engine in that way."""
-    max_batch(artifact.manifest, serving)
     if (serving.backend == "tensorrt") != (engine is not None):
         raise BadInput(
             "the backend tensorrt must be given an engine, and no other takes one; found "
@@ -109,6 +111,7 @@ def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) 
             f"Triton must be given an engine of the target tensorrt, found one of {engine.made_of['target']}, which "
             "its TensorRT backend cannot load; serve the graph: --backend onnxruntime"
         )
+    max_batch(_batch(artifact.manifest, engine.made_of if engine else None), serving)
     if not engine and artifact.precision == "bf16":
         raise BadInput(
             "ONNX Runtime must have kernels for the precision of the graph, found bf16; export it in fp16 or fp32"
@@ -141,6 +144,17 @@ def read_manifest(version: Path) -> Manifest:
         return Manifest.from_bytes(content)
     except BadInput as error:
         raise BadInput(f"{version}: {error}") from None
+
+
+def batch_of(version: Path) -> BatchRange:
+    """The batches that a version takes. Raises `BadInput`."""
+    report = version / REPORT
+    engine = read_report(report, ".engine")["identity"] if report.exists() else None
+    return _batch(read_manifest(version), engine)
+
+
+def _batch(manifest: Manifest, engine: Mapping[str, Any] | None) -> BatchRange:
+    return engine_batch(engine) if engine else manifest.batch
 
 
 def packaged(name: str) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.options import Profile
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import Manifest
 from resnas_deploy.serving.batching import Batching
 
 BACKENDS = ("python", "onnxruntime", "tensorrt")
@@ -52,14 +55,19 @@ class Serving:
             raise BadInput(f"the versions to serve must be latest:N, all, or numbers as 1,3, found {self.versions!r}")
 
 
-def max_batch(manifest: Manifest, serving: Serving) -> int:
-    """The largest batch that the server may form. Raises `BadInput` where the network cannot be served."""
-    batch = manifest.batch
+def max_batch(batch: BatchRange, serving: Serving) -> int:
+    """The largest batch of an artifact's or engine's that the server may form. Raises `BadInput` where it has none."""
     if batch.least > 1:
         raise BadInput(
-            f"a served network must take single images, found an artifact for batches of {batch}; "
-            f"export it with --batch 1:{batch.most}"
+            f"a served network must take single images, found one for batches of {batch}; "
+            f"export it with --batch 1:{batch.most}, or build an engine with a profile from 1"
         )
     if serving.max_batch is not None and not 1 <= serving.max_batch <= batch.most:
-        raise BadInput(f"the largest batch must be from 1 to the artifact's {batch.most}, found {serving.max_batch}")
+        raise BadInput(f"the largest batch must be from 1 to the exported {batch.most}, found {serving.max_batch}")
     return serving.max_batch or batch.most
+
+
+def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
+    """The batches that an engine of that identity takes: those of its first profile, the only one that Triton uses."""
+    profile = Profile.parse(made_of["profiles"][0])
+    return BatchRange(profile.least, profile.most)

@@ -27,6 +27,7 @@ COMMANDS = (
 SUBCOMMANDS = {
     "latency": ("profile", "predict", "check"),
     "train": ("supernet", "subnet", "finetune", "evaluate"),
+    "triton": ("export", "check", "serve", "load"),
 }
 ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]
 WIDTH = 80
@@ -87,7 +88,7 @@ def test_every_example_is_a_whole_line_that_the_command_accepts(resnas, command)
     for example in examples:
         assert example.startswith(f"resnas {command}")
         assert lines[lines.index(f"$ {example}") + 1][:1] in ("$", "")  # what follows is no rest of a broken line
-        for option in re.findall(r"--[a-z-]+", example):
+        for option in re.findall(r"--[a-z0-9-]+", example):
             assert re.search(rf"{option}\b", text.replace(example, "")), option
 
 

@@ -12,6 +12,7 @@ from strategies import mini, refusal
 
 from resnas_deploy.artifact import MANIFEST, MODEL, open_artifact
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.store import save_report
 from resnas_deploy.export.pipeline import export
 from resnas_deploy.serving.batching import Batching, batching_for
 from resnas_deploy.serving.check import check_repository
@@ -87,7 +88,7 @@ def test_a_network_for_larger_batches_alone_is_refused(tmp_path):
         mini, replace(request(tmp_path), out=tmp_path / "a", batch=BatchRange(4, 4), verify_on=None), lambda _: None
     )
     line = refusal(lambda: add_model(tmp_path / "models", fixed, Serving("mini")))
-    assert "must take single images, found an artifact for batches of 4" in line
+    assert "must take single images, found one for batches of 4" in line
     assert not (tmp_path / "models").exists()
 
 
@@ -197,3 +198,59 @@ def test_batches_follow_from_latencies_and_a_limit():
 def test_the_manifest_is_the_artifacts(models, mini_artifact):
     assert (models / "mini" / "1" / MANIFEST).read_bytes() == (mini_artifact / MANIFEST).read_bytes()
     assert json.loads((models / "mini_preprocess" / "1" / "preprocessing.json").read_text())["image_size"] == 112
+
+
+@pytest.fixture
+def engine(mini_artifact, tmp_path):
+    """A function: an engine of a copy of `mini`, as its report tells; the plan itself is not run here."""
+    artifact = open_artifact(shutil.copytree(mini_artifact, tmp_path / "mini"))
+
+    def make(profile="1:4:8", version="11.2.1.2", target="tensorrt"):
+        path = artifact.folder / "engines" / "x.engine"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"a plan")
+        made_of = {
+            "weights": artifact.manifest.weights_sha256,
+            "graph": artifact.digest,
+            "precision": "fp32",
+            "target": target,
+            "builder": f"{target} {version}",
+            "profiles": [profile],
+            "version_compatible": False,
+        }
+        return artifact, save_report(path, {"identity": made_of, "seconds": 1.0, "layers": {}})
+
+    return make
+
+
+def test_an_engine_says_its_own_batches_and_release(engine, tmp_path):
+    models = tmp_path / "models"
+    artifact, made = engine("1:2:4")
+    add_model(models, artifact, Serving("mini", backend="tensorrt", on_gpu=True), made)
+    config = parse((models / "mini" / "config.pbtxt").read_text(), "config")
+    assert (config.backend, config.max_batch_size, config.default_model_filename) == ("tensorrt", 4, "model.plan")
+    assert found(models, "26.08") == []
+    (line,) = found(models, "26.05")
+    assert "must be built by the TensorRT of Triton 26.05, 10.16.1, found 11.2.1.2" in line
+    edited(models, "mini", "max_batch_size: 4", "max_batch_size: 8")
+    (line,) = found(models)
+    assert "batches must lie in the engine's first profile 1:4, found 1:8" in line
+    (models / "mini" / "1" / "model.plan").write_bytes(b"another")
+    assert any("model.plan differs from the hash in engine.json" in line for line in found(models))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"profile": "2:4:8"}, "a served network must take single images, found one for batches of 2:8"),
+        (
+            {"target": "tensorrt-rtx"},
+            "must be given an engine of the target tensorrt, found one of tensorrt-rtx",
+        ),
+    ],
+)
+def test_an_engine_that_triton_cannot_serve(engine, tmp_path, options, said):
+    artifact, made = engine(**options)
+    serving = Serving("mini", backend="tensorrt", on_gpu=True)
+    assert said in refusal(lambda: add_model(tmp_path / "models", artifact, serving, made))
+    assert not (tmp_path / "models").exists()

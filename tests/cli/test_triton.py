@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import importlib.util
+import shutil
+
+import pytest
+
+
+@pytest.fixture
+def models(resnas, mini_artifact, tmp_path):
+    resnas("triton", "export", mini_artifact, "--repository", "models", "--ensemble")
+    return tmp_path / "models"
+
+
+def test_export_and_check(resnas, models, mini_artifact):
+    done = resnas("triton", "export", mini_artifact, "--repository", models, "--ensemble")
+    assert done.out.splitlines() == [
+        f"{models}/mini_preprocess/1 (was there already)",
+        f"{models}/mini/2",
+        f"{models}/mini_jpeg/1 (was there already)",
+        f"next: resnas triton check {models}   or   resnas triton serve {models}",
+    ]
+    assert resnas("triton", "export", mini_artifact, "--repository", "models", "--json").json == [
+        {"folder": f"{models}/mini/3", "version": 3, "new": True}
+    ]
+    rows = resnas("triton", "check", "models").out.splitlines()[2:]
+    assert [row.split()[0] for row in rows] == ["mini", "mini_jpeg", "mini_preprocess"]
+    assert all(row.rstrip().endswith("holds") for row in rows)
+
+
+def test_check_ends_with_3_and_says_what_does_not_hold(resnas, models):
+    path = models / "mini" / "config.pbtxt"
+    path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 9"))
+    done = resnas("triton", "check", "models", "--json", code=3)
+    problem = "mini version 1: max_batch_size must be from 1 to the artifact's 8, found 9"
+    assert done.json[0]["findings"] == [problem]
+    assert problem in done.err
+
+
+def test_batches_follow_from_measured_latencies(resnas, mini_artifact, tmp_path):
+    resnas("bench", mini_artifact, "--batch", "1,2,4", "--runs", "4", "--openings", "2", "--out", "measured.json")
+    options = ("--measured", "measured.json", "--latency", "5000")
+    resnas("triton", "export", mini_artifact, "--repository", "models", *options)
+    assert "max_queue_delay_microseconds" in (tmp_path / "models" / "mini" / "config.pbtxt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--latency", "50"), "--latency must come with --measured"),
+        (("--backend", "pytorch"), "a backend must be one of python, onnxruntime, tensorrt, found 'pytorch'"),
+        (("--backend", "tensorrt", "--gpu"), "must be given an engine"),
+        (("--max-batch", "9"), "the largest batch must be from 1 to the exported 8"),
+        (("--name", "../x"), "a model's name must be letters"),
+        (("--measured", "nothing.json"), "nothing.json"),
+    ],
+)
+def test_an_export_that_cannot_be(refused, mini_artifact, options, said):
+    assert said in refused("triton", "export", mini_artifact, "--repository", "models", *options)
+
+
+def test_what_is_no_artifact(refused, mini_artifact, tmp_path):
+    (tmp_path / "x.engine").touch()
+    assert "an engine in one (engines/ID.engine), must be given" in refused(
+        "triton", "export", "x.engine", "--repository", "models"
+    )
+    (tmp_path / "file").touch()
+    assert "file" in refused("triton", "export", mini_artifact, "--repository", "file")
+
+
+def test_two_of_one_name(refused, mini_artifact, tmp_path):
+    shutil.copytree(mini_artifact, tmp_path / "other" / "mini")
+    line = refused("triton", "export", mini_artifact, "other/mini", "--repository", "models")
+    assert "must have names of their own, found 'mini' more than once" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("check", "nothing"), "a model repository must be a folder, found none at nothing"),
+        (("check", "."), "must have a model, found none"),
+        (("check", "models", "--url", "http://localhost:8000"), "must be the server's gRPC address"),
+        (("check", "models", "--url", "127.0.0.1:9"), "a server must answer at 127.0.0.1:9"),
+        (("check", "models", "--release", "newest"), "a Triton release must be one"),
+        (("load", "nothing"), "a server must be given as grpc://HOST:PORT or http://HOST:PORT, found 'nothing'"),
+        (("load", "127.0.0.1:9"), "a server must answer at 127.0.0.1:9"),
+        (("load", "127.0.0.1:9", "--protocol", "http"), "--protocol must come with a folder"),
+        (("load", "models", "--protocol", "ftp"), "--protocol must be grpc, http, or grpc,http"),
+        (("load", "models", "--plan", "20000rps"), "--plan must come with --p99"),
+        (("load", "models", "--p99", "0ms"), "--p99 must be a time such as 50ms"),
+        (("load", "models", "--plot", "load.pdf"), "a plot must end in"),
+        (("load", "models", "--out", "missing/load.json"), "--out must lie in a folder that is there"),
+    ],
+)
+def test_a_request_that_cannot_be(refused, mini_artifact, resnas, tmp_path, arguments, said):
+    if "models" in arguments:
+        resnas("triton", "export", mini_artifact, "--repository", "models", "--backend", "onnxruntime")
+    assert said in refused("triton", *arguments)
+
+
+@pytest.mark.parametrize("command", ["export", "check", "serve", "load"])
+def test_without_the_extra(refused, mini_artifact, monkeypatch, command):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "tritonclient" else find(name, *rest)
+    )
+    more = ("--repository", "models") if command == "export" else ()
+    line = refused("triton", command, mini_artifact, *more, code=5)
+    assert "tritonclient" in line
+    assert "pip install 'resnas[serve]'" in line
