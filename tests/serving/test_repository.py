@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -184,6 +186,46 @@ def test_a_full_disk_leaves_the_repository_as_it_was(models, mini_artifact, monk
     line = refusal(lambda: add_model(models, open_artifact(mini_artifact), Serving("mini")))
     assert "No space left on device; free some space" in line
     assert sorted(models.rglob("*")) == before
+
+
+SLOW = """
+import shutil, sys, time
+from pathlib import Path
+from resnas_deploy.artifact import open_artifact
+from resnas_deploy.serving.repository import add_model
+from resnas_deploy.serving.served import Serving
+
+def copy(source, target):
+    with Path(source).open("rb") as there, Path(target).open("wb") as here:
+        here.write(there.read(1000))
+        here.flush()
+        if Path(source).name == sys.argv[3]:
+            print("copying", flush=True)
+            time.sleep(60)
+        here.write(there.read())
+
+shutil.copyfile = copy
+add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), Serving("mini"), ensemble=True)
+"""
+
+
+@pytest.mark.parametrize("file", [MODEL, MANIFEST])
+@pytest.mark.parametrize("is_new", [True, False])
+def test_a_killed_export_leaves_nothing_that_a_server_would_take(repository, mini_artifact, tmp_path, file, is_new):
+    models = tmp_path / "models"
+    if not is_new:
+        shutil.copytree(repository, models)
+    with subprocess.Popen([sys.executable, "-c", SLOW, models, mini_artifact, file], stdout=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"copying\n"
+        process.kill()
+    assert versions_of(models / "mini") == ([] if is_new else [1])
+    assert {path.name for path in models.iterdir()} <= {"mini", "mini_jpeg", "mini_preprocess"}
+    if is_new:
+        assert not (models / "mini").exists()
+    assert found(models) == []
+    add_model(models, open_artifact(mini_artifact), Serving("mini"), ensemble=True)
+    assert versions_of(models / "mini") == ([1] if is_new else [1, 2])
+    assert found(models) == []
 
 
 def test_batches_follow_from_latencies_and_a_limit():

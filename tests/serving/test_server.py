@@ -7,22 +7,32 @@ import os
 import shutil
 import signal
 import socket
+import struct
 import urllib.error
 import urllib.request
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from exporting import request
 from PIL import Image
 from running import FREE, command, leftovers, needs_server, served
+from strategies import mini
 from tritonclient import grpc, http
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.export.pipeline import export
 from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.serving.address import Address
+from resnas_deploy.serving.check import check_repository
+from resnas_deploy.serving.live import check_server
+from resnas_deploy.untrained import untrained
 
 pytestmark = needs_server
 PROTOCOLS = {"grpc": grpc, "http": http}
@@ -84,6 +94,9 @@ def test_files_of_images_become_classes(client, mini_artifact):
 
 
 _, GOOD = png(0)
+# The same file, whose head says 20,000 x 20,000 pixels.
+HEAD = GOOD[12:16] + struct.pack(">II", 20_000, 20_000) + GOOD[24:29]
+HUGE = GOOD[:12] + HEAD + struct.pack(">I", zlib.crc32(HEAD)) + GOOD[33:]
 
 
 @pytest.mark.parametrize(
@@ -92,6 +105,7 @@ _, GOOD = png(0)
         (b"no image at all", "must be an image"),
         (b"", "must be an image"),
         (GOOD[: len(GOOD) // 2], "complete image"),
+        (HUGE, "at most 100 megapixels"),
     ],
 )
 def test_a_file_that_is_no_image_is_refused_alone(client, content, said):
@@ -141,13 +155,35 @@ def test_malformed_requests_do_not_stop_it(server, mini_artifact):
     random = np.random.default_rng(0)
     for number in range(1000):
         body = random.bytes(int(random.integers(0, 200))) if number % 2 else b""
-        request = urllib.request.Request(f"http://{server.http}/v2/models/mini/infer", body, method="POST")
+        asking = urllib.request.Request(f"http://{server.http}/v2/models/mini/infer", body, method="POST")
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=10)
+            urllib.request.urlopen(asking, timeout=10)
     client = http.InferenceServerClient(server.http)
     found = asked((client, http), "images", noise(2), "mini").as_numpy(OUTPUT)
     assert relative_error(found, logits(mini_artifact, noise(2))) <= TOLERANCES["fp32"]
     client.close()
+
+
+def test_a_check_of_the_server_finds_what_it_does_otherwise(server, repository, tmp_path, mini_artifact):
+    models = shutil.copytree(repository, tmp_path / "models")
+    address = Address.parse(server.grpc)
+
+    def findings():
+        return [str(each) for each in check_server(models, address, check_repository(models), threads=1)]
+
+    assert findings() == []
+    made = replace(request(tmp_path), out=tmp_path / "newer", verify_on=None)
+    other = export(lambda: untrained(mini().arch, seed=1), made, lambda _: None)
+    for name in ("model.onnx", "manifest.json"):
+        shutil.copyfile(other.folder / name, models / "mini" / "1" / name)
+    (line,) = findings()
+    assert "mini version 1: the server's logits must be those of the graph within 1e-05, found an error of" in line
+    path = models / "mini" / "config.pbtxt"
+    path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 4"))
+    assert "mini: the server's max_batch_size must be that of config.pbtxt" in findings()[0]
+    (models / "more").mkdir()
+    shutil.copyfile(path, models / "more" / "config.pbtxt")
+    assert "more: the server must have it ready, found that it has not" in findings()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
