@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, complete, threads_or_all
+from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, complete, threads_or_all
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import check_extra, load
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
@@ -205,7 +203,8 @@ def serve(
         float, typer.Option(help="How long loading the models may take.", metavar="SECONDS", min=1)
     ] = 120,
     log: Annotated[
-        Path | None, typer.Option(help="Where the server's log goes.", metavar="FILE", show_default="a temporary file")
+        Path | None,
+        typer.Option(help="The server's log is added to this file.", metavar="FILE", show_default="a temporary one"),
     ] = None,
 ) -> None:
     """Start a real Triton server on this machine, and stop it on Ctrl-C or SIGTERM.
@@ -222,21 +221,17 @@ def serve(
 
     free = Ports.free()
     ports = Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics)
-    if log is None:
-        descriptor, name = tempfile.mkstemp(prefix="resnas-triton-", suffix=".log")
-        os.close(descriptor)
-    kept = log or Path(name)
+    if log:
+        check_file(log, replace=True, option="--log")  # it is appended to
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with progress() as tell:
         try:
-            with serving(repository, Settings(ports, poll, ready_within), kept, tell) as server:
+            with serving(repository, Settings(ports, poll, ready_within), log, tell) as server:
                 tell("serving; Ctrl-C stops it")
                 say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}")
                 server.wait()
         except KeyboardInterrupt:
             pass
-    if log is None:  # after an error it stays: the error names it
-        kept.unlink()
     say("stopped")
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("grpc", "http")
 LATE_MS = 5.0  # a load generator that is so late is told of
-INSTALL = "pip install 'resnas[serve]'"
 
 
 def load(
@@ -132,6 +130,8 @@ def load(
 def check_extra() -> None:
     """Raise `NotAvailable` without the `serve` extra."""
     if importlib.util.find_spec("tritonclient") is None:
+        from resnas_deploy.serving.installed import INSTALL
+
         raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
@@ -157,10 +157,8 @@ def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None
         return
     from resnas_deploy.serving.server import Ports, Settings, serving
 
-    with tempfile.TemporaryDirectory(prefix="resnas-log-") as folder:
-        log = Path(folder) / "tritonserver.log"
-        with serving(Path(server), Settings(Ports.free()), log, tell) as running:
-            yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
+    with serving(Path(server), Settings(Ports.free()), None, tell) as running:
+        yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
 
 
 def _print(found: Swept) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,14 +22,14 @@ from pathlib import Path
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.installed import Installed, find_server
+from resnas_deploy.serving.log import Log, open_log
 
 LOOPBACK = "127.0.0.1"
 _SHARED = Path("/dev/shm")
-_PREFIX = "resnas_"  # of shared memory: then the number of the process that started the server, and a random one
+# Of shared memory and temporary folders; then come the number of the process that started the server, and a random one.
+_PREFIX = "resnas_"
 _OWNER = re.compile(rf"{_PREFIX}([0-9]+)_")
 _STOPPING_S, _POLL_S = 10, 0.1
-_TELLING = re.compile(r"^(?:E[0-9]{4} [^]]*\] |error: )(.*)")  # lines of the server's log that say why
-_TELLING_NOTHING = ("failed to load all models", "CudaDriverHelper has not been initialized", "unable to create stream")
 _CACHE_BYTES = 64 * 2**20
 
 
@@ -76,12 +77,12 @@ class Server:
 
     process: subprocess.Popen[bytes]
     ports: Ports
-    log: Path
+    log: Log
 
     def wait(self) -> None:
-        """Wait while it runs, until an interrupt. Raises `BadInput` where it ends by itself."""
+        """Wait while it runs, until an interrupt. Raises `ServerFailed` where it ends by itself."""
         self.process.wait()
-        raise BadInput(f"the server ended by itself: {_why(self.log)} (its log: {self.log})")
+        raise self.log.failure("the server ended by itself")
 
     @property
     def http(self) -> str:
@@ -100,8 +101,8 @@ class Server:
 
 
 @contextmanager
-def serving(repository: Path, settings: Settings, log: Path, report: Callable[[str], None]) -> Iterator[Server]:
-    """Serve a model repository until the block ends. What the server says goes into the file `log`.
+def serving(repository: Path, settings: Settings, log: Path | None, report: Callable[[str], None]) -> Iterator[Server]:
+    """Serve a model repository until the block ends. What the server says goes into the file `log`, or a temporary one.
 
     The server, the processes that it starts and their shared memory are gone afterwards, however the block ends; where
     this process is killed, the server ends by itself, and what is left if that is killed too, the next one removes.
@@ -114,21 +115,30 @@ def serving(repository: Path, settings: Settings, log: Path, report: Callable[[s
     settings.ports.check()
     remove_abandoned()
     prefix = f"{_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
-    with tempfile.TemporaryDirectory(prefix="resnas-triton-") as folder, log.open("wb") as output:
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder, open_log(log) as output:
         installed = find_server(Path(folder))
-        process = _start(installed, repository, settings, prefix, output.fileno())
+        process = _start(installed, repository, settings, prefix, output.descriptor)
         try:
             report("loading the models")
-            _wait(process, settings, log)
-            yield Server(process, settings.ports, log)
+            _wait(process, settings, output)
+            yield Server(process, settings.ports, output)
         finally:
             _stop(process, prefix)
 
 
 def remove_abandoned() -> None:
     """Remove what servers left whose starting process is gone, both having been killed."""
-    for prefix in {match[0] for path in _shared() if (match := _OWNER.match(path.name)) and not _lives(int(match[1]))}:
+    for prefix in {match[0] for path in _shared() if (match := _abandoned(path))}:
         _remove(prefix)
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        if _abandoned(path):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _abandoned(path: Path) -> re.Match[str] | None:
+    """The owner's part of a name, where there is no such process."""
+    match = _OWNER.match(path.name)
+    return None if match is None or Path(f"/proc/{match[1]}").exists() else match
 
 
 def _start(
@@ -158,21 +168,19 @@ def _start(
     )
 
 
-def _wait(process: subprocess.Popen[bytes], settings: Settings, log: Path) -> None:
-    """Wait until every model is ready. Raises `BadInput` with the server's own words where that does not come."""
+def _wait(process: subprocess.Popen[bytes], settings: Settings, log: Log) -> None:
+    """Wait until every model is ready. Raises `ServerFailed` with the server's own words where that does not come."""
     until = time.monotonic() + settings.ready_s
     while time.monotonic() < until:
         if process.poll() is not None:
-            raise BadInput(f"the server did not start: {_why(log)} (its log: {log})")
+            raise log.failure("the server did not start")
         with suppress(OSError):
             url = f"http://{LOOPBACK}:{settings.ports.http}/v2/health/ready"
             with urllib.request.urlopen(url, timeout=1) as answer:
                 if answer.status == 200:
                     return
         time.sleep(_POLL_S)
-    raise BadInput(
-        f"the models must be ready within {settings.ready_s:g} s, found some that are not: {_why(log)} (its log: {log})"
-    )
+    raise log.failure(f"the models must be ready within {settings.ready_s:g} s, found some that are not")
 
 
 def _stop(process: subprocess.Popen[bytes], prefix: str) -> None:
@@ -216,16 +224,3 @@ def _remove(prefix: str) -> None:
 
 def _shared() -> list[Path]:
     return list(_SHARED.iterdir()) if _SHARED.is_dir() else []
-
-
-def _lives(process: int) -> bool:
-    return Path(f"/proc/{process}").exists()
-
-
-def _why(log: Path) -> str:
-    """The last line of the server's log that says what is wrong."""
-    told = [match[1] for line in log.read_text(errors="replace").splitlines() if (match := _TELLING.match(line))]
-    # The last lines say that something failed, the ones before them what.
-    useful = [line for line in told if not any(text in line for text in _TELLING_NOTHING)] or told
-    text = " ".join(useful[-1].split()) if useful else "it said nothing"
-    return text if len(text) <= 300 else f"{text[:300]} .."

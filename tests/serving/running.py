@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,7 +66,7 @@ def served(repository, *options, ports=FREE, stop=signal.SIGTERM):
 
 def leftovers():
     """Processes and shared memory of servers that resnas started."""
-    shared = [path.name for path in Path("/dev/shm").iterdir() if path.name.startswith("resnas_")]
+    shared = [path.name for path in Path("/dev/shm").glob("resnas_*")]
     processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -78,6 +79,11 @@ def leftovers():
             ):
                 processes.append(entry.name)
     return shared + processes
+
+
+def folders():
+    """Temporary folders of those servers."""
+    return sorted(Path(tempfile.gettempdir()).glob("resnas_*"))
 
 
 def perf_analyzer(address, model, concurrency, folder):

@@ -13,12 +13,13 @@ import urllib.request
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from exporting import request
 from PIL import Image
-from running import FREE, command, leftovers, needs_server, served
+from running import FREE, command, folders, leftovers, needs_server, served
 from strategies import mini
 from tritonclient import grpc, http
 from tritonclient.utils import InferenceServerException
@@ -188,12 +189,13 @@ def test_a_check_of_the_server_finds_what_it_does_otherwise(server, repository, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_cleanly(repository, number):
-    before = leftovers()
+    before, kept = leftovers(), folders()
     with served(repository, stop=number) as running:
         assert set(leftovers()) > set(before)
     assert running.process.returncode == 0
     assert running.last_words == ["stopped\n", ""]
     assert leftovers() == before
+    assert folders() == kept
 
 
 def test_when_it_is_killed_the_server_ends_too(repository):
@@ -209,15 +211,17 @@ def test_when_it_is_killed_the_server_ends_too(repository):
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
-    before = leftovers()
+    before, kept = leftovers(), folders()
     with served(repository, stop=signal.SIGKILL) as running:
         children = [int(pid) for pid in leftovers() if pid.isdecimal() and pid not in before]
         running.process.kill()
         for child in children:
             os.kill(child, signal.SIGKILL)
+    assert len(folders()) == len(kept) + 1
     with served(repository):
         pass
     assert leftovers() == before
+    assert set(folders()) <= set(kept)
 
 
 def refusal(*arguments, code=2):
@@ -247,6 +251,9 @@ def test_a_model_that_does_not_load_is_said_with_the_servers_words(repository, t
     assert "the server did not start" in line
     assert "model.onnx" in line or "INVALID_PROTOBUF" in line or "Protobuf" in line
     assert leftovers() == before
+    log = Path(line.rpartition("(its log: ")[2].rstrip().removesuffix(")"))
+    assert "model.onnx" in log.read_text()
+    log.unlink()
 
 
 def test_no_repository(tmp_path):
