@@ -332,6 +332,13 @@ def test_the_sentences_on_serving():
     assert (rolling["failed"], rolling["wrong"]) == (0, 0)
     answers = sum(rolling["answers"].values())
     assert f"{rolling['clients']} clients asked for {rolling['seconds']} s and had {answers:,} answers" in text
+    small, readme = found["added"]["small"], " ".join((ROOT / "README.md").read_text().split())
+    backend, request = f"{small['backend_adds_ms']:.2f}", f"{small['request_adds_ms']:.2f}"
+    assert (
+        f"adds {backend} ms to small's {small['bare_ms']:.0f} ms at batch 1, the whole gRPC request {request} ms"
+        in readme
+    )
+    assert f"{rolling['clients']} clients had {answers:,} answers in {rolling['seconds']} s" in readme
     assert f"throughput {interval(compared['throughput'])}, median latency {interval(compared['p50'])}" in text
 
 
