@@ -29,6 +29,7 @@ from resnas_deploy.serving.repository import (
 )
 from resnas_deploy.serving.served import PREPROCESS, engine_batch
 
+_IDENTITY = {"weights", "graph", "precision", "target", "builder", "version_compatible"}  # what is compared
 _ATTENTION_SINCE = (1, 23)  # the ONNX Runtime that knows opset 23
 
 
@@ -83,7 +84,12 @@ def check_repository(repository: Path, release: str = "") -> list[Checked]:
         if config is not None:
             findings[folder.name] += _check_model(folder, config, configs, release)
         checked.append(
-            Checked(folder.name, _what(folder, config), tuple(versions_of(folder)), tuple(findings[folder.name]))
+            Checked(
+                folder.name,
+                _what(folder, config),
+                tuple(versions_of(folder)),
+                tuple(map(_printable, findings[folder.name])),
+            )
         )
     return checked
 
@@ -94,6 +100,11 @@ def with_findings(checked: list[Checked], findings: list[Finding]) -> list[Check
         replace(model, findings=(*model.findings, *(each for each in findings if each.model == model.name)))
         for model in checked
     ]
+
+
+def _printable(finding: Finding) -> Finding:
+    """What files say may hold anything."""
+    return replace(finding, problem="".join(c if c.isprintable() else ascii(c)[1:-1] for c in finding.problem))
 
 
 def _read_config(folder: Path) -> Any:
@@ -174,22 +185,25 @@ def _network_problems(folder: Path, place: Path, config: Any, release: str) -> I
 def _engine_problems(place: Path, config: Any, manifest: Manifest, release: str) -> Iterator[str]:
     try:
         report = read_report(place / REPORT, ".engine")
+        made = report["identity"]
+        batch = engine_batch(made)
     except BadInput as error:
         yield str(error)
         return
-    made = report["identity"]
+    if missing := _IDENTITY - set(made):
+        yield f"{REPORT} must say the engine's {', '.join(sorted(missing))}; build it again: resnas build"
+        return
     yield from _file_problems(place / PLAN, report["engine_sha256"])
     if made["weights"] != manifest.weights_sha256 or made["graph"] != manifest.files.get(MODEL):
         yield "the engine must be of the artifact whose manifest is beside it, found other weights or another graph"
     if made["precision"] != manifest.precision:
         yield f"the engine must compute in {manifest.precision}, found {made['precision']}"
-    batch = engine_batch(made)
     if batch.least > 1 or config.max_batch_size > batch.most:
         yield f"batches must lie in the engine's first profile {batch}, found 1:{config.max_batch_size}"
     if made["target"] != "tensorrt":
         yield f"an engine for Triton must be of the target tensorrt, found {made['target']}"
     elif release and not made["version_compatible"]:
-        wanted, found = tensorrt_of(release), made["builder"].rpartition(" ")[2]
+        wanted, found = tensorrt_of(release), str(made["builder"]).rpartition(" ")[2]
         if wanted.split(".") != found.split(".")[:3]:
             yield f"the engine must be built by the TensorRT of Triton {release}, {wanted}, found {found}"
 
@@ -197,7 +211,7 @@ def _engine_problems(place: Path, config: Any, manifest: Manifest, release: str)
 def _preprocess_problems(place: Path, config: Any) -> Iterator[str]:
     try:
         side = json.loads((place / PREPROCESSING).read_text())["image_size"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         yield f"{PREPROCESSING} must be one that resnas wrote, found something else"
         return
     yield from _tensor_problems("input", config.input, IMAGE_FILE, pb.TYPE_STRING, [1])

@@ -68,6 +68,12 @@ def max_batch(batch: BatchRange, serving: Serving) -> int:
 
 
 def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
-    """The batches that an engine of that identity takes: those of its first profile, the only one that Triton uses."""
-    profile = Profile.parse(made_of["profiles"][0])
+    """The batches that an engine of that identity takes: those of its first profile, the only one that Triton uses.
+
+    Raises `BadInput` where it names none.
+    """
+    profiles = made_of.get("profiles")
+    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
+        raise BadInput(f"an engine's report must name its profiles, found {profiles!r:.60}; build it again")
+    profile = Profile.parse(profiles[0])
     return BatchRange(profile.least, profile.most)

@@ -126,6 +126,7 @@ def test_inspect_refuses_engines_that_are_not_whole(resnas, refused, artifact):
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_kernels_counts_every_spelling(resnas, arch, tmp_path):
     """The builder has no kernel for the Attention operator with these heads: the other spellings are counted still."""
     found = resnas("kernels", "--arch", arch, "--batch", "1:8", "--json").json

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 
 import pytest
+
+from resnas_deploy.serving.config import parse
 
 
 @pytest.fixture
@@ -39,9 +42,17 @@ def test_check_ends_with_3_and_says_what_does_not_hold(resnas, models):
 
 def test_batches_follow_from_measured_latencies(resnas, mini_artifact, tmp_path):
     resnas("bench", mini_artifact, "--batch", "1,2,4", "--runs", "4", "--openings", "2", "--out", "measured.json")
-    options = ("--measured", "measured.json", "--latency", "5000")
+    path = tmp_path / "measured.json"
+    data = json.loads(path.read_text())
+    for item in data["measurements"]:  # a batch takes 10 ms and 1 ms for each image, on any machine
+        took = 0.01 + 0.001 * item["configuration"]["batch"]
+        item["samples_s"] = [[took for _ in opening] for opening in item["samples_s"]]
+    path.write_text(json.dumps(data))
+    options = ("--measured", "measured.json", "--latency", "100")
     resnas("triton", "export", mini_artifact, "--repository", "models", *options)
-    assert "max_queue_delay_microseconds" in (tmp_path / "models" / "mini" / "config.pbtxt").read_text()
+    config = parse((tmp_path / "models" / "mini" / "config.pbtxt").read_text(), "config.pbtxt")
+    assert list(config.dynamic_batching.preferred_batch_size) == [2, 4]
+    assert config.dynamic_batching.max_queue_delay_microseconds == 72_000
 
 
 @pytest.mark.parametrize(

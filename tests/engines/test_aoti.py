@@ -21,6 +21,8 @@ from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.untrained import untrained
 
+pytestmark = pytest.mark.slow  # a compiler of C++ runs for 20 seconds
+
 TARGET = target_named("aoti")
 ARCH = ArchSpec(
     (Stage(8, (Block(1, 8, 16),)), Stage(12, (Block(1, 8, 16),)), Stage(16, (Block(2, 8, 16),))),

@@ -62,6 +62,7 @@ def test_what_the_report_says(with_engine, engine):
     assert 0 < report["seconds"] < 600
 
 
+@pytest.mark.slow
 def test_each_difference_has_a_file_of_its_own(artifact, tmp_path):
     """Options in one artifact; weights, precision and batch range in others, whose engines have other names."""
     made = [

@@ -64,9 +64,10 @@ def served(repository, *options, ports=FREE, stop=signal.SIGTERM):
             process.terminate()
 
 
-def leftovers():
-    """Processes and shared memory of servers that resnas started."""
-    shared = [path.name for path in Path("/dev/shm").glob("resnas_*")]
+def leftovers(process):
+    """Processes and shared memory of the server that this process started."""
+    prefix = f"resnas_{process.pid}_"
+    shared = [path.name for path in Path("/dev/shm").glob(f"{prefix}*")]
     processes = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal():
@@ -74,16 +75,14 @@ def leftovers():
                 line = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"shm-region-prefix-name=resnas_" in line or (
-                b"triton_python_backend_stub" in line and b"resnas_" in line
-            ):
+            if prefix.encode() in line:
                 processes.append(entry.name)
     return shared + processes
 
 
-def folders():
-    """Temporary folders of those servers."""
-    return sorted(Path(tempfile.gettempdir()).glob("resnas_*"))
+def folders(process):
+    """Temporary folders of that server."""
+    return list(Path(tempfile.gettempdir()).glob(f"resnas_{process.pid}_*"))
 
 
 def perf_analyzer(address, model, concurrency, folder):

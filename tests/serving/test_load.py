@@ -222,6 +222,7 @@ def test_the_command_serves_a_folder_and_searches_its_capacity(repository):
 
 
 @needs_server
+@pytest.mark.slow
 def test_perf_analyzer_measures_the_same(server, tmp_path):
     """At four requests at once, in turns: within 15% in one of three pairs, since others may use this machine too."""
     target = find_target(Address.parse(server.grpc), "mini", 1)

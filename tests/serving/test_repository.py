@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 from exporting import request
+from hypothesis import given
+from hypothesis import strategies as st
 from strategies import mini, refusal
 
 from resnas_deploy.artifact import MANIFEST, MODEL, open_artifact
@@ -167,6 +169,35 @@ def test_a_file_that_was_changed_or_is_missing(models, path, said, is_there):
     else:
         (models / path).unlink()
     assert any(said in line for line in found(models)), found(models)
+
+
+FILES = (
+    "mini/config.pbtxt",
+    "mini/1/manifest.json",
+    "mini_jpeg/config.pbtxt",
+    "mini_preprocess/config.pbtxt",
+    "mini_preprocess/1/preprocessing.json",
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(repository, tmp_path_factory):
+    return shutil.copytree(repository, tmp_path_factory.mktemp("fuzzed") / "models")
+
+
+@given(file=st.sampled_from(FILES), data=st.data())
+def test_no_content_of_a_file_makes_the_check_fail(fuzzed, file, data):
+    """It finds something, or that the content says the same."""
+    content = (fuzzed / file).read_bytes()
+    at = data.draw(st.integers(0, len(content)))
+    put = data.draw(st.binary(max_size=20) | st.sampled_from([b"[" * 100_000, b"{", b"dims: -1 ", b'"', b"null"]))
+    gone = data.draw(st.integers(0, 40) | st.just(len(content)))
+    (fuzzed / file).write_bytes(content[:at] + put + content[at + gone :])
+    try:
+        for checked in check_repository(fuzzed):
+            assert all(str(finding).isprintable() for finding in checked.findings)
+    finally:
+        (fuzzed / file).write_bytes(content)
 
 
 def test_onnx_runtime_of_the_release_must_know_the_operators(tmp_path, mini_artifact):

@@ -27,7 +27,7 @@ def newer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("clients", "seconds"), [(16, 9), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("clients", "seconds"), [(16, 6), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_no_request_fails_and_no_answer_is_wrong(mini_artifact, newer, tmp_path, clients, seconds):
     models = tmp_path / "models"

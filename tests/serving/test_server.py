@@ -189,47 +189,44 @@ def test_a_check_of_the_server_finds_what_it_does_otherwise(server, repository, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_it_stops_cleanly(repository, number):
-    before, kept = leftovers(), folders()
     with served(repository, stop=number) as running:
-        assert set(leftovers()) > set(before)
+        assert leftovers(running.process)
     assert running.process.returncode == 0
     assert running.last_words == ["stopped\n", ""]
-    assert leftovers() == before
-    assert set(folders()) <= set(kept)
+    assert leftovers(running.process) == folders(running.process) == []
 
 
 def test_when_it_is_killed_the_server_ends_too(repository):
-    before = leftovers()
     with served(repository, stop=signal.SIGKILL) as running:
         pass
     assert running.process.returncode == -signal.SIGKILL
     for _ in range(200):
-        if leftovers() == before:
+        if not leftovers(running.process):
             break
         signal.sigtimedwait([], 0.1)
-    assert leftovers() == before
+    assert leftovers(running.process) == []
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
-    before, kept = leftovers(), folders()
     with served(repository, stop=signal.SIGKILL) as running:
-        children = [int(pid) for pid in leftovers() if pid.isdecimal() and pid not in before]
+        children = [int(pid) for pid in leftovers(running.process) if pid.isdecimal()]
         running.process.kill()
         for child in children:
             os.kill(child, signal.SIGKILL)
-    assert set(folders()) - set(kept)
+    assert leftovers(running.process)
+    assert folders(running.process)
     with served(repository):
         pass
-    assert leftovers() == before
-    assert set(folders()) <= set(kept)
+    assert leftovers(running.process) == folders(running.process) == []
 
 
 def refusal(*arguments, code=2):
-    """The one line that a command says."""
+    """The one line that a command says, which leaves nothing."""
     with command(*arguments) as process:
         out, err = process.communicate(timeout=60)
     assert process.returncode == code, out + err
     assert len(err.splitlines()) == 1
+    assert leftovers(process) == folders(process) == []
     return err
 
 
@@ -244,16 +241,23 @@ def test_a_port_that_is_taken(repository):
 
 
 def test_a_model_that_does_not_load_is_said_with_the_servers_words(repository, tmp_path):
-    before = leftovers()
     shutil.copytree(repository, tmp_path / "models")
     (tmp_path / "models" / "mini" / "1" / "model.onnx").write_bytes(b"broken")
     line = refusal("triton", "serve", tmp_path / "models", *FREE)
     assert "the server did not start" in line
     assert "model.onnx" in line or "INVALID_PROTOBUF" in line or "Protobuf" in line
-    assert leftovers() == before
     log = Path(line.rpartition("(its log: ")[2].rstrip().removesuffix(")"))
     assert "model.onnx" in log.read_text()
     log.unlink()
+
+
+def test_models_that_are_never_ready(repository, tmp_path):
+    """The server waits for ever for a model of the Python backend that has no program."""
+    shutil.copytree(repository, tmp_path / "models")
+    (tmp_path / "models" / "mini" / "1" / "model.py").unlink()
+    line = refusal("triton", "serve", tmp_path / "models", *FREE, "--ready-within", "3")
+    assert "the models must be ready within 3 s, found some that are not" in line or "did not start" in line
+    Path(line.rpartition("(its log: ")[2].rstrip().removesuffix(")")).unlink()
 
 
 def test_no_repository(tmp_path):
