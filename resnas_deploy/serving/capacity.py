@@ -47,7 +47,7 @@ class Plan:
 
 def find_capacity(run: Callable[[Level], Load], limit: Limit, first: float) -> Capacity:
     """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
-    good, bad, rate = 0.0, math.inf, first
+    good, bad, rate = 0.0, math.inf, min(max(first, _LEAST), _MOST)
     while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
         if limit.holds(run(Level(rate=rate))):
             good, rate = rate, 2 * rate

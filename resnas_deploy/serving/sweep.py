@@ -14,7 +14,8 @@ from resnas_deploy.serving.load import Level, Load, Target, run_level
 
 SHARES = (50, 90, 95, 99)  # percentiles in the document
 _ANSWERS = 200  # at least, for a 99th percentile that is not the slowest answer alone
-_FIRST = 8.0  # requests a second that the search begins with
+_LIMITS = 10  # a level lasts so many times the limit: a queue that grows needs a while to break it
+_ALONE_S = 2.0  # of one client alone, half of whose rate the search begins with
 
 
 @dataclass(frozen=True)
@@ -78,15 +79,17 @@ def sweep(wanted: Sweep, targets: Sequence[Target], seed: int, tell: Callable[[s
             raise _Gone
         return loads[-1]
 
-    def run_long(target: Target, level: Level) -> Load:
-        return run(target, level, max(wanted.seconds, _ANSWERS / level.rate))
+    def run_long(target: Target, limit: Limit, level: Level) -> Load:
+        return run(target, level, max(wanted.seconds, _ANSWERS / level.rate, _LIMITS * limit.ms / 1e3))
 
     with suppress(_Gone):
         for target in targets:
             for level in wanted.levels:
                 run(target, level, wanted.seconds)
             if wanted.p99_ms is not None:
-                capacity = find_capacity(partial(run_long, target), Limit(99, wanted.p99_ms), _FIRST)
+                limit = Limit(99, wanted.p99_ms)
+                alone = run(target, Level(concurrency=1), min(wanted.seconds, _ALONE_S))
+                capacity = find_capacity(partial(run_long, target, limit), limit, alone.requests_per_second / 2)
                 capacities[target.address.protocol] = capacity
                 if wanted.demand is not None and capacity.rate:
                     plans[target.address.protocol] = plan(capacity, wanted.demand)

@@ -211,14 +211,30 @@ def test_nobody_answers(protocol):
     )
 
 
-@needs_server
-def test_the_command_serves_a_folder_and_searches_its_capacity(repository):
-    options = ("--model", "mini", "--seconds", "0.5", "--protocol", "grpc,http", "--concurrency", "2", "--json")
-    with command("triton", "load", repository, *options) as process:
-        out, err = process.communicate(timeout=60)
+def measured(repository, *options):
+    """The document of a load test of a folder."""
+    with command("triton", "load", repository, "--model", "mini", "--json", *options) as process:
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    found = json.loads(out)
+    return json.loads(out)
+
+
+@needs_server
+def test_the_command_serves_a_folder(repository):
+    found = measured(repository, "--seconds", "0.5", "--protocol", "grpc,http", "--concurrency", "2")
     assert [(level["protocol"], level["concurrency"]) for level in found["levels"]] == [("grpc", 2), ("http", 2)]
+
+
+@needs_server
+@pytest.mark.slow
+def test_the_command_searches_the_capacity(repository):
+    found = measured(repository, "--seconds", "0.3", "--p99", "50ms", "--plan", "10000rps")
+    capacity = found["capacity"]["grpc"]["requests_per_second"]
+    assert capacity > 10
+    assert found["plan"]["grpc"]["servers"] == math.ceil(10_000 / capacity)
+    rates = [level for level in found["levels"] if level["rate"]]
+    assert capacity in [level["rate"] for level in rates if level["latency_ms"]["p99"] <= 50]
+    assert any(level["latency_ms"]["p99"] > 50 for level in rates)
 
 
 @needs_server
