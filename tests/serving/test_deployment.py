@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import yaml
 from dockerfile_parse import DockerfileParser
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from running import needs_server, served
+from running import PYTHON, needs_server, served
 
 from resnas_deploy.artifact import open_artifact
 from resnas_deploy.serving.address import Address
@@ -38,7 +40,7 @@ PROMETHEUS = {
         "global": {
             "type": "object",
             "additionalProperties": False,
-            "properties": {"scrape_interval": {"pattern": "^[0-9]+s$"}},
+            "properties": {"scrape_interval": {"type": "string", "pattern": "^[0-9]+s$"}},
         },
         "scrape_configs": {
             "type": "array",
@@ -53,7 +55,9 @@ PROMETHEUS = {
                         "items": {
                             "type": "object",
                             "additionalProperties": False,
-                            "properties": {"targets": {"type": "array", "items": {"pattern": "^[^/]+:[0-9]+$"}}},
+                            "properties": {
+                                "targets": {"type": "array", "items": {"type": "string", "pattern": "^[^/]+:[0-9]+$"}}
+                            },
                         },
                     },
                     "kubernetes_sd_configs": {
@@ -71,11 +75,11 @@ PROMETHEUS = {
                             "additionalProperties": False,
                             "required": ["source_labels"],
                             "properties": {
-                                "source_labels": {"type": "array", "items": {"pattern": "^[a-z_]+$"}},
+                                "source_labels": {"type": "array", "items": {"type": "string", "pattern": "^[a-z_]+$"}},
                                 "separator": {"type": "string"},
                                 "regex": {"type": "string"},
                                 "action": {"enum": ["keep", "drop", "replace"]},
-                                "target_label": {"pattern": "^[a-z_]+$"},
+                                "target_label": {"type": "string", "pattern": "^[a-z_]+$"},
                             },
                         },
                     },
@@ -115,8 +119,9 @@ def test_the_objects_fit_each_other_and_the_server(objects):
         assert asked["port"] == "http"
         assert asked["path"] == ("/v2/health/live" if name == "livenessProbe" else "/v2/health/ready")
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
-    volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
-    assert {mount["name"] for mount in container["volumeMounts"]} == volumes
+    (volume,), (mount,) = pod["spec"]["volumes"], container["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": "/dev/shm"}
+    assert volume["emptyDir"]["medium"] == "Memory"
     assert scaler["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
     (ending,) = [word for word in command() if word.startswith("--exit-timeout-secs=")]
@@ -134,19 +139,22 @@ def adapter():
     return found
 
 
-def test_the_image(tmp_path):
-    instructions = dockerfile(tmp_path).structure
-    names = [instruction["instruction"] for instruction in instructions if instruction["instruction"] != "COMMENT"]
-    assert names == ["ARG", "FROM", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"]
-    (release,) = [each["value"].partition("=")[2] for each in instructions if each["instruction"] == "ARG"]
+def test_the_image(tmp_path, objects):
+    instructions = [each for each in dockerfile(tmp_path).structure if each["instruction"] != "COMMENT"]
+    names = ["ARG", "FROM", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"]
+    assert [each["instruction"] for each in instructions] == names
+    said = {each["instruction"]: each["value"] for each in instructions}
+    assert said["FROM"] == "nvcr.io/nvidia/tritonserver:${RELEASE}-py3"
+    release = said["ARG"].partition("=")[2]
     assert onnxruntime_of(release)
     assert tensorrt_of(release)
-    assert command()[0] == "tritonserver"
-    tested = (DEPLOY.parent / "constraints-serving.txt").read_text().split()
-    (run,) = [shlex.split(each["value"]) for each in instructions if each["instruction"] == "RUN"]
-    assert {word for word in run if "==" in word} < set(tested)
-    (copied,) = [shlex.split(each["value"]) for each in instructions if each["instruction"] == "COPY"]
-    assert f"--model-repository={copied[-1]}" in command()
+    installed = [word for word in shlex.split(said["RUN"]) if not word.startswith("-")][2:]  # after pip install
+    assert {word.partition("==")[0] for word in installed} == {"onnxruntime", "pillow"}
+    assert set(installed) <= set((DEPLOY.parent / "constraints-serving.txt").read_text().split())
+    user = objects["Deployment"]["spec"]["template"]["spec"]["securityContext"]["runAsUser"]
+    assert said["USER"] == str(user) != "0"
+    assert "localhost:8000/v2/health/ready" in said["HEALTHCHECK"]
+    assert f"--model-repository={shlex.split(said['COPY'])[-1]}" in command()
 
 
 def dockerfile(folder):
@@ -164,9 +172,13 @@ def command():
 def test_the_configuration_of_prometheus():
     (found,) = documents("prometheus.yml")
     jsonschema.validate(found, PROMETHEUS)
-    for job in found["scrape_configs"]:
-        for rule in job.get("relabel_configs", []):
-            re.compile(rule.get("regex", ""))
+    by_name, by_pod = found["scrape_configs"]
+    for rule in by_pod["relabel_configs"]:
+        re.compile(rule.get("regex", ""))
+    assert by_name["static_configs"][0]["targets"] == ["localhost:8002"]  # Triton's metrics
+    labels = {rule.get("target_label") for rule in by_pod["relabel_configs"]}
+    (rule,) = adapter()["rules"]["custom"]
+    assert rule["resources"]["overrides"].keys() == {"namespace", "pod"} <= labels  # by which the adapter finds a pod
 
 
 def test_the_dashboard_is_one_of_grafanas():
@@ -182,6 +194,8 @@ def test_the_dashboard_is_one_of_grafanas():
         for y in range(place["y"], place["y"] + place["h"])
     }
     assert len(cells) == sum(place["w"] * place["h"] for place in places)  # none over another
+    named = {name for name in re.findall(r"\$\{?(\w+)", json.dumps(found)) if not name.startswith("__")}
+    assert named == {variable["name"] for variable in found["templating"]["list"]}
 
 
 def assert_holds(whole, part):
@@ -214,6 +228,30 @@ def test_a_query_parses(query):
     promql_parser.parse(query)
 
 
+def test_a_request_to_an_ensemble_waits_no_less_for_counting_thrice():
+    """Triton counts it for the ensemble and for each model in it: only within a model is a mean one over requests."""
+    query = promql_parser.parse(queries()[-1])
+    assert (str(query.op), query.modifier.labels) == ("max", ["pod"])
+    waited, requests = query.expr.lhs.lhs, query.expr.rhs.args[0]
+    assert waited.modifier.labels == requests.modifier.labels == ["pod", "model"]
+
+
+@needs_server
+def test_the_server_knows_the_images_options():
+    """It would not start with one that it does not know."""
+    script = (
+        "import subprocess, sys, tempfile; from pathlib import Path; "
+        "from resnas_deploy.serving.installed import find_server; folder = tempfile.TemporaryDirectory(); "
+        "found = find_server(Path(folder.name)); "
+        "subprocess.run([found.program, '--help'], env=dict(found.environment), stderr=sys.stdout)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(DEPLOY.parent)}
+    answer = subprocess.run([PYTHON, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    program, *options = command()
+    assert program == "tritonserver"
+    assert {option.partition("=")[0] for option in options} <= set(re.findall(r"--[\w-]+", answer.stdout))
+
+
 @needs_server
 def test_the_server_has_every_metric(mini_artifact, tmp_path):
     """Of a model with a response cache, which answers the second of two equal requests."""
@@ -226,6 +264,7 @@ def test_the_server_has_every_metric(mini_artifact, tmp_path):
             text = answer.read().decode()
     there = dict(re.findall(r"^(nv_\w+)(?:{.*})? (\S+)$", text, re.MULTILINE))
     assert float(there["nv_cache_num_hits_per_model"]) > 0
-    named = {name for query in queries() for name in re.findall(r"\bnv_\w+", query)}
+    dashboard = (DEPLOY / "grafana.json").read_text()  # whose variables ask for one too
+    named = set(re.findall(r"\bnv_\w+", " ".join([*queries(), dashboard])))
     assert len(named) > 10
     assert {name for name in named - set(there) if not name.startswith("nv_gpu_")} == set()
