@@ -35,6 +35,7 @@ def test_another_is_chosen_where_it_is_surely_faster(artifacts):
     assert "fast takes 0." in str(found)
 
 
+@pytest.mark.slow
 def test_the_first_is_kept_where_the_others_are_slower(artifacts):
     turned = dict(reversed(artifacts.items()))
     assert choose(turned, RUNNERS["ort-cpu"], 4, 1, lambda _: None).chosen == "fast"
