@@ -12,6 +12,7 @@ from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, co
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import check_extra, load
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
+from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
 
 if TYPE_CHECKING:
     from resnas_deploy.artifact import Artifact
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from resnas_deploy.serving.batching import Batching
     from resnas_deploy.serving.check import Checked
 
-BACKENDS, ACCELERATORS = ("python", "onnxruntime", "tensorrt"), ("tensorrt", "cuda", "openvino")
 Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 
 triton = typer.Typer(

@@ -10,10 +10,9 @@ from typing import Any
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import Profile
 from resnas_deploy.errors import BadInput
+from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
 from resnas_deploy.serving.batching import Batching
 
-BACKENDS = ("python", "onnxruntime", "tensorrt")
-ACCELERATORS = ("", "tensorrt", "cuda", "openvino")
 PREPROCESS, ENSEMBLE = "_preprocess", "_jpeg"  # names of the models around the network
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _POLICY = re.compile(r"all|latest:[1-9][0-9]{0,3}|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*")
@@ -41,8 +40,8 @@ class Serving:
             )
         if self.backend not in BACKENDS:
             raise BadInput(f"a backend must be one of {', '.join(BACKENDS)}, found {self.backend!r}")
-        if self.accelerator not in ACCELERATORS:
-            raise BadInput(f"an accelerator must be {', '.join(ACCELERATORS[1:])}, found {self.accelerator!r}")
+        if self.accelerator and self.accelerator not in ACCELERATORS:
+            raise BadInput(f"an accelerator must be {', '.join(ACCELERATORS)}, found {self.accelerator!r}")
         if self.accelerator and self.backend != "onnxruntime":
             raise BadInput(f"an accelerator must come with the backend onnxruntime, found {self.backend}")
         if self.accelerator in ("tensorrt", "cuda") and not self.on_gpu:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from running import served
 
@@ -24,3 +26,9 @@ def server(repository):
     """A server of it."""
     with served(repository) as running:
         yield running
+
+
+@pytest.fixture
+def models(repository, tmp_path):
+    """A copy of `repository` that a test may alter."""
+    return shutil.copytree(repository, tmp_path / "models")
