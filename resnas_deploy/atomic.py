@@ -2,21 +2,38 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
-import fcntl
-import glob
 import os
-import secrets
-import shutil
+import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.renames import put_file, put_folder
+from resnas_deploy.streams import is_stream, write_through
+from resnas_deploy.workplace import scratch_folder, sweep_beside, workplace_beside
 
-_EXCHANGE = 2  # RENAME_EXCHANGE of renameat2(2)
-_AT_FDCWD = -100
+_FREE, _ALLOWED = "free some space or choose another disk", "choose a place that you may write to"
+_THERE = "choose a place in a folder that is there"
+_HINTS = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EACCES: _ALLOWED,
+    errno.EPERM: _ALLOWED,
+    errno.EROFS: _ALLOWED,
+    errno.ENOENT: _THERE,
+    errno.ENOTDIR: _THERE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "choose another name",
+    errno.ELOOP: "choose another name",
+}
+# What some file systems (SMB, FUSE, exFAT) say to a flush, a folder's above all, and to changing who may read.
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
+
+
+class Taken(BadInput):
+    """Something is there already."""
 
 
 @contextmanager
@@ -26,125 +43,128 @@ def write_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        hint = {
-            errno.ENOSPC: "free some space or choose another disk",
-            errno.EDQUOT: "free some space or choose another disk",
-        }.get(error.errno or 0, "choose a place where files of this size can be written")
+        hint = _HINTS.get(error.errno or 0, "choose a place where files of this size can be written")
         raise BadInput(f"{path} cannot be written: {reason}; {hint}") from error
 
 
 @contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; what is written there becomes `path`, or is removed after an error.
+def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary name; what is written there becomes `path`, or is removed after an error.
 
-    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `BadInput` where
-    the operating system refuses, also in the block, which is there to write.
+    What is no ordinary file (a pipe, a terminal, /dev/null, ..) is never replaced: it is written to, once all is there.
+    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `Taken` where
+    something is there and `replace` is not wanted, decided when all is written; and `BadInput` where the operating
+    system refuses, also in the block, which is there to write.
     """
     with write_errors(path):
-        partial = _partial_name(path)
-        unlocked = partial.with_suffix(".new")
-        try:
-            unlocked.touch(exist_ok=False)  # a place that cannot be written is found before the work
-            with _locked(unlocked):
-                unlocked.rename(partial)  # with its lock: nobody may take it for a leftover
-                _remove_abandoned(path)
-                mode = partial.stat().st_mode
-                yield partial
-                partial.chmod(mode)  # some writers let nobody but the owner read
-                sync(partial)
-                partial.replace(path)
-                sync(path.parent)
-        finally:
-            unlocked.unlink(missing_ok=True)
-            partial.unlink(missing_ok=True)
+        if is_stream(path):
+            with scratch_folder("output") as folder:
+                yield folder / (path.name or "output")
+                write_through(folder / (path.name or "output"), path)
+            return
+        with workplace_beside(path) as folder:
+            sweep_beside(path)
+            partial = folder / path.name
+            partial.touch()
+            mode = partial.stat().st_mode
+            yield partial
+            allow(partial, mode)  # some writers let nobody but the owner read
+            sync(partial)
+            is_stream(path)  # which refuses what has come there meanwhile and cannot be written to
+            try:
+                put_file(partial, path, replace=replace)
+            except FileExistsError:
+                raise Taken(f"{path} exists: it was made in the meantime; choose another name") from None
+            sync(path.parent)
 
 
 @contextmanager
-def atomic_folder(path: Path, may_replace: Callable[[Path], bool], beside: Path | None = None) -> Iterator[Path]:
+def output_file(path: Path, *, replace: bool) -> Iterator[Path]:
+    """The same for a file that a user names: where it is a link, the file that it leads to is written."""
+    with write_errors(path):
+        target = path
+        if path.is_symlink() and not is_stream(path):
+            with suppress(FileNotFoundError):  # it leads to no file yet
+                path.stat()  # asks the kernel whether it may be followed: not everybody's in a folder of all
+            target = Path(os.path.realpath(path))
+    with atomic_file(target, replace=replace) as partial:
+        yield partial
+
+
+def write_text(path: Path, text: str, *, replace: bool) -> None:
+    """Write a text file that a user names. Raises `BadInput`."""
+    with output_file(path, replace=replace) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Raise `BadInput` where a file could not be written, by doing it: before the work, and leaving nothing."""
+    with write_errors(path):
+        if is_stream(path):
+            return
+        with workplace_beside(Path(os.path.realpath(path))):
+            pass
+
+
+@contextmanager
+def atomic_folder(
+    path: Path,
+    may_replace: Callable[[Path], bool],
+    beside: Path | None = None,
+    remedy: str = "choose another name",
+) -> Iterator[Path]:
     """Yield a temporary folder; on leaving without an error it becomes `path`, else it is removed.
 
     It lies beside `path`, or where that folder is watched, beside another one of the same disk.
 
-    A folder at `path` is replaced only if `may_replace` says so, asked before anything is written. Leftovers of writers
-    that were killed are removed: a living writer holds a lock on its own. Raises `BadInput` where `path` is taken, or
-    where the operating system refuses; errors of the block are its own.
+    A folder at `path` is replaced only if `may_replace` says so, asked before anything is written, and at the moment of
+    the rename. Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises
+    `Taken`, which ends in `remedy`, where `path` is taken, and `BadInput` where the operating system refuses; errors of
+    the block are its own.
     """
-    with write_errors(path):
-        if path.is_symlink() or (path.exists() and not may_replace(path)):
-            raise BadInput(f"{path} exists; choose another name, or give --force to replace an earlier artifact there")
-    partial = _partial_name(beside or path)
-    try:  # from before the folder is there: an interrupt may come at once
+    with ExitStack() as stack:
         with write_errors(path):
+            if path.is_symlink():
+                raise Taken(f"{path} exists and is a symbolic link, which is never replaced; name another folder")
+            if path.exists() and not may_replace(path):
+                raise Taken(f"{path} exists; {remedy}")
             path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_abandoned(beside or path)
+            partial = stack.enter_context(workplace_beside(beside or path)) / path.name
+            sweep_beside(beside or path)
             partial.mkdir()
-        with _locked(partial):
-            yield partial
-            with write_errors(path):
-                for file in [*partial.rglob("*"), partial]:
-                    sync(file)
-                _put(partial, path)
-                sync(path.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-def _partial_name(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-
-
-@contextmanager
-def holding(folder: Path) -> Iterator[None]:
-    """Hold a folder: whoever else wants to waits until the block ends, or this process does."""
-    with write_errors(folder):
-        descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    lock = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(lock)
+        yield partial
+        with write_errors(path):
+            for file in [*partial.rglob("*"), partial]:
+                sync(file)
+            try:
+                put_folder(partial, path, may_replace)
+            except FileExistsError:
+                raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
+            sync(path.parent)
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or a folder's entries, to disk."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Flush a file, or a folder's entries, to disk, as far as its file system can."""
+    folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if folder:  # one may write into a folder that one may not read
+            return
+        raise
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
     finally:
         os.close(descriptor)
 
 
-def _put(partial: Path, path: Path) -> None:
-    """Rename `partial` to `path`. A folder that is there changes places with it, so that one is there at any moment."""
+def allow(path: Path, mode: int) -> None:
+    """Set who may read a file, where its file system has such a thing."""
     try:
-        partial.rename(path)  # where nothing is, or an empty folder
+        path.chmod(stat.S_IMODE(mode))
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        if error.errno not in _UNSUPPORTED:
             raise
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.renameat2(_AT_FDCWD, os.fsencode(partial), _AT_FDCWD, os.fsencode(path), _EXCHANGE):
-            old = _partial_name(path)  # a file system that cannot exchange: for an instant nothing is there
-            path.rename(old)
-            partial.rename(path)
-            shutil.rmtree(old, ignore_errors=True)
-
-
-def _remove_abandoned(path: Path) -> None:
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        if leftover.is_symlink():
-            continue
-        with suppress(OSError), _locked(leftover):  # locked: another process is writing there
-            if leftover.is_dir():
-                shutil.rmtree(leftover, ignore_errors=True)
-            else:
-                leftover.unlink()

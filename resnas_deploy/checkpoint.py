@@ -137,9 +137,9 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save(checkpoint: Checkpoint, path: Path) -> None:
+def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
     """Write a checkpoint atomically. The same checkpoint gives the same bytes."""
-    with atomic_file(path) as partial:
+    with atomic_file(path, replace=replace) as partial:
         write(checkpoint, partial)
 
 

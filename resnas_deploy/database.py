@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -11,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from resnas_deploy.atomic import sync
+from resnas_deploy.atomic import Taken, atomic_file
 from resnas_deploy.errors import BadInput
 
 WAIT = 30.0  # seconds for another writer
@@ -72,6 +70,11 @@ class Database:
     def __exit__(self, *error: object) -> None:
         self._connection.close()
 
+    def check_writable(self) -> None:
+        """Raise `BadInput` where nothing can be added, before that is measured which would be."""
+        with self.errors(), self.transaction():
+            self._connection.execute(f"PRAGMA user_version = {self._kind.schema}")  # what it is: a write all the same
+
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """What a query finds."""
         return self._connection.execute(query, values).fetchall()
@@ -126,15 +129,8 @@ def _create(path: Path, kind: Format) -> None:
         )
         content = database.serialize()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
+    with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
         partial.write_bytes(content)
-        sync(partial)
-        with suppress(FileExistsError):  # another process was faster
-            os.link(partial, path)
-        sync(path.parent)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _check_header(path: Path, kind: Format) -> None:

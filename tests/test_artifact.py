@@ -94,10 +94,14 @@ def test_a_missing_file_is_named(artifact_copy, name):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_symbolic_link_is_no_file_of_an_artifact(artifact_copy, tmp_path, name):
+def test_a_link_is_as_good_as_the_file_that_it_leads_to(artifact_copy, tmp_path, name):
     shutil.move(artifact_copy / name, tmp_path / "elsewhere")
     (artifact_copy / name).symlink_to(tmp_path / "elsewhere")
+    open_artifact(artifact_copy)
+    (tmp_path / "elsewhere").write_bytes(b"another one")
     assert name in refused_opening(artifact_copy)
+    (tmp_path / "elsewhere").unlink()
+    assert f"{name} is a link to {tmp_path / 'elsewhere'}, where nothing is" in refused_opening(artifact_copy)
 
 
 @pytest.mark.parametrize("name", FILES)

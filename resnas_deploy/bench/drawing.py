@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import output_file
 from resnas_deploy.errors import BadInput, NotAvailable
 
 if TYPE_CHECKING:
@@ -46,7 +46,9 @@ def new_figure(panels: int) -> tuple[Figure, Any]:
     return figure, figure.subplots(1, panels)
 
 
-def write_figure(figure: Figure, path: Path, title: str, table: Sequence[Sequence[str]]) -> None:
+def write_figure(
+    figure: Figure, path: Path, title: str, table: Sequence[Sequence[str]], *, replace: bool = True
+) -> None:
     """Write it in the form that the suffix names; a page holds the table too, whose first row is its head."""
     suffix = path.suffix.lower()
     drawn = io.BytesIO()
@@ -56,7 +58,7 @@ def write_figure(figure: Figure, path: Path, title: str, table: Sequence[Sequenc
     content = drawn.getvalue()
     if suffix == ".html":
         content = _page(title, content.decode(), table).encode()
-    with atomic_file(path) as partial:
+    with output_file(path, replace=replace) as partial:
         partial.write_bytes(content)
 
 

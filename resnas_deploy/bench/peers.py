@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.workplace import scratch_folder
 
 if TYPE_CHECKING:
     import torch
@@ -115,8 +115,8 @@ def open_peer(
     if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
         names = " ".join(missing)
         raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
-    with tempfile.TemporaryDirectory(prefix="resnas-peer-") as folder:
-        yield Peer(specs[name], precision, Path(folder), tell)
+    with scratch_folder("peer") as folder:
+        yield Peer(specs[name], precision, folder, tell)
 
 
 def _build(spec: PeerSpec) -> Any:

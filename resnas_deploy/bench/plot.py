@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_report(report: Report, path: Path) -> None:
+def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
     """Latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
     lines = _lines(report.measurements)
     bars = [item for item in report.measurements if item.shares]
@@ -41,10 +41,10 @@ def plot_report(report: Report, path: Path) -> None:
     if bars:
         _stacked(axes[2], bars)
     figure.suptitle(f"{plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
-    write_figure(figure, path, "Latency and throughput", _table(report.measurements))
+    write_figure(figure, path, "Latency and throughput", _table(report.measurements), replace=replace)
 
 
-def plot_check(check: Check, setting: Setting, path: Path) -> None:
+def plot_check(check: Check, setting: Setting, path: Path, *, replace: bool = True) -> None:
     """Predicted against measured milliseconds, by the model and by a line through MACs."""
     figure, (model, line) = new_figure(2)
     for axis, predicted, accuracy in (
@@ -64,7 +64,8 @@ def plot_check(check: Check, setting: Setting, path: Path) -> None:
     )
     rows = zip(check.networks, check.measured_ms, check.predicted_ms, strict=True)
     table = [(name, f"{measured:.2f}", f"{predicted:.2f}") for name, measured, predicted in rows]
-    write_figure(figure, path, "Predicted and measured latency", [("network", "measured ms", "predicted ms"), *table])
+    rows_of_all = [("network", "measured ms", "predicted ms"), *table]
+    write_figure(figure, path, "Predicted and measured latency", rows_of_all, replace=replace)
 
 
 def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:

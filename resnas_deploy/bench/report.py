@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import write_text
 from resnas_deploy.bench import record
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.machine import Machine
@@ -40,11 +40,9 @@ class Report:
         """Plain data for JSON, with a line for each thing that may have disturbed the measurement."""
         return {"schema": SCHEMA, "warnings": self.conditions.warnings(), **record.to_json(self)}
 
-    def write(self, path: Path) -> None:
-        """Write the document, at once and whole. Raises `BadInput` where it cannot be written."""
-        text = json.dumps(self.to_json(), indent=1)
-        with atomic_file(path) as partial:
-            partial.write_text(text + "\n")
+    def write(self, path: Path, *, replace: bool = True) -> None:
+        """Write the document, at once and whole. Raises `BadInput` where it cannot be written, or must not replace."""
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", replace=replace)
 
 
 def read_report(path: Path) -> Report:

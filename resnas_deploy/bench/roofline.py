@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -85,12 +86,6 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
     )
 
 
-def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where ceilings are kept: the XDG base directory specification's cache, in a folder of our own."""
-    base = environment.get("XDG_CACHE_HOME", "")
-    return (Path(base) if Path(base).is_absolute() else Path.home() / ".cache") / "resnas"
-
-
 def measure_ceiling(machine: Machine, device: str, precision: str, threads: int) -> Ceiling:
     """Measure it now. Raises `NotAvailable` where nothing here can."""
     cores, gpu = os.sched_getaffinity(0), None if device == CPU else int(device.partition(":")[2] or 0)
@@ -165,14 +160,18 @@ def _key(found: Ceiling) -> tuple[Machine, str, str, int, Mapping[str, str]]:
 
 def _load(path: Path, tell: Callable[[str], None]) -> tuple[Ceiling, ...]:
     try:
-        if not path.exists():
-            return ()
         content = record.from_json(_File, json.loads(path.read_bytes()), "the cache")
         if content.schema != SCHEMA:
             raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        tell(f"the ceilings that were kept cannot be read: {path}: {error.strerror}")
+        return ()
     except (BadInput, ValueError, RecursionError) as error:
         aside = path.with_name(f"{path.name}.corrupt")
-        path.replace(aside)
+        with suppress(OSError):  # where it cannot be moved, it cannot be written either, which is told then
+            path.replace(aside)
         tell(f"{path} is no cache of ceilings ({str(error)[:200]}); it is now {aside.name}, and they are measured anew")
         return ()
     return content.ceilings

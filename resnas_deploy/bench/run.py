@@ -19,7 +19,7 @@ from resnas_deploy.bench.observation import observe
 from resnas_deploy.bench.plan import Plan, Subject
 from resnas_deploy.bench.reference import reference_workload
 from resnas_deploy.bench.report import Report
-from resnas_deploy.bench.roofline import ceiling, minimum_seconds
+from resnas_deploy.bench.roofline import Ceiling, ceiling, minimum_seconds
 from resnas_deploy.bench.session import measure
 from resnas_deploy.bench.shares import shares
 from resnas_deploy.cost import BYTES
@@ -69,7 +69,8 @@ def _with_extras(report: Report, plan: Plan, extras: Extras, tell: Callable[[str
     if extras.shares:
         report = replace(report, measurements=tuple(_with_shares(plan, item, tell) for item in report.measurements))
     if folder := extras.ceilings:
-        found = tuple(_under(report, plan, item, folder, tell) for item in report.measurements)
+        known: dict[tuple[str, str], Ceiling] = {}  # which a cache that cannot be written does not keep
+        found = tuple(_under(report, plan, item, folder, known, tell) for item in report.measurements)
         report = replace(report, measurements=found)
     return report
 
@@ -94,17 +95,26 @@ def _with_shares(plan: Plan, item: Measurement, tell: Callable[[str], None]) -> 
         return item
 
 
-def _under(report: Report, plan: Plan, item: Measurement, folder: Path, tell: Callable[[str], None]) -> Measurement:
+def _under(
+    report: Report,
+    plan: Plan,
+    item: Measurement,
+    folder: Path,
+    known: dict[tuple[str, str], Ceiling],
+    tell: Callable[[str], None],
+) -> Measurement:
     """The least time that this machine could take, where the network is one of ours."""
     subject, configuration = _subject(plan, item), item.configuration
     arch = subject.network.arch
     if item.failure is not None or arch is None or configuration.computes not in BYTES:
         return item
     device = subject.kind.device(plan.device)
+    key = device, configuration.computes
     try:
-        top = ceiling(report.machine, device, configuration.computes, plan.threads, folder, tell)
+        top = known.get(key) or ceiling(report.machine, *key, plan.threads, folder, tell)
     except NotAvailable as error:
         tell(str(error))
         return item
+    known[key] = top
     least = minimum_seconds(arch, configuration.batch, configuration.precision, top)
     return replace(item, ceiling_ms=1e3 * least * configuration.images / configuration.batch, ceiling_from=top.flops_by)

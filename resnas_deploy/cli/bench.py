@@ -26,8 +26,10 @@ from resnas_deploy.cli.measuring import (
     print_shares,
 )
 from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file, threads_or_all
-from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.cli.output import complain, print_json, progress, save_results
 from resnas_deploy.errors import BadInput
+from resnas_deploy.user_folders import cache_folder
+from resnas_deploy.workplace import scratch_folder
 
 
 def bench(
@@ -91,7 +93,6 @@ def bench(
         from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.plan import Plan, Subject
         from resnas_deploy.bench.plot import plot_report
-        from resnas_deploy.bench.roofline import cache_folder
         from resnas_deploy.bench.run import Extras, run
 
         if plot:
@@ -111,17 +112,20 @@ def bench(
             device=device,
             cuda_graph=cuda_graph,
         )
-        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=cache_folder()), tell)
-        if out:
-            report.write(out)
-        if plot:
-            plot_report(report, plot)
+        if (ceilings := cache_folder()) is None:
+            complain("note: there is no home and no XDG_CACHE_HOME, so the machine's ceilings are measured each time")
+            ceilings = stack.enter_context(scratch_folder("ceilings"))
+        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings), tell)
     if as_json:
         print_json(report.to_json())
     else:
         print_measurements(f"{runs} interleaved runs in {plan.openings} openings, {plan.threads} threads", report)
         print_shares(report)
-        for path in filter(None, (out, plot)):
-            say(f"written: {path}")
+    # What took minutes is on the screen by now, whatever becomes of the files.
+    save_results(
+        (out, lambda path: report.write(path, replace=force)),
+        (plot, lambda path: plot_report(report, path, replace=force)),
+        tell=not as_json,
+    )
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.cli.output import complain
 from resnas_deploy.errors import BadInput
+from resnas_deploy.workplace import scratch_folder
 
 if TYPE_CHECKING:
     from resnas_deploy.checkpoint import Checkpoint
@@ -68,11 +67,11 @@ def _fastest(
     from resnas_deploy.export.pipeline import export
 
     checkpoint = load_weights()
-    with tempfile.TemporaryDirectory(prefix="resnas-candidates-") as folder:
+    with scratch_folder("candidates") as folder:
         candidates = {}
         for name, request in requests.items():
             tell(f"{what} {name}")
-            tried = replace(request, out=Path(folder) / name, verify_on=None, keep_failed=False, force=False)
+            tried = replace(request, out=folder / name, verify_on=None, keep_failed=False, force=False)
             candidates[name] = export(lambda: checkpoint, tried, tell)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least

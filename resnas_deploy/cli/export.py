@@ -224,7 +224,7 @@ def export(
         described = {"artifact": str(artifact.folder), "seconds": seconds, "manifest": manifest.to_json()}
         print_json(described | (engine_json(built) if built else {}))
         return
-    size = artifact.model.stat().st_size / 1e6
+    size = artifact.graph.stat().st_size / 1e6
     say(f"{artifact.folder}: {manifest.label}, batch {manifest.batch}, {size:.0f} MB, in {seconds:.1f} s")
     say(f"verified: {manifest.verification}" if manifest.verification else "NOT VERIFIED, as asked")
     if built:

@@ -44,7 +44,7 @@ def import_(
 
         imported = import_checkpoint(checkpoint, definition)
         tell(f"writing {out}")
-        save(imported, out)
+        save(imported, out, replace=force)
     arch = imported.arch
     if as_json:
         print_json({"out": str(out), "arch": arch.to_json(), "provenance": imported.provenance.to_json()})

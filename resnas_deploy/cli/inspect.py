@@ -86,7 +86,7 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
     import onnx
 
     manifest = artifact.manifest
-    graph = onnx.load(artifact.model).graph
+    graph = onnx.load(artifact.graph).graph
     operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
     if as_json:
         found = {"manifest": manifest.to_json(), "operators": operators}
@@ -99,7 +99,7 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
     for name, digest in manifest.files.items():
-        say(f"{name}: {(artifact.folder / name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")
+        say(f"{name}: {artifact.file(name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")
     _print_history(manifest.provenance.history)
     say(f"operators: {', '.join(f'{count} {operator}' for operator, count in operators.items())}")
     for kept in manifest.kept_in_fp32:

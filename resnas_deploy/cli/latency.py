@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy.atomic import write_text
 from resnas_deploy.cli.latency_options import (
     Batch,
     Precision,
@@ -29,12 +30,12 @@ from resnas_deploy.cli.options import (
     read_arch,
     threads_or_all,
 )
-from resnas_deploy.cli.output import print_json, print_table, progress, say, to_json
+from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
 
 if TYPE_CHECKING:
-    from resnas_deploy.bench.latency.check import Accuracy
+    from resnas_deploy.bench.latency.check import Accuracy, Check
     from resnas_deploy.bench.latency.model import LatencyModel
 
 latency = typer.Typer(
@@ -203,7 +204,6 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.atomic import atomic_file
         from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.latency.check import check as checked
         from resnas_deploy.bench.latency.check import document_of
@@ -225,23 +225,24 @@ def check(
                 first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell) for n in (0, 1))
         found = checked(model, profiled, first, second)
         document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
-        if out:
-            with atomic_file(out) as partial:
-                partial.write_text(to_json(document) + "\n")
-        if plot:
-            plot_check(found, setting, plot)
     if as_json:
         print_json(document)
-        return
+    else:
+        _print_check(found, f"{space}, {setting.runner}, {precision}, batch {batch}")
+    save_results(
+        (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
+        (plot, lambda path: plot_check(found, setting, path, replace=force)),
+        tell=not as_json,
+    )
+
+
+def _print_check(found: Check, what: str) -> None:
     print_table(
-        f"{len(found.networks)} networks of the space {space} that the profile has not seen, {setting.runner}, "
-        f"{precision}, batch {batch}",
+        f"{len(found.networks)} networks that the profile has not seen, of the space {what}",
         ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
         [_row(item) for item in (*found.accuracies, found.noise)],
     )
     say(f"{found.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
-    for path in filter(None, (out, plot)):
-        say(f"written: {path}")
 
 
 def _row(item: Accuracy) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +11,7 @@ import typer
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import complete, threads_or_all
 from resnas_deploy.errors import BadInput
+from resnas_deploy.user_folders import data_folder
 
 if TYPE_CHECKING:
     from resnas_deploy.bench.latency.campaign import Bench
@@ -67,10 +67,14 @@ def space_named(name: str) -> SearchSpace:
 
 
 def store_path(path: Path | None) -> Path:
-    """The store that was named, or the user's (XDG base directory specification)."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    folder = Path(base) if Path(base).is_absolute() else Path.home() / ".local" / "share"
-    return path or folder / "resnas" / "latency.sqlite"
+    """The store that was named, or the user's. Raises `BadInput` for a user without a home."""
+    if path:
+        return path
+    if (folder := data_folder()) is None:
+        raise BadInput(
+            "measurements are kept in the user's data folder, found neither a home nor XDG_DATA_HOME; name a file: --store"
+        )
+    return folder / "latency.sqlite"
 
 
 def options_of(setting: Setting, threads: int, device: str, store: Path | None) -> str:

@@ -10,8 +10,10 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch import ArchSpec
+from resnas_deploy.atomic import check_writable
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.streams import is_stream
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 MAX_BYTES = 1_000_000  # of an architecture's file
@@ -149,8 +151,9 @@ def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
         raise BadInput(f"{option} must be a file's name, found the folder {out}; name a file in it")
     if not out.parent.is_dir():
         raise BadInput(f"{option} must lie in a folder that is there, found none at {out.parent}; make it first")
-    if out.exists() and not replace:
+    if not is_stream(out) and out.exists() and not replace:
         raise BadInput(f"{out} exists; choose another {option}, or give --force to replace a file")
+    check_writable(out)
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from resnas_deploy.errors import BadInput
+
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
 
 
@@ -49,6 +51,27 @@ def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
     line = " ".join(text.split())
     typer.echo(f"resnas: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", err=True)
+
+
+def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: bool) -> None:
+    """Write the files that were asked for, each with its writer, and with `tell` say which were.
+
+    All are tried, and then the first error raised.
+    """
+    errors: list[BadInput] = []
+    for path, write in files:
+        try:
+            if path:
+                write(path)
+        except BadInput as error:
+            errors.append(error)
+        else:
+            if path and tell:
+                say(f"written: {path}")
+    for error in errors[1:]:
+        complain(str(error))
+    if errors:
+        raise errors[0]
 
 
 @contextmanager

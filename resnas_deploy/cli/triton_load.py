@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import write_text
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import Json, check_file, complete
-from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, NotAvailable
 
 if TYPE_CHECKING:
@@ -107,19 +106,21 @@ def load(
             tell,
         )
     document = found.to_json()
-    if out:
-        with atomic_file(out) as partial:
-            partial.write_text(json.dumps(document, indent=1) + "\n")
-    if plot:
-        from resnas_deploy.serving.plot import plot_sweep
-
-        plot_sweep(found, plot)
     if as_json:
         print_json(document)
     else:
         _print(found)
-        for path in filter(None, (out, plot)):
-            say(f"written: {path}")
+
+    def write_plot(path: Path) -> None:
+        from resnas_deploy.serving.plot import plot_sweep
+
+        plot_sweep(found, path, replace=force)
+
+    save_results(
+        (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
+        (plot, write_plot),
+        tell=not as_json,
+    )
     if gone := found.gone:
         raise BadInput(
             f"the server must answer until the end, found that it was gone at {gone.level} ({gone.protocol}) after "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,12 +10,11 @@ import numpy as np
 import torch
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.checkpoint import load
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.model import build_model
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_package import load_package, write_package
+from resnas_deploy.workplace import scratch_folder
 
 SUFFIX = ".pt2"
 _IMAGES, _SEED = 4, 0
@@ -28,8 +26,8 @@ def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[s
     Raises `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
     """
     place = torch.device(device)
-    with tempfile.TemporaryDirectory(prefix="resnas-aoti-") as folder:
-        path = Path(folder) / f"network{SUFFIX}"  # the compiler insists on the suffix
+    with scratch_folder("aoti") as folder:
+        path = folder / f"network{SUFFIX}"  # the compiler insists on the suffix
         report("compiling, which takes a minute or two")
         write_package(module_on(artifact, place), artifact, place, path)
         report("running the package")
@@ -55,7 +53,7 @@ def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
     size, batch = artifact.image_size, artifact.batch
     noise = np.random.default_rng(_SEED).standard_normal((_IMAGES, 3, size, size), dtype=np.float32)
     package, error = load_package(path, device), 0.0
-    module = build_model(load(artifact.weights))
+    module = artifact.module()
     for count in {batch.least, max(batch.least, min(batch.most, _IMAGES))}:
         images = torch.from_numpy(np.resize(noise, (count, 3, size, size)))
         with torch.inference_mode():

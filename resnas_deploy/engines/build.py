@@ -70,7 +70,7 @@ def _compile(
     report("reading the layers")
     layers = report_of(
         parse_layers(log),
-        graph_nodes(str(artifact.model), artifact.arch),
+        graph_nodes(str(artifact.graph), artifact.arch),
         artifact.arch,
         ALLOWED[artifact.precision],
     )
@@ -96,7 +96,7 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
     return {
         "module": target.module,
-        "model": str(artifact.model),
+        "model": str(artifact.graph),
         "image_size": artifact.image_size,
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,

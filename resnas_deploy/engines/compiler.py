@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +10,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from resnas_deploy.atomic import atomic_file
 from resnas_deploy.errors import BadInput
+from resnas_deploy.workplace import scratch_errors
 
 _SHOWN = 300  # characters of a builder's own message
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
@@ -27,8 +28,10 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
     """
     # Neither file has a name: nothing is left of them, however this process ends.
     with (
+        scratch_errors(),
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        Path(str(request["model"])).open("rb") as graph,
     ):
         process = subprocess.Popen(
             [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
@@ -36,11 +39,11 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
             stdout=subprocess.PIPE,
             stderr=said,
             text=True,
-            pass_fds=(log.fileno(),),
+            pass_fds=(log.fileno(), graph.fileno()),
             start_new_session=True,  # Ctrl-C is for this process, which ends that one
         )
         try:
-            error = _follow(process, {**request, "out": str(out)}, report)
+            error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, report)
         finally:
             process.kill()
             process.wait()
@@ -91,11 +94,9 @@ def _reason(error: str, log: str, printed: str) -> str:
 
 def _keep(path: Path, content: str) -> bool:
     """Keep a log where it was asked for. Returns whether that was possible: the error itself matters more."""
-    with tempfile.NamedTemporaryFile("w", delete=False, prefix="resnas-log-") as file:
-        file.write(content)
     try:
-        shutil.move(file.name, path)
-    except OSError:
-        Path(file.name).unlink(missing_ok=True)
+        with atomic_file(path) as partial:
+            partial.write_text(content, encoding="utf-8", errors="replace")
+    except BadInput:
         return False
     return True

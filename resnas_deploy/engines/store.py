@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from resnas_deploy.artifact import ENGINES
-from resnas_deploy.atomic import atomic_file, holding, write_errors
+from resnas_deploy.atomic import atomic_file, check_writable
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.errors import BadInput
+from resnas_deploy.held import Held, digest, open_regular
+from resnas_deploy.locks import holding
 
 REPORT_SUFFIX = ".json"
 SCHEMA = 1
@@ -31,10 +34,20 @@ _PARTS = {"engine_sha256": str, "engine_bytes": int, "identity": dict, "seconds"
 
 @dataclass(frozen=True)
 class Engine:
-    """A built engine and its report."""
+    """A built engine and its report. Its file stays open from when it was hashed on."""
 
     path: Path
     report: Mapping[str, Any]
+    held: Held = field(default_factory=Held, compare=False, repr=False)
+
+    @property
+    def file(self) -> Path:
+        """The engine that was hashed, to read, whatever has its name by now."""
+        return self.held.path(self.path.name) or self.path
+
+    def report_bytes(self) -> bytes:
+        """The report's file."""
+        return _signed(self.report)
 
     @property
     def made_of(self) -> Mapping[str, Any]:
@@ -64,15 +77,18 @@ def open_engine(path: Path) -> Engine:
     if path.suffix not in SUFFIXES:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
     report = read_report(_report_path(path), path.suffix)
+    files: dict[str, int] = {}
+    held = Held(files)
     try:
-        digest = file_digest(path)
+        files[path.name] = open_regular(path)
+        found = digest(files[path.name])
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    if digest != report["engine_sha256"]:
+    if found != report["engine_sha256"]:
         raise BadInput(
             f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
         )
-    return Engine(path, report)
+    return Engine(path, report, held)
 
 
 def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
@@ -92,10 +108,20 @@ def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
 
 @contextmanager
 def building(artifact: Path) -> Iterator[None]:
-    """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done."""
+    """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done.
+
+    Raises `BadInput` where nothing can be written there, before anything is built.
+    """
     folder = artifact / ENGINES
-    with write_errors(folder):
+    try:
         folder.mkdir(exist_ok=True)
+        check_writable(folder / "engine")
+    except (OSError, BadInput) as error:
+        reason = getattr(error, "strerror", None) or getattr(error.__cause__, "strerror", None) or str(error)
+        raise BadInput(
+            f"engines are kept in their artifact, and {folder} cannot be written: {reason}; "
+            f"build in a copy of it: cp -rL {shlex.quote(str(artifact))} COPY"
+        ) from None
     with holding(folder):
         yield
 
@@ -103,9 +129,8 @@ def building(artifact: Path) -> Iterator[None]:
 def save_report(path: Path, report: Mapping[str, object]) -> Engine:
     """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
     body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
-    body[_SELF] = hashlib.sha256(_dump(body)).hexdigest()
     with atomic_file(_report_path(path)) as partial:
-        partial.write_bytes(_dump(body))
+        partial.write_bytes(_signed(body))
     return open_engine(path)  # the same as whoever finds it later
 
 
@@ -131,6 +156,10 @@ def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
 
 def _report_path(path: Path) -> Path:
     return path.with_suffix(REPORT_SUFFIX)
+
+
+def _signed(body: Mapping[str, object]) -> bytes:
+    return _dump({**body, _SELF: hashlib.sha256(_dump(body)).hexdigest()})
 
 
 def _dump(body: object) -> bytes:

@@ -9,13 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from resnas_deploy.artifact import OUTPUT, Artifact
-from resnas_deploy.checkpoint import load
 from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import Accuracy, Manifest
-from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.base import Options, RunnerKind
 
@@ -47,7 +45,7 @@ def compare_accuracy(
     if len(indices) > MOST_PICTURES:
         indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_PICTURES])
     torch.set_num_threads(threads)
-    module = build_model(load(artifact.weights))
+    module = artifact.module()
     right = np.zeros(2, int)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
     batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))

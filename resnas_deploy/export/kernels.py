@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from resnas_deploy.engines.target import Target
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.export.spelling import Spelling
+from resnas_deploy.workplace import scratch_folder
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,13 @@ def count_kernels(
     """
     counts: list[Count] = []
     failed: list[BadInput] = []
-    with tempfile.TemporaryDirectory(prefix="resnas-kernels-") as folder:
+    with scratch_folder("kernels") as folder:
         for spelling in spellings:
 
             def tell(text: str, name: str = spelling.name) -> None:
                 report(f"{name}: {text}")
 
-            tried = replace(
-                request, out=Path(folder) / spelling.name, spelling=spelling, verify_on=None, keep_failed=False
-            )
+            tried = replace(request, out=folder / spelling.name, spelling=spelling, verify_on=None, keep_failed=False)
             artifact = export(lambda: checkpoint, tried, tell)
             try:
                 built = build_engine(artifact, target, options, tell, Path(f"{spelling.name}.build.log"))

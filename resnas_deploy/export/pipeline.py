@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -33,6 +32,7 @@ from resnas_deploy.labels import imagenet_class_names, read_class_names
 from resnas_deploy.manifest import Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.workplace import scratch_errors, scratch_folder
 
 Report = Callable[[str], None]  # told what is being done
 DEFAULT_BATCH = BatchRange(1, 64)
@@ -97,6 +97,8 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
         check_verifiable(request.verify_on, request.precision)
     if request.scheme:
         check_quantiser()
+        with scratch_errors():  # which says so where there is no folder for temporary files
+            pass
     if request.keep_failed and request.out.name:
         check_replaceable(failed_name(request.out))
     with creating(request.out, force=request.force) as folder:
@@ -115,9 +117,9 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, report: Rep
                 raise
         report("hashing the files")
         with write_errors(request.out):
-            manifest = seal(artifact).manifest
+            sealed = seal(artifact)
         report("flushing to disk")
-    return Artifact(request.out, manifest)
+    return replace(sealed, folder=request.out)
 
 
 def failed_name(out: Path) -> Path:
@@ -238,8 +240,8 @@ def _ranges(
     """The activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
     if scheme.around == "fp32":
         return activation_ranges(model, images.images, request.batch, report)
-    with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder:
-        twin = Path(folder) / "fp32.onnx"
+    with scratch_folder("calibration") as folder:
+        twin = folder / "fp32.onnx"
         _emit(checkpoint, request, "fp32", twin)
         return activation_ranges(twin, images.images, request.batch, report)
 

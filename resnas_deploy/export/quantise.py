@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-import tempfile
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.runners.base import Images
+from resnas_deploy.workplace import scratch_folder
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
 DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
@@ -99,8 +99,8 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Ca
     batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
-    with tempfile.TemporaryDirectory(prefix="resnas-calibration-") as folder, _quiet():
-        inlined, augmented = Path(folder) / "inlined.onnx", Path(folder) / "augmented.onnx"
+    with scratch_folder("calibration") as folder, _quiet():
+        inlined, augmented = folder / "inlined.onnx", folder / "augmented.onnx"
         onnx.save(graph, inlined)
         calibrator = create_calibrator(
             inlined, list(_OPERATORS), str(augmented), calibrate_method=CalibrationMethod.MinMax

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch import ArchSpec
+from resnas_deploy.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 
@@ -209,6 +210,11 @@ class RunnerKind:
 def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
     """What to raise where a runtime refuses a graph: one line, of which the runtime's own words are the end."""
     return BadInput(f"{network.source}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
+
+
+def graph_of(network: Network) -> Path:
+    """The graph to read: an artifact's is the one that was hashed, whatever has its name by now."""
+    return network.graph if isinstance(network, Artifact) else network.model
 
 
 def usable_cores() -> int:

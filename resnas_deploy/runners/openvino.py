@@ -20,6 +20,7 @@ from resnas_deploy.runners.base import (
     as_float32,
     cannot_load,
     check_profiling,
+    graph_of,
 )
 from resnas_deploy.runners.openvino_core import openvino_core
 from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
@@ -44,7 +45,7 @@ class OpenVinoRunner(Runner):
             "PERF_COUNT": options.profile,
         }
         try:
-            model = core.read_model(_inlined(network.model, options.model))
+            model = core.read_model(_inlined(graph_of(network), options.model))
             if options.profile and network.arch is not None:
                 name_by_element(model)
             compiled: Any = core.compile_model(model, "CPU", settings)

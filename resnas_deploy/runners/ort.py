@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,10 @@ from resnas_deploy.runners.base import (
     as_float32,
     cannot_load,
     check_profiling,
+    graph_of,
 )
 from resnas_deploy.runners.profiling import summed
+from resnas_deploy.workplace import scratch_folder
 
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
@@ -55,11 +57,11 @@ class OrtRunner(Runner):
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY
         if options.profile:
-            self._profiles = tempfile.TemporaryDirectory(prefix="resnas-profile-")
+            self._profiles = ExitStack()
             settings.enable_profiling = True
-            settings.profile_file_prefix = str(Path(self._profiles.name) / "run")
+            settings.profile_file_prefix = str(self._profiles.enter_context(scratch_folder("profile")) / "run")
         try:
-            model = str(self._network.model) if options.model is None else options.model
+            model = str(graph_of(self._network)) if options.model is None else options.model
             session = ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
             raise cannot_load(self._network, "ONNX Runtime", error) from error
@@ -83,14 +85,14 @@ class OrtRunner(Runner):
             self._session.run(None, {INPUT: images})
         with Path(self._session.end_profiling()).open("rb") as file:
             events = json.load(file)
-        self._profiles.cleanup()
+        self._profiles.close()
         self._session = self._open()  # a session can be profiled once
         return summed(_kernels(events, runs), ours=self._network.arch is not None)
 
     def close(self) -> None:
         del self._session
         if self._options.profile:
-            self._profiles.cleanup()
+            self._profiles.close()
 
 
 def provider_problem(provider: str) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from resnas_deploy.artifact import INPUT, OUTPUT, Artifact
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.store import Engine
 from resnas_deploy.engines.target import target_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
@@ -36,7 +36,7 @@ class TensorRTRunner(Runner):
         self.device, self.computes = device_name(options.device), network.precision
         self._options, self._device = options, torch.device(options.device)
         torch.cuda.set_device(self._device)
-        self._engine, self._context = _load(trt, built.engine.path)
+        self._engine, self._context = _load(trt, built.engine)
         graph = ", captured CUDA graph" if options.cuda_graph else ""
         self.boundary = f"host to host, CUDA, pageable host memory{graph}, engine, preprocessing excluded"
         self.device_boundary = f"device only, engine, CUDA events, one stream{graph}"
@@ -80,14 +80,14 @@ class TensorRTRunner(Runner):
         return self._graphs[len(images)]
 
 
-def _load(trt: Any, path: Path) -> tuple[Any, Any]:
+def _load(trt: Any, built: Engine) -> tuple[Any, Any]:
     """An engine and a context of it. Raises `BadInput` where the runtime refuses: another version, another GPU."""
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine = runtime.deserialize_cuda_engine(path.read_bytes())
+    engine = runtime.deserialize_cuda_engine(built.file.read_bytes())
     context = engine.create_execution_context() if engine else None
     if context is None:
         raise BadInput(
-            f"{path} must be for this GPU and this version of {trt.__name__} ({trt.__version__}), found that it cannot "
-            "be loaded; build it here: resnas build"
+            f"{built.path} must be for this GPU and this version of {trt.__name__} ({trt.__version__}), found that "
+            "it cannot be loaded; build it here: resnas build"
         )
     return engine, context

@@ -5,8 +5,7 @@ Neither can be profiled by element: one kernel may be of several.
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -15,6 +14,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Network, Options
 from resnas_deploy.runners.torch import Forward, TorchRunner
 from resnas_deploy.runners.torch_package import compiling, load_package, write_package
+from resnas_deploy.workplace import scratch_folder
 
 
 class CompiledRunner(TorchRunner):
@@ -43,13 +43,13 @@ class AotiRunner(TorchRunner):
     def __init__(self, network: Network, options: Options) -> None:
         batch = network.batch
         super().__init__("aoti", f"AOTInductor package for batch {batch}", network, options)
-        self._folder = tempfile.TemporaryDirectory(prefix="resnas-aoti-")
+        self._folder = ExitStack()
         try:
-            path = Path(self._folder.name) / "network.pt2"
+            path = self._folder.enter_context(scratch_folder("aoti")) / "network.pt2"
             write_package(self._module, network, self._device, path)
             self._package = load_package(path, self._device)
         except BaseException:
-            self._folder.cleanup()
+            self._folder.close()
             raise
 
     def forward(self, images: Tensor) -> Forward:
@@ -61,5 +61,5 @@ class AotiRunner(TorchRunner):
 
     def close(self) -> None:
         del self._package
-        self._folder.cleanup()
+        self._folder.close()
         super().close()

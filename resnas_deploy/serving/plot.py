@@ -11,7 +11,7 @@ from resnas_deploy.serving.sweep import SHARES, Swept
 _DRAWN = (50, 99)  # percentiles
 
 
-def plot_sweep(found: Swept, path: Path) -> None:
+def plot_sweep(found: Swept, path: Path, *, replace: bool = True) -> None:
     """Latency against throughput, and mean batch against throughput, a line for each protocol and kind of load."""
     figure, (latency, batch) = new_figure(2)
     lines: dict[str, list[Load]] = {}
@@ -41,4 +41,4 @@ def plot_sweep(found: Swept, path: Path) -> None:
         rows.append(
             (f"{load.level}, {load.protocol}", f"{load.requests_per_second:.1f}", *figures, str(len(load.failures)))
         )
-    write_figure(figure, path, f"Load test of {found.model}", rows)
+    write_figure(figure, path, f"Load test of {found.model}", rows, replace=replace)

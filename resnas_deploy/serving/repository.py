@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.artifact import MANIFEST, MODEL, Artifact
-from resnas_deploy.atomic import atomic_file, atomic_folder, holding, write_errors
+from resnas_deploy.atomic import atomic_file, atomic_folder, write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.store import Engine, read_report
 from resnas_deploy.errors import BadInput
+from resnas_deploy.locks import holding
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.serving.config import (
     CONFIG,
@@ -218,12 +219,12 @@ def _write(path: Path, content: bytes) -> None:
 
 def _fill_network(folder: Path, artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
     with write_errors(folder):
-        shutil.copyfile(artifact.folder / MANIFEST, folder / MANIFEST)
+        (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
         if engine:
-            shutil.copyfile(engine.path, folder / PLAN)
-            shutil.copyfile(engine.path.with_suffix(".json"), folder / REPORT)
+            shutil.copyfile(engine.file, folder / PLAN)
+            (folder / REPORT).write_bytes(engine.report_bytes())
             return
-        shutil.copyfile(artifact.model, folder / MODEL)
+        shutil.copyfile(artifact.graph, folder / MODEL)
         if serving.backend == "python":
             (folder / MODEL_PY).write_bytes(packaged("network.py"))
 

@@ -13,7 +13,6 @@ from strategies import refusal
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.roofline import (
     Ceiling,
-    cache_folder,
     ceiling,
     library_versions,
     measure_ceiling,
@@ -22,6 +21,7 @@ from resnas_deploy.bench.roofline import (
 from resnas_deploy.cost import breakdown, macs, parameters
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.user_folders import cache_folder
 
 MACHINE = Machine("A CPU", 2, "Linux x86_64", "3.11.2")
 SMALL = PUBLISHED["small"].arch

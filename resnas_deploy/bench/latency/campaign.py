@@ -7,11 +7,9 @@ or slower for as long as it lives, and a single one would shift everything that 
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +21,7 @@ from resnas_deploy.bench.timing import Timed, WarmUp, interleaved, timed
 from resnas_deploy.runners.base import Options, RunnerKind
 from resnas_deploy.space import SearchSpace
 from resnas_deploy.untrained import untrained
+from resnas_deploy.workplace import scratch_folder
 
 GROUP = 8  # networks that are open at once
 ANCHORS = 2
@@ -71,7 +70,7 @@ def measure_group(
     bench: Bench, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, tell: Callable[[str], None]
 ) -> list[Sampled]:
     """Measure a few networks beside the anchor. Raises `KeyboardInterrupt` where Ctrl-C cuts it short."""
-    with tempfile.TemporaryDirectory(prefix="resnas-") as folder, ExitStack() as stack:
+    with scratch_folder("latency") as folder, ExitStack() as stack:
 
         def opened(network: Candidate) -> Timed:
             options = Options(bench.threads, shares_cores=True, device=bench.device)
@@ -79,7 +78,7 @@ def measure_group(
             return timed(runner.step(noise(network, bench.batch)))
 
         def made(arch: ArchSpec) -> Candidate:
-            return emitted(untrained(arch), bench.precision, bench.batch, Path(folder))
+            return emitted(untrained(arch), bench.precision, bench.batch, folder)
 
         steps: dict[str, Timed] = {}
         beside = made(anchor)

@@ -6,9 +6,9 @@ where it stopped. What was measured under one key is never seen under another.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -19,6 +19,7 @@ import numpy as np
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.database import Database, Format
 from resnas_deploy.errors import BadInput
+from resnas_deploy.locks import Lock, ask
 
 UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
 _TABLES = """
@@ -117,22 +118,23 @@ class Store(Database):
 
         Two that measure at once would take the cores from each other, and both be wrong.
         """
+        self.check_writable()
         path = self.path.resolve()
-        try:
-            lock = path.with_name(f"{path.name}.lock").open("w")
+        try:  # never cut short: the name may be that of somebody's file
+            lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise BadInput(
                 f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another --store"
             ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        try:
+            if ask(lock) is Lock.TAKEN:
                 raise BadInput(
                     f"only one profiling may run at a time, and another one is measuring for {self.path}; "
                     "start again when it has ended"
-                ) from None
-            yield
+                )
+            yield  # without locks: a second one would be slow, and what is kept still whole
+        finally:
+            os.close(lock)
 
 
 def _content(setting: Setting) -> str:

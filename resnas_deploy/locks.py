@@ -1,0 +1,87 @@
+"""Locks that tell whether whoever made something is alive: the kernel lets go of them, however a process ends.
+
+A process number says nothing in another container, and names another process after a while. Where a file system knows
+no locks nobody can tell, and nothing that may be alive is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+
+# What flock(2) says where there are no locks, or none on a descriptor that cannot write, as NFS wants it.
+_NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
+_TAKEN = {errno.EAGAIN, errno.EACCES}
+
+
+class Lock(Enum):
+    """What came of asking for a lock."""
+
+    OURS = "ours"
+    TAKEN = "another process has it"
+    UNKNOWN = "this file system has no locks"
+
+
+def ask(descriptor: int, *, wait: bool = False) -> Lock:
+    """Ask for the exclusive lock of an open file or folder, which lasts until the descriptor is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return Lock.TAKEN
+        if error.errno in _NO_LOCKS:
+            return Lock.UNKNOWN
+        raise
+    return Lock.OURS
+
+
+def opened(path: Path) -> int:
+    """A descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
+    usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return os.open(path, os.O_RDWR | usual)
+    except (IsADirectoryError, PermissionError):
+        return os.open(path, os.O_RDONLY | usual)
+
+
+@contextmanager
+def holding(folder: Path) -> Iterator[None]:
+    """Hold a folder: whoever else wants to waits until the block ends, or this process does.
+
+    Without locks nobody waits: what is done in the block is written so that this costs time, and no file.
+    """
+    descriptor = _folder(folder)
+    try:
+        ask(descriptor, wait=True)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def holding_alone(folder: Path, *, option: str) -> Iterator[None]:
+    """Hold a folder that `option` named. Raises `BadInput` where another process does: nobody waits for hours."""
+    descriptor = _folder(folder)
+    try:
+        if ask(descriptor) is Lock.TAKEN:
+            raise BadInput(
+                f"{folder} must be of one run at a time, found another process that writes to it; "
+                f"wait until that has ended, or choose another {option}"
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _folder(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise BadInput(f"{path} must be a folder that can be read and written, found: {error.strerror}") from None
