@@ -72,7 +72,8 @@ def store_path(path: Path | None) -> Path:
         return path
     if (folder := data_folder()) is None:
         raise BadInput(
-            "measurements are kept in the user's data folder, found neither a home nor XDG_DATA_HOME; name a file: --store"
+            "measurements are kept in the user's data folder, found neither a home nor XDG_DATA_HOME; "
+            "name a file: --store"
         )
     return folder / "latency.sqlite"
 

@@ -68,8 +68,8 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
         else:
             if path and tell:
                 say(f"written: {path}")
-    for error in errors[1:]:
-        complain(str(error))
+    for later in errors[1:]:
+        complain(str(later))
     if errors:
         raise errors[0]
 
