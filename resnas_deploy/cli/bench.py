@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resnas_deploy import ending
 from resnas_deploy.cli.measuring import (
-    INTERRUPTED,
     Batches,
     CudaGraph,
     Force,
@@ -124,4 +124,4 @@ def bench(
         for path in filter(None, (out, plot)):
             say(f"written: {path}")
     if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ending.INTERRUPTED)
