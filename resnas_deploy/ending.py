@@ -79,7 +79,7 @@ def run(command: Callable[[], int], *, whole_process: bool = False) -> int:
             _restore(before)
 
 
-def _code_of(command: Callable[[], int], mask: set[signal.Signals]) -> int:
+def _code_of(command: Callable[[], int], mask: set[Any]) -> int:
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = command()
@@ -143,7 +143,7 @@ def _install() -> dict[int, Any]:
     """Handle the signals, but for those that whoever started this process has chosen to ignore (nohup, `&`)."""
     global _state
     usual = (signal.SIG_DFL, signal.default_int_handler)
-    before = {number: there for number in SIGNALS if (there := signal.getsignal(number)) in usual}
+    before: dict[int, Any] = {number: there for number in SIGNALS if (there := signal.getsignal(number)) in usual}
     state = _State()
     for number in before:
         signal.signal(number, _on_signal)
