@@ -1,6 +1,25 @@
-"""`python -m resnas_deploy` is the command `resnas`."""
+"""The command `resnas`, and `python -m resnas_deploy`: the handlers of signals first, then everything else."""
 
-from resnas_deploy.cli.app import main
+from __future__ import annotations
+
+import atexit
+import sys
+
+from resnas_deploy import ending
+
+
+def main() -> None:
+    """Run the command line and end the process. Nothing else is imported before the handlers are there."""
+    code = ending.run(_command, whole_process=True)
+    sys.exit(code)
+
+
+def _command() -> int:
+    atexit.register(ending.at_the_very_end)  # the first one is called last
+    from resnas_deploy.cli.app import run
+
+    return run()
+
 
 if __name__ == "__main__":
     main()

@@ -46,8 +46,10 @@ def choose(
     measured = {item.configuration.source: item for item in report.measurements}
     names = {artifact.source: name for name, artifact in candidates.items()}
     first, *others = (measured[artifact.source] for artifact in candidates.values())
-    if report.interrupted or first.failure is not None:
-        raise BadInput(f"the candidates must be measured to choose among them, found: {first.failure or 'interrupted'}")
+    if report.interrupted:
+        raise KeyboardInterrupt
+    if first.failure is not None:
+        raise BadInput(f"the candidates must be measured to choose among them, found: {first.failure}")
     comparisons = {
         names[other.configuration.source]: found[0] for other in others if (found := compare((first, other)))
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnas_deploy import ending
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.energy import find_meters
 from resnas_deploy.bench.machine import this_machine
@@ -56,6 +57,7 @@ def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None
     try:
         return report if report.interrupted else _with_extras(report, plan, extras, tell)
     except KeyboardInterrupt:
+        ending.taken()
         return replace(report, interrupted=True)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from resnas_deploy import ending
 from resnas_deploy.bench.energy import Energy, EnergyMeter, measure_energy
 from resnas_deploy.bench.measurement import HOST, Configuration, Measurement
 from resnas_deploy.bench.memory import is_out_of_memory
@@ -81,6 +82,7 @@ def measure(
                 break
             gc.collect()  # a runtime's memory goes back before the next opening asks for as much
     except KeyboardInterrupt:
+        ending.taken()
         interrupted = True
     measurements = [series.measurement(len(reference)) for series in found.values()]
     return Outcome(

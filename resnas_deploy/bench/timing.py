@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
+from resnas_deploy import ending
+
 Key = TypeVar("Key", bound=Hashable)
 Timed = Callable[[], float]  # does its work once and returns the seconds that it took
 
@@ -85,6 +87,7 @@ def interleaved(
             tell(f"round {turn + 1} of {runs}, each of {len(steps)} configurations")
             _round(steps, samples, rng, sleep)
     except KeyboardInterrupt:
+        ending.taken()
         interrupted = True
     whole = min(map(len, samples.values()), default=0)
     return Rounds({key: times[:whole] for key, times in samples.items()}, rounds, frozenset(settled), interrupted)

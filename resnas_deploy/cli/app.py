@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy import __version__
+from resnas_deploy import __version__, ending
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
@@ -28,8 +28,6 @@ from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.workplace import sweep
-
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended; typer returns it
 
 app = typer.Typer(
     name="resnas",
@@ -78,16 +76,17 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
+    sys.exit(ending.run(run))
+
+
+def run() -> int:
+    """Run the command line and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
     sweep()
-    sys.exit(_run())
-
-
-def _run() -> int:
     try:
-        code = app(prog_name="resnas", standalone_mode=False)
+        return _invoke() or 0
     except ResnasError as error:
         complain(str(error))
         return error.exit_code
@@ -102,6 +101,11 @@ def _run() -> int:
     except MemoryError:
         complain("this needs more memory than there is; use a smaller network, image size or batch")
         return BadInput.exit_code
-    if code == INTERRUPTED:
-        complain("interrupted")
-    return code or 0
+
+
+def _invoke() -> int | None:
+    try:
+        return app(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
+    except Exception:
+        ending.check()  # a signal is what it comes from
+        raise

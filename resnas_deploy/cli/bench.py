@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from resnas_deploy import ending
 from resnas_deploy.cli.measuring import (
-    INTERRUPTED,
     Batches,
     CudaGraph,
     Force,
@@ -128,4 +128,4 @@ def bench(
         tell=not as_json,
     )
     if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ending.INTERRUPTED)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy import ending
 from resnas_deploy.cli.measuring import (
-    INTERRUPTED,
     Batches,
     CudaGraph,
     Openings,
@@ -74,7 +74,7 @@ def compare(
         )
         report = run(plan, Extras(), tell)
     if not report.reference.samples_s:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ending.INTERRUPTED)
     found = compared(report.measurements)
     if as_json:
         print_json({"comparisons": [item.to_json() for item in found], "measured": report.to_json()})
@@ -88,7 +88,7 @@ def compare(
         for text in notes(report):
             complain(f"note: {text}")
     if report.interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ending.INTERRUPTED)
 
 
 def _sentence(item: Comparison, runs: int) -> str:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.measuring import INTERRUPTED, CudaGraph, Openings, Runs, notes, openings_of
+from resnas_deploy import ending
+from resnas_deploy.cli.measuring import CudaGraph, Openings, Runs, notes, openings_of
 from resnas_deploy.cli.options import DeviceOption, Json, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress
 from resnas_deploy.errors import BadInput, RegressionFound, first_few
@@ -102,7 +103,7 @@ def gate(
     for text in dict.fromkeys(text for report in reports for text in notes(report)):
         complain(f"note: {text}")
     if reports[-1].interrupted:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(ending.INTERRUPTED)
     if regressed:
         worst = max(regressed, key=lambda change: change.ratio.value)
         raise RegressionFound(

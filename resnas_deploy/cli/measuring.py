@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from resnas_deploy.bench.report import Report
     from resnas_deploy.runners.base import Network, RunnerKind
 
-INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended
 _USUAL = (1, 8, 32)  # batch sizes
 _OPENINGS = 6
 

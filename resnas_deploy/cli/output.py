@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from resnas_deploy.ending import last_words
 from resnas_deploy.errors import BadInput
 
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
@@ -49,8 +50,11 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
-    line = " ".join(text.split())
-    typer.echo(f"resnas: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", err=True)
+    typer.echo(f"resnas: {_line(text)}", err=True)
+
+
+def _line(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
 
 
 def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: bool) -> None:
@@ -74,14 +78,9 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
         raise errors[0]
 
 
-@contextmanager
-def resumable(out: Path) -> Iterator[None]:
-    """Say on Ctrl-C how to go on with what is in the folder `out`."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        complain(f"note: {out} keeps what was saved; the same command with --resume goes on from there")
-        raise
+def resumable(out: Path) -> last_words:
+    """Say, where a signal ends the block, how to go on with what is in the folder `out`."""
+    return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from resnas_deploy import ending
 from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, complete, threads_or_all
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import check_extra, load
@@ -223,7 +223,6 @@ def serve(
     ports = Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics)
     if log:
         check_file(log, replace=True, option="--log")  # it is appended to
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     with progress() as tell:
         try:
             with serving(repository, Settings(ports, poll, ready_within), log, tell) as server:
@@ -231,7 +230,7 @@ def serve(
                 say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}")
                 server.wait()
         except KeyboardInterrupt:
-            pass
+            ending.taken()
     say("stopped")
 
 

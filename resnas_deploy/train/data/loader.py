@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
 from resnas_deploy.data.pictures import Indices, Pictures
 from resnas_deploy.errors import BadInput
 from resnas_deploy.preprocessing import Preprocessing, preprocess
 from resnas_deploy.train.data.augment import Pixels, augmented
+from resnas_deploy.train.data.workers import made_in_order
 from resnas_deploy.train.recipe import Recipe
 
 _AT_ONCE = 8  # shards whose pictures are mixed
 _SUBSTITUTES = 20  # pictures to try in the place of one that cannot be read
 
 Place = tuple[int, int]  # the epoch, and a picture's number
+Made = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # a `Batch`, as a worker makes it
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with their labels, as a worker makes them."""
+    """Pictures with their labels."""
 
     pixels: Tensor  # (B, 3, S, S): uint8 in training, normalised float32 in evaluation
     labels: Tensor  # (B,), int64
@@ -58,19 +59,19 @@ def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, r
 
 
 @dataclass(frozen=True)
-class _Views(Dataset[Batch]):
-    """Random views of pictures, asked for by the batch."""
+class _Views:
+    """Random views of pictures, by the batch."""
 
     pictures: Pictures
     recipe: Recipe
     side: int
     seed: int
 
-    def __getitems__(self, places: Sequence[Place]) -> Batch:
+    def __call__(self, places: Sequence[Place]) -> Made:
         unreadable: list[str] = []
         views = [self._view(epoch, index, unreadable) for epoch, index in places]
         pixels, labels = zip(*views, strict=True)
-        return Batch(torch.from_numpy(np.stack(pixels)), torch.tensor(labels), tuple(unreadable))
+        return np.stack(pixels), np.array(labels), tuple(unreadable)
 
     def _view(self, epoch: int, index: int, unreadable: list[str]) -> tuple[Pixels, int]:
         """A view of the picture, or of the next one that can be read."""
@@ -79,7 +80,7 @@ class _Views(Dataset[Batch]):
             number %= len(labels)
             try:
                 picture = self.pictures.picture(number)
-            except BadInput as error:  # told, not raised: in a worker it would lose its class
+            except BadInput as error:  # told, not raised: the run decides
                 unreadable.append(str(error))
                 continue
             rng = np.random.default_rng((self.seed, epoch, number))
@@ -121,23 +122,17 @@ def training_batches(
             for row in order[max(0, first_step - epoch * steps) :]:
                 yield [(epoch, int(index)) for index in row]
 
-    return iter(
-        DataLoader(
-            _Views(pictures, recipe, side, seed),
-            batch_sampler=places(),
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            multiprocessing_context="forkserver" if workers else None,
-        )
-    )
+    return _batches(made_in_order(_Views(pictures, recipe, side, seed), places(), workers))
 
 
 @dataclass(frozen=True)
-class _Evaluated(Dataset[Batch]):
+class _Evaluated:
+    """Pictures as they are evaluated, by the batch."""
+
     pictures: Pictures
     preprocessing: Preprocessing
 
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
+    def __call__(self, indices: Sequence[int]) -> Made:
         pixels, labels, unreadable = [], [], []
         for index in indices:
             try:
@@ -147,7 +142,7 @@ class _Evaluated(Dataset[Batch]):
                 unreadable.append(str(error))
         side = self.preprocessing.image_size
         stacked = np.stack(pixels) if pixels else np.zeros((0, 3, side, side), np.float32)
-        return Batch(torch.from_numpy(stacked), torch.tensor(labels, dtype=torch.int64), tuple(unreadable))
+        return stacked, np.array(labels, np.int64), tuple(unreadable)
 
 
 def evaluation_batches(
@@ -157,16 +152,9 @@ def evaluation_batches(
     share = share or Share()
     own = np.arange(len(pictures.labels))[share.rank :: share.processes]
     rows = [own[start : start + batch].tolist() for start in range(0, len(own), batch)]
-    return iter(
-        DataLoader(
-            _Evaluated(pictures, preprocessing),
-            batch_sampler=rows,
-            num_workers=workers,
-            collate_fn=_as_it_is,
-            multiprocessing_context="forkserver" if workers else None,
-        )
-    )
+    return _batches(made_in_order(_Evaluated(pictures, preprocessing), rows, workers))
 
 
-def _as_it_is(batch: Any) -> Any:
-    return batch
+def _batches(made: Iterator[Made]) -> Iterator[Batch]:
+    for pixels, labels, unreadable in made:
+        yield Batch(torch.from_numpy(pixels), torch.from_numpy(labels), unreadable)

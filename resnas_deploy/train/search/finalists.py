@@ -66,6 +66,8 @@ def measure_finalists(
         device=place.device,
     )
     report = run(plan, Extras(), tell)
+    if report.interrupted:
+        raise KeyboardInterrupt
     measured = {item.configuration.source: item for item in report.measurements}
     finalists = [
         Finalist(candidate, checkpoint, artifact, measured[artifact.source])

@@ -1,0 +1,253 @@
+"""Ends a command on SIGINT, SIGTERM and SIGHUP alike: by an exception, so that everything is cleaned up on the way.
+
+The exit code is then 128 and the signal's number, and one line says what happened. The console script installs this
+before it imports anything else of ours, so this module imports next to nothing. Whoever uses the package as a library
+keeps the handlers that they have.
+
+The exception may come anywhere, also where nothing can be raised: in a finaliser, in a callback of the import system,
+below C code that discards errors. So it is raised again whenever it vanishes without having arrived. While a call into
+C takes long, it cannot be raised at all: then a thread waits for `GRACE_S`, removes what `temporary` names, and ends
+the process.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import os
+import signal
+import sys
+import time
+import weakref
+
+TYPE_CHECKING = False  # `typing` takes longer to import than all of this
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+    from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
+GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
+AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
+_POLL_S = 0.05
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked this process to end. What a program does on Ctrl-C it does for each of the signals."""
+
+
+class _State:
+    """What signals have done to this process so far."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the first one; 0: none came
+        self.at = 0.0  # when it was last raised
+        self.raised: weakref.ref[Ended] | None = None  # the exception on its way up
+        self.taken = False  # whether it has arrived
+        self.late = False  # whether the command is over: what comes now is noted alone
+        self.wakeup = -1  # what Python's own handler writes to
+        self.temporary: dict[str, None] = {}  # paths that must not outlive this process
+        self.last_words: list[str] = []  # lines that are said where a signal ends it
+
+    def is_ending(self) -> bool:
+        """Whether the exception is on its way, or has just arrived."""
+        on_its_way = self.raised is not None and self.raised() is not None
+        return (on_its_way or self.taken) and time.monotonic() < self.at + AGAIN_S
+
+
+_state = _State()
+
+
+def run(command: Callable[[], int], *, whole_process: bool = False) -> int:
+    """Run a command under the handlers and return its exit code; where a signal ended it, 128 and that one's number.
+
+    With `whole_process` nothing comes after it but the end of the process, and the handlers stay for that.
+    """
+    if _state.wakeup >= 0:  # this is within `run`
+        return command()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        before = _install()
+    except ValueError:  # not the main thread: Python allows no handlers
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        return command()
+    try:
+        return _code_of(command, mask)
+    finally:
+        if not whole_process:
+            _restore(before)
+
+
+def _code_of(command: Callable[[], int], mask: set[Any]) -> int:
+    try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = command()
+        _state.late = True
+    except SystemExit as error:
+        _state.late = True
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+    except BaseException as error:
+        _state.late = True
+        if not _state.number and not isinstance(error, KeyboardInterrupt):
+            raise
+        code = INTERRUPTED  # whatever became of the exception on the way
+    if code != INTERRUPTED and (_state.taken or not _state.number):  # a server's command ends well by a signal
+        return code
+    _state.taken = True
+    number = _state.number or signal.SIGINT
+    _end_children()
+    _say(*_state.last_words, _words(number))
+    return 128 + number
+
+
+def taken() -> None:
+    """Say that the interrupt is handled: the command goes on to its end, and is not interrupted again."""
+    _state.taken = True
+
+
+def check() -> None:
+    """Raise `Ended` where a signal came and is not handled: an error at hand is then only what it led to."""
+    if _state.number and not _state.taken:
+        raise _exception()
+
+
+class temporary:  # noqa: N801  a context manager
+    """Have a file or folder removed where the process must end in the middle of the block."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._path = os.path.abspath(path)  # noqa: PTH100  pathlib would have to be imported
+
+    def __enter__(self) -> None:
+        _state.temporary[self._path] = None
+
+    def __exit__(self, *error: object) -> None:
+        _state.temporary.pop(self._path, None)
+
+
+class last_words:  # noqa: N801  a context manager
+    """Have a line said before the last one where a signal ends the block."""
+
+    def __init__(self, line: str) -> None:
+        self._line = line
+
+    def __enter__(self) -> None:
+        _state.last_words.append(self._line)
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None or not issubclass(kind, KeyboardInterrupt):
+            _state.last_words.remove(self._line)
+
+
+def _install() -> dict[int, Any]:
+    """Handle the signals, but for those that whoever started this process has chosen to ignore (nohup, `&`)."""
+    global _state
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before: dict[int, Any] = {number: there for number in SIGNALS if (there := signal.getsignal(number)) in usual}
+    state = _State()
+    for number in before:
+        signal.signal(number, _on_signal)
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    state.wakeup, _state = writer, state
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    before[0] = sys.unraisablehook
+    sys.unraisablehook = _on_unraisable
+    _thread.start_new_thread(_watch, (reader, state))
+    return before
+
+
+def _restore(before: dict[int, Any]) -> None:
+    global _state
+    sys.unraisablehook = before.pop(0)
+    signal.set_wakeup_fd(-1)
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    os.close(_state.wakeup)  # which ends the thread
+    _state = _State()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    del frame
+    _state.number = _state.number or number
+    if not _state.late and not _state.is_ending():
+        _state.taken = False
+        raise _exception()
+
+
+def _exception() -> Ended:
+    error = Ended(_state.number)
+    _state.at = time.monotonic()
+    _state.raised = weakref.ref(error, _when_gone)
+    try:
+        return error
+    finally:
+        del error  # nothing may refer to it but who is to see it
+
+
+def _when_gone(_: object) -> None:
+    """Raise the signal again where its exception was discarded on the way."""
+    if _state.number and not _state.taken and not _state.late:
+        signal.raise_signal(_state.number)
+
+
+def _on_unraisable(found: Any) -> None:
+    """Keep quiet about an interrupt where nothing can be raised; when it is gone, it is raised again."""
+    if not isinstance(found.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(found)
+
+
+def _watch(reader: int, state: _State) -> None:
+    """End the process where the main thread has not seen a signal for too long. A thread of its own."""
+    while content := os.read(reader, 64):
+        until = time.monotonic() + GRACE_S
+        for number in content:
+            while not state.number and signal.getsignal(number) is _on_signal:
+                if time.monotonic() > until:
+                    _end_at_once(number, state)
+                time.sleep(_POLL_S)
+    os.close(reader)
+
+
+def _end_at_once(number: int, state: _State) -> None:
+    import shutil
+
+    for path in reversed(list(state.temporary)):
+        try:
+            os.unlink(path)  # noqa: PTH108
+        except OSError:  # a folder, or gone
+            shutil.rmtree(path, ignore_errors=True)
+    _end_children()
+    try:
+        os.write(2, "".join(f"resnas: {line}\n" for line in (*state.last_words, _words(number))).encode())
+    finally:
+        os._exit(128 + number)
+
+
+def _end_children() -> None:
+    """End what this process has started and not ended, where it has started anything."""
+    if module := sys.modules.get("resnas_deploy.guardian"):
+        module.end_children()
+
+
+def _words(number: int) -> str:
+    return "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+
+
+def _say(*lines: str) -> None:
+    """Lines on stderr, which may be gone, as the terminal is after SIGHUP."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        for line in lines:
+            sys.stderr.write(f"resnas: {line}\n")
+        sys.stderr.flush()
+
+
+def at_the_very_end() -> None:
+    """Let the exit code say what came while the process was ending; from now on nothing interrupts it."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    if not _state.number:
+        return
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+    if not _state.taken:
+        os._exit(128 + _state.number)

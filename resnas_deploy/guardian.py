@@ -1,0 +1,127 @@
+"""Ends what this process started once it has ended itself, however that came: `kill -9` and a crash run no cleanup.
+
+Whatever is started from now on inherits a mark in its environment, and so does what that starts: builders, image
+workers, compilers of PyTorch and theirs, Ray. The guardian, a small process that runs this file, waits for its parent
+to end and kills all that bear the mark. Nothing needs to be known about them; a parent-death signal (prctl(2)) would
+have to be set in each of them, and follows the thread that started it rather than the process.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+_MARK = "RESNAS_STARTED_BY_"  # then come the process's number and when it started
+_ROUNDS, _PAUSE_S = 100, 0.05  # of looking for what still bears the mark: it may be starting something meanwhile
+_POLL_S = 1.0  # where the kernel has no descriptors of processes
+_lock = threading.Lock()
+_running: dict[int, int] = {}  # by the process that started a guardian: the pipe that it holds
+_blocks = 0  # that are open
+
+
+@contextmanager
+def ending_with_us() -> Iterator[None]:
+    """Have everything that this process starts in the block end when it does."""
+    global _blocks
+    with _lock:
+        mark = _started()
+        _blocks += 1
+        os.environ[mark] = "1"
+    try:
+        yield
+    finally:
+        with _lock:
+            _blocks -= 1
+            if not _blocks:
+                del os.environ[mark]
+
+
+def end_children() -> None:
+    """Kill what this process started in such blocks and has not ended, and wait until it is gone."""
+    if os.getpid() in _running:
+        _end(_mark(os.getpid()))
+
+
+def _started() -> str:
+    """Start this process's guardian, where it has none, and return the mark that it looks for."""
+    import subprocess
+
+    mark = _mark(os.getpid())
+    if os.getpid() in _running:
+        return mark
+    waiting, held = os.pipe()  # closed by the kernel when this process ends
+    try:
+        guardian = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__, str(os.getpid()), mark],
+            stdin=waiting,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,  # what ends a whole group must leave it
+        )
+    except BaseException:
+        os.close(held)
+        raise
+    finally:
+        os.close(waiting)
+    guardian.returncode = 0  # it outlives this process, and is not waited for
+    _running.clear()  # after a fork: the pipe is the parent's
+    _running[os.getpid()] = held
+    return mark
+
+
+def _mark(process: int) -> str:
+    """The name of the variable that marks what a process starts: numbers are used again, starting times are not."""
+    with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  pathlib would have to be imported
+        started = file.read().rpartition(b")")[2].split()[19]
+    return f"{_MARK}{process}_{started.decode()}"
+
+
+def _end(mark: str) -> None:
+    wanted = f"{mark}=1".encode()
+    for _ in range(_ROUNDS):
+        with os.scandir("/proc") as entries:
+            numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
+        found = [number for number in numbers if _bears(number, wanted)]
+        if not found:
+            return
+        for number in found:
+            with suppress(OSError):
+                os.kill(number, signal.SIGKILL)
+        time.sleep(_PAUSE_S)
+
+
+def _bears(process: int, wanted: bytes) -> bool:
+    """Whether a process that still runs has that in its environment."""
+    if process == os.getpid():
+        return False
+    with suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:  # noqa: PTH123  as above
+        return wanted in file.read().split(b"\0")  # of one that has ended it is empty
+    return False
+
+
+def main() -> None:
+    """Wait until the parent has ended, and end what it has left."""
+    parent, mark = int(sys.argv[1]), sys.argv[2]
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # it ends when its work is done
+    waiting = select.poll()
+    waiting.register(0)
+    pause: float | None = _POLL_S * 1e3
+    with suppress(AttributeError, OSError):
+        waiting.register(os.pidfd_open(parent), select.POLLIN)  # a fork of the parent may hold the pipe's other end
+        pause = None
+    while os.getppid() == parent:
+        if waiting.poll(pause):
+            break
+    _end(mark)
+
+
+if __name__ == "__main__":
+    main()
