@@ -34,14 +34,17 @@ def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise unreadable(path, error) from None
-    with open(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
             raise BadInput(f"{name_of(path)} must be a file, found {kind}; name a file")
         if most is not None and found.st_size > most:
             raise _too_long(path, most)
-        yield file
+        with open(descriptor, "rb", closefd=False) as file:
+            yield file
+    finally:
+        os.close(descriptor)
 
 
 def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
@@ -114,7 +117,7 @@ def check_tensors(path: Path) -> None:
             raise unreadable(path, error) from None
     if not 2 <= length <= min(MOST_HEADER, size - 8):
         raise BadInput(
-            f"{name_of(path)} must be a whole safetensors file, found a header of {length} bytes in a file of {size}; "
+            f"{name_of(path)} must be a whole safetensors file, found: a header of {length} bytes in a file of {size}; "
             "copy it again from where it came"
         )
 

@@ -23,6 +23,7 @@ from resnas_deploy.bench.peaks import Budget, bandwidth_peak, buffer_bytes, prod
 from resnas_deploy.cost import BYTES, Cost, breakdown
 from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput
+from resnas_deploy.reading import read_json
 from resnas_deploy.runners.base import CPU
 
 SCHEMA = 1
@@ -167,10 +168,10 @@ def _load(path: Path, tell: Callable[[str], None]) -> tuple[Ceiling, ...]:
     try:
         if not path.exists():
             return ()
-        content = record.from_json(_File, json.loads(path.read_bytes()), "the cache")
+        content = record.from_json(_File, read_json(path), "the cache")
         if content.schema != SCHEMA:
             raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
-    except (BadInput, ValueError, RecursionError) as error:
+    except BadInput as error:
         aside = path.with_name(f"{path.name}.corrupt")
         path.replace(aside)
         tell(f"{path} is no cache of ceilings ({str(error)[:200]}); it is now {aside.name}, and they are measured anew")
