@@ -33,7 +33,7 @@ LAYERS = (
         "model",
     ),
     ("kernels",),
-    ("manifest", "artifact"),
+    ("manifest", "artifact", "graph_file"),
     ("runners", "engines"),
     ("export",),
     ("bench",),
