@@ -9,18 +9,17 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 STAGES = 3
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
 MAX_BLOCKS = 64  # blocks of one stage
-_SHOWN = 60  # characters of a wrong value that an error shows
 
 
 def positive(value: object, field: str, most: int = MAX_DIMENSION) -> int:
     """`value` if it is an integer from 1 to `most`; else `BadInput` naming `field`."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadInput(f"{field} must be an integer from 1 to {most}, found {_shown(value)}")
+        raise BadInput(f"{field} must be an integer from 1 to {most}, found {shown(value)}")
     return value
 
 
@@ -182,25 +181,16 @@ def _stage_from_json(data: object, field: str) -> Stage:
 
 def _fields(data: object, what: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, object]:
     if not isinstance(data, dict):
-        raise BadInput(f"{what} must be a JSON object, found {_shown(data)}")
+        raise BadInput(f"{what} must be a JSON object, found {shown(data)}")
     if missing := [name for name in required if name not in data]:
-        raise BadInput(f"{what} must have the field {missing[0]!r}, found {repr(sorted(map(str, data)))[:_SHOWN]}")
+        raise BadInput(f"{what} must have the field {missing[0]!r}, found {repr(sorted(map(str, data)))[:60]}")
     if extra := [name for name in data if name not in required + optional]:
-        raise BadInput(f"{what} has the unknown field {_shown(extra[0])}; known are {', '.join(required + optional)}")
+        raise BadInput(f"{what} has the unknown field {shown(extra[0])}; known are {', '.join(required + optional)}")
     return dict(data)
 
 
 def _items(data: object, what: str, count: int | None) -> list[object]:
     if not isinstance(data, list) or (count is not None and len(data) != count):
         wanted = "a list" if count is None else f"a list of {count}"
-        raise BadInput(f"{what} must be {wanted}, found {_shown(data)}")
+        raise BadInput(f"{what} must be {wanted}, found {shown(data)}")
     return data
-
-
-def _shown(data: object) -> str:
-    if isinstance(data, list):
-        return f"a list of {len(data)}"
-    try:
-        return repr(data)[:_SHOWN]
-    except (ValueError, RecursionError):  # an integer of more digits than Python writes; nesting deeper than its stack
-        return f"{type(data).__name__} data too large to show"

@@ -15,13 +15,15 @@ from safetensors.numpy import save_file
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.reading import check_tensors, opened, parse_json, unreadable
 from resnas_deploy.tensors import differences
 
 Array = NDArray[np.float32]
 
 SCHEMA = 1
+_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
 
@@ -44,10 +46,10 @@ class Provenance:
     def from_json(data: object) -> Provenance:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
-            raise BadInput(f"provenance must have the fields trained and history, found {data!r:.60}")
+            raise BadInput(f"provenance must have the fields trained and history, found {shown(data)}")
         history = data["history"]
         if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
-            raise BadInput(f"provenance.history must be a list of sentences, found {history!r:.60}")
+            raise BadInput(f"provenance.history must be a list of sentences, found {shown(history)}")
         return Provenance(data["trained"], tuple(history))
 
 
@@ -71,12 +73,12 @@ class Task:
     def from_json(data: object) -> Task:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"class_names", "preprocessing", "held_out"}:
-            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {data!r:.60}")
+            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {shown(data)}")
         names, held_out = data["class_names"], data["held_out"]
         if type(held_out) is not int or held_out < 0:
-            raise BadInput(f"task.held_out must be a number from 0, found {held_out!r:.60}")
+            raise BadInput(f"task.held_out must be a number from 0, found {shown(held_out)}")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BadInput(f"task.class_names must be a list of names, found {names!r:.60}")
+            raise BadInput(f"task.class_names must be a list of names, found {shown(names)}")
         return Task(tuple(names), Preprocessing.from_json(data["preprocessing"], "task.preprocessing"), held_out)
 
 
@@ -102,9 +104,7 @@ class Checkpoint:
                 f"the task must be of the architecture's {self.arch.classes} classes and {self.arch.image_size} "
                 f"pixels, found {len(self.task.class_names)} and {self.task.preprocessing.image_size}"
             )
-        lines = differences({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
-        if lines:
-            raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
+        _check_shapes({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
         for name, tensor in self.tensors.items():
             if tensor.dtype != np.float32:
                 raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
@@ -133,7 +133,7 @@ class Checkpoint:
 
 def file_digest(path: Path) -> str:
     """sha256 of a file, hexadecimal."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -163,21 +163,31 @@ def load(path: Path) -> Checkpoint:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no file"
             raise BadInput(f"a checkpoint must be a file (.safetensors), found {found}")
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null character
+        raise unreadable(path, error) from None
+    try:
+        check_tensors(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; {_IMPORT}") from None
+    try:
         with safe_open(path, framework="numpy") as file:
             header = _header(file.metadata() or {})
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
             task = Task.from_json(header["task"]) if "task" in header else None
-            names = list(file.keys())
-        tensors = {name: _tensor(path, name) for name in names}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
+        _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
+        tensors = {name: _tensor(path, name) for name in shapes}
         return Checkpoint(arch, tensors, provenance, task)
     except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"{path} must be a whole safetensors file, found: {error}; "
-            "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
-        ) from error
+        raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None:
+    if lines := differences(shapes, arch):
+        raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
 
 
 def _tensor(path: Path, name: str) -> Array:
@@ -185,7 +195,7 @@ def _tensor(path: Path, name: str) -> Array:
     with safe_open(path, framework="numpy") as file:
         dtype = file.get_slice(name).get_dtype()
         if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
-            raise BadInput(f"every tensor must be float32 (F32), found {name!r} as {dtype}")
+            raise BadInput(f"every tensor must be float32 (F32), found {shown(name)} as {dtype}")
         tensor: Array = file.get_tensor(name)
     return tensor
 
@@ -193,13 +203,10 @@ def _tensor(path: Path, name: str) -> Array:
 def _header(metadata: Mapping[str, str]) -> dict[str, object]:
     if _KEY not in metadata:
         raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
-    try:
-        header = json.loads(metadata[_KEY])
-    except (ValueError, RecursionError):
-        header = None
+    header = parse_json(metadata[_KEY], "the metadata")
     schema = header.get("schema") if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(schema) is not int or schema < 1:
         raise BadInput("the metadata must be JSON with a schema number from 1, found something else")
     if schema > SCHEMA:
-        raise BadInput(f"the schema must be at most {SCHEMA}, found {str(schema)[:20]}; use a newer resnas")
+        raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
     return header

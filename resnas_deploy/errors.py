@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
+
+LONGEST = 1000  # characters of a message: what is in a file is never shown whole
+_TAIL = 300  # of them after the gap, where the remedy is
 
 
 class ResnasError(Exception):
     """Base of all errors raised on purpose. The message says what must hold, what was found, and what to do."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(shortened(message))
 
 
 class BadInput(ResnasError):
@@ -40,6 +47,25 @@ class NotAvailable(ResnasError):
 
     def __init__(self, message: str, install: str = "") -> None:
         super().__init__(f"{message}; install it with: {install}" if install else message)
+
+
+def shortened(text: str, most: int = LONGEST) -> str:
+    """The text, or its beginning and its end where it has more than so many characters."""
+    tail = min(_TAIL, most // 3)
+    return text if len(text) <= most else f"{text[: most - tail - 4]} .. {text[-tail:]}"
+
+
+def shown(value: object, most: int = 60) -> str:
+    """A wrong value for a message: at most so many characters of one line, whatever it is and however deep or long."""
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    brief = reprlib.Repr()  # which looks at no more of a value than it shows
+    brief.maxlevel, brief.maxstring, brief.maxother = 3, most, most
+    try:
+        text = brief.repr(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"{type(value).__name__} data too large to show"
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def first_few(lines: Sequence[str], most: int = 3) -> str:

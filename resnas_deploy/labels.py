@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import unicodedata
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.reading import read_bytes, refuse_utf16
 
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """Largest file of class names; anything larger is some other file, named by mistake."""
@@ -27,7 +29,9 @@ def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
     line is empty, is not UTF-8 or holds control characters. Names may repeat.
     """
     name = repr(str(path))  # repr keeps the message on one line, whatever the file is called
-    lines = _read(path, name).removeprefix(b"\xef\xbb\xbf").split(b"\n")  # Windows editors begin with these three bytes
+    content = read_bytes(path, MAX_FILE_BYTES)
+    refuse_utf16(content, name)
+    lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")  # with which Windows editors begin
     if lines[-1] == b"":  # what follows the last newline is no line
         lines.pop()
     names = tuple(_decode(line, f"{name}, line {number}") for number, line in enumerate(lines, 1))
@@ -37,20 +41,6 @@ def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
             "trained with"
         )
     return names
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise BadInput(f"{name} must be a text file of class names; found a directory or a device; name a file")
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError) as error:  # ValueError: a null character in the path
-        reason = getattr(error, "strerror", None) or error
-        raise BadInput(f"{name} must be a text file of class names; reading it failed: {reason}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise BadInput(f"{name} must be a text file of at most {MAX_FILE_BYTES} bytes; found more; check the path")
-    return data
 
 
 def _decode(line: bytes, place: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images import check_size
 
 MAX_SIDE = 2048
@@ -45,7 +45,7 @@ class Preprocessing:
         _check_three("mean", self.mean, -1e6, 1e6)
         _check_three("std", self.std, 1e-6, 1e6)  # a smaller divisor overflows float32
         if not isinstance(self.interpolation, str) or self.interpolation not in _FILTERS:
-            raise BadInput(f"interpolation must be one of {', '.join(_FILTERS)}; found {_short(self.interpolation)}")
+            raise BadInput(f"interpolation must be one of {', '.join(_FILTERS)}; found {shown(self.interpolation)}")
 
     @classmethod
     def for_image_size(cls, image_size: int) -> Preprocessing:
@@ -67,13 +67,13 @@ class Preprocessing:
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(data, Mapping):
-            raise BadInput(f"{source}: must be an object with the fields {', '.join(names)}; found {_short(data)}")
+            raise BadInput(f"{source}: must be an object with the fields {', '.join(names)}; found {shown(data)}")
         for name in names:
             if name not in data:
                 raise BadInput(f"{source}: the field {name} must be there; found none; add it")
         for key in data:
             if key not in names:
-                raise BadInput(f"{source}: the fields must be {', '.join(names)}; found {_short(key)}; remove it")
+                raise BadInput(f"{source}: the fields must be {', '.join(names)}; found {shown(key)}; remove it")
         values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in data.items()}
         try:
             return cls(**values)
@@ -117,7 +117,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[
 
 def _check_whole(field: str, value: object, low: int, high: int) -> None:
     if type(value) is not int or not low <= value <= high:
-        raise BadInput(f"{field} must be a whole number from {low} to {high}; found {_short(value)}")
+        raise BadInput(f"{field} must be a whole number from {low} to {high}; found {shown(value)}")
 
 
 def _check_three(field: str, value: object, low: float, high: float) -> None:
@@ -126,9 +126,4 @@ def _check_three(field: str, value: object, low: float, high: float) -> None:
         or len(value) != 3
         or not all(type(item) in (int, float) and low <= item <= high for item in value)
     ):
-        raise BadInput(f"{field} must be three numbers from {low:g} to {high:g}; found {_short(value)}")
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+        raise BadInput(f"{field} must be three numbers from {low:g} to {high:g}; found {shown(value)}")

@@ -21,7 +21,7 @@ def _message(path: Path, classes: int) -> str:
         read_class_names(path, classes)
     message = str(caught.value)
     assert "\n" not in message
-    assert repr(str(path)) in message
+    assert repr(str(path))[1:40] in message
     return message
 
 
@@ -83,7 +83,6 @@ def test_another_count_is_refused_with_both_counts(tmp_path: Path, data: bytes, 
         (b"cat\n \t\n", 2, "empty"),
         (b"cat\ndo\xffg\n", 2, "0xff"),
         (b"cat\nd\xc3\n", 2, "0xc3"),
-        ("cat\ndog\n".encode("utf-16"), 1, "0xff"),
         (b"cat\nd\x1b[31mog\n", 2, "control"),
         (b"cat\nd\0g\n", 2, "control"),
     ],
@@ -94,9 +93,14 @@ def test_a_bad_line_is_refused_with_its_number(tmp_path: Path, data: bytes, line
     assert what in message
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_told_from_other_bytes(tmp_path: Path, encoding: str) -> None:
+    assert "found UTF-16; save it as UTF-8" in _message(_file(tmp_path, "cat\ndog\n".encode(encoding)), 2)
+
+
 def test_what_is_no_readable_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "No such file" in _message(tmp_path / "absent.txt", 2)
-    assert "directory" in _message(tmp_path, 2)
+    assert "found a folder" in _message(tmp_path, 2)
     assert "null" in _message(tmp_path / "a\0b", 2)
     assert "too long" in _message(tmp_path / ("a" * 5000), 2)
     assert "No such file" in _message(tmp_path / "two\nlines", 2)
@@ -105,7 +109,7 @@ def test_what_is_no_readable_file_is_refused(tmp_path: Path, monkeypatch: pytest
         raise PermissionError(13, "Permission denied")
 
     path = _file(tmp_path, b"cat\ndog\n")
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr("os.open", refuse)
     assert "Permission denied" in _message(path, 2)
 
 

@@ -15,7 +15,8 @@ PACKAGE = Path(__file__).parents[1] / "resnas_deploy"
 # A module may import its own layer and those before it. A package stands for all that is in it.
 LAYERS = (
     ("", "assets"),  # "" is the package's own __init__, which has the version
-    ("errors",),
+    ("errors", "ending", "guardian"),
+    ("reading", "record"),
     (
         "arch",
         "elements",
@@ -48,7 +49,7 @@ LAYERS = (
         "model",
     ),
     ("kernels",),
-    ("manifest", "artifact"),
+    ("manifest", "artifact", "graph_file"),
     ("runners", "engines"),
     ("export",),
     ("bench",),

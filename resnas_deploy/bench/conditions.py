@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeVar
 
-from resnas_deploy.bench import record
+from resnas_deploy import record
 from resnas_deploy.bench.nvml import GpuState
 from resnas_deploy.bench.observation import CoreTimes, Observation
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from resnas_deploy.bench import record
+from resnas_deploy import record
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.measurement import Configuration, Measurement
 from resnas_deploy.bench.report import Reference, Report

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from resnas_deploy.bench import record
+from resnas_deploy import record
 
 _CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))  # either may be hidden

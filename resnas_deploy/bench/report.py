@@ -6,15 +6,17 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy import record
 from resnas_deploy.atomic import write_text
-from resnas_deploy.bench import record
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.measurement import Measurement
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.reading import parse_json, read_bytes
 
 SCHEMA = 2
-MAX_BYTES = 200_000_000  # of a document
+MAX_BYTES = 32_000_000  # of a document: a million samples
+MAX_RUNS = 100_000  # of a configuration, over all openings
 SHORTEST, LONGEST = 1e-9, 1e9  # seconds of a sample
 
 
@@ -48,25 +50,21 @@ class Report:
 def read_report(path: Path) -> Report:
     """Read what `Report.write` wrote. Raises `BadInput` that says which file, what must hold, and what was found."""
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise BadInput(f"{path} must have at most {MAX_BYTES} bytes, found more; is it a result of resnas bench?")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BadInput(
-            f"{path} must be a readable file, found: {error.strerror}; resnas bench --out makes one"
-        ) from None
+        content = read_bytes(path, MAX_BYTES)
+    except BadInput as error:
+        raise BadInput(f"{error}; resnas bench --out makes one") from None
     if not content.strip():
         raise BadInput(f"{path} must be a result of resnas bench, found an empty file; measure it again")
     try:
-        data = json.loads(content)
-    except (ValueError, RecursionError):
-        raise BadInput(f"{path} must be JSON, found something else (cut short?); measure it again") from None
+        data = parse_json(content, str(path))
+    except BadInput as error:
+        raise BadInput(f"{error}; measure it again") from None
     schema = data.pop("schema", None) if isinstance(data, dict) else None
     if type(schema) is not int:
         raise BadInput(f"{path} must be a result of resnas bench, found JSON without a schema number")
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
-        raise BadInput(f"{path} must have schema {SCHEMA}, found {str(schema)[:20]}; {remedy}")
+        raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
     data.pop("warnings", None)  # they follow from the conditions
     return _checked(record.from_json(Report, data, str(path)), path)
 
@@ -76,13 +74,19 @@ def _checked(report: Report, path: Path) -> Report:
     rounds = [len(opening) for opening in report.reference.samples_s]
     if 0 in rounds:
         raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
+    if sum(rounds) > MAX_RUNS:
+        raise BadInput(
+            f"{path} must have at most {MAX_RUNS} runs, found {sum(rounds)}; is it a result of resnas bench?"
+        )
     named = [("the reference workload", report.reference.samples_s, rounds)]
     named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
     for name, samples, expected in named:
         if (found := [len(opening) for opening in samples]) != expected:
             raise BadInput(
-                f"{path} must have {expected} samples of {name!r} by opening, found {found}; measure it again"
+                f"{path} must have {shortened(str(expected), 100)} samples of {shown(name)} by opening, found {shortened(str(found), 100)}; measure it again"
             )
         if wrong := [second for opening in samples for second in opening if not SHORTEST <= second <= LONGEST]:
-            raise BadInput(f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {name!r}")
+            raise BadInput(
+                f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}"
+            )
     return report

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resnas_deploy import record
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.bench import record
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.observation import observe
@@ -24,6 +24,7 @@ from resnas_deploy.bench.peaks import Budget, bandwidth_peak, buffer_bytes, prod
 from resnas_deploy.cost import BYTES, Cost, breakdown
 from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput
+from resnas_deploy.reading import read_json
 from resnas_deploy.runners.base import CPU
 
 SCHEMA = 1
@@ -160,15 +161,17 @@ def _key(found: Ceiling) -> tuple[Machine, str, str, int, Mapping[str, str]]:
 
 def _load(path: Path, tell: Callable[[str], None]) -> tuple[Ceiling, ...]:
     try:
-        content = record.from_json(_File, json.loads(path.read_bytes()), "the cache")
-        if content.schema != SCHEMA:
-            raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
+        os.close(os.open(path, os.O_RDONLY))
     except FileNotFoundError:
         return ()
     except OSError as error:
         tell(f"the ceilings that were kept cannot be read: {path}: {error.strerror}")
         return ()
-    except (BadInput, ValueError, RecursionError) as error:
+    try:
+        content = record.from_json(_File, read_json(path), "the cache")
+        if content.schema != SCHEMA:
+            raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
+    except BadInput as error:
         aside = path.with_name(f"{path.name}.corrupt")
         with suppress(OSError):  # where it cannot be moved, it cannot be written either, which is told then
             path.replace(aside)

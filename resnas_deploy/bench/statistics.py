@@ -18,6 +18,7 @@ import numpy as np
 from scipy import stats
 
 RESAMPLES = 2000
+_AT_ONCE = 4_000_000  # values of draws in memory
 CONFIDENCE = 0.95
 LEAST_OPENINGS = 2  # for an interval that tells anything of other openings
 Groups = Sequence[Sequence[float]]  # samples, one sequence an opening
@@ -56,10 +57,10 @@ def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> In
         raise ValueError("a ratio needs samples")
     medians = np.array([np.median(group) for group in logs])
     value, openings = float(np.median(medians)), len(logs)
-    if openings == 1:
-        drawn = np.median(rng.choice(logs[0], (RESAMPLES, len(logs[0]))), axis=1)
-    else:
-        drawn = np.median(rng.choice(medians, (RESAMPLES, openings)), axis=1)
+    drawn_from = logs[0] if openings == 1 else medians
+    rows = max(1, _AT_ONCE // len(drawn_from))  # all draws of many samples together would take gigabytes
+    parts = [min(rows, RESAMPLES - start) for start in range(0, RESAMPLES, rows)]
+    drawn = np.concatenate([np.median(rng.choice(drawn_from, (count, len(drawn_from))), axis=1) for count in parts])
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(drawn, [tail, 100 - tail])
     widening = _widening(openings)

@@ -83,10 +83,10 @@ def _engine(path: Path, as_json: bool) -> None:
 
 
 def _artifact(artifact: Artifact, as_json: bool) -> None:
-    import onnx
+    from resnas_deploy.graph_file import read_graph
 
     manifest = artifact.manifest
-    graph = onnx.load(artifact.graph).graph
+    graph = read_graph(artifact).graph
     operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
     if as_json:
         found = {"manifest": manifest.to_json(), "operators": operators}

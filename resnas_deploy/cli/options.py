@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
@@ -13,10 +12,9 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import check_writable
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.reading import parse_json, read_text
 from resnas_deploy.streams import is_stream
 from resnas_deploy.vit_search.network_def import parse_network_def
-
-MAX_BYTES = 1_000_000  # of an architecture's file
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -109,11 +107,7 @@ def read_arch(source: str) -> ArchSpec:
     try:
         if text.lstrip().startswith("("):
             return parse_network_def(text).arch
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise BadInput(f"an architecture must be JSON (resnas archs small prints one), found: {error}") from None
-        return ArchSpec.from_json(data)
+        return ArchSpec.from_json(parse_json(text, "an architecture (resnas archs small prints one)"))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 
@@ -121,21 +115,6 @@ def read_arch(source: str) -> ArchSpec:
 def read_definition(source: str) -> str:
     """The text of a `network_def` given as itself or as a file's name."""
     return source if source.lstrip().startswith("(") else read_text(Path(source))
-
-
-def read_text(path: Path) -> str:
-    """A small text file. Raises `BadInput`."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise BadInput(f"{path} must be a readable file, found: {error.strerror}") from None
-    if len(content) > MAX_BYTES:
-        raise BadInput(f"{path} must have at most {MAX_BYTES} bytes, found more; is it the right file?")
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} must be UTF-8 text, found other bytes; is it the right file?") from None
 
 
 def threads_or_all(threads: int) -> int:

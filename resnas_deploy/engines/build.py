@@ -13,9 +13,11 @@ from resnas_deploy.engines import store
 from resnas_deploy.engines.compiler import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
-from resnas_deploy.engines.report import LayerReport, graph_nodes, report_of
+from resnas_deploy.engines.recorded import LayerReport
+from resnas_deploy.engines.report import graph_nodes, report_of
 from resnas_deploy.engines.target import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.graph_file import read_graph
 from resnas_deploy.runners.base import CPU
 from resnas_deploy.runners.cuda import device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
@@ -70,7 +72,7 @@ def _compile(
     report("reading the layers")
     layers = report_of(
         parse_layers(log),
-        graph_nodes(str(artifact.graph), artifact.arch),
+        graph_nodes(read_graph(artifact), artifact.arch),
         artifact.arch,
         ALLOWED[artifact.precision],
     )

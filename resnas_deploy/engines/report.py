@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
-import onnx
-from onnx import TensorProto, inliner
+from onnx import ModelProto, TensorProto, inliner
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.engines.layers import Layer, Tensor
+from resnas_deploy.engines.recorded import LayerReport, Part
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
@@ -33,37 +33,9 @@ class GraphNode:
     quantised: str  # the precision that its weights are quantised to, int8 or fp8; empty where they are not
 
 
-@dataclass(frozen=True)
-class Part:
-    """What an element of the network became. A kernel that works for two elements counts in both."""
-
-    element: str
-    kind: str  # stem, block, reduction, head
-    kernels: int
-    shared: int  # those of them that work for another element too
-    precisions: tuple[str, ...]  # that its products compute in
-    fused_attention: bool | None  # whether softmax and both products are one kernel; None where there is no attention
-    names: tuple[str, ...]  # of the kernels
-
-
-@dataclass(frozen=True)
-class LayerReport:
-    """The layers of one engine, by element."""
-
-    kernels: int
-    kinds: Mapping[str, int]  # kernels by the builder's kind
-    precisions: Mapping[str, int]  # kernels by the precision that they compute in
-    parts: tuple[Part, ...]
-    fallbacks: tuple[str, ...]  # what silently computes in a higher precision than the graph says
-
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return asdict(self)
-
-
-def graph_nodes(path: str, arch: ArchSpec) -> dict[str, GraphNode]:
+def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
     """The nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
-    model = inliner.inline_local_functions(onnx.load(path, load_external_data=False))
+    model = inliner.inline_local_functions(model)
     known = [element.name for element in elements(arch)]
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     constants = dict.fromkeys(types, "")  # and the precision that they were quantised to

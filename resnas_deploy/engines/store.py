@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,13 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy import record
 from resnas_deploy.artifact import ENGINES
 from resnas_deploy.atomic import atomic_file, check_writable
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.options import engine_id
-from resnas_deploy.errors import BadInput
+from resnas_deploy.engines.recorded import Recorded
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.held import Held, digest, open_regular
 from resnas_deploy.locks import holding
+from resnas_deploy.reading import parse_json, read_bytes
 
 REPORT_SUFFIX = ".json"
 SCHEMA = 1
@@ -29,7 +33,6 @@ MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _SELF = "report_sha256"
 _PROOFS = {".engine": "layers", ".pt2": "parity"}  # what was checked of an engine, by its suffix
 SUFFIXES = tuple(_PROOFS)
-_PARTS = {"engine_sha256": str, "engine_bytes": int, "identity": dict, "seconds": float}
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,12 @@ def open_engine(path: Path) -> Engine:
     files: dict[str, int] = {}
     held = Held(files)
     try:
-        files[path.name] = open_regular(path)
-        found = digest(files[path.name])
+        file = files[path.name] = open_regular(path)
+        # The size first, since hashing takes as long as a file is large.
+        whole = os.fstat(file).st_size == report["engine_bytes"] and digest(file) == report["engine_sha256"]
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    if found != report["engine_sha256"]:
+    if not whole:
         raise BadInput(
             f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
         )
@@ -93,17 +97,12 @@ def open_engine(path: Path) -> Engine:
 
 def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
     """The report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
+    if not path.exists():
         raise BadInput(
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
             "build it with: resnas build"
-        ) from None
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    return _parse(content, path, _PROOFS[suffix])
+        )
+    return _parse(read_bytes(path, MAX_BYTES), path, _PROOFS[suffix])
 
 
 @contextmanager
@@ -136,21 +135,24 @@ def save_report(path: Path, report: Mapping[str, object]) -> Engine:
 
 def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
     try:
-        body = json.loads(content) if len(content) <= MAX_BYTES else None
-    except (ValueError, RecursionError):
-        body = None
+        body = parse_json(content, str(path))
+    except BadInput as error:
+        raise BadInput(f"{error}; build the engine again: resnas build") from None
     if not isinstance(body, dict) or type(body.get("schema")) is not int:
         raise BadInput(f"{path} must be the report of an engine, found something else; build it again: resnas build")
     if body["schema"] > SCHEMA:
         raise BadInput(
-            f"{path} must have schema {SCHEMA} or less, found {str(body['schema'])[:20]}; use a newer resnas"
+            f"{path} must have schema {SCHEMA} or less, found {shown(body['schema'], 20)}; use a newer resnas"
         )
     digest = body.pop(_SELF, None)
     if digest != hashlib.sha256(_dump(body)).hexdigest():
         raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
-    parts = _PARTS | {proof: dict}
-    if not all(isinstance(body.get(name), kind) for name, kind in parts.items()):
-        raise BadInput(f"{path} must have {', '.join(parts)}, found other parts; build the engine again: resnas build")
+    try:
+        found = record.from_json(Recorded, body, "the report")
+        if getattr(found, proof) is None:
+            raise BadInput(f"the report.{proof} must be there, found none")
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}; build the engine again: resnas build") from None
     return body
 
 

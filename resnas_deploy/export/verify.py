@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
@@ -24,6 +23,7 @@ from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.export.align import aligned_output
 from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
+from resnas_deploy.graph_file import read_graph
 from resnas_deploy.manifest import Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
@@ -167,7 +167,7 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     wanted |= {
         name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if _probe(name) != OUTPUT
     }
-    probed = _with_probes(onnx.load(artifact.graph), list(wanted))
+    probed = _with_probes(read_graph(artifact), list(wanted))
     with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
     return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]

@@ -191,6 +191,10 @@ class RunnerKind:
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check(network.precision, device)
+        if self.runs_graph and isinstance(network, Artifact):
+            from resnas_deploy.graph_file import check_graph  # imports onnx
+
+            check_graph(network)
         return self.open_network(network, replace(options, device=device))
 
     def check(self, precision: str, device: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,8 +12,10 @@ from tritonclient.grpc import model_config_pb2 as pb
 from resnas_deploy.artifact import INPUT, MANIFEST, MODEL, OUTPUT
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.store import read_report
-from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import Manifest
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.manifest import MAX_BYTES, Manifest
+from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.reading import read_bytes, read_json, read_text
 from resnas_deploy.serving.config import CONFIG, IMAGE_FILE, LABELS, PLAN, parse
 from resnas_deploy.serving.releases import onnxruntime_of, tensorrt_of
 from resnas_deploy.serving.repository import (
@@ -109,11 +110,9 @@ def _printable(finding: Finding) -> Finding:
 
 def _read_config(folder: Path) -> Any:
     path = folder / CONFIG
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{CONFIG} must be there and be text: {error}") from None
-    return parse(text, CONFIG)
+    if not path.exists():
+        raise BadInput(f"{CONFIG} must be there, found none")
+    return parse(read_text(path), CONFIG)
 
 
 def _what(folder: Path, config: Any) -> str:
@@ -130,7 +129,7 @@ def _what(folder: Path, config: Any) -> str:
 
 def _check_model(folder: Path, config: Any, configs: dict[str, Any], release: str) -> Iterator[Finding]:
     if config.name != folder.name:
-        yield Finding(folder.name, f"{CONFIG} must name the model as its folder is named, found {config.name!r}")
+        yield Finding(folder.name, f"{CONFIG} must name the model as its folder is named, found {shown(config.name)}")
     versions = versions_of(folder)
     if not versions:
         yield Finding(folder.name, "a model must have a version, a folder such as 1, found none")
@@ -172,7 +171,7 @@ def _network_problems(folder: Path, place: Path, config: Any, release: str) -> I
         yield from _engine_problems(place, config, manifest, release)
         return
     if config.backend not in ("python", "onnxruntime"):
-        yield f"backend must be python, onnxruntime or tensorrt, found {config.backend or config.platform!r}"
+        yield f"backend must be python, onnxruntime or tensorrt, found {shown(config.backend or config.platform)}"
     yield from _file_problems(place / MODEL, manifest.files.get(MODEL, ""))
     if config.backend == "python" and _content(place / MODEL_PY) != packaged("network.py"):
         yield f"{MODEL_PY} must be the one of this resnas, found another or none; export the model again"
@@ -210,8 +209,8 @@ def _engine_problems(place: Path, config: Any, manifest: Manifest, release: str)
 
 def _preprocess_problems(place: Path, config: Any) -> Iterator[str]:
     try:
-        side = json.loads((place / PREPROCESSING).read_text())["image_size"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        side = Preprocessing.from_json(read_json(place / PREPROCESSING), PREPROCESSING).image_size
+    except BadInput:
         yield f"{PREPROCESSING} must be one that resnas wrote, found something else"
         return
     yield from _tensor_problems("input", config.input, IMAGE_FILE, pb.TYPE_STRING, [1])
@@ -227,7 +226,7 @@ def _check_ensemble(folder: Path, config: Any, configs: dict[str, Any]) -> Itera
     for step in config.ensemble_scheduling.step:
         inner = configs.get(step.model_name)
         if inner is None:
-            yield Finding(folder.name, f"the model {step.model_name!r} must be in the repository, found none")
+            yield Finding(folder.name, f"the model {shown(step.model_name)} must be in the repository, found none")
             continue
         if inner.max_batch_size < config.max_batch_size:
             yield Finding(
@@ -249,8 +248,15 @@ def _check_ensemble(folder: Path, config: Any, configs: dict[str, Any]) -> Itera
 def _tensor_problems(kind: str, tensors: Any, name: str, data_type: int, dims: list[int]) -> Iterator[str]:
     found = [(tensor.name, tensor.data_type, list(tensor.dims)) for tensor in tensors]
     if found != [(name, data_type, dims)]:
-        told = "; ".join(f"{name} {pb.DataType.Name(kind)} {dims}" for name, kind, dims in found) or "none"
+        told = (
+            "; ".join(f"{shown(name)} {_type_name(kind)} {shown(tuple(dims))}" for name, kind, dims in found[:3])
+            or "none"
+        )
         yield f"the {kind} must be {name} {pb.DataType.Name(data_type)} {dims}, found {told}"
+
+
+def _type_name(number: int) -> str:
+    return str(pb.DataType.Name(number)) if number in pb.DataType.values() else f"type {number}"
 
 
 def _batching_problems(config: Any) -> Iterator[str]:
@@ -263,10 +269,10 @@ def _label_problems(folder: Path, config: Any, manifest: Manifest) -> Iterator[s
     name = config.output[0].label_filename if config.output else ""
     if manifest.class_names is None:
         if name:
-            yield f"labels must be left out for a network without class names, found {name!r}"
+            yield f"labels must be left out for a network without class names, found {shown(name)}"
         return
     if name != LABELS:  # and no path that leads elsewhere
-        yield f"label_filename must be {LABELS}, found {name!r}"
+        yield f"label_filename must be {LABELS}, found {shown(name)}"
         return
     content = _content(folder / LABELS)
     if content is None or content.decode(errors="replace").splitlines() != list(manifest.class_names):
@@ -276,8 +282,8 @@ def _label_problems(folder: Path, config: Any, manifest: Manifest) -> Iterator[s
 def _file_problems(path: Path, digest: str) -> Iterator[str]:
     try:
         found = file_digest(path)
-    except OSError as error:
-        yield f"{path.name} must be there: {error.strerror}"
+    except (BadInput, OSError) as error:
+        yield f"{path.name} must be there: {str(error).removeprefix(f'{path} ')}"
         return
     if found != digest:
         yield f"{path.name} differs from the hash in {MANIFEST if path.name == MODEL else REPORT}: it was changed"
@@ -285,6 +291,6 @@ def _file_problems(path: Path, digest: str) -> Iterator[str]:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
-    except OSError:
+        return read_bytes(path, MAX_BYTES)
+    except BadInput:
         return None

@@ -11,7 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from resnas_deploy.artifact import INPUT, MODEL, OUTPUT
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.serving.served import ENSEMBLE, PREPROCESS, Serving, max_batch
 
@@ -87,7 +87,12 @@ def parse(text: str, name: str) -> ModelConfig:
     try:
         return text_format.Parse(text, pb.ModelConfig())
     except text_format.ParseError as error:
-        raise BadInput(f"{name} must be a model configuration of Triton's, found at line:column {error}") from None
+        reason = shortened(" ".join(str(error).split()), 200)
+        raise BadInput(f"{name} must be a model configuration of Triton's, found at line:column {reason}") from None
+    except RecursionError:
+        raise BadInput(f"{name} must be a model configuration of Triton's, found it nested too deeply") from None
+    except Exception as error:  # of what protobuf's parser lets through: numbers and texts of the wrong kind
+        raise BadInput(f"{name} must be a model configuration of Triton's, found {shown(str(error), 200)}") from None
 
 
 def _config(name: str, backend: str, most: int, serving: Serving, on_gpu: bool | None = None) -> ModelConfig:

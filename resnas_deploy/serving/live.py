@@ -13,6 +13,7 @@ from tritonclient.utils import InferenceServerException
 from resnas_deploy.artifact import INPUT, MODEL, OUTPUT, Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.photographs import verification_photographs
+from resnas_deploy.reading import read_text
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import default_runner
@@ -46,7 +47,7 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
     if not client.is_model_ready(name, client_timeout=_TIMEOUT_S):
         yield Finding(name, "the server must have it ready, found that it has not")
         return
-    ours = parse((folder / CONFIG).read_text(), CONFIG)
+    ours = parse(read_text(folder / CONFIG), CONFIG)
     theirs = client.get_model_config(name, client_timeout=_TIMEOUT_S).config
     for field in ("platform", "backend", "max_batch_size", "input", "output", "version_policy", "instance_group"):
         if field == "instance_group":  # the server names its groups

@@ -21,7 +21,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.store import Engine, read_report
 from resnas_deploy.errors import BadInput
 from resnas_deploy.locks import holding
-from resnas_deploy.manifest import Manifest
+from resnas_deploy.manifest import MAX_BYTES, Manifest
+from resnas_deploy.reading import read_bytes
 from resnas_deploy.serving.config import (
     CONFIG,
     LABELS,
@@ -136,10 +137,10 @@ def read_manifest(version: Path) -> Manifest:
     """The manifest of the artifact that a version was made of. Raises `BadInput`."""
     path = version / MANIFEST
     try:
-        content = path.read_bytes()
-    except OSError as error:
+        content = read_bytes(path, MAX_BYTES)
+    except BadInput as error:
         raise BadInput(
-            f"{version} must have the {MANIFEST} of its artifact, as resnas triton export writes it: {error.strerror}"
+            f"{version} must have the {MANIFEST} of its artifact, as resnas triton export writes it: {error}"
         ) from None
     try:
         return Manifest.from_bytes(content)
@@ -195,7 +196,7 @@ def _keep(repository: Path, part: Part, manifest: Manifest) -> Written:
     if not model.exists():
         return _add(repository, part, manifest)
     kept = model / "1" / PREPROCESSING
-    if kept.exists() and kept.read_bytes() != _preprocessing(manifest):
+    if kept.exists() and read_bytes(kept) != _preprocessing(manifest):
         raise BadInput(
             f"{model} must prepare images as this artifact wants them, found another way; give this one another --name"
         )
@@ -211,7 +212,7 @@ def _write_config(model: Path, part: Part, manifest: Manifest) -> None:
 
 def _write(path: Path, content: bytes) -> None:
     """Write a file whole, and only if that changes it: a server that polls would load the model again."""
-    if path.exists() and path.read_bytes() == content:
+    if path.exists() and read_bytes(path, MAX_BYTES) == content:
         return
     with atomic_file(path) as partial:
         partial.write_bytes(content)

@@ -23,13 +23,13 @@ from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.loss import token_label_loss
 from resnas_deploy.train.metrics import Metrics
 from resnas_deploy.train.network import TrainedNetwork
-from resnas_deploy.train.optimiser import memory, moments, optimiser_of, remember, set_rate
+from resnas_deploy.train.optimiser import memory, moments, optimiser_of, possible_memory, remember, set_rate
 from resnas_deploy.train.pace import Pace
 from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.resort import resort
 from resnas_deploy.train.run import CHECKPOINT, RECIPE, STATE, Run
 from resnas_deploy.train.schedule import learning_rate
-from resnas_deploy.train.state import TrainingState, load_state, save_state
+from resnas_deploy.train.state import OPTIONAL, TrainingState, load_state, save_state
 
 _TOLD_EVERY = 10  # steps
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
@@ -94,7 +94,7 @@ class _Training:
         run, first = self.run, 0
         state_file = run.folder / STATE
         if state_file.exists():
-            first = self._restore(load_state(state_file, run.identity))
+            first = self._restore(load_state(state_file, run.identity, self._wanted(), self.total))
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as partial:
                 partial.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -232,12 +232,18 @@ class _Training:
     def _save(self, done: int) -> None:
         if self.processes.first:
             tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-            tensors |= {f"adam/{name}": value for name, value in memory(self.optimiser, self.network).items()}
+            tensors |= {f"{OPTIONAL}{name}": value for name, value in memory(self.optimiser, self.network).items()}
             if self.averaged:
                 tensors |= {f"ema/{name}": value for name, value in self.averaged.state.items()}
             state = TrainingState(self.run.identity, done, tensors, self.scaler.state_dict())
             save_state(state, self.run.folder / STATE)
         self.processes.wait()
+
+    def _wanted(self) -> dict[str, Tensor]:
+        """Tensors like those that a state may hold."""
+        found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
+        found |= {f"{OPTIONAL}{name}": value for name, value in possible_memory(self.network).items()}
+        return found | ({f"ema/{name}": value for name, value in self.averaged.state.items()} if self.averaged else {})
 
     def _restore(self, state: TrainingState) -> int:
         def part(name: str) -> dict[str, Tensor]:
@@ -249,5 +255,7 @@ class _Training:
             for name, value in part("ema").items():
                 self.averaged.state[name].copy_(value)
         if self.scaler.is_enabled():
+            if state.scaler.keys() != self.scaler.state_dict().keys():
+                raise BadInput(f"{self.run.folder / STATE} must hold the loss's scaler, found another; start anew")
             self.scaler.load_state_dict(dict(state.scaler))
         return state.step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
 
@@ -46,11 +47,20 @@ def memory(optimiser: AdamW, network: nn.Module) -> dict[str, Tensor]:
     }
 
 
+def possible_memory(network: nn.Module) -> dict[str, Tensor]:
+    """Tensors like those that `memory` may give, by the same names."""
+    return {
+        f"{name}/{key}": torch.zeros(()) if key == "step" else parameter
+        for name, parameter in network.named_parameters()
+        for key in _MOMENTS
+    }
+
+
 def remember(optimiser: AdamW, network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Take back what `memory` gave."""
     for name, parameter in network.named_parameters():
         own = {key: tensors[f"{name}/{key}"] for key in _MOMENTS if f"{name}/{key}" in tensors}
-        if own:  # the count of steps stays on the CPU, where AdamW keeps it
+        if len(own) == len(_MOMENTS):  # the count of steps stays on the CPU, where AdamW keeps it
             optimiser.state[parameter] = {
                 key: value.clone() if key == "step" else value.to(parameter.device).clone()
                 for key, value in own.items()

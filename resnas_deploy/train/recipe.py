@@ -9,13 +9,25 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.preprocessing import MAX_SIDE
+from resnas_deploy.reading import read_text
 
 RECIPES = ("tiny", "small", "demo")  # the files of train/recipes
 KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
 PRECISIONS = ("fp32", "bf16", "fp16")
 SAMPLINGS = ("multi", "single")
 MOST_BYTES = 100_000  # of a recipe's file
+MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
+_RANGES = {  # of whole numbers, both ends included
+    "epochs": (1, 1_000_000),
+    "batch": (1, 65_536),
+    "group": (1, 65_536),
+    "warm_up_epochs": (0, 1_000_000),
+    "opening_epochs": (0, 1_000_000),
+    "held_out": (0, 1_000_000),
+    "image_size": (0, MAX_SIDE),
+}
 
 
 @dataclass(frozen=True)
@@ -48,12 +60,10 @@ class Recipe:
     image_size: int = 0  # pixels a side; 0: the network's
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch", "group"):
-            _need(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("warm_up_epochs", "opening_epochs", "held_out", "image_size"):
-            _need(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        for name, (least, most) in _RANGES.items():
+            _need(least <= getattr(self, name) <= most, name, f"from {least} to {most}", getattr(self, name))
         for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm"):
-            _need(0 <= getattr(self, name) < 1e6, name, "a number from 0", getattr(self, name))
+            _need(0 <= getattr(self, name) <= MOST_RATE, name, f"from 0 to {MOST_RATE:g}", getattr(self, name))
         for name in ("drop_path", "label_smoothing", "ema"):
             _need(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
@@ -87,7 +97,7 @@ class Recipe:
         for setting in settings:
             key, equals, text = setting.partition("=")
             if not equals:
-                raise BadInput(f"a setting must be KEY=VALUE, found {setting[:60]!r}")
+                raise BadInput(f"a setting must be KEY=VALUE, found {shown(setting)}")
             values[key.strip()] = _value(text.strip())
         return replace(self, **_checked(values, "a setting"))
 
@@ -102,10 +112,7 @@ def read_recipe(source: str, kind: str) -> Recipe:
         text = files("resnas_deploy.train").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
     else:
         text = _read(Path(source))
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadInput(f"{source}: a recipe must be TOML, found: {error}") from None
+    data = _toml_of(text, source)
     tables = {name: value for name, value in data.items() if isinstance(value, dict)}
     if wrong := [name for name in tables if name not in KINDS]:
         raise BadInput(f"{source}: the tables of a recipe must be {', '.join(KINDS)}, found [{wrong[0]}]")
@@ -132,27 +139,37 @@ def _checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
     found = {}
     for key, value in values.items():
         if key not in kinds:
-            raise BadInput(f"{what} has the unknown key {key!r:.60}; known are {', '.join(kinds)}")
+            raise BadInput(f"{what} has the unknown key {shown(key)}; known are {', '.join(kinds)}")
         kind = kinds[key]
-        if kind == "float" and type(value) is int:
+        if kind == "float" and type(value) is int and abs(value) <= MOST_RATE:
             value = float(value)
         if type(value).__name__ != kind:
             names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
-            raise BadInput(f"{key} must be {names[kind]}, found {value!r:.60}")
+            raise BadInput(f"{key} must be {names[kind]}, found {shown(value)}")
         found[key] = value
     return found
 
 
 def _need(holds: bool, key: str, wanted: str, found: object) -> None:
     if not holds:
-        raise BadInput(f"{key} must be {wanted}, found {found!r:.60}")
+        raise BadInput(f"{key} must be {wanted}, found {shown(found)}")
 
 
 def _value(text: str) -> object:
     try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # ValueError: TOML's own too, and an integer of thousands of digits
         return text  # a word without its quotes
+    return found["value"] if len(found) == 1 else text  # else several lines
+
+
+def _toml_of(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise BadInput(f"{source}: a recipe must be TOML, found values nested too deeply") from None
+    except ValueError as error:
+        raise BadInput(f"{source}: a recipe must be TOML, found: {shortened(str(error), 200)}") from None
 
 
 def _toml(value: object) -> str:
@@ -160,14 +177,6 @@ def _toml(value: object) -> str:
 
 
 def _read(path: Path) -> str:
-    try:
-        content = path.read_bytes()[: MOST_BYTES + 1]
-        if len(content) > MOST_BYTES:
-            raise BadInput(f"{path} must have at most {MOST_BYTES} bytes, found more; is it the right file?")
-        return content.decode()
-    except OSError as error:
-        raise BadInput(
-            f"a recipe must be {', '.join(RECIPES)} or a file, found {str(path)[:60]!r}: {error.strerror}"
-        ) from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{path} must be UTF-8 text, found other bytes; is it the right file?") from None
+    if not path.exists():
+        raise BadInput(f"a recipe must be {', '.join(RECIPES)} or a file, found {shown(str(path))}")
+    return read_text(path, MOST_BYTES)

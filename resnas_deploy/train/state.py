@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.reading import check_tensors, parse_json
 
 SCHEMA = 1
+OPTIONAL = "adam/"  # begins the names of what the optimiser remembers
 _KEY = "resnas-training"
+_LARGEST = 2.0**126  # of a scaler's numbers: its scale doubles, in float32
 
 
 @dataclass(frozen=True)
@@ -39,20 +43,63 @@ def save_state(state: TrainingState, path: Path) -> None:
             raise BadInput(f"{path} cannot be written: {error}; free some space or choose another disk") from error
 
 
-def load_state(path: Path, run: str) -> TrainingState:
-    """Read the state of a run. Raises `BadInput` where it is damaged or of another run."""
+def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -> TrainingState:
+    """Read the state of a run of so many steps. Raises `BadInput` where it is damaged, impossible or of another run.
+
+    `wanted` are tensors like those that it may hold; what the optimiser remembers may be missing, as before its first
+    step.
+    """
     try:
+        check_tensors(path)
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
-    except (SafetensorError, OSError, ValueError) as error:
-        raise BadInput(f"{path} must be the whole state of a training run, found: {error}; start anew") from error
-    known = isinstance(header, dict) and isinstance(header.get("step"), int) and isinstance(header.get("scaler"), dict)
-    if not known or header.get("schema") != SCHEMA:
+            header = parse_json((file.metadata() or {}).get(_KEY, "null"), "its metadata")
+            shapes = {name: file.get_slice(name).get_shape() for name in file.keys()}  # noqa: SIM118  not a dict
+    except (BadInput, SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} must be the whole state of a training run, found: {error}; start anew") from None
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         raise BadInput(f"{path} must be the state of a training run of schema {SCHEMA}, found something else")
     if header.get("run") != run:
         raise BadInput(
             f"{path} must be of the same run, found another network, recipe, data or seed; "
             "give the same options as before, or another --out"
         )
-    return TrainingState(run, header["step"], tensors, header["scaler"])
+    problem = _other_shapes(shapes, wanted)  # looked at before any is read, which may take gigabytes
+    if not problem:
+        tensors = _tensors(path)
+        state = TrainingState(run, header.get("step", -1), tensors, header.get("scaler"))
+        problem = _problem(state, wanted, steps)
+    if problem:
+        raise BadInput(f"{path} must be a state that a training run wrote, found {problem}; start anew")
+    return state
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  not a dict
+    except (SafetensorError, OSError, ValueError) as error:
+        raise BadInput(f"{path} must be the whole state of a training run, found: {error}; start anew") from None
+
+
+def _other_shapes(found: Mapping[str, list[int]], wanted: Mapping[str, Tensor]) -> str:
+    """What is not of this network, or nothing."""
+    for name, shape in found.items():
+        if name not in wanted or tuple(shape) != tuple(wanted[name].shape):
+            return f"the tensor {shown(name)} of the shape {shown(tuple(shape))}, which is not of this network"
+    missing = [name for name in wanted if name not in found and not name.startswith(OPTIONAL)]
+    return f"no tensor {missing[0]}" if missing else ""
+
+
+def _problem(state: TrainingState, wanted: Mapping[str, Tensor], steps: int) -> str:
+    """What cannot be in a state, or nothing."""
+    if type(state.step) is not int or not 0 <= state.step <= steps:
+        return f"{shown(state.step)} steps of a run of {steps}"
+    numbers = state.scaler.values() if isinstance(state.scaler, dict) else [None]
+    if not all(type(value) in (int, float) and 0 <= value <= _LARGEST for value in numbers):
+        return f"the scaler {shown(state.scaler)}"
+    for name, tensor in state.tensors.items():
+        if tensor.dtype != wanted[name].dtype:
+            return f"the tensor {name} as {tensor.dtype} instead of {wanted[name].dtype}"
+        if not bool(torch.isfinite(tensor).all()):
+            return f"NaN or infinity in the tensor {name}"
+    return ""

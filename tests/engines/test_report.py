@@ -20,7 +20,7 @@ pytestmark = needs_builder
 
 @pytest.fixture(scope="session")
 def nodes(little):
-    return graph_nodes(str(little.model), LITTLE)
+    return graph_nodes(onnx.load(little.model), LITTLE)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +31,7 @@ def quantised(tmp_path_factory, log_of):
     def make(precision):
         if precision not in made:
             artifact = exported(tmp_path_factory.mktemp(precision) / "q", precision=precision)
-            made[precision] = log_of(artifact), graph_nodes(str(artifact.model), LITTLE)
+            made[precision] = log_of(artifact), graph_nodes(onnx.load(artifact.model), LITTLE)
         return made[precision]
 
     return make
@@ -156,7 +156,7 @@ def test_attention_that_is_not_one_kernel(log, nodes):
 
 def test_in_float32_attention_is_not_fused(tmp_path, log_of):
     artifact = exported(tmp_path / "f", precision="fp32")
-    found = reported(log_of(artifact), graph_nodes(str(artifact.model), LITTLE), "fp32")
+    found = reported(log_of(artifact), graph_nodes(onnx.load(artifact.model), LITTLE), "fp32")
     assert {part.fused_attention for part in found.parts} == {None, False}
     assert found.fallbacks == ()
 

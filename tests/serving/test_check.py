@@ -8,6 +8,7 @@ import pytest
 from findings import found
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded import IDENTITY, LAYERS
 from strategies import refusal
 
 from resnas_deploy.artifact import open_artifact
@@ -123,7 +124,7 @@ def engine(mini_artifact, tmp_path):
         path = artifact.folder / "engines" / "x.engine"
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"a plan")
-        made_of = {
+        made_of = IDENTITY | {
             "weights": artifact.manifest.weights_sha256,
             "graph": artifact.digest,
             "precision": "fp32",
@@ -132,7 +133,7 @@ def engine(mini_artifact, tmp_path):
             "profiles": [profile],
             "version_compatible": False,
         }
-        return artifact, save_report(path, {"identity": made_of, "seconds": 1.0, "layers": {}})
+        return artifact, save_report(path, {"identity": made_of, "seconds": 1.0, "layers": LAYERS})
 
     return make
 

@@ -26,7 +26,7 @@ def read_shard(path):
 
 
 def read_state(path):
-    load_state(path, "run")
+    load_state(path, "run", {"a": torch.ones(5)}, 3)
 
 
 def read_search(path):

@@ -11,6 +11,8 @@ from strategies import refusal
 
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 
+WANTED = {"a": torch.zeros(1000)}
+
 
 def state(step):
     return TrainingState("run", step, {"a": torch.full((1000,), float(step))}, {"scale": 4.0})
@@ -18,7 +20,7 @@ def state(step):
 
 def test_it_survives_as_a_file(tmp_path):
     save_state(state(3), tmp_path / "s")
-    found = load_state(tmp_path / "s", "run")
+    found = load_state(tmp_path / "s", "run", WANTED, 10)
     assert (found.step, found.scaler) == (3, {"scale": 4.0})
     assert torch.equal(found.tensors["a"], state(3).tensors["a"])
 
@@ -43,11 +45,11 @@ def test_a_disk_that_is_full_leaves_the_state_before(tmp_path):
     command = [sys.executable, "-c", LIMITED, str(tmp_path / "s")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=100)
     assert f"{tmp_path / 's'} cannot be written" in done.stdout, done.stderr
-    assert load_state(tmp_path / "s", "run").step == 1
+    assert load_state(tmp_path / "s", "run", WANTED, 10).step == 1
     assert [path.name for path in tmp_path.iterdir()] == ["s"]
 
 
 @pytest.mark.parametrize("run", ["", "other"])
 def test_another_runs_state_is_refused(tmp_path, run):
     save_state(state(1), tmp_path / "s")
-    assert "must be of the same run" in refusal(lambda: load_state(tmp_path / "s", run))
+    assert "must be of the same run" in refusal(lambda: load_state(tmp_path / "s", run, WANTED, 10))

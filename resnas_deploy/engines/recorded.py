@@ -1,0 +1,91 @@
+"""What an engine's report says, as data: everything in it is read as one of these, or refused."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.options import Profile
+from resnas_deploy.errors import BadInput
+
+MOST_SECONDS = 1e9
+
+
+@dataclass(frozen=True)
+class Part:
+    """What an element of the network became. A kernel that works for two elements counts in both."""
+
+    element: str
+    kind: str  # stem, block, reduction, head
+    kernels: int
+    shared: int  # those of them that work for another element too
+    precisions: tuple[str, ...]  # that its products compute in
+    fused_attention: bool | None  # whether softmax and both products are one kernel; None where there is no attention
+    names: tuple[str, ...]  # of the kernels
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """The layers of one engine, by element."""
+
+    kernels: int
+    kinds: Mapping[str, int]  # kernels by the builder's kind
+    precisions: Mapping[str, int]  # kernels by the precision that they compute in
+    parts: tuple[Part, ...]
+    fallbacks: tuple[str, ...]  # what silently computes in a higher precision than the graph says
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How a package was compared with the module."""
+
+    error: float
+    tolerance: float
+    images: int
+    against: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """`options.identity`: everything that makes an engine what it is."""
+
+    schema: int
+    arch: str
+    weights: str
+    graph: str
+    precision: str
+    target: str
+    builder: str
+    device: str
+    profiles: tuple[str, ...]
+    capabilities: str | tuple[str, ...]
+    workspace_bytes: int | None
+    version_compatible: bool
+
+    def __post_init__(self) -> None:
+        if not self.profiles:
+            raise BadInput("an engine's report must name its profiles, found none; build it again")
+        for profile in map(Profile.parse, self.profiles):
+            BatchRange(profile.least, profile.most)
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The whole report, of which one of the last two is there."""
+
+    schema: int
+    engine_sha256: str
+    engine_bytes: int
+    identity: Identity
+    seconds: float  # that the build took
+    layers: LayerReport | None
+    parity: Parity | None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seconds <= MOST_SECONDS or self.engine_bytes < 0:
+            raise BadInput(f"a build must have taken a time, found {self.seconds:g} s, {self.engine_bytes} bytes")
