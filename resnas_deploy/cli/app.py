@@ -19,7 +19,7 @@ from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
-from resnas_deploy.cli.output import complain
+from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
@@ -85,7 +85,8 @@ def main() -> None:
 
 def _run() -> int:
     try:
-        code = app(prog_name="resnas", standalone_mode=False)
+        with notes():
+            code = app(prog_name="resnas", standalone_mode=False)
     except ResnasError as error:
         complain(str(error))
         return error.exit_code
