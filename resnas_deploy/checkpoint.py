@@ -83,6 +83,31 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
+
+    data: str  # its name
+    pictures: int  # of the validation split
+    top1: float  # from 0 to 1
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.data, str) and type(self.pictures) is int and type(self.top1) is float
+        if not fits or self.pictures < 1 or not 0 <= self.top1 <= 1:
+            raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {"data": self.data, "pictures": self.pictures, "top1": self.top1}
+
+    @staticmethod
+    def from_json(data: object) -> Measured:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
+            raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
+        return Measured(**data)
+
+
+@dataclass(frozen=True)
 class Checkpoint:
     """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
 
@@ -93,6 +118,7 @@ class Checkpoint:
     tensors: Mapping[str, Array]
     provenance: Provenance
     task: Task | None = None  # where training told it
+    accuracy: Measured | None = None  # where training measured it; what is made of the weights has none
     checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
 
     def __post_init__(self, checked: bool) -> None:
@@ -145,11 +171,15 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
     """Write a checkpoint to a name that nobody else reads yet."""
-    header = {
+    header: dict[str, object] = {
         "schema": SCHEMA,
         "arch": checkpoint.arch.to_json(),
         "provenance": checkpoint.provenance.to_json(),
-    } | ({"task": checkpoint.task.to_json()} if checkpoint.task else {})
+    }
+    if checkpoint.task:
+        header["task"] = checkpoint.task.to_json()
+    if checkpoint.accuracy:  # which a reader of before does without
+        header["accuracy"] = checkpoint.accuracy.to_json()
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
         save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
@@ -175,10 +205,11 @@ def load(path: Path) -> Checkpoint:
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
             task = Task.from_json(header["task"]) if "task" in header else None
+            accuracy = Measured.from_json(header["accuracy"]) if "accuracy" in header else None
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
         _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}
-        return Checkpoint(arch, tensors, provenance, task)
+        return Checkpoint(arch, tensors, provenance, task, accuracy)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:

@@ -35,6 +35,7 @@ class Accuracy:
     reference: float
     graph: float
     max_drop: float  # percentage points that the graph may be worse
+    problem: str = ""  # why these figures show nothing, where they do not
 
     @property
     def drop(self) -> float:
@@ -45,7 +46,12 @@ class Accuracy:
         return (
             f"top-1 {self.graph:.2f} % against {self.reference:.2f} % on {self.pictures} pictures of {self.data}, "
             f"a drop of {self.drop:.2f} of at most {self.max_drop:g} points"
+            + (f", which shows nothing: {self.problem}" if self.problem else "")
         )
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {name: value for name, value in asdict(self).items() if name != "problem" or value}
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,9 @@ class Verification:
     @property
     def passed(self) -> bool:
         """Whether the graph computes what the module does, or after quantisation, is as accurate as it must be."""
-        return self.error <= self.tolerance and (self.accuracy is None or self.accuracy.drop <= self.accuracy.max_drop)
+        accuracy = self.accuracy
+        is_as_accurate = accuracy is None or (accuracy.drop <= accuracy.max_drop and not accuracy.problem)
+        return self.error <= self.tolerance and is_as_accurate
 
     @property
     def worst(self) -> str:
@@ -78,7 +86,10 @@ class Verification:
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON. The elements are a list, since their order matters and `_dump` sorts objects."""
-        return asdict(self) | {"element_errors": [list(item) for item in self.element_errors.items()]}
+        return asdict(self) | {
+            "accuracy": self.accuracy.to_json() if self.accuracy else None,
+            "element_errors": [list(item) for item in self.element_errors.items()],
+        }
 
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
@@ -239,7 +250,8 @@ def _accuracy(data: object) -> Accuracy | None:
         return None
     found = _of(dict, data)
     shares = (_of(float, found[name]) for name in ("reference", "graph", "max_drop"))
-    return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), *shares)
+    problem = _of(str, found.get("problem", ""))
+    return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), *shares, problem)
 
 
 def _pairs(data: object) -> list[list[object]]:

@@ -7,6 +7,7 @@ from importlib.resources import as_file, files
 import numpy as np
 import numpy.typing as npt
 
+from resnas_deploy.data.listing import is_leftover, is_picture
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import load_image
 from resnas_deploy.preprocessing import Preprocessing, preprocess
@@ -18,7 +19,8 @@ def verification_photographs(preprocessing: Preprocessing) -> tuple[tuple[str, .
     The batch is float32, (4, 3, image_size, image_size). Raises BadInput when the installed package lacks them.
     """
     folder = files("resnas_deploy") / "assets" / "photographs"
-    entries = [entry for entry in folder.iterdir() if entry.name.endswith(".jpg")] if folder.is_dir() else []
+    there = folder.iterdir() if folder.is_dir() else ()
+    entries = [entry for entry in there if is_picture(entry.name) and not is_leftover(entry.name)]
     if not entries:
         raise BadInput(f"{str(folder)!r} must hold the package's photographs; found none; reinstall the package")
     entries.sort(key=lambda entry: entry.name)

@@ -19,7 +19,7 @@ from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
-from resnas_deploy.cli.output import complain
+from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
@@ -86,7 +86,8 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")
     sweep()
     try:
-        return _invoke() or 0
+        with notes():
+            return _invoke() or 0
     except ResnasError as error:
         complain(str(error))
         return error.exit_code

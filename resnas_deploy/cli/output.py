@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +83,34 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
 def resumable(out: Path) -> last_words:
     """Say, where a signal ends the block, how to go on with what is in the folder `out`."""
     return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
+class _Notes(logging.Handler):
+    """Says what the library logs, once, and of several processes of one run only in the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = set[str]()
+        self._first = os.environ.get("RANK", "0") == "0"  # as torchrun numbers them
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if self._first and text not in self._said:
+            self._said.add(text)
+            complain(f"note: {text}")
+
+
+@contextmanager
+def notes() -> Iterator[None]:
+    """Say on stderr what the library has to note meanwhile, each note once."""
+    logger, handler = logging.getLogger("resnas_deploy"), _Notes()
+    before = logger.level, logger.propagate
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.level, logger.propagate = before
 
 
 @contextmanager

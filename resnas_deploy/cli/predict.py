@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,8 @@ from resnas_deploy.errors import BadInput
 def predict(
     artifact: ArtifactArgument,
     images: Annotated[
-        list[Path], typer.Argument(help="Image files: JPEG, PNG, WebP, GIF, TIFF, BMP.", show_default=False)
+        list[Path],
+        typer.Argument(help="Image files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.", show_default=False),
     ],
     top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1)] = 5,
     runner: RunnerOption = "",
@@ -23,7 +25,7 @@ def predict(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Classify images. Those that cannot be read are named on stderr, the others are classified, and the exit is 2.
+    """Classify images, those in folders too. Those that cannot be read are named on stderr, the others are classified, and the exit is 2.
 
     Example:
     $ resnas predict small-fp32 photographs/*.jpg
@@ -33,6 +35,7 @@ def predict(
         import numpy as np
 
         from resnas_deploy.artifact import OUTPUT, open_artifact
+        from resnas_deploy.data.listing import pictures_named
         from resnas_deploy.images import load_image
         from resnas_deploy.preprocessing import preprocess
         from resnas_deploy.runners.base import Options
@@ -44,7 +47,7 @@ def predict(
         results, errors = list[tuple[Path, list[tuple[int, float]]]](), list[str]()
         tell(f"loading {manifest.label} on {kind.name}")
         with kind.open(opened, Options(threads_or_all(threads), device=device)) as network:
-            for path in images:
+            for path in _pictures(images, pictures_named, errors):
                 tell(f"classifying {path}")
                 try:
                     image = preprocess(load_image(path), manifest.preprocessing)
@@ -98,3 +101,12 @@ def predict(
         complain(message)
     if errors:
         raise typer.Exit(BadInput.exit_code)
+
+
+def _pictures(given: list[Path], named: Callable[[Path], Sequence[Path]], errors: list[str]) -> Iterator[Path]:
+    """The pictures one by one; what is wrong with a folder is added to `errors` when its turn comes."""
+    for path in given:
+        try:
+            yield from named(path)
+        except BadInput as error:
+            errors.append(str(error))

@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnas_deploy.data.listing import SUFFIXES, Ignored, Reason, entries_of, files_below
+from resnas_deploy.data.names import check_tellable
 from resnas_deploy.data.pictures import Indices
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import load_image
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm"})
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,24 @@ class FolderPictures:
         return load_image(self.folder / os.fsdecode(self.names[index]))
 
 
-def folder_pictures(folder: Path) -> FolderPictures:
-    """Find the pictures; none is opened. Raises `BadInput` for a class without any."""
-    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def folder_pictures(folder: Path, ignored: Ignored) -> FolderPictures:
+    """Find the pictures; none is opened. What is passed over is counted in `ignored`.
+
+    Raises `BadInput` for a class without any, for two classes that are one, and for a folder that cannot be read.
+    """
+    classes, beside = entries_of(folder, ignored)
+    for name in beside:
+        ignored.add(Reason.OUTSIDE, name)
     if not classes:
-        raise BadInput(f"{folder} must hold a folder for each class, found none")
+        passed = f" (ignored: {ignored})" if ignored.counts else ""
+        raise BadInput(f"{folder} must hold a folder for each class, found none{passed}; put the pictures into such")
+    check_tellable(classes, folder)
+    _check_apart(folder, classes)
     names: list[bytes] = []
     labels: list[int] = []
-    for number, inside in enumerate(classes):
-        found = sorted(path for path in inside.rglob("*") if path.suffix.lower() in SUFFIXES)
+    for number, name in enumerate(classes):
+        inside = folder / name
+        found = files_below(inside, ignored, top=folder)
         if not found:
             raise BadInput(
                 f"{inside} must hold at least one picture ({', '.join(sorted(SUFFIXES))}), found none; "
@@ -51,5 +60,21 @@ def folder_pictures(folder: Path) -> FolderPictures:
             )
         names += [os.fsencode(path.relative_to(folder)) for path in found]
         labels += [number] * len(found)
-    class_names = tuple(path.name for path in classes)
-    return FolderPictures(class_names, folder, np.array(names), np.array(labels, dtype=np.int64))
+    return FolderPictures(tuple(classes), folder, np.array(names), np.array(labels, dtype=np.int64))
+
+
+def has_pictures(folder: Path, classes: Sequence[str]) -> bool:
+    """Whether any of these folders in it holds a picture."""
+    return any(files_below(folder / name, Ignored(), top=folder) for name in classes)
+
+
+def _check_apart(folder: Path, classes: Sequence[str]) -> None:
+    """Raise `BadInput` where two class folders are links to one: its pictures would be of both classes."""
+    seen: dict[str, str] = {}
+    for name in classes:
+        first = seen.setdefault(os.path.realpath(folder / name), name)
+        if first != name:
+            raise BadInput(
+                f"every class of {folder} must be a folder of its own, found {first!r} and {name!r} leading to one; "
+                "remove one of the links"
+            )

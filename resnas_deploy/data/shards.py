@@ -16,12 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from resnas_deploy.data.folder import SUFFIXES
+from resnas_deploy.data.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
 from resnas_deploy.data.pictures import Indices
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import read_image
 from resnas_deploy.labels import read_class_names
 
+SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20
 MOST_CLASSES = 100_000
 CLASS_NAMES = "classes.txt"  # beside train/ and val/: a name a line, by class number
@@ -54,14 +55,25 @@ class ShardPictures:
         return read_image(io.BytesIO(content), repr(name))
 
 
-def shard_pictures(folder: Path) -> ShardPictures:
-    """Index the tar files of a folder. Raises `BadInput`, which names the shard and the sample."""
-    shards = sorted(folder.glob("*.tar"))
+def is_shard(name: str) -> bool:
+    """Whether a file's name is a shard's."""
+    return name.endswith(SUFFIX)
+
+
+def shard_pictures(folder: Path, ignored: Ignored) -> ShardPictures:
+    """Index the tar files of a folder. What is passed over, in them too, is counted in `ignored`.
+
+    Raises `BadInput`, which names the shard and the sample.
+    """
+    folders, files = entries_of(folder, ignored)
+    for name in [*folders, *(name for name in files if not is_shard(name))]:
+        ignored.add(Reason.BESIDE, name)
+    shards = [folder / name for name in files if is_shard(name)]
     labels: list[int] = []
     places: list[tuple[int, int, int]] = []
     keys: list[str] = []
     for number, path in enumerate(shards):
-        for key, label, offset, size in _samples(path):
+        for key, label, offset, size in _samples(path, ignored):
             keys.append(key)
             labels.append(label)
             places.append((number, offset, size))
@@ -78,7 +90,7 @@ def shard_pictures(folder: Path) -> ShardPictures:
     )
 
 
-def _samples(path: Path) -> list[tuple[str, int, int, int]]:
+def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
     """Key, class, offset and size of each picture."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
     labels: dict[str, int] = {}
@@ -86,6 +98,9 @@ def _samples(path: Path) -> list[tuple[str, int, int, int]]:
         with tarfile.open(path, "r:") as archive:
             for member in archive:
                 if not member.isfile():
+                    continue
+                if is_leftover_path(member.name):
+                    ignored.add(Reason.LEFTOVER, f"{path.name}/{member.name}")
                     continue
                 folder, slash, base = member.name.rpartition("/")
                 stem, _, suffix = base.partition(".")  # a key ends at the first dot of the file's name

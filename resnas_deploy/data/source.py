@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.data.demo import demo_pictures
-from resnas_deploy.data.folder import folder_pictures
+from resnas_deploy.data.folder import folder_pictures, has_pictures
+from resnas_deploy.data.listing import Ignored, entries_of
+from resnas_deploy.data.names import same_name
 from resnas_deploy.data.pictures import Pictures
-from resnas_deploy.data.shards import shard_pictures
+from resnas_deploy.data.shards import is_shard, shard_pictures
 from resnas_deploy.errors import BadInput
 
 DEMO = "demo"
@@ -35,18 +37,28 @@ def open_data(source: str) -> Data:
     root = Path(source)
     if missing := [name for name in (TRAIN, VAL) if not (root / name).is_dir()]:
         raise BadInput(f"--data must be demo or a folder with train/ and val/, found no {root / missing[0]}")
-    data = Data(root.name, _pictures(root / TRAIN), _pictures(root / VAL))
+    ignored = Ignored()
+    data = Data(root.name, _pictures(root / TRAIN, ignored), _pictures(root / VAL, ignored))
     _check_same_classes(data)
+    ignored.note(source)
     return data
 
 
-def _pictures(folder: Path) -> Pictures:
-    return shard_pictures(folder) if any(folder.glob("*.tar")) else folder_pictures(folder)
+def _pictures(folder: Path, ignored: Ignored) -> Pictures:
+    folders, files = entries_of(folder, Ignored())
+    if not any(map(is_shard, files)):
+        return folder_pictures(folder, ignored)
+    if has_pictures(folder, folders):
+        first = next(filter(is_shard, files))
+        raise BadInput(
+            f"{folder} must hold class folders or shards, found both ({folders[0]}/ and {first}); move one kind away"
+        )
+    return shard_pictures(folder, ignored)
 
 
 def _check_same_classes(data: Data) -> None:
     train, val = data.train.class_names, data.val.class_names
-    if train == val:
+    if len(train) == len(val) and all(map(same_name, train, val)):
         return
     only = sorted(set(train) ^ set(val))
     where = TRAIN if only and only[0] in train else VAL

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from resnas_deploy.artifact import OUTPUT, Artifact
+from resnas_deploy.checkpoint import Checkpoint, Measured, Task
+from resnas_deploy.data.chance import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
 from resnas_deploy.data.demo import CLASS_NAMES
-from resnas_deploy.data.pictures import Pictures
+from resnas_deploy.data.names import check_classes, classes_of
+from resnas_deploy.data.pictures import Indices, Pictures
 from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import Accuracy, Manifest
+from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.base import Options, RunnerKind
 
@@ -21,32 +26,62 @@ MOST_PICTURES = 2000  # of a larger validation split a sample, drawn with a seed
 _SEED, _BATCH = 0, 16
 
 
-def labelled_data(source: str, manifest: Manifest) -> Data | None:
-    """The data set that `source` names, or the built-in one for a network of its classes; else None.
+def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | None:
+    """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
-    Raises `BadInput` where the data has another number of classes than the network.
+    `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another order,
+    where the network is untrained, and where the pictures are too few to tell its accuracy from chance.
     """
     if not source:
-        return open_data(DEMO) if manifest.class_names == CLASS_NAMES else None
-    data, classes = open_data(source), manifest.arch.classes
-    if len(data.val.class_names) != classes:
+        return open_data(DEMO) if manifest.provenance.trained and manifest.class_names == CLASS_NAMES else None
+    if not manifest.provenance.trained:
         raise BadInput(
-            f"--data must have the network's {classes} classes, found {len(data.val.class_names)} in {data.name}"
+            "--data must come with trained weights, found untrained ones, whose accuracy is chance: "
+            "leave --data out, or give the --checkpoint of a network that was trained"
         )
+    data = open_data(source)
+    check_classes(classes_of(manifest.arch.classes, task, manifest.class_names), data.val.class_names, "the network")
+    check_telling(data.val.labels[_sample(data.val)], data.val.class_names, f"the validation split of {data.name}")
     return data
 
 
 def compare_accuracy(
     artifact: Artifact, kind: RunnerKind, data: Data, max_drop: float, threads: int, report: Callable[[str], None]
 ) -> Accuracy:
-    """Run graph and module on the validation split and count what each gets right."""
-    pictures = data.val
-    indices = np.arange(len(pictures.labels))
-    if len(indices) > MOST_PICTURES:
-        indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_PICTURES])
+    """Run graph and module on the validation split and count what each gets right.
+
+    The result says so where its figures show nothing: where one of the two is no better than chance, or the module far
+    below what its checkpoint says of itself.
+    """
+    checkpoint = artifact.checkpoint()
+    answers = _answers(artifact, kind, checkpoint, data.val, threads, report)
+    labels = data.val.labels[answers.indices]
+    reference, top1 = (100 * float((found == labels).mean()) for found in (answers.module, answers.graph))
+    found = Accuracy(data.name, len(labels), reference, top1, max_drop)
+    return replace(found, problem=_problem(found, answers, labels, data.val, checkpoint.accuracy))
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """The classes that each side answered, of the pictures with these numbers."""
+
+    indices: Indices
+    module: Indices
+    graph: Indices
+
+
+def _answers(
+    artifact: Artifact,
+    kind: RunnerKind,
+    checkpoint: Checkpoint,
+    pictures: Pictures,
+    threads: int,
+    report: Callable[[str], None],
+) -> _Answers:
+    indices = _sample(pictures)
     torch.set_num_threads(threads)
-    module = artifact.module()
-    right = np.zeros(2, int)
+    module = build_model(checkpoint)
+    answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
     batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))
     with kind.open(artifact, Options(threads)) as runner:
@@ -58,9 +93,37 @@ def compare_accuracy(
                 wanted = module(torch.from_numpy(images)).numpy()
             found = runner.run(images)[OUTPUT]
             for number, logits in enumerate((wanted, found)):
-                right[number] += int((logits[: len(rows)].argmax(1) == pictures.labels[rows]).sum())
-    reference, top1 = (100 * count / len(indices) for count in right.tolist())
-    return Accuracy(data.name, len(indices), reference, top1, max_drop)
+                answers[number, start : start + len(rows)] = logits[: len(rows)].argmax(1)
+    return _Answers(indices, answers[0], answers[1])
+
+
+def _sample(pictures: Pictures) -> Indices:
+    """Which pictures are looked at: all, or as many as `MOST_PICTURES`, the same ones every time."""
+    indices = np.arange(len(pictures.labels))
+    if len(indices) > MOST_PICTURES:
+        indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_PICTURES])
+    return indices
+
+
+def _problem(found: Accuracy, answers: _Answers, labels: Indices, pictures: Pictures, said: Measured | None) -> str:
+    """Why the figures show nothing, and what to do; empty where they do."""
+    names, chance = pictures.class_names, chance_of(labels)
+    usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
+    if not beats_chance(labels, answers.module == labels):
+        return f"the module itself is at chance, since {usual}; train the network, or give the data that it was trained for"
+    if said and found.reference < 100 * FAR_BELOW * said.top1:
+        return (
+            f"the checkpoint says {100 * said.top1:.2f} % of itself, on {said.pictures} pictures of {said.data}, and the "
+            "module is far below; see whether the pictures lie in the right classes, or give data like that"
+        )
+    if ring := exchanged(labels, answers.module, len(names)):
+        return (
+            f"the pictures of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
+            "where classes are in another order; name the classes with --class-names, or put them in order"
+        )
+    if not beats_chance(labels, answers.graph == labels):
+        return f"the graph is at chance, since {usual}; quantise with other --calibration images"
+    return ""
 
 
 def _images(pictures: Pictures, rows: NDArray[np.int64], artifact: Artifact) -> NDArray[np.float32]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.data.demo import demo_pictures
-from resnas_deploy.data.folder import SUFFIXES
+from resnas_deploy.data.listing import pictures_below
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import load_image
 from resnas_deploy.preprocessing import Preprocessing, preprocess
@@ -47,9 +47,7 @@ def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -
         if source.suffix == ".npy":
             return Calibration(source.name, _array(source, count, preprocessing.image_size))
         raise BadInput(f"calibration must be a folder of pictures or an array (.npy), found no such thing at {source}")
-    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    if not paths:
-        raise BadInput(f"{source} must hold pictures ({', '.join(sorted(SUFFIXES))}) to calibrate with, found none")
+    paths = pictures_below(source)
     chosen = _drawn(len(paths), count, str(source))
     return Calibration(source.name, np.stack([preprocess(load_image(paths[i]), preprocessing) for i in chosen]))
 

@@ -14,6 +14,7 @@ from resnas_deploy.artifact import MANIFEST, Artifact, check_replaceable, creati
 from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, write
+from resnas_deploy.data.names import check_renaming
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.export.calibration import DEFAULT_IMAGES, Calibration, calibration
 from resnas_deploy.export.graph import emit
@@ -214,7 +215,7 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, report: Repor
     if scheme and request.verify_on:
         from resnas_deploy.export.accuracy import labelled_data  # imports torch
 
-        labelled_data(request.data, artifact.manifest)  # refused before the work, where it is wrong
+        labelled_data(request.data, artifact.manifest, checkpoint.task)  # refused before the work, where it is wrong
     with write_errors(request.out):
         report("emitting the graph")
         _emit(checkpoint, request, scheme.around if scheme else request.precision, artifact.model)
@@ -249,7 +250,9 @@ def _ranges(
 def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:
     classes, names = checkpoint.arch.classes, imagenet_class_names()
     if path:
-        return read_class_names(path, classes)
+        given = read_class_names(path, classes)
+        check_renaming(checkpoint.task, given, path)
+        return given
     if checkpoint.task:
         return checkpoint.task.class_names
     return names if classes == len(names) else None

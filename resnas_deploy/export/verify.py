@@ -87,11 +87,15 @@ def verify(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
             "leave --data and --max-drop out (resnas train evaluate has the accuracy of a checkpoint)"
         )
-    labelled = labelled_data(data, artifact.manifest) if quantised else None  # before the work, where it is wrong
+    checkpoint = artifact.checkpoint()
+    labelled = None
+    if quantised:  # before the work, where the data is wrong
+        labelled = labelled_data(data, artifact.manifest, checkpoint.task)
     torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
     report("computing the reference on torch")
-    reference = reference_logits(artifact.checkpoint(), inputs.images)
+    reference = reference_logits(checkpoint, inputs.images)
+    del checkpoint  # which is not in memory together with the graph
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
     if quantised:
@@ -101,6 +105,8 @@ def verify(
         found = replace(found, accuracy=accuracy, element_errors=errors)
     if found.passed:
         return found
+    if found.error <= found.tolerance and found.accuracy and found.accuracy.problem:
+        raise VerificationFailed(f"accuracy must be above chance to be compared, found {found.accuracy}", found)
     if found.error <= found.tolerance:
         raise VerificationFailed(
             f"the graph must be as accurate as the module, found {found}; quantise with other --calibration images, "

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnas_deploy.arch import Subnet
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy.checkpoint import Checkpoint, Provenance, Task, save
+from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, Task, save
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.averaging import Averaged
 from resnas_deploy.train.batch_norm import share_batch_norms
@@ -119,10 +119,11 @@ class _Training:
                     self._save(done)
                 if ends and accuracy:
                     self.epoch_ended(f"{line}, top-1 {accuracy.top1:.2%}")
-        checkpoint = self._checkpoint()
+        accuracy = accuracy or self.accuracy()
+        checkpoint = self._checkpoint(accuracy)
         if self.processes.first:
             save(checkpoint, run.folder / CHECKPOINT)
-        return Trained(checkpoint, accuracy or self.accuracy(), tuple(self.unreadable))
+        return Trained(checkpoint, accuracy, tuple(self.unreadable))
 
     def _batches(self, first: int) -> Iterator[Batch]:
         run = self.run
@@ -217,7 +218,7 @@ class _Training:
         network.eval()
         return evaluate(lambda images: network(images, whole).image, batches, self.processes)
 
-    def _checkpoint(self) -> Checkpoint:
+    def _checkpoint(self, accuracy: Accuracy) -> Checkpoint:
         run, network = self.run, self.network
         if self.averaged:
             network = TrainedNetwork(run.arch)
@@ -226,8 +227,10 @@ class _Training:
         trained_on = f"{run.data}, {len(run.train.labels)} pictures, seed {run.seed}"
         done = f"{what} trained {run.recipe.epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
-        task = Task(run.train.class_names, run.preprocessing, run.recipe.held_out)
-        return network.checkpoint(replace(before, trained=True).then(done), task)
+        names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
+        task = Task(names, run.preprocessing, run.recipe.held_out)
+        measured = Measured(run.data, accuracy.pictures, accuracy.top1) if accuracy.pictures else None
+        return network.checkpoint(replace(before, trained=True).then(done), task, measured)
 
     def _save(self, done: int) -> None:
         if self.processes.first:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.arch import ArchSpec, Subnet
-from resnas_deploy.checkpoint import Checkpoint, Provenance, Task
+from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, Task
 from resnas_deploy.model import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.tensors import tensor_shapes
 from resnas_deploy.train.masked import masked_tokens, masks_of
@@ -99,13 +99,13 @@ class TrainedNetwork(nn.Module):
         for name, tensor in tensors.items():
             own[name if name.startswith("patch_head.") else f"body.{name}"].copy_(tensor)
 
-    def checkpoint(self, provenance: Provenance, task: Task) -> Checkpoint:
+    def checkpoint(self, provenance: Provenance, task: Task, accuracy: Measured | None = None) -> Checkpoint:
         """The weights as they are now."""
         state = self.state_dict()
         names = {name: f"body.{name}" for name in tensor_shapes(self.arch)}
         names |= {f"patch_head.{name}": f"patch_head.{name}" for name in ("weight", "bias")}
         tensors = {name: state[own].detach().float().cpu().numpy().copy() for name, own in names.items()}
-        return Checkpoint(self.arch, tensors, provenance, task)
+        return Checkpoint(self.arch, tensors, provenance, task, accuracy)
 
 
 def drop_path(rate: float, positions: int, images: int, generator: torch.Generator) -> Tensor:

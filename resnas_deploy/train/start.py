@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.data.names import check_classes, classes_of
 from resnas_deploy.data.pictures import split
 from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
@@ -57,20 +58,9 @@ def weights_run(path: Path, kind: str, wanted: Wanted) -> Run:
     """Training a checkpoint on, as a `subnet` or to `finetune` it, at the recipe's image size. Raises `BadInput`."""
     recipe = _recipe(kind, wanted)
     weights, data = load(path), open_data(wanted.data)
-    check_classes(weights, data.train.class_names, path)
+    check_classes(classes_of(weights.arch.classes, weights.task), data.train.class_names, str(path))
     weights = resize(weights, recipe.image_size or weights.arch.image_size)
     return _run(weights.arch, None, recipe, data, wanted, weights)
-
-
-def check_classes(checkpoint: Checkpoint, names: Sequence[str], path: Path) -> None:
-    """Raise `BadInput` where a checkpoint tells other classes apart than the data has."""
-    if checkpoint.arch.classes != len(names):
-        raise BadInput(
-            f"{path} must tell the {len(names)} classes of --data apart, found one for {checkpoint.arch.classes}"
-        )
-    for own, other in zip(checkpoint.task.class_names if checkpoint.task else (), names, strict=False):
-        if own != other:
-            raise BadInput(f"{path} must be of the classes of --data, found {own!r} where the data has {other!r}")
 
 
 def preprocessing_for(data: str, image_size: int) -> Preprocessing:
@@ -118,7 +108,7 @@ def _run(
 def accuracy_of(path: Path, data: str, batch: int, workers: int, processes: Processes) -> Accuracy:
     """How good a checkpoint is on the validation split. Raises `BadInput`."""
     weights, opened = load(path), open_data(data)
-    check_classes(weights, opened.val.class_names, path)
+    check_classes(classes_of(weights.arch.classes, weights.task), opened.val.class_names, str(path))
     preprocessing = weights.task.preprocessing if weights.task else preprocessing_for(data, weights.arch.image_size)
     model = build_model(weights).to(processes.device)
     return evaluate(

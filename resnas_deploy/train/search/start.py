@@ -13,6 +13,7 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.cost import macs, parameters
+from resnas_deploy.data.names import check_classes, classes_of
 from resnas_deploy.data.pictures import Pictures, split
 from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput
@@ -20,7 +21,6 @@ from resnas_deploy.space import SPACES, SearchSpace
 from resnas_deploy.train.processes import usable_device
 from resnas_deploy.train.search.limits import Cost
 from resnas_deploy.train.search.scorer import Scorer, held_out
-from resnas_deploy.train.start import check_classes
 
 LATENCY = "latency"
 
@@ -53,7 +53,7 @@ def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
 def search_pictures(supernet: Checkpoint, path: Path, data: str) -> Pictures:
     """What training left to the search. Raises `BadInput` where it left nothing, or the data is other data."""
     opened = open_data(data)
-    check_classes(supernet, opened.train.class_names, path)
+    check_classes(classes_of(supernet.arch.classes, supernet.task), opened.train.class_names, str(path))
     if supernet.task is None or not supernet.task.held_out:
         raise BadInput(
             f"{path} must have been trained with held_out pictures of each class, found none; "

@@ -1,0 +1,93 @@
+"""Whether an accuracy says anything: against what a network gets right that knows nothing of its pictures.
+
+Such a network does best by always answering the most frequent class, so that its share of the pictures is chance, and
+not one over the number of classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.data.pictures import Indices
+from resnas_deploy.errors import BadInput
+
+SIGNIFICANCE = 0.001  # how probable it may be, at most, that a network no better than chance passes
+LEAST_OTHERS = 10  # pictures of other classes than the most frequent: with fewer, none right by chance shows nothing
+FAR_BELOW = 0.75  # of what a checkpoint says of itself: other pictures of the same classes may be harder, not by more
+_MOST_OF_A_CLASS = 0.7
+_LEAST_OF_A_CLASS = 10
+
+Right = NDArray[np.bool_]  # (pictures,): whether each was classified rightly
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What always answering one class gets right."""
+
+    number: int  # the most frequent class
+    count: int  # pictures of it
+    pictures: int
+
+    @property
+    def share(self) -> float:
+        """From 0 to 1."""
+        return self.count / max(1, self.pictures)
+
+
+def chance_of(labels: Indices) -> Chance:
+    """The most frequent of the labels."""
+    counts = np.bincount(labels) if len(labels) else np.zeros(1, int)
+    number = int(counts.argmax())
+    return Chance(number, int(counts[number]), len(labels))
+
+
+def beats_chance(labels: Indices, right: Right) -> bool:
+    """Whether a network is better than always answering the most frequent class, beyond doubt.
+
+    A sign test on the same pictures: those of other classes that it gets right against those of the most frequent one
+    that it gets wrong.
+    """
+    usual = labels == chance_of(labels).number
+    return is_more(int((right & ~usual).sum()), int((~right & usual).sum()))
+
+
+def is_more(gained: int, lost: int) -> bool:
+    """Whether so many more gained than lost are beyond doubt, if either were as probable: the binomial tail."""
+    from scipy.special import bdtrc
+
+    return gained > 0 and float(bdtrc(gained - 1, gained + lost, 0.5)) <= SIGNIFICANCE
+
+
+def check_telling(labels: Indices, names: Sequence[str], what: str) -> None:
+    """Raise `BadInput` where not even a network without a mistake could be told from chance on these pictures."""
+    chance = chance_of(labels)
+    others = chance.pictures - chance.count
+    if others < LEAST_OTHERS:
+        raise BadInput(
+            f"{what} must have at least {LEAST_OTHERS} pictures of other classes than its most frequent one, or "
+            f"accuracy cannot be told from chance, found {others} beside {chance.count} of "
+            f"{names[chance.number]!r}; add some"
+        )
+
+
+def exchanged(labels: Indices, answers: Indices, classes: int) -> tuple[int, ...]:
+    """Classes whose pictures are mostly taken for each other in a ring: their labels are in another order.
+
+    No network makes such mistakes that tells its classes apart otherwise. Empty where there are none.
+    """
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (labels, answers), 1)
+    seen = table.sum(1)
+    best = table.argmax(1)
+    sure = (seen >= _LEAST_OF_A_CLASS) & (table.max(1) > _MOST_OF_A_CLASS * seen)
+    for first in np.flatnonzero(sure & (best != np.arange(classes))).tolist():
+        ring = [first]
+        while sure[ring[-1]] and (after := int(best[ring[-1]])) not in ring:
+            ring.append(after)
+        if sure[ring[-1]] and int(best[ring[-1]]) == first:
+            return tuple(ring)
+    return ()
