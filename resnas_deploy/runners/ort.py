@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.errors import NotAvailable
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import (
     CPU,
     Images,
@@ -24,6 +23,8 @@ from resnas_deploy.runners.base import (
     check_profiling,
 )
 from resnas_deploy.runners.profiling import summed
+
+ort = load("onnxruntime")
 
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
