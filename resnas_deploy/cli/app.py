@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
+from resnas_deploy.quiet import turn_off
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended; typer returns it
 
@@ -77,6 +79,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
+    turn_off(os.environ, ours=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
