@@ -72,3 +72,8 @@ def first_few(lines: Sequence[str], most: int = 3) -> str:
     """The first of several findings as one text, and how many more there are."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
     return "; ".join([*lines[:most], *more])
+
+
+def first_line(error: BaseException, most: int = 200) -> str:
+    """What an error of another package says, on one line."""
+    return " ".join((str(error) or type(error).__name__).split())[:most]

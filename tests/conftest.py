@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from dataclasses import replace
@@ -16,6 +17,7 @@ from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.bench.roofline import Ceiling, ceiling, library_versions
 from resnas_deploy.checkpoint import save
 from resnas_deploy.export.pipeline import export
+from resnas_deploy.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.untrained import untrained
 
@@ -23,6 +25,7 @@ from resnas_deploy.untrained import untrained
 def pytest_configure():
     """Let Ctrl-C reach the tests' processes: what a shell runs in the background inherits that SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
 
 
 @pytest.fixture(scope="session")

@@ -33,6 +33,7 @@ LAYERS = (
         "alignment",
         "space",
         "database",
+        "quiet",
     ),
     (
         "tensors",

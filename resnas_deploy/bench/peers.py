@@ -20,6 +20,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.quiet import load
 from resnas_deploy.workplace import scratch_folder
 
 if TYPE_CHECKING:
@@ -122,16 +123,14 @@ def open_peer(
 def _build(spec: PeerSpec) -> Any:
     """The network as transformers makes it, with seeded weights; other users of torch's generator do not notice."""
     import torch
-    from transformers import AttentionInterface, AutoConfig, AutoModelForImageClassification
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-    AttentionInterface.register(UNMASKED, sdpa_attention_forward)
+    transformers, sdpa = load("transformers"), load("transformers.integrations.sdpa_attention")
+    transformers.AttentionInterface.register(UNMASKED, sdpa.sdpa_attention_forward)
     settings = {"num_labels": _CLASSES, "image_size": spec.image_size, **spec.config}
-    config = AutoConfig.for_model(spec.family, **settings)
+    config = transformers.AutoConfig.for_model(spec.family, **settings)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
-        make: Any = AutoModelForImageClassification.from_config  # without types
-        return make(config, attn_implementation=spec.attention)
+        return transformers.AutoModelForImageClassification.from_config(config, attn_implementation=spec.attention)
 
 
 def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path) -> None:

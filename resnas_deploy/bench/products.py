@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import CPU, usable_cores
 
 Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
@@ -74,7 +75,7 @@ def ort_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """ONNX Runtime on the CPU, in fp32: other precisions it widens to that."""
-    import onnxruntime as ort
+    ort = load("onnxruntime")
 
     def product(shape: Shape) -> Product:
         settings = ort.SessionOptions()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
+from resnas_deploy.quiet import turn_off
 from resnas_deploy.workplace import sweep
 
 app = typer.Typer(
@@ -81,6 +83,7 @@ def main() -> None:
 
 def run() -> int:
     """Run the command line and return its exit code."""
+    turn_off(os.environ, ours=True)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")

@@ -25,6 +25,7 @@ from resnas_deploy.artifact import INPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.export.precision import PRECISIONS
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import Images
 from resnas_deploy.workplace import scratch_folder
 
@@ -93,17 +94,15 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Ca
 
     Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
-    from onnxruntime.quantization import CalibrationMethod
-    from onnxruntime.quantization.calibrate import create_calibrator
-
+    calibrate = load("onnxruntime.quantization.calibrate")
     batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with scratch_folder("calibration") as folder, _quiet():
         inlined, augmented = folder / "inlined.onnx", folder / "augmented.onnx"
         onnx.save(graph, inlined)
-        calibrator = create_calibrator(
-            inlined, list(_OPERATORS), str(augmented), calibrate_method=CalibrationMethod.MinMax
+        calibrator = calibrate.create_calibrator(
+            inlined, list(_OPERATORS), str(augmented), calibrate_method=calibrate.CalibrationMethod.MinMax
         )
         session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
         names = [output.name for output in session.get_outputs()]
@@ -128,23 +127,21 @@ def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -
 
 def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
     """Quantise the graph in a file, in place. Returns how many products compute in the new precision."""
-    from onnxruntime.quantization import CalibrationMethod, QuantType
-    from onnxruntime.quantization.calibrate import TensorsData
-    from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
-
+    calibrate, quantizers = load("onnxruntime.quantization.calibrate"), load("onnxruntime.quantization.qdq_quantizer")
+    types = load("onnxruntime.quantization").QuantType
     graph = inliner.inline_local_functions(onnx.load(model))
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
     dtype = PRECISIONS[scheme.around].dtype
     data = {name: tuple(np.array(end, dtype) for end in ends) for name, ends in ranges.items()}
     with _quiet():
-        quantizer = QDQQuantizer(
+        quantizer = quantizers.QDQQuantizer(
             graph,
             True,  # weights by channel
             False,  # with the whole range
-            QuantType.QInt8,
-            QuantType.QUInt8 if scheme.asymmetric else QuantType.QInt8,
-            TensorsData(CalibrationMethod.MinMax, data),
+            types.QInt8,
+            types.QUInt8 if scheme.asymmetric else types.QInt8,
+            calibrate.TensorsData(calibrate.CalibrationMethod.MinMax, data),
             nodes,
             [],
             list(_OPERATORS),

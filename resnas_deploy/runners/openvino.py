@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import openvino as ov
 from onnx import inliner
 
 from resnas_deploy.artifact import INPUT
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import (
     Images,
     Network,
@@ -24,6 +24,8 @@ from resnas_deploy.runners.base import (
 )
 from resnas_deploy.runners.openvino_core import openvino_core
 from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
+
+ov = load("openvino")
 
 # What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
 _HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # of int8: what is not quantised

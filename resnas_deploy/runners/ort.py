@@ -8,10 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import onnxruntime as ort
-
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.errors import NotAvailable
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import (
     CPU,
     Images,
@@ -26,6 +25,8 @@ from resnas_deploy.runners.base import (
 )
 from resnas_deploy.runners.profiling import summed
 from resnas_deploy.workplace import scratch_folder
+
+ort = load("onnxruntime")
 
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 Provider = tuple[str, Mapping[str, str]]  # a name and its options

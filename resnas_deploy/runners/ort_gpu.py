@@ -11,13 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
+from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
 from resnas_deploy.runners.cuda import device_name, index
 from resnas_deploy.runners.ort import CUDA_PROVIDER, TENSORRT_PROVIDER, OrtRunner, Provider
+
+ort = load("onnxruntime")
 
 _TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from resnas_deploy.errors import NotAvailable
+from resnas_deploy.quiet import turn_off
 
 INSTALL = "pip install 'resnas[serve]'"
 _STUB, _PYTHON_BACKEND = "triton_python_backend_stub", ("libtriton_python.so", "triton_python_backend_utils.py")
@@ -33,7 +34,7 @@ def find_server(folder: Path) -> Installed:
     spec = importlib.util.find_spec("pytriton")  # found, not imported: only its files are used
     if spec is None or spec.origin is None:
         if program := shutil.which("tritonserver"):  # NVIDIA's own image
-            return Installed(Path(program), (), dict(os.environ))
+            return Installed(Path(program), (), _quiet_environment())
         raise NotAvailable("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
     _check_python()
     site = Path(spec.origin).parents[1]
@@ -45,7 +46,7 @@ def find_server(folder: Path) -> Installed:
     source = resources.files("resnas_deploy.serving.models") / "network.py"
     (backends / "onnxruntime" / "model.py").write_bytes(source.read_bytes())
     libraries = [str(sysconfig.get_config_var("LIBDIR")), str(site / "nvidia_pytriton.libs")]
-    environment = dict(os.environ)
+    environment = _quiet_environment()
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, *filter(None, [environment.get("LD_LIBRARY_PATH")])])
     # Its Python backend starts the first python3 of PATH: ours, with the packages that the models need.
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
@@ -54,6 +55,13 @@ def find_server(folder: Path) -> Installed:
         (f"--backend-directory={backends}", f"--cache-directory={files / 'caches'}"),
         environment,
     )
+
+
+def _quiet_environment() -> dict[str, str]:
+    """This process's, for a server whose backends do not report to their makers either."""
+    environment = dict(os.environ)
+    turn_off(environment)
+    return environment
 
 
 def _check_python() -> None:

@@ -7,11 +7,11 @@ backends") and serves the same repository.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
 
@@ -20,6 +20,10 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Open `model.onnx`, which lies beside this file."""
+        if not os.environ.get("ORT_DISABLE_TELEMETRY"):  # read when it is imported: it would report to its maker
+            os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+        import onnxruntime as ort
+
         config = json.loads(args["model_config"])
         self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
         settings = ort.SessionOptions()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from resnas_deploy.arch import Subnet
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.quiet import load
 from resnas_deploy.train.search.candidate import Score
+from resnas_deploy.train.search.cluster import connected
 from resnas_deploy.train.search.scorer import Scorer
 
 RAY = "ray"
+_HOME = "HOME"
 _AT_ONCE = 4  # candidates of one task
 
 
@@ -44,30 +48,22 @@ def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
     if not workers:
         yield scorer()
         return
-    import ray
-
-    ray.init(
-        address=workers.partition(":")[2] or None, include_dashboard=False, log_to_driver=False, configure_logging=False
-    )
-    try:
-        yield _RayPool(scorer)
-    finally:
-        ray.shutdown()
+    with connected(workers.partition(":")[2]) as ray:
+        yield _RayPool(ray, scorer)
 
 
 class _RayPool:
     """Actors that are started again where they die, and their tasks with them."""
 
-    def __init__(self, scorer: Callable[[], Scorer]) -> None:
-        import ray
-        from ray.util.actor_pool import ActorPool
-
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own lack
+    def __init__(self, ray: Any, scorer: Callable[[], Scorer]) -> None:
+        resources: dict[str, float] = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
         options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1, **needs}
         actor: Any = ray.remote(**options)(_Actor)
-        self._pool = ActorPool([actor.remote(scorer) for _ in range(max(1, gpus or cpus))])
+        self._pool = load("ray.util.actor_pool").ActorPool(
+            [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(max(1, gpus or cpus))]
+        )
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
@@ -76,9 +72,12 @@ class _RayPool:
 
 
 class _Actor:
-    def __init__(self, scorer: Callable[[], Scorer]) -> None:
+    def __init__(self, scorer: Callable[[], Scorer], home: str | None) -> None:
         import torch
 
+        os.environ.pop(_HOME, None)  # of a cluster that was started for us, HOME is another folder
+        if home is not None:
+            os.environ[_HOME] = home
         torch.set_num_threads(1)
         self._scorer = scorer()
 
