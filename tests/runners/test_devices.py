@@ -132,7 +132,7 @@ def test_a_cpu_without_bf16(artifact, cpu_that_has, unavailable):
     ("precision", "native", "computes", "within"),
     [
         ("fp16", (), "fp32", 1e-2),
-        ("fp16", ("FP16",), "fp16", 1e-2),
+        ("fp16", ("FP16",), "fp16", 8e-2),  # OpenVINO without fp16 instructions may take bf16 ones
         ("bf16", ("FP16",), "fp32", 8e-2),
         ("bf16", ("BF16",), "bf16", 8e-2),
     ],
