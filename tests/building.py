@@ -60,19 +60,24 @@ def processes():
     return found
 
 
-def worker_of(parent, seconds=30):
+def is_worker(command):
+    """Whether a command line is a builder's process."""
+    return "resnas_deploy.engines.worker" in command
+
+
+def worker_of(parent, seconds=300):
     """The number of the builder's process that `parent` started; waits for it."""
     return wait_for(
         lambda: [
             number
             for number, (its_parent, command) in processes().items()
-            if its_parent == parent and "resnas_deploy.engines.worker" in command
+            if its_parent == parent and is_worker(command)
         ],
         seconds,
     )[0]
 
 
-def wait_for(condition, seconds=30):
+def wait_for(condition, seconds=300):
     """What `condition` returns once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):

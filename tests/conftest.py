@@ -82,6 +82,15 @@ def small_reference(monkeypatch):
 
 
 @pytest.fixture
+def cpu_that_has(monkeypatch):
+    """A function that makes this CPU look to us as one for which OpenVINO names these capabilities.
+
+    OpenVINO itself knows better: what it is told to compute in and cannot, it computes in fp32.
+    """
+    return lambda *names: monkeypatch.setattr("resnas_deploy.runners.openvino._capabilities", lambda: set(names))
+
+
+@pytest.fixture
 def few_pictures(monkeypatch):
     """Accuracy measured on 200 labelled pictures, for tests to which a tenth of them says enough."""
     monkeypatch.setattr("resnas_deploy.export.accuracy.MOST_PICTURES", 200)

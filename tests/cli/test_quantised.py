@@ -142,10 +142,17 @@ def test_what_was_not_measured_is_in_the_label(resnas, tiny):
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])
 @pytest.mark.parametrize("runner", ["torch", "openvino-bf16"])
-def test_runners_without_kernels_for_it(refused, tiny, precision, runner):
+def test_runners_without_kernels_for_it(refused, tiny, cpu_that_has, precision, runner):
+    cpu_that_has("FP32", "INT8", "BF16")
     line = refused("export", "--arch", tiny, "--precision", precision, "--verify-on", runner)
     assert runner in line
     assert precision not in RUNNERS["ort-cuda"].precisions  # which is refused as missing first, where there is no GPU
+
+
+def test_a_cpu_without_bf16_is_told_first(refused, tiny, cpu_that_has):
+    cpu_that_has("FP32", "INT8")
+    line = refused("export", "--arch", tiny, "--precision", "int8", "--verify-on", "openvino-bf16", code=5)
+    assert "the runner openvino-bf16 is not available here: this CPU cannot compute in bf16, " in line
 
 
 @pytest.mark.parametrize("command", [("predict", CAT), ("bench", "--runs", "2")], ids=lambda command: command[0])

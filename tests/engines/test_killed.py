@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from building import built, needs_builder, processes, wait_for, worker_of
+from building import built, is_worker, needs_builder, processes, wait_for, worker_of
 
 from resnas_deploy.artifact import open_artifact
 from resnas_deploy.engines.store import open_engine
@@ -38,8 +39,11 @@ def building(artifact, temporary, *options):
 
 def has_logged(worker):
     """Whether the builder has written into its log, a file without a name whose number is the last argument."""
-    *_, number, _ = Path(f"/proc/{worker}/cmdline").read_text().split("\0")
-    return number.isdigit() and Path(f"/proc/{worker}/fd/{number}").stat().st_size
+    try:
+        *_, number, _ = Path(f"/proc/{worker}/cmdline").read_text().split("\0")
+        return number.isdigit() and Path(f"/proc/{worker}/fd/{number}").stat().st_size
+    except (OSError, ValueError):
+        return False  # it ended meanwhile
 
 
 @contextmanager
@@ -133,21 +137,60 @@ def waits_for_lock(number, inode):
     return any("->" in line and f" {number} " in line and line.split()[-3].endswith(f":{inode}") for line in lines)
 
 
+def at_work(process, _artifact):
+    """Its worker has begun to build."""
+    workers = [number for number, (parent, words) in processes().items() if parent == process.pid and is_worker(words)]
+    return any(has_logged(worker) for worker in workers)
+
+
+STAGES = {
+    "the folder of engines": lambda _, artifact: (artifact.folder / "engines").exists(),
+    "the worker": lambda process, _: any(parent == process.pid for parent, _ in processes().values()),
+    "the worker's log": at_work,
+    "a first file": lambda _, artifact: any((artifact.folder / "engines").glob(".*.partial")),
+    "the engine": lambda _, artifact: any((artifact.folder / "engines").glob("*.engine")),
+}
+
+
+def whole_engines(artifact):
+    """How many there are; they are removed, so that the next command builds again."""
+    found = 0
+    for path in (artifact.folder / "engines").glob("*.json"):
+        open_engine(path.with_suffix(".engine"))
+        path.unlink()
+        found += 1
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", STAGES)
+def test_kills_at_every_stage(artifact, tmp_path, stage):
+    """Nothing or a whole engine, whichever stage was seen."""
+    with building(artifact, tmp_path / "tmp") as process:
+        wait_for(lambda: process.poll() is not None or STAGES[stage](process, artifact))
+        process.kill()
+    assert process.returncode in (-signal.SIGKILL, 0)  # 0: on a busy machine it may end as soon as its engine is there
+    assert whole_engines(artifact) <= 1
+    assert_builds(artifact)
+
+
 @pytest.mark.slow
 def test_kills_at_any_moment(artifact, tmp_path):
     """Nothing or a whole engine, at every moment from the start of the command to its end."""
-    whole = 0
-    for number in range(16):
+
+    def run(seconds=None):
+        """Whether the command made an engine, alone or killed after that time."""
         with building(artifact, tmp_path / "tmp") as process:
             try:
-                process.wait(timeout=0.15 * (number + 1))
+                process.wait(timeout=seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
-        folder = artifact.folder / "engines"
-        for path in folder.glob("*.json") if folder.exists() else ():
-            open_engine(path.with_suffix(".engine"))
-            whole += 1
-            path.unlink()  # so that the next one builds again
-    assert whole
-    built(artifact)
-    assert not [name for name in left(artifact) if name.startswith(".")]
+        return whole_engines(artifact)
+
+    started = time.monotonic()
+    assert run()
+    whole = time.monotonic() - started
+    found = [run(whole * number / 16) for number in range(18)]
+    assert found[0] == 0
+    assert run()
+    assert_builds(artifact)

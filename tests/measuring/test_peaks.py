@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from resnas_deploy.bench.peaks import Budget, Peak, bandwidth_peak, best, buffer
 from resnas_deploy.bench.products import installed
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.openvino_core import openvino_core
 
 SHAPE = (32, 48, 16)
 
@@ -108,6 +110,18 @@ def test_the_products_are_right(name):
 )
 def test_what_a_library_does_not_compute_is_left_out(name, precision, device):
     assert prepared(name, precision, device=device) == {}
+
+
+@pytest.mark.parametrize(("native", "here"), [(("FP32", "INT8"), 0), (("FP32", "BF16"), 1)], ids=["without", "with"])
+def test_openvino_computes_in_what_the_cpu_can(monkeypatch, native, here):
+    """On a CPU with bf16 and on one without, whichever this one is."""
+    core = SimpleNamespace(
+        get_property=lambda *_: list(native),
+        compile_model=openvino_core().compile_model,
+        read_model=openvino_core().read_model,
+    )
+    monkeypatch.setattr("resnas_deploy.runners.openvino_core.openvino_core", lambda: core)
+    assert len(prepared("openvino", "bf16")) == here
 
 
 def test_numpy_is_left_out_where_it_would_use_other_threads():

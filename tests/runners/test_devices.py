@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact import OUTPUT, open_artifact
 from resnas_deploy.runners import cuda
 from resnas_deploy.runners.base import CPU, CUDA, Options
 from resnas_deploy.runners.registry import RUNNERS
@@ -119,12 +120,39 @@ def test_tensorrt_captures_one_batch_size(artifact, untrained_artifact):
     assert open_artifact(untrained_artifact(batch="3")).batch.fixed
 
 
-def test_a_cpu_without_bf16(artifact, monkeypatch, unavailable):
-    monkeypatch.setattr("resnas_deploy.runners.openvino._capabilities", lambda: {"INT8", "FP32"})
+def test_a_cpu_without_bf16(artifact, cpu_that_has, unavailable):
+    cpu_that_has("INT8", "FP32")
     message = unavailable(lambda: RUNNERS["openvino-bf16"].open(artifact, OPTIONS))
     assert message.endswith("this CPU cannot compute in bf16, OpenVINO found only FP32, INT8")
     with RUNNERS["openvino"].open(artifact, OPTIONS) as runner:
         assert runner.computes == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("precision", "native", "computes", "within"),
+    [
+        ("fp16", (), "fp32", 1e-2),
+        ("fp16", ("FP16",), "fp16", 8e-2),  # OpenVINO without fp16 instructions may take bf16 ones
+        ("bf16", ("FP16",), "fp32", 8e-2),
+        ("bf16", ("BF16",), "bf16", 8e-2),
+    ],
+)
+def test_what_the_cpu_computes_in(untrained_artifact, cpu_that_has, near, precision, native, computes, within):
+    """OpenVINO is told what the CPU can, and no more; whatever this one can really do, the logits are near."""
+    cpu_that_has("FP32", *native)
+    artifact = open_artifact(untrained_artifact(precision))
+    images = np.random.default_rng(1).standard_normal((2, 3, *[artifact.image_size] * 2), dtype=np.float32)
+    with RUNNERS["openvino"].open(artifact, OPTIONS) as runner, RUNNERS["torch"].open(artifact, OPTIONS) as reference:
+        assert runner.computes == computes
+        near(runner.run(images)[OUTPUT], reference.run(images)[OUTPUT], within)
+
+
+def test_a_cpu_with_bf16(artifact, cpu_that_has, images, expected, near):
+    cpu_that_has("FP32", "BF16")
+    assert RUNNERS["openvino-bf16"].problem() is None
+    with RUNNERS["openvino-bf16"].open(artifact, OPTIONS) as runner:
+        assert runner.computes == "bf16"
+        near(runner.run(images)[OUTPUT], expected, 8e-2)
 
 
 class Driver:

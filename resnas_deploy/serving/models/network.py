@@ -31,6 +31,8 @@ class TritonPythonModel:
         settings.inter_op_num_threads = 1
         # A batch a moment later is another instance's or the preprocessing's: threads that spin would take its cores.
         settings.add_session_config_entry("session.force_spinning_stop", "1")
+        # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
+        settings.add_session_config_entry("session.x64quantprecision", "1")
         providers: list[Any] = ["CPUExecutionProvider"]
         if args["model_instance_kind"] == "GPU":
             providers = [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]})]
