@@ -9,11 +9,17 @@ from __future__ import annotations
 import io
 import json
 import sys
+import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from PIL import Image
+
+# Less than a file on disk may have: many clients share this process, and decoding takes up to 20 bytes a pixel.
+MAX_BYTES, MAX_PIXELS = 32 * 2**20, 40_000_000
 
 
 class TritonPythonModel:
@@ -24,16 +30,25 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]) / args["model_version"]
         sys.path.insert(0, str(folder))
         from resnas_deploy.errors import BadInput
-        from resnas_deploy.images import read_image
+        from resnas_deploy.images import _FORMATS, read_image
         from resnas_deploy.preprocessing import Preprocessing, preprocess
 
         config = json.loads(args["model_config"])
         self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
         settings = Preprocessing.from_json(json.loads((folder / "preprocessing.json").read_text()))
         self._refused = BadInput
+        Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit: the size is judged here
 
-        def prepare(data: bytes) -> Any:
-            return preprocess(read_image(io.BytesIO(data), "the image"), settings)
+        def prepare(data: bytes, name: str) -> Any:
+            if len(data) > MAX_BYTES:
+                raise BadInput(
+                    f"{name} must be of at most {MAX_BYTES // 2**20} MiB; found {len(data)} bytes; compress it"
+                )
+            file = io.BytesIO(data)
+            if (pixels := declared_pixels(file, _FORMATS)) > MAX_PIXELS:
+                most = MAX_PIXELS // 1_000_000
+                raise BadInput(f"{name} must have at most {most} megapixels; it declares {pixels}; scale it down first")
+            return preprocess(read_image(file, name), settings)
 
         self._prepare = prepare
 
@@ -42,9 +57,27 @@ class TritonPythonModel:
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:
-        files = pb_utils.get_input_tensor_by_name(request, self._input).as_numpy()  # (B, 1) of bytes
         try:
-            images = np.stack([self._prepare(data) for data in files.ravel()])
+            files = pb_utils.get_input_tensor_by_name(request, self._input).as_numpy().ravel()  # (B, 1) of bytes
+            names = [f"image {number} of {len(files)}" for number in range(1, len(files) + 1)]
+            if len(files) == 1:
+                names = ["the image"]
+            images = np.stack([self._prepare(data, name) for data, name in zip(files, names, strict=True)])
         except self._refused as error:
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error)))
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
+        except Exception:  # noqa: BLE001  what Python says of it names files of the server, which no client is told
+            pb_utils.Logger.log_error(traceback.format_exc())
+            told = "the images could not be prepared; the server's log says why"
+            return pb_utils.InferenceResponse(error=pb_utils.TritonError(told, pb_utils.TritonError.INTERNAL))
         return pb_utils.InferenceResponse([pb_utils.Tensor(self._output, images)])
+
+
+def declared_pixels(file: io.BytesIO, formats: tuple[str, ...]) -> int:
+    """How many pixels the head of an image file says that it has; 0 where it is none, which decoding it tells."""
+    with (
+        suppress(Exception),
+        Image.open(file, formats=formats) as image,
+    ):  # decoders raise almost anything on damaged bytes
+        return int(image.width * image.height)
+    file.seek(0)
+    return 0
