@@ -41,9 +41,7 @@ class TritonPythonModel:
         try:
             (logits,) = self._session.run([self._output], {self._input: batch})
         except Exception:  # noqa: BLE001  ONNX Runtime raises a class of its own for each of its codes
-            pb_utils.Logger.log_error(
-                traceback.format_exc()
-            )  # it may name files of the server, which no client is told
+            pb_utils.Logger.log_error(traceback.format_exc())  # with the server's files, which no client is told
             told = "the network could not be run; the server's log says why"
             failed = pb_utils.TritonError(told, pb_utils.TritonError.INTERNAL)
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]

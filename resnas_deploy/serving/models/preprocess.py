@@ -41,14 +41,12 @@ class TritonPythonModel:
 
         def prepare(data: bytes, name: str) -> Any:
             if len(data) > MAX_BYTES:
-                raise BadInput(
-                    f"{name} must be of at most {MAX_BYTES // 2**20} MiB; found {len(data)} bytes; compress it"
-                )
-            file = io.BytesIO(data)
-            if (pixels := declared_pixels(file, _FORMATS)) > MAX_PIXELS:
+                most = MAX_BYTES // 2**20
+                raise BadInput(f"{name} must be a file of at most {most} MiB; found {len(data)} bytes; compress it")
+            if (pixels := declared_pixels(data, _FORMATS)) > MAX_PIXELS:
                 most = MAX_PIXELS // 1_000_000
                 raise BadInput(f"{name} must have at most {most} megapixels; it declares {pixels}; scale it down first")
-            return preprocess(read_image(file, name), settings)
+            return preprocess(read_image(io.BytesIO(data), name), settings)
 
         self._prepare = prepare
 
@@ -72,12 +70,8 @@ class TritonPythonModel:
         return pb_utils.InferenceResponse([pb_utils.Tensor(self._output, images)])
 
 
-def declared_pixels(file: io.BytesIO, formats: tuple[str, ...]) -> int:
+def declared_pixels(data: bytes, formats: tuple[str, ...]) -> int:
     """How many pixels the head of an image file says that it has; 0 where it is none, which decoding it tells."""
-    with (
-        suppress(Exception),
-        Image.open(file, formats=formats) as image,
-    ):  # decoders raise almost anything on damaged bytes
+    with suppress(Exception), Image.open(io.BytesIO(data), formats=formats) as image:  # decoders raise almost anything
         return int(image.width * image.height)
-    file.seek(0)
     return 0
