@@ -1,6 +1,6 @@
 """Whose files are these? What a server needs while it lives, named by a lock that it holds, and removed without it.
 
-A server has a folder for its files, and regions of shared memory. In each place lies a lock file, `NAME.lock`, and what
+A server has a folder for its files, and regions of shared memory. In each place lies a lock file, `.NAME.lock`; what
 is called `NAME` or begins with `NAME_` belongs to whoever holds it: the process that made it, and the server and its
 children, which inherit it. The kernel lets go of a lock when the last of them ends, however it ends, and in whichever
 container it ran: nothing is decided by the number of a process, which means another one there.
@@ -24,8 +24,9 @@ from pathlib import Path
 from resnas_deploy.atomic import write_errors
 
 PREFIX = "resnas_"
-_LOCK, _STUB = ".lock", b"triton_python_backend_stub"
+_STUB = b"triton_python_backend_stub"
 _NAME = re.compile(rf"{PREFIX}[0-9]+_[0-9a-f]{{16}}")  # the number is for whoever looks at the folder
+_LOCK = re.compile(rf"\.({_NAME.pattern})\.lock")
 _ENDING_S = 5.0  # how long a process that was killed may take to be gone
 
 
@@ -54,10 +55,10 @@ def owning(places: Sequence[Path]) -> Iterator[Owned]:
 def remove_abandoned(place: Path) -> None:
     """Remove what has the name of a lock that nobody holds. What another user has, and what cannot be, is left."""
     with suppress(OSError):
-        for path in sorted(place.glob(f"{PREFIX}*{_LOCK}")):
-            if _NAME.fullmatch(path.stem):
+        for path in sorted(place.iterdir()):
+            if match := _LOCK.fullmatch(path.name):
                 with suppress(OSError):
-                    _remove_if_abandoned(path)
+                    _remove_if_abandoned(path, match[1])
 
 
 def end_orphans() -> None:
@@ -71,7 +72,7 @@ def end_orphans() -> None:
 @contextmanager
 def _held(place: Path, name: str) -> Iterator[int]:
     """Hold the lock of a name until the block ends, and remove what has that name then."""
-    path = place / f"{name}{_LOCK}"
+    path = place / f".{name}.lock"
     while True:
         with write_errors(place):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -89,7 +90,7 @@ def _held(place: Path, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _remove_if_abandoned(lock: Path) -> None:
+def _remove_if_abandoned(lock: Path, name: str) -> None:
     descriptor = os.open(lock, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         found = os.fstat(descriptor)
@@ -97,7 +98,7 @@ def _remove_if_abandoned(lock: Path) -> None:
             return
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _is_at(descriptor, lock):
-            _remove(lock.parent, lock.stem)
+            _remove(lock.parent, name)
             lock.unlink()
     finally:
         os.close(descriptor)

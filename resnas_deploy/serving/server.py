@@ -109,17 +109,11 @@ def serving(repository: Path, settings: Settings, log: Path | None, report: Call
 def _check_repository(repository: Path) -> None:
     try:
         names = sorted(entry.name for entry in os.scandir(repository) if entry.is_dir())
-    except NotADirectoryError:
-        names = []
     except OSError as error:
         raise BadInput(
-            f"a model repository must be a folder that can be read, found none at {repository} ({error.strerror}); "
+            f"a model repository must be a folder, found none at {repository} ({error.strerror}); "
             "make one: resnas triton export"
         ) from None
-    if not repository.is_dir():
-        raise BadInput(
-            f"a model repository must be a folder, found none at {repository}; make one: resnas triton export"
-        )
     for name in names:
         if not is_plain(name):
             raise BadInput(
