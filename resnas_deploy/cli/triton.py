@@ -10,7 +10,7 @@ import typer
 from resnas_deploy import ending
 from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, complete, threads_or_all
 from resnas_deploy.cli.output import print_json, print_table, progress, say
-from resnas_deploy.cli.triton_load import check_extra, load
+from resnas_deploy.cli.triton_load import KeyFile, check_extra, load, read_key
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
 from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
 
@@ -145,6 +145,7 @@ def check(
             help="A running server, which is asked too.", metavar="grpc://HOST:PORT", show_default="the files alone"
         ),
     ] = "",
+    key_file: KeyFile = None,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -171,7 +172,8 @@ def check(
             from resnas_deploy.serving.live import check_server
 
             tell(f"asking {address.text}")
-            checked = with_findings(checked, check_server(repository, address, checked, threads_or_all(threads)))
+            key = read_key(key_file)
+            checked = with_findings(checked, check_server(repository, address, checked, threads_or_all(threads), key))
     if as_json:
         print_json(
             [
@@ -196,6 +198,14 @@ def serve(
     http_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8000,
     grpc_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8001,
     metrics_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8002,
+    address: Annotated[
+        str, typer.Option(help="Listen there, for others too.", metavar="IP", show_default="this machine alone")
+    ] = "",
+    risk_known: Annotated[
+        bool,
+        typer.Option("--risk-known", help="Let others reach a release with known holes, as pip's is.", metavar=""),
+    ] = False,
+    key_file: KeyFile = None,
     poll: Annotated[
         int, typer.Option(help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0)
     ] = 0,
@@ -209,7 +219,8 @@ def serve(
 ) -> None:
     """Start a real Triton server on this machine, and stop it on Ctrl-C or SIGTERM.
 
-    It listens on 127.0.0.1 alone and serves on the CPU.
+    It listens on 127.0.0.1 alone and serves on the CPU. Shared memory, logging, tracing and the repository are closed
+    to whoever does not have the key, which is made anew where --key-file names none.
 
     Examples:
     $ resnas triton serve models
@@ -217,17 +228,26 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     check_extra()
-    from resnas_deploy.serving.server import Ports, Settings, serving
+    from resnas_deploy.serving.ports import Ports, check_address, loopback
+    from resnas_deploy.serving.server import Settings, serving
 
     free = Ports.free()
-    ports = Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics)
+    settings = Settings(
+        Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics),
+        poll,
+        ready_within,
+        check_address(address) if address else loopback(),
+        risk_known,
+        read_key(key_file),
+    )
     if log:
         check_file(log, replace=True, option="--log")  # it is appended to
     with progress() as tell:
         try:
-            with serving(repository, Settings(ports, poll, ready_within), log, tell) as server:
+            with serving(repository, settings, log, tell) as server:
                 tell("serving; Ctrl-C stops it")
-                say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}")
+                key = f" (key of what is closed: {server.key_file})" if server.key_file else ""
+                say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}{key}")
                 server.wait()
         except KeyboardInterrupt:
             ending.taken()

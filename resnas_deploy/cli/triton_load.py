@@ -18,11 +18,16 @@ from resnas_deploy.errors import BadInput, NotAvailable
 
 if TYPE_CHECKING:
     from resnas_deploy.serving.address import Address
+    from resnas_deploy.serving.doors import Key
     from resnas_deploy.serving.load import Load
     from resnas_deploy.serving.sweep import Swept
 
 PROTOCOLS = ("grpc", "http")
 LATE_MS = 5.0  # a load generator that is so late is told of
+KeyFile = Annotated[
+    Path | None,
+    typer.Option(help="A file with the key of the server's closed protocols.", metavar="FILE", show_default="none"),
+]
 
 
 def load(
@@ -64,6 +69,7 @@ def load(
         ),
     ] = "",
     seed: Annotated[int, typer.Option(help="Of the times between requests.", metavar="N", min=0)] = 0,
+    key_file: KeyFile = None,
     plot: Plot = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)
@@ -101,7 +107,7 @@ def load(
 
         found = sweep(
             Sweep(levels, seconds, limit_ms, demand),
-            [find_target(address, model, batch) for address in addresses],
+            [find_target(address, model, batch, read_key(key_file)) for address in addresses],
             seed,
             tell,
         )
@@ -136,6 +142,13 @@ def check_extra() -> None:
         raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
+def read_key(path: Path | None) -> Key | None:
+    """The key in a file. Raises `BadInput`."""
+    from resnas_deploy.serving.doors import Key
+
+    return Key.read(path) if path else None
+
+
 def _protocols(server: str, text: str) -> tuple[str, ...]:
     """How a folder's server is asked; nothing for a running one, whose address says it."""
     if not Path(server).is_dir():
@@ -156,7 +169,8 @@ def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None
     if not protocols:
         yield [Address.parse(server)]
         return
-    from resnas_deploy.serving.server import Ports, Settings, serving
+    from resnas_deploy.serving.ports import Ports
+    from resnas_deploy.serving.server import Settings, serving
 
     with serving(Path(server), Settings(Ports.free()), None, tell) as running:
         yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]

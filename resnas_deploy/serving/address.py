@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput
 
 _URL = re.compile(r"(?:(grpc|http)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})/?")
+# tritonclient's own, which it leaves out where options are given
+_UNBOUNDED = (("grpc.max_send_message_length", 2**31 - 1), ("grpc.max_receive_message_length", 2**31 - 1))
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,14 @@ class Address:
     def text(self) -> str:
         """As tritonclient takes it."""
         return f"{self.host}:{self.port}"
+
+    @property
+    def channel(self) -> Sequence[tuple[str, int]]:
+        """Options of a gRPC channel: a proxy in the environment knows nothing of this machine's loopback."""
+        is_local = self.host == "localhost"
+        with suppress(ValueError):
+            is_local = ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        return [*_UNBOUNDED, *([("grpc.enable_http_proxy", 0)] if is_local else [])]
 
     @staticmethod
     def parse(text: str) -> Address:

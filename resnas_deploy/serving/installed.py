@@ -15,9 +15,14 @@ from pathlib import Path
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.quiet import turn_off
+from resnas_deploy.serving.place import link
 
 INSTALL = "pip install 'resnas[serve]'"
+_RELEASE = "24.10"  # of the server in nvidia-pytriton 0.7.0, which is 2.51
 _STUB, _PYTHON_BACKEND = "triton_python_backend_stub", ("libtriton_python.so", "triton_python_backend_utils.py")
+# What users set for their own Python and their own shells; the server starts both.
+_OTHERS = ("PYTHON", "BASH_FUNC_")
+_SHELL_SETTINGS = {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"}
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,19 @@ class Installed:
     program: Path
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
+    release: str = ""  # of NVIDIA's images, as 26.08; nothing where it is not known
 
 
 def find_server(folder: Path) -> Installed:
-    """The server that is installed here, with what it needs laid out in `folder`. Raises `NotAvailable`."""
+    """The server that is installed here, with what it needs laid out in `folder`, whose path must be plain.
+
+    Raises `NotAvailable`, and `OSError` where the folder is full.
+    """
+    environment = _clean(os.environ)
     spec = importlib.util.find_spec("pytriton")  # found, not imported: only its files are used
     if spec is None or spec.origin is None:
         if program := shutil.which("tritonserver"):  # NVIDIA's own image
-            return Installed(Path(program), (), _quiet_environment())
+            return Installed(Path(program), (), environment, os.environ.get("NVIDIA_TRITON_SERVER_VERSION", ""))
         raise NotAvailable("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
     _check_python()
     site = Path(spec.origin).parents[1]
@@ -45,23 +55,34 @@ def find_server(folder: Path) -> Installed:
     (backends / "onnxruntime").mkdir()
     source = resources.files("resnas_deploy.serving.models") / "network.py"
     (backends / "onnxruntime" / "model.py").write_bytes(source.read_bytes())
-    libraries = [str(sysconfig.get_config_var("LIBDIR")), str(site / "nvidia_pytriton.libs")]
-    environment = _quiet_environment()
+    libraries = [
+        str(link(folder, "libpython", Path(str(sysconfig.get_config_var("LIBDIR"))))),
+        str(link(folder, "libraries", site / "nvidia_pytriton.libs")),
+    ]
     environment["LD_LIBRARY_PATH"] = os.pathsep.join([*libraries, *filter(None, [environment.get("LD_LIBRARY_PATH")])])
     # Its Python backend starts the first python3 of PATH: ours, with the packages that the models need.
-    environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment.get("PATH", "")])
+    python = Path(sys.executable)
+    programs = link(folder, "python", python.parents[1]) / python.parent.name
+    environment["PATH"] = os.pathsep.join([str(programs), environment["PATH"]])
     return Installed(
         _executable(files / "bin" / "tritonserver", folder),
-        (f"--backend-directory={backends}", f"--cache-directory={files / 'caches'}"),
+        (f"--backend-directory={backends}", f"--cache-directory={link(folder, 'caches', files / 'caches')}"),
         environment,
+        _RELEASE,
     )
 
 
-def _quiet_environment() -> dict[str, str]:
-    """This process's, for a server whose backends do not report to their makers either."""
-    environment = dict(os.environ)
-    turn_off(environment)
-    return environment
+def _clean(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what would turn the server's Python or shell into another one, or report to anybody."""
+    found = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(_OTHERS) and name not in _SHELL_SETTINGS
+    }
+    found["PATH"] = found.get("PATH") or os.defpath
+    found["PYTHONDONTWRITEBYTECODE"] = "1"  # a repository is only read
+    turn_off(found)
+    return found
 
 
 def _check_python() -> None:
@@ -87,7 +108,7 @@ def _lay_out_python(files: Path, folder: Path) -> None:
     folder.mkdir(parents=True)
     for path in (stub, *(files / "backends" / "python" / name for name in _PYTHON_BACKEND)):
         shutil.copyfile(path, folder / path.name)
-    (folder / _STUB).chmod(0o755)
+    (folder / _STUB).chmod(0o700)
 
 
 def _executable(program: Path, folder: Path) -> Path:
@@ -96,5 +117,5 @@ def _executable(program: Path, folder: Path) -> Path:
         return program
     copy = folder / program.name
     shutil.copyfile(program, copy)
-    copy.chmod(0o755)
+    copy.chmod(0o700)
     return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,20 +21,23 @@ from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.serving.address import Address
 from resnas_deploy.serving.check import Checked, Finding
 from resnas_deploy.serving.config import CONFIG, parse
+from resnas_deploy.serving.doors import Key
 from resnas_deploy.serving.repository import read_manifest
 
 _TIMEOUT_S = 30.0
 
 
-def check_server(repository: Path, address: Address, checked: list[Checked], threads: int) -> list[Finding]:
+def check_server(
+    repository: Path, address: Address, checked: list[Checked], threads: int, key: Key | None = None
+) -> list[Finding]:
     """What a server at a gRPC address does otherwise than the repository says.
 
     Its configuration of every model is compared with `config.pbtxt`, its state, and where the graph is at hand its
     logits of the package's photographs with those of the graph run here. Raises `BadInput` where it does not answer.
     """
-    client = InferenceServerClient(address.text)
+    client = _Client(address, key)
     try:
-        if not client.is_server_ready(client_timeout=_TIMEOUT_S):
+        if not client.is_server_ready():
             raise BadInput(f"the server at {address.text} must be ready, found that it is not")
         return [finding for model in checked for finding in _model_findings(client, repository / model.name, threads)]
     except InferenceServerException as error:
@@ -42,13 +46,28 @@ def check_server(repository: Path, address: Address, checked: list[Checked], thr
         client.close()
 
 
+class _Client:
+    """tritonclient's, with a time limit and the operator's key on every call."""
+
+    def __init__(self, address: Address, key: Key | None) -> None:
+        self._client = InferenceServerClient(address.text, channel_args=address.channel)
+        self._each = {"client_timeout": _TIMEOUT_S, "headers": key.headers("grpc") if key else None}
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._client, name), **self._each)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+
 def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding]:
     name = folder.name
-    if not client.is_model_ready(name, client_timeout=_TIMEOUT_S):
+    if not client.is_model_ready(name):
         yield Finding(name, "the server must have it ready, found that it has not")
         return
     ours = parse(read_text(folder / CONFIG), CONFIG)
-    theirs = client.get_model_config(name, client_timeout=_TIMEOUT_S).config
+    theirs = client.get_model_config(name).config
     for field in ("platform", "backend", "max_batch_size", "input", "output", "version_policy", "instance_group"):
         if field == "instance_group":  # the server names its groups
             same = [(g.kind, g.count) for g in ours.instance_group] == [
@@ -60,7 +79,7 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
             yield Finding(name, f"the server's {field} must be that of {CONFIG}, found another: load the model again")
     if ours.platform == "ensemble" or ours.backend not in ("python", "onnxruntime"):
         return
-    for version in map(int, client.get_model_metadata(name, client_timeout=_TIMEOUT_S).versions):
+    for version in map(int, client.get_model_metadata(name).versions):
         place = folder / str(version)
         if (place / MODEL).is_file():
             yield from _answer_findings(client, name, version, place, threads)
@@ -74,7 +93,7 @@ def _answer_findings(client: Any, name: str, version: int, place: Path, threads:
         wanted = runner.run(images)[OUTPUT]
     given = InferInput(INPUT, list(images.shape), "FP32")
     given.set_data_from_numpy(images)
-    answer = client.infer(name, [given], model_version=str(version), client_timeout=_TIMEOUT_S)
+    answer = client.infer(name, [given], model_version=str(version))
     error = relative_error(np.asarray(answer.as_numpy(OUTPUT)), wanted)
     tolerance = TOLERANCES[manifest.precision]
     if error > tolerance:

@@ -84,6 +84,7 @@ class Target:
     output_name: str
     images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
     cached: bool = False  # whether the server keeps answers: then only the first request is computed
+    headers: Mapping[str, str] | None = field(default=None, repr=False)  # the operator's key
 
 
 def run_level(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
@@ -93,11 +94,13 @@ def run_level(target: Target, level: Level, seconds: float, rng: np.random.Gener
 
 async def _run(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
     module = _module(target.address.protocol)
-    client = module.InferenceServerClient(target.address.text)
+    own = {"channel_args": target.address.channel} if target.address.protocol == "grpc" else {}
+    client = module.InferenceServerClient(target.address.text, **own)
     given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
     given.set_data_from_numpy(target.images)
     wanted = [module.InferRequestedOutput(target.output_name)]
-    limit = {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
+    limit: dict[str, Any] = {"headers": target.headers}
+    limit |= {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
     latencies, delays, failures = list[float](), list[float](), list[str]()
     in_a_row = 0
 
@@ -188,8 +191,8 @@ def _module(protocol: str) -> Any:
 
 async def _statistics(client: Any, target: Target) -> Mapping[str, Any]:
     """The server's counters of the model, summed over its versions."""
-    options = {"as_json": True} if target.address.protocol == "grpc" else {}
-    found = await client.get_inference_statistics(target.model, **options)
+    options: dict[str, Any] = {"as_json": True} if target.address.protocol == "grpc" else {}
+    found = await client.get_inference_statistics(target.model, headers=target.headers, **options)
     total: dict[str, Any] = {"inference": 0, "execution": 0, "queue": 0, "compute": 0, "success": 0, "batches": {}}
     for model in found.get("model_stats", []):
         stats = model.get("inference_stats", {})

@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from resnas_deploy.atomic import write_errors
 from resnas_deploy.errors import BadInput
 
 _TELLING = re.compile(r"^(?:E[0-9]{4} [^]]*\] |error: )(.*)")  # lines that say why
-_TELLING_NOTHING = ("failed to load all models", "CudaDriverHelper has not been initialized", "unable to create stream")
+_AT_ALL = re.compile(r"^(?!I[0-9]{4} |W[0-9]{4} |[+|]|Error: Failed to initialize NVML)\s*(\S.*)")  # of other programs
+# What it says on every machine without a GPU, and what only says that something was said before.
+_TELLING_NOTHING = (
+    "CudaDriverHelper has not been initialized",
+    "unable to create stream",
+    "failed to load all models",
+    "Internal: failed to load",
+)
+_MOST = 4 * 2**20  # bytes of a log that are looked through
 
 
 class ServerFailed(BadInput):
@@ -27,36 +38,50 @@ class Log:
     path: Path
     descriptor: int
     start: int  # where what this server wrote begins
+    is_temporary: bool
+    links: Mapping[str, str] = field(default_factory=dict)  # paths that the server knows, and what they stand for
 
     def failure(self, what: str) -> ServerFailed:
         """The error that says what happened, why by the server's own words, and where there is more."""
-        return ServerFailed(f"{what}: {self._why()} (its log: {self.path})")
+        why = self._why()
+        return ServerFailed(f"{what}: {why} (its log: {self._kept() if self.is_temporary else self.path})")
 
     def _why(self) -> str:
-        """The last line that says what is wrong."""
-        lines = self.path.read_bytes()[self.start :].decode(errors="replace").splitlines()
+        """The first line that says what is wrong: those after it say what came of that."""
+        if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
+            return "its log says why"
+        with self.path.open("rb") as file:
+            file.seek(self.start)
+            lines = file.read(_MOST).decode(errors="replace").splitlines()
         told = [match[1] for line in lines if (match := _TELLING.match(line))]
-        # The last lines say that something failed, the ones before them what.
-        useful = [line for line in told if not any(text in line for text in _TELLING_NOTHING)] or told
-        text = " ".join(useful[-1].split()) if useful else "it said nothing"
+        useful = [line for line in told if not any(text in line for text in _TELLING_NOTHING)]
+        useful = useful or [match[1] for line in lines if (match := _AT_ALL.match(line))]
+        text = " ".join(useful[0].split()) if useful else "it said nothing"
+        for plain, meant in self.links.items():
+            text = text.replace(plain, meant)
         return text if len(text) <= 300 else f"{text[:300]} .."
+
+    def _kept(self) -> Path:
+        """A copy that stays: the log itself goes with the server's folder."""
+        with suppress(OSError):
+            descriptor, name = tempfile.mkstemp(prefix="resnas-triton-", suffix=".log")
+            with os.fdopen(descriptor, "wb") as copy, self.path.open("rb") as file:
+                shutil.copyfileobj(file, copy)
+            return Path(name)
+        return self.path
 
 
 @contextmanager
-def open_log(path: Path | None) -> Iterator[Log]:
-    """A file, appended to; without a path a temporary one, which stays only after a `ServerFailed`, which names it."""
-    kept = path
-    if kept is None:
-        descriptor, name = tempfile.mkstemp(prefix="resnas-triton-", suffix=".log")
-        os.close(descriptor)
-        kept = Path(name)
-    has_failed = False
+def open_log(path: Path | None, folder: Path, links: Mapping[str, str]) -> Iterator[Log]:
+    """A file, appended to; without a path one in the server's folder, of which a failure keeps a copy and names it.
+
+    Raises `BadInput` where it cannot be written.
+    """
+    kept = path or folder / "server.log"
+    with write_errors(kept):
+        descriptor = os.open(kept, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666 if path else 0o600)
     try:
-        with kept.open("ab") as output:
-            yield Log(kept, output.fileno(), output.tell())
-    except ServerFailed:
-        has_failed = True
-        raise
+        start = os.fstat(descriptor).st_size
+        yield Log(kept, descriptor, start, path is None, links)
     finally:
-        if path is None and not has_failed:
-            kept.unlink()
+        os.close(descriptor)

@@ -8,6 +8,8 @@ contradict each other on 24.12, so it is left out. `dpkg -l tensorrt-dev` in the
 
 from __future__ import annotations
 
+import re
+
 from resnas_deploy.errors import BadInput
 
 # release: ONNX Runtime
@@ -79,3 +81,16 @@ def _of(versions: dict[str, str], release: str, package: str) -> str:
             f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {release!r}"
         )
     return versions[release]
+
+
+SAFE_SINCE = "26.07"
+"""The first release without a hole that NVIDIA has published, as of its bulletin of September 2026 (5875). Others, in
+https://github.com/NVIDIA/product-security: 5687 (August 2025: code execution through HTTP, CVE-2025-23310, -23311 and
+-23317, and the Python backend's memory, CVE-2025-23318, -23319, -23320, -23334; 25.07), 5816 (26.02), 5828 (May 2026:
+the keys of restricted protocols passed by, CVE-2026-24206 and -24207; 26.03), 5848 (26.04), 5853 (26.05), 5865
+(26.06)."""
+
+
+def is_safe(release: str) -> bool:
+    """Whether a release, such as 26.08, has no published hole; one that is not known may have any."""
+    return re.fullmatch(r"[0-9]{2}\.[0-9]{2}", release) is not None and release >= SAFE_SINCE

@@ -3,72 +3,45 @@
 from __future__ import annotations
 
 import os
-import re
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from resnas_deploy.atomic import write_errors
 from resnas_deploy.errors import BadInput
+from resnas_deploy.serving import launch
+from resnas_deploy.serving.concealed import replace_arguments
+from resnas_deploy.serving.doors import Key, options
 from resnas_deploy.serving.installed import Installed, find_server
 from resnas_deploy.serving.log import Log, open_log
+from resnas_deploy.serving.ownership import Owned, owning
+from resnas_deploy.serving.place import choose_place, is_plain, link
+from resnas_deploy.serving.ports import Ports, asked_at, bracketed, is_loopback, loopback
+from resnas_deploy.serving.releases import SAFE_SINCE, is_safe
 
-LOOPBACK = "127.0.0.1"
 _SHARED = Path("/dev/shm")
-# Of shared memory and temporary folders; then come the number of the process that started the server, and a random one.
-_PREFIX = "resnas_"
-_OWNER = re.compile(rf"{_PREFIX}([0-9]+)_")
 _STOPPING_S, _POLL_S = 10, 0.1
 _CACHE_BYTES = 64 * 2**20
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where the server listens, on loopback."""
-
-    http: int = 8000
-    grpc: int = 8001
-    metrics: int = 8002
-
-    @staticmethod
-    def free() -> Ports:
-        """Three that nobody listens on."""
-        with socket.socket() as a, socket.socket() as b, socket.socket() as c:
-            for one in (a, b, c):
-                one.bind((LOOPBACK, 0))
-            return Ports(*(one.getsockname()[1] for one in (a, b, c)))
-
-    def check(self) -> None:
-        """Raise `BadInput` where one is taken."""
-        for name, port in (("HTTP", self.http), ("gRPC", self.grpc), ("metrics", self.metrics)):
-            with socket.socket() as one:
-                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    one.bind((LOOPBACK, port))
-                except OSError as error:
-                    raise BadInput(
-                        f"the {name} port must be free, found {port} taken ({error.strerror}); choose another one"
-                    ) from None
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
 class Settings:
     """How to start a server."""
 
-    ports: Ports = Ports()
+    ports: Ports = field(default_factory=Ports)
     poll_s: int = 0  # how often it looks for new versions; 0: never
     ready_s: float = 120  # how long it may take to load the models
+    host: str = field(default_factory=loopback)
+    risk_is_known: bool = False  # of a host that others reach, and a release with known holes
+    key: Key | None = None  # of the closed protocols; one is made where none is given
 
 
 @dataclass(frozen=True)
@@ -76,8 +49,9 @@ class Server:
     """A server that is ready."""
 
     process: subprocess.Popen[bytes]
-    ports: Ports
+    settings: Settings
     log: Log
+    key_file: Path | None  # None: the protocols are closed to everybody
 
     def wait(self) -> None:
         """Wait while it runs, until an interrupt. Raises `ServerFailed` where it ends by itself."""
@@ -87,17 +61,20 @@ class Server:
     @property
     def http(self) -> str:
         """Host and port, as tritonclient takes them."""
-        return f"{LOOPBACK}:{self.ports.http}"
+        return self._at(self.settings.ports.http)
 
     @property
     def grpc(self) -> str:
         """The same for gRPC."""
-        return f"{LOOPBACK}:{self.ports.grpc}"
+        return self._at(self.settings.ports.grpc)
 
     @property
     def metrics(self) -> str:
         """The address of its Prometheus metrics."""
-        return f"http://{LOOPBACK}:{self.ports.metrics}/metrics"
+        return f"http://{self._at(self.settings.ports.metrics)}/metrics"
+
+    def _at(self, port: int) -> str:
+        return f"{bracketed(asked_at(self.settings.host))}:{port}"
 
 
 @contextmanager
@@ -106,121 +83,141 @@ def serving(repository: Path, settings: Settings, log: Path | None, report: Call
 
     The server, the processes that it starts and their shared memory are gone afterwards, however the block ends; where
     this process is killed, the server ends by itself, and what is left if that is killed too, the next one removes.
-    Raises `NotAvailable` where no server is installed, and `BadInput` where a port is taken or a model does not load.
+    Raises `NotAvailable` where no server is installed, and `BadInput` where it cannot be started as it is wanted, where
+    a port is taken or a model does not load.
     """
-    if not repository.is_dir():
+    _check_repository(repository)
+    settings.ports.check(settings.host)
+    place = choose_place()
+    with _undisturbed_ending() as stack:
+        owned = stack.enter_context(owning([place, *([_SHARED] if _SHARED.is_dir() else [])]))
+        folder = place / owned.name
+        with write_errors(folder):
+            folder.mkdir(mode=0o700)
+            installed = find_server(folder)
+            models = link(folder, "models", repository.resolve())
+        _check_exposed(settings, installed)
+        output = stack.enter_context(open_log(log, folder, {str(models): str(repository)}))
+        key = settings.key or Key.new()
+        process, has_key = _start(installed, models, settings, key, owned, output.descriptor)
+        stack.callback(_stop, process)
+        report("loading the models")
+        _wait(process, settings, output)
+        yield Server(process, settings, output, _keep(key, folder) if has_key else None)
+
+
+def _check_repository(repository: Path) -> None:
+    try:
+        names = sorted(entry.name for entry in os.scandir(repository) if entry.is_dir())
+    except OSError as error:
         raise BadInput(
-            f"a model repository must be a folder, found none at {repository}; make one: resnas triton export"
+            f"a model repository must be a folder, found none at {repository} ({error.strerror}); "
+            "make one: resnas triton export"
+        ) from None
+    for name in names:
+        if not is_plain(name):
+            raise BadInput(
+                f"a model must have a name of letters, digits, dots, dashes and underscores, found {name!r:.80} in "
+                f"{repository}; export it under another --name"
+            )
+
+
+def _check_exposed(settings: Settings, installed: Installed) -> None:
+    if not (is_loopback(settings.host) or is_safe(installed.release) or settings.risk_is_known):
+        raise BadInput(
+            f"a server that others reach must be Triton {SAFE_SINCE} or newer, found {installed.release or 'another'}, "
+            f"in which anybody who reaches it may run programs, and the address {settings.host}; leave --address out, "
+            "serve with NVIDIA's image (deploy/Dockerfile), or say --risk-known"
         )
-    settings.ports.check()
-    remove_abandoned()
-    prefix = f"{_PREFIX}{os.getpid()}_{secrets.token_hex(4)}_"
-    with tempfile.TemporaryDirectory(prefix=prefix) as folder, open_log(log) as output:
-        installed = find_server(Path(folder))
-        process = _start(installed, repository, settings, prefix, output.descriptor)
-        try:
-            report("loading the models")
-            _wait(process, settings, output)
-            yield Server(process, settings.ports, output)
-        finally:
-            _stop(process, prefix)
-
-
-def remove_abandoned() -> None:
-    """Remove what servers left whose starting process is gone, both having been killed."""
-    for prefix in {match[0] for path in _shared() if (match := _abandoned(path))}:
-        _remove(prefix)
-    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if _abandoned(path):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _abandoned(path: Path) -> re.Match[str] | None:
-    """The owner's part of a name, where there is no such process."""
-    match = _OWNER.match(path.name)
-    return None if match is None or Path(f"/proc/{match[1]}").exists() else match
 
 
 def _start(
-    installed: Installed, repository: Path, settings: Settings, prefix: str, log: int
-) -> subprocess.Popen[bytes]:
-    ports = settings.ports
+    installed: Installed, models: Path, settings: Settings, key: Key, owned: Owned, log: int
+) -> tuple[subprocess.Popen[bytes], bool]:
+    """The server's process, and whether the closed protocols are open to whoever has the key."""
+    host = settings.host
     control = ["--model-control-mode=poll", f"--repository-poll-secs={settings.poll_s}"] if settings.poll_s else []
+    closed, opened = options(None), options(key)
     command = [
         str(installed.program),
-        f"--model-repository={repository.resolve()}",
+        f"--model-repository={models}",
         "--disable-auto-complete-config",  # what a configuration says is checked, not guessed
         f"--exit-timeout-secs={_STOPPING_S}",
-        f"--backend-config=python,shm-region-prefix-name={prefix}",
+        f"--backend-config=python,shm-region-prefix-name={owned.name}_",
         f"--cache-config=local,size={_CACHE_BYTES}",
-        *(f"--{name}-address={LOOPBACK}" for name in ("http", "grpc", "metrics")),
-        *(f"--{name}-port={port}" for name, port in vars(ports).items()),
+        f"--http-address={f'ipv6:{bracketed(host)}' if ':' in host else host}",
+        f"--grpc-address={bracketed(host)}",
+        f"--metrics-address={f'ipv6:{bracketed(host)}' if ':' in host else host}",
+        *(f"--{name}-port={port}" for name, port in vars(settings.ports).items()),
+        *closed,
         *installed.arguments,
         *control,
     ]
-    return subprocess.Popen(
-        [sys.executable, "-m", "resnas_deploy.serving.launch", str(os.getpid()), *command],
-        env=dict(installed.environment),
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-        start_new_session=True,  # Ctrl-C is for this process, which stops it; its children are one group
-    )
+    # Not among the arguments, which all users of this machine may read.
+    secrets = {f"RESNAS_TRITON_OPTION_{number}": option for number, option in enumerate(opened)}
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as notice:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", launch.__file__, str(os.getpid()), str(writing), *command],
+                env={**installed.environment, **secrets},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing, *owned.descriptors),
+                start_new_session=True,  # Ctrl-C is for this process, which stops it; its children are one group
+            )
+        finally:
+            os.close(writing)
+        is_stopped = notice.read(1) == b"1"
+    return process, is_stopped and replace_arguments(process.pid, dict(zip(closed, secrets, strict=True)))
+
+
+def _keep(key: Key, folder: Path) -> Path:
+    path = folder / "key"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{key.text}\n")
+    return path
 
 
 def _wait(process: subprocess.Popen[bytes], settings: Settings, log: Log) -> None:
     """Wait until every model is ready. Raises `ServerFailed` with the server's own words where that does not come."""
     until = time.monotonic() + settings.ready_s
+    url = f"http://{bracketed(asked_at(settings.host))}:{settings.ports.http}/v2/health/ready"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
     while time.monotonic() < until:
         if process.poll() is not None:
             raise log.failure("the server did not start")
-        with suppress(OSError):
-            url = f"http://{LOOPBACK}:{settings.ports.http}/v2/health/ready"
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                if answer.status == 200:
-                    return
+        with suppress(OSError), direct.open(url, timeout=1) as answer:
+            if answer.status == 200:
+                return
         time.sleep(_POLL_S)
     raise log.failure(f"the models must be ready within {settings.ready_s:g} s, found some that are not")
 
 
-def _stop(process: subprocess.Popen[bytes], prefix: str) -> None:
-    """End the server, gently first, and whatever it has left."""
-    with _uninterrupted():
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOPPING_S + 5)
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        _remove(prefix)
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server, gently first, and whatever it has started."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOPPING_S + 5)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C must not keep anything from being removed."""
-    if threading.current_thread() is not threading.main_thread():  # which alone is interrupted
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+def _undisturbed_ending() -> Iterator[ExitStack]:
+    """What is put on this stack ends without a second Ctrl-C, or another request to end, keeping it from that."""
+    before: Sequence[tuple[signal.Signals, object]] = ()
+    is_main = threading.current_thread() is threading.main_thread()  # which alone is interrupted
+    stack = ExitStack()
     try:
-        yield
+        yield stack
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _remove(prefix: str) -> None:
-    """End the processes that share memory under that prefix, and remove it."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal() and int(entry.name) != os.getpid():
-            with suppress(OSError):
-                command = (entry / "cmdline").read_bytes()
-                if b"triton_python_backend_stub" in command and prefix.encode() in command:
-                    os.kill(int(entry.name), signal.SIGKILL)
-    for path in _shared():
-        if path.name.startswith(prefix):
-            path.unlink(missing_ok=True)
-
-
-def _shared() -> list[Path]:
-    return list(_SHARED.iterdir()) if _SHARED.is_dir() else []
+        if is_main:
+            before = [(number, signal.signal(number, signal.SIG_IGN)) for number in _ENDING]
+        try:
+            stack.close()
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.http import InferenceServerClient as HttpClient
@@ -10,28 +12,32 @@ from tritonclient.utils import InferenceServerException
 from resnas_deploy.artifact import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.address import Address
+from resnas_deploy.serving.doors import Key
 from resnas_deploy.serving.load import Target
 
 _SEED = 0
 
 
-def find_target(address: Address, model: str, batch: int) -> Target:
+def find_target(address: Address, model: str, batch: int, key: Key | None = None) -> Target:
     """A model of the server, the only network where none is named, and `batch` images of seeded noise for it.
 
-    Raises `BadInput` where the server does not answer, or has no such model, or it takes something else.
+    The statistics say which are ready: the list of models is of the repository's protocol, which is closed. Raises
+    `BadInput` where the server does not answer, or has no such model, or it takes something else.
     """
     http = address.protocol == "http"
-    client = HttpClient(address.text) if http else InferenceServerClient(address.text)
+    headers = key.headers(address.protocol) if key else None
+    client: Any = (
+        HttpClient(address.text) if http else InferenceServerClient(address.text, channel_args=address.channel)
+    )
+    told = {"headers": headers} if http else {"headers": headers, "as_json": True}
     try:
-        index = (
-            client.get_model_repository_index() if http else client.get_model_repository_index(as_json=True)["models"]
-        )
-        ready = sorted({entry["name"] for entry in index if entry.get("state") == "READY"})
+        ready = sorted({entry["name"] for entry in client.get_inference_statistics(**told).get("model_stats", [])})
         taking = {}
         for name in [model] if model else ready:
             if name not in ready:
                 raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {name!r}")
-            config = client.get_model_config(name) if http else client.get_model_config(name, as_json=True)["config"]
+            config = client.get_model_config(name, **told)
+            config = config if http else config["config"]
             if [tensor["name"] for tensor in config["input"]] == [INPUT]:
                 taking[name] = config
     except InferenceServerException as error:
@@ -50,4 +56,4 @@ def find_target(address: Address, model: str, batch: int) -> Target:
     dims = [int(size) for size in config["input"][0]["dims"]]
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
     cached = bool(config.get("response_cache", {}).get("enable"))
-    return Target(address, name, INPUT, OUTPUT, images, cached)
+    return Target(address, name, INPUT, OUTPUT, images, cached, headers)

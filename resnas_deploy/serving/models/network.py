@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +46,10 @@ class TritonPythonModel:
         batch = images[0] if len(images) == 1 else np.concatenate(images)
         try:
             (logits,) = self._session.run([self._output], {self._input: batch})
-        except Exception as error:  # noqa: BLE001  ONNX Runtime raises a class of its own for each of its codes
-            failed = pb_utils.TritonError(" ".join(str(error).split())[:300])
+        except Exception:  # noqa: BLE001  ONNX Runtime raises a class of its own for each of its codes
+            pb_utils.Logger.log_error(traceback.format_exc())  # with the server's files, which no client is told
+            told = "the network could not be run; the server's log says why"
+            failed = pb_utils.TritonError(told, pb_utils.TritonError.INTERNAL)
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]
         ends = np.cumsum([len(image) for image in images])[:-1]
         return [pb_utils.InferenceResponse([pb_utils.Tensor(self._output, part)]) for part in np.split(logits, ends)]
