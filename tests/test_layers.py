@@ -32,7 +32,7 @@ LAYERS = (
         "model",
     ),
     ("kernels",),
-    ("manifest", "artifact"),
+    ("headroom", "manifest", "artifact"),
     ("runners", "engines"),
     ("export",),
     ("bench",),
