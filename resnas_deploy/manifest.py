@@ -15,10 +15,10 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Provenance
 from resnas_deploy.errors import BadInput
+from resnas_deploy.headroom import NOT_FINITE, OwnArithmetic, read_own_arithmetic
 from resnas_deploy.preprocessing import Preprocessing
 
 SCHEMA = 1
-NOT_FINITE = 1e9  # stands for an infinite error, which JSON cannot hold
 MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -69,13 +69,18 @@ class Verification:
     photograph_agreement: int  # the photographs among them
     accuracy: Accuracy | None = None  # of quantised graphs, where there are labelled pictures
     element_errors: Mapping[str, float] = field(default_factory=dict)  # of quantised graphs: after each element
+    own: OwnArithmetic | None = (
+        None  # in the graph's own type; None of fp32, and of what was verified before there was it
+    )
 
     @property
     def passed(self) -> bool:
         """Whether the graph computes what the module does, or after quantisation, is as accurate as it must be."""
-        accuracy = self.accuracy
-        is_as_accurate = accuracy is None or (accuracy.drop <= accuracy.max_drop and not accuracy.problem)
-        return self.error <= self.tolerance and is_as_accurate
+        return (
+            self.error <= self.tolerance
+            and (self.accuracy is None or (self.accuracy.drop <= self.accuracy.max_drop and not self.accuracy.problem))
+            and (self.own is None or self.own.passed)
+        )
 
     @property
     def worst(self) -> str:
@@ -86,10 +91,12 @@ class Verification:
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON. The elements are a list, since their order matters and `_dump` sorts objects."""
-        return asdict(self) | {
+        body = asdict(self) | {
             "accuracy": self.accuracy.to_json() if self.accuracy else None,
             "element_errors": [list(item) for item in self.element_errors.items()],
         }
+        del body["own"]
+        return body | ({"own_arithmetic": self.own.to_json()} if self.own else {})
 
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
@@ -99,6 +106,7 @@ class Verification:
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")
             + (f"; {self.worst} adds most to the error" if self.element_errors else "")
+            + (f"; {self.own}" if self.own else "")
         )
 
 
@@ -123,6 +131,11 @@ class Manifest:
     verification: Verification | None
 
     @property
+    def type(self) -> str:
+        """The precision of all that is not quantised."""
+        return str(self.quantisation.get("around")) if self.quantisation else self.precision
+
+    @property
     def label(self) -> str:
         """A short name for tables, which says what must not be overlooked."""
         notes = [] if self.provenance.trained else ["untrained weights"]
@@ -130,7 +143,9 @@ class Manifest:
             notes.append("UNVERIFIED")
         elif not self.verification.passed:
             notes.append("FAILED VERIFICATION")
-        elif self.quantisation and not self.verification.accuracy:
+        elif self.type != "fp32" and not self.verification.own:
+            notes.append(f"not verified in {self.type} arithmetic")
+        if self.quantisation and self.verification and self.verification.passed and not self.verification.accuracy:
             notes.append("accuracy not measured")
         title = f"{self.name} {self.precision} {self.arch.image_size}"
         if self.alignment > 1:
@@ -241,6 +256,7 @@ def _verification(data: Mapping[str, object]) -> Verification:
         top1_agreement=_of(int, data["top1_agreement"]),
         photograph_agreement=_of(int, data["photograph_agreement"]),
         accuracy=_accuracy(data["accuracy"]),
+        own=read_own_arithmetic(data["own_arithmetic"]) if "own_arithmetic" in data else None,
         element_errors={_of(str, name): _of(float, error) for name, error in _pairs(data["element_errors"])},
     )
 

@@ -50,7 +50,7 @@ LAYERS = (
         "model",
     ),
     ("kernels",),
-    ("manifest", "artifact", "graph_file"),
+    ("headroom", "manifest", "artifact", "graph_file"),
     ("runners", "engines"),
     ("export",),
     ("bench",),

@@ -1,7 +1,8 @@
 """Verification: the graph on a real runtime against the PyTorch module, and where the two part if they do.
 
 The reference is the module in float32 with the weights as they were before folding. Errors are the largest difference
-of a logit, relative to the reference's largest logit.
+of a logit, relative to the reference's largest logit. A runtime may compute in more than the graph says, so a graph of
+less than float32 is computed in its own type as well (`arithmetic`).
 """
 
 from __future__ import annotations
@@ -21,9 +22,11 @@ from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.export.align import aligned_output
+from resnas_deploy.export.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
 from resnas_deploy.graph_file import read_graph
+from resnas_deploy.headroom import NOT_FINITE
 from resnas_deploy.manifest import Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
@@ -79,7 +82,8 @@ def verify(
     A quantised graph is also compared on labelled pictures: of `data`, a data set as `--data` takes it, or of the
     built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
     `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
-    exceeds the precision's tolerance, or top-1 drops by more than it may. `report` is told each step.
+    exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,
+    or an element of it comes too near to that type's largest number. `report` is told each step.
     """
     quantised = artifact.precision in QUANTISED
     if (data or max_drop != DEFAULT_DROP) and not quantised:
@@ -98,6 +102,9 @@ def verify(
     del checkpoint  # which is not in memory together with the graph
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
+    if artifact.precision != "fp32":
+        report(f"computing the graph in {artifact.manifest.type} arithmetic")
+        found = replace(found, own=in_own_arithmetic(artifact, inputs.images, reference))
     if quantised:
         report("looking at the error of each element")
         errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
@@ -107,6 +114,18 @@ def verify(
         return found
     if found.error <= found.tolerance and found.accuracy and found.accuracy.problem:
         raise VerificationFailed(f"accuracy must be above chance to be compared, found {found.accuracy}", found)
+    own = found.own
+    if own and own.beyond and (found.error <= found.tolerance or found.error == NOT_FINITE):
+        raise VerificationFailed(out_of_room(own), found)
+    if own and own.error > own.tolerance and found.error <= found.tolerance:
+        report("looking for the element where the two part")
+        parting = first_beyond(own_divergences(artifact, inputs.images), own.tolerance)
+        raise VerificationFailed(
+            f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; "
+            f"the first element that differs is {parting.element} (error {parting.error:.1e}); "
+            f"export with --precision {OTHERS[own.type]}",
+            found,
+        )
     if found.error <= found.tolerance:
         raise VerificationFailed(
             f"the graph must be as accurate as the module, found {found}; quantise with other --calibration images, "
@@ -158,25 +177,36 @@ def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
-    """The error at every element's output, in the order of computation: where the graph and the module part.
+    """The error at every element's output, in the order of computation: where the graph and the module part."""
+    batch = artifact.manifest.batch
+    images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
+    wanted = _wanted(artifact, images)
+    probed = _with_probes(read_graph(artifact), list(wanted))
+    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
+        found: Outputs = runner.run(images)
+    return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
+
+
+def own_divergences(artifact: Artifact, images: Images) -> list[Divergence]:
+    """The same of the graph in its own arithmetic."""
+    found = element_errors(artifact, images, _wanted(artifact, images), "head")
+    return [Divergence(name, error) for name, error in found.items()]
+
+
+def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]]:
+    """What the module says that the graph must have at every element's output.
 
     An aligned graph has the module's outputs in its leading channels and their mean in the others.
     """
     manifest = artifact.manifest
-    batch = manifest.batch
-    images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     with torch.inference_mode():
         model = build_model(artifact.checkpoint())
         wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
     last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
-    wanted |= {
+    return wanted | {
         name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if _probe(name) != OUTPUT
     }
-    probed = _with_probes(read_graph(artifact), list(wanted))
-    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
-        found: Outputs = runner.run(images)
-    return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
 
 
 def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:

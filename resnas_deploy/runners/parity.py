@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.manifest import NOT_FINITE
+from resnas_deploy.headroom import NOT_FINITE
 
 # Lower precisions: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
 # TF32, which a runtime may be set to from outside, rounds to as many bits as fp16.

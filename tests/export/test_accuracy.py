@@ -24,7 +24,7 @@ from resnas_deploy.export import accuracy
 from resnas_deploy.export.accuracy import MOST_PICTURES, compare_accuracy
 from resnas_deploy.export.pipeline import export, failed_name, unchanged
 from resnas_deploy.export.verify import verify
-from resnas_deploy.manifest import NOT_FINITE
+from resnas_deploy.headroom import NOT_FINITE
 from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import preprocess
 from resnas_deploy.runners.registry import RUNNERS
