@@ -72,8 +72,9 @@ class Database:
 
     def check_writable(self) -> None:
         """Raise `BadInput` where nothing can be added, before that is measured which would be."""
-        with self.errors(), self.transaction():
-            self._connection.execute(f"PRAGMA user_version = {self._kind.schema}")  # what it is: a write all the same
+        with self.errors():
+            self._connection.execute("BEGIN IMMEDIATE")  # which makes sure of it, and changes nothing
+            self._connection.execute("ROLLBACK")
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """What a query finds."""

@@ -27,6 +27,7 @@ from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
+from resnas_deploy.user_folders import stand_in
 from resnas_deploy.workplace import sweep
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended; typer returns it
@@ -81,6 +82,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
+    stand_in()
     sweep()
     sys.exit(_run())
 
