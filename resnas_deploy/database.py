@@ -130,8 +130,11 @@ def _create(path: Path, kind: Format) -> None:
         )
         content = database.serialize()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
-        partial.write_bytes(content)
+    try:
+        with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
+            partial.write_bytes(content)
+    except BadInput as error:
+        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # whose option it is
 
 
 def _check_header(path: Path, kind: Format) -> None:
