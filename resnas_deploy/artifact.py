@@ -153,9 +153,9 @@ def _opened(folder: Path) -> Artifact:
 
 def _no_folder(folder: Path, error: OSError) -> str:
     wanted = f"an artifact must be a folder with {MANIFEST}"
-    if folder.is_symlink() and not os.path.lexists(os.path.realpath(folder)):
-        return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
     if isinstance(error, FileNotFoundError):
+        if folder.is_symlink():
+            return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
         return f"{wanted}, found nothing of that name; make one by: resnas export"
     if isinstance(error, NotADirectoryError):
         return f"{wanted}, found a file"

@@ -143,6 +143,11 @@ def atomic_folder(
             sync(path.parent)
 
 
+def lexical(path: Path) -> Path:
+    """An absolute path without `.` and `..`, whose last part is its own name, wherever a link of that name leads."""
+    return Path(os.path.normpath(path.absolute()))
+
+
 def sync(path: Path) -> None:
     """Flush a file, or a folder's entries, to disk, as far as its file system can."""
     folder = path.is_dir()

@@ -72,8 +72,9 @@ class Database:
 
     def check_writable(self) -> None:
         """Raise `BadInput` where nothing can be added, before that is measured which would be."""
-        with self.errors(), self.transaction():
-            self._connection.execute(f"PRAGMA user_version = {self._kind.schema}")  # what it is: a write all the same
+        with self.errors():
+            self._connection.execute("BEGIN IMMEDIATE")  # which makes sure of it, and changes nothing
+            self._connection.execute("ROLLBACK")
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """What a query finds."""
@@ -129,8 +130,11 @@ def _create(path: Path, kind: Format) -> None:
         )
         content = database.serialize()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
-        partial.write_bytes(content)
+    try:
+        with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
+            partial.write_bytes(content)
+    except BadInput as error:
+        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # whose option it is
 
 
 def _check_header(path: Path, kind: Format) -> None:

@@ -66,15 +66,27 @@ def holding(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def holding_alone(folder: Path, *, option: str) -> Iterator[None]:
-    """Hold a folder that `option` named. Raises `BadInput` where another process does: nobody waits for hours."""
+def claiming(folder: Path, *, resume: bool, taken: str) -> Iterator[None]:
+    """Make the folder of a run, and hold it until the block ends: one run at a time, and none over another's files.
+
+    Raises `BadInput` where another process has it, and where it is not empty and is not to be resumed: then the message
+    ends in `taken`.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise BadInput(f"{folder} must be a folder, found a file; choose another --out") from None
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be written: {error.strerror}; choose another --out") from None
     descriptor = _folder(folder)
     try:
         if ask(descriptor) is Lock.TAKEN:
             raise BadInput(
                 f"{folder} must be of one run at a time, found another process that writes to it; "
-                f"wait until that has ended, or choose another {option}"
+                "wait until that has ended, or choose another --out"
             )
+        if not resume and any(folder.iterdir()):  # asked again, now that nobody else may write to it
+            raise BadInput(f"{folder} exists; {taken}")
         yield
     finally:
         os.close(descriptor)

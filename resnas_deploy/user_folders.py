@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
 _OURS = "resnas"
+_NOWHERE = "/nonexistent"  # as Debian calls the home of users that have none
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
@@ -19,12 +21,26 @@ def data_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
     return _folder(environment, "XDG_DATA_HOME", ".local/share")
 
 
+def stand_in(environment: MutableMapping[str, str] = os.environ) -> None:
+    """Give a user without a home, or a name, one for this process: what is imported later fails without."""
+    if _home() is None:
+        environment["HOME"] = _NOWHERE
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # by the version of Python
+        environment["LOGNAME"] = str(os.geteuid())
+
+
 def _folder(environment: Mapping[str, str], variable: str, usual: str) -> Path | None:
     base = Path(environment.get(variable, ""))
     if base.is_absolute():
         return base / _OURS
+    home = Path(environment["HOME"]) if "HOME" in environment else _home()
+    return home / usual / _OURS if home and home.is_absolute() and str(home) != _NOWHERE else None
+
+
+def _home() -> Path | None:
     try:
-        home = Path(environment["HOME"]) if "HOME" in environment else Path.home()
+        return Path.home()
     except RuntimeError:  # no HOME, and no entry in passwd
         return None
-    return home / usual / _OURS if home.is_absolute() else None

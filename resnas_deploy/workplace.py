@@ -44,7 +44,11 @@ def scratch_folder(purpose: str) -> Iterator[Path]:
     Raises `BadInput` that names the folder for temporary files where that is what is missing, full or not writable,
     whatever was being written there.
     """
-    with scratch_errors() as parent, _workplace(lambda: parent / f"resnas-{purpose}-{secrets.token_hex(8)}") as folder:
+    with (
+        scratch_errors() as parent,
+        _workplace(lambda: parent / f"resnas-{purpose}-{secrets.token_hex(8)}") as folder,
+        _blaming(parent),  # while what filled it is there
+    ):
         yield folder
 
 
@@ -59,8 +63,14 @@ def scratch_errors() -> Iterator[Path]:
             f"there must be a folder for temporary files that can be written, found none in {tried}; "
             "free some space, or set TMPDIR to another folder"
         ) from None
-    try:
+    with _blaming(parent):
         yield parent
+
+
+@contextmanager
+def _blaming(parent: Path) -> Iterator[None]:
+    try:
+        yield
     except (ResnasError, MemoryError):
         raise
     except Exception as error:

@@ -29,6 +29,7 @@ from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.quiet import turn_off
+from resnas_deploy.user_folders import stand_in
 from resnas_deploy.workplace import sweep
 
 app = typer.Typer(
@@ -87,6 +88,7 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
             stream.reconfigure(errors="backslashreplace")
+    stand_in()
     sweep()
     try:
         with notes():

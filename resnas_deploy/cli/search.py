@@ -128,12 +128,16 @@ def search(
         )
     if as_json:
         print_json(_document(outcome, out))
+        if outcome.unsaved:
+            raise outcome.unsaved
         return
     found, table = outcome.found, finalist_table(outcome.finalists, outcome.costs)
     title = f"{len(found.candidates)} subnets of the space {outcome.space} evaluated, {found.stopped} not to the end"
     print_table(title, table[0], table[1:])
     if not outcome.within_limit:
         complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
+    if outcome.unsaved:
+        raise outcome.unsaved
     say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
     say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
 

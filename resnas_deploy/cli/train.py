@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +26,7 @@ from resnas_deploy.cli.train_options import (
     check_torch,
 )
 from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.locks import claiming
 
 if TYPE_CHECKING:
     from resnas_deploy.train.evaluate import Accuracy
@@ -203,10 +204,12 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
 
         with joined(device, os.environ) as processes:
             run = start()
-            if processes.first:
-                wanted.out.mkdir(parents=True, exist_ok=True)
-            processes.wait()
-            with resumable(wanted.out) if processes.first else nullcontext():
+            with ExitStack() as stack:
+                if processes.first:
+                    taken = "give --resume to go on with it, or choose another --out"
+                    stack.enter_context(claiming(wanted.out, resume=wanted.resume, taken=taken))
+                    stack.enter_context(resumable(wanted.out))
+                processes.wait()
                 trained = train(
                     run,
                     processes,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy import ending
+from resnas_deploy.atomic import lexical
 from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, complete, threads_or_all
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import KeyFile, check_extra, load, read_key
@@ -101,7 +102,7 @@ def export(
         from resnas_deploy.serving.served import Serving
 
         opened = [_open(path) for path in artifacts]
-        names = [name or artifact.folder.resolve().name for artifact, _ in opened]
+        names = [name or lexical(artifact.folder).name for artifact, _ in opened]
         if len(set(names)) < len(names):
             twice = next(each for each in names if names.count(each) > 1)
             raise BadInput(
@@ -264,9 +265,10 @@ def _open(path: Path) -> tuple[Artifact, Engine | None]:
 
     if path.is_dir():
         return open_artifact(path), None
-    if path.resolve().parent.name != ENGINES:
+    inside = lexical(path)  # by its own name, wherever a link leads
+    if inside.parent.name != ENGINES:
         raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
-    return open_artifact(path.resolve().parents[1]), open_engine(path)
+    return open_artifact(inside.parents[1]), open_engine(path)
 
 
 def _batching(measured: Path | None, artifact: Artifact, most: int | None, latency: float | None) -> Batching:

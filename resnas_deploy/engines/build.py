@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import atomic_file, lexical
 from resnas_deploy.engines import store
 from resnas_deploy.engines.compiler import compile_engine
 from resnas_deploy.engines.layers import parse_layers
@@ -138,5 +138,5 @@ def _device(target: Target, options: BuildOptions) -> str:
 
 
 def _failed_log(artifact: Artifact) -> Path:
-    folder = artifact.folder.resolve()  # which has a name, other than `.`
+    folder = lexical(artifact.folder)  # which has a name, other than `.`
     return folder.with_name(f"{folder.name}.build.log")

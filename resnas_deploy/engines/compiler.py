@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from resnas_deploy.atomic import atomic_file
@@ -49,7 +50,8 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # what a builder that died at once has not read
+                        pipe.close()
         log.seek(0)
         said.seek(0)
         content, printed = log.read(), said.read()

@@ -118,7 +118,6 @@ class Store(Database):
 
         Two that measure at once would take the cores from each other, and both be wrong.
         """
-        self.check_writable()
         path = self.path.resolve()
         try:  # never cut short: the name may be that of somebody's file
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -132,6 +131,7 @@ class Store(Database):
                     f"only one profiling may run at a time, and another one is measuring for {self.path}; "
                     "start again when it has ended"
                 )
+            self.check_writable()
             yield  # without locks: a second one would be slow, and what is kept still whole
         finally:
             os.close(lock)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import atomic_file, check_writable
 from resnas_deploy.bench.drawing import check_plot
 from resnas_deploy.bench.latency.model import LatencyModel
-from resnas_deploy.checkpoint import load, save
+from resnas_deploy.checkpoint import Checkpoint, load, save
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
+from resnas_deploy.locks import claiming
 from resnas_deploy.train.search.evolution import Evolution
 from resnas_deploy.train.search.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.train.search.limits import Cost, Limit, Limits, limit_of
@@ -36,6 +37,7 @@ ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
     "search.sqlite",
     "finalists",
 )
+_TAKEN = "give --resume to go on with a search there, or choose another --out"
 _BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
 _MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
 _MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
@@ -73,6 +75,7 @@ class Outcome:
     winner: Finalist
     costs: tuple[Cost, ...]
     within_limit: bool  # of latency, as measured
+    unsaved: BadInput | None  # why not all of it could be written, where it could not
 
 
 def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
@@ -83,7 +86,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
             "give --max-macs, --max-parameters, --max-latency or --pareto"
         )
     if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())) and not job.resume:
-        raise BadInput(f"{job.out} exists; give --resume to go on with a search there, or choose another --out")
+        raise BadInput(f"{job.out} exists; {_TAKEN}")
     check_plot(job.out / FRONT)
     check_workers(job.workers)
     supernet = load(job.supernet)
@@ -118,17 +121,35 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     search.limits.within(space)  # before anything is written
     there = job.data if job.data == DEMO else str(Path(job.data).resolve())  # workers have another working directory
     scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.eval_device)
-    job.out.mkdir(parents=True, exist_ok=True)
+    with claiming(job.out, resume=job.resume, taken=_TAKEN):
+        return _searched(job, search, scorer, supernet, costs, most_ms, tell)
+
+
+def _searched(
+    job: Job,
+    search: Search,
+    scorer: ScorerSource,
+    supernet: Checkpoint,
+    costs: Sequence[Cost],
+    most_ms: float | None,
+    tell: Callable[[str], None],
+) -> Outcome:
+    """Search, measure and write in a folder that is there. What cannot be written at the end is told in the outcome."""
+    check_writable(job.out / CHECKPOINT)
     with SearchStore(job.out / STATE, search.identity) as store, opened_pool(job.workers, scorer) as pool:
         found = run(search, store, pool, tell)
     finalists, report = measure_finalists(
         found.finalists(job.finalists), supernet, job.place, job.out / FINALISTS, tell
     )
     best = winner(finalists, most_ms)
-    with atomic_file(job.out / ARCH) as partial:
-        partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
-    save(best.checkpoint, job.out / CHECKPOINT)
-    report.write(job.out / MEASURED)
-    write_report(found.candidates, finalists, costs, job.out)
+    unsaved = None
+    try:
+        with atomic_file(job.out / ARCH) as partial:
+            partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
+        save(best.checkpoint, job.out / CHECKPOINT)
+        report.write(job.out / MEASURED)
+        write_report(found.candidates, finalists, costs, job.out)
+    except BadInput as error:
+        unsaved = error
     within = most_ms is None or (best.measured_ms is not None and best.measured_ms <= most_ms)
-    return Outcome(space.name, found, tuple(finalists), best, tuple(costs), within)
+    return Outcome(search.space.name, found, tuple(finalists), best, tuple(costs), within, unsaved)

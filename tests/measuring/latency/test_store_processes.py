@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,8 +133,8 @@ def test_a_kill_while_the_file_is_made_leaves_none_or_a_whole_one(tmp_path):
                 states.add(path.exists())
                 if path.exists():
                     groups(path)
-                    for file in folder.iterdir():
-                        file.unlink()
+                    for left in folder.iterdir():
+                        shutil.rmtree(left) if left.is_dir() else left.unlink()
     assert states == {False, True}
 
 
