@@ -31,6 +31,7 @@ INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ende
 GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
 AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
 _POLL_S = 0.05
+_AGAIN = b"\0"  # to the thread: no signal has this number
 
 
 class Ended(KeyboardInterrupt):
@@ -186,9 +187,12 @@ def _exception() -> Ended:
 
 
 def _when_gone(_: object) -> None:
-    """Raise the signal again where its exception was discarded on the way."""
-    if _state.number and not _state.taken and not _state.late:
-        signal.raise_signal(_state.number)
+    """Have the signal raised again where its exception was discarded on the way: by the thread, since here is no place.
+
+    An exception raised here would only be discarded too.
+    """
+    if not _state.taken and not _state.late:
+        os.write(_state.wakeup, _AGAIN)
 
 
 def _on_unraisable(found: Any) -> None:
@@ -198,14 +202,18 @@ def _on_unraisable(found: Any) -> None:
 
 
 def _watch(reader: int, state: _State) -> None:
-    """End the process where the main thread has not seen a signal for too long. A thread of its own."""
+    """Raise a signal again, and end the process where the main thread does not see one for too long. A thread."""
     while content := os.read(reader, 64):
         until = time.monotonic() + GRACE_S
         for number in content:
-            while not state.number and signal.getsignal(number) is _on_signal:
+            while number and not state.number and signal.getsignal(number) is _on_signal:
                 if time.monotonic() > until:
                     _end_at_once(number, state)
                 time.sleep(_POLL_S)
+        if _AGAIN in content:
+            time.sleep(_POLL_S)
+            if not state.taken and not state.late:
+                os.kill(os.getpid(), state.number)
     os.close(reader)
 
 
