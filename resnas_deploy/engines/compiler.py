@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.guardian import ending_with_us
 
 _SHOWN = 300  # characters of a builder's own message
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
@@ -30,15 +31,16 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
     ):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            pass_fds=(log.fileno(),),
-            start_new_session=True,  # Ctrl-C is for this process, which ends that one
-        )
+        with ending_with_us():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                pass_fds=(log.fileno(),),
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            )
         try:
             error = _follow(process, {**request, "out": str(out)}, report)
         finally:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from resnas_deploy.arch import Subnet
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
+from resnas_deploy.guardian import ending_with_us
 from resnas_deploy.train.search.candidate import Score
 from resnas_deploy.train.search.scorer import Scorer
 
 RAY = "ray"
 _AT_ONCE = 4  # candidates of one task
+_RESTARTS = 3  # of a worker that dies, and tries of a task
+_START_S = 300  # for the first worker: others may hold the cluster's CPUs
 
 
 class Pool(Protocol):
@@ -46,17 +50,37 @@ def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
         return
     import ray
 
-    ray.init(
-        address=workers.partition(":")[2] or None, include_dashboard=False, log_to_driver=False, configure_logging=False
-    )
+    with ending_with_us(), _own_handler():
+        try:
+            ray.init(
+                address=workers.partition(":")[2] or None,
+                include_dashboard=False,
+                log_to_driver=False,
+                configure_logging=False,
+            )
+        except Exception as error:  # Ray's own, the network's and the operating system's
+            raise BadInput(
+                f"--workers {workers} must be a cluster that Ray can start or reach, found: {_words(error)}"
+            ) from error
     try:
         yield _RayPool(scorer)
     finally:
         ray.shutdown()
 
 
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM in its own way, which is to end at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with suppress(ValueError, TypeError):  # not the main thread, where Ray leaves it alone too; or C's handler
+            signal.signal(signal.SIGTERM, handler)
+
+
 class _RayPool:
-    """Actors that are started again where they die, and their tasks with them."""
+    """Actors that are started again where they die, and their tasks with them; not for ever."""
 
     def __init__(self, scorer: Callable[[], Scorer]) -> None:
         import ray
@@ -65,14 +89,46 @@ class _RayPool:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray's own lack
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
-        options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1, **needs}
+        options: dict[str, Any] = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, **needs}
         actor: Any = ray.remote(**options)(_Actor)
-        self._pool = ActorPool([actor.remote(scorer) for _ in range(max(1, gpus or cpus))])
+        actors = [actor.remote(scorer) for _ in range(max(1, gpus or cpus))]
+        with _said_in_a_line():
+            asked = {each.ready.remote(): each for each in actors}
+            there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
+            if not there:
+                raise BadInput(
+                    f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
+                    "without --workers this process does the work"
+                )
+            self._pool = ActorPool([asked[answer] for answer in there])
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
-        found = self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts)
+        with _said_in_a_line():
+            found = list(self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts))
         return [score for scores in found for score in scores]
+
+
+@contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Turn what Ray's workers met into one line: our own errors as they were, others by their last line."""
+    from ray.exceptions import RayError
+
+    try:
+        yield
+    except RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ResnasError):
+            raise cause from None
+        raise BadInput(
+            f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
+            f"{_words(error)}; is there memory for all? without --workers this process does the work"
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[-1].split())[:200] if lines else type(error).__name__
 
 
 class _Actor:
@@ -80,7 +136,13 @@ class _Actor:
         import torch
 
         torch.set_num_threads(1)
-        self._scorer = scorer()
+        self._make = scorer
+        self._scorer: Scorer | None = None
+
+    def ready(self) -> bool:
+        """Whether it has started."""
+        return True
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        self._scorer = self._scorer or self._make()
         return self._scorer.scores(subnets, target)
