@@ -123,4 +123,4 @@ def appears(pattern, within="folder"):
 
 def shared():
     """The names in /dev/shm."""
-    return set(os.listdir(SHARED)) if SHARED.is_dir() else set()
+    return {path.name for path in SHARED.iterdir()} if SHARED.is_dir() else set()
