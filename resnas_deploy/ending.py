@@ -6,8 +6,8 @@ keeps the handlers that they have.
 
 The exception may come anywhere, also where nothing can be raised: in a finaliser, in a callback of the import system,
 below C code that discards errors. So it is raised again whenever it vanishes without having arrived. While a call into
-C takes long, it cannot be raised at all: then a thread waits for `GRACE_S`, removes what `temporary` names, and ends
-the process.
+C takes long, it cannot be raised at all: then a thread waits for `GRACE_S`, removes what is half written, and ends the
+process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
 GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
 AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
+_LOCK, _PARTIAL = ".resnas-lock", ".partial"  # how locks are named, and what is written for a later name
 _POLL_S = 0.05
+_AGAIN = b"\0"  # to the thread: no signal has this number
 
 
 class Ended(KeyboardInterrupt):
@@ -45,9 +47,8 @@ class _State:
         self.at = 0.0  # when it was last raised
         self.raised: weakref.ref[Ended] | None = None  # the exception on its way up
         self.taken = False  # whether it has arrived
-        self.late = False  # whether the command is over: what comes now is noted alone
+        self.late = False  # whether the command is over: what comes now does not count, if the process then ends
         self.wakeup = -1  # what Python's own handler writes to
-        self.temporary: dict[str, None] = {}  # paths that must not outlive this process
         self.last_words: list[str] = []  # lines that are said where a signal ends it
 
     def is_ending(self) -> bool:
@@ -112,19 +113,6 @@ def check() -> None:
         raise _exception()
 
 
-class temporary:  # noqa: N801  a context manager
-    """Have a file or folder removed where the process must end in the middle of the block."""
-
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self._path = os.path.abspath(path)  # noqa: PTH100  pathlib would have to be imported
-
-    def __enter__(self) -> None:
-        _state.temporary[self._path] = None
-
-    def __exit__(self, *error: object) -> None:
-        _state.temporary.pop(self._path, None)
-
-
 class last_words:  # noqa: N801  a context manager
     """Have a line said before the last one where a signal ends the block."""
 
@@ -169,8 +157,10 @@ def _restore(before: dict[int, Any]) -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     del frame
+    if _state.late:
+        return
     _state.number = _state.number or number
-    if not _state.late and not _state.is_ending():
+    if not _state.is_ending():
         _state.taken = False
         raise _exception()
 
@@ -186,9 +176,12 @@ def _exception() -> Ended:
 
 
 def _when_gone(_: object) -> None:
-    """Raise the signal again where its exception was discarded on the way."""
-    if _state.number and not _state.taken and not _state.late:
-        signal.raise_signal(_state.number)
+    """Have the signal raised again where its exception was discarded on the way: by the thread, since here is no place.
+
+    An exception raised here would only be discarded too.
+    """
+    if not _state.taken and not _state.late:
+        os.write(_state.wakeup, _AGAIN)
 
 
 def _on_unraisable(found: Any) -> None:
@@ -198,30 +191,48 @@ def _on_unraisable(found: Any) -> None:
 
 
 def _watch(reader: int, state: _State) -> None:
-    """End the process where the main thread has not seen a signal for too long. A thread of its own."""
+    """Raise a signal again, and end the process where the main thread does not see one for too long. A thread."""
     while content := os.read(reader, 64):
         until = time.monotonic() + GRACE_S
         for number in content:
-            while not state.number and signal.getsignal(number) is _on_signal:
+            while number and (state.late or not state.number) and signal.getsignal(number) is _on_signal:
                 if time.monotonic() > until:
                     _end_at_once(number, state)
                 time.sleep(_POLL_S)
+        if _AGAIN in content:
+            time.sleep(_POLL_S)
+            if not state.taken and not state.late:
+                os.kill(os.getpid(), state.number)
     os.close(reader)
 
 
 def _end_at_once(number: int, state: _State) -> None:
     import shutil
 
-    for path in reversed(list(state.temporary)):
+    _end_children()
+    for path in _unfinished():
         try:
             os.unlink(path)  # noqa: PTH108
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
-    _end_children()
     try:
         os.write(2, "".join(f"resnas: {line}\n" for line in (*state.last_words, _words(number))).encode())
     finally:
         os._exit(128 + number)
+
+
+def _unfinished() -> list[str]:
+    """What this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
+    found = []
+    for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would have to be imported
+        with contextlib.suppress(OSError):
+            path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+            folder, name = os.path.split(path)
+            if name == _LOCK:
+                found.append(folder)
+            elif name.startswith(".") and name.endswith(_PARTIAL):
+                found.append(path)
+    return found
 
 
 def _end_children() -> None:
@@ -243,11 +254,6 @@ def _say(*lines: str) -> None:
 
 
 def at_the_very_end() -> None:
-    """Let the exit code say what came while the process was ending; from now on nothing interrupts it."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    if not _state.number:
-        return
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stdout.flush()
-    if not _state.taken:
-        os._exit(128 + _state.number)
+    """Let nothing interrupt what is left of a process whose work is done and whose exit code is known."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)  # blocking them would leave them to threads of libraries

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnas_deploy.atomic import atomic_file
 from resnas_deploy.errors import BadInput
+from resnas_deploy.guardian import ending_with_us
 from resnas_deploy.workplace import scratch_errors
 
 _SHOWN = 300  # characters of a builder's own message
@@ -34,15 +35,16 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
         tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
         Path(str(request["model"])).open("rb") as graph,
     ):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=said,
-            text=True,
-            pass_fds=(log.fileno(), graph.fileno()),
-            start_new_session=True,  # Ctrl-C is for this process, which ends that one
-        )
+        with ending_with_us():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resnas_deploy.engines.worker", str(log.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                pass_fds=(log.fileno(), graph.fileno()),
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            )
         try:
             error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, report)
         finally:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.guardian import ending_with_us
 from resnas_deploy.runners.base import Network
 
 _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each, of each network of this process
@@ -42,7 +43,7 @@ def compiling(network: Network, what: str) -> Iterator[None]:
     """Let the compiler warn of its own code as it likes, and say in one line what it refuses."""
     limits = {"recompile_limit": _NO_LIMIT, "accumulated_recompile_limit": _NO_LIMIT}
     try:
-        with warnings.catch_warnings(), torch._dynamo.config.patch(limits):
+        with ending_with_us(), warnings.catch_warnings(), torch._dynamo.config.patch(limits):
             warnings.simplefilter("ignore")
             yield
     except Exception as error:  # of the compiler, and of what it calls

@@ -15,6 +15,7 @@ from resnas_deploy.arch import Subnet
 from resnas_deploy.atomic import atomic_file
 from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, Task, save
 from resnas_deploy.errors import BadInput
+from resnas_deploy.guardian import ending_with_us
 from resnas_deploy.train.averaging import Averaged
 from resnas_deploy.train.batch_norm import share_batch_norms
 from resnas_deploy.train.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
@@ -54,7 +55,8 @@ def train(
     The weights depend on `Run.identity` alone, not on where the run was cut off or how many processes there are, but
     for the order of floating-point sums.
     """
-    return _Training(run, processes, tell, epoch_ended).train()
+    with ending_with_us() if run.recipe.compile else nullcontext():  # the compiler starts processes
+        return _Training(run, processes, tell, epoch_ended).train()
 
 
 class _Training:

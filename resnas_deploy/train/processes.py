@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -12,6 +13,9 @@ from torch import Tensor
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.data.loader import Share
+
+_PATIENCE = timedelta(minutes=10)  # for the slowest of them
+_SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,31 @@ def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
         return
     if place.type == "cuda":
         torch.cuda.set_device(place)
-    dist.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    with _lost_processes():
+        dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+        try:
+            yield Processes(share, place)
+        finally:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def _lost_processes() -> Iterator[None]:
+    """Say in one line that another process has ended or no longer answers, which its peers see as a broken connection.
+
+    The process that failed has said why itself.
+    """
     try:
-        yield Processes(share, place)
-    finally:
-        dist.destroy_process_group()
+        yield
+    except (dist.DistError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        if not isinstance(error, dist.DistError) and not any(sign in text for sign in _SIGNS):
+            raise
+        raise BadInput(
+            "the processes that train together must all be there, found that one has ended or did not answer within "
+            f"{_PATIENCE.total_seconds() / 60:.0f} minutes, and may have said why: {text[:150]}; start them again, "
+            "with --resume to go on from what was saved"
+        ) from error
 
 
 def usable_device(name: str, local_rank: int = 0) -> torch.device:

@@ -161,10 +161,13 @@ def _work(requests: Connection, answers: Connection, content: bytes) -> None:
             except BaseException as error:  # noqa: BLE001  as above
                 problem, buffers = _words(error), []
         views = [buffer.raw() for buffer in buffers]
-        answers.send((problem, [len(view) for view in views], found))
-        for view in views:
-            while view:
-                view = view[os.write(answers.fileno(), view) :]
+        try:
+            answers.send((problem, [len(view) for view in views], found))
+            for view in views:
+                while view:
+                    view = view[os.write(answers.fileno(), view) :]
+        except OSError:  # nobody is there to take it
+            os._exit(0)
 
 
 def _listen(requests: Connection, asked: queue.SimpleQueue[object]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-import tempfile
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from resnas_deploy.errors import BadInput, first_line
+from resnas_deploy.guardian import ending_with_us
 from resnas_deploy.quiet import load
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.workplace import scratch_folder
 
 _ADDRESS = "RAY_ADDRESS"  # where Ray's own programs look for the address of a cluster
 _LOCAL = "local"  # what Ray calls a cluster that it starts
@@ -29,20 +32,33 @@ def connected(address: str) -> Iterator[Any]:
     """
     ray = load("ray")
     address = address or os.environ.get(_ADDRESS, "").strip() or _LOCAL
-    try:
-        if address == _LOCAL:
-            with _other_home():
-                _init(ray, _LOCAL, num_cpus=usable_cores())
-        else:
-            _init(ray, address)
-    except (OSError, ValueError, RuntimeError) as error:  # of an address: that nobody answers at, or is none
-        raise BadInput(
-            f"Ray must be reachable at {address!r:.60} (--workers or {_ADDRESS}), found: {first_line(error)}"
-        ) from None
+    with ending_with_us(), _own_handler():
+        try:
+            if address == _LOCAL:
+                with _other_home():
+                    _init(ray, _LOCAL, num_cpus=usable_cores())
+            else:
+                _init(ray, address)
+        except Exception as error:  # Ray's own, the network's and the operating system's
+            raise BadInput(
+                f"Ray must start, or be reachable at {address!r:.60} (--workers or {_ADDRESS}), "
+                f"found: {first_line(error)}"
+            ) from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM in its own way, which is to end at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with suppress(ValueError, TypeError):  # not the main thread, where Ray leaves it alone too; or C's handler
+            signal.signal(signal.SIGTERM, handler)
 
 
 def _init(ray: Any, address: str, **options: Any) -> None:
@@ -57,7 +73,7 @@ def _other_home() -> Iterator[None]:
     the cluster lies there too.
     """
     before = os.environ.get(_HOME)
-    os.environ[_HOME] = _scratch_home().name
+    os.environ[_HOME] = str(_scratch_home())
     try:
         yield
     finally:
@@ -68,11 +84,13 @@ def _other_home() -> Iterator[None]:
 
 
 @cache
-def _scratch_home() -> tempfile.TemporaryDirectory[str]:
+def _scratch_home() -> Path:
     """One for the process, since Ray reads its key once; it goes when the process ends."""
-    folder = tempfile.TemporaryDirectory(prefix="resnas-ray-")
-    (Path(folder.name) / _BOOTSTRAP).write_text("{}\n")
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder = stack.enter_context(scratch_folder("ray"))
+    (folder / _BOOTSTRAP).write_text("{}\n")
     keys = Path(os.path.expanduser("~/.ray"))  # noqa: PTH111  Path.home() raises where there is none
     if keys.is_dir():
-        (Path(folder.name) / ".ray").symlink_to(keys)
+        (folder / ".ray").symlink_to(keys)
     return folder

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from resnas_deploy.arch import Subnet
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
 from resnas_deploy.quiet import load
 from resnas_deploy.train.search.candidate import Score
 from resnas_deploy.train.search.cluster import connected
@@ -18,6 +18,8 @@ from resnas_deploy.train.search.scorer import Scorer
 RAY = "ray"
 _HOME = "HOME"
 _AT_ONCE = 4  # candidates of one task
+_RESTARTS = 3  # of a worker that dies, and tries of a task
+_START_S = 300  # for the first worker: others may hold the cluster's CPUs
 
 
 class Pool(Protocol):
@@ -53,22 +55,50 @@ def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
 
 
 class _RayPool:
-    """Actors that are started again where they die, and their tasks with them."""
+    """Actors that are started again where they die, and their tasks with them; not for ever."""
 
     def __init__(self, ray: Any, scorer: Callable[[], Scorer]) -> None:
         resources: dict[str, float] = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
-        options: dict[str, Any] = {"max_restarts": -1, "max_task_retries": -1, **needs}
+        options: dict[str, Any] = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, **needs}
         actor: Any = ray.remote(**options)(_Actor)
-        self._pool = load("ray.util.actor_pool").ActorPool(
-            [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(max(1, gpus or cpus))]
-        )
+        actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(max(1, gpus or cpus))]
+        with _said_in_a_line():
+            asked = {each.ready.remote(): each for each in actors}
+            there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
+            if not there:
+                raise BadInput(
+                    f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
+                    "without --workers this process does the work"
+                )
+            self._pool = load("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
-        found = self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts)
+        with _said_in_a_line():
+            found = list(self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts))
         return [score for scores in found for score in scores]
+
+
+@contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Turn what Ray's workers met into one line: our own errors as they were, others by their last line."""
+    try:
+        yield
+    except load("ray.exceptions").RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ResnasError):
+            raise cause from None
+        raise BadInput(
+            f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
+            f"{_words(error)}; is there memory for all? without --workers this process does the work"
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[-1].split())[:200] if lines else type(error).__name__
 
 
 class _Actor:
@@ -79,7 +109,13 @@ class _Actor:
         if home is not None:
             os.environ[_HOME] = home
         torch.set_num_threads(1)
-        self._scorer = scorer()
+        self._make = scorer
+        self._scorer: Scorer | None = None
+
+    def ready(self) -> bool:
+        """Whether it has started."""
+        return True
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        self._scorer = self._scorer or self._make()
         return self._scorer.scores(subnets, target)

@@ -1,0 +1,126 @@
+"""Commands in processes of their own that a signal meets at a stage which is seen, and what they leave."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 240  # seconds for a stage or an end to come, on a slow and busy machine
+ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
+SHARED = Path("/dev/shm")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A command that runs, in a folder of its own."""
+
+    process: subprocess.Popen
+    folder: Path  # where it works
+    temporary: Path  # its TMPDIR
+
+    def wait_for(self, stage):
+        """What `stage` returns once that is true, asked with this."""
+        return wait_for(lambda: stage(self), lambda: self.process.poll() is None)
+
+    def descendants(self):
+        """The numbers of all processes below it."""
+        return below(self.process.pid)
+
+    def end(self, number):
+        """Send it the signal; returns exit code, stdout and the lines of stderr."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, err.splitlines()
+
+    def left(self):
+        """What lies in its folders that a user did not put there."""
+        hidden = [path for path in self.folder.rglob("*") if path.name.endswith((".partial", ".new"))]
+        return sorted(map(str, [*hidden, *self.temporary.iterdir()]))
+
+
+@contextmanager
+def running(folder, *arguments, script=("-m", "resnas_deploy"), before=None, **environment):
+    """`resnas` with its output in pipes, in `folder`, with a TMPDIR that is beside it."""
+    temporary = folder.with_name(f"{folder.name}-tmp")
+    for path in (folder, temporary):
+        path.mkdir(exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, *script, *map(str, arguments)],
+        cwd=folder,
+        env={**os.environ, "COLUMNS": "80", "TMPDIR": str(temporary), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=before,
+    ) as process:
+        try:
+            yield Running(process, folder, temporary)
+        finally:
+            process.kill()
+
+
+def wait_for(condition, still=lambda: True):
+    """What `condition` returns once it is true, which must come while `still` is."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        assert still(), "it ended before the stage came"
+        assert time.monotonic() < deadline, "the stage did not come"
+        time.sleep(0.002)
+    return found
+
+
+def gone(numbers):
+    """Wait until none of the processes is left."""
+    wait_for(lambda: not [number for number in numbers if is_alive(number)])
+
+
+def is_alive(number):
+    """Whether it runs; one that nobody has waited for yet does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def below(parent):
+    """The numbers of all processes that a process started, and of those that they did."""
+    children = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                above = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            children.setdefault(above, []).append(int(entry.name))
+    found = list(children.get(parent, ()))
+    for number in found:
+        found += children.get(number, ())
+    return found
+
+
+def imported(name):
+    """A stage: a library with that in its path is in the process's memory."""
+
+    def seen(command):
+        try:
+            return name in Path(f"/proc/{command.process.pid}/maps").read_text()
+        except OSError:
+            return False
+
+    return seen
+
+
+def appears(pattern, within="folder"):
+    """A stage: there is something of that pattern in the folder where it works, or its TMPDIR (`temporary`)."""
+    return lambda command: list(getattr(command, within).glob(pattern))
+
+
+def shared():
+    """The names in /dev/shm."""
+    return {path.name for path in SHARED.iterdir()} if SHARED.is_dir() else set()
