@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_folder, write_errors
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import file_digest, load
+from resnas_deploy.checkpoint import Checkpoint, file_digest, load
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import MAX_BYTES, Manifest
+from resnas_deploy.reading import read_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +83,17 @@ class Artifact:
         """The PyTorch module with the artifact's own weights, float32, in evaluation mode."""
         from resnas_deploy.model import build_model
 
-        return build_model(load(self.weights))
+        return build_model(self.checkpoint())
+
+    def checkpoint(self) -> Checkpoint:
+        """The weights. Raises `BadInput` where they are of another network than the manifest says."""
+        found = load(self.weights)
+        if found.arch != self.arch:
+            raise BadInput(
+                f"{self.weights} must be of the network in {MANIFEST}, found {found.arch.fingerprint} instead of "
+                f"{self.arch.fingerprint}; export the artifact again"
+            )
+        return found
 
 
 def open_artifact(folder: Path) -> Artifact:
@@ -171,11 +182,7 @@ def _read_manifest(folder: Path) -> bytes:
     path = folder / MANIFEST
     if path.is_symlink() or not path.is_file():
         raise BadInput(f"an artifact must be a folder with {MANIFEST}, found none; make one by: resnas export")
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
-        raise BadInput(f"{MANIFEST} must have at most {MAX_BYTES} bytes, found more")
-    return content
+    return read_bytes(path, MAX_BYTES)
 
 
 def _is_empty(folder: Path) -> bool:

@@ -180,9 +180,7 @@ def load(path: Path) -> Checkpoint:
         tensors = {name: _tensor(path, name) for name in shapes}
         return Checkpoint(arch, tensors, provenance, task)
     except (SafetensorError, OSError) as error:
-        raise BadInput(
-            f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}"
-        ) from error
+        raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 

@@ -73,4 +73,3 @@ def _read(hint: Any, value: object, where: str) -> Any:
     if type(value) is not hint or (hint is int and abs(value) > _LARGEST):  # type: ignore[arg-type]  # a number
         raise BadInput(f"{where} must be {_NAMES[hint]}, found {shown(value)}")
     return value
-

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.atomic import atomic_file
 from resnas_deploy import record
+from resnas_deploy.atomic import atomic_file
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.measurement import Measurement
@@ -62,7 +62,7 @@ def read_report(path: Path) -> Report:
     except BadInput as error:
         raise BadInput(f"{error}; measure it again") from None
     schema = data.pop("schema", None) if isinstance(data, dict) else None
-    if type(schema) is not int:
+    if not isinstance(data, dict) or type(schema) is not int:
         raise BadInput(f"{path} must be a result of resnas bench, found JSON without a schema number")
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
@@ -77,14 +77,23 @@ def _checked(report: Report, path: Path) -> Report:
     if 0 in rounds:
         raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
     if sum(rounds) > MAX_RUNS:
-        raise BadInput(f"{path} must have at most {MAX_RUNS} runs, found {sum(rounds)}; is it a result of resnas bench?")
+        raise BadInput(
+            f"{path} must have at most {MAX_RUNS} runs, found {sum(rounds)}; is it a result of resnas bench?"
+        )
     named = [("the reference workload", report.reference.samples_s, rounds)]
     named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
     for name, samples, expected in named:
         if (found := [len(opening) for opening in samples]) != expected:
             raise BadInput(
-                f"{path} must have {shortened(str(expected), 100)} samples of {shown(name)} by opening, found {shortened(str(found), 100)}; measure it again"
+                f"{path} must have {_short(expected)} samples of {shown(name)} by opening, found {_short(found)}; "
+                "measure it again"
             )
         if wrong := [second for opening in samples for second in opening if not SHORTEST <= second <= LONGEST]:
-            raise BadInput(f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}")
+            raise BadInput(
+                f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}"
+            )
     return report
+
+
+def _short(numbers: list[int]) -> str:
+    return shortened(str(numbers), 100)

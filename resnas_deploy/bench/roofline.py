@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from resnas_deploy import record
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_file
-from resnas_deploy import record
 from resnas_deploy.bench.conditions import Conditions
 from resnas_deploy.bench.machine import Machine
 from resnas_deploy.bench.observation import observe

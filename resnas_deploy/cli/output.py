@@ -13,6 +13,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from resnas_deploy.errors import LONGEST, shortened
+
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
 
 
@@ -47,8 +49,9 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
-    line = " ".join(text.split())
-    typer.echo(f"resnas: {''.join(c if c.isprintable() else ascii(c)[1:-1] for c in line)}", err=True)
+    line = " ".join(shortened(text, 10 * LONGEST).split())
+    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    typer.echo(f"resnas: {shortened(printable)}", err=True)
 
 
 @contextmanager

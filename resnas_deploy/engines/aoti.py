@@ -11,7 +11,6 @@ import numpy as np
 import torch
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.checkpoint import load
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.model import build_model
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
@@ -55,7 +54,7 @@ def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
     size, batch = artifact.image_size, artifact.batch
     noise = np.random.default_rng(_SEED).standard_normal((_IMAGES, 3, size, size), dtype=np.float32)
     package, error = load_package(path, device), 0.0
-    module = build_model(load(artifact.weights))
+    module = build_model(artifact.checkpoint())
     for count in {batch.least, max(batch.least, min(batch.most, _IMAGES))}:
         images = torch.from_numpy(np.resize(noise, (count, 3, size, size)))
         with torch.inference_mode():

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy import record
 from resnas_deploy.artifact import ENGINES
 from resnas_deploy.atomic import atomic_file, holding, write_errors
 from resnas_deploy.checkpoint import file_digest
-from resnas_deploy import record
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
 from resnas_deploy.errors import BadInput, shown
@@ -118,7 +118,11 @@ def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
             f"{path} must have schema {SCHEMA} or less, found {shown(body['schema'], 20)}; use a newer resnas"
         )
     digest = body.pop(_SELF, None)
-    if digest != hashlib.sha256(_dump(body)).hexdigest():
+    try:
+        intact = digest == hashlib.sha256(_dump(body)).hexdigest()
+    except RecursionError:  # nested too deeply to be ours
+        intact = False
+    if not intact:
         raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
     try:
         found = record.from_json(Recorded, body, "the report")

@@ -16,7 +16,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
@@ -91,7 +91,7 @@ def verify(
     torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
     report("computing the reference on torch")
-    reference = reference_logits(load(artifact.weights), inputs.images)
+    reference = reference_logits(artifact.checkpoint(), inputs.images)
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
     if quantised:
@@ -160,7 +160,7 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     batch = manifest.batch
     images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     with torch.inference_mode():
-        model = build_model(load(artifact.weights))
+        model = build_model(artifact.checkpoint())
         wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
     last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there

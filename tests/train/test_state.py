@@ -11,7 +11,6 @@ from strategies import refusal
 
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 
-
 WANTED = {"a": torch.zeros(1000)}
 
 
