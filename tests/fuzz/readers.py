@@ -413,9 +413,6 @@ def run_command(folder: Path) -> None:
         raise BadInput(text)
 
 
-_metrics_line = _text("metrics.jsonl")
-
-
 READERS = {
     "network_def": Reader("network_def", _text("a.txt"), read_definition),
     "architecture": Reader("arch", _json("a.json"), read_arch),
@@ -439,6 +436,6 @@ READERS = {
     "checkpoint (legacy)": Reader("legacy", _bytes("a.pth.tar"), read_checkpoint),
     "shard": Reader("shards", _bytes("train/0000.tar"), read_shards),
     "array": Reader("array", _bytes("a.npy"), read_array),
-    "metrics": Reader("metrics", _metrics_line, read_metrics),
+    "metrics": Reader("metrics", _text("metrics.jsonl"), read_metrics),
     "options": Reader("options", _options, run_command),
 }

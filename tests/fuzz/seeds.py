@@ -50,7 +50,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     with SearchStore(root / "search" / "a", "a search") as store:
         store.add(Candidate(small_data.SPACE.sample(rng), Score(3, 4), (1.0, 2.0), 0) for _ in range(5))
     with Store(root / "store" / "a") as store:
-        archs = mini_space.drawn(mini_space.MINI, 20)
+        archs = mini_space.drawn(mini_space.MINI, 60)
         store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
     measured.report(measured.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
     made = Ceiling(measured.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
