@@ -63,12 +63,18 @@ class Artifact:
         return self.file(MODEL)
 
     def checkpoint(self) -> Checkpoint:
-        """The weights that were hashed. Raises `BadInput`."""
+        """The weights that were hashed. Raises `BadInput` where they are of another network than the manifest says."""
         path = self.file(WEIGHTS)
         try:
-            return load(path)
+            found = load(path)
         except BadInput as error:
             raise BadInput(str(error).replace(str(path), str(self.weights))) from None
+        if found.arch != self.arch:
+            raise BadInput(
+                f"{self.weights} must be of the network in {MANIFEST}, found {found.arch.fingerprint} instead of "
+                f"{self.arch.fingerprint}; export the artifact again"
+            )
+        return found
 
     @property
     def source(self) -> str:

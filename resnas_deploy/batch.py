@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown, whole_number
 
 MAX_BATCH = 4096
 
@@ -26,11 +26,11 @@ class BatchRange:
     @staticmethod
     def parse(text: str) -> BatchRange:
         """Read `1:64` (a range) or `8` (a fixed size)."""
-        least, colon, most = text.partition(":")
-        try:
-            return BatchRange(int(least), int(most if colon else least))
-        except ValueError:
-            raise BadInput(f"a batch must be a number such as 8 or a range such as 1:64, found {text!r}") from None
+        first, colon, last = text.partition(":")
+        least, most = whole_number(first), whole_number(last if colon else first)
+        if least is None or most is None:
+            raise BadInput(f"a batch must be a number such as 8 or a range such as 1:64, found {shown(text)}")
+        return BatchRange(least, most)
 
     @property
     def fixed(self) -> bool:

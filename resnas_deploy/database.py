@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,13 +11,27 @@ from pathlib import Path
 from typing import Any, Self
 
 from resnas_deploy.atomic import Taken, atomic_file
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.reading import opened
 
 WAIT = 30.0  # seconds for another writer
+MOST_BYTES = 500_000_000  # of a file; a search of 100,000 networks takes about 400 million
+_MOST_VALUE = 10_000_000  # bytes of one value, and of one statement
+_MOST_CPU = 30.0  # seconds of this thread for one statement: beyond that a file keeps it busy on purpose
+_BETWEEN = 100_000  # instructions of SQLite's between two looks at the clock
 _MAGIC = b"SQLite format 3\0"
 _HEADER = 100  # bytes, of which these are the numbers that tell whose file it is (sqlite.org/fileformat2.html)
 _SCHEMA_AT, _APPLICATION_AT = slice(60, 64), slice(68, 72)
-_DAMAGE = (sqlite3.Error, BadInput, ValueError, TypeError, KeyError, ArithmeticError, RecursionError)
+_DAMAGE = (
+    sqlite3.Error,
+    BadInput,
+    ValueError,
+    TypeError,
+    AttributeError,
+    KeyError,
+    ArithmeticError,
+    RecursionError,
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,7 @@ class Database:
             if there:
                 _check_header(path, kind)
             self._connection = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
+            self._bounded()
         except (OSError, sqlite3.Error) as error:
             reason = getattr(error, "strerror", None) or error
             raise BadInput(f"{path} cannot be opened: {reason}; choose another {kind.option}") from None
@@ -57,6 +73,7 @@ class Database:
             with self.errors():
                 if not there:
                     self._connection.executescript(kind.tables)
+                self._check_tables()
                 (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
                 if found != "ok":
                     raise ValueError(found.splitlines()[-1])
@@ -78,18 +95,54 @@ class Database:
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
         """What a query finds."""
+        self._start_clock()
         return self._connection.execute(query, values).fetchall()
 
     def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
         """The statement with each of the rows."""
+        self._start_clock()
         self._connection.executemany(statement, rows)
+
+    def _bounded(self) -> None:
+        """Let no file's own SQL call functions, and nothing in a file take memory or time without an end."""
+        connection = self._connection
+        self._start_clock()
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MOST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _MOST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+        connection.set_progress_handler(lambda: time.thread_time() > self._until, _BETWEEN)
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+
+    def _start_clock(self) -> None:
+        self._until = time.thread_time() + _MOST_CPU
+
+    def _check_tables(self) -> None:
+        """Raise `ValueError` unless the file has our tables and nothing else: a view or a trigger runs when it is used.
+
+        Before anything else is asked, for any other question may run it.
+        """
+        query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name LIMIT 100"
+        with closing(sqlite3.connect(":memory:")) as database:
+            database.executescript(self._kind.tables)
+            wanted = database.execute(query).fetchall()
+        found = self.rows(query)
+        if found != wanted:
+            if missing := [
+                name for kind, name, *_ in wanted if kind == "table" and name not in {row[1] for row in found}
+            ]:
+                raise ValueError(f"no such table: {missing[0]}")
+            other = next((row for row in found if row not in wanted), ("table", "twice"))
+            raise ValueError(f"the {other[0]} {shown(other[1])}, which is not one of its own")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All of the block or nothing; other writers wait."""
+        self._start_clock()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._start_clock()
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # after a full disk SQLite itself has rolled back
@@ -103,11 +156,12 @@ class Database:
             yield
         except _DAMAGE as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
+            found = shortened(" ".join(str(error).split()), 300)
             if remedy := _amiss(self._kind.option).get(code):
-                raise BadInput(f"{self.path} cannot be read or written: {error}; {remedy}") from None
+                raise BadInput(f"{self.path} cannot be read or written: {found}; {remedy}") from None
             kind = self._kind
             raise BadInput(
-                f"{self.path} must be a {kind.name} that resnas wrote, found: {error}; {kind.leave}"
+                f"{self.path} must be a {kind.name} that resnas wrote, found: {found}; {kind.leave}"
             ) from None
 
 
@@ -141,7 +195,7 @@ def _check_header(path: Path, kind: Format) -> None:
     """Raise `BadInput` for a file that is none of ours, before SQLite could alter it."""
     if not path.is_file():
         raise BadInput(f"{path} must be a file, found something else; choose another {kind.option}")
-    with path.open("rb") as file:
+    with opened(path, MOST_BYTES) as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
         found = "another file" if header else "an empty one"

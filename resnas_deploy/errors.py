@@ -68,6 +68,14 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def whole_number(text: str, most: int = 10**9) -> int | None:
+    """The number that a text is in the digits 0 to 9 alone, up to `most`; None for anything else.
+
+    `int` takes other scripts' digits, signs, blanks and underscores too, and `isdigit` takes what `int` refuses.
+    """
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 19 and int(text) <= most else None
+
+
 def first_few(lines: Sequence[str], most: int = 3) -> str:
     """The first of several findings as one text, and how many more there are."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []

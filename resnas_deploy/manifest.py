@@ -14,11 +14,13 @@ from resnas_deploy.alignment import check_alignment
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Provenance
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.headroom import NOT_FINITE, OwnArithmetic, read_own_arithmetic
 from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.reading import parse_json
 
 SCHEMA = 1
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -183,16 +185,13 @@ class Manifest:
     @staticmethod
     def from_bytes(content: bytes) -> Manifest:
         """Read what `to_bytes` wrote. Raises `BadInput` where a single byte differs."""
-        try:
-            body = json.loads(content)
-        except (ValueError, RecursionError):
-            body = None
+        body = parse_json(content, "manifest.json")
         schema = body.get("schema") if isinstance(body, dict) else None
         if not isinstance(body, dict) or type(schema) is not int:
             raise BadInput("manifest.json must be a JSON object with a schema number; export the artifact again")
         if schema > SCHEMA:
             raise BadInput(
-                f"manifest.json must have schema {SCHEMA} or less, found {str(schema)[:20]}; use a newer resnas"
+                f"manifest.json must have schema {SCHEMA} or less, found {shown(schema, 20)}; use a newer resnas"
             )
         digest = body.pop(_SELF, None)
         try:
@@ -203,8 +202,10 @@ class Manifest:
             raise BadInput("manifest.json was changed after it was written; export the artifact again")
         try:
             manifest = _read(body)
+            _check(manifest)
         except (KeyError, TypeError, AttributeError) as error:
-            raise BadInput(f"manifest.json must be one that resnas wrote, found {error!r} missing or wrong") from None
+            found = f"{type(error).__name__}({shown(error.args[0] if error.args else '', 100)})"
+            raise BadInput(f"manifest.json must be one that resnas wrote, found {found} missing or wrong") from None
         if manifest.to_bytes() != content:  # intact, yet laid out differently, or a field is foreign or contradicts
             raise BadInput("manifest.json must be one that resnas wrote, found other fields, values or line breaks")
         return manifest
@@ -239,6 +240,33 @@ def _read(body: Mapping[str, object]) -> Manifest:
         verification=_verification(verification) if isinstance(verification, dict) else None,
         **{key: str(value) for key, value in texts.items()},
     )
+
+
+def _check(manifest: Manifest) -> None:
+    """Raise `BadInput` where parts of a manifest contradict each other."""
+    arch, names = manifest.arch, manifest.class_names
+    if manifest.precision not in PRECISIONS:
+        raise BadInput(f"the precision must be one of {', '.join(PRECISIONS)}, found {shown(manifest.precision)}")
+    if manifest.preprocessing.image_size != arch.image_size:
+        raise BadInput(
+            f"preprocessing must be for the network's {arch.image_size} pixels, "
+            f"found {manifest.preprocessing.image_size}"
+        )
+    if names is not None and len(names) != arch.classes:
+        raise BadInput(f"class_names must name the network's {arch.classes} classes, found {len(names)}")
+    if (found := manifest.verification) and not (
+        found.error >= 0
+        and found.tolerance >= 0
+        and min(found.batches, default=1) >= 1
+        and 0 <= found.top1_agreement <= found.images
+        and 0 <= found.photograph_agreement <= len(found.photographs)
+        and all(error >= 0 for error in found.element_errors.values())
+    ):
+        raise BadInput(f"verification must be of what can be, found {shortened(str(found), 200)}")
+    if found and (accuracy := found.accuracy):
+        percentages = (accuracy.reference, accuracy.graph, accuracy.max_drop)
+        if not all(0 <= share <= 100 for share in percentages) or accuracy.pictures < 1:
+            raise BadInput(f"verification.accuracy must be percentages, found {shortened(str(accuracy), 200)}")
 
 
 def _verification(data: Mapping[str, object]) -> Verification:
@@ -283,7 +311,7 @@ def _quantisation(data: object) -> Mapping[str, object] | None:
 
 def _of(kind: type[T], value: object) -> T:
     if type(value) is not kind:
-        raise TypeError(f"{value!r:.60} instead of a {kind.__name__}")
+        raise TypeError(f"{shown(value)} instead of a {kind.__name__}")
     return value
 
 

@@ -13,8 +13,8 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from resnas_deploy.errors import BadInput, shortened, shown
 
@@ -27,7 +27,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 @contextmanager
-def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
+def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, or a link to one, of at most `most` bytes. Raises `BadInput`, which names it."""
     try:
         # Opening a pipe waits for a writer without the first flag, and a terminal could become ours without the second.

@@ -19,7 +19,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from resnas_deploy.ending import temporary
 from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.locks import Lock, ask, opened
 from resnas_deploy.renames import give_back
@@ -172,7 +171,6 @@ def _workplace(name: Callable[[], Path]) -> Iterator[Path]:
                 folder.mkdir(mode=0o700)
                 if (held := _hold(folder, stack)) is not None:
                     folder = held
-                    stack.enter_context(temporary(folder))  # also where a call into C never returns
                     break
             else:
                 raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN), str(folder))

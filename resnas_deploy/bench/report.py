@@ -60,7 +60,7 @@ def read_report(path: Path) -> Report:
     except BadInput as error:
         raise BadInput(f"{error}; measure it again") from None
     schema = data.pop("schema", None) if isinstance(data, dict) else None
-    if type(schema) is not int:
+    if not isinstance(data, dict) or type(schema) is not int:
         raise BadInput(f"{path} must be a result of resnas bench, found JSON without a schema number")
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
@@ -83,10 +83,15 @@ def _checked(report: Report, path: Path) -> Report:
     for name, samples, expected in named:
         if (found := [len(opening) for opening in samples]) != expected:
             raise BadInput(
-                f"{path} must have {shortened(str(expected), 100)} samples of {shown(name)} by opening, found {shortened(str(found), 100)}; measure it again"
+                f"{path} must have {_short(expected)} samples of {shown(name)} by opening, found {_short(found)}; "
+                "measure it again"
             )
         if wrong := [second for opening in samples for second in opening if not SHORTEST <= second <= LONGEST]:
             raise BadInput(
                 f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}"
             )
     return report
+
+
+def _short(numbers: list[int]) -> str:
+    return shortened(str(numbers), 100)

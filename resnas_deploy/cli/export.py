@@ -13,6 +13,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import engine_json, say_engine
 from resnas_deploy.cli.choosing import with_auto_alignment, with_auto_spelling
 from resnas_deploy.cli.options import (
+    MAX_SEED,
+    MAX_SIDE,
     RUNNER_NAMES,
     TARGETS,
     ArchOption,
@@ -83,7 +85,11 @@ def export(
     image_size: Annotated[
         int | None,
         typer.Option(
-            help="Pixels a side; positions are resized bicubically.", metavar="N", min=1, show_default="the network's"
+            help="Pixels a side; positions are resized bicubically.",
+            metavar="N",
+            min=1,
+            max=MAX_SIDE,
+            show_default="the network's",
         ),
     ] = None,
     align: Annotated[
@@ -117,7 +123,7 @@ def export(
         typer.Option(help="A text file, a class a line.", metavar="FILE", show_default="ImageNet's, for 1000 classes"),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Of untrained weights.", metavar="N", min=0, show_default="0")
+        int | None, typer.Option(help="Of untrained weights.", metavar="N", min=0, max=MAX_SEED, show_default="0")
     ] = None,
     verify_on: Annotated[
         str,

@@ -21,6 +21,7 @@ from resnas_deploy.cli.latency_options import (
 )
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import (
+    MAX_COUNT,
     DeviceOption,
     Json,
     RunnerOption,
@@ -56,7 +57,9 @@ def profile(
     device: DeviceOption = "",
     networks: Annotated[
         int | None,
-        typer.Option(help="How many networks of the space to measure.", metavar="N", min=1, show_default="120"),
+        typer.Option(
+            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
+        ),
     ] = None,
     store: StoreOption = None,
     as_json: Json = False,
@@ -182,7 +185,9 @@ def check(
     precision: Precision = "fp32",
     threads: Threads = 0,
     device: DeviceOption = "",
-    subnets: Annotated[int, typer.Option(help="How many networks to check with.", metavar="N", min=2)] = 50,
+    subnets: Annotated[
+        int, typer.Option(help="How many networks to check with.", metavar="N", min=2, max=MAX_COUNT)
+    ] = 50,
     store: StoreOption = None,
     plot: Plot = None,
     out: Annotated[

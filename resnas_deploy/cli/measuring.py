@@ -10,7 +10,7 @@ import typer
 
 from resnas_deploy.cli.options import RUNNER_NAMES, complete
 from resnas_deploy.cli.output import complain, print_table
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _USUAL = (1, 8, 32)  # batch sizes
 _OPENINGS = 6
+MOST_NUMBERS = 100  # of an option that takes several
+MOST_RUNS = 100_000  # which `bench.report` reads again
 
 Runners = Annotated[
     list[str] | None,
@@ -42,12 +44,16 @@ Batches = Annotated[
         show_default="those of 1,8,32 that every artifact takes",
     ),
 ]
-Runs = Annotated[int, typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N")]
+Runs = Annotated[
+    int,
+    typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N", max=MOST_RUNS),
+]
 Openings = Annotated[
     int | None,
     typer.Option(
         help="Times that every runtime is opened anew.",
         metavar="N",
+        max=MOST_RUNS,
         show_default=f"{_OPENINGS}, or as many as --runs where that is fewer",
     ),
 ]
@@ -111,12 +117,9 @@ def batches_of(text: str, networks: Sequence[Network]) -> tuple[int, ...]:
 
 def numbers(text: str, option: str, what: str) -> tuple[int, ...]:
     """Whole numbers above 0, separated by commas."""
-    try:
-        found = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        found = ()
-    if not found or min(found) < 1:
-        raise BadInput(f"{option} must be {what}, found {text!r}")
+    found = [whole_number(part.strip()) or 0 for part in text.split(",")]
+    if 0 in found or len(found) > MOST_NUMBERS:
+        raise BadInput(f"{option} must be {what}, found {shown(text)}")
     return tuple(dict.fromkeys(found))
 
 

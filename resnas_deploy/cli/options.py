@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import typer
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import check_writable
-from resnas_deploy.errors import BadInput, VerificationFailed
+from resnas_deploy.errors import BadInput, VerificationFailed, shown
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.reading import parse_json, read_text
 from resnas_deploy.streams import is_stream
@@ -31,7 +32,18 @@ RUNNER_NAMES = (
 ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt", "aoti")
 TARGETS = ("onnx", *ENGINE_TARGETS)
 DEVICES = ("cpu", "cuda", "cuda:0")
+MAX_SIDE = 2048  # pixels; `preprocessing.MAX_SIDE`, which is not imported for it
+MAX_SEED = 2**63 - 1  # PyTorch's
+MAX_SECONDS = 86_400  # of an option: a day
+MAX_COUNT = 100_000  # of whatever is made one by one
 MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands
+
+
+def finite(value: float | None) -> float | None:
+    """The value of an option, unless it is NaN or infinite: what is no number is outside of no range."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 def complete(names: Iterable[str]) -> Callable[[str], list[str]]:
@@ -76,7 +88,13 @@ DataOption = Annotated[
 ]
 MaxDropOption = Annotated[
     float,
-    typer.Option(help="int8 and fp8: percentage points of top-1 that may be lost.", metavar="POINTS", min=0, max=100),
+    typer.Option(
+        help="int8 and fp8: percentage points of top-1 that may be lost.",
+        metavar="POINTS",
+        min=0,
+        max=100,
+        callback=finite,
+    ),
 ]
 ArchOption = Annotated[
     str,
@@ -100,7 +118,7 @@ def read_arch(source: str) -> ArchSpec:
         found = False
     if not found:
         raise BadInput(
-            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {source[:60]!r}; "
+            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {shown(source)}; "
             "resnas archs lists the published ones"
         )
     text = read_text(path)

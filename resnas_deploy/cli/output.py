@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resnas_deploy.ending import last_words
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import LONGEST, BadInput, shortened
 
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
 
@@ -56,7 +56,8 @@ def complain(text: str) -> None:
 
 
 def _line(text: str) -> str:
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    line = " ".join(shortened(text, 10 * LONGEST).split())
+    return shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
 
 
 def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: bool) -> None:
@@ -83,6 +84,8 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
 def resumable(out: Path) -> last_words:
     """Say, where a signal ends the block, how to go on with what is in the folder `out`."""
     return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
+
+
 class _Notes(logging.Handler):
     """Says what the library logs, once, and of several processes of one run only in the first."""
 

@@ -8,7 +8,15 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import ArtifactArgument, DeviceOption, Json, RunnerOption, Threads, threads_or_all
+from resnas_deploy.cli.options import (
+    MAX_COUNT,
+    ArtifactArgument,
+    DeviceOption,
+    Json,
+    RunnerOption,
+    Threads,
+    threads_or_all,
+)
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput
 
@@ -19,7 +27,7 @@ def predict(
         list[Path],
         typer.Argument(help="Image files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.", show_default=False),
     ],
-    top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1)] = 5,
+    top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1, max=MAX_COUNT)] = 5,
     runner: RunnerOption = "",
     device: DeviceOption = "",
     threads: Threads = 0,

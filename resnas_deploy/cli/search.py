@@ -17,7 +17,7 @@ from resnas_deploy.cli.latency_options import (
     space_named,
     store_path,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, RunnerOption, Threads, complete, threads_or_all
+from resnas_deploy.cli.options import MAX_COUNT, DeviceOption, Json, RunnerOption, Threads, complete, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
 
@@ -53,12 +53,19 @@ def search(
     threads: Threads = 0,
     device: DeviceOption = "",
     store: StoreOption = None,
-    iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1)] = 20,
-    first: Annotated[int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1)] = 500,
+    iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1, max=MAX_COUNT)] = 20,
+    first: Annotated[
+        int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1, max=MAX_COUNT)
+    ] = 500,
     children: Annotated[
-        int, typer.Option(help="Subnets of each later one, half by mutation, half by crossover.", metavar="N", min=2)
+        int,
+        typer.Option(
+            help="Subnets of each later one, half by mutation, half by crossover.", metavar="N", min=2, max=MAX_COUNT
+        ),
     ] = 150,
-    parents: Annotated[int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1)] = 75,
+    parents: Annotated[
+        int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1, max=MAX_COUNT)
+    ] = 75,
     finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3,
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.latency_options import Space, space_named
-from resnas_deploy.cli.options import Json, read_arch
+from resnas_deploy.cli.options import MAX_SEED, Json, read_arch
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say
 from resnas_deploy.cli.train_options import (
     CheckpointOption,
@@ -37,7 +37,10 @@ Out = Annotated[Path, typer.Option(help="The folder of the run, which is made.",
 SaveEvery = Annotated[
     int,
     typer.Option(
-        help="Steps between saves, from which a run goes on; 0: at the end of each epoch.", metavar="N", min=0
+        help="Steps between saves, from which a run goes on; 0: at the end of each epoch.",
+        metavar="N",
+        min=0,
+        max=MAX_SEED,
     ),
 ]
 

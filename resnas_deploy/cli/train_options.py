@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import DEVICES, complete
+from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
 from resnas_deploy.errors import NotAvailable
 
 RECIPE_NAMES = ("tiny", "small", "demo")
@@ -47,7 +47,7 @@ TorchDevice = Annotated[
         autocompletion=complete(DEVICES),
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Everything random follows from it.", metavar="N", min=0)]
+Seed = Annotated[int, typer.Option(help="Everything random follows from it.", metavar="N", min=0, max=MAX_SEED)]
 Resume = Annotated[
     bool, typer.Option("--resume", metavar="", help="Go on with a run that was stopped, or start it where none was.")
 ]

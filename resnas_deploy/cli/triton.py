@@ -9,7 +9,17 @@ import typer
 
 from resnas_deploy import ending
 from resnas_deploy.atomic import lexical
-from resnas_deploy.cli.options import MAX_THREADS, Json, Threads, check_file, complete, threads_or_all
+from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.cli.options import (
+    MAX_SECONDS,
+    MAX_THREADS,
+    Json,
+    Threads,
+    check_file,
+    complete,
+    finite,
+    threads_or_all,
+)
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import KeyFile, check_extra, load, read_key
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
@@ -66,7 +76,9 @@ def export(
     threads: Annotated[int, typer.Option(help="CPU threads of an instance.", metavar="N", min=1, max=MAX_THREADS)] = 1,
     max_batch: Annotated[
         int | None,
-        typer.Option(help="The largest batch.", metavar="N", min=1, show_default="the artifact's largest"),
+        typer.Option(
+            help="The largest batch.", metavar="N", min=1, max=MAX_BATCH, show_default="the artifact's largest"
+        ),
     ] = None,
     measured: Annotated[
         Path | None,
@@ -74,7 +86,9 @@ def export(
     ] = None,
     latency: Annotated[
         float | None,
-        typer.Option(help="With --measured: answers must come within so many milliseconds.", metavar="MS", min=0),
+        typer.Option(
+            help="With --measured: answers must come within so many milliseconds.", metavar="MS", min=0, callback=finite
+        ),
     ] = None,
     cache: Annotated[
         bool, typer.Option("--cache", help="Keep answers, for images that come again.", metavar="")
@@ -208,10 +222,14 @@ def serve(
     ] = False,
     key_file: KeyFile = None,
     poll: Annotated[
-        int, typer.Option(help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0)
+        int,
+        typer.Option(
+            help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0, max=MAX_SECONDS
+        ),
     ] = 0,
     ready_within: Annotated[
-        float, typer.Option(help="How long loading the models may take.", metavar="SECONDS", min=1)
+        float,
+        typer.Option(help="How long loading may take.", metavar="SECONDS", min=1, max=MAX_SECONDS, callback=finite),
     ] = 120,
     log: Annotated[
         Path | None,

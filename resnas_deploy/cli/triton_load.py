@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.atomic import write_text
+from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
-from resnas_deploy.cli.options import Json, check_file, complete
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
 from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, NotAvailable
 
@@ -46,7 +47,7 @@ def load(
     rate: Annotated[
         str, typer.Option(help="Requests a second, independent of the answers.", metavar="N,N,..", show_default="none")
     ] = "",
-    batch: Annotated[int, typer.Option(help="Images of a request.", metavar="N", min=1)] = 1,
+    batch: Annotated[int, typer.Option(help="Images of a request.", metavar="N", min=1, max=MAX_BATCH)] = 1,
     protocol: Annotated[
         str,
         typer.Option(
@@ -56,7 +57,9 @@ def load(
             autocompletion=complete(PROTOCOLS),
         ),
     ] = "",
-    seconds: Annotated[float, typer.Option(help="Of each level.", metavar="SECONDS", min=0.1)] = 5,
+    seconds: Annotated[
+        float, typer.Option(help="Of each level.", metavar="SECONDS", min=0.1, max=MAX_SECONDS, callback=finite)
+    ] = 5,
     p99: Annotated[
         str, typer.Option(help="Search the highest rate with p99 within this.", metavar="MS", show_default="no search")
     ] = "",
@@ -68,8 +71,8 @@ def load(
             show_default="none",
         ),
     ] = "",
-    seed: Annotated[int, typer.Option(help="Of the times between requests.", metavar="N", min=0)] = 0,
     key_file: KeyFile = None,
+    seed: Annotated[int, typer.Option(help="Of the times between requests.", metavar="N", min=0, max=MAX_SEED)] = 0,
     plot: Plot = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)

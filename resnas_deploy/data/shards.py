@@ -16,11 +16,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from resnas_deploy.data.headers import MOST_PICTURE, Headers
 from resnas_deploy.data.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
 from resnas_deploy.data.pictures import Indices
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.images import read_image
-from resnas_deploy.labels import read_class_names
+from resnas_deploy.labels import MAX_FILE_BYTES, read_class_names
+from resnas_deploy.reading import opened, read_bytes
 
 SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20
@@ -48,7 +50,7 @@ class ShardPictures:
         path = self.shards[self.shard[index]]
         name = f"{path}, {self.keys[index]}"
         try:
-            with path.open("rb") as file:
+            with opened(path) as file:
                 content = os.pread(file.fileno(), int(self.size[index]), int(self.offset[index]))
         except OSError as error:
             raise BadInput(f"{name} must be readable, found: {error.strerror}") from None
@@ -95,34 +97,41 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
     found: dict[str, dict[str, tuple[int, int]]] = {}
     labels: dict[str, int] = {}
     try:
-        with tarfile.open(path, "r:") as archive:
+        with opened(path) as file, tarfile.open(fileobj=Headers(file), mode="r:") as archive:
             for member in archive:
                 if not member.isfile():
                     continue
                 if is_leftover_path(member.name):
                     ignored.add(Reason.LEFTOVER, f"{path.name}/{member.name}")
                     continue
+                if member.issparse():
+                    raise BadInput(f"{path}, {shown(member.name)} must be stored whole, found it sparse; pack it again")
                 folder, slash, base = member.name.rpartition("/")
                 stem, _, suffix = base.partition(".")  # a key ends at the first dot of the file's name
                 key = folder + slash + stem
                 if suffix == "cls":
                     labels[key] = _label(archive, member, f"{path}, {member.name}")
                 elif f".{suffix.lower()}" in SUFFIXES:
+                    if not 0 <= member.size <= MOST_PICTURE:
+                        raise BadInput(
+                            f"{path}, {shown(member.name)} must have at most {MOST_PICTURE} bytes, found {member.size}"
+                        )
                     found.setdefault(key, {})[suffix] = (member.offset_data, member.size)
-    except (tarfile.TarError, OSError, EOFError) as error:
-        raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {error}") from None
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
+        reason = shortened(" ".join(str(error).split()), 200)
+        raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None
     if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
-        raise BadInput(f"{path}: every sample must have a picture and a .cls, found {sorted(lonely)[0]!r} with one")
+        raise BadInput(f"{path}: every sample must have a picture and a .cls, found {shown(min(lonely))} with one")
     return [(key, labels[key], *next(iter(pictures.values()))) for key, pictures in found.items()]
 
 
 def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
     file = archive.extractfile(member)
     text = file.read(MOST_LABEL_BYTES).strip() if file and member.size <= MOST_LABEL_BYTES else b""
-    if not text.isdigit() or int(text) >= MOST_CLASSES:
+    if not (text.isascii() and text.isdigit()) or int(text) >= MOST_CLASSES:
         raise BadInput(f"{name} must be a class number from 0, found {text!r}")
     return int(text)
 
 
 def _lines(path: Path) -> int:
-    return len(path.read_bytes().splitlines())
+    return len(read_bytes(path, MAX_FILE_BYTES).splitlines())

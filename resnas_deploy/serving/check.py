@@ -12,7 +12,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from resnas_deploy.artifact import INPUT, MANIFEST, MODEL, OUTPUT
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.store import read_report
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.reading import read_bytes, read_json, read_text
@@ -249,7 +249,7 @@ def _tensor_problems(kind: str, tensors: Any, name: str, data_type: int, dims: l
     found = [(tensor.name, tensor.data_type, list(tensor.dims)) for tensor in tensors]
     if found != [(name, data_type, dims)]:
         told = (
-            "; ".join(f"{shown(name)} {_type_name(kind)} {shown(tuple(dims))}" for name, kind, dims in found[:3])
+            "; ".join(f"{shortened(name, 60)} {_type_name(kind)} {dims[:8]}" for name, kind, dims in found[:3])
             or "none"
         )
         yield f"the {kind} must be {name} {pb.DataType.Name(data_type)} {dims}, found {told}"

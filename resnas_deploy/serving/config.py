@@ -91,7 +91,7 @@ def parse(text: str, name: str) -> ModelConfig:
         raise BadInput(f"{name} must be a model configuration of Triton's, found at line:column {reason}") from None
     except RecursionError:
         raise BadInput(f"{name} must be a model configuration of Triton's, found it nested too deeply") from None
-    except Exception as error:  # of what protobuf's parser lets through: numbers and texts of the wrong kind
+    except Exception as error:  # noqa: BLE001  of what protobuf's parser lets through: numbers and texts of the wrong kind
         raise BadInput(f"{name} must be a model configuration of Triton's, found {shown(str(error), 200)}") from None
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from resnas_deploy.atomic import atomic_file
+from resnas_deploy.errors import BadInput
+from resnas_deploy.reading import opened, parse_json
 
 FILE = "metrics.jsonl"
+_LONGEST = 10_000  # bytes of a line
 
 
 class Metrics:
@@ -19,9 +23,8 @@ class Metrics:
 
     def __init__(self, folder: Path, first_step: int) -> None:
         path = folder / FILE
-        kept = [line for line in _lines(path) if _step(line) <= first_step]
-        with atomic_file(path) as partial:
-            partial.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        with atomic_file(path) as partial, partial.open("wb") as kept:
+            kept.writelines(line for line in _lines(path) if _step(line) <= first_step)
         self._file = path.open("a", encoding="utf-8")
         self._events = None
         if importlib.util.find_spec("tensorboard"):
@@ -48,13 +51,18 @@ class Metrics:
             self._events.close()
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+def _lines(path: Path) -> Iterator[bytes]:
+    """The whole lines of a file, if it is there."""
+    if path.exists():
+        with opened(path) as file:
+            yield from (line for line in iter(lambda: file.readline(_LONGEST), b"") if line.endswith(b"\n"))
 
 
-def _step(line: str) -> float:
-    """The step of a line; that of one that a kill cut off is beyond all."""
+def _step(line: bytes) -> float:
+    """The step of a line; that of one that a kill cut off, or that is none of ours, is beyond all."""
     try:
-        return int(json.loads(line)["step"])
-    except (ValueError, KeyError, TypeError):
-        return float("inf")
+        found = parse_json(line, FILE)
+    except BadInput:
+        found = None
+    step = found.get("step") if isinstance(found, dict) else None
+    return step if isinstance(step, int) else math.inf

@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown, whole_number
 from resnas_deploy.train.data.loader import Share
 
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
@@ -92,8 +92,10 @@ def usable_device(name: str, local_rank: int = 0) -> torch.device:
         return torch.device("cuda", local_rank % torch.cuda.device_count())
     if name in ("", "cpu"):
         return torch.device("cpu")
-    number = name.removeprefix("cuda:")
+    number = whole_number(name.removeprefix("cuda:")) if name != "cuda" else 0
     there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not name.startswith("cuda") or (number.isdigit() and int(number) >= there) or not there:
-        raise BadInput(f"--device must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {name!r}")
-    return torch.device(name)
+    if not name.startswith("cuda") or number is None or number >= there:
+        raise BadInput(
+            f"--device must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
+        )
+    return torch.device("cuda", number)

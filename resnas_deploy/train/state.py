@@ -65,12 +65,13 @@ def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -
         )
     problem = _other_shapes(shapes, wanted)  # looked at before any is read, which may take gigabytes
     if not problem:
+        problem = _impossible(header, steps)
+    if not problem:
         tensors = _tensors(path)
-        state = TrainingState(run, header.get("step", -1), tensors, header.get("scaler"))
-        problem = _problem(state, wanted, steps)
+        problem = _other_values(tensors, wanted)
     if problem:
         raise BadInput(f"{path} must be a state that a training run wrote, found {problem}; start anew")
-    return state
+    return TrainingState(run, header["step"], tensors, header["scaler"])
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
@@ -90,14 +91,19 @@ def _other_shapes(found: Mapping[str, list[int]], wanted: Mapping[str, Tensor]) 
     return f"no tensor {missing[0]}" if missing else ""
 
 
-def _problem(state: TrainingState, wanted: Mapping[str, Tensor], steps: int) -> str:
-    """What cannot be in a state, or nothing."""
-    if type(state.step) is not int or not 0 <= state.step <= steps:
-        return f"{shown(state.step)} steps of a run of {steps}"
-    numbers = state.scaler.values() if isinstance(state.scaler, dict) else [None]
-    if not all(type(value) in (int, float) and 0 <= value <= _LARGEST for value in numbers):
-        return f"the scaler {shown(state.scaler)}"
-    for name, tensor in state.tensors.items():
+def _impossible(header: Mapping[str, object], steps: int) -> str:
+    """What no run of so many steps says of itself, or nothing."""
+    step, scaler = header.get("step"), header.get("scaler")
+    if type(step) is not int or not 0 <= step <= steps:
+        return f"{shown(step)} steps of a run of {steps}"
+    numbers = scaler.values() if isinstance(scaler, dict) else [None]
+    if not all(isinstance(value, int | float) and 0 <= value <= _LARGEST for value in numbers):
+        return f"the scaler {shown(scaler)}"
+    return ""
+
+
+def _other_values(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    for name, tensor in found.items():
         if tensor.dtype != wanted[name].dtype:
             return f"the tensor {name} as {tensor.dtype} instead of {wanted[name].dtype}"
         if not bool(torch.isfinite(tensor).all()):

@@ -6,16 +6,17 @@ import argparse
 import pickle
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.arch import Subnet
 from resnas_deploy.checkpoint import Array, Checkpoint, Provenance, file_digest
 from resnas_deploy.elements import BlockElement, ReductionElement, elements
-from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.errors import BadInput, first_few, shortened, shown
 from resnas_deploy.slicing import block_positions
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
+from resnas_deploy.vit_search.archive import check_archive
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
     try:
         if not path.is_file():
             raise BadInput(f"a checkpoint must be a file, found {'a folder' if path.is_dir() else 'no file'}")
+        check_archive(path)
         state, key = _state(_read(path))
         subnet = _sized(network_def, state)
         names = reference_names(subnet)
@@ -148,13 +150,20 @@ def _state(data: object) -> tuple[Mapping[str, torch.Tensor], str]:
             if isinstance(state, Mapping) and state:
                 for name, value in state.items():
                     if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-                        raise BadInput(f"{key} must map names to tensors, found {name!r}: {type(value).__name__}")
+                        raise BadInput(f"{key} must map names to tensors, found {shown(name)}: {type(value).__name__}")
                     if value.is_nested or value.layout is not torch.strided or value.device.type != "cpu":
                         kind = "nested" if value.is_nested else f"{value.layout} on {value.device.type}"
-                        raise BadInput(f"{key} must hold dense tensors with their values, found {name!r} as {kind}")
+                        raise BadInput(
+                            f"{key} must hold dense tensors with their values, found {shown(name)} as {kind}"
+                        )
                 return state, key
-    found = f"the keys {sorted(map(str, data))[:5]}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
+    found = f"the keys {_names(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
     raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}")
+
+
+def _names(data: Iterable[object]) -> str:
+    """Some keys for a message; one that is no text may be nested without an end."""
+    return shortened(str(sorted(shortened(key, 40) if isinstance(key, str) else shown(key) for key in data)[:5]), 150)
 
 
 def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
@@ -164,7 +173,7 @@ def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
     if projection is None or projection.dim() != 4 or table is None or table.dim() != 3:
         raise BadInput(
             "a checkpoint of this family must have patch_embed.conv_proj.weight (4-D) and pos_embed (3-D), "
-            f"found {sorted(state)[:4]}"
+            f"found {_names(state)}"
         )
     patch_size = projection.shape[2] * (1 if plain else 2)
     side = round(max(table.shape[1] - 1, 0) ** 0.5)
@@ -189,7 +198,7 @@ def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: 
             lines.append(f"{theirs} must be floating point, found {state[theirs].dtype}")
     unused = tuple(f"blocks.{index}." for index in _dropped_indices(subnet))
     extra = [n for n in state if n not in wanted and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
-    lines += [f"{n!r} {tuple(state[n].shape)} is not of this network" for n in extra]
+    lines += [f"{shown(n)} {tuple(state[n].shape)} is not of this network" for n in extra]
     if lines:
         raise BadInput(f"the tensors must be those of the network_def: {first_few(lines)}")
 

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from strategies import GOLDEN, golden_text, refusal, subnets, supernet_definitions
 
 from resnas_deploy.arch import Subnet
-from resnas_deploy.cli.options import MAX_BYTES, read_arch, read_definition
+from resnas_deploy.cli.options import read_arch, read_definition
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.reading import MOST_TEXT
 from resnas_deploy.vit_search.network_def import MAX_CHARACTERS, format_network_def, parse_network_def
 
 STEM, BLOCK, REDUCTION = "(4, 32)", "(1, (32, 2, 16), (32, 64), 1)", "(3, 32, 64)"
@@ -242,9 +243,9 @@ def test_a_text_that_is_too_long_is_refused_before_it_is_read() -> None:
 
 def test_a_file_that_is_no_definition_is_one_line(tmp_path: Path) -> None:
     large, binary = tmp_path / "large.txt", tmp_path / "binary.txt"
-    large.write_bytes(b"(" * (MAX_BYTES + 1))
+    large.write_bytes(b"(" * (MOST_TEXT + 1))
     binary.write_bytes(b"\x89PNG\r\n")
-    for source, what in ((large, "at most"), (binary, "UTF-8"), (tmp_path, "directory"), (tmp_path / "no", "No such")):
+    for source, what in ((large, "at most"), (binary, "UTF-8"), (tmp_path, "folder"), (tmp_path / "no", "No such")):
         message = refusal(lambda source=source: read_definition(str(source)))
         assert message.startswith(str(source))
         assert what in message

@@ -7,7 +7,6 @@ where it stopped. What was measured under one key is never seen under another.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,10 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from resnas_deploy import record
 from resnas_deploy.arch import ArchSpec
+from resnas_deploy.bench.report import LONGEST, SHORTEST
 from resnas_deploy.database import Database, Format
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.locks import Lock, ask
+from resnas_deploy.reading import parse_json
 
 UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
 _TABLES = """
@@ -110,7 +112,10 @@ class Store(Database):
                 "SELECT content, space, COUNT(*) FROM network JOIN setting ON setting.id = network.setting "
                 "WHERE purpose = 'profile' GROUP BY content, space ORDER BY content, space"
             )
-            return [(Setting(**json.loads(content)), space, count) for content, space, count in rows]
+            return [
+                (record.from_json(Setting, parse_json(content, "a setting"), "a setting"), str(space), count)
+                for content, space, count in rows
+            ]
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -142,14 +147,15 @@ def _content(setting: Setting) -> str:
 
 
 def _sampled(arch: str, samples: str, anchor: str) -> Sampled:
-    found = Sampled(ArchSpec.from_json(json.loads(arch)), _times(samples), _times(anchor))
+    found = Sampled(ArchSpec.from_json(parse_json(arch, "an architecture")), _times(samples), _times(anchor))
     if len(found.samples_s) != len(found.anchor_s):
         raise ValueError(f"{len(found.samples_s)} times beside {len(found.anchor_s)} of the anchor")
     return found
 
 
 def _times(text: str) -> tuple[float, ...]:
-    times = tuple(float(value) for value in json.loads(text))
-    if not times or not all(0 < value < math.inf for value in times):
-        raise ValueError(f"no times: {text[:40]!r}")
-    return times
+    found = parse_json(text, "times")
+    numbers = found if isinstance(found, list) else []
+    if not numbers or not all(type(value) in (int, float) and SHORTEST <= value <= LONGEST for value in numbers):
+        raise ValueError(f"no times: {shown(text)}")
+    return tuple(map(float, numbers))

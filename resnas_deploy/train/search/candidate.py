@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass, replace
 
 from resnas_deploy.arch import ArchSpec, Subnet
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.reading import parse_json
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,14 @@ def to_text(subnet: Subnet) -> str:
     return json.dumps({"full": subnet.full.to_json(), "kept": subnet.kept}, sort_keys=True, separators=(",", ":"))
 
 
-def from_text(text: str) -> Subnet:
-    """Read what `to_text` wrote."""
-    data = json.loads(text)
-    return Subnet(ArchSpec.from_json(data["full"]), tuple(tuple(map(bool, flags)) for flags in data["kept"]))
+def from_text(text: object) -> Subnet:
+    """Read what `to_text` wrote. Raises `BadInput`."""
+    data = parse_json(text if isinstance(text, str) else "", "a subnet")
+    if not isinstance(data, dict) or data.keys() != {"full", "kept"}:
+        raise BadInput(f"a subnet must have the fields full and kept, found {shown(data)}")
+    kept = data["kept"]
+    if not isinstance(kept, list) or not all(
+        isinstance(flags, list) and all(type(flag) is bool for flag in flags) for flags in kept
+    ):
+        raise BadInput("a subnet's kept must be a list of flags for each stage, found something else")
+    return Subnet(ArchSpec.from_json(data["full"]), tuple(map(tuple, kept)))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from resnas_deploy.arch import Subnet
+from resnas_deploy.errors import BadInput
 from resnas_deploy.space import SearchSpace
 from resnas_deploy.train.search.candidate import Candidate
 from resnas_deploy.train.search.evolution import Evolution, propose
@@ -77,6 +78,12 @@ def run(search: Search, store: SearchStore, pool: Pool, tell: Callable[[str], No
     """Search to the end; what is in the store is not evaluated again."""
     limits = search.limits.within(search.space)
     kept = {candidate.subnet: candidate for candidate in store.candidates()}
+    for candidate in kept.values():
+        if len(candidate.costs) != len(search.costs) or not search.space.contains(candidate.subnet):
+            raise BadInput(
+                f"{store.path} must hold subnets of the space {search.space.name} and their {len(search.costs)} costs, "
+                "found others; choose another --out"
+            )
     found: list[Candidate] = []
     for iteration in range(search.evolution.iterations):
         rng = np.random.default_rng((search.seed, iteration))

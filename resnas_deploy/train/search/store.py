@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeGuard
 
 from resnas_deploy.database import Database, Format
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.reading import parse_json
 from resnas_deploy.train.search.candidate import Candidate, Score, from_text, to_text
 
 _TABLES = """
@@ -60,7 +62,21 @@ class SearchStore(Database):
         """All of them, in the order in which they were kept."""
         with self.errors():
             rows = self.rows("SELECT subnet, correct, seen, stopped, costs, iteration FROM candidate ORDER BY rowid")
-            return [
-                Candidate(from_text(subnet), Score(correct, seen, bool(stopped)), tuple(json.loads(costs)), iteration)
-                for subnet, correct, seen, stopped, costs, iteration in rows
-            ]
+            return [_candidate(*row) for row in rows]
+
+
+def _candidate(
+    subnet: object, correct: object, seen: object, stopped: object, costs: object, iteration: object
+) -> Candidate:
+    """What a row says. Raises `BadInput` where it cannot have been a candidate."""
+    if not (_is_count(correct) and _is_count(seen) and correct <= seen and stopped in (0, 1) and _is_count(iteration)):
+        raise BadInput(f"a score must be of so many of so many pictures, found {shown((correct, seen, stopped))}")
+    numbers = parse_json(costs if isinstance(costs, str) else "", "costs")
+    if not isinstance(numbers, list) or not all(type(number) in (int, float) and number >= 0 for number in numbers):
+        raise BadInput(f"costs must be a list of numbers from 0, found {shown(numbers)}")
+    score = Score(correct, seen, bool(stopped))
+    return Candidate(from_text(subnet), score, tuple(map(float, numbers)), iteration)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return type(value) is int and value >= 0

@@ -1,0 +1,58 @@
+"""Every reader, with many damaged inputs: each is read or refused in one line, soon, and within a gigabyte.
+
+The slow test prints its table: nice python -m pytest tests/fuzz -m slow -s
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from readers import READERS
+from seeds import write_seeds
+
+HERE = Path(__file__).parent
+SEED, MANY, FEW = 20260, 1500, 30
+MOST_MB = 1000.0
+
+
+@pytest.fixture(scope="session")
+def seeds(tmp_path_factory, mini_artifact):
+    """A folder for each kind of input, whole."""
+    return write_seeds(tmp_path_factory.mktemp("seeds"), mini_artifact)
+
+
+def fuzzed(name, count, seeds, work):
+    """What came of so many inputs of a reader, which must all have ended as they should."""
+    command = [sys.executable, str(HERE / "child.py"), name, str(count), str(SEED), str(seeds), str(work)]
+    paths = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE.parent / "train", HERE)))
+    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=7200)
+    at = (work / "at").read_text() if (work / "at").exists() else "the whole one"
+    ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
+    assert done.returncode == 0, f"{name}, input {at}: {ended}\n{done.stderr[-3000:]}"
+    found = json.loads(done.stdout.splitlines()[-1])
+    print(
+        f"\n{name:24} {found['inputs']:6} {found['refused']:8} {found['accepted']:9} {found['cpu']:9.2f} s "
+        f"{found['peak_mb']:6.0f} MB ({found['before_mb']:.0f} before) {found['failures']:4} wrong"
+    )
+    assert not found["failures"], "\n".join([f"{found['failures']} inputs of {name}", *found["wrong"]])
+    assert found["refused"] or name == "metrics", f"no input of {name} was refused: is it damaged at all?"
+    assert found["peak_mb"] < MOST_MB
+    return found
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_some_damaged_inputs(seeds, tmp_path, name):
+    fuzzed(name, FEW, seeds, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", READERS)
+def test_many_damaged_inputs(seeds, tmp_path, name):
+    assert fuzzed(name, MANY, seeds, tmp_path)["inputs"] == MANY
