@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import re
 import stat
+import struct
 import warnings
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +27,12 @@ the results of all other images equal to torchvision's; the centre crop of a lon
 
 # Only common raster formats: Pillow's other decoders are seldom used and tested, and one (EPS) runs another program.
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "PPM")
+
+_PNG, _JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8"  # what their files begin with
+_TEXTS = (b"iCCP", b"iTXt", b"tEXt", b"zTXt")  # chunks of a PNG that say nothing of its pixels
+_MOST_SEGMENTS = 64  # of a JPEG's metadata, some 4 MB: Pillow copies all that it has with each further one
+_SCAN, _COMMENT, _JFIF, _EXIF, _ADOBE = 0xDA, 0xFE, 0xE0, 0xE1, 0xEE  # markers of a JPEG
+_BARE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 
 _ORIENTATION = 0x0112  # the EXIF tag
 _TURNS = {
@@ -98,6 +107,20 @@ def check_size(size: tuple[int, int], name: str) -> None:
 
 
 def _decode(file: BinaryIO, name: str) -> Image.Image:
+    start = file.read(len(_PNG))
+    file.seek(0)
+    if start.startswith(_JPEG):
+        return _decoded(_without_segments(file), name)
+    try:
+        return _decoded(file, name)
+    except ValueError:
+        if start != _PNG:
+            raise
+        # Pillow refuses texts and colour profiles that are large or unpack to much: without them it need not see them.
+        return _decoded(_without_texts(file), name)
+
+
+def _decoded(file: BinaryIO, name: str) -> Image.Image:
     with Image.open(file, formats=_FORMATS) as image:
         check_size(image.size, name)
         image.load()
@@ -107,6 +130,62 @@ def _decode(file: BinaryIO, name: str) -> Image.Image:
         rgb = _to_rgb(image, name)
     rgb.info.clear()  # else the orientation could be applied a second time
     return rgb if turn is None else rgb.transpose(turn)
+
+
+def _without_texts(file: BinaryIO) -> BinaryIO:
+    """The PNG without what is not needed of it. Its EXIF chunk, which may turn it, stays."""
+    kept = io.BytesIO()
+    kept.write(_PNG)
+    file.seek(len(_PNG))
+    while len(head := file.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", head)
+        if kind in _TEXTS:
+            file.seek(length + 4, io.SEEK_CUR)  # and its checksum
+        else:
+            kept.write(head + file.read(length + 4))
+        if kind == b"IEND":
+            break
+    kept.seek(0)
+    return kept
+
+
+def _without_segments(file: BinaryIO) -> BinaryIO:
+    """The JPEG, without most of its metadata where that is in very many segments; what decoding needs stays."""
+    segments = list(_segments(file))
+    if sum(marker != _ADOBE for marker, _, _ in segments) <= _MOST_SEGMENTS:
+        file.seek(0)
+        return file
+    kept, end, has_exif = io.BytesIO(), 0, False
+    for marker, start, after in segments:
+        file.seek(start + 4)
+        is_exif = marker == _EXIF and not has_exif and file.read(6) == b"Exif\0\0"
+        if marker in (_JFIF, _ADOBE) or is_exif:
+            has_exif = has_exif or is_exif
+            continue
+        file.seek(end)
+        kept.write(file.read(start - end))
+        end = after
+    file.seek(end)
+    kept.write(file.read())
+    kept.seek(0)
+    return kept
+
+
+def _segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
+    """The marker, start and end of each of a JPEG's segments of metadata, before its first scan."""
+    place = len(_JPEG)
+    while True:
+        file.seek(place)
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF or head[1] == _SCAN:
+            return
+        if head[1] == 0xFF or head[1] in _BARE:  # the former fills space before a marker
+            place += 1 if head[1] == 0xFF else 2
+            continue
+        after = place + 2 + int.from_bytes(head[2:])
+        if _JFIF <= head[1] <= 0xEF or head[1] == _COMMENT:
+            yield head[1], place, after
+        place = after
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

@@ -293,9 +293,9 @@ def _accuracy(data: object) -> Accuracy | None:
     if data is None:
         return None
     found = _of(dict, data)
-    shares = (_of(float, found[name]) for name in ("reference", "graph", "max_drop"))
+    reference, graph, max_drop = (_of(float, found[name]) for name in ("reference", "graph", "max_drop"))
     problem = _of(str, found.get("problem", ""))
-    return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), *shares, problem)
+    return Accuracy(_of(str, found["data"]), _of(int, found["pictures"]), reference, graph, max_drop, problem)
 
 
 def _pairs(data: object) -> list[list[object]]:

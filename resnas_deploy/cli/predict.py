@@ -33,7 +33,7 @@ def predict(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Classify images, those in folders too. Those that cannot be read are named on stderr, the others are classified, and the exit is 2.
+    """Classify images, and those in folders. What cannot be read is named on stderr, and the exit is 2 in the end.
 
     Example:
     $ resnas predict small-fp32 photographs/*.jpg

@@ -227,7 +227,8 @@ def pictures_below(folder: Path) -> Sequence[Path]:
     if not found:
         passed = f" (ignored: {ignored})" if ignored.counts else ""
         raise BadInput(
-            f"{str(folder)!r} must hold pictures ({', '.join(sorted(SUFFIXES))}), found none{passed}; name another folder"
+            f"{str(folder)!r} must hold pictures ({', '.join(sorted(SUFFIXES))}), found none{passed}; "
+            "name another folder"
         )
     ignored.note(str(folder))
     return found

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from resnas_deploy.checkpoint import Task
@@ -48,9 +49,9 @@ def classes_of(count: int, task: Task | None, given: Names | None = None) -> Cla
 def check_classes(classes: Classes, names: Names, who: str) -> None:
     """Raise `BadInput` unless data of classes with these `names` is a network's; `who` begins the message.
 
-    Names are the same but for case, separators and Unicode's normal form. A number before each name that is the class's
-    is left out, so that folders can be put in order: `0-shirt`, `1-bag`. ImageNet's WordNet ids are its names. Where the
-    data has numbers alone, or the network no names, classes are taken by number, and a note says so.
+    Names are the same but for case, separators and Unicode's normal form. A number before each name that is the
+    class's is left out, so that folders can be put in order: `0-shirt`, `1-bag`. ImageNet's WordNet ids are its names.
+    Where the data has numbers alone, or the network no names, classes are taken by number, and a note says so.
     """
     if classes.count != len(names):
         raise BadInput(
@@ -125,7 +126,7 @@ def _readable(names: Names) -> Names:
 
 
 def _unnumbered(names: Names) -> tuple[list[str], bool]:
-    """The names without the classes' numbers, from 0 or from 1, where each begins with its own; and whether they did."""
+    """The names without the classes' numbers (from 0 or 1) where each begins with its own; and whether they did."""
     found = [_NUMBERED.fullmatch(name) for name in names]
     for first in (0, 1):
         if all(match and int(match[1]) == number for number, match in enumerate(found, start=first)):
@@ -163,7 +164,7 @@ def _check_order_of_numbers(names: Names) -> None:
     """Raise `BadInput` for folders named by numbers that sort otherwise, as 10 does before 2."""
     numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,9}", name)]
     if len(numbers) == len(names) and numbers != sorted(numbers):
-        after = next(b for a, b in zip(numbers, numbers[1:], strict=False) if b < a)
+        after = next(b for a, b in pairwise(numbers) if b < a)
         raise BadInput(
             f"classes named by numbers must sort in the order of the numbers, found {after} after larger ones; "
             "give all names as many digits, with zeros before"

@@ -29,8 +29,8 @@ _SEED, _BATCH = 0, 16
 def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | None:
     """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
-    `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another order,
-    where the network is untrained, and where the pictures are too few to tell its accuracy from chance.
+    `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
+    order, where the network is untrained, and where the pictures are too few to tell its accuracy from chance.
     """
     if not source:
         return open_data(DEMO) if manifest.provenance.trained and manifest.class_names == CLASS_NAMES else None
@@ -110,18 +110,21 @@ def _problem(found: Accuracy, answers: _Answers, labels: Indices, pictures: Pict
     names, chance = pictures.class_names, chance_of(labels)
     usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
     if not beats_chance(labels, answers.module == labels):
-        return f"the module itself is at chance, since {usual}; train the network, or give the data that it was trained for"
+        return (
+            f"the module itself is at chance, since {usual}; train the network, or give the data that it was trained "
+            "for"
+        )
     if said and found.reference < 100 * FAR_BELOW * said.top1:
         return (
-            f"the checkpoint says {100 * said.top1:.2f} % of itself, on {said.pictures} pictures of {said.data}, and the "
-            "module is far below; see whether the pictures lie in the right classes, or give data like that"
+            f"the checkpoint says {100 * said.top1:.2f} % of itself, on {said.pictures} pictures of {said.data}, and "
+            "the module is far below; see whether the pictures lie in the right classes, or give data like that"
         )
     if ring := exchanged(labels, answers.module, len(names)):
         return (
             f"the pictures of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
             "where classes are in another order; name the classes with --class-names, or put them in order"
         )
-    if not beats_chance(labels, answers.graph == labels):
+    if found.drop <= found.max_drop and not beats_chance(labels, answers.graph == labels):
         return f"the graph is at chance, since {usual}; quantise with other --calibration images"
     return ""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch import Subnet
 from resnas_deploy.checkpoint import Array, Checkpoint, Provenance, file_digest
@@ -17,6 +16,7 @@ from resnas_deploy.errors import BadInput, first_few, shortened, shown
 from resnas_deploy.slicing import block_positions
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
 from resnas_deploy.vit_search.archive import check_archive
+from resnas_deploy.vit_search.inert import stand_ins
 from resnas_deploy.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
@@ -41,14 +41,19 @@ _LAYERS = {  # in a block or a reduction: our layer, theirs
 }
 _STEM_CONV = re.compile(r"stem\.(conv|bn)([123])\.(\w+)")
 _FOREIGN = re.compile(r"GLOBAL ([\w.]*\w)")  # in torch's message: what a pickle refers to and may not
+_AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict")  # where weights lie, the averaged ones first
+_PLAIN = ("model", "state_dict", "model_state_dict")
+_WRAPPERS = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.compile and trainers put before names
+_SAVE = "save the weights alone where the file was made: torch.save({'model': network.state_dict()}, FILE)"
 _MAX_SIDE = 4096  # tokens a side, when the image size is read off the position table
 
 
 def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
     """Read a checkpoint that the reference saved for the network of `network_def`.
 
-    `model_ema` is taken where it is there, else `model`. Image and patch size follow from the tensors. Nothing in the
-    pickle is run (`weights_only=True`). Raises `BadInput` for a file that is no such checkpoint or of another network.
+    `model_ema` is taken where it is there, else `model`, or what other trainers call the two. Image and patch size
+    follow from the tensors. Nothing in the pickle is run (`weights_only=True`). Raises `BadInput` for a file that is no
+    such checkpoint or of another network.
     """
     try:
         if not path.is_file():
@@ -122,8 +127,8 @@ def _read(path: Path) -> object:
     import torch
 
     try:
-        # A training script's options may lie beside the weights as a Namespace: attributes alone, plain data in each.
-        with warnings.catch_warnings(), torch.serialization.safe_globals([argparse.Namespace]):
+        # A training script's options may lie beside the weights: plain values, which are read past.
+        with warnings.catch_warnings(), torch.serialization.safe_globals(list(stand_ins())):
             warnings.simplefilter("ignore")  # torch on old formats; the file's content is checked below
             return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
@@ -133,32 +138,53 @@ def _read(path: Path) -> object:
         if isinstance(error, pickle.UnpicklingError) and (match := _FOREIGN.search(str(error))):
             raise BadInput(
                 f"a checkpoint must hold tensors and plain data only, found a reference to {match[1][:80]}; "
-                "nothing in it was run"
+                f"nothing in it was run; {_SAVE}"
             ) from None
+        if "TorchScript" in str(error):
+            raise BadInput(f"a checkpoint must hold tensors by name, found a TorchScript archive; {_SAVE}") from None
         raise BadInput(
             "a checkpoint must be a whole file written by torch.save, found damaged or other data "
-            f"({type(error).__name__}); copy it again from where it came"
+            f"({type(error).__name__}); copy it again from where it came, or {_SAVE}"
         ) from None
 
 
 def _state(data: object) -> tuple[Mapping[str, torch.Tensor], str]:
-    import torch
-
     if isinstance(data, Mapping):
-        for key in ("model_ema", "model"):
+        for key in (*_AVERAGED, *_PLAIN):
             state = data.get(key)
             if isinstance(state, Mapping) and state:
-                for name, value in state.items():
-                    if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-                        raise BadInput(f"{key} must map names to tensors, found {shown(name)}: {type(value).__name__}")
-                    if value.is_nested or value.layout is not torch.strided or value.device.type != "cpu":
-                        kind = "nested" if value.is_nested else f"{value.layout} on {value.device.type}"
-                        raise BadInput(
-                            f"{key} must hold dense tensors with their values, found {shown(name)} as {kind}"
-                        )
-                return state, key
+                return _bare(_tensors(state, key)), key
+        if data and all(map(_is_tensor, data.values())):
+            return _bare(_tensors(data, "a state_dict")), "state_dict itself"
     found = f"the keys {_names(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
-    raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}")
+    raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}; {_SAVE}")
+
+
+def _is_tensor(value: object) -> bool:
+    import torch
+
+    return isinstance(value, torch.Tensor)
+
+
+def _tensors(state: Mapping[Any, Any], key: str) -> Mapping[str, torch.Tensor]:
+    """The same, once every entry is known to be a tensor with its values."""
+    import torch
+
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, torch.Tensor):
+            raise BadInput(f"{key} must map names to tensors, found {shown(name)}: {type(value).__name__}; {_SAVE}")
+        if value.is_nested or value.layout is not torch.strided or value.device.type != "cpu":
+            kind = "nested" if value.is_nested else f"{value.layout} on {value.device.type}"
+            raise BadInput(f"{key} must hold dense tensors with their values, found {shown(name)} as {kind}")
+    return state
+
+
+def _bare(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
+    """The tensors by the network's own names, without what wrappers of it put before all of them."""
+    bare = {name: tensor for name, tensor in state.items() if name != "n_averaged"}  # torch's AveragedModel counts
+    while prefix := next((prefix for prefix in _WRAPPERS if bare and all(n.startswith(prefix) for n in bare)), ""):
+        bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
+    return bare
 
 
 def _names(data: Iterable[object]) -> str:

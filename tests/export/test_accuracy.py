@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from strategies import refusal
 
 from resnas_deploy.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import load
+from resnas_deploy.checkpoint import Provenance, load
 from resnas_deploy.data.demo import CLASS_NAMES, demo_pictures
 from resnas_deploy.data.pictures import Part
 from resnas_deploy.data.source import Data, open_data
@@ -54,6 +55,11 @@ def artifacts(tmp_path_factory):
         return made[batch]
 
     return make
+
+
+def trained(arch):
+    """Random weights that say they were trained."""
+    return replace(untrained(arch), provenance=Provenance(True, ("trained elsewhere",)))
 
 
 def folder_of(root, pictures, indices):
@@ -158,12 +164,12 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "x.png")
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
     message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
-    assert f"--data must have the network's 10 classes, found 2 in {tmp_path.name}" in message
+    assert "the network must tell the 2 classes of --data apart, found one for 10" in message
     said = []
     message = refusal(
-        lambda: export(lambda: untrained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
+        lambda: export(lambda: trained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
     )
-    assert "the network's 7 classes, found 10 in demo" in message
+    assert "the network must tell the 10 classes of --data apart, found one for 7" in message
     assert "emitting the graph" not in said  # refused before the work
     assert not (tmp_path / "out").exists()
 

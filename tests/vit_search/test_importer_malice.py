@@ -6,6 +6,7 @@ import argparse
 import builtins
 import pickle
 from collections.abc import Callable
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,8 @@ from importing import BIAS, DEFINITION, State, refused, saved
 from strategies import refusal
 
 from resnas_deploy.vit_search.importer import import_checkpoint
+
+SAVE = "save the weights alone where the file was made: torch.save({'model': network.state_dict()}, FILE)"
 
 
 class _Evil:
@@ -47,7 +50,7 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path, state: State, zipped: bool, 
     message = refusal(lambda: import_checkpoint(path, DEFINITION))
     assert message == (
         f"{path}: a checkpoint must hold tensors and plain data only, found a reference to "
-        f"{'io.open' if function == 'open' else function}; nothing in it was run"
+        f"{'io.open' if function == 'open' else function}; nothing in it was run; {SAVE}"
     )
     assert not marker.exists()
 
@@ -69,10 +72,10 @@ def test_code_among_the_options_is_not_run(tmp_path: Path, state: State) -> None
     marker = tmp_path / "ran"
     options = argparse.Namespace(lr=_touching(marker))
     message = refused(tmp_path / "a", {"model": state, "args": options})
-    assert message.endswith("found a reference to eval; nothing in it was run")
+    assert message.endswith(f"found a reference to eval; nothing in it was run; {SAVE}")
     assert not marker.exists()
 
 
 def test_other_classes_are_refused_by_name(tmp_path: Path, state: State) -> None:
-    message = refused(tmp_path / "a", {"model": state, "args": Path("a")})
-    assert message.endswith("found a reference to pathlib.PosixPath; nothing in it was run")
+    message = refused(tmp_path / "a", {"model": state, "args": HTTPStatus.OK})
+    assert message.endswith(f"found a reference to http.HTTPStatus; nothing in it was run; {SAVE}")
