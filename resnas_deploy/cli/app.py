@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
+import shutil
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
+from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.importing import import_
@@ -24,13 +25,14 @@ from resnas_deploy.cli.output import complain
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
+from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
-from resnas_deploy.quiet import turn_off
 
 INTERRUPTED = 130  # the exit code of a program that Ctrl-C ended; typer returns it
+_LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
 
 app = typer.Typer(
     name="resnas",
@@ -79,16 +81,31 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
-    turn_off(os.environ, ours=True)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
-            stream.reconfigure(errors="backslashreplace")
     sys.exit(_run())
 
 
 def _run() -> int:
+    code = 0
     try:
-        code = app(prog_name="resnas", standalone_mode=False)
+        with checked_output():
+            code = _command()
+    except ReaderGone:
+        return READER_GONE
+    except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
+        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        return code or BadInput.exit_code
+    return code
+
+
+def _command() -> int:
+    try:
+        prepare(os.environ)
+        narrow = shutil.get_terminal_size().columns < _LEAST_COLUMNS
+        app.rich_markup_mode = None if narrow else "rich"
+        tree = typer.main.get_command(app)
+        if narrow:
+            _keep_summaries_whole(tree)
+        code = tree(prog_name="resnas", standalone_mode=False)
     except ResnasError as error:
         complain(str(error))
         return error.exit_code
@@ -97,12 +114,16 @@ def _run() -> int:
             command = getattr(getattr(error, "ctx", None), "command_path", "resnas")
             complain(f"{message.rstrip('.')}; see: {command} --help")
         return error.exit_code
-    except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
-        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
-        return BadInput.exit_code
     except MemoryError:
         complain("this needs more memory than there is; use a smaller network, image size or batch")
         return BadInput.exit_code
     if code == INTERRUPTED:
         complain("interrupted")
     return code or 0
+
+
+def _keep_summaries_whole(command: Any) -> None:
+    """Where help is plain text, a command's summary ends in dots where the line does, unless it was given as such."""
+    for sub in getattr(command, "commands", {}).values():
+        sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
+        _keep_summaries_whole(sub)

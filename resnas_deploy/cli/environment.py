@@ -1,4 +1,4 @@
-"""The environment that a command runs in: what libraries read of it is made right, or refused by name, before they do."""
+"""The environment of a command: what libraries read of it is made right, or refused by name, before they do."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _TERMINAL = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # the last is typer's
 def prepare(environment: MutableMapping[str, str]) -> None:
     """Make it right for everything that this process imports and starts. Raises `BadInput` that names a variable.
 
-    Nobody is reported to; a terminal's size that is none is forgotten; the libraries' threads are no more than a quota of
-    CPU time has cores.
+    Nobody is reported to; a terminal's size that is none is forgotten; the libraries' threads are no more than a quota
+    of CPU time has cores.
     """
     turn_off(environment, ours=True)
     for name in _TERMINAL:
