@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "resnas_deploy"
 LAYERS = (
     ("", "assets"),  # "" is the package's own __init__, which has the version
     ("errors",),
-    ("arch", "elements", "batch", "atomic", "published", "cost", "alignment", "space", "database", "quiet"),
+    ("arch", "elements", "batch", "atomic", "published", "cost", "alignment", "space", "database", "quiet", "limits"),
     (
         "tensors",
         "checkpoint",
