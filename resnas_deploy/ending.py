@@ -67,6 +67,7 @@ def run(command: Callable[[], int], *, whole_process: bool = False) -> int:
     """
     if _state.wakeup >= 0:  # this is within `run`
         return command()
+    open_closed()  # before anything takes their numbers
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         before = _install()
@@ -78,6 +79,23 @@ def run(command: Callable[[], int], *, whole_process: bool = False) -> int:
     finally:
         if not whole_process:
             _restore(before)
+
+
+def open_closed() -> None:
+    """Put the null device where 0, 1 or 2 is closed, in which case Python has no stream for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            if (opened := os.open(os.devnull, os.O_RDWR)) != number:  # the lowest number that is free, and so this one
+                os.dup2(opened, number)
+                os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  it stays open for as long as we run
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
 
 
 def _code_of(command: Callable[[], int], mask: set[Any]) -> int:

@@ -54,7 +54,7 @@ def problem():
     return None if found.out == "ran\n" else f"the kernel allows no namespaces here: {found.err}"
 
 
-def recorded(command, folder, *, env=None, timeout=300):
+def recorded(command, folder, *, env=None, timeout=900):
     """Run it in `folder`."""
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch) / "report.json"

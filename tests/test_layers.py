@@ -34,6 +34,7 @@ LAYERS = (
         "space",
         "database",
         "quiet",
+        "limits",
     ),
     (
         "tensors",

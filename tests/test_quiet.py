@@ -147,21 +147,32 @@ MEASURED = ("--batch", "1", "--runs", "2", "--openings", "2", "--threads", "1")
         ("export", "--checkpoint", "DEMO", "--out", "x", "--precision", "int8", "--unverified"),
         ("verify", "ARTIFACT", "--runner", "ort-cpu"),
         ("verify", "ARTIFACT", "--runner", "openvino"),
-        ("verify", "ARTIFACT", "--runner", "torch"),
         ("bench", "ARTIFACT", "--runner", "ort-cpu", "--runner", "openvino", *MEASURED, "--plot", "x.svg"),
-        ("bench", "ARTIFACT", "--runner", "torch-compile", *MEASURED),
-        ("bench", "ARTIFACT", "--peer", "deit-tiny", "--runner", "ort-cpu", *MEASURED),
+        ("predict", "ARTIFACT", CAT, "--runner", "torch-compile"),
         ("compare", "ARTIFACT", "ARTIFACT", "--runner", "ort-cpu", "--runs", "4", "--threads", "1"),
         ("triton", "export", "ARTIFACT", "--repository", "models", "--ensemble"),
     ],
-    ids=lambda arguments: "-".join(arguments[:4:2]),
+    ids=lambda arguments: "-".join(map(str, arguments[::2])),
 )
 def test_longer_commands_call_nobody(tmp_path, mini_artifact, mini_checkpoint, arguments):
     names = {"ARTIFACT": mini_artifact, "CHECKPOINT": mini_checkpoint, "DEMO": DEMO}
     silent((*RESNAS, *(names.get(part, part) for part in arguments)), tmp_path)
 
 
-RECIPE = "epochs = 1\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.0\nwarm_up_epochs = 0\n"
+PEER = """
+from resnas_deploy.bench.peers import open_peer
+with open_peer("deit-tiny", "fp32") as peer:
+    assert peer.model.is_file()
+"""
+
+
+@pytest.mark.slow
+@needs_namespaces
+def test_networks_to_compare_with_are_made_here(tmp_path):
+    silent((sys.executable, "-c", PEER), tmp_path)
+
+
+RECIPE = "epochs = 1\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.0\nwarm_up_epochs = 0\nheld_out = 2\n"
 FEW = ("--iterations", "1", "--first", "4", "--children", "2", "--parents", "2", "--finalists", "1", "--batch", "1")
 
 

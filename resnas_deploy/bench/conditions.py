@@ -52,8 +52,10 @@ class Conditions:
     clock_mhz: Change | None
     celsius: Change | None
     throttle_events: int | None
-    quota_events: int | None
+    quota_events: int | None  # periods in which the control groups' quota of CPU time was used up
     gpu: GpuConditions | None
+    quota_seconds: float | None = None  # for which the quota kept threads waiting, summed over cores and groups
+    memory_limit: int | None = None  # bytes, of the control groups
 
     @staticmethod
     def between(before: Observation, after: Observation) -> Conditions:
@@ -71,6 +73,8 @@ class Conditions:
             throttle_events=_more(before.throttle_events, after.throttle_events),
             quota_events=_more(before.quota_events, after.quota_events),
             gpu=_gpu_conditions(before.gpu, after.gpu) if before.gpu and after.gpu else None,
+            quota_seconds=_more(before.quota_seconds, after.quota_seconds),
+            memory_limit=after.memory_limit,
         )
 
     def warnings(self) -> list[str]:
@@ -94,7 +98,8 @@ class Conditions:
         if self.throttle_events:
             found.append(f"throttled: heat slowed the processor down, {self.throttle_events} events")
         if self.quota_events:
-            found.append(f"throttled: the control group's CPU quota was used up in {self.quota_events} periods")
+            lost = f", {self.quota_seconds:.2g} s of waiting" if self.quota_seconds else ""
+            found.append(f"throttled: the control group's CPU quota was used up in {self.quota_events} periods{lost}")
         if self.gpu and self.gpu.throttled:
             found.append(f"throttled: the GPU's clocks were held down ({', '.join(self.gpu.throttled)})")
         if self.gpu and self.gpu.power_limited:

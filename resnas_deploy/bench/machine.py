@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from resnas_deploy import record
+from resnas_deploy.limits import cpu_quota
 
 _CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))  # either may be hidden
@@ -30,6 +31,7 @@ class Machine:
     python: str
     gpus: tuple[str, ...] = ()  # names, in the order of their indices
     driver: str = ""  # NVIDIA's version; empty where there is none
+    cpu_quota: float | None = None  # cores' worth of CPU time that control groups allow; None where there is no quota
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON; `from_json` is its inverse."""
@@ -71,6 +73,7 @@ def this_machine(
     cpuinfo: Path = _CPUINFO,
     driver: Sequence[Path] = _DRIVER,
     gpus: Callable[[], tuple[str, ...]] = cuda_gpus,
+    quota: Callable[[], float | None] = cpu_quota,
 ) -> Machine:
     """The machine that this process runs on. The processor's name is the kernel's; `driver` is files of its version."""
     return Machine(
@@ -80,6 +83,7 @@ def this_machine(
         python=platform.python_version(),
         gpus=gpus(),
         driver=_driver_version(driver),
+        cpu_quota=quota(),
     )
 
 
@@ -104,4 +108,6 @@ def _driver_version(paths: Sequence[Path]) -> str:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "none"
     return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"

@@ -7,11 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Of control groups version 2 and 1: the limit, and what is used.
-_CONTROL_GROUPS = (
-    ("memory.max", "memory.current"),
-    ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"),
-)
+from resnas_deploy.limits import free_memory
+
 SPARED = 0.05  # of the free memory, for the system and what else runs
 
 # What runtimes say when there is no memory; none of them raises MemoryError alone.
@@ -33,7 +30,7 @@ def limited(root: Path = Path("/")) -> Iterator[None]:
     Linux would grant it, and kill the process when it is used (vm.overcommit_memory in proc(5)). `root` is where `proc`
     and `sys` are.
     """
-    free, used = _free(root), _kibibytes(root / "proc/self/status", "VmData")
+    free, used = free_memory(root), _kibibytes(root / "proc/self/status", "VmData")
     before = resource.getrlimit(resource.RLIMIT_DATA)
     if free is not None and used is not None:
         limit = int(used + free * (1 - SPARED))
@@ -42,15 +39,6 @@ def limited(root: Path = Path("/")) -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _free(root: Path) -> int | None:
-    """Bytes that the machine has free, or the control group that this process is in, if that is less."""
-    found = [_kibibytes(root / "proc/meminfo", "MemAvailable")]
-    for limit, usage in _CONTROL_GROUPS:
-        most, used = _number(root / "sys/fs/cgroup" / limit), _number(root / "sys/fs/cgroup" / usage)
-        found.append(None if most is None or used is None else max(0, most - used))
-    return min((value for value in found if value is not None), default=None)
 
 
 def _smaller(limit: int, other: int) -> int:
@@ -65,8 +53,3 @@ def _kibibytes(path: Path, name: str) -> int | None:
             if key == name:
                 return 1024 * int(value.split()[0])
     return None
-
-
-def _number(path: Path) -> int | None:
-    text = path.read_text().strip() if path.is_file() else ""
-    return int(text) if text.isdecimal() else None  # `max` is no limit

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from resnas_deploy.errors import NotAvailable
 
 T = TypeVar("T")
+_MOST_DIGITS = 4  # of a GPU's number
 
 # Bits of nvmlClocksEventReasons. Those of a GPU that is idle, or set to other clocks by its owner, are no throttling.
 _REASONS = {
@@ -85,12 +86,13 @@ def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
         raise NotAvailable("NVML needs the package nvidia-ml-py", "pip install nvidia-ml-py") from None
     visible = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     if visible and index >= len(visible):
-        raise NotAvailable(f"CUDA_VISIBLE_DEVICES must show the GPU {index}, found {','.join(visible)}")
+        raise NotAvailable(f"CUDA_VISIBLE_DEVICES must show the GPU {index}, found {','.join(visible):.60}")
     name = visible[index] if visible else str(index)
     try:
         pynvml.nvmlInit()
         by_name = pynvml.nvmlDeviceGetHandleByUUID
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else by_name(name)
-    except pynvml.NVMLError as error:
-        raise NotAvailable(f"NVML finds no GPU {name}: {error}") from None
+        is_index = name.isascii() and name.isdecimal() and len(name) <= _MOST_DIGITS
+        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if is_index else by_name(name)
+    except (pynvml.NVMLError, ValueError) as error:  # the latter where a name is no text
+        raise NotAvailable(f"NVML finds no GPU {name:.60}: {error}") from None
     return Gpu(pynvml, handle)

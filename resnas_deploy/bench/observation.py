@@ -11,6 +11,7 @@ from pathlib import Path
 
 from resnas_deploy.bench.nvml import GpuState, open_gpu
 from resnas_deploy.errors import NotAvailable
+from resnas_deploy.limits import memory_limit, throttling
 
 _CPU = "sys/devices/system/cpu"
 _CPU_SENSORS = re.compile(r"coretemp|k10temp|zenpower|x86_pkg_temp|.*cpu.*")  # a disk's temperature is no processor's
@@ -36,8 +37,10 @@ class Observation:
     clock_mhz: float | None  # of the fastest usable core: cores at rest say nothing of a load
     celsius: float | None  # of the hottest sensor of the processor
     throttle_events: int | None  # times that heat slowed a usable core or its package down
-    quota_events: int | None  # periods in which the control group had used up its share of CPU time
+    quota_events: int | None  # periods in which a control group had used up its share of CPU time
     gpu: GpuState | None
+    quota_seconds: float | None = None  # for which that kept threads waiting
+    memory_limit: int | None = None  # bytes that the control groups allow
 
 
 def own_cpu_seconds() -> float:
@@ -59,6 +62,7 @@ def observe(
 
     `root` is where `proc` and `sys` are, and `own` counts the CPU seconds that are not others'.
     """
+    quota = throttling(root)
     folders = [root / _CPU / f"cpu{core}" for core in sorted(cores)]
     return Observation(
         at=clock(),
@@ -68,7 +72,9 @@ def observe(
         clock_mhz=_clock(folders, root / "proc/cpuinfo", cores),
         celsius=max(_temperatures(root / "sys/class"), default=None),
         throttle_events=_throttle_events(folders),
-        quota_events=_quota_events(root),
+        quota_events=None if quota is None else quota.periods,
+        quota_seconds=None if quota is None else quota.seconds,
+        memory_limit=memory_limit(root),
         gpu=None if gpu is None else _gpu(gpu, environment),
     )
 
@@ -121,15 +127,6 @@ def _throttle_events(folders: Collection[Path]) -> int | None:
             if (count := _number(folder / f"thermal_throttle/{name}_throttle_count")) is not None:
                 found[key] = count
     return sum(found.values()) if found else None
-
-
-def _quota_events(root: Path) -> int | None:
-    """`nr_throttled` of this process's control group (cgroup v2), whose line of /proc/self/cgroup is `0::/PATH`."""
-    for line in _lines(root / "proc/self/cgroup"):
-        if line.startswith("0::/"):
-            counters = dict(entry.split() for entry in _lines(root / "sys/fs/cgroup" / line[4:] / "cpu.stat"))
-            return int(counters["nr_throttled"]) if "nr_throttled" in counters else None
-    return None
 
 
 def _gpu(index: int, environment: Mapping[str, str]) -> GpuState | None:

@@ -7,6 +7,7 @@ nothing where the library cannot compute in that precision on that device.
 from __future__ import annotations
 
 import importlib.util
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
@@ -14,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.quiet import load
-from resnas_deploy.runners.base import CPU, usable_cores
+from resnas_deploy.runners.base import CPU
 
 Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
 Product = Callable[[], object]
@@ -27,14 +28,14 @@ _SEED = 0  # of the factors: a GPU may run faster on values that are all alike
 def numpy_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
-    """NumPy's BLAS, in fp32. It starts a thread for each usable core, and offers no way to change that."""
+    """NumPy's BLAS, in fp32. How many threads it starts is decided when it is imported, and not to be changed."""
 
     def product(shape: Shape) -> Product:
         left, right = _factors(shape)
         out = np.empty((shape[0], shape[2]), np.float32)
         return lambda: np.matmul(left, right, out=out)
 
-    fits = device == CPU and precision == "fp32" and threads == usable_cores()
+    fits = device == CPU and precision == "fp32" and threads == _blas_threads(os.environ)
     yield {shape: product(shape) for shape in shapes} if fits else {}
 
 
@@ -118,6 +119,15 @@ _LIBRARIES: Mapping[str, Products] = {
 def installed() -> Mapping[str, Products]:
     """The libraries that are here, by the name of their module."""
     return {name: products for name, products in _LIBRARIES.items() if importlib.util.find_spec(name)}
+
+
+def _blas_threads(environment: Mapping[str, str]) -> int:
+    """What its variables say, else a thread for each core that this process may run on, whatever its quota."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        number = environment.get(name, "").strip()
+        if number.isascii() and number.isdecimal() and 0 < len(number) < 5:
+            return min(int(number), len(os.sched_getaffinity(0)))
+    return len(os.sched_getaffinity(0))
 
 
 def _factors(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -23,12 +23,14 @@ from resnas_deploy.bench.observation import observe
 from resnas_deploy.bench.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
 from resnas_deploy.cost import BYTES, Cost, breakdown
 from resnas_deploy.elements import BlockElement, elements
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.limits import free_memory
 from resnas_deploy.reading import read_json
 from resnas_deploy.runners.base import CPU
 
 SCHEMA = 1
 PRODUCT_SECONDS, MEMORY_SECONDS = 4.0, 1.0
+_BUFFERS = 3  # of what must be free: two that are copied between, and what else is needed
 _PACKAGES = ("numpy", "torch", "onnxruntime", "openvino")  # whose versions decide whether a cached ceiling still holds
 
 
@@ -91,8 +93,14 @@ def measure_ceiling(machine: Machine, device: str, precision: str, threads: int)
     """Measure it now. Raises `NotAvailable` where nothing here can."""
     cores, gpu = os.sched_getaffinity(0), None if device == CPU else int(device.partition(":")[2] or 0)
     before = observe(cores, gpu)
+    size = buffer_bytes()
+    if device == CPU and (free := free_memory()) is not None and free < _BUFFERS * size:
+        raise NotAvailable(
+            f"measuring this machine's memory must have {_BUFFERS * size / 2**30:.1f} GiB of it free, found "
+            f"{free / 2**30:.1f} GiB; give it more"
+        )
     products = product_peak(device, precision, threads, Budget(PRODUCT_SECONDS))
-    memory = bandwidth_peak(device, threads, Budget(MEMORY_SECONDS), buffer_bytes())
+    memory = bandwidth_peak(device, threads, Budget(MEMORY_SECONDS), size)
     return Ceiling(
         machine=machine,
         device=device,

@@ -25,7 +25,7 @@ from resnas_deploy.bench.session import measure
 from resnas_deploy.bench.shares import shares
 from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners.base import CPU, Options
+from resnas_deploy.runners.base import CPU, Options, usable_cores
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None
     cores = os.sched_getaffinity(0)
     device = device_of(plan)
     gpu = None if device == CPU else int(device.partition(":")[2])
-    machine = this_machine(len(cores))
+    machine = this_machine(usable_cores())
     meters = find_meters(gpu).found if extras.energy else ()
     # A GPU's driver reserves far more memory than it uses.
-    with limited() if gpu is None else nullcontext(), reference_workload(device, len(cores)) as workload:
+    with limited() if gpu is None else nullcontext(), reference_workload(device, machine.cores) as workload:
         before = observe(cores, gpu)
         outcome = measure(plan, workload, np.random.default_rng(), tell, meters)
         conditions = Conditions.between(before, observe(cores, gpu))

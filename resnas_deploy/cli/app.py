@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import os
+import shutil
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,6 +14,7 @@ from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
+from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.importing import import_
@@ -24,13 +25,15 @@ from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
+from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
 from resnas_deploy.errors import BadInput, ResnasError
-from resnas_deploy.quiet import turn_off
 from resnas_deploy.user_folders import stand_in
 from resnas_deploy.workplace import sweep
+
+_LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
 
 app = typer.Typer(
     name="resnas",
@@ -84,13 +87,23 @@ def main() -> None:
 
 def run() -> int:
     """Run the command line and return its exit code."""
-    turn_off(os.environ, ours=True)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
-            stream.reconfigure(errors="backslashreplace")
-    stand_in()
-    sweep()
+    code = 0
     try:
+        with checked_output():
+            code = _command()
+    except ReaderGone:
+        return READER_GONE
+    except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
+        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        return code or BadInput.exit_code
+    return code
+
+
+def _command() -> int:
+    try:
+        prepare(os.environ)
+        stand_in()
+        sweep()
         with notes():
             return _invoke() or 0
     except ResnasError as error:
@@ -101,17 +114,26 @@ def run() -> int:
             command = getattr(getattr(error, "ctx", None), "command_path", "resnas")
             complain(f"{message.rstrip('.')}; see: {command} --help")
         return error.exit_code
-    except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
-        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
-        return BadInput.exit_code
     except MemoryError:
         complain("this needs more memory than there is; use a smaller network, image size or batch")
         return BadInput.exit_code
 
 
 def _invoke() -> int | None:
+    narrow = shutil.get_terminal_size().columns < _LEAST_COLUMNS
+    app.rich_markup_mode = None if narrow else "rich"
+    tree = typer.main.get_command(app)
+    if narrow:
+        _keep_summaries_whole(tree)
     try:
-        return app(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
+        return tree(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
     except Exception:
         ending.check()  # a signal is what it comes from
         raise
+
+
+def _keep_summaries_whole(command: Any) -> None:
+    """Where help is plain text, a command's summary ends in dots where the line does, unless it was given as such."""
+    for sub in getattr(command, "commands", {}).values():
+        sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
+        _keep_summaries_whole(sub)

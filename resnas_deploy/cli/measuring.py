@@ -169,6 +169,9 @@ def notes(report: Report) -> list[str]:
     found = report.conditions.warnings()
     if unsettled := [str(item.configuration) for item in report.measurements if item.samples_s and not item.settled]:
         found.append(f"still not steady after the warm-up: {'; '.join(unsettled)}")
+    limit = report.conditions.memory_limit
+    if limit is not None and any(item.failure is not None for item in report.measurements):
+        found.append(f"the control group allows {limit / 2**30:.1f} GiB of memory")
     if report.interrupted:
         found.append("interrupted: there is less than was asked for")
     return found

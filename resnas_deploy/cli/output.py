@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -18,6 +20,8 @@ from rich.text import Text
 from resnas_deploy.ending import last_words
 from resnas_deploy.errors import LONGEST, BadInput, shortened
 
+_BETWEEN = 2  # columns of the terminal between those of a table
+_LEAST_TEXT = 12  # columns of the terminal in which a text can be read
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
 
 
@@ -32,17 +36,41 @@ def print_json(document: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
-    """A table on stdout. The first `text_columns` columns are aligned left, the others (numbers) right."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number < text_columns else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
+    """A table on stdout. The first `text_columns` columns are aligned left, the others (numbers) right.
+
+    On a terminal that is too narrow for that, a line for each cell.
+    """
     console = Console(markup=False, highlight=False)
-    if not console.is_terminal:
+    if not sys.stdout.isatty():  # whatever FORCE_COLOR says, which makes it a terminal to rich
         console.width = UNBROKEN
     console.print(Text(title, style="bold"))  # not the table's own title, which is broken at the table's width
-    console.print(table)
+    for heads in (columns, [column.replace(" ", "\n") for column in columns]):
+        if _least_width(heads, rows, text_columns) <= console.width:
+            console.print(_table(heads, rows, text_columns))
+            return
+    for row in rows:
+        for column, cell in zip(columns, row, strict=True):
+            console.print(Text(f"{column}: {cell}" if column else cell), soft_wrap=True)
+        console.print()
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for number, column in enumerate(columns):
+        is_text = number < text_columns
+        table.add_column(column, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> int:
+    """Columns of the terminal that a table needs: numbers are not broken, texts may be, but not at every letter."""
+    widths = [
+        max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in zip(columns, *rows, strict=True)
+    ]
+    texts = (min(width, _LEAST_TEXT) for width in widths[:text_columns])
+    return sum(texts) + sum(widths[text_columns:]) + _BETWEEN * (len(widths) - 1)
 
 
 def say(text: str) -> None:
@@ -52,7 +80,8 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
-    typer.echo(f"resnas: {_line(text)}", err=True)
+    with suppress(OSError):  # it may be closed, full, or without a reader: the exit code tells the rest
+        typer.echo(f"resnas: {_line(text)}", err=True)
 
 
 def _line(text: str) -> str:
@@ -123,7 +152,7 @@ def progress(*, spinner: bool = True) -> Iterator[Callable[[str], None]]:
     Beside what is timed there is no spinner, whose thread takes time of its own, but a line that stands still.
     """
     console = Console(stderr=True, markup=False, highlight=False)
-    if not console.is_terminal:
+    if not sys.stderr.isatty() or console.is_dumb_terminal:  # whatever FORCE_COLOR says
         yield lambda _: None
         return
     if not spinner:

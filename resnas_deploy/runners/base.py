@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import packages_distributions, version
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy import limits
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import Artifact
 from resnas_deploy.batch import BatchRange
@@ -222,8 +222,8 @@ def graph_of(network: Network) -> Path:
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """CPU cores that this process may use: those that it may run on, or fewer where a quota fills no more."""
+    return limits.usable_cores()
 
 
 def check_profiling(options: Options) -> None:

@@ -12,7 +12,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from resnas_deploy.errors import BadInput, shown, whole_number
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.train.data.loader import Share
+from resnas_deploy.train.launched import launched
 
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
 _SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
@@ -52,8 +54,10 @@ class Processes:
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
     """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
-    share = Share(int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1")))
-    place = usable_device(device, int(environment.get("LOCAL_RANK", "0")))
+    this = launched(environment)
+    share, place = Share(this.rank, this.processes), usable_device(device, this.local_rank)
+    if not environment.get("OMP_NUM_THREADS") and torch.get_num_threads() > (cores := usable_cores()):
+        torch.set_num_threads(cores)  # PyTorch knows nothing of a quota, and torchrun sets the variable
     if share.processes == 1:
         yield Processes(share, place)
         return

@@ -1,0 +1,50 @@
+"""The environment of a command: what libraries read of it is made right, or refused by name, before they do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import MutableMapping
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.limits import usable_cores
+from resnas_deploy.quiet import turn_off
+
+MOST_THREADS = 1024  # as of --threads
+_MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads
+# PyTorch, NumPy and their libraries start so many threads; wrong ones end in a thread that cannot be started, or worse.
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_TERMINAL = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # the last is typer's
+
+
+def prepare(environment: MutableMapping[str, str]) -> None:
+    """Make it right for everything that this process imports and starts. Raises `BadInput` that names a variable.
+
+    Nobody is reported to; a terminal's size that is none is forgotten; the libraries' threads are no more than a quota
+    of CPU time has cores.
+    """
+    turn_off(environment, ours=True)
+    for name in _TERMINAL:
+        if name in environment and not _is_number(environment[name]):
+            del environment[name]
+    for name in _THREADS:
+        if name in environment:
+            _check_threads(name, environment)
+    if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
+        for name in _THREADS:
+            environment.setdefault(name, str(cores))
+
+
+def _check_threads(name: str, environment: MutableMapping[str, str]) -> None:
+    """OpenMP's is a list, a number for each level of nesting. An empty one says nothing."""
+    value = environment[name].strip()
+    if not value:
+        del environment[name]
+    elif not all(_is_number(part.strip()) and int(part) <= MOST_THREADS for part in value.split(",")):
+        raise BadInput(
+            f"the environment variable {name} must be a whole number from 1 to {MOST_THREADS}, "
+            f"found {value!r:.60}; set it right, or unset it"
+        )
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS and int(text) > 0

@@ -1,0 +1,72 @@
+"""The three streams that a command is given: any may be closed, full, or without a reader."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TextIO, cast
+
+from resnas_deploy.ending import open_closed
+
+READER_GONE = 141  # 128 and SIGPIPE: what a shell tells of other programs whose reader went away
+
+
+class ReaderGone(BaseException):  # no `Exception`: what libraries do about a broken pipe is not what we do
+    """Whoever read the output reads no more. It ends the command quietly."""
+
+
+class _Output:
+    """A stream for text that raises `ReaderGone` instead of `BrokenPipeError`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        try:
+            return self._stream.write(text)
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+    def flush(self) -> None:
+        try:
+            self._stream.flush()
+        except BrokenPipeError:
+            raise ReaderGone from None
+
+
+@contextmanager
+def checked_output() -> Iterator[None]:
+    """Within the block, stdout is there and can be written to, or `ReaderGone` is raised.
+
+    A stream that is closed becomes one that nobody reads: else the next file to be opened would take its number, and
+    get what libraries say. What cannot be written in the end raises an `OSError`.
+    """
+    open_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
+            stream.reconfigure(errors="backslashreplace")
+    before = sys.stdout
+    sys.stdout = cast(TextIO, _Output(before))
+    try:
+        yield
+        sys.stdout.flush()
+    except (ReaderGone, OSError):
+        _forget(before)
+        raise
+    finally:
+        sys.stdout = before
+
+
+def _forget(stream: TextIO) -> None:
+    """Send what was not written yet nowhere, so that Python does not try again, and complain, when it ends."""
+    with suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+        stream.flush()
