@@ -11,6 +11,7 @@ from resnas_deploy.atomic import atomic_file
 from resnas_deploy.bench.drawing import check_plot
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import load, save
+from resnas_deploy.data.chance import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.search.evolution import Evolution
@@ -121,6 +122,9 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     job.out.mkdir(parents=True, exist_ok=True)
     with SearchStore(job.out / STATE, search.identity) as store, opened_pool(job.workers, scorer) as pool:
         found = run(search, store, pool, tell)
+    best_score = max((item.score for item in found.candidates), key=lambda score: score.accuracy)
+    what = "the accuracy of the best subnet"
+    note_chance(best_score.correct, best_score.seen, pictures.labels, pictures.class_names, what)
     finalists, report = measure_finalists(
         found.finalists(job.finalists), supernet, job.place, job.out / FINALISTS, tell
     )
