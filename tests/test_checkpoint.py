@@ -17,9 +17,11 @@ from safetensors import SafetensorError
 from strategies import PLAIN, SMALL, arch_specs, refusal
 
 from resnas_deploy import checkpoint as module
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.checkpoint import Checkpoint, Provenance, load, save
+from resnas_deploy.arch import ArchSpec, Subnet
+from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, load, save
 from resnas_deploy.errors import BadInput
+from resnas_deploy.resize import resize
+from resnas_deploy.slicing import slice_subnet
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
 from resnas_deploy.untrained import untrained
 
@@ -58,6 +60,29 @@ def test_the_patch_head_is_kept(tmp_path: Path) -> None:
     saved = replace(WEIGHTS, tensors={**WEIGHTS.tensors, **heads})
     save(saved, tmp_path / "a.safetensors")
     assert _equal(load(tmp_path / "a.safetensors"), saved)
+
+
+def test_the_accuracy_that_training_measured_is_kept_and_of_these_weights_alone(tmp_path: Path) -> None:
+    saved = replace(WEIGHTS, accuracy=Measured("flowers", 2000, 0.8945))
+    save(saved, tmp_path / "a.safetensors")
+    assert load(tmp_path / "a.safetensors").accuracy == saved.accuracy
+    assert resize(saved, saved.arch.image_size).accuracy == saved.accuracy
+    assert resize(saved, 2 * saved.arch.image_size).accuracy is None
+    assert slice_subnet(saved, Subnet.whole(saved.arch)).accuracy is None
+    assert saved.digest == WEIGHTS.digest
+    save(WEIGHTS, tmp_path / "b.safetensors")  # as one of before is
+    assert load(tmp_path / "b.safetensors").accuracy is None
+
+
+@pytest.mark.parametrize(
+    "accuracy",
+    [{}, None, [], {"data": "a", "pictures": 1}, *({"data": "a", "pictures": 5, "top1": 0.5} | change for change in (
+        {"data": 1}, {"pictures": 0}, {"pictures": 1.5}, {"pictures": True}, {"top1": 1.5}, {"top1": -0.1}, {"top1": 1},
+        {"top1": float("nan")}, {"more": 1},
+    ))],
+)  # fmt: skip
+def test_what_is_no_accuracy_is_refused(accuracy: object) -> None:
+    assert "accuracy must have the " in refusal(lambda: Measured.from_json(accuracy))
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:

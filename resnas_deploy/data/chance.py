@@ -6,6 +6,7 @@ not one over the number of classes.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,18 @@ def is_more(gained: int, lost: int) -> bool:
     from scipy.special import bdtrc
 
     return gained > 0 and float(bdtrc(gained - 1, gained + lost, 0.5)) <= SIGNIFICANCE
+
+
+def note_chance(correct: int, seen: int, labels: Indices, names: Sequence[str], what: str) -> None:
+    """Log a line where an accuracy cannot be told from chance; `what` begins it."""
+    from scipy.special import bdtrc
+
+    chance = chance_of(labels)
+    if seen and (not correct or float(bdtrc(correct - 1, seen, chance.share)) > SIGNIFICANCE):
+        logging.getLogger(__name__).warning(
+            "%s, %.2f %% of %d pictures, cannot be told from chance: always answering %r gets %.2f %% right",
+            *(what, 100 * correct / seen, seen, names[chance.number], 100 * chance.share),
+        )
 
 
 def check_telling(labels: Indices, names: Sequence[str], what: str) -> None:

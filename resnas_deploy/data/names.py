@@ -98,24 +98,34 @@ def check_renaming(task: Task | None, given: Names, source: Path) -> None:
         )
 
 
+def _composed(name: str) -> str:
+    """Without what Unicode's form alone makes different: file systems change it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _parted(name: str) -> str:
+    """Without what separates words, too."""
+    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).strip())
+
+
 def _folded(name: str) -> str:
-    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).strip()).casefold()
+    """Without what case alone makes different, too."""
+    return _parted(name).casefold()
+
+
+def _spelling(own: Names, other: Names) -> Callable[[str], str]:
+    """The loosest way that tells all classes of both lists apart: ImageNet has a Cardigan and a cardigan."""
+    for spelt in (_folded, _parted):
+        if all(len(set(map(spelt, names))) == len(set(names)) for names in (own, other)):
+            return spelt
+    return _composed
 
 
 def _agree(own: Names, other: Names) -> bool:
     """Whether two lists name the same classes in the same order."""
     own, other = _readable(own), _readable(other)
-    # Where only case or a separator tells two classes of one list apart, it counts.
-    spelt: Callable[[str], str] = _folded if _are_unique(own) and _are_unique(other) else _composed
+    spelt = _spelling(own, other)
     return len(own) == len(other) and all(spelt(a) == spelt(b) for a, b in zip(own, other, strict=True))
-
-
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", name)
-
-
-def _are_unique(names: Names) -> bool:
-    return len({_folded(name) for name in names}) == len(set(names))
 
 
 def _readable(names: Names) -> Names:
@@ -173,7 +183,7 @@ def _check_order_of_numbers(names: Names) -> None:
 
 def _difference(own: Names, other: Names, who: str) -> str:
     own, other = _readable(own), _readable(other)
-    spelt: Callable[[str], str] = _folded if _are_unique(own) and _are_unique(other) else _composed
+    spelt = _spelling(own, other)
     pairs = enumerate(zip(own, other, strict=False))
     number = next((index for index, (a, b) in pairs if spelt(a) != spelt(b)), 0)
     text = f"{who} must be of the classes of --data, found {own[number]!r} where the data has {other[number]!r}"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.data.chance import note_chance
 from resnas_deploy.data.names import check_classes, classes_of
 from resnas_deploy.data.pictures import split
 from resnas_deploy.data.source import DEMO, Data, open_data
@@ -111,6 +112,9 @@ def accuracy_of(path: Path, data: str, batch: int, workers: int, processes: Proc
     check_classes(classes_of(weights.arch.classes, weights.task), opened.val.class_names, str(path))
     preprocessing = weights.task.preprocessing if weights.task else preprocessing_for(data, weights.arch.image_size)
     model = build_model(weights).to(processes.device)
-    return evaluate(
+    found = evaluate(
         model, evaluation_batches(opened.val, preprocessing, batch, share=processes.share, workers=workers), processes
     )
+    labels, names = opened.val.labels, opened.val.class_names
+    note_chance(round(found.top1 * found.pictures), found.pictures, labels, names, "this accuracy")
+    return found

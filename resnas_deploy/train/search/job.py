@@ -11,6 +11,7 @@ from resnas_deploy.atomic import atomic_file, check_writable
 from resnas_deploy.bench.drawing import check_plot
 from resnas_deploy.bench.latency.model import LatencyModel
 from resnas_deploy.checkpoint import Checkpoint, load, save
+from resnas_deploy.data.chance import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.locks import claiming
@@ -122,7 +123,11 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     there = job.data if job.data == DEMO else str(Path(job.data).resolve())  # workers have another working directory
     scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.eval_device)
     with claiming(job.out, resume=job.resume, taken=_TAKEN):
-        return _searched(job, search, scorer, supernet, costs, most_ms, tell)
+        outcome = _searched(job, search, scorer, supernet, costs, most_ms, tell)
+    best = max((item.score for item in outcome.found.candidates), key=lambda score: score.accuracy)
+    what = "the accuracy of the best subnet"
+    note_chance(best.correct, best.seen, pictures.labels, pictures.class_names, what)
+    return outcome
 
 
 def _searched(
