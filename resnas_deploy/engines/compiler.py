@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
@@ -46,7 +47,8 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # what it did not read before it died
+                        pipe.close()
         log.seek(0)
         said.seek(0)
         content, printed = log.read(), said.read()
