@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+
+# PyTorch's threads wait asleep, here and in the processes that tests start: spinning, two of them take the cores from
+# each other and from whatever else runs for most of the suite's time. It must be said before PyTorch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import shutil
 import signal
 from dataclasses import replace

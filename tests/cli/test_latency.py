@@ -220,25 +220,27 @@ def test_a_second_profiling_is_refused(refused, profiled):
 def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
     """The whole command in a process of its own."""
     path, all_networks = tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST)
-    there = LEAST - 2 * campaign.GROUP
+    there = LEAST - 4 * campaign.GROUP
     filled(path, all_networks[:there])
     command = [sys.executable, str(PROGRAM), "latency", "profile", *SPACE, *OPTIONS, "--networks", str(LEAST)]
     environment = {**os.environ, "COLUMNS": "80"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while kept(path) == there:
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=300)
     assert (process.returncode, out, err) == (130, "", "resnas: interrupted\n")
-    assert kept(path) == there + campaign.GROUP
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+    now = kept(path)  # on a busy machine the next group may have been measured before the signal came
+    assert there < now < LEAST
+    assert (now - there) % campaign.GROUP == 0
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
-    assert f"{LEAST} networks of the space mini ({there + campaign.GROUP} were measured before)" in done.stdout
+    assert f"{LEAST} networks of the space mini ({now} were measured before)" in done.stdout
 
 
 def kept(path):
@@ -270,5 +272,5 @@ def test_the_shell_completes_every_space_and_precision():
 def test_the_shell_completes_the_values_of_options(command, option, begun, expected):
     words = f"resnas latency {command} {option} {begun}"
     environment = {**os.environ, "_RESNAS_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": "4"}
-    done = subprocess.run([RESNAS], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([RESNAS], env=environment, capture_output=True, text=True, timeout=300)
     assert done.stdout.split() == [expected]

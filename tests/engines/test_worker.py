@@ -146,7 +146,8 @@ def test_a_worker_that_cannot_start(strided, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     (tmp_path / "python").chmod(0o755)
-    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet))
+    unread = "x" * 2**20  # more than a pipe holds: what is written to it breaks, however fast the worker ends
+    line = refusal(lambda: compile_engine(request(strided, note=unread), tmp_path / "out", tmp_path / "log", quiet))
     assert "the builder stopped with exit status 3" in line
     assert (tmp_path / "log").read_text() == "broken\n"
 
@@ -156,7 +157,7 @@ def test_a_worker_whose_caller_is_gone_ends():
         [sys.executable, "-m", "resnas_deploy.engines.worker"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=30,
+        timeout=300,
     )
     assert done.returncode != 0
     assert done.stdout == b""

@@ -89,7 +89,7 @@ def test_a_kernel_that_does_not_tell(tmp_path, content):
 def in_a_process(code, *arguments):
     """The JSON that a process prints; it must end well."""
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

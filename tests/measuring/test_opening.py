@@ -106,7 +106,7 @@ def test_where_the_device_step_does_not_fit_there_is_one_failure(network):
 
 def test_streams_run_at_once():
     """Each waits for the other: one after the other they would never end."""
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=300)
     calls = []
 
     def step():
@@ -134,7 +134,7 @@ def test_what_a_stream_raises_is_raised():
 def test_real_streams_are_sessions_of_their_own(network, monkeypatch):
     running, most = [], []
     kind = RUNNERS["ort-cpu"]
-    meet = threading.Barrier(2, timeout=10)
+    meet = threading.Barrier(2, timeout=300)
 
     def watched(network, options, open_network=kind.open_network):
         runner = open_network(network, options)
@@ -144,9 +144,9 @@ def test_real_streams_are_sessions_of_their_own(network, monkeypatch):
             inner, first = make(images), []
 
             def once():
+                running.append(1)
                 if threading.current_thread() is not threading.main_thread() and not first:
                     first.append(meet.wait())  # both have begun, in threads of their own
-                running.append(1)
                 most.append(len(running))
                 inner()
                 running.pop()

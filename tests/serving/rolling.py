@@ -18,6 +18,7 @@ from resnas_deploy.serving.repository import add_model
 from resnas_deploy.serving.served import Serving
 
 IMAGES = 8  # different ones
+_UNLOADED_WITHIN = 300  # seconds
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Rolled:
     answers: Counter  # by version of the network
     failed: list[str]
     wrong: int  # answers of neither version
-    last_old: float  # when the last answer of the old version came, in seconds since the new one was in place
+    unloaded_after: float  # seconds from the latest request that the old version answered to when it was seen unloaded
     versions: list[str]  # that the server serves in the end
 
 
@@ -38,7 +39,10 @@ def logits(folder, images):
 
 
 def roll(running, repository, name, old, new, clients, seconds):
-    """Ask `name` from many clients, half of them over each protocol; a third into it, `new` joins `old`."""
+    """Ask `name` from many clients, half of them over each protocol, while `new` joins `old`.
+
+    For a third of so many seconds before, until the old version is unloaded, and for two thirds after.
+    """
     size = open_artifact(old).arch.image_size
     images = np.random.default_rng(0).standard_normal((IMAGES, 3, size, size), dtype=np.float32)
     wanted = {"1": logits(old, images), "2": logits(new, images)}
@@ -48,16 +52,17 @@ def roll(running, repository, name, old, new, clients, seconds):
 
 async def _roll(running, repository, name, new, images, wanted, clients, seconds):
     loop = asyncio.get_running_loop()
-    until = loop.time() + seconds
+    ended = asyncio.Event()
     answers, failed, wrong = Counter(), [], 0
-    placed = last_old = None
+    last_old = loop.time()
 
     async def client(module, connection, number):
         nonlocal wrong, last_old
-        while loop.time() < until:
+        while not ended.is_set():
             which = number % IMAGES
             given = module.InferInput(INPUT, [1, *images.shape[1:]], "FP32")
             given.set_data_from_numpy(images[which : which + 1])
+            asked = loop.time()
             try:
                 found = (await connection.infer(name, [given])).as_numpy(OUTPUT)
             except Exception as error:  # noqa: BLE001  whatever it is, it is counted
@@ -69,7 +74,7 @@ async def _roll(running, repository, name, new, images, wanted, clients, seconds
             for version in near:
                 answers[version] += 1
             if near == ["1"]:
-                last_old = loop.time()
+                last_old = max(last_old, asked)
             number += 1
 
     connections = {module: module.InferenceServerClient(address) for module, address in asking(running).items()}
@@ -81,13 +86,19 @@ async def _roll(running, repository, name, new, images, wanted, clients, seconds
         ]
         await asyncio.sleep(seconds / 3)
         await asyncio.to_thread(add_model, repository, open_artifact(new), Serving(name))
-        placed = loop.time()
+        async with asyncio.timeout(_UNLOADED_WITHIN):
+            while (await connections[http].get_model_metadata(name))["versions"] != ["2"]:
+                await asyncio.sleep(0.1)
+        unloaded = loop.time()
+        await asyncio.sleep(seconds * 2 / 3)
+        ended.set()
         await asyncio.gather(*tasks)
         metadata = await connections[http].get_model_metadata(name)
     finally:
+        ended.set()
         for connection in connections.values():
             await connection.close()
-    return Rolled(answers, failed, wrong, last_old - placed, metadata["versions"])
+    return Rolled(answers, failed, wrong, unloaded - last_old, metadata["versions"])
 
 
 def is_near(found, wanted):

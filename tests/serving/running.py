@@ -59,7 +59,7 @@ def served(repository, *options, ports=FREE, stop=signal.SIGTERM):
             running = Running(process, *found.groups(), last_words=[])
             yield running
             process.send_signal(stop)
-            running.last_words.extend(process.communicate(timeout=40))
+            running.last_words.extend(process.communicate(timeout=300))
         finally:
             process.terminate()
 
@@ -102,7 +102,7 @@ def perf_analyzer(address, model, concurrency, folder):
         env={**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{bundled}"},
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     (row,) = csv.DictReader(table.read_text().splitlines())
     return row

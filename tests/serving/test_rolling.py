@@ -27,7 +27,7 @@ def newer(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("clients", "seconds"), [(16, 6), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
+    ("clients", "seconds"), [(16, 3), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
 )
 def test_no_request_fails_and_no_answer_is_wrong(mini_artifact, newer, tmp_path, clients, seconds):
     models = tmp_path / "models"
@@ -39,4 +39,4 @@ def test_no_request_fails_and_no_answer_is_wrong(mini_artifact, newer, tmp_path,
     assert found.answers["1"] > 0
     assert found.answers["2"] > 0
     assert found.versions == ["2"]  # the old one is unloaded
-    assert found.last_old < seconds / 3
+    assert found.unloaded_after > 0  # and then it answers nobody

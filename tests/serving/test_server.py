@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from building import wait_for
 from exporting import request
 from PIL import Image
 from running import FREE, command, folders, leftovers, needs_server, served
@@ -158,7 +159,7 @@ def test_malformed_requests_do_not_stop_it(server, mini_artifact):
         body = random.bytes(int(random.integers(0, 200))) if number % 2 else b""
         asking = urllib.request.Request(f"http://{server.http}/v2/models/mini/infer", body, method="POST")
         with pytest.raises(urllib.error.HTTPError):
-            urllib.request.urlopen(asking, timeout=10)
+            urllib.request.urlopen(asking, timeout=300)
     client = http.InferenceServerClient(server.http)
     found = asked((client, http), "images", noise(2), "mini").as_numpy(OUTPUT)
     assert relative_error(found, logits(mini_artifact, noise(2))) <= TOLERANCES["fp32"]
@@ -200,11 +201,7 @@ def test_when_it_is_killed_the_server_ends_too(repository):
     with served(repository, stop=signal.SIGKILL) as running:
         pass
     assert running.process.returncode == -signal.SIGKILL
-    for _ in range(200):
-        if not leftovers(running.process):
-            break
-        signal.sigtimedwait([], 0.1)
-    assert leftovers(running.process) == []
+    wait_for(lambda: not leftovers(running.process))
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
@@ -223,7 +220,7 @@ def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
 def refusal(*arguments, code=2):
     """The one line that a command says, which leaves nothing."""
     with command(*arguments) as process:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == code, out + err
     assert len(err.splitlines()) == 1
     assert leftovers(process) == folders(process) == []

@@ -16,7 +16,7 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": _PATHS, "OMP_NUM_THREADS": "1"}
 
 def resnas(*arguments, processes=1):
     """What the command prints; several processes are torchrun's."""
-    done = subprocess.run(_command(arguments, processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(_command(arguments, processes), env=ENVIRONMENT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -38,13 +38,13 @@ def killed_after(seconds, *arguments):
 def interrupted(appears, *arguments):
     """Press Ctrl-C once the file `appears` is there; returns the lines on stderr."""
     with subprocess.Popen(_command(arguments, 1), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
-        deadline = time.monotonic() + 100
+        deadline = time.monotonic() + 300
         while not appears.exists():
             assert process.poll() is None, process.stderr.read()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        lines = process.communicate(timeout=60)[1].splitlines()
+        lines = process.communicate(timeout=300)[1].splitlines()
     assert process.returncode == 130
     return lines
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 
 import pytest
@@ -35,16 +36,25 @@ def supernet(training, tmp_path_factory):
     return out / "checkpoint.safetensors", time.monotonic() - began
 
 
-def kill_often(seconds, *arguments):
-    """Kill at moments spread over the time that the command takes, going on each time, until it is done."""
-    return sum(killed_after(seconds * (number + 0.5) / KILLS, *arguments) for number in range(KILLS))
+def kill_often(seconds, out, *arguments):
+    """Kill at moments spread over the time that the command takes, going on each time, until it is done.
+
+    On a machine that has become faster since that time was measured, it is done too soon, and begun anew.
+    """
+    for _ in range(5):
+        moments = [seconds * (number + 0.5) / KILLS for number in range(KILLS)]
+        if sum(killed_after(moment, *arguments, "--out", out, "--resume") for moment in moments) >= KILLS // 2:
+            return
+        shutil.rmtree(out)
+        seconds /= 2
+    pytest.fail("the command was always done before it was killed")
 
 
 @pytest.mark.slow
 def test_training(training, supernet, tmp_path):
     whole, seconds = supernet
     out = tmp_path / "run"
-    assert kill_often(seconds, *training, "--out", out, "--resume") >= KILLS // 2
+    kill_often(seconds, out, *training)
     resnas(*training, "--out", out, "--resume")
     assert (out / whole.name).read_bytes() == whole.read_bytes()
     lines = [
@@ -73,7 +83,7 @@ def test_search(data, supernet, tmp_path):
     began = time.monotonic()
     resnas(*search, "--out", tmp_path / "whole")
     seconds = time.monotonic() - began
-    assert kill_often(seconds, *search, "--out", tmp_path / "cut", "--resume") >= KILLS // 2
+    kill_often(seconds, tmp_path / "cut", *search)
     resnas(*search, "--out", tmp_path / "cut", "--resume")
     whole, cut = (load(tmp_path / name / "checkpoint.safetensors") for name in ("whole", "cut"))
     assert whole.digest == cut.digest
