@@ -9,7 +9,7 @@ import typer
 
 from resnas_deploy.cli.options import ArtifactArgument, DeviceOption, Json, RunnerOption, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, VerificationFailed
 
 
 def predict(
@@ -53,6 +53,12 @@ def predict(
                     continue
                 batch = np.repeat(image[None], manifest.batch.least, axis=0)
                 logits = network.run(batch)[OUTPUT][0].astype(np.float64)
+                if not np.isfinite(logits).all():
+                    raise VerificationFailed(
+                        f"the logits of {path} must be finite, found NaN or infinity from {manifest.label} on "
+                        f"{kind.name}; resnas verify {artifact} says where it comes from",
+                        None,
+                    )
                 shares = np.exp(logits - logits.max())
                 shares /= shares.sum()
                 best = np.argsort(-shares, kind="stable")[:top]
