@@ -138,15 +138,22 @@ class Manifest:
         return str(self.quantisation.get("around")) if self.quantisation else self.precision
 
     @property
+    def doubt(self) -> str:
+        """Why the graph may not compute what the network does; empty where verification says that it does."""
+        if not self.verification:
+            return "UNVERIFIED"
+        if not self.verification.passed:
+            return "FAILED VERIFICATION"
+        if self.type != "fp32" and not self.verification.own:  # it was verified before that was done
+            return f"not verified in {self.type} arithmetic"
+        return ""
+
+    @property
     def label(self) -> str:
         """A short name for tables, which says what must not be overlooked."""
         notes = [] if self.provenance.trained else ["untrained weights"]
-        if not self.verification:
-            notes.append("UNVERIFIED")
-        elif not self.verification.passed:
-            notes.append("FAILED VERIFICATION")
-        elif self.type != "fp32" and not self.verification.own:
-            notes.append(f"not verified in {self.type} arithmetic")
+        if self.doubt:
+            notes.append(self.doubt)
         if self.quantisation and self.verification and self.verification.passed and not self.verification.accuracy:
             notes.append("accuracy not measured")
         title = f"{self.name} {self.precision} {self.arch.image_size}"

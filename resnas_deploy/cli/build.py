@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, complete
-from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,7 +81,12 @@ def build(
             timing_cache=timing_cache,
             device=device,
         )
-        built = build_engine(open_artifact(artifact), target_named(target), options, tell)
+        opened = open_artifact(artifact)
+        built = build_engine(opened, target_named(target), options, tell)
+    if doubt := opened.manifest.doubt:
+        complain(
+            f"note: the engine is made of an artifact that is marked {doubt}; check it with: resnas verify {artifact}"
+        )
     if as_json:
         print_json(engine_json(built))
         return

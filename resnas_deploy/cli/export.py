@@ -12,6 +12,7 @@ from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import engine_json, say_engine
 from resnas_deploy.cli.choosing import with_auto_alignment, with_auto_spelling
+from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import (
     MAX_SEED,
     MAX_SIDE,
@@ -233,6 +234,7 @@ def export(
     size = artifact.graph.stat().st_size / 1e6
     say(f"{artifact.folder}: {manifest.label}, batch {manifest.batch}, {size:.0f} MB, in {seconds:.1f} s")
     say(f"verified: {manifest.verification}" if manifest.verification else "NOT VERIFIED, as asked")
+    print_headroom(manifest.verification)
     if built:
         say_engine(built)
         say(f"next: resnas inspect {built.engine.path}")

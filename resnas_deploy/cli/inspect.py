@@ -10,6 +10,7 @@ import typer
 
 from resnas_deploy.alignment import macs_added
 from resnas_deploy.arch import Subnet
+from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
 from resnas_deploy.errors import BadInput
@@ -98,6 +99,7 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
+    print_headroom(manifest.verification)
     for name, digest in manifest.files.items():
         say(f"{name}: {artifact.file(name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")
     _print_history(manifest.provenance.history)

@@ -18,7 +18,7 @@ from resnas_deploy.cli.options import (
     threads_or_all,
 )
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, VerificationFailed
 
 
 def predict(
@@ -64,6 +64,12 @@ def predict(
                     continue
                 batch = np.repeat(image[None], manifest.batch.least, axis=0)
                 logits = network.run(batch)[OUTPUT][0].astype(np.float64)
+                if not np.isfinite(logits).all():
+                    raise VerificationFailed(
+                        f"the logits of {path} must be finite, found NaN or infinity from {manifest.label} on "
+                        f"{kind.name}; resnas verify {artifact} says where it comes from",
+                        None,
+                    )
                 shares = np.exp(logits - logits.max())
                 shares /= shares.sum()
                 best = np.argsort(-shares, kind="stable")[:top]

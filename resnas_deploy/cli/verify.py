@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import (
     ArtifactArgument,
     DataOption,
@@ -57,3 +58,4 @@ def verify(
         return
     say(f"{artifact}: {opened.manifest.label}: every file is as its hash says")
     say(f"verified: {found}")
+    print_headroom(found)

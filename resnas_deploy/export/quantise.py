@@ -132,8 +132,11 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
     graph = inliner.inline_local_functions(onnx.load(model))
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
-    dtype = PRECISIONS[scheme.around].dtype
-    data = {name: tuple(np.array(end, dtype) for end in ends) for name, ends in ranges.items()}
+    around = PRECISIONS[scheme.around]
+    data = {  # what lies beyond the type is cut off here, for infinite steps say nothing; verification finds it
+        name: tuple(np.array(np.clip(end, -around.largest, around.largest), around.dtype) for end in ends)
+        for name, ends in ranges.items()
+    }
     with _quiet():
         quantizer = quantizers.QDQQuantizer(
             graph,
@@ -182,7 +185,7 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
         value, scale, zero = node.input
         if first_time(scale):
             steps = numpy_helper.to_array(tensors[scale])
-            rescaled = (steps.astype(np.float32) * (_INT8_MOST / _FP8_MOST)).astype(steps.dtype)
+            rescaled = _not_below(steps.astype(np.float32) * np.float32(_INT8_MOST / _FP8_MOST), steps.dtype)
             tensors[scale].CopyFrom(numpy_helper.from_array(rescaled, scale))
         if first_time(zero):
             tensors[zero].CopyFrom(_fp8(zero, np.zeros(tuple(tensors[zero].dims), np.float32)))
@@ -192,6 +195,14 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
             shape[next(attribute.i for attribute in node.attribute if attribute.name == "axis")] = -1
             steps = numpy_helper.to_array(tensors[scale]).astype(np.float32).reshape(shape)
             tensors[value].CopyFrom(_fp8(value, np.clip(weight / steps, -_FP8_MOST, _FP8_MOST)))
+
+
+def _not_below(steps: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The steps in a type: to nearest, but never to 0, and where the type has few bits left, never to less."""
+    rounded = steps.astype(dtype)
+    limits = np.finfo(dtype)
+    short = (rounded.astype(np.float32) < steps) & (rounded < limits.tiny)
+    return np.where(short, np.nextafter(rounded, limits.max), rounded)
 
 
 def _fp8(name: str, values: Any) -> TensorProto:

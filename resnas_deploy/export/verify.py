@@ -23,6 +23,7 @@ from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.export.align import aligned_output
 from resnas_deploy.export.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
+from resnas_deploy.export.arithmetic.runner import computing_in_own
 from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
 from resnas_deploy.graph_file import read_graph
@@ -108,7 +109,10 @@ def verify(
     if quantised:
         report("looking at the error of each element")
         errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
-        accuracy = compare_accuracy(artifact, kind, labelled, max_drop, threads, report) if labelled else None
+        accuracy = None
+        if labelled:
+            counted_on = computing_in_own(artifact, kind)
+            accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, report)
         found = replace(found, accuracy=accuracy, element_errors=errors)
     if found.passed:
         return found

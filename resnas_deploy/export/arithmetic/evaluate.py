@@ -11,6 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from resnas_deploy.runners.profiling import element_operation
 
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
+_LITTLE = 50_000  # pixels at once, for which threads wait for each other longer than they compute
 _COPY = re.compile(r"__\d+$")  # what the inliner adds to the names in a function's body
 
 
@@ -72,9 +74,14 @@ class Graph:
     """A graph, ready to be computed in its own type. Raises `BadInput` for an operator that is not known here."""
 
     def __init__(self, path: Path, arch: ArchSpec, precision: Precision) -> None:
-        graph = inliner.inline_local_functions(onnx.load(path)).graph
-        self._nodes: list[NodeProto] = list(graph.node)
-        self._constants = {tensor.name: tensor_of(tensor) for tensor in graph.initializer}
+        try:
+            graph = inliner.inline_local_functions(onnx.load(path)).graph
+            self._nodes: list[NodeProto] = list(graph.node)
+            self._constants = {tensor.name: tensor_of(tensor) for tensor in graph.initializer}
+        except BadInput:
+            raise
+        except Exception as error:  # of onnx and of protobuf
+            raise BadInput(f"{path} must be a whole graph, found: {_one_line(error)}; export it again") from error
         self._elements = [element.name for element in elements(arch)]
         self._dtype = dtype_of(precision.onnx)
         self._element_of = list(self._attributed())
@@ -90,9 +97,11 @@ class Graph:
         peaks, parts = _Peaks(self._elements, self._dtype), list[dict[str, Tensor]]()
         at_once = max(1, _PIXELS // images[0, 0].size)
         wanted = {OUTPUT, *keep}
-        with torch.inference_mode():
+        with torch.inference_mode(), _threads_for(min(at_once, len(images)) * images[0, 0].size):
             for start in range(0, len(images), at_once):
                 parts.append(self._run(torch.from_numpy(images[start : start + at_once]), wanted, peaks))
+        if missing := wanted - parts[0].keys():
+            raise BadInput(f"the graph must have a value {min(missing)}, found none; export the artifact again")
         whole = {name: torch.cat([part[name] for part in parts]).float().numpy() for name in wanted}
         return Evaluated(whole[OUTPUT], {name: whole[name] for name in keep}, peaks.in_order())
 
@@ -104,15 +113,19 @@ class Graph:
             if missing:
                 raise BadInput(f"the graph must compute what its nodes read, found {missing[0]} of {node.name} nowhere")
             call = Call(node, [values[name] if name else None for name in node.input], _rounding(node, element, peaks))
-            found = _OPERATORS[node.op_type](call)
+            try:
+                found = _OPERATORS[node.op_type](call)
+                values.update(zip(node.output, [found] if isinstance(found, Tensor) else found, strict=True))
+            except BadInput:
+                raise
+            except Exception as error:  # of torch, for shapes that do not fit
+                raise call.refuse(f"that cannot be computed ({_one_line(error)})") from error
             call.finish()
-            outputs = [found] if isinstance(found, Tensor) else found
-            values.update(zip(node.output, outputs, strict=True))
             for name in filter(None, node.input):  # let go of what nobody reads any more
                 readers[name] -= 1
                 if not readers[name] and name not in wanted:
                     del values[name]
-        return {name: values[name] for name in wanted}
+        return {name: values[name] for name in wanted if name in values}
 
     def _attributed(self) -> Iterator[str]:
         """The element of each node; what has no element's name belongs to that of the node before."""
@@ -122,6 +135,21 @@ class Graph:
             found = (name for name in self._elements if re.match(rf"{re.escape(name)}(?![A-Za-z0-9])", operation))
             before = next(found, before)
             yield before
+
+
+@contextmanager
+def _threads_for(pixels: int) -> Iterator[None]:
+    """One thread for little work, else as many as torch was told to take."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if pixels < _LITTLE else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _rounding(node: NodeProto, element: str, peaks: _Peaks) -> Rounding:

@@ -1,0 +1,30 @@
+"""Shows how near each element of a graph comes to the end of its type."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resnas_deploy.cli.output import print_table
+
+if TYPE_CHECKING:
+    from resnas_deploy.manifest import Verification
+
+
+def print_headroom(verification: Verification | None) -> None:
+    """A table by element, of a graph that was computed in its own type; nothing of others."""
+    own = verification.own if verification else None
+    if not own:
+        return
+    from resnas_deploy.headroom import shown
+
+    rows = [
+        (name, peak.operator, str(peak), shown(peak.share(own.largest)) + " !" * (own.headroom[name] > own.margin))
+        for name, peak in own.peaks.items()
+    ]
+    allowed = f"{shown(own.margin)} of its largest number, {own.largest:.5g}, is allowed"
+    print_table(
+        f"Headroom in {own.type}: at most {allowed}",
+        ("element", "largest at", "magnitude", f"of {own.type}"),
+        rows,
+        text_columns=2,
+    )
