@@ -249,7 +249,8 @@ def _in_the_way(folder: Path) -> str:
         return "a symbolic link"
     if not folder.exists() or _is_empty(folder):
         return ""
-    if not ((folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
+    # A link leads elsewhere from where the folder has been moved to, when it is asked about once more.
+    if not all((folder / name).is_file() or (folder / name).is_symlink() for name in (MANIFEST, MODEL)):
         return f"something without {MANIFEST} and {MODEL}"
     if foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
         return f"{foreign[0]!r} in it, which is no part of an artifact"
