@@ -134,16 +134,16 @@ def _opened(folder: Path) -> Artifact:
     except OSError as error:
         raise BadInput(_no_folder(folder, error)) from None
     files: dict[str, int] = {}
-    held = Held(files)  # closes them, whatever happens
     try:
-        manifest = Manifest.from_bytes(_read_manifest(place))
-        for name in (MODEL, WEIGHTS):
-            if name not in manifest.files:
-                raise BadInput(f"manifest.json must list {name}; export the artifact again")
-        for name, expected in manifest.files.items():
-            files[name] = _open_listed(name, place)
-            if digest(files[name]) != expected:
-                raise BadInput(_how_it_differs(name, files[name]))
+        with Held(files) as held:
+            manifest = Manifest.from_bytes(_read_manifest(place))
+            for name in (MODEL, WEIGHTS):
+                if name not in manifest.files:
+                    raise BadInput(f"manifest.json must list {name}; export the artifact again")
+            for name, expected in manifest.files.items():
+                files[name] = _open_listed(name, place)
+                if digest(files[name]) != expected:
+                    raise BadInput(_how_it_differs(name, files[name]))
     except OSError as error:
         raise BadInput(f"{error.filename or 'it'} cannot be read: {error.strerror}") from None
     finally:

@@ -78,16 +78,16 @@ def open_engine(path: Path) -> Engine:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
     report = read_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
-    held = Held(files)
     try:
-        files[path.name] = open_regular(path)
-        found = digest(files[path.name])
+        with Held(files) as held:
+            files[path.name] = open_regular(path)
+            if digest(files[path.name]) != report["engine_sha256"]:
+                raise BadInput(
+                    f"{path} differs from the hash in its report: it was cut short or changed; "
+                    "build it again: resnas build"
+                )
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    if found != report["engine_sha256"]:
-        raise BadInput(
-            f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
-        )
     return Engine(path, report, held)
 
 
