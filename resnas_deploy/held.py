@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from resnas_deploy.errors import BadInput
 
@@ -20,7 +20,7 @@ class Held:
     In a `with` they stay open where the block ends without an error.
     """
 
-    def __init__(self, files: Mapping[str, int] | None = None) -> None:
+    def __init__(self, files: dict[str, int] | None = None) -> None:
         self._files = {} if files is None else files
 
     def path(self, name: str) -> Path | None:
@@ -32,7 +32,7 @@ class Held:
     def __reduce__(self) -> tuple[type[Held], tuple[()]]:
         return Held, ()
 
-    def __enter__(self) -> Held:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, *error: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -99,7 +100,7 @@ def _run() -> int:
             complain(f"{message.rstrip('.')}; see: {command} --help")
         return error.exit_code
     except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
-        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        complain(f"{error.filename or _unnamed()} cannot be read or written: {error.strerror or error}")
         return BadInput.exit_code
     except MemoryError:
         complain("this needs more memory than there is; use a smaller network, image size or batch")
@@ -107,3 +108,12 @@ def _run() -> int:
     if code == INTERRUPTED:
         complain("interrupted")
     return code or 0
+
+
+def _unnamed() -> str:
+    """What an error is of that names no file."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder, which was removed,"
+    return "the output"
