@@ -140,16 +140,16 @@ def _opened(folder: Path) -> Artifact:
     except OSError as error:
         raise BadInput(_no_folder(folder, error)) from None
     files: dict[str, int] = {}
-    held = Held(files)  # closes them, whatever happens
     try:
-        manifest = Manifest.from_bytes(_read_manifest(place))
-        for name in (MODEL, WEIGHTS):
-            if name not in manifest.files:
-                raise BadInput(f"manifest.json must list {name}; export the artifact again")
-        for name, expected in manifest.files.items():
-            files[name] = _open_listed(name, place)
-            if digest(files[name]) != expected:
-                raise BadInput(_how_it_differs(name, files[name]))
+        with Held(files) as held:
+            manifest = Manifest.from_bytes(_read_manifest(place))
+            for name in (MODEL, WEIGHTS):
+                if name not in manifest.files:
+                    raise BadInput(f"manifest.json must list {name}; export the artifact again")
+            for name, expected in manifest.files.items():
+                files[name] = _open_listed(name, place)
+                if digest(files[name]) != expected:
+                    raise BadInput(_how_it_differs(name, files[name]))
     except OSError as error:
         raise BadInput(f"{error.filename or 'it'} cannot be read: {error.strerror}") from None
     finally:
@@ -255,7 +255,8 @@ def _in_the_way(folder: Path) -> str:
         return "a symbolic link"
     if not folder.exists() or _is_empty(folder):
         return ""
-    if not ((folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
+    # A link leads elsewhere from where the folder has been moved to, when it is asked about once more.
+    if not all((folder / name).is_file() or (folder / name).is_symlink() for name in (MANIFEST, MODEL)):
         return f"something without {MANIFEST} and {MODEL}"
     if foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
         return f"{foreign[0]!r} in it, which is no part of an artifact"

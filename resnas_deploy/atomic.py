@@ -41,6 +41,8 @@ def write_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals (full disk, no permission, ..) into one clear `BadInput`."""
     try:
         yield
+    except BrokenPipeError:  # whoever was reading has had enough: no fault of any place
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         hint = _HINTS.get(error.errno or 0, "choose a place where files of this size can be written")

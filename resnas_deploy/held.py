@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from resnas_deploy.errors import BadInput
 
@@ -15,9 +15,12 @@ _DESCRIPTORS = Path("/proc/self/fd")
 
 
 class Held:
-    """Open files by name. They are closed when nobody has this any more; a copy in another process holds none."""
+    """Open files by name. They are closed when nobody has this any more; a copy in another process holds none.
 
-    def __init__(self, files: Mapping[str, int] | None = None) -> None:
+    In a `with` they stay open where the block ends without an error.
+    """
+
+    def __init__(self, files: dict[str, int] | None = None) -> None:
         self._files = {} if files is None else files
 
     def path(self, name: str) -> Path | None:
@@ -29,10 +32,22 @@ class Held:
     def __reduce__(self) -> tuple[type[Held], tuple[()]]:
         return Held, ()
 
-    def __del__(self) -> None:
-        for descriptor in self._files.values():
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        if kind is not None:
+            self.close()
+
+    def close(self) -> None:
+        """Close them now."""
+        while self._files:
+            _, descriptor = self._files.popitem()
             with suppress(OSError):
                 os.close(descriptor)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def open_regular(path: Path | str, folder: int | None = None) -> int:

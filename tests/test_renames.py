@@ -91,7 +91,7 @@ def test_what_is_there_stays(disk, kind):
     for refused in (lambda: put_folder(partial, it, lambda _: False), lambda: rename_new(disk / "file", it)):
         with pytest.raises(FileExistsError):
             refused()
-    with pytest.raises(OSError, match="File exists|Is a directory"):
+    with pytest.raises(OSError, match=r"File exists|Is a directory"):
         put_file(disk / "file", it, replace=False)
     assert names(disk) == before
 

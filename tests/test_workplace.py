@@ -1,4 +1,4 @@
-"""Folders that are gone when their process has ended, however it ended, and those of the living, which nobody touches."""
+"""Folders that are gone when their process has ended, however it ended; and those of the living, left alone."""
 
 from __future__ import annotations
 

@@ -123,15 +123,17 @@ def ceiling(
     folder: Path,
     tell: Callable[[str], None],
     measure: Callable[[Machine, str, str, int], Ceiling] = measure_ceiling,
+    note: Callable[[str], None] | None = None,
 ) -> Ceiling:
     """The machine's ceiling: from the cache in `folder`, or measured and put there.
 
     It takes about five seconds and up to 2 GiB of memory to measure. One that was measured on a busy machine is not
-    kept. `tell` hears of all this, and of a cache that cannot be used; one that cannot be read is set aside. Raises
-    `NotAvailable` where nothing here can measure it.
+    kept. `tell` hears of all this; `note`, where it is given, of a cache that cannot be used; one that is damaged is set
+    aside. Raises `NotAvailable` where nothing here can measure it.
     """
+    note = note or tell
     path = folder / f"ceilings-{machine.slug}.json"
-    known = _load(path, tell)
+    known = _load(path, note)
     key = (machine, device, precision, threads, library_versions())
     for found in known:
         if _key(found) == key:
@@ -141,7 +143,7 @@ def ceiling(
     if found.warnings:
         tell(f"the ceiling may be too low, and is not kept: {'; '.join(found.warnings)}")
     else:
-        _save(path, (*(other for other in known if _key(other)[:4] != key[:4]), found), tell)
+        _save(path, (*(other for other in known if _key(other)[:4] != key[:4]), found), note)
     return found
 
 

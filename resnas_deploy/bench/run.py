@@ -24,7 +24,7 @@ from resnas_deploy.bench.roofline import Ceiling, ceiling, minimum_seconds
 from resnas_deploy.bench.session import measure
 from resnas_deploy.bench.shares import shares
 from resnas_deploy.cost import BYTES
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.runners.base import CPU, Options, usable_cores
 
 
@@ -35,6 +35,7 @@ class Extras:
     energy: bool = False
     shares: bool = False
     ceilings: Path | None = None  # the folder of their cache; None: no ceilings
+    note: Callable[[str], None] = lambda _: None  # hears what could not be found out or kept
 
 
 def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None) -> Report:
@@ -69,10 +70,12 @@ def device_of(plan: Plan) -> str:
 
 def _with_extras(report: Report, plan: Plan, extras: Extras, tell: Callable[[str], None]) -> Report:
     if extras.shares:
-        report = replace(report, measurements=tuple(_with_shares(plan, item, tell) for item in report.measurements))
+        report = replace(
+            report, measurements=tuple(_with_shares(plan, item, extras, tell) for item in report.measurements)
+        )
     if folder := extras.ceilings:
         known: dict[tuple[str, str], Ceiling] = {}  # which a cache that cannot be written does not keep
-        found = tuple(_under(report, plan, item, folder, known, tell) for item in report.measurements)
+        found = tuple(_under(report, plan, item, folder, known, tell, extras.note) for item in report.measurements)
         report = replace(report, measurements=found)
     return report
 
@@ -82,8 +85,8 @@ def _subject(plan: Plan, item: Measurement) -> Subject:
     return next(subject for subject in plan.subjects if (subject.network.source, subject.kind.name) == wanted)
 
 
-def _with_shares(plan: Plan, item: Measurement, tell: Callable[[str], None]) -> Measurement:
-    """The share of time by kind of block, where the runtime can tell and memory allows."""
+def _with_shares(plan: Plan, item: Measurement, extras: Extras, tell: Callable[[str], None]) -> Measurement:
+    """The share of time by kind of block, where the runtime can tell and memory and the disk allow."""
     subject, configuration = _subject(plan, item), item.configuration
     if item.failure is not None or configuration.streams > 1:
         return item
@@ -91,6 +94,9 @@ def _with_shares(plan: Plan, item: Measurement, tell: Callable[[str], None]) -> 
     options = Options(configuration.threads, device=plan.device, profile=True)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
+    except BadInput as error:  # what was timed is worth more than this
+        extras.note(f"where the time goes could not be found out: {error}")
+        return item
     except Exception as error:  # each runtime has a class of its own for this
         if not is_out_of_memory(error):
             raise
@@ -104,6 +110,7 @@ def _under(
     folder: Path,
     known: dict[tuple[str, str], Ceiling],
     tell: Callable[[str], None],
+    note: Callable[[str], None],
 ) -> Measurement:
     """The least time that this machine could take, where the network is one of ours."""
     subject, configuration = _subject(plan, item), item.configuration
@@ -113,7 +120,7 @@ def _under(
     device = subject.kind.device(plan.device)
     key = device, configuration.computes
     try:
-        top = known.get(key) or ceiling(report.machine, *key, plan.threads, folder, tell)
+        top = known.get(key) or ceiling(report.machine, *key, plan.threads, folder, tell, note=note)
     except NotAvailable as error:
         tell(str(error))
         return item

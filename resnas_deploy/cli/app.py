@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -94,9 +95,18 @@ def run() -> int:
     except ReaderGone:
         return READER_GONE
     except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
-        complain(f"{error.filename or 'the output'} cannot be read or written: {error.strerror or error}")
+        complain(f"{error.filename or _unnamed()} cannot be read or written: {error.strerror or error}")
         return code or BadInput.exit_code
     return code
+
+
+def _unnamed() -> str:
+    """What an error is of that names no file."""
+    try:
+        Path.cwd()
+    except OSError:
+        return "the current folder, which was removed,"
+    return "the output"
 
 
 def _command() -> int:

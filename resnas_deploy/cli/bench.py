@@ -115,7 +115,7 @@ def bench(
         if (ceilings := cache_folder()) is None:
             complain("note: there is no home and no XDG_CACHE_HOME, so the machine's ceilings are measured each time")
             ceilings = stack.enter_context(scratch_folder("ceilings"))
-        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings), tell)
+        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings, note=_note), tell)
     if as_json:
         print_json(report.to_json())
     else:
@@ -129,3 +129,7 @@ def bench(
     )
     if report.interrupted:
         raise typer.Exit(ending.INTERRUPTED)
+
+
+def _note(text: str) -> None:
+    complain(f"note: {text}")

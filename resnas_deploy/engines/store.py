@@ -81,17 +81,17 @@ def open_engine(path: Path) -> Engine:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
     report = read_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
-    held = Held(files)
     try:
-        file = files[path.name] = open_regular(path)
-        # The size first, since hashing takes as long as a file is large.
-        whole = os.fstat(file).st_size == report["engine_bytes"] and digest(file) == report["engine_sha256"]
+        with Held(files) as held:
+            file = files[path.name] = open_regular(path)
+            # The size first, since hashing takes as long as a file is large.
+            if os.fstat(file).st_size != report["engine_bytes"] or digest(file) != report["engine_sha256"]:
+                raise BadInput(
+                    f"{path} differs from the hash in its report: it was cut short or changed; "
+                    "build it again: resnas build"
+                )
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
-    if not whole:
-        raise BadInput(
-            f"{path} differs from the hash in its report: it was cut short or changed; build it again: resnas build"
-        )
     return Engine(path, report, held)
 
 
