@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / "resnas_deploy"
 # A module may import its own layer and those before it. A package stands for all that is in it.
 LAYERS = (
     ("", "assets"),  # "" is the package's own __init__, which has the version
-    ("errors",),
+    ("errors", "ending", "guardian"),
     ("arch", "elements", "batch", "atomic", "published", "cost", "alignment", "space", "database"),
     (
         "tensors",

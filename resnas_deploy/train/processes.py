@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +17,7 @@ from torch import Tensor
 from resnas_deploy.errors import BadInput
 from resnas_deploy.train.data.loader import Share
 
+_PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
 _SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
 
@@ -52,6 +56,8 @@ class Processes:
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
     """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        _end_with_parent()  # torchrun, which may be killed
     share = Share(int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1")))
     place = usable_device(device, int(environment.get("LOCAL_RANK", "0")))
     if share.processes == 1:
@@ -65,6 +71,14 @@ def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
             yield Processes(share, place)
         finally:
             dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Have Linux send SIGTERM to this process when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
