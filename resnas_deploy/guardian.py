@@ -2,7 +2,7 @@
 
 Whatever is started from now on inherits a mark in its environment, and so does what that starts: builders, image
 workers, compilers of PyTorch and theirs, Ray. The guardian, a small process that runs this file, waits for its parent
-to end and kills all that bear the mark. Nothing needs to be known about them; a parent-death signal (prctl(2)) would
+to end and ends all that bear the mark. Nothing needs to be known about them; a parent-death signal (prctl(2)) would
 have to be set in each of them, and follows the thread that started it rather than the process.
 """
 
@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 
 _MARK = "RESNAS_STARTED_BY_"  # then come the process's number and when it started
 _ROUNDS, _PAUSE_S = 100, 0.05  # of looking for what still bears the mark: it may be starting something meanwhile
+_GENTLE = 20  # of them are asked to end: a compiler then removes its temporary files
 _POLL_S = 1.0  # where the kernel has no descriptors of processes
 _lock = threading.Lock()
 _running: dict[int, int] = {}  # by the process that started a guardian: the pipe that it holds
@@ -30,7 +31,10 @@ def ending_with_us() -> Iterator[None]:
     """Have everything that this process starts in the block end when it does."""
     global _blocks
     with _lock:
-        mark = _started()
+        try:
+            mark = _started()
+        except OSError:  # no /proc, or no more processes: what starts next says so
+            mark = f"{_MARK}NOBODY"
         _blocks += 1
         os.environ[mark] = "1"
     try:
@@ -39,11 +43,11 @@ def ending_with_us() -> Iterator[None]:
         with _lock:
             _blocks -= 1
             if not _blocks:
-                del os.environ[mark]
+                os.environ.pop(mark, None)
 
 
 def end_children() -> None:
-    """Kill what this process started in such blocks and has not ended, and wait until it is gone."""
+    """End what this process started in such blocks and has not ended, and wait until it is gone."""
     if os.getpid() in _running:
         _end(_mark(os.getpid()))
 
@@ -85,7 +89,7 @@ def _mark(process: int) -> str:
 
 def _end(mark: str) -> None:
     wanted = f"{mark}=1".encode()
-    for _ in range(_ROUNDS):
+    for turn in range(_ROUNDS):
         with os.scandir("/proc") as entries:
             numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
         found = [number for number in numbers if _bears(number, wanted)]
@@ -93,7 +97,7 @@ def _end(mark: str) -> None:
             return
         for number in found:
             with suppress(OSError):
-                os.kill(number, signal.SIGKILL)
+                os.kill(number, signal.SIGTERM if turn < _GENTLE else signal.SIGKILL)
         time.sleep(_PAUSE_S)
 
 

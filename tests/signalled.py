@@ -13,7 +13,6 @@ from pathlib import Path
 
 PATIENCE = 240  # seconds for a stage or an end to come, on a slow and busy machine
 ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
-SHARED = Path("/dev/shm")
 
 
 @dataclass(frozen=True)
@@ -39,9 +38,9 @@ class Running:
         return self.process.returncode, out, err.splitlines()
 
     def left(self):
-        """What lies in its folders that a user did not put there."""
+        """What lies in its folders that a user did not put there, but for what ONNX Runtime keeps."""
         hidden = [path for path in self.folder.rglob("*") if path.name.endswith((".partial", ".new"))]
-        return sorted(map(str, [*hidden, *self.temporary.iterdir()]))
+        return sorted(map(str, [*hidden, *(path for path in self.temporary.iterdir() if path.name != ".ses")]))
 
 
 @contextmanager
@@ -119,8 +118,3 @@ def imported(name):
 def appears(pattern, within="folder"):
     """A stage: there is something of that pattern in the folder where it works, or its TMPDIR (`temporary`)."""
     return lambda command: list(getattr(command, within).glob(pattern))
-
-
-def shared():
-    """The names in /dev/shm."""
-    return {path.name for path in SHARED.iterdir()} if SHARED.is_dir() else set()

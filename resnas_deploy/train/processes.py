@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.train.data.loader import Share
 from resnas_deploy.train.launched import launched
 
+_PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
 _SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
 
@@ -54,6 +58,8 @@ class Processes:
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
     """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
+    if "TORCHELASTIC_RUN_ID" in environment:
+        _end_with_parent()  # torchrun, which may be killed
     this = launched(environment)
     share, place = Share(this.rank, this.processes), usable_device(device, this.local_rank)
     if not environment.get("OMP_NUM_THREADS") and torch.get_num_threads() > (cores := usable_cores()):
@@ -69,6 +75,14 @@ def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
             yield Processes(share, place)
         finally:
             dist.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """Have Linux send SIGTERM to this process when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it ended meanwhile
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager
