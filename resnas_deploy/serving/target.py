@@ -8,7 +8,8 @@ from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.artifact import INPUT, OUTPUT
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.preprocessing import MAX_SIDE
 from resnas_deploy.serving.address import Address
 from resnas_deploy.serving.load import Target
 
@@ -48,6 +49,8 @@ def find_target(address: Address, model: str, batch: int) -> Target:
     if batch > most:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
     dims = [int(size) for size in config["input"][0]["dims"]]
+    if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything
+        raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
     cached = bool(config.get("response_cache", {}).get("enable"))
     return Target(address, name, INPUT, OUTPUT, images, cached)
