@@ -1,4 +1,4 @@
-"""A graph under a hash that is right is still read as anybody's: what it may not be is refused before a runtime sees it."""
+"""A graph under a hash that is right is read as anybody's: what it may not be is refused before a runtime sees it."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from strategies import refusal
 
-from resnas_deploy import reading
 from resnas_deploy.errors import LONGEST, BadInput, first_few, shortened, shown, whole_number
 from resnas_deploy.reading import check_tensors, parse_json, read_bytes, read_json, read_text
 
@@ -47,10 +47,10 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_files_of_the_kernel_end_or_are_refused():
-    assert read_text(reading.Path("/proc/self/status")).startswith("Name:")
+    assert read_text(Path("/proc/self/status")).startswith("Name:")
     for path in ("/proc/kmsg", "/proc/self/mem", "/proc/kcore"):
-        if os.path.exists(path):
-            assert path in refusal(lambda path=path: read_bytes(reading.Path(path), 1000))
+        if Path(path).exists():
+            assert path in refusal(lambda path=path: read_bytes(Path(path), 1000))
 
 
 def test_no_more_than_is_allowed(tmp_path):

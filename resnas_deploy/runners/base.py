@@ -216,6 +216,11 @@ def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
     return BadInput(f"{network.source}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
 
 
+def cannot_run(network: Network, runtime: str, error: Exception) -> BadInput:
+    """What to raise where a runtime took a graph and fails at running it, be it for want of memory."""
+    return BadInput(f"{network.source}: {runtime} cannot run the graph: {' '.join(str(error).split())[:300]}")
+
+
 def usable_cores() -> int:
     """CPU cores that this process may use."""
     return len(os.sched_getaffinity(0))

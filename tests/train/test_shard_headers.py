@@ -37,8 +37,7 @@ def test_an_extended_header_of_gigabytes(shard, kind):
 @pytest.mark.parametrize("size", [-1024, -512, -(2**62)])
 @pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.XHDTYPE])
 def test_sizes_below_zero_lead_nowhere(shard, size, kind):
-    content = shard.read_bytes()
-    shard.write_bytes(content[:-1024] + header("x.png", size, kind) + bytes(4096))
+    shard.write_bytes(header("x.png", size, kind) + shard.read_bytes())
     started = time.thread_time()
     refusal(lambda: shard_pictures(shard.parent))
     assert time.thread_time() - started < 5
