@@ -16,7 +16,7 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import atomic_folder, write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, file_digest, load
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.reading import read_bytes
 
@@ -151,7 +151,7 @@ def check_replaceable(folder: Path) -> None:
     elif not ((folder / MANIFEST).is_file() and (folder / MODEL).is_file()):
         found = f"something without {MANIFEST} and {MODEL}"
     elif foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
-        found = f"{foreign[0]!r} in it, which is no part of an artifact"
+        found = f"{shown(foreign[0])} in it, which is no part of an artifact"
     else:
         return
     raise BadInput(

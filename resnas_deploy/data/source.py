@@ -9,7 +9,7 @@ from resnas_deploy.data.demo import demo_pictures
 from resnas_deploy.data.folder import folder_pictures
 from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.data.shards import shard_pictures
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"
@@ -52,5 +52,5 @@ def _check_same_classes(data: Data) -> None:
     where = TRAIN if only and only[0] in train else VAL
     raise BadInput(
         f"both splits must have the same classes, found {len(train)} in {TRAIN}/ and {len(val)} in {VAL}/"
-        + (f", {only[0]!r} in {where}/ alone" if only else ", in another order")
+        + (f", {shown(only[0])} in {where}/ alone" if only else ", in another order")
     )

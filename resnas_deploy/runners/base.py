@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +182,7 @@ class RunnerKind:
         is_number = index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS
         if kind not in self.devices or (colon and (kind == CPU or not is_number)):
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
-            raise BadInput(f"the device of the runner {self.name} must be {known}, found {asked!r}")
+            raise BadInput(f"the device of the runner {self.name} must be {known}, found {shown(asked)}")
         return kind if kind == CPU else f"{kind}:{int(index or 0)}"
 
     def open(self, network: Network, options: Options) -> Runner:

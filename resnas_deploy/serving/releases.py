@@ -8,7 +8,7 @@ contradict each other on 24.12, so it is left out. `dpkg -l tensorrt-dev` in the
 
 from __future__ import annotations
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 # release: ONNX Runtime
 _ONNXRUNTIME = {
@@ -76,6 +76,6 @@ def tensorrt_of(release: str) -> str:
 def _of(versions: dict[str, str], release: str, package: str) -> str:
     if release not in versions:
         raise BadInput(
-            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {release!r}"
+            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {shown(release)}"
         )
     return versions[release]

@@ -31,7 +31,9 @@ def find_target(address: Address, model: str, batch: int) -> Target:
         taking = {}
         for name in [model] if model else ready:
             if name not in ready:
-                raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {name!r}")
+                raise BadInput(
+                    f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}"
+                )
             config = client.get_model_config(name) if http else client.get_model_config(name, as_json=True)["config"]
             if [tensor["name"] for tensor in config["input"]] == [INPUT]:
                 taking[name] = config

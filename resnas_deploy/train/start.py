@@ -10,7 +10,7 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.data.pictures import split
 from resnas_deploy.data.source import DEMO, Data, open_data
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.model import build_model
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.resize import resize
@@ -70,7 +70,9 @@ def check_classes(checkpoint: Checkpoint, names: Sequence[str], path: Path) -> N
         )
     for own, other in zip(checkpoint.task.class_names if checkpoint.task else (), names, strict=False):
         if own != other:
-            raise BadInput(f"{path} must be of the classes of --data, found {own!r} where the data has {other!r}")
+            raise BadInput(
+                f"{path} must be of the classes of --data, found {shown(own)} where the data has {shown(other)}"
+            )
 
 
 def preprocessing_for(data: str, image_size: int) -> Preprocessing:
