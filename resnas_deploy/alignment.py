@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from resnas_deploy.arch import ArchSpec, Block, Stage
 from resnas_deploy.cost import macs
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 ALIGNMENTS = (1, 8, 16, 32, 64)  # 1: nothing is padded
 _HEAD_DIM_STEP = 8  # of a head: 16 bytes in half precision, the least that attention kernels ask for
@@ -20,7 +20,7 @@ def check_alignment(value: object) -> int:
     """`value` if it is one of `ALIGNMENTS`; else `BadInput`."""
     if type(value) is not int or value not in ALIGNMENTS:
         known = ", ".join(map(str, ALIGNMENTS))
-        raise BadInput(f"an alignment must be one of {known} (1: nothing is padded), found {value!r:.60}")
+        raise BadInput(f"an alignment must be one of {known} (1: nothing is padded), found {shown(value)}")
     return value
 
 

@@ -18,7 +18,7 @@ from resnas_deploy.arch import ArchSpec
 from resnas_deploy.atomic import allow, atomic_folder, sync, write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, load
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.held import Held, digest, open_regular
 from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.renames import REPLACED, put_folder
@@ -259,7 +259,7 @@ def _in_the_way(folder: Path) -> str:
     if not all((folder / name).is_file() or (folder / name).is_symlink() for name in (MANIFEST, MODEL)):
         return f"something without {MANIFEST} and {MODEL}"
     if foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
-        return f"{foreign[0]!r} in it, which is no part of an artifact"
+        return f"{shown(foreign[0])} in it, which is no part of an artifact"
     return ""
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.errors import shown
 
 Shape = tuple[int, ...]
 
@@ -31,7 +32,7 @@ def differences(found: Mapping[str, Shape], arch: ArchSpec) -> list[str]:
             lines.append(f"{name} {shape} is missing")
         elif found[name] != shape:
             lines.append(f"{name} must be {shape}, found {found[name]}")
-    return lines + [f"{name!r} {found[name]} is not of this network" for name in found if name not in wanted]
+    return lines + [f"{shown(name)} {found[name]} is not of this network" for name in found if name not in wanted]
 
 
 def _element_shapes(element: Element) -> Iterator[tuple[str, Shape]]:

@@ -19,7 +19,7 @@ from resnas_deploy.artifact import INPUT, MODEL, OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.cost import BYTES
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.quiet import load
 from resnas_deploy.workplace import scratch_folder
 
@@ -110,9 +110,9 @@ def open_peer(
     """
     specs = PEERS if specs is None else specs
     if name not in specs:
-        raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {name!r}")
+        raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {shown(name)}")
     if precision not in BYTES:
-        raise BadInput(f"a precision must be one of {', '.join(BYTES)}, found {precision!r}")
+        raise BadInput(f"a precision must be one of {', '.join(BYTES)}, found {shown(precision)}")
     if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
         names = " ".join(missing)
         raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")

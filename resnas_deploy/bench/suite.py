@@ -18,7 +18,7 @@ from resnas_deploy.bench.plan import Plan, Subject
 from resnas_deploy.bench.report import Report
 from resnas_deploy.bench.run import device_of
 from resnas_deploy.bench.statistics import LEAST_OPENINGS
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import CPU, Network
 from resnas_deploy.runners.registry import runner_kind
 
@@ -70,12 +70,12 @@ def opened_networks(
         for network in found:
             if (other := networks.setdefault(network.label, network)) is not network:
                 raise BadInput(
-                    f"the artifacts must have labels of their own, found {network.label!r} "
+                    f"the artifacts must have labels of their own, found {shown(network.label)} "
                     f"at {other.source} and {network.source}; name one of them"
                 )
         if missing := [label for label in labels if label not in networks]:
             raise BadInput(
-                f"the artifacts must be those of the baseline, of which {missing[0]!r} is missing, found "
+                f"the artifacts must be those of the baseline, of which {shown(missing[0])} is missing, found "
                 f"{', '.join(map(repr, networks))}; name its folder, or make a new baseline"
             )
         yield networks

@@ -30,7 +30,7 @@ from resnas_deploy.cli.options import (
     threads_or_all,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.errors import BadInput, VerificationFailed
+from resnas_deploy.errors import BadInput, VerificationFailed, shown
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import parse_network_def
 
@@ -162,7 +162,7 @@ def export(
     definition = read_definition(subnet) if subnet else ""
     batches = BatchRange.parse(batch)
     if align not in _ALIGNMENTS:
-        raise BadInput(f"--align must be one of {', '.join(_ALIGNMENTS)} (1: nothing is padded), found {align!r:.60}")
+        raise BadInput(f"--align must be one of {', '.join(_ALIGNMENTS)} (1: nothing is padded), found {shown(align)}")
     with progress() as tell:
         tell("loading")
         from resnas_deploy.export import source
@@ -248,7 +248,7 @@ def _builder(name: str) -> Target | None:
     if name == "onnx":
         return None
     if name not in TARGETS:
-        raise BadInput(f"--target must be one of {', '.join(TARGETS)}, found {name!r}")
+        raise BadInput(f"--target must be one of {', '.join(TARGETS)}, found {shown(name)}")
     return target_named(name)
 
 

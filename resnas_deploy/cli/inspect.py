@@ -13,7 +13,7 @@ from resnas_deploy.arch import Subnet
 from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.vit_search.network_def import format_network_def
 
@@ -42,7 +42,7 @@ def inspect(
     if path not in PUBLISHED and not Path(path).exists():
         raise BadInput(
             "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), "
-            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {path!r}"
+            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(path)}"
         )
     if Path(path).is_dir():
         from resnas_deploy.artifact import open_artifact

@@ -10,7 +10,7 @@ import typer
 
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import complete, threads_or_all
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.user_folders import data_folder
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def space_named(name: str) -> SearchSpace:
     from resnas_deploy.space import SPACES
 
     if name not in SPACES:
-        raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {name!r}")
+        raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {shown(name)}")
     return SPACES[name]
 
 

@@ -15,7 +15,7 @@ from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
 from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 
 if TYPE_CHECKING:
     from resnas_deploy.serving.address import Address
@@ -160,7 +160,7 @@ def _protocols(server: str, text: str) -> tuple[str, ...]:
         return ()
     chosen = tuple(dict.fromkeys(text.split(","))) if text else PROTOCOLS[:1]
     if not set(chosen) <= set(PROTOCOLS):
-        raise BadInput(f"--protocol must be grpc, http, or grpc,http, found {text!r:.40}")
+        raise BadInput(f"--protocol must be grpc, http, or grpc,http, found {shown(text)}")
     return chosen
 
 

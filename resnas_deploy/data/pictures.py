@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 Indices = NDArray[np.int64]
 _SPLIT_SEED = 0  # of the held-out part: the same pictures in every run
@@ -75,8 +75,8 @@ def split(pictures: Pictures, held_out: int) -> tuple[Part, Part]:
         own = np.flatnonzero(labels == number)
         if len(own) <= held_out:
             raise BadInput(
-                f"the class {name!r} must have more than the {held_out} pictures that are held out, found {len(own)}; "
-                "set held_out lower"
+                f"the class {shown(name)} must have more than the {held_out} pictures that are held out, "
+                f"found {len(own)}; set held_out lower"
             )
         held.append(rng.permutation(own)[:held_out])
     mask = np.zeros(len(labels), dtype=bool)

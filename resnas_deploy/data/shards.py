@@ -129,7 +129,7 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
     file = archive.extractfile(member)
     text = file.read(MOST_LABEL_BYTES).strip() if file and member.size <= MOST_LABEL_BYTES else b""
     if not (text.isascii() and text.isdigit()) or int(text) >= MOST_CLASSES:
-        raise BadInput(f"{name} must be a class number from 0, found {text!r}")
+        raise BadInput(f"{name} must be a class number from 0, found {shown(text)}")
     return int(text)
 
 

@@ -11,7 +11,7 @@ from resnas_deploy.data.listing import Ignored, entries_of
 from resnas_deploy.data.names import same_name
 from resnas_deploy.data.pictures import Pictures
 from resnas_deploy.data.shards import is_shard, shard_pictures
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"
@@ -64,5 +64,5 @@ def _check_same_classes(data: Data) -> None:
     where = TRAIN if only and only[0] in train else VAL
     raise BadInput(
         f"both splits must have the same classes, found {len(train)} in {TRAIN}/ and {len(val)} in {VAL}/"
-        + (f", {only[0]!r} in {where}/ alone" if only else ", in another order")
+        + (f", {shown(only[0])} in {where}/ alone" if only else ", in another order")
     )

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 _START = "Layers:"
 _LAYER = re.compile(r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), (?P<rest>Inputs: .*)")
@@ -66,13 +66,13 @@ def parse_layers(log: str) -> tuple[Layer, ...]:
 def _layers(lines: Sequence[str]) -> Iterator[Layer]:
     starts = [number for number, line in enumerate(lines) if line.endswith(_START)]
     if not starts:
-        raise BadInput(f"a builder's log must have a list of layers after {_START!r}, found none; is it verbose?")
+        raise BadInput(f"a builder's log must have a list of layers after {shown(_START)}, found none; is it verbose?")
     for line in lines[starts[-1] + 1 :]:
         if not line:
             return
         match = _LAYER.match(line)
         if not match:
-            raise BadInput(f"a layer in a builder's log must have a name, a type and inputs, found {line[:100]!r}")
+            raise BadInput(f"a layer in a builder's log must have a name, a type and inputs, found {shown(line)}")
         inputs, constants, outputs = _sections(match["rest"])
         nodes = tuple(dict.fromkeys(_node(found) for found in _NODE.findall(match["rest"])))
         yield Layer(match["name"], match["kind"], _tensors(inputs), _tensors(constants), _tensors(outputs), nodes)
@@ -101,7 +101,7 @@ def _dims(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(dim) for dim in text.split(",") if dim.strip())
     except ValueError:
-        raise BadInput(f"dimensions in a builder's log must be whole numbers, found {text[:100]!r}") from None
+        raise BadInput(f"dimensions in a builder's log must be whole numbers, found {shown(text)}") from None
 
 
 def _node(name: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from resnas_deploy.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.target import PORTABLE, Target, dotted
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 IDENTITY_SCHEMA = 1
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
@@ -36,11 +36,13 @@ class Profile:
         """`1:8:64`, or `8` for one batch size. Raises `BadInput`."""
         match = _SIZES.fullmatch(text)
         if not match:
-            raise BadInput(f"a profile must be LEAST:USUAL:MOST, such as 1:8:64, or one batch size, found {text!r}")
+            raise BadInput(
+                f"a profile must be LEAST:USUAL:MOST, such as 1:8:64, or one batch size, found {shown(text)}"
+            )
         least = int(match[1])
         profile = Profile(least, int(match[2] or least), int(match[3] or least))
         if not 1 <= profile.least <= profile.usual <= profile.most:
-            raise BadInput(f"the batch sizes of a profile must be 1 or more and ascend, found {text!r}")
+            raise BadInput(f"the batch sizes of a profile must be 1 or more and ascend, found {shown(text)}")
         return profile
 
 
@@ -101,5 +103,5 @@ def parse_bytes(text: str) -> int:
     match = _BYTES.fullmatch(text)
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < size < 2**63:  # what a builder takes
-        raise BadInput(f"a memory limit must be a number with KiB, MiB or GiB, such as 4GiB, found {text!r}")
+        raise BadInput(f"a memory limit must be a number with KiB, MiB or GiB, such as 4GiB, found {shown(text)}")
     return size

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 
 PORTABLE, AOTI = "portable", "aoti"
 _LEAST_CAPABILITY = {"bf16": 80, "fp8": 89}  # of precisions that not every GPU computes in
@@ -99,7 +99,7 @@ TARGETS: Mapping[str, Target] = {
 def target_named(name: str) -> Target:
     """The target of that name. Raises `BadInput` that lists the known ones."""
     if name not in TARGETS:
-        raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {name!r}")
+        raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {shown(name)}")
     return TARGETS[name]
 
 
@@ -112,7 +112,7 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
         digits = part.strip().lower().removeprefix("sm").lstrip("_").replace(".", "")
         if not (digits.isascii() and digits.isdecimal() and 2 <= len(digits) <= 3):
             raise BadInput(
-                f"compute capabilities must be {PORTABLE} or a list such as 8.9,12.0, found {part.strip()!r}"
+                f"compute capabilities must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}"
             )
         found.append(digits)
     return tuple(sorted(set(found), key=int))

@@ -23,7 +23,9 @@ from onnx import inliner, shape_inference
 
 from resnas_deploy.artifact import INPUT
 from resnas_deploy.atomic import atomic_file
+from resnas_deploy.reading import read_bytes
 
+MOST_TIMINGS = 500_000_000  # bytes of a timing cache
 REFUSED = 1  # exit status where the builder gave a reason
 
 
@@ -98,7 +100,7 @@ def _load_timing_cache(config: Any, path: str | None) -> Any:
     if path is None:
         return None
     saved = Path(path)
-    cache = config.create_timing_cache(saved.read_bytes() if saved.exists() else b"")
+    cache = config.create_timing_cache(read_bytes(saved, MOST_TIMINGS) if saved.exists() else b"")
     if cache is None or not config.set_timing_cache(cache, False):
         raise Refused(f"{path} is no timing cache of this builder and GPU")
     return cache

@@ -11,12 +11,14 @@ from numpy.typing import NDArray
 
 from resnas_deploy.data.demo import demo_pictures
 from resnas_deploy.data.listing import pictures_below
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shortened
 from resnas_deploy.images import load_image
 from resnas_deploy.preprocessing import Preprocessing, preprocess
+from resnas_deploy.reading import opened
 from resnas_deploy.runners.base import Images
 
 DEFAULT_IMAGES = 128
+_START, _MOST_HEADER = 12, 65_535  # bytes of a .npy file
 _SEED = 0  # of which pictures are taken: the same ones in every export
 
 
@@ -60,10 +62,15 @@ def _is_folder(path: Path) -> bool:
 
 
 def _array(path: Path, count: int, size: int) -> Images:
+    with opened(path) as file:
+        start = file.read(_START)
+    # Numpy reads a header of whatever length it claims; in the first version that is of two bytes, else of four.
+    if start[6:7] > b"\x01" and int.from_bytes(start[8:_START], "little") > _MOST_HEADER:
+        raise BadInput(f"{path} must be an array that numpy.save wrote, found: a header that is too long")
     try:
         found = np.lib.format.open_memmap(path, mode="r")  # which unpickles nothing
     except Exception as error:  # noqa: BLE001  of a damaged header numpy lets through whatever its parsers raise
-        reason = str(error).partition("\n")[0]
+        reason = shortened(str(error).partition("\n")[0], 200)
         raise BadInput(f"{path} must be an array that numpy.save wrote, found: {reason}") from None
     if found.dtype != np.float32 or found.shape[1:] != (3, size, size):
         raise BadInput(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 KEPT_IN_FP32 = (
     "the input `images` and the output `logits`, cast at the graph's edge, so that every precision is called alike",
@@ -60,12 +60,12 @@ QUANTISED = ("int8", "fp8")  # of products with weights; the rest of such a grap
 def check_precision(name: str) -> str:
     """`name` if a graph can have that precision. Raises `BadInput` that lists those that it can have."""
     if name not in PRECISIONS and name not in QUANTISED:
-        raise BadInput(f"a precision must be one of {', '.join((*PRECISIONS, *QUANTISED))}, found {name!r}")
+        raise BadInput(f"a precision must be one of {', '.join((*PRECISIONS, *QUANTISED))}, found {shown(name)}")
     return name
 
 
 def precision_named(name: str) -> Precision:
     """The precision of that name. Raises `BadInput` that lists the known ones."""
     if name not in PRECISIONS:
-        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {name!r}")
+        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
     return PRECISIONS[name]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 OPERATOR, PACKED = "operator", "packed"  # of attention
 VIEWS, GRID = "views", "grid"  # of reductions
@@ -56,5 +56,5 @@ FOR_TENSORRT = SPELLINGS[f"{PACKED}+{GRID}"]
 def spelling_named(name: str) -> Spelling:
     """The spelling of that name. Raises `BadInput` that lists the known ones."""
     if name not in SPELLINGS:
-        raise BadInput(f"a spelling must be one of {', '.join(SPELLINGS)}, found {name!r}")
+        raise BadInput(f"a spelling must be one of {', '.join(SPELLINGS)}, found {shown(name)}")
     return SPELLINGS[name]

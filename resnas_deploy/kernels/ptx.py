@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.kernels.shape import ReductionShape
 
 CAPABILITIES = (80, 86, 89, 90, 120)  # that the PTX is assembled for in tests: A100, A10, L4, H100, RTX 50
@@ -44,7 +44,7 @@ def compile_kernel(
     triton.
     """
     if precision not in _TYPES:
-        raise BadInput(f"the precision of a kernel must be one of {', '.join(_TYPES)}, found {precision!r}")
+        raise BadInput(f"the precision of a kernel must be one of {', '.join(_TYPES)}, found {shown(precision)}")
     if capability not in CAPABILITIES:
         known = ", ".join(map(str, CAPABILITIES))
         raise BadInput(f"the compute capability of a kernel must be one of {known}, found {capability}")

@@ -17,7 +17,7 @@ from resnas_deploy import limits
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, shown
 
 if TYPE_CHECKING:
     import torch
@@ -182,7 +182,7 @@ class RunnerKind:
         is_number = index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS
         if kind not in self.devices or (colon and (kind == CPU or not is_number)):
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
-            raise BadInput(f"the device of the runner {self.name} must be {known}, found {asked!r}")
+            raise BadInput(f"the device of the runner {self.name} must be {known}, found {shown(asked)}")
         return kind if kind == CPU else f"{kind}:{int(index or 0)}"
 
     def open(self, network: Network, options: Options) -> Runner:
@@ -219,6 +219,11 @@ def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
 def graph_of(network: Network) -> Path:
     """The graph to read: an artifact's is the one that was hashed, whatever has its name by now."""
     return network.graph if isinstance(network, Artifact) else network.model
+
+
+def cannot_run(network: Network, runtime: str, error: Exception) -> BadInput:
+    """What to raise where a runtime took a graph and fails at running it, be it for want of memory."""
+    return BadInput(f"{network.source}: {runtime} cannot run the graph: {' '.join(str(error).split())[:300]}")
 
 
 def usable_cores() -> int:

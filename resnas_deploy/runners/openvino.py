@@ -19,6 +19,7 @@ from resnas_deploy.runners.base import (
     Runner,
     as_float32,
     cannot_load,
+    cannot_run,
     check_profiling,
     graph_of,
 )
@@ -63,7 +64,8 @@ class OpenVinoRunner(Runner):
         outputs = enumerate(compiled.outputs)
         self._names = {name: number for number, output in outputs for name in output.get_names()}
         self._request = compiled.create_infer_request()
-        self._ours, self._options, self._runs = network.arch is not None, options, 0
+        self._network, self._options, self._runs = network, options, 0
+        self._ours = network.arch is not None
 
     def run(self, images: Images) -> Outputs:
         # Shared, as in `step`: an input that is copied must fit into the memory of a shared one that came before it.
@@ -88,7 +90,10 @@ class OpenVinoRunner(Runner):
 
     def _infer(self, feed: Mapping[str, Images], **how: bool) -> Any:
         self._runs += 1
-        return self._request.infer(feed, **how)
+        try:
+            return self._request.infer(feed, **how)
+        except Exception as error:  # of OpenVINO, mostly a RuntimeError
+            raise cannot_run(self._network, "OpenVINO", error) from error
 
 
 def bf16_problem(device: str) -> str | None:

@@ -20,6 +20,7 @@ from resnas_deploy.runners.base import (
     Runner,
     as_float32,
     cannot_load,
+    cannot_run,
     check_profiling,
     graph_of,
 )
@@ -76,12 +77,18 @@ class OrtRunner(Runner):
         return session
 
     def run(self, images: Images) -> Outputs:
-        values = self._session.run(None, {INPUT: images})
+        values = self._once(self._session, {INPUT: images})
         return {name: as_float32(value) for name, value in zip(self._names, values, strict=True)}
 
     def step(self, images: Images) -> Callable[[], object]:
         session, feed = self._session, {INPUT: images}
-        return lambda: session.run(None, feed)
+        return lambda: self._once(session, feed)
+
+    def _once(self, session: Any, feed: Mapping[str, Images]) -> Any:
+        try:
+            return session.run(None, feed)
+        except Exception as error:  # of ONNX Runtime, a class for each of its codes
+            raise cannot_run(self._network, "ONNX Runtime", error) from error
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
         check_profiling(self._options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import CPU, CUDA, Network, Options, Runner, RunnerKind, always_here
 from resnas_deploy.runners.compiler import compiler_problem
 from resnas_deploy.runners.cuda import gpu_problem
@@ -230,7 +230,7 @@ RUNNERS = {
 def runner_kind(name: str) -> RunnerKind:
     """The runner of that name. Raises `BadInput` that lists the known ones."""
     if name not in RUNNERS:
-        raise BadInput(f"a runner must be one of {', '.join(RUNNERS)}, found {name!r}")
+        raise BadInput(f"a runner must be one of {', '.join(RUNNERS)}, found {shown(name)}")
     return RUNNERS[name]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 _URL = re.compile(r"(?:(grpc|http)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})/?")
 # tritonclient's own, which it leaves out where options are given
@@ -41,5 +41,5 @@ class Address:
         """`grpc://localhost:8001`, `http://localhost:8000`; gRPC where no protocol is named. Raises `BadInput`."""
         match = _URL.fullmatch(text)
         if not match or not 0 < int(match[3]) < 2**16:
-            raise BadInput(f"a server must be given as grpc://HOST:PORT or http://HOST:PORT, found {text!r:.80}")
+            raise BadInput(f"a server must be given as grpc://HOST:PORT or http://HOST:PORT, found {shown(text)}")
         return Address(match[2], int(match[3]), match[1] or "grpc")

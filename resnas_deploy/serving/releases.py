@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 
 # release: ONNX Runtime
 _ONNXRUNTIME = {
@@ -78,7 +78,7 @@ def tensorrt_of(release: str) -> str:
 def _of(versions: dict[str, str], release: str, package: str) -> str:
     if release not in versions:
         raise BadInput(
-            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {release!r}"
+            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {shown(release)}"
         )
     return versions[release]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import Profile
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
 from resnas_deploy.serving.batching import Batching
 
@@ -36,12 +36,13 @@ class Serving:
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
             raise BadInput(
-                f"a model's name must be letters, digits, dots, dashes and underscores, up to 100, found {self.name!r}"
+                "a model's name must be letters, digits, dots, dashes and underscores, up to 100, "
+                f"found {shown(self.name)}"
             )
         if self.backend not in BACKENDS:
-            raise BadInput(f"a backend must be one of {', '.join(BACKENDS)}, found {self.backend!r}")
+            raise BadInput(f"a backend must be one of {', '.join(BACKENDS)}, found {shown(self.backend)}")
         if self.accelerator and self.accelerator not in ACCELERATORS:
-            raise BadInput(f"an accelerator must be {', '.join(ACCELERATORS)}, found {self.accelerator!r}")
+            raise BadInput(f"an accelerator must be {', '.join(ACCELERATORS)}, found {shown(self.accelerator)}")
         if self.accelerator and self.backend != "onnxruntime":
             raise BadInput(f"an accelerator must come with the backend onnxruntime, found {self.backend}")
         if self.accelerator in ("tensorrt", "cuda") and not self.on_gpu:
@@ -51,7 +52,9 @@ class Serving:
         if self.backend == "tensorrt" and not self.on_gpu:
             raise BadInput("the backend tensorrt must run on a GPU: give --gpu too")
         if not _POLICY.fullmatch(self.versions):
-            raise BadInput(f"the versions to serve must be latest:N, all, or numbers as 1,3, found {self.versions!r}")
+            raise BadInput(
+                f"the versions to serve must be latest:N, all, or numbers as 1,3, found {shown(self.versions)}"
+            )
 
 
 def max_batch(batch: BatchRange, serving: Serving) -> int:
@@ -73,6 +76,6 @@ def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
     """
     profiles = made_of.get("profiles")
     if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
-        raise BadInput(f"an engine's report must name its profiles, found {profiles!r:.60}; build it again")
+        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
     profile = Profile.parse(profiles[0])
     return BatchRange(profile.least, profile.most)

@@ -10,7 +10,8 @@ from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.artifact import INPUT, OUTPUT
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.preprocessing import MAX_SIDE
 from resnas_deploy.serving.address import Address
 from resnas_deploy.serving.doors import Key
 from resnas_deploy.serving.load import Target
@@ -35,7 +36,9 @@ def find_target(address: Address, model: str, batch: int, key: Key | None = None
         taking = {}
         for name in [model] if model else ready:
             if name not in ready:
-                raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {name!r}")
+                raise BadInput(
+                    f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}"
+                )
             config = client.get_model_config(name, **told)
             config = config if http else config["config"]
             if [tensor["name"] for tensor in config["input"]] == [INPUT]:
@@ -54,6 +57,8 @@ def find_target(address: Address, model: str, batch: int, key: Key | None = None
     if batch > most:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
     dims = [int(size) for size in config["input"][0]["dims"]]
+    if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything
+        raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
     cached = bool(config.get("response_cache", {}).get("enable"))
     return Target(address, name, INPUT, OUTPUT, images, cached, headers)

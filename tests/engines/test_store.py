@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 
 import pytest
@@ -120,6 +121,56 @@ def test_every_part_of_a_report_must_be_there_and_of_its_kind(saved, part):
     assert f"the report.{part} must be there, found none" in refusal(lambda: open_engine(saved.path))
     written(saved.path, body | {part: None})
     assert f"the report.{part} must be there, found none" in refusal(lambda: open_engine(saved.path))
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("engine_bytes",), 10**25),
+        (("engine_bytes",), -1),
+        (("engine_sha256",), ["x"]),
+        (("seconds",), -1.0),
+        (("seconds",), "soon"),
+        (("more",), 1),
+        (("identity", "profiles"), []),
+        (("identity", "profiles"), ["1:2"]),
+        (("identity", "profiles"), ["8:4:1"]),
+        (("identity", "profiles"), ["\uff11"]),
+        (("identity", "profiles"), ["1:1:99999"]),
+        (("identity", "capabilities"), [8.9]),
+        (("identity", "builder"), None),
+        (("identity", "more"), 1),
+        (("layers", "parts"), {}),
+        (("layers", "parts", 0, "kernels"), "3"),
+        (("layers", "parts", 0, "fused_attention"), 1),
+        (("layers", "parts", 0, "precisions"), None),
+        (("layers", "precisions"), [["fp32", 3]]),
+        (("layers", "kernels"), True),
+    ],
+    ids=str,
+)
+def test_a_report_that_cannot_be_under_a_hash_that_is_right(saved, where, value):
+    body = json.loads(json.dumps(saved.report))
+    holder = body
+    for key in where[:-1]:
+        holder = holder[key]
+    holder[where[-1]] = value
+    written(saved.path, body)
+    message = refusal(lambda: open_engine(saved.path))
+    assert message.endswith("; build the engine again: resnas build") or "cut short or changed" in message
+
+
+def test_an_engine_of_another_size_is_not_hashed(saved, monkeypatch):
+    os.truncate(saved.path, 10**13)  # sparse
+    monkeypatch.setattr(store, "file_digest", lambda _: pytest.fail("it was hashed"))
+    assert "was cut short or changed" in refusal(lambda: open_engine(saved.path))
+
+
+def test_pipes_in_the_place_of_files(saved):
+    for path in (saved.path, saved.path.with_suffix(".json")):
+        path.unlink()
+        os.mkfifo(path)
+        assert "found a pipe or a device" in refusal(lambda: open_engine(saved.path))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,23 @@ import json
 
 DEEP = "[" * 5000 + "]" * 5000
 NUMBERS = (0, -1, 1, 2, 255, 65_537, 2**31, 2**63, 10**25, 10**60, 0.5, -0.0, 1e-320, 1e300)
-VALUES = (*NUMBERS, None, True, False, "", "x", "x" * 100_000, "é\ud800\n\x1b[2J", "１２", "²", [], {}, [[[]]], [0], {"a": {}})
+VALUES = (
+    *NUMBERS,
+    None,
+    True,
+    False,
+    "",
+    "x",
+    "x" * 100_000,
+    "é\ud800\n\x1b[2J",
+    "\uff11\uff12",
+    "²",
+    [],
+    {},
+    [[[]]],
+    [0],
+    {"a": {}},
+)
 RAW = ("NaN", "-Infinity", "1e400", "9" * 5000, DEEP, "01", "'x'", '{"a": 1, "a": 2}', "\ufeff1", "\x00")
 _MARK = "the value that raw text takes the place of"
 
@@ -37,13 +53,17 @@ def text_changed(text: str, rng) -> bytes:
     match rng.randrange(5):
         case 0 if numbers:
             at = rng.choice(numbers)
-            other = rng.choice(("１", "²", "1_0", "1,5", "inf", "nan", "-1", "9" * 30, "9" * 5000, "1e400", "0x" + "f" * 5000, ""))
+            other = rng.choice(
+                ("\uff11", "²", "1_0", "1,5", "inf", "nan", "-1", "9" * 30, "9" * 5000, "1e400", "0x" + "f" * 5000, "")
+            )
             return f"{text[:at]}{other}{text[at + 1 :]}".encode()
         case 1:
             return rng.choice((b"\xef\xbb\xbf", b"\xff\xfe", b"\x00")) + text.encode()
         case 2:
             at = rng.randrange(len(text) + 1)
-            other = rng.choice(("\r", "\0", "\u2028", "(" * 3000, "{" * 3000, "[" * 3000, '"', "'", "\\", "#", "=", "x" * 10_000))
+            other = rng.choice(
+                ("\r", "\0", "\u2028", "(" * 3000, "{" * 3000, "[" * 3000, '"', "'", "\\", "#", "=", "x" * 10_000)
+            )
             return f"{text[:at]}{other}{text[at:]}".encode()
         case 3:
             return text.encode(rng.choice(("utf-16", "utf-16-le", "utf-32", "latin-1")), errors="replace")
@@ -97,7 +117,9 @@ def _dump(body: object) -> bytes:
 
 
 def _places(document: object):
-    items = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    items = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
     for key, value in list(items):
         yield document, key
         yield from _places(value)

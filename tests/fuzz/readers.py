@@ -113,13 +113,14 @@ def _sealed_in(folder: Path, name: str, content: bytes) -> None:
     _write(folder / "manifest.json", sealed(manifest, "manifest_sha256"))
 
 
+_ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 _SQL = (
-    "CREATE VIEW v AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c",
+    f"CREATE VIEW v AS {_ENDLESS} SELECT x FROM c",
     "CREATE TRIGGER t AFTER INSERT ON {0} BEGIN DELETE FROM {0}; END",
     "CREATE INDEX i ON {0} ({1})",
     "ALTER TABLE {0} RENAME TO other",
     "ALTER TABLE {0} ADD COLUMN more TEXT",
-    "DROP TABLE {0}; CREATE VIEW {0} AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, x AS {1} FROM c",
+    f"DROP TABLE {{0}}; CREATE VIEW {{0}} AS {_ENDLESS} SELECT x, x AS {{1}} FROM c",
 )
 
 
@@ -156,7 +157,13 @@ def _database(folder: Path, rng: Random) -> None:
 
 def _in_repository(folder: Path, rng: Random) -> None:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix in (".pbtxt", ".json", ".txt"))
-    path = rng.choice([*files, *(each for each in files if each.suffix == ".pbtxt") , *(each for each in files if each.suffix == ".pbtxt")])
+    path = rng.choice(
+        [
+            *files,
+            *(each for each in files if each.suffix == ".pbtxt"),
+            *(each for each in files if each.suffix == ".pbtxt"),
+        ]
+    )
     if path.name == "manifest.json":
         _write(path, resealed(json_changed(json.loads(path.read_text()), rng), "manifest_sha256"))
     elif path.suffix == ".json":
@@ -172,9 +179,12 @@ _OPTIONS = (
 _BENCH = ("--batch", "--runs", "--openings", "--streams", "--threads", "--device", "--runner", "--peer")
 _LOAD = ("--concurrency", "--rate", "--batch", "--seconds", "--p99", "--plan", "--seed", "--protocol")
 _TRAIN = ("--seed", "--workers", "--save-every", "--device", "--recipe", "--set")
-_WORDS = ("0", "-1", "1e400", "nan", "inf", "-inf", "1_0", "１２", "²", "1,5", "", " ", "9" * 30, "9" * 5000, "1:", ":",
-          "0:0", "1:9999999999", "x" * 5000, "\x1b[2J", "é\u2028", "4096:1", "cuda:²", "cuda:99999", "0x10", "epochs=1e400",
-          "batch=" + "9" * 30, "lr=nan", "group=0", "held_out=-1", "epochs=0x" + "f" * 5000, "/dev/zero", "/dev/stdin")  # fmt: skip
+_WORDS = (
+    "0", "-1", "1e400", "nan", "inf", "-inf", "1_0", "\uff11\uff12", "\u00b2", "1,5", "", " ", "9" * 30, "9" * 5000,
+    "1:", ":", "0:0", "1:9999999999", "x" * 5000, "\x1b[2J", "\u00e9\u2028", "4096:1", "cuda:\u00b2", "cuda:99999",
+    "0x10", "epochs=1e400", "batch=" + "9" * 30, "lr=nan", "group=0", "held_out=-1", "epochs=0x" + "f" * 5000,
+    "/dev/zero", "/dev/stdin",
+)  # fmt: skip
 
 
 def _options(folder: Path, rng: Random) -> None:
@@ -186,7 +196,7 @@ def _options(folder: Path, rng: Random) -> None:
         (["predict", "none", "none.png"], ("--top", "--threads", "--device", "--runner")),
         (["triton", "load", "grpc://localhost:1"], _LOAD),
         (["triton", "check", "none"], ("--release", "--url", "--threads")),
-        (["latency", "predict", "--arch", "none.json"], ("--batch", "--threads", "--precision", "--runner", "--device")),
+        (["latency", "predict", "--arch", "none.json"], ("--batch", "--threads", "--precision", "--device")),
         (["train", "subnet", "--arch", "none.json", "--data", "none", "--out", "x"], _TRAIN),
         (["search", "--supernet", "none", "--out", "x", "--data", "none"],
          ("--max-macs", "--max-latency", "--iterations", "--first", "--children", "--parents", "--finalists", "--seed",
@@ -195,7 +205,11 @@ def _options(folder: Path, rng: Random) -> None:
         (["import", "none.pth", "--out", "x"], ("--network-def",)),
     )  # fmt: skip
     command, options = rng.choice(commands)
-    given = [word for name in rng.sample(options, rng.choice((1, 1, 2)) if len(options) > 1 else 1) for word in (name, rng.choice(_WORDS))]
+    given = [
+        word
+        for name in rng.sample(options, rng.choice((1, 1, 2)) if len(options) > 1 else 1)
+        for word in (name, rng.choice(_WORDS))
+    ]
     (folder / "a.txt").write_text(json.dumps([*command, *given]))
 
 
@@ -235,7 +249,9 @@ def damaged_setting(folder: Path, rng: Random) -> None:
 
     from resnas_deploy.train.recipe import Recipe
 
-    value = rng.choice((*(str(value) for value in VALUES), *RAW, "1_000", "1,5", "inf", "nan", "1979-05-27", "0xff", "'"))
+    value = rng.choice(
+        (*(str(value) for value in VALUES), *RAW, "1_000", "1,5", "inf", "nan", "1979-05-27", "0xff", "'")
+    )
     if rng.random() < 0.2:
         value = text_changed("0.25", rng).decode("utf-8", "replace")
     name = rng.choice([field.name for field in fields(Recipe)] + ["x", "", "epochs.x"])

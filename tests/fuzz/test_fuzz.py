@@ -37,9 +37,9 @@ def fuzzed(name, count, seeds, work):
     ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
     assert done.returncode == 0, f"{name}, input {at}: {ended}\n{done.stderr[-3000:]}"
     found = json.loads(done.stdout.splitlines()[-1])
-    print(
+    sys.stdout.write(
         f"\n{name:24} {found['inputs']:6} {found['refused']:8} {found['accepted']:9} {found['cpu']:9.2f} s "
-        f"{found['peak_mb']:6.0f} MB ({found['before_mb']:.0f} before) {found['failures']:4} wrong"
+        f"{found['peak_mb']:6.0f} MB ({found['before_mb']:.0f} before) {found['failures']:4} wrong\n"
     )
     assert not found["failures"], "\n".join([f"{found['failures']} inputs of {name}", *found["wrong"]])
     assert found["refused"] or name == "metrics", f"no input of {name} was refused: is it damaged at all?"

@@ -103,3 +103,47 @@ def test_the_rate_rises_then_falls_as_a_cosine():
     assert rates[100] == pytest.approx(0.1)
     assert rates[:21] == sorted(rates[:21])
     assert rates[20:] == sorted(rates[20:], reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("epochs=1e400", "epochs must be a whole number, found inf"),
+        ("epochs=" + "9" * 30, "epochs must be from 1 to 1000000, found 99999"),
+        ("epochs=" + "9" * 5000, "epochs must be a whole number, found '99999"),
+        ("epochs=0x" + "f" * 5000, "epochs must be from 1 to 1000000, found int data too large to show"),
+        ("epochs=\uff11", "epochs must be a whole number, found '\uff11'"),
+        ("epochs=1,5", "epochs must be a whole number, found '1,5'"),
+        ("epochs=1\nbatch=2", "epochs must be a whole number, found '1\\nbatch=2'"),
+        ("epochs=" + "[" * 5000, "epochs must be a whole number"),
+        ("batch=1000000000000", "batch must be from 1 to 65536"),
+        ("group=0", "group must be from 1 to 65536, found 0"),
+        ("held_out=-1", "held_out must be from 0 to 1000000, found -1"),
+        ("image_size=2147483648", "image_size must be from 0 to 2048"),
+        ("learning_rate=nan", "learning_rate must be from 0 to 100000, found nan"),
+        ("learning_rate=inf", "learning_rate must be from 0 to 100000, found inf"),
+        ("learning_rate=" + "9" * 400, "learning_rate must be a number, found 9"),
+        ("ema=nan", "ema must be from 0 to below 1, found nan"),
+        ("crop=nan", "crop must be above 0 and at most 1, found nan"),
+        ("erasing=-inf", "erasing must be from 0 to 1, found -inf"),
+        ("precision=" + "x" * 10**6, "precision must be one of fp32, bf16, fp16, found 'xxx"),
+        ("x" * 10**6 + "=1", "a setting has the unknown key 'xxx"),
+        ("compile=1979-05-27", "compile must be true or false, found datetime.date"),
+    ],
+    ids=lambda text: text[:30],
+)
+def test_settings_that_are_absurd(tmp_path, setting, said):
+    message = refusal(lambda: read(tmp_path, LEAST).override([setting]))
+    assert said in message
+    assert len(message) < 600
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
+def test_a_device_is_no_recipe(path):
+    assert "must be a file, found a pipe or a device" in refusal(lambda: read_recipe(path, "subnet"))
+
+
+def test_a_recipe_as_editors_of_windows_write_it(tmp_path):
+    path = tmp_path / "recipe.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + LEAST.replace("\n", "\r\n").encode())
+    assert read_recipe(str(path), "subnet").epochs == 2

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.space import SearchSpace
 
 WINDOW = 0.975  # of a limit: what costs less than that share of every limit leaves accuracy behind (FACTS: the paper)
@@ -88,6 +88,6 @@ def limit_of(cost: Cost, text: str, units: Mapping[str, float], option: str, spa
     if not match or factor is None or not 0 < float(match[1]) * factor < 1e30:
         raise BadInput(
             f"{option} must be a number with one of the units {', '.join(filter(None, units))}, or % of the widest "
-            f"subnet's, found {text[:40]!r}"
+            f"subnet's, found {shown(text)}"
         )
     return Limit(cost, float(match[1]) * factor)

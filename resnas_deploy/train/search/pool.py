@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol
 
 from resnas_deploy.arch import Subnet
-from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
+from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
 from resnas_deploy.quiet import load
 from resnas_deploy.train.search.candidate import Score
 from resnas_deploy.train.search.cluster import connected
@@ -35,7 +35,7 @@ def check_workers(workers: str) -> None:
     if not workers:
         return
     if workers.partition(":")[0] != RAY:
-        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {workers!r:.60}")
+        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {shown(workers)}")
     if importlib.util.find_spec("ray") is None:
         raise NotAvailable("--workers ray needs the package ray", "pip install 'ray>=2.40'")
 
