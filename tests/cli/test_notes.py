@@ -9,7 +9,7 @@ import pytest
 from small_data import SPACE, write_folder
 from strategies import GOLDEN
 
-from resnas_deploy.checkpoint import Provenance, Task, save
+from resnas_deploy.checkpoint import Measured, Provenance, Task, load, save
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.untrained import untrained
 
@@ -77,6 +77,13 @@ def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, netwo
     if notes:
         assert lines[0].endswith("1 left by a system or a program (._0.png)")
         assert "cannot be told from chance: always answering 'blue' gets 33.33 % right" in lines[1]
+
+
+def test_evaluate_notes_what_is_far_below_what_the_checkpoint_says(resnas, network, tmp_path):
+    data = write_folder(tmp_path / "data", train=2, val=3)
+    save(replace(load(network), accuracy=Measured("stripes", 100, 0.9)), network)
+    lines = resnas("train", "evaluate", network, "--data", data).err.splitlines()
+    assert "far below the 90.00 % that the checkpoint says of itself, on stripes; see whether" in lines[0]
 
 
 def test_an_export_notes_once_that_classes_have_no_names(resnas, tmp_path):

@@ -189,6 +189,14 @@ def test_chance_is_the_most_frequent_classs_share(nameless):
     assert not rightly.problem
 
 
+def test_few_pictures_that_are_right_cannot_be_told_from_chance(nameless):
+    few = measured(nameless, some(np.concatenate([of_class(8, 30), of_class(1, 9)])))
+    assert few.reference > 90
+    said = "the module cannot be told from chance, since always answering 'bag' gets 76.92 % right; give more pictures"
+    assert said in few.problem
+    assert not measured(nameless, some(np.concatenate([of_class(8, 30), of_class(1, 30)]))).problem
+
+
 def test_two_classes_that_were_exchanged_are_seen_without_names(nameless):
     """Though most is right."""
     order = (0, 9, 2, 3, 4, 5, 6, 7, 8, 1)
