@@ -73,10 +73,11 @@ class Ignored:
         self.counts: Counter[Reason] = Counter()
         self.first: dict[Reason, str] = {}
 
-    def add(self, reason: Reason, name: str) -> None:
-        """One more; a folder counts once, whatever is in it."""
+    def add(self, reason: Reason, path: str, start: Path | None = None) -> None:
+        """One more, shown as it is named from `start` on; a folder counts once, whatever is in it."""
         self.counts[reason] += 1
-        self.first.setdefault(reason, name)
+        if reason not in self.first:  # of a million it is worked out once
+            self.first[reason] = os.path.relpath(path, start) if start else path
 
     def __str__(self) -> str:
         parts = [
@@ -135,12 +136,11 @@ def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: st
             waiting.pop()
             continue
         entry, place = found
-        shown = os.path.relpath(entry.path, folder)
         if isinstance(place, _Place):
             if place.real in listed or (
                 entry.is_symlink() and (_is_above(place.real, start.real) or _is_seen_below(place.real, top))
             ):
-                ignored.add(Reason.AGAIN, shown)
+                ignored.add(Reason.AGAIN, entry.path, folder)
                 continue
             listed.add(place.real)
             if len(listed) > MOST_FOLDERS:
@@ -151,7 +151,7 @@ def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: st
         elif wanted(entry.name):
             yield Path(entry.path)
         else:
-            ignored.add(Reason.OTHER, shown)
+            ignored.add(Reason.OTHER, entry.path, folder)
 
 
 def entries_of(folder: Path, ignored: Ignored) -> tuple[list[str], list[str]]:
@@ -166,22 +166,22 @@ def _entries(
     place: _Place, ignored: Ignored, start: Path | None = None
 ) -> Iterator[tuple[os.DirEntry[str], _Place | None]]:
     """What is in a folder, sorted by name, with its place where it is a folder itself; leftovers are passed over."""
+    start = start or place.path
     try:
         with os.scandir(place.path) as there:
             entries = sorted(there, key=lambda entry: entry.name)
     except OSError as error:
         raise _unreadable(place.path, error) from None
     for entry in entries:
-        shown = os.path.relpath(entry.path, start or place.path)
         if is_leftover(entry.name):
-            ignored.add(Reason.LEFTOVER, shown)
+            ignored.add(Reason.LEFTOVER, entry.path, start)
             continue
         try:
             mode = entry.stat().st_mode if entry.is_symlink() else _kind(entry)
         except OSError as error:
             if error.errno not in (errno.ENOENT, errno.ELOOP, errno.ENOTDIR):
                 raise _unreadable(Path(entry.path), error) from None
-            ignored.add(Reason.BROKEN, shown)
+            ignored.add(Reason.BROKEN, entry.path, start)
             continue
         if stat.S_ISDIR(mode):
             real = os.path.realpath(entry.path) if entry.is_symlink() else os.path.join(place.real, entry.name)  # noqa: PTH118
@@ -189,7 +189,7 @@ def _entries(
         elif stat.S_ISREG(mode):
             yield entry, None
         else:
-            ignored.add(Reason.NO_FILE, shown)
+            ignored.add(Reason.NO_FILE, entry.path, start)
 
 
 def _kind(entry: os.DirEntry[str]) -> int:

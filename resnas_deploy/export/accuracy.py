@@ -110,6 +110,10 @@ def _problem(found: Accuracy, answers: _Answers, labels: Indices, pictures: Pict
     names, chance = pictures.class_names, chance_of(labels)
     usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
     if not beats_chance(labels, answers.module == labels):
+        if found.reference > 100 * chance.share:
+            return (
+                f"the module cannot be told from chance, since {usual}; give more pictures, above all of other classes"
+            )
         return (
             f"the module itself is at chance, since {usual}; train the network, or give the data that it was trained "
             "for"

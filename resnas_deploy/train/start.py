@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.arch import ArchSpec
 from resnas_deploy.checkpoint import Checkpoint, load
-from resnas_deploy.data.chance import note_chance
+from resnas_deploy.data.chance import FAR_BELOW, note_chance
 from resnas_deploy.data.names import check_classes, classes_of
 from resnas_deploy.data.pictures import split
 from resnas_deploy.data.source import DEMO, Data, open_data
@@ -116,5 +117,12 @@ def accuracy_of(path: Path, data: str, batch: int, workers: int, processes: Proc
         model, evaluation_batches(opened.val, preprocessing, batch, share=processes.share, workers=workers), processes
     )
     labels, names = opened.val.labels, opened.val.class_names
+    said = weights.accuracy
+    if said and found.pictures and found.top1 < FAR_BELOW * said.top1:
+        logging.getLogger(__name__).warning(
+            "this accuracy is far below the %.2f %% that the checkpoint says of itself, on %s; see whether the "
+            "pictures lie in the right classes",
+            *(100 * said.top1, said.data),
+        )
     note_chance(round(found.top1 * found.pictures), found.pictures, labels, names, "this accuracy")
     return found

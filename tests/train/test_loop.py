@@ -17,7 +17,7 @@ import torch
 from small_data import RECIPE, SPACE, Stripes, alone, run
 from strategies import refusal
 
-from resnas_deploy.checkpoint import load
+from resnas_deploy.checkpoint import Measured, load
 from resnas_deploy.train import loop
 from resnas_deploy.train.loop import train
 from resnas_deploy.train.run import CHECKPOINT, STATE
@@ -53,6 +53,22 @@ def test_the_same_seed_gives_the_same_weights(tmp_path, space):
         train(run(tmp_path / name, space=space, seed=seed), alone(), SILENT)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_the_checkpoint_says_what_its_accuracy_was(tmp_path):
+    trained = train(run(tmp_path), alone(), SILENT)
+    kept = load(tmp_path / CHECKPOINT).accuracy
+    assert kept == trained.checkpoint.accuracy == Measured("stripes", 9, trained.accuracy.top1)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    train(run(tmp_path), alone(), SILENT)  # which is at its end
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_names_of_the_network_stay_when_it_is_trained_on(tmp_path):
+    first = train(run(tmp_path / "a", space=None), alone(), SILENT).checkpoint
+    numbered = Stripes(class_names=("0-Red", "1-Green", "2-Blue"))
+    on = run(tmp_path / "b", space=None, start=first, train=numbered, recipe=replace(RECIPE, epochs=1))
+    assert train(on, alone(), SILENT).checkpoint.task.class_names == ("red", "green", "blue")
 
 
 PROGRAM = """

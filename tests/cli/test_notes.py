@@ -1,0 +1,102 @@
+"""What the library notes is said on stderr, once and in a line; folders of pictures are taken where pictures are."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+from small_data import SPACE, write_folder
+from strategies import GOLDEN
+
+from resnas_deploy.checkpoint import Measured, Provenance, Task, load, save
+from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.untrained import untrained
+
+DATA = GOLDEN.parent / "data"
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """A folder of two photographs, one of them deeper, and what a system left beside them."""
+    for name in ("cat.jpg", "deep/rocket.jpg"):
+        (tmp_path / "photographs" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(DATA / name.rpartition("/")[2], tmp_path / "photographs" / name)
+    (tmp_path / "photographs" / "._cat.jpg").write_bytes(bytes(4000))
+    (tmp_path / "photographs" / "notes.txt").write_text("about")
+    return "photographs"
+
+
+NOTE = (
+    "resnas: note: ignored in photographs: 1 left by a system or a program (._cat.jpg), "
+    "1 without the name of a picture (notes.txt)"
+)
+
+
+def test_predict_takes_folders(resnas, mini_artifact, photographs):
+    done = resnas("predict", mini_artifact, photographs, "--json")
+    assert [item["image"] for item in done.json["images"]] == ["photographs/cat.jpg", "photographs/deep/rocket.jpg"]
+    assert done.err.splitlines() == [NOTE]
+    both = resnas("predict", mini_artifact, DATA / "coffee.jpg", photographs, photographs)
+    assert both.out.count("photographs/cat.jpg") == 2
+    assert both.err.splitlines() == [NOTE]  # once
+
+
+def test_a_folder_without_pictures_is_an_error_among_others(resnas, mini_artifact, photographs, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / ".DS_Store").write_bytes(b"")
+    done = resnas("predict", mini_artifact, "empty", photographs, "--json", code=2)
+    assert len(done.json["images"]) == 2
+    assert "'empty' must hold pictures (" in done.json["errors"][0]
+    assert "found none (ignored: 1 left by a system or a program (.DS_Store)); name another folder" in done.err
+
+
+@pytest.fixture
+def network(tmp_path):
+    """A network of the little data's classes that was never trained, though it says so."""
+    path = tmp_path / "network.safetensors"
+    arch = SPACE.narrowest().arch
+    task = Task(("blue", "green", "red"), Preprocessing(arch.image_size, arch.image_size))
+    save(untrained_as_trained(arch, task), path)
+    return path
+
+
+def untrained_as_trained(arch, task):
+    return replace(untrained(arch), provenance=Provenance(True, ("trained",)), task=task)
+
+
+@pytest.mark.parametrize(("rank", "notes"), [("0", 2), ("3", 0)])
+def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, network, tmp_path, monkeypatch, rank, notes):
+    monkeypatch.setenv("RANK", rank)
+    data = write_folder(tmp_path / "data", train=2, val=3)
+    (data / "val" / "red" / "._0.png").write_bytes(b"")
+    done = resnas("train", "evaluate", network, "--data", data)
+    assert ("of 9 validation pictures" in done.out) == bool(notes)  # of torchrun's processes the first alone speaks
+    lines = done.err.splitlines()
+    assert len(lines) == notes
+    if notes:
+        assert lines[0].endswith("1 left by a system or a program (._0.png)")
+        assert "cannot be told from chance: always answering 'blue' gets 33.33 % right" in lines[1]
+
+
+def test_evaluate_notes_what_is_far_below_what_the_checkpoint_says(resnas, network, tmp_path):
+    data = write_folder(tmp_path / "data", train=2, val=3)
+    save(replace(load(network), accuracy=Measured("stripes", 100, 0.9)), network)
+    lines = resnas("train", "evaluate", network, "--data", data).err.splitlines()
+    assert "far below the 90.00 % that the checkpoint says of itself, on stripes; see whether" in lines[0]
+
+
+def test_an_export_notes_once_that_classes_have_no_names(resnas, tmp_path):
+    data = write_folder(tmp_path / "data", train=2, val=6)
+    path = tmp_path / "network.safetensors"
+    arch = SPACE.narrowest().arch
+    save(untrained_as_trained(arch, None), path)
+    options = ("--precision", "int8", "--calibration", data, "--calibration-images", "6", "--data", data)
+    done = resnas("export", "--checkpoint", path, *options, "--threads", "1", "--out", "out", code=3)
+    lines = done.err.splitlines()
+    assert lines[0] == (
+        "resnas: note: the network has no names of its classes: those of --data are taken by number, 'blue' for class 0"
+    )
+    assert len(lines) == 2
+    assert "the module itself is at chance" in lines[1]
+    assert not (tmp_path / "out").exists()
