@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy.errors import BadInput, first_line
+
 # A variable that the user has set to something stays: it may say that reports are wanted. An empty one says nothing.
 OFF = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime since 1.32, to mobile.events.data.microsoft.com
@@ -30,12 +32,21 @@ _importing = threading.RLock()
 
 
 def load(name: str) -> Any:
-    """Import a package, or a module of one, that would report to its maker; told not to first."""
+    """Import a package, or a module of one, that would report to its maker; told not to first.
+
+    Raises `BadInput` where the package refuses to be imported for another reason than a missing part of it: a variable
+    of the environment that it reads, of which its own words tell.
+    """
     turn_off(os.environ)
-    if name.partition(".")[0] != _OPENVINO or _openvino_may_send():
-        return importlib.import_module(name)
-    with _importing, _hidden(_OPENVINO_SENDER):
-        return importlib.import_module(name)
+    try:
+        if name.partition(".")[0] != _OPENVINO or _openvino_may_send():
+            return importlib.import_module(name)
+        with _importing, _hidden(_OPENVINO_SENDER):
+            return importlib.import_module(name)
+    except (ValueError, TypeError) as error:
+        raise BadInput(
+            f"the package {name} must be importable, found: {first_line(error)}; is a variable of it wrong?"
+        ) from error
 
 
 def turn_off(environment: MutableMapping[str, str], *, ours: bool = False) -> None:

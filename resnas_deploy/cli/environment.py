@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import MutableMapping
 
 from resnas_deploy.errors import BadInput
@@ -13,6 +14,9 @@ MOST_THREADS = 1024  # as of --threads
 _MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads
 # PyTorch, NumPy and their libraries start so many threads; wrong ones end in a thread that cannot be started, or worse.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+# What OpenMP complains of where it is empty; where the last one is no list of cores, it never ends.
+_OPENMP = ("OMP_PLACES", "OMP_PROC_BIND", "OMP_SCHEDULE", "GOMP_CPU_AFFINITY")
+_CORES = re.compile(r"[0-9]{1,4}(-[0-9]{1,4}(:[0-9]{1,4})?)?([, ]+[0-9]{1,4}(-[0-9]{1,4}(:[0-9]{1,4})?)?)*", re.ASCII)
 _TERMINAL = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # the last is typer's
 
 
@@ -26,24 +30,28 @@ def prepare(environment: MutableMapping[str, str]) -> None:
     for name in _TERMINAL:
         if name in environment and not _is_number(environment[name]):
             del environment[name]
+    for name in (*_OPENMP, *_THREADS):
+        if name in environment and not environment[name].strip():  # an empty one says nothing
+            del environment[name]
     for name in _THREADS:
         if name in environment:
-            _check_threads(name, environment)
+            _check_threads(name, environment[name])
+    affinity = environment.get("GOMP_CPU_AFFINITY", "0").strip()
+    if not _CORES.fullmatch(affinity):
+        raise BadInput(_wrong("GOMP_CPU_AFFINITY", "a list of cores such as 0-3 or 0,2", affinity))
     if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
         for name in _THREADS:
             environment.setdefault(name, str(cores))
 
 
-def _check_threads(name: str, environment: MutableMapping[str, str]) -> None:
-    """OpenMP's is a list, a number for each level of nesting. An empty one says nothing."""
-    value = environment[name].strip()
-    if not value:
-        del environment[name]
-    elif not all(_is_number(part.strip()) and int(part) <= MOST_THREADS for part in value.split(",")):
-        raise BadInput(
-            f"the environment variable {name} must be a whole number from 1 to {MOST_THREADS}, "
-            f"found {value!r:.60}; set it right, or unset it"
-        )
+def _check_threads(name: str, value: str) -> None:
+    """OpenMP's is a list, a number for each level of nesting."""
+    if not all(_is_number(part.strip()) and int(part) <= MOST_THREADS for part in value.split(",")):
+        raise BadInput(_wrong(name, f"a whole number from 1 to {MOST_THREADS}", value))
+
+
+def _wrong(name: str, what: str, value: str) -> str:
+    return f"the environment variable {name} must be {what}, found {value!r:.60}; set it right, or unset it"
 
 
 def _is_number(text: str) -> bool:
