@@ -11,7 +11,6 @@ from resnas_deploy.export.pipeline import Request, export
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.untrained import untrained
 
-
 ATTEMPTS = 6
 
 
