@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from small_data import SPACE, write_folder, write_shards
@@ -53,11 +54,18 @@ def recipe(tmp_path):
     return path
 
 
+@pytest.fixture(scope="session")
+def first_run(tmp_path_factory):
+    """Where the first test that needs a trained supernet leaves it for the others."""
+    return tmp_path_factory.mktemp("trained") / "supernet"
+
+
 @pytest.fixture
-def supernet(resnas, pictures, recipe, tmp_path):
-    out = tmp_path / "supernet"
-    resnas("train", "supernet", "--space", "little", "--recipe", recipe, "--data", pictures, "--out", out)
-    return out / "checkpoint.safetensors"
+def supernet(resnas, pictures, recipe, first_run, tmp_path):
+    """The checkpoint in a whole run's folder, a copy that a test may alter."""
+    if not first_run.exists():
+        resnas("train", "supernet", "--space", "little", "--recipe", recipe, "--data", pictures, "--out", first_run)
+    return shutil.copytree(first_run, tmp_path / "supernet") / "checkpoint.safetensors"
 
 
 def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, supernet, tmp_path):

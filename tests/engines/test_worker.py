@@ -13,6 +13,7 @@ from building import needs_builder, quiet
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from strategies import refusal
 
+from resnas_deploy.engines import compiler
 from resnas_deploy.engines.compiler import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.worker import Refused, _check_shapes
@@ -146,8 +147,14 @@ def test_a_worker_that_cannot_start(strided, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     (tmp_path / "python").chmod(0o755)
-    unread = "x" * 2**20  # more than a pipe holds: what is written to it breaks, however fast the worker ends
-    line = refusal(lambda: compile_engine(request(strided, note=unread), tmp_path / "out", tmp_path / "log", quiet))
+    follow = compiler._follow
+
+    def follow_the_dead(process, *rest):
+        process.wait()  # before anything is written to it, which then breaks
+        return follow(process, *rest)
+
+    monkeypatch.setattr(compiler, "_follow", follow_the_dead)
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet))
     assert "the builder stopped with exit status 3" in line
     assert (tmp_path / "log").read_text() == "broken\n"
 

@@ -20,7 +20,8 @@ from resnas_deploy.bench.gate import judge
 from resnas_deploy.bench.report import read_report
 
 RECORDED = Path(__file__).parents[2] / "bench" / "results" / "gate-sessions.json"
-TRIALS = 500
+TRIALS, FEW = 500, 100
+few_and_many = pytest.mark.parametrize("trials", [FEW, pytest.param(TRIALS, marks=pytest.mark.slow)])
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +57,10 @@ def slowed(report, number, factor):
     return replace(report, measurements=tuple(longer if other is item else other for other in report.measurements))
 
 
-def drawn(sessions):
+def drawn(sessions, trials):
     """The sessions of each trial."""
     rng = np.random.default_rng(0)
-    return ([sessions[index] for index in rng.choice(len(sessions), 5, replace=False)] for _ in range(TRIALS))
+    return ([sessions[index] for index in rng.choice(len(sessions), 5, replace=False)] for _ in range(trials))
 
 
 def regressed(baseline, following):
@@ -68,25 +69,28 @@ def regressed(baseline, following):
     return [change.regressed for change in judge(joined(*baseline), lambda _: next(measured))]
 
 
-def test_unchanged_networks_raise_no_alarm(sessions):
-    alarms = np.mean([any(regressed(trial[:2], trial[2:])) for trial in drawn(sessions)])
+@few_and_many
+def test_unchanged_networks_raise_no_alarm(sessions, trials):
+    alarms = np.mean([any(regressed(trial[:2], trial[2:])) for trial in drawn(sessions, trials)])
     assert alarms <= 0.01
 
 
+@few_and_many
 @pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_five_per_cent_are_caught(sessions, number):
+def test_five_per_cent_are_caught(sessions, number, trials):
     caught = np.mean(
         [
             regressed(trial[:2], [slowed(session, number, 1.05) for session in trial[2:]])[number]
-            for trial in drawn(sessions)
+            for trial in drawn(sessions, trials)
         ]
     )
     assert caught >= 0.95
 
 
+@few_and_many
 @pytest.mark.parametrize("number", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_network_that_is_really_slower_is_caught(recorded, number):
-    pairs = zip(drawn(recorded["sessions"]), drawn(recorded["slower"]), strict=True)
+def test_a_network_that_is_really_slower_is_caught(recorded, number, trials):
+    pairs = zip(drawn(recorded["sessions"], trials), drawn(recorded["slower"], trials), strict=True)
     caught = np.mean([regressed(trial[:2], slower[2:])[number] for trial, slower in pairs])
     assert caught >= 0.95
 
