@@ -16,6 +16,7 @@ from resnas_deploy.engines.store import read_report
 from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.serving.config import CONFIG, IMAGE_FILE, LABELS, PLAN, parse
+from resnas_deploy.serving.placing import versions_of
 from resnas_deploy.serving.releases import onnxruntime_of, tensorrt_of
 from resnas_deploy.serving.repository import (
     DECODING,
@@ -25,7 +26,6 @@ from resnas_deploy.serving.repository import (
     decoding,
     packaged,
     read_manifest,
-    versions_of,
 )
 from resnas_deploy.serving.served import PREPROCESS, engine_batch
 
