@@ -17,6 +17,7 @@ from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.preprocessing import Preprocessing
 from resnas_deploy.reading import read_bytes, read_json, read_text
 from resnas_deploy.serving.config import CONFIG, IMAGE_FILE, LABELS, PLAN, parse
+from resnas_deploy.serving.placing import versions_of
 from resnas_deploy.serving.releases import onnxruntime_of, tensorrt_of
 from resnas_deploy.serving.repository import (
     DECODING,
@@ -26,7 +27,6 @@ from resnas_deploy.serving.repository import (
     decoding,
     packaged,
     read_manifest,
-    versions_of,
 )
 from resnas_deploy.serving.served import PREPROCESS, engine_batch
 

@@ -80,7 +80,6 @@ def _clean(environment: Mapping[str, str]) -> dict[str, str]:
         if not name.startswith(_OTHERS) and name not in _SHELL_SETTINGS
     }
     found["PATH"] = found.get("PATH") or os.defpath
-    found["PYTHONDONTWRITEBYTECODE"] = "1"  # a repository is only read
     turn_off(found)
     return found
 

@@ -1,22 +1,20 @@
-"""Writes models into a Triton model repository, so that a server that polls it never sees half of one.
+"""What models of a Triton model repository hold: the next version of a network, and the models around it.
 
-Triton takes every folder in a repository for a model, whatever its name, so a new model is written beside the
-repository and moved in whole; a new version is written in a hidden folder of its model, which Triton passes over. A
-version's folder keeps the artifact's manifest, and for an engine its report, which `check` compares everything with.
+A version's folder keeps the artifact's manifest, and for an engine its report, which `check` compares everything with.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from resnas_deploy.artifact import MANIFEST, MODEL, Artifact
-from resnas_deploy.atomic import atomic_file, atomic_folder, write_errors
+from resnas_deploy.atomic import write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.store import Engine, read_report
 from resnas_deploy.errors import BadInput
@@ -24,42 +22,17 @@ from resnas_deploy.locks import holding
 from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.reading import read_bytes
 from resnas_deploy.serving.config import (
-    CONFIG,
-    LABELS,
     PLAN,
-    ModelConfig,
     ensemble_config,
     network_config,
     preprocess_config,
-    to_text,
 )
+from resnas_deploy.serving.placing import Part, Written, made, place, versions_of
 from resnas_deploy.serving.served import Serving, engine_batch, max_batch
 
 MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
 DECODING = ("__init__", "errors", "images", "preprocessing")  # modules of this package that preprocessing needs
 _INTERFACE = "another image size, other classes or other names of them"
-
-
-@dataclass(frozen=True)
-class Written:
-    """A version of a model that is in the repository now."""
-
-    folder: Path
-    version: int
-    is_new: bool  # whether it was added, or was there already and is the same
-
-
-@dataclass(frozen=True)
-class Part:
-    """A model to write: its configuration, and what fills a version's folder."""
-
-    config: ModelConfig
-    fill: Callable[[Path], None]
-
-    @property
-    def name(self) -> str:
-        """The model's name."""
-        return str(self.config.name)
 
 
 def add_model(
@@ -72,9 +45,7 @@ def add_model(
     """
     repository, manifest = repository.resolve(), artifact.manifest
     check_servable(artifact, serving, engine)
-    with write_errors(repository):
-        repository.mkdir(parents=True, exist_ok=True)
-    with holding(repository):
+    with made(repository), holding(repository):
         model = repository / serving.name
         earlier = [model / str(version) for version in versions_of(model)]
         if any(_interface(read_manifest(version)) != _interface(manifest) for version in earlier):
@@ -88,17 +59,18 @@ def add_model(
             network_config(manifest, fitting), lambda folder: _fill_network(folder, artifact, fitting, engine)
         )
         if not ensemble:
-            return [_add(repository, network, manifest)]
-        around = (
-            Part(preprocess_config(manifest, fitting), lambda folder: _fill_preprocess(folder, manifest)),
-            Part(ensemble_config(manifest, fitting), lambda _: None),
+            return place(repository, [network], manifest)
+        before = Part(
+            preprocess_config(manifest, fitting), lambda folder: _fill_preprocess(folder, manifest), has_versions=False
         )
-        before, after = around
-        return [
-            _keep(repository, before, manifest),
-            _add(repository, network, manifest),
-            _keep(repository, after, manifest),
-        ]
+        after = Part(ensemble_config(manifest, fitting), lambda _: None, has_versions=False)
+        kept = repository / before.name / "1" / PREPROCESSING
+        if kept.exists() and kept.read_bytes() != _preprocessing(manifest):
+            raise BadInput(
+                f"{repository / before.name} must prepare images as this artifact wants them, found another way; "
+                "give this one another --name"
+            )
+        return place(repository, [before, network, after], manifest)
 
 
 def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
@@ -118,19 +90,6 @@ def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) 
         raise BadInput(
             "ONNX Runtime must have kernels for the precision of the graph, found bf16; export it in fp16 or fp32"
         )
-
-
-def versions_of(model: Path) -> list[int]:
-    """The versions of a model that are on disk, ascending, as Triton counts them: folders named by a number."""
-    if not model.is_dir():
-        return []
-    return sorted(int(path.name) for path in model.iterdir() if is_version(path))
-
-
-def is_version(path: Path) -> bool:
-    """Whether a folder of a model is one of its versions."""
-    name = path.name
-    return path.is_dir() and name.isascii() and name.isdecimal() and len(name) <= 18 and not name.startswith("0")
 
 
 def read_manifest(version: Path) -> Manifest:
@@ -171,51 +130,6 @@ def decoding(name: str) -> bytes:
 
 def _interface(manifest: Manifest) -> tuple[object, ...]:
     return manifest.arch.image_size, manifest.arch.classes, manifest.class_names
-
-
-def _add(repository: Path, part: Part, manifest: Manifest) -> Written:
-    """A model with its first version, or another version of one that is there."""
-    model = repository / part.name
-    if not model.exists():
-        # Not in the repository, where Triton would take it for a model.
-        with atomic_folder(model, lambda _: False, beside=repository) as partial:
-            _write_config(partial, part, manifest)
-            (partial / "1").mkdir()
-            part.fill(partial / "1")
-        return Written(model / "1", 1, is_new=True)
-    version = max(versions_of(model), default=0) + 1
-    with atomic_folder(model / str(version), lambda _: False) as partial:
-        part.fill(partial)
-    _write_config(model, part, manifest)
-    return Written(model / str(version), version, is_new=True)
-
-
-def _keep(repository: Path, part: Part, manifest: Manifest) -> Written:
-    """A model of one version, which stays where it is the same. Raises `BadInput` where it is another."""
-    model = repository / part.name
-    if not model.exists():
-        return _add(repository, part, manifest)
-    kept = model / "1" / PREPROCESSING
-    if kept.exists() and read_bytes(kept) != _preprocessing(manifest):
-        raise BadInput(
-            f"{model} must prepare images as this artifact wants them, found another way; give this one another --name"
-        )
-    _write_config(model, part, manifest)  # the largest batch may have changed
-    return Written(model / "1", 1, is_new=False)
-
-
-def _write_config(model: Path, part: Part, manifest: Manifest) -> None:
-    if part.config.output[0].label_filename:
-        _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode())
-    _write(model / CONFIG, to_text(part.config).encode())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole, and only if that changes it: a server that polls would load the model again."""
-    if path.exists() and read_bytes(path, MAX_BYTES) == content:
-        return
-    with atomic_file(path) as partial:
-        partial.write_bytes(content)
 
 
 def _fill_network(folder: Path, artifact: Artifact, serving: Serving, engine: Engine | None) -> None:

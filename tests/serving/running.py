@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ PYTHON = Path(os.environ.get("RESNAS_SERVING_PYTHON", Path(sys.prefix) / "servin
 PERF_ANALYZER = PYTHON.parents[1] / "perf_analyzer"
 needs_server = pytest.mark.skipif(not PYTHON.exists(), reason="make sets up the server's environment")
 FREE = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
-_READY = re.compile(r"ready: HTTP (\S+), gRPC (\S+), metrics (\S+)")
+_READY = re.compile(r"ready: HTTP (\S+), gRPC (\S+), metrics (\S+)(?: \(key of what is closed: (.+)\))?")
 
 
 @dataclass(frozen=True)
@@ -31,16 +32,18 @@ class Running:
     http: str
     grpc: str
     metrics: str
+    key: str | None  # the file of it
     last_words: list[str]  # stdout and stderr from then on, when it has ended
 
 
 def command(*arguments, **options):
-    """`resnas ..` in the server's environment."""
+    """`resnas ..` in the server's environment, whose variables `env` sets, or with None removes."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
     environment |= options.pop("env", {})
+    before, program = options.pop("before", ()), options.pop("python", PYTHON)
     return subprocess.Popen(
-        [str(PYTHON), "-m", "resnas_deploy", *map(str, arguments)],
-        env=environment,
+        [*map(str, before), str(program), "-m", "resnas_deploy", *map(str, arguments)],
+        env={name: value for name, value in environment.items() if value is not None},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,9 +52,9 @@ def command(*arguments, **options):
 
 
 @contextmanager
-def served(repository, *options, ports=FREE, stop=signal.SIGTERM):
-    """`resnas triton serve` from when it is ready until the block ends."""
-    with command("triton", "serve", repository, *ports, *options) as process:
+def served(repository, *options, ports=FREE, stop=signal.SIGTERM, **how):
+    """`resnas triton serve` from when it is ready until the block ends; `how` it is called: see `command`."""
+    with command("triton", "serve", repository, *ports, *options, **how) as process:
         try:
             line = process.stdout.readline()
             found = _READY.match(line)
@@ -80,9 +83,27 @@ def leftovers(process):
     return shared + processes
 
 
-def folders(process):
+def folders(process, place=None):
     """Temporary folders of that server."""
-    return list(Path(tempfile.gettempdir()).glob(f"resnas_{process.pid}_*"))
+    return list(Path(place or tempfile.gettempdir()).glob(f"resnas_{process.pid}_*"))
+
+
+def refusal(*arguments, code=2, **how):
+    """The one line that a command says, which leaves nothing."""
+    with command(*arguments, **how) as process:
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == code, out + err
+    assert len(err.splitlines()) == 1, err
+    assert leftovers(process) == folders(process) == []
+    return err
+
+
+def until(holds, seconds=60):
+    """Wait until that is so."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
 
 
 def perf_analyzer(address, model, concurrency, folder):

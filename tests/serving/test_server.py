@@ -17,10 +17,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from building import wait_for
 from exporting import request
 from PIL import Image
-from running import FREE, command, folders, leftovers, needs_server, served
+from running import FREE, folders, leftovers, needs_server, refusal, served, until
 from strategies import mini
 from tritonclient import grpc, http
 from tritonclient.utils import InferenceServerException
@@ -188,7 +187,7 @@ def test_a_check_of_the_server_finds_what_it_does_otherwise(server, repository, 
     assert "more: the server must have it ready, found that it has not" in findings()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_stops_cleanly(repository, number):
     with served(repository, stop=number) as running:
         assert leftovers(running.process)
@@ -201,7 +200,7 @@ def test_when_it_is_killed_the_server_ends_too(repository):
     with served(repository, stop=signal.SIGKILL) as running:
         pass
     assert running.process.returncode == -signal.SIGKILL
-    wait_for(lambda: not leftovers(running.process))
+    until(lambda: not leftovers(running.process))
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
@@ -215,16 +214,6 @@ def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
     with served(repository):
         pass
     assert leftovers(running.process) == folders(running.process) == []
-
-
-def refusal(*arguments, code=2):
-    """The one line that a command says, which leaves nothing."""
-    with command(*arguments) as process:
-        out, err = process.communicate(timeout=300)
-    assert process.returncode == code, out + err
-    assert len(err.splitlines()) == 1
-    assert leftovers(process) == folders(process) == []
-    return err
 
 
 def test_a_port_that_is_taken(repository):
