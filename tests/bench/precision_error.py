@@ -2,8 +2,7 @@
 
 Run: .venv/bin/python tests/bench/precision_error.py
 Writes bench/results/precision-error.json: the error that verification reports (largest difference of a logit over the
-reference's largest logit), for networks x seeds of their weights x runtimes, and in the graph's own arithmetic (`own`);
-and of the latter the element that comes nearest to the end of its type, in both spellings.
+reference's largest logit), for networks x seeds of their weights x runtimes.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ from pathlib import Path
 from recording import write_result
 
 from resnas_deploy.checkpoint import Checkpoint, load
-from resnas_deploy.export.arithmetic.check import in_own_arithmetic
 from resnas_deploy.export.pipeline import Request, export
-from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT
 from resnas_deploy.export.verify import compare, reference_logits, verification_inputs
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.base import usable_cores
@@ -36,13 +33,6 @@ RUNS = (
     ("fp8", "ort-cpu"),
 )
 SEEDS = (0, 1, 2)
-OWN = (  # precision, spelling, and whether for engines
-    ("fp16", FOR_RUNTIMES, False),
-    ("fp16", FOR_TENSORRT, True),
-    ("bf16", FOR_RUNTIMES, False),
-    ("int8", FOR_TENSORRT, True),
-    ("fp8", FOR_TENSORRT, True),
-)
 
 
 def networks() -> dict[str, Checkpoint]:
@@ -74,36 +64,15 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
     return errors
 
 
-def measure_own(checkpoint: Checkpoint, folder: Path) -> tuple[dict[str, float], dict[str, dict[str, object]]]:
-    """The error in the graph's own arithmetic by `precision own`, and by precision what comes nearest to the end."""
-    errors, nearest, reference = dict[str, float](), dict[str, dict[str, object]](), None
-    for precision, spelling, for_engine in OWN:
-        request = Request(
-            "network", folder / "own", precision=precision, spelling=spelling, for_engine=for_engine, force=True
-        )
-        artifact = export(lambda: checkpoint, request, lambda _: None)
-        inputs = verification_inputs(artifact.manifest.preprocessing)
-        if reference is None:
-            reference = reference_logits(load(artifact.weights), inputs.images)
-        own = in_own_arithmetic(artifact, inputs.images, reference)
-        name, peak, share = f"{precision} own", own.peaks[own.nearest], own.headroom[own.nearest]
-        errors[name] = max(errors.get(name, 0.0), own.error)
-        if precision not in nearest or share > float(str(nearest[precision]["share"])):
-            nearest[precision] = {"at": peak.operator, "magnitude": peak.magnitude, "share": share}
-    return errors, nearest
-
-
 def main() -> None:
     """Measure everything and write the result file."""
-    rows, headroom = {}, {}
+    rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, checkpoint in networks().items():
             rows[name] = measure(checkpoint, Path(folder))
-            own, headroom[name] = measure_own(checkpoint, Path(folder))
-            rows[name] |= own
             print(name, {run: f"{error:.1e}" for run, error in rows[name].items()}, flush=True)  # noqa: T201  a script
     worst = {run: max(row[run] for row in rows.values()) for run in next(iter(rows.values()))}
-    write_result("precision-error", {"worst": worst, "errors": rows, "headroom": headroom})
+    write_result("precision-error", {"worst": worst, "errors": rows})
 
 
 if __name__ == "__main__":
