@@ -191,7 +191,8 @@ def load(path: Path) -> Checkpoint:
     """Read a checkpoint of ours. Raises `BadInput` for anything else."""
     try:
         if not path.is_file():
-            found = "a folder" if path.is_dir() else "no file"
+            lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
+            found = "a folder" if path.is_dir() else lost
             raise BadInput(f"a checkpoint must be a file (.safetensors), found {found}")
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         raise unreadable(path, error) from None

@@ -104,7 +104,7 @@ def sweep() -> None:
                 remove_abandoned(Path(entry.path), mine=True)
     with suppress(OSError):
         for entry in _entries(Path()):
-            if _PARTIAL.fullmatch(entry.name):
+            if _PARTIAL.fullmatch(entry.name) or _SCRATCH.fullmatch(entry.name):  # the last resort for temporary files
                 remove_abandoned(Path(entry.path), mine=True)
     with suppress(OSError):
         if notes := _notes():

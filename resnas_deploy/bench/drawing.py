@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import importlib.util
 import io
+import logging
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,6 +41,7 @@ def plain(text: str) -> str:
 
 def new_figure(panels: int) -> tuple[Figure, Any]:
     """A figure with that many axes beside each other."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of a home that cannot be written
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")

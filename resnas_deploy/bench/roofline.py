@@ -128,7 +128,7 @@ def ceiling(
     """The machine's ceiling: from the cache in `folder`, or measured and put there.
 
     It takes about five seconds and up to 2 GiB of memory to measure. One that was measured on a busy machine is not
-    kept. `tell` hears of all this; `note`, where it is given, of a cache that cannot be used; one that is damaged is set
+    kept. `tell` hears of all this; `note`, where it is given, of a cache that cannot be used. A damaged one is set
     aside. Raises `NotAvailable` where nothing here can measure it.
     """
     note = note or tell

@@ -222,12 +222,13 @@ def check(
             check_plot(plot)
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
         chosen = space_named(space)
+        unsaved: list[BadInput] = []
         with Store(store_path(store), create=False) as kept:
             model = profiled_model(kept, setting, chosen, options_of(setting, threads, device, store))
             profiled = kept.networks(setting, chosen.name, PROFILE)
             wanted = draw(chosen, CHECK, subnets, without=[item.arch for item in profiled])
             with kept.measuring():
-                first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell) for n in (0, 1))
+                first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell, unsaved) for n in (0, 1))
         found = checked(model, profiled, first, second)
         document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
     if as_json:
@@ -239,6 +240,8 @@ def check(
         (plot, lambda path: plot_check(found, setting, path, replace=force)),
         tell=not as_json,
     )
+    if unsaved:
+        raise unsaved[0]
 
 
 def _print_check(found: Check, what: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact import Artifact
-from resnas_deploy.atomic import atomic_file, lexical
+from resnas_deploy.atomic import atomic_file, check_writable, lexical
 from resnas_deploy.engines import store
 from resnas_deploy.engines.compiler import compile_engine
 from resnas_deploy.engines.layers import parse_layers
@@ -47,6 +47,8 @@ def build_engine(
     builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)
     made_of = identity(artifact, target, builder, device, options)
+    if options.timing_cache:
+        check_writable(options.timing_cache)
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
     report("waiting for another build of this artifact")
     with store.building(artifact.folder):

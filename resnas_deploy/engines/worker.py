@@ -22,7 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.artifact import INPUT
-from resnas_deploy.atomic import atomic_file
+from resnas_deploy.atomic import output_file
 from resnas_deploy.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache
@@ -57,7 +57,7 @@ def build(request: Mapping[str, Any], tell: Any, log: IO[str]) -> None:
     with Path(request["out"]).open("wb") as file:
         file.write(built)
     if cache is not None:
-        with atomic_file(Path(request["timing_cache"])) as partial:
+        with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())
 
 

@@ -23,6 +23,7 @@ from resnas_deploy.bench.latency.store import Store
 from resnas_deploy.bench.machine import this_machine
 from resnas_deploy.bench.timing import WarmUp
 from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, options_of
+from resnas_deploy.errors import BadInput
 from resnas_deploy.export.precision import PRECISIONS
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -115,6 +116,16 @@ def test_check(resnas, profiled, tmp_path):
     shown = resnas("latency", "check", *SPACE, *OPTIONS, "--subnets", 3, "--plot", "c.html").out  # measured by now
     for word in ("MAPE", "worst", "Spearman", "Kendall", "latency model", "MACs", "parameters", "written: c.html"):
         assert word in shown
+
+
+def test_a_check_that_cannot_be_kept_is_printed_all_the_same(resnas, profiled, monkeypatch):
+    def full(*_):
+        raise BadInput("s.sqlite cannot be read or written: the disk is full; free some space")
+
+    monkeypatch.setattr(Store, "add", full)
+    done = resnas("latency", "check", *SPACE, *OPTIONS, "--subnets", "8", code=2)
+    assert "Spearman" in done.out
+    assert done.err.endswith("resnas: s.sqlite cannot be read or written: the disk is full; free some space\n")
 
 
 def test_check_never_takes_a_network_of_the_profile(resnas, tmp_path):

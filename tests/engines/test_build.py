@@ -178,6 +178,19 @@ def test_an_artifact_that_cannot_be_written(artifact):
     assert json.loads((artifact.folder / "manifest.json").read_text())
 
 
+def test_where_engines_cannot_be_kept_is_said_before_anything_is_built(artifact, monkeypatch):
+    """As an artifact in a volume that is read-only."""
+
+    def refuse(_):
+        raise BadInput("it cannot be written") from OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("resnas_deploy.engines.store.check_writable", refuse)
+    monkeypatch.setattr(module, "compile_engine", lambda *_: pytest.fail("nothing is to be built"))
+    line = refusal(lambda: built(artifact))
+    assert f"{artifact.folder / 'engines'} cannot be written: Read-only file system; build in a copy of it: " in line
+    assert f"cp -rL {artifact.folder} COPY" in line
+
+
 def test_an_odd_number_of_classes_and_one_that_is_even(tmp_path):
     """The builder pads an odd one and cuts the logits in a kernel of their own."""
     for classes in (1, 5, 10, 37):

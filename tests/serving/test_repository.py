@@ -118,15 +118,19 @@ from resnas_deploy.artifact import open_artifact
 from resnas_deploy.serving.repository import add_model
 from resnas_deploy.serving.served import Serving
 
-def copy(source, target):
-    with Path(source).open("rb") as there, Path(target).open("wb") as here:
-        here.write(there.read(1000))
+def write(path, content):
+    with path.open("wb") as here:
+        here.write(content[:1000])
         here.flush()
-        if Path(source).name == sys.argv[3]:
+        if path.name == sys.argv[3]:
             print("copying", flush=True)
             time.sleep(60)
-        here.write(there.read())
+        here.write(content[1000:])
 
+def copy(source, target):
+    write(Path(target), Path(source).read_bytes())
+
+Path.write_bytes = write
 shutil.copyfile = copy
 add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), Serving("mini"), ensemble=True)
 """

@@ -54,12 +54,15 @@ def measure(
     wanted: Sequence[ArchSpec],
     opening: int,
     tell: Callable[[str], None],
+    unsaved: list[BadInput] | None = None,
 ) -> list[Sampled]:
     """Measure those of the wanted networks that the store does not have yet; returns them all.
 
     Each group is kept as soon as it is measured. `opening` tells one whole measurement of the same networks from
-    another.
+    another. Raises `BadInput` where a group cannot be kept; with a list `unsaved` that is added there, and the group is
+    among what is returned all the same.
     """
+    lost: list[Sampled] = []
     there = {item.arch for item in store.networks(setting, space.name, purpose, opening)}
     missing = [arch for arch in wanted if arch not in there]
     done = len(wanted) - len(missing)
@@ -67,10 +70,17 @@ def measure(
     for group in groups(missing):
         heading = f"{done} of {len(wanted)} networks: "
         measured = measure_group(bench, group, anchor_of(space), rng, after(heading, tell))
-        store.add(setting, space.name, purpose, opening, measured)
+        try:
+            store.add(setting, space.name, purpose, opening, measured)
+        except BadInput as error:
+            if unsaved is None:
+                raise
+            unsaved.append(error)
+            lost += measured
         done += len(group)
     asked = set(wanted)
-    return [item for item in store.networks(setting, space.name, purpose, opening) if item.arch in asked]
+    kept = [item for item in store.networks(setting, space.name, purpose, opening) if item.arch in asked]
+    return kept + lost
 
 
 def model_of(measured: list[Sampled]) -> LatencyModel:
