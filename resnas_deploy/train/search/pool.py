@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
+from resnas_deploy import ending
 from resnas_deploy.arch import Subnet
 from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
 from resnas_deploy.guardian import ending_with_us
@@ -116,6 +117,9 @@ def _said_in_a_line() -> Iterator[None]:
 
     try:
         yield
+    except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
+        ending.check()
+        raise
     except RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ResnasError):
