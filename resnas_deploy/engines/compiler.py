@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
@@ -48,7 +49,8 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
             process.wait()
             for pipe in (process.stdin, process.stdout):
                 if pipe:
-                    pipe.close()
+                    with suppress(BrokenPipeError):  # of what could not be handed over
+                        pipe.close()
         log.seek(0)
         said.seek(0)
         content, printed = log.read(), said.read()
@@ -68,6 +70,8 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], repor
     except BrokenPipeError:
         pass  # it died at once; its exit status tells
     for line in process.stdout:
+        if not line.endswith("\n"):
+            break  # it died while it wrote
         said = json.loads(line)
         if "error" in said:
             return str(said["error"])
