@@ -51,10 +51,13 @@ class _State:
         self.wakeup = -1  # what Python's own handler writes to
         self.last_words: list[str] = []  # lines that are said where a signal ends it
 
+    def is_on_its_way(self) -> bool:
+        """Whether the exception is somewhere on its way up."""
+        return self.raised is not None and self.raised() is not None
+
     def is_ending(self) -> bool:
-        """Whether the exception is on its way, or has just arrived."""
-        on_its_way = self.raised is not None and self.raised() is not None
-        return (on_its_way or self.taken) and time.monotonic() < self.at + AGAIN_S
+        """Whether the exception is on its way, or has arrived, and not for so long that something must be stuck."""
+        return (self.is_on_its_way() or self.taken) and time.monotonic() < self.at + AGAIN_S
 
 
 _state = _State()
@@ -126,7 +129,10 @@ def taken() -> None:
 
 
 def check() -> None:
-    """Raise `Ended` where a signal came and is not handled: an error at hand is then only what it led to."""
+    """Raise `Ended` where a signal came and is not handled: an error at hand is then only what it led to.
+
+    C code may have turned the exception into one of its own.
+    """
     if _state.number and not _state.taken:
         raise _exception()
 
@@ -219,9 +225,19 @@ def _watch(reader: int, state: _State) -> None:
                 time.sleep(_POLL_S)
         if _AGAIN in content:
             time.sleep(_POLL_S)
-            if not state.taken and not state.late:
-                os.kill(os.getpid(), state.number)
+            if not (state.taken or state.late or state.is_on_its_way()):
+                _raise_again(state.number)
     os.close(reader)
+
+
+def _raise_again(number: int) -> None:
+    """Send the signal once more, which also ends a wait; where a library has taken the handler away, raise it alone."""
+    with open("/proc/self/status", "rb") as file:  # noqa: PTH123  pathlib would have to be imported
+        caught = int(file.read().partition(b"SigCgt:")[2].split()[0], 16)
+    if caught >> (number - 1) & 1:
+        os.kill(os.getpid(), number)
+    else:
+        _thread.interrupt_main(signal.Signals(number))
 
 
 def _end_at_once(number: int, state: _State) -> None:

@@ -22,7 +22,7 @@ _ROUNDS, _PAUSE_S = 100, 0.05  # of looking for what still bears the mark: it ma
 _GENTLE = 20  # of them are asked to end: a compiler then removes its temporary files
 _POLL_S = 1.0  # where the kernel has no descriptors of processes
 _lock = threading.Lock()
-_running: dict[int, int] = {}  # by the process that started a guardian: the pipe that it holds
+_running: dict[int, tuple[int, int]] = {}  # by the process that started a guardian: that one, and the pipe to it
 _blocks = 0  # that are open
 
 
@@ -57,7 +57,7 @@ def _started() -> str:
     import subprocess
 
     mark = _mark(os.getpid())
-    if os.getpid() in _running:
+    if _is_running():
         return mark
     waiting, held = os.pipe()  # closed by the kernel when this process ends
     try:
@@ -75,9 +75,20 @@ def _started() -> str:
     finally:
         os.close(waiting)
     guardian.returncode = 0  # it outlives this process, and is not waited for
-    _running.clear()  # after a fork: the pipe is the parent's
-    _running[os.getpid()] = held
+    for _, pipe in _running.values():  # of one that was killed; or the parent's, after a fork
+        os.close(pipe)
+    _running.clear()
+    _running[os.getpid()] = guardian.pid, held
     return mark
+
+
+def _is_running() -> bool:
+    """Whether this process's guardian is there."""
+    if os.getpid() not in _running:
+        return False
+    with suppress(ChildProcessError):
+        return os.waitpid(_running[os.getpid()][0], os.WNOHANG)[0] == 0
+    return False
 
 
 def _mark(process: int) -> str:

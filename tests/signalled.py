@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 240  # seconds for a stage or an end to come, on a slow and busy machine
+CACHES = (".ses", "torchinductor_")  # ONNX Runtime's, and that of PyTorch's compiler
 ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
 
 
@@ -38,9 +39,10 @@ class Running:
         return self.process.returncode, out, err.splitlines()
 
     def left(self):
-        """What lies in its folders that a user did not put there, but for what ONNX Runtime keeps."""
+        """What lies in its folders that a user did not put there, but for caches that libraries keep."""
         hidden = [path for path in self.folder.rglob("*") if path.name.endswith((".partial", ".new"))]
-        return sorted(map(str, [*hidden, *(path for path in self.temporary.iterdir() if path.name != ".ses")]))
+        temporary = [path for path in self.temporary.iterdir() if not path.name.startswith(CACHES)]
+        return sorted(map(str, [*hidden, *temporary]))
 
 
 @contextmanager

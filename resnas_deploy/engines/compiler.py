@@ -73,6 +73,8 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], repor
     except BrokenPipeError:
         pass  # it died at once; its exit status tells
     for line in process.stdout:
+        if not line.endswith("\n"):
+            break  # it died while it wrote
         said = json.loads(line)
         if "error" in said:
             return str(said["error"])

@@ -112,7 +112,7 @@ def test_workers_of_an_evaluation(ended, number):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_latency_profile(ended, number):
-    arguments = ("latency", "profile", "--space", "demo", "--networks", 8, "--store", "latency.sqlite")
+    arguments = ("latency", "profile", "--space", "demo", "--networks", 42, "--store", "latency.sqlite")
     ended(number, appears("resnas-*/*.onnx", "temporary"), *arguments, kept=["latency.sqlite"])
 
 
@@ -120,7 +120,9 @@ def test_a_latency_profile(ended, number):
 def test_what_a_parent_has_chosen_to_ignore_is_ignored(tmp_path, arch, number):
     """As `nohup` does with SIGHUP, and a shell with SIGINT for what it runs in the background."""
     ignore = partial(signal.signal, number, signal.SIG_IGN)
-    with running(tmp_path / "work", "export", "--arch", arch, "--out", "out", before=ignore) as command:
+    with running(
+        tmp_path / "work", "export", "--arch", arch, "--image-size", "224", "--out", "out", before=ignore
+    ) as command:
         command.wait_for(appears(".*.partial"))
         code, out, err = command.end(number)
     assert (code, err) == (0, [])

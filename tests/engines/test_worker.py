@@ -159,6 +159,14 @@ def test_a_worker_that_cannot_start(strided, tmp_path, monkeypatch):
     assert (tmp_path / "log").read_text() == "broken\n"
 
 
+def test_a_worker_that_dies_while_it_writes(strided, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    (tmp_path / "python").write_text('#!/bin/sh\nprintf \'{"phase": "half\'\nkill -9 $$\n')
+    (tmp_path / "python").chmod(0o755)
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet))
+    assert "the builder was ended by SIGKILL" in line
+
+
 def test_a_worker_whose_caller_is_gone_ends():
     done = subprocess.run(
         [sys.executable, "-m", "resnas_deploy.engines.worker"],

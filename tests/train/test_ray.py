@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import warnings
 
 import numpy as np
 import pytest
+from signalled import below, gone
 from small_data import SPACE
 
 from resnas_deploy.cost import macs
@@ -46,3 +49,78 @@ def test_a_killed_worker_is_replaced(tmp_path):
         found = pool.scores(subnets, None)
     assert marker.exists()
     assert [score.correct for score in found] == [macs(subnet.arch) for subnet in subnets]
+
+
+PROGRAM = """
+import os, sys, time
+from resnas_deploy import ending
+from resnas_deploy.train.search.pool import opened_pool
+
+class Broken:
+    def __init__(self):
+        os.kill(os.getpid(), 9)
+
+class Wrong:
+    def __init__(self):
+        raise RuntimeError("of its own")
+
+class Slow:
+    def scores(self, subnets, target):
+        time.sleep(1000)
+
+def command():
+    scorer = {"broken": Broken, "wrong": Wrong, "slow": Slow}[sys.argv[1]]
+    with opened_pool("ray", scorer) as pool:
+        print("there", flush=True)
+        pool.scores([1, 2, 3], None)
+    return 0
+
+try:
+    sys.exit(ending.run(command, whole_process=True))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def started(what):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, what],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_cluster_of_ours_ends_with_us(number):
+    with started("slow") as process:
+        try:
+            assert process.stdout.readline() == "there\n", process.stderr.read()
+            children = below(process.pid)
+            assert len(children) > 3
+            process.send_signal(number)
+            process.wait(timeout=120)
+            gone(children)
+            if number == signal.SIGTERM:
+                assert process.returncode == 143
+                assert process.stderr.read().splitlines()[-1] == "resnas: ended by SIGTERM"
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("broken", "BadInput Ray's workers must stay alive, found one that failed and was started again 3 times"),
+        ("wrong", "BadInput Ray's workers must stay alive, found one that failed"),
+    ],
+)
+def test_workers_that_cannot_live_are_a_line(what, said):
+    with started(what) as process:
+        out, err = process.communicate(timeout=400)
+    assert out.startswith(f"there\n{said}"), out + err
+    assert len(out.splitlines()) == 2
+    if what == "wrong":
+        assert "RuntimeError: of its own" in out

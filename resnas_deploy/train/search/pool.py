@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from resnas_deploy import ending
 from resnas_deploy.arch import Subnet
 from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
 from resnas_deploy.quiet import load
@@ -86,6 +87,9 @@ def _said_in_a_line() -> Iterator[None]:
     """Turn what Ray's workers met into one line: our own errors as they were, others by their last line."""
     try:
         yield
+    except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
+        ending.check()
+        raise
     except load("ray.exceptions").RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ResnasError):
