@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -173,7 +174,8 @@ def _load(path: Path, tell: Callable[[str], None]) -> tuple[Ceiling, ...]:
             raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
     except BadInput as error:
         aside = path.with_name(f"{path.name}.corrupt")
-        path.replace(aside)
+        with suppress(OSError):  # where it cannot be moved, it is in the way again next time
+            path.replace(aside)
         tell(f"{path} is no cache of ceilings ({str(error)[:200]}); it is now {aside.name}, and they are measured anew")
         return ()
     return content.ceilings
