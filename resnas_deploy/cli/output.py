@@ -34,24 +34,28 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for number, column in enumerate(columns):
         table.add_column(column, justify="left" if number < text_columns else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(_printable, row))
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = UNBROKEN
-    console.print(Text(title, style="bold"))  # not the table's own title, which is broken at the table's width
+    console.print(Text(_printable(title), style="bold"))  # not the table's own title, which is broken at the table's width
     console.print(table)
 
 
 def say(text: str) -> None:
     """A line on stdout."""
-    typer.echo(text)
+    typer.echo(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """What comes from files may hold what clears a terminal, or cannot be written at all."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def complain(text: str) -> None:
     """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
     line = " ".join(shortened(text, 10 * LONGEST).split())
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
-    typer.echo(f"resnas: {shortened(printable)}", err=True)
+    typer.echo(f"resnas: {shortened(_printable(line))}", err=True)
 
 
 @contextmanager
