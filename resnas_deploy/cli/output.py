@@ -38,7 +38,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(markup=False, highlight=False)
     if not console.is_terminal:
         console.width = UNBROKEN
-    console.print(Text(_printable(title), style="bold"))  # not the table's own title, which is broken at the table's width
+    console.print(
+        Text(_printable(title), style="bold")
+    )  # not the table's own title, which is broken at the table's width
     console.print(table)
 
 
