@@ -163,7 +163,7 @@ def load(path: Path) -> Checkpoint:
     try:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "no file"
-            raise BadInput(f"a checkpoint must be a file (.safetensors), found {found}")
+            raise BadInput(f"{path}: a checkpoint must be a file (.safetensors), found {found}")
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         raise unreadable(path, error) from None
     try:
