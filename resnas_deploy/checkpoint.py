@@ -24,6 +24,7 @@ Array = NDArray[np.float32]
 
 SCHEMA = 1
 _IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
 
@@ -158,8 +159,8 @@ class Checkpoint:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, hexadecimal."""
-    with opened(path) as file:
+    """sha256 of a file, hexadecimal. Raises `BadInput` for a longer one than any that is ours."""
+    with opened(path, MOST_HASHED) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -193,7 +194,7 @@ def load(path: Path) -> Checkpoint:
         if not path.is_file():
             lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
             found = "a folder" if path.is_dir() else lost
-            raise BadInput(f"a checkpoint must be a file (.safetensors), found {found}")
+            raise BadInput(f"{path}: a checkpoint must be a file (.safetensors), found {found}")
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         raise unreadable(path, error) from None
     try:

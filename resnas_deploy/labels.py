@@ -29,7 +29,10 @@ def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
     line is empty, is not UTF-8 or holds control characters. Names may repeat.
     """
     name = repr(str(path))  # repr keeps the message on one line, whatever the file is called
-    content = read_bytes(path, MAX_FILE_BYTES)
+    try:
+        content = read_bytes(path, MAX_FILE_BYTES)
+    except BadInput as error:
+        raise BadInput(f"class names must be in a text file: {error}") from None
     refuse_utf16(content, name)
     lines = content.removeprefix(codecs.BOM_UTF8).split(b"\n")  # with which Windows editors begin
     if lines[-1] == b"":  # what follows the last newline is no line

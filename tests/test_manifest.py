@@ -17,7 +17,7 @@ from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.checkpoint import Provenance, file_digest
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import SCHEMA, Accuracy, Manifest, Verification
+from resnas_deploy.manifest import PRECISIONS, SCHEMA, Accuracy, Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 
 VERIFICATION = Verification(
@@ -58,7 +58,7 @@ MANIFEST = Manifest(
 CONTENT = MANIFEST.to_bytes()
 
 texts = st.text(st.characters(exclude_categories=()), max_size=8)  # lone surrogates too: file names may hold them
-numbers = st.floats(allow_nan=False)
+numbers, percentages, counts = st.floats(0, 1e300), st.floats(0, 100), st.integers(0, 10**9)
 digests = st.text("0123456789abcdef", min_size=64, max_size=64)
 file_names = st.text(string.ascii_letters, min_size=1, max_size=8)
 verifications = st.builds(
@@ -67,32 +67,49 @@ verifications = st.builds(
     runner=texts,
     tolerance=numbers,
     error=numbers,
-    batches=st.lists(st.integers()).map(tuple),
-    images=st.integers(),
-    photographs=st.lists(texts).map(tuple),
-    top1_agreement=st.integers(),
-    photograph_agreement=st.integers(),
+    batches=st.lists(st.integers(1, 10**9)).map(tuple),
+    images=st.just(10**9),
+    photographs=st.lists(texts, min_size=3).map(tuple),
+    top1_agreement=counts,
+    photograph_agreement=st.integers(0, 3),
     accuracy=st.none()
-    | st.builds(Accuracy, data=texts, pictures=st.integers(), reference=numbers, graph=numbers, max_drop=numbers),
+    | st.builds(
+        Accuracy,
+        data=texts,
+        pictures=st.integers(1, 10**9),
+        reference=percentages,
+        graph=percentages,
+        max_drop=percentages,
+    ),
     element_errors=st.dictionaries(texts, numbers, max_size=3),
 )
-manifests = st.builds(
-    Manifest,
-    name=texts,
-    arch=arch_specs(),
-    precision=texts,
-    alignment=st.sampled_from(ALIGNMENTS),
-    batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(lambda pair: BatchRange(*sorted(pair))),
-    preprocessing=st.integers(1, 1792).map(Preprocessing.for_image_size),
-    class_names=st.none() | st.lists(texts, min_size=1).map(tuple),
-    provenance=st.builds(Provenance, trained=st.booleans(), history=st.lists(texts).map(tuple)),
-    weights_sha256=digests,
-    spelling=st.dictionaries(texts, texts, max_size=3),
-    kept_in_fp32=st.lists(texts).map(tuple),
-    quantisation=st.none() | st.dictionaries(texts, texts | st.lists(texts, max_size=2), min_size=1, max_size=3),
-    tools=st.dictionaries(texts, texts, max_size=3),
-    files=st.dictionaries(file_names, digests, max_size=3),
-    verification=st.none() | verifications,
+# Of one architecture: `for_image_size` takes no more than 1792 pixels, and each of the classes must have a name.
+manifests = (
+    arch_specs()
+    .filter(lambda arch: arch.image_size <= 1792)
+    .flatmap(
+        lambda arch: st.builds(
+            Manifest,
+            name=texts,
+            arch=st.just(arch),
+            precision=st.sampled_from(PRECISIONS),
+            alignment=st.sampled_from(ALIGNMENTS),
+            batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(
+                lambda pair: BatchRange(*sorted(pair))
+            ),
+            preprocessing=st.just(Preprocessing.for_image_size(arch.image_size)),
+            class_names=st.none() | texts.map(lambda name: (name,) * arch.classes),
+            provenance=st.builds(Provenance, trained=st.booleans(), history=st.lists(texts).map(tuple)),
+            weights_sha256=digests,
+            spelling=st.dictionaries(texts, texts, max_size=3),
+            kept_in_fp32=st.lists(texts).map(tuple),
+            quantisation=st.none()
+            | st.dictionaries(texts, texts | st.lists(texts, max_size=2), min_size=1, max_size=3),
+            tools=st.dictionaries(texts, texts, max_size=3),
+            files=st.dictionaries(file_names, digests, max_size=3),
+            verification=st.none() | verifications,
+        )
+    )
 )
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -219,7 +236,7 @@ def _can_be_parsed(content):
     return True
 
 
-@pytest.mark.parametrize("schema", [SCHEMA + 1, 10**18, 10**400])
+@pytest.mark.parametrize("schema", [SCHEMA + 1, 10**18, 10**29])
 def test_a_newer_schema_asks_for_a_newer_program(schema):
     message = refusal(lambda: read(signed({**body(), "schema": schema})))
     assert "use a newer resnas" in message
@@ -376,3 +393,31 @@ def test_the_hash_of_a_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(b"abc")
     assert file_digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"  # FIPS 180-2, B.1
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "said"),
+    [
+        (("precision",), "fp4", "the precision must be one of fp32, fp16, bf16, int8, fp8, found 'fp4'"),
+        (("class_names",), ["cat"], "class_names must name the network's"),
+        (("preprocessing", "image_size"), 8, "preprocessing must be for the network's"),
+        (("verification", "error"), -1.0, "verification must be of what can be"),
+        (("verification", "tolerance"), -1.0, "verification must be of what can be"),
+        (("verification", "top1_agreement"), 13, "verification must be of what can be"),
+        (("verification", "photograph_agreement"), 2, "verification must be of what can be"),
+        (("verification", "batches"), [0], "verification must be of what can be"),
+        (("verification", "element_errors"), [["stem", -1.0]], "verification must be of what can be"),
+        (("verification", "accuracy", "graph"), 101.0, "verification.accuracy must be percentages"),
+        (("verification", "accuracy", "pictures"), 0, "verification.accuracy must be percentages"),
+        (("verification", "error"), float("nan"), "the number NaN"),
+        (("verification", "error"), float("inf"), "the number Infinity"),
+    ],
+    ids=str,
+)
+def test_what_contradicts_itself_under_a_hash_that_is_right(where, value, said):
+    data = json.loads(json.dumps(body()))
+    holder = data
+    for key in where[:-1]:
+        holder = holder[key]
+    holder[where[-1]] = value
+    assert said in refusal(lambda: read(signed(data)))

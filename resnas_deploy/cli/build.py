@@ -137,7 +137,7 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
             str(part["kernels"]),
             str(part["shared"] or ""),
             ", ".join(part["precisions"]),
-            {True: "one kernel", False: "NOT FUSED", None: ""}[part["fused_attention"]],
+            {True: "one kernel", False: "NOT FUSED", None: ""}[part.get("fused_attention")],
         )
         for part in layers["parts"]
     ]

@@ -43,7 +43,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(markup=False, highlight=False)
     if not sys.stdout.isatty():  # whatever FORCE_COLOR says, which makes it a terminal to rich
         console.width = UNBROKEN
-    console.print(Text(title, style="bold"))  # not the table's own title, which is broken at the table's width
+    rows = [list(map(_printable, row)) for row in rows]
+    console.print(Text(_printable(title), style="bold"))  # not the table's own title, which is broken at the table's width
     for heads in (columns, [column.replace(" ", "\n") for column in columns]):
         if _least_width(heads, rows, text_columns) <= console.width:
             console.print(_table(heads, rows, text_columns))
@@ -75,7 +76,12 @@ def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_col
 
 def say(text: str) -> None:
     """A line on stdout."""
-    typer.echo(text)
+    typer.echo(_printable(text))
+
+
+def _printable(text: str) -> str:
+    """What comes from files may hold what clears a terminal, or cannot be written at all."""
+    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def complain(text: str) -> None:
@@ -86,7 +92,7 @@ def complain(text: str) -> None:
 
 def _line(text: str) -> str:
     line = " ".join(shortened(text, 10 * LONGEST).split())
-    return shortened("".join(c if c.isprintable() else ascii(c)[1:-1] for c in line))
+    return shortened(_printable(line))
 
 
 def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: bool) -> None:

@@ -6,17 +6,20 @@ may take thousands of times as much.
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
 from pathlib import Path
 from typing import BinaryIO
 
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.reading import opened
+from resnas_deploy.vit_search.pickled import check_pickle
 
 MOST_MEMBERS = 100_000  # of an archive: a checkpoint has one for each tensor and five more
-MOST_PICKLE = 10_000_000  # bytes of what says how the tensors belong together; one of 500 tensors has about 60,000
+_OLDER_PICKLES = 5
+MOST_PICKLE = 4_000_000  # bytes of what says how the tensors belong together; one of 500 tensors has about 60,000
 _ZIP = b"PK\x03\x04"
 _END, _END64, _LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
@@ -24,9 +27,11 @@ _LEAST_ENTRY, _LEAST_HEADER = 46, 30  # bytes in the directory, and before a mem
 
 
 def check_archive(path: Path) -> None:
-    """Raise `BadInput` for a zip that `torch.save` did not write. What is no zip, an older format, is passed over."""
+    """Raise `BadInput` for a file that `torch.save` did not write: a zip, or in its older format some pickles first."""
     with opened(path) as file:
         if file.read(len(_ZIP)) != _ZIP:
+            file.seek(0)
+            _check_older(file)
             return
         members = _members(file)
         if members > MOST_MEMBERS:
@@ -34,8 +39,21 @@ def check_archive(path: Path) -> None:
         try:
             with zipfile.ZipFile(file) as archive:
                 _check_members(archive.infolist(), archive.start_dir)
-        except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError, struct.error) as error:
-            raise _damaged(str(error)) from None
+                for name in archive.namelist():
+                    if name.endswith("data.pkl"):
+                        check_pickle(io.BytesIO(archive.read(name)))
+        except (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, OSError, struct.error) as error:
+            raise _damaged(shortened(str(error), 100)) from None
+
+
+def _check_older(file: BinaryIO) -> None:
+    """The pickles that the older format begins with: a number, its version, the system, the object, its storages."""
+    start = io.BytesIO(file.read(MOST_PICKLE))
+    try:
+        for _ in range(_OLDER_PICKLES):
+            check_pickle(start)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise _damaged(shortened(str(error), 100)) from None
 
 
 def _members(file: BinaryIO) -> int:

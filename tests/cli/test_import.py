@@ -101,7 +101,7 @@ class _Evil:
         ("(__import__('os').system('touch evil'),)", "nothing is evaluated"),
         (str(GOLDEN / "macs.csv"), "at most 100000 characters"),
         (str(GOLDEN / "vit_search_mini.npz"), "UTF-8 text"),
-        (str(GOLDEN), "Is a directory"),
+        (str(GOLDEN), "found a folder"),
         ("x" * 5000, "File name too long"),
     ],
 )

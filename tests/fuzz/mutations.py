@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 
@@ -84,7 +85,7 @@ def json_changed(document: object, rng) -> str:
             case 0:
                 del holder[key]
             case 1 if isinstance(holder, dict):
-                holder[rng.choice(("x", "", "x" * 1000, "schema"))] = rng.choice(VALUES)
+                holder[rng.choice(("x", "", "x" * 1000, "schema"))] = copy.deepcopy(rng.choice(VALUES))
             case 1 | 2 if isinstance(holder, list):
                 holder[key:key] = [holder[key]] * rng.choice((1, 2, 1000))
             case 3 | 4 if not raw:
@@ -93,7 +94,7 @@ def json_changed(document: object, rng) -> str:
                 other, place = rng.choice(places)
                 holder[key] = json.loads(json.dumps(other.get(place) if isinstance(other, dict) else None))
             case _:
-                holder[key] = rng.choice(VALUES)
+                holder[key] = copy.deepcopy(rng.choice(VALUES))
     return json.dumps(document).replace(f'"{_MARK}"', raw)
 
 

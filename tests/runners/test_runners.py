@@ -67,7 +67,8 @@ def test_a_corrupt_graph_is_one_line(artifact, tmp_path, capfd, name, kind, give
         (tmp_path / MODEL).write_bytes(content)
         artifact, options = replace(artifact, folder=tmp_path), OPTIONS
     message = refusal(lambda: RUNNERS[name].open(artifact, options))
-    assert "cannot load the graph" in message
+    # A file is looked at before a runtime sees it, or it would take the same graph at its word.
+    assert ("cannot load the graph" if given == "bytes" else "must be a whole ONNX graph") in message
     assert str(artifact.folder) in message
     assert len(message) < 600
     assert capfd.readouterr() == ("", "")  # the runtimes' own complaints are in the message

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+import pickle
 import struct
 import subprocess
 import sys
 import zipfile
 
 import pytest
-from importing import DEFINITION, MINI
+import torch
+from importing import DEFINITION, MINI, saved
 from strategies import refusal
 
 from resnas_deploy.vit_search.archive import MOST_MEMBERS, MOST_PICKLE, check_archive
@@ -26,11 +28,11 @@ def rewritten(path, change=lambda name, content: content, compression=zipfile.ZI
     return path
 
 
-def test_what_torch_saved_and_what_is_no_zip_are_passed_on(tmp_path):
+def test_what_torch_saved_is_passed_on(tmp_path):
     check_archive(MINI)
     check_archive(rewritten(tmp_path / "stored"))
-    (tmp_path / "other").write_bytes(b"an older format")
-    check_archive(tmp_path / "other")
+    older = torch.load(MINI, map_location="cpu", weights_only=True)
+    check_archive(saved(tmp_path / "older", older, _use_new_zipfile_serialization=False))
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
@@ -117,3 +119,31 @@ def test_bytes_before_the_zip(tmp_path):
     content = io.BytesIO(MINI.read_bytes()).getvalue()
     (tmp_path / "a.pth.tar").write_bytes(b"PK\x03\x04" + content)
     assert "found damaged or other data" in refusal(lambda: import_checkpoint(tmp_path / "a.pth.tar", DEFINITION))
+
+
+def doubled(times):
+    """A pickle of plain data, as torch reads it: a key that holds another twice, which holds another twice, .."""
+    memo = b"".join(b"h" + bytes([n - 1]) + b"h" + bytes([n - 1]) + b"\x86q" + bytes([n]) for n in range(3, 3 + times))
+    key = b"h" + bytes([2 + times])
+    return b"\x80\x02}(X\x01\x00\x00\x00l](" + b")q\x02" + memo + b"eX\x05\x00\x00\x00model}(" + key + b"K\x01uu."
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_key_that_holds_itself_many_times(tmp_path, older):
+    """Some hundred bytes, of which a hash would go through 2**60 parts."""
+    path = tmp_path / "a.pth.tar"
+    if older:
+        start = [pickle.dumps(item, 2) for item in (0x1950A86A20F9469CFC6C, 1001, {"little_endian": True})]
+        path.write_bytes(b"".join([*start, doubled(60), pickle.dumps([], 2)]))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in (("data.pkl", doubled(60)), ("version", b"3\n"), ("byteorder", b"little")):
+                archive.writestr(f"archive/{name}", content)
+    assert "an object of more than 10000000 parts" in refusal(lambda: import_checkpoint(path, DEFINITION))
+
+
+def test_the_same_key_in_small_is_told_of(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a", "w") as archive:
+        for name, content in (("data.pkl", doubled(6)), ("version", b"3\n"), ("byteorder", b"little")):
+            archive.writestr(f"archive/{name}", content)
+    assert "model must map names to tensors" in refusal(lambda: import_checkpoint(tmp_path / "a", DEFINITION))
