@@ -62,11 +62,12 @@ def is_shard(name: str) -> bool:
     return name.endswith(SUFFIX)
 
 
-def shard_pictures(folder: Path, ignored: Ignored) -> ShardPictures:
+def shard_pictures(folder: Path, ignored: Ignored | None = None) -> ShardPictures:
     """Index the tar files of a folder. What is passed over, in them too, is counted in `ignored`.
 
     Raises `BadInput`, which names the shard and the sample.
     """
+    ignored = ignored or Ignored()
     folders, files = entries_of(folder, ignored)
     for name in [*folders, *(name for name in files if not is_shard(name))]:
         ignored.add(Reason.BESIDE, name)
