@@ -205,6 +205,17 @@ def test_openvino_asks_who_opted_in(tmp_path, consent, sent):
     assert ("www.google-analytics.com" in found.names) is sent
 
 
+@needs_namespaces
+def test_who_asks_for_reports_of_onnx_runtime_has_them(tmp_path):
+    """And so an empty HOME elsewhere is no accident."""
+    home = tmp_path / "home"
+    program = "from resnas_deploy.quiet import load; load('onnxruntime')"
+    for value, made in (("1", False), ("0", True)):
+        found = recorded((sys.executable, "-c", program), tmp_path, env=bare(home, ORT_DISABLE_TELEMETRY=value))
+        assert found.code == 0, found.err
+        assert bool(foreign(home)) is made
+
+
 BACKEND = """
 import json, sys, types
 sys.modules["triton_python_backend_utils"] = types.ModuleType("triton_python_backend_utils")  # the server's own

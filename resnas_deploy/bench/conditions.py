@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from resnas_deploy import record
 from resnas_deploy.bench.nvml import GpuState
-from resnas_deploy.bench.observation import CoreTimes, Observation
+from resnas_deploy.bench.observation import CoreTimes, Observation, observe
 
 # Shares of the usable cores' time above which a measurement says so. On a quiet machine others used at most 1 per cent,
 # whatever the measurement itself did; another program that keeps one core busy is seen on up to 20 cores.
@@ -116,6 +118,13 @@ class Conditions:
     def from_json(data: object) -> Conditions:
         """Read what `to_json` wrote. Raises `BadInput` that names the field that is wrong."""
         return record.from_json(Conditions, data, "conditions")
+
+
+def watch() -> Callable[[], Conditions]:
+    """Look at the cores that this process may run on now; the function returned tells what has happened since."""
+    cores = os.sched_getaffinity(0)
+    before = observe(cores)
+    return lambda: Conditions.between(before, observe(cores))
 
 
 def _shares(before: Observation, after: Observation) -> tuple[float, float, float] | tuple[None, None, None]:

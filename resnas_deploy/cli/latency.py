@@ -31,7 +31,7 @@ from resnas_deploy.cli.options import (
     read_arch,
     threads_or_all,
 )
-from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput
 from resnas_deploy.published import PUBLISHED
 
@@ -74,6 +74,7 @@ def profile(
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
+        from resnas_deploy.bench.conditions import watch
         from resnas_deploy.bench.latency.model import LEAST
         from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
         from resnas_deploy.bench.latency.store import Store
@@ -86,10 +87,13 @@ def profile(
         wanted = subnets(chosen, PROFILE, networks or NETWORKS)
         started = time.monotonic()
         with Store(store_path(store)) as kept, kept.measuring():
-            before = len(kept.networks(setting, chosen.name, PROFILE))
+            before, since = len(kept.networks(setting, chosen.name, PROFILE)), watch()
             measure(kept, setting, chosen, bench, PROFILE, wanted, 0, tell)
+            throttled = since().throttled()
             model = profiled_model(kept, setting, chosen, options)
         seconds = time.monotonic() - started
+    for text in throttled:
+        complain(f"note: {text}")
     if as_json:
         print_json(
             {
@@ -209,6 +213,7 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
+        from resnas_deploy.bench.conditions import watch
         from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.latency.check import check as checked
         from resnas_deploy.bench.latency.check import document_of
@@ -227,10 +232,14 @@ def check(
             model = profiled_model(kept, setting, chosen, options_of(setting, threads, device, store))
             profiled = kept.networks(setting, chosen.name, PROFILE)
             wanted = draw(chosen, CHECK, subnets, without=[item.arch for item in profiled])
+            since = watch()
             with kept.measuring():
                 first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell, unsaved) for n in (0, 1))
+            throttled = since().throttled()
         found = checked(model, profiled, first, second)
         document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
+    for text in throttled:
+        complain(f\"note: {text}\")
     if as_json:
         print_json(document)
     else:

@@ -44,7 +44,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     if not sys.stdout.isatty():  # whatever FORCE_COLOR says, which makes it a terminal to rich
         console.width = UNBROKEN
     rows = [list(map(_printable, row)) for row in rows]
-    console.print(Text(_printable(title), style="bold"))  # not the table's own title, which is broken at the table's width
+    # Not the table's own title, which is broken at the table's width.
+    console.print(Text(_printable(title), style="bold"))
     for heads in (columns, [column.replace(" ", "\n") for column in columns]):
         if _least_width(heads, rows, text_columns) <= console.width:
             console.print(_table(heads, rows, text_columns))

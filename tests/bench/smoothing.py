@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, inliner, numpy_helper
 from recording import write_result
@@ -30,7 +29,10 @@ from resnas_deploy.export.spelling import FOR_RUNTIMES
 from resnas_deploy.export.verify import reference_logits, relative_error, verification_inputs
 from resnas_deploy.preprocessing import Preprocessing, preprocess
 from resnas_deploy.published import PUBLISHED
+from resnas_deploy.quiet import load as imported
 from resnas_deploy.untrained import untrained
+
+ort = imported("onnxruntime")
 
 ROOT = Path(__file__).parents[2]
 ALPHA = 0.5

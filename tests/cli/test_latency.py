@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shlex
@@ -25,6 +26,7 @@ from resnas_deploy.bench.timing import WarmUp
 from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, options_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.precision import PRECISIONS
+from resnas_deploy.limits import Throttling
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.space import SPACES
@@ -84,6 +86,15 @@ def test_profile_goes_on_where_it_was_and_says_what_is_next(resnas, tmp_path):
     assert (again["networks"], again["measured_now"]) == (LEAST, 0)
     assert again["setting"]["threads"] == 1
     assert set(again) == {"space", "setting", "networks", "measured_now", "seconds", "anchor_ms", "mape", "interval"}
+
+
+def test_a_quota_that_throttled_is_told(resnas, tmp_path, monkeypatch):
+    """Of the control group, whose counters go on from look to look."""
+    counted = itertools.count()
+    monkeypatch.setattr("resnas_deploy.bench.observation.throttling", lambda root: Throttling(7 * next(counted), None))
+    filled(tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST))
+    done = resnas("latency", "profile", *SPACE, *OPTIONS, "--networks", LEAST)
+    assert done.err == "resnas: note: throttled: the control group's CPU quota was used up in 7 periods\n"
 
 
 def test_a_smaller_count_keeps_the_model_of_all(resnas, profiled):

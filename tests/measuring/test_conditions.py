@@ -54,6 +54,15 @@ def test_shares_of_the_cores_time():
     assert (found.throttle_events, found.quota_events) == (0, 0)
 
 
+def test_what_a_quota_cost():
+    before = replace(BEFORE, quota_seconds=1.0)
+    found = between(before, quota_events=9, quota_seconds=3.25, memory_limit=2**30)
+    assert (found.quota_events, found.quota_seconds, found.memory_limit) == (2, 2.25, 2**30)
+    note = "throttled: the control group's CPU quota was used up in 2 periods, 2.2 s of waiting"
+    assert note in found.throttled()
+    assert Conditions.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
 def test_more_own_time_than_the_ticks_saw_is_no_load_of_others():
     assert between(own=24.0).other_load == 0
 
