@@ -29,6 +29,7 @@ from resnas_deploy.untrained import untrained
 def pytest_configure():
     """Let Ctrl-C reach the tests' processes: what a shell runs in the background inherits that SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 
 
 @pytest.fixture(scope="session")
