@@ -31,6 +31,7 @@ def pytest_configure():
     """Let Ctrl-C reach the tests' processes: what a shell runs in the background inherits that SIGINT is ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
+    os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 
 
 @pytest.fixture(scope="session")

@@ -18,15 +18,6 @@ def always(_path):
     return True
 
 
-@pytest.fixture
-def umask():
-    """The usual one, whatever this shell's is."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
-@pytest.mark.usefixtures("umask")
 def test_file_appears_whole(tmp_path):
     path = tmp_path / "file"
     with atomic_file(path) as partial:

@@ -239,7 +239,7 @@ def check(
         found = checked(model, profiled, first, second)
         document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
     for text in throttled:
-        complain(f\"note: {text}\")
+        complain(f"note: {text}")
     if as_json:
         print_json(document)
     else:
