@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy import ending
 from resnas_deploy.atomic import lexical
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import (
-    MAX_SECONDS,
     MAX_THREADS,
     Json,
     Threads,
-    check_file,
     complete,
     finite,
     threads_or_all,
 )
 from resnas_deploy.cli.output import print_json, print_table, progress, say
-from resnas_deploy.cli.triton_load import KeyFile, check_extra, load, read_key
+from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, load, read_key
+from resnas_deploy.cli.triton_serve import serve
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
 from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
 
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from resnas_deploy.engines.store import Engine
     from resnas_deploy.serving.batching import Batching
     from resnas_deploy.serving.check import Checked
-
-Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 
 triton = typer.Typer(
     name="triton",
@@ -207,72 +203,7 @@ def check(
         raise VerificationFailed(first_few(findings), checked)
 
 
-@triton.command()
-def serve(
-    repository: Repository,
-    http_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8000,
-    grpc_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8001,
-    metrics_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8002,
-    address: Annotated[
-        str, typer.Option(help="Listen there, for others too.", metavar="IP", show_default="this machine alone")
-    ] = "",
-    risk_known: Annotated[
-        bool,
-        typer.Option("--risk-known", help="Let others reach a release with known holes, as pip's is.", metavar=""),
-    ] = False,
-    key_file: KeyFile = None,
-    poll: Annotated[
-        int,
-        typer.Option(
-            help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0, max=MAX_SECONDS
-        ),
-    ] = 0,
-    ready_within: Annotated[
-        float,
-        typer.Option(help="How long loading may take.", metavar="SECONDS", min=1, max=MAX_SECONDS, callback=finite),
-    ] = 120,
-    log: Annotated[
-        Path | None,
-        typer.Option(help="The server's log is added to this file.", metavar="FILE", show_default="a temporary one"),
-    ] = None,
-) -> None:
-    """Start a real Triton server on this machine, and stop it on Ctrl-C or SIGTERM.
-
-    It listens on 127.0.0.1 alone and serves on the CPU. Shared memory, logging, tracing and the repository are closed
-    to whoever does not have the key, which is made anew where --key-file names none.
-
-    Examples:
-    $ resnas triton serve models
-    $ resnas triton serve models --poll 5 --log triton.log
-    $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
-    """
-    check_extra()
-    from resnas_deploy.serving.ports import Ports, check_address, loopback
-    from resnas_deploy.serving.server import Settings, serving
-
-    free = Ports.free()
-    settings = Settings(
-        Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics),
-        poll,
-        ready_within,
-        check_address(address) if address else loopback(),
-        risk_known,
-        read_key(key_file),
-    )
-    if log:
-        check_file(log, replace=True, option="--log")  # it is appended to
-    with progress() as tell:
-        try:
-            with serving(repository, settings, log, tell) as server:
-                tell("serving; Ctrl-C stops it")
-                key = f" (key of what is closed: {server.key_file})" if server.key_file else ""
-                say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}{key}")
-                server.wait()
-        except KeyboardInterrupt:
-            ending.taken()
-    say("stopped")
-
-
+triton.command()(serve)
 triton.command()(load)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PROTOCOLS = ("grpc", "http")
 LATE_MS = 5.0  # a load generator that is so late is told of
+Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 KeyFile = Annotated[
     Path | None,
     typer.Option(help="A file with the key of the server's closed protocols.", metavar="FILE", show_default="none"),

@@ -38,6 +38,8 @@ class Key:
     @staticmethod
     def read(path: Path) -> Key:
         """The key in a file, which ends with a line's end or without. Raises `BadInput`."""
+        if path.exists() and not path.is_file():  # reading a pipe could block for ever
+            raise BadInput(f"the key must be in a file, found something else at {path}")
         try:
             with path.open("rb") as file:
                 text = file.read(1000).decode("ascii", "replace").strip()

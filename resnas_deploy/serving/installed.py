@@ -20,8 +20,9 @@ from resnas_deploy.serving.place import link
 INSTALL = "pip install 'resnas[serve]'"
 _RELEASE = "24.10"  # of the server in nvidia-pytriton 0.7.0, which is 2.51
 _STUB, _PYTHON_BACKEND = "triton_python_backend_stub", ("libtriton_python.so", "triton_python_backend_utils.py")
-# What users set for their own Python and their own shells; the server starts both.
-_OTHERS = ("PYTHON", "BASH_FUNC_")
+# What users set for their own Python and their own shells, both of which the server starts; and what has it listen
+# elsewhere, for Google's Vertex AI.
+_OTHERS = ("PYTHON", "BASH_FUNC_", "AIP_")
 _SHELL_SETTINGS = {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"}
 
 

@@ -16,13 +16,14 @@ from resnas_deploy.atomic import write_errors
 from resnas_deploy.errors import BadInput
 
 _TELLING = re.compile(r"^(?:E[0-9]{4} [^]]*\] |error: )(.*)")  # lines that say why
-_AT_ALL = re.compile(r"^(?![IWE][0-9]{4} |[+|]|Error: Failed to initialize NVML)\s*(\S.*)")  # of other programs
+_AT_ALL = re.compile(
+    r"^(?![IWE][0-9]{4} |[+|]|Error: Failed to initialize NVML|ERROR: ld.so: )\s*(\S.*)"
+)  # of other programs
 # What it says on every machine without a GPU, and what only says that something was said before.
 _TELLING_NOTHING = (
     "CudaDriverHelper has not been initialized",
     "unable to create stream",
     "failed to load all models",
-    "Internal: failed to load",
 )
 _MOST = 4 * 2**20  # bytes of a log that are looked through
 

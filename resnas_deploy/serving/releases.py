@@ -87,7 +87,7 @@ SAFE_SINCE = "26.07"
 """The first release without a hole that NVIDIA has published, as of its bulletin of September 2026 (5875). Others, in
 https://github.com/NVIDIA/product-security: 5687 (August 2025: code execution through HTTP, CVE-2025-23310, -23311 and
 -23317, and the Python backend's memory, CVE-2025-23318, -23319, -23320, -23334; 25.07), 5816 (26.02), 5828 (May 2026:
-the keys of restricted protocols passed by, CVE-2026-24206 and -24207; 26.03), 5848 (26.04), 5853 (26.05), 5865
+authentication passed by, CVE-2026-24206 and -24207; 26.03), 5848 (26.04), 5853 (26.05), 5865
 (26.06)."""
 
 

@@ -99,8 +99,9 @@ def serving(repository: Path, settings: Settings, log: Path | None, report: Call
         _check_exposed(settings, installed)
         output = stack.enter_context(open_log(log, folder, {str(models): str(repository)}))
         key = settings.key or Key.new()
-        process, has_key = _start(installed, models, settings, key, owned, output.descriptor)
-        stack.callback(_stop, process)
+        with _deferred():  # or there would be a process that nobody knows of
+            process, has_key = _start(installed, models, settings, key, owned, output.descriptor)
+            stack.callback(_stop, process)
         report("loading the models")
         _wait(process, settings, output)
         yield Server(process, settings, output, _keep(key, folder) if has_key else None)
@@ -203,6 +204,24 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@contextmanager
+def _deferred() -> Iterator[None]:
+    """Let requests to end come after the block, whose handlers raise exceptions anywhere."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda given, _: came.append(given))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
 
 
 @contextmanager

@@ -178,6 +178,9 @@ def test_a_key_that_is_none(tmp_path, text):
     (tmp_path / "key").write_text(text)
     assert "must be 16 to 128 letters" in refused(lambda: Key.read(tmp_path / "key"))
     assert "cannot be read" in refused(lambda: Key.read(tmp_path / "nothing"))
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        assert "found something else" in refused(lambda path=path: Key.read(path))
 
 
 def test_a_key_is_not_shown():

@@ -67,6 +67,7 @@ def test_an_environment_for_other_programs(repository, tmp_path):
     environment = dict.fromkeys(proxies, proxy)
     environment |= {"no_proxy": None, "NO_PROXY": None, "PATH": None, "TMPDIR": "temporary"}
     environment |= {"BASH_ENV": str(tmp_path / "start.sh"), "PYTHONSTARTUP": "/nothing"}
+    environment |= {"AIP_MODE": "PREDICTION", "LD_PRELOAD": f"{tmp_path}/nothing at all.so"}  # the first opens a port
     environment |= {"LD_LIBRARY_PATH": f"{tmp_path}/nothing:/nothing", "LC_ALL": "C", "PYTHONUTF8": "0"}
     with served(repository, env=environment, cwd=tmp_path) as running:
         assert answers(running) == (1, 10)
