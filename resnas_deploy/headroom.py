@@ -29,7 +29,9 @@ class Peak:
         return NOT_FINITE if self.magnitude is None else self.magnitude / largest
 
     def __str__(self) -> str:
-        return "NaN or infinity" if self.magnitude is None else f"{self.magnitude:.3g}"
+        if self.magnitude is None:
+            return "NaN or infinity"
+        return f"{self.magnitude:,.0f}" if 1000 <= self.magnitude < 1e9 else f"{self.magnitude:.3g}"
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,11 @@ class OwnArithmetic:
 
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
-        peak = self.peaks[self.nearest]
+        tolerance = f"{self.tolerance:.0e}" if self.tolerance < 0.1 else f"{self.tolerance:g}"
+        peak = self.peaks[self.beyond or self.nearest]  # of those beyond the margin the first, which the others follow
         share = f"{shown(peak.share(self.largest))} of {self.largest:.5g}, {shown(self.margin)} allowed"
         return (
-            f"in {self.type} arithmetic {error} of tolerance {self.tolerance:g}, headroom: at most {peak} "
+            f"in {self.type} arithmetic {error} of tolerance {tolerance}, headroom: at most {peak} "
             f"({share}) at {peak.operator}"
         )
 

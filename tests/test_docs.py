@@ -16,6 +16,7 @@ from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.cost import BYTES, breakdown, macs
 from resnas_deploy.export.precision import QUANTISED
+from resnas_deploy.headroom import MARGIN, shown
 from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.parity import TOLERANCES
 
@@ -69,6 +70,24 @@ def error_rows():
             f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
             f"{worst[run]:.1e}",
             run.split()[1],
+        ]
+    return rows(table)
+
+
+def own_rows():
+    """Of each precision the worst error in the graph's own type, and the most of that type's range that was reached."""
+    networks, table = result("own-arithmetic")["networks"], {}
+    for precision in ("fp16", "bf16", "int8", "fp8"):
+        found = {name: row[precision] for name, row in networks.items()}
+        worst = max(found, key=lambda name: found[name]["error"])
+        nearest = max(found, key=lambda name: found[name]["share"])
+        assert found[worst]["error"] <= TOLERANCES[precision]
+        assert found[nearest]["share"] <= MARGIN / 100
+        type_ = found[nearest]["type"]
+        table[precision if precision == type_ else f"{precision} around {type_}"] = [
+            f"{found[worst]['error']:.1e} ({worst})",
+            shown(found[nearest]["share"]),
+            f"{found[nearest]['magnitude']:.3g} at {found[nearest]['at'].partition(' ')[0]}, {nearest}",
         ]
     return rows(table)
 
@@ -270,6 +289,7 @@ def merged_rows():
         ("docs/quantisation.md", operator_rows),
         ("docs/quantisation.md", accuracy_rows),
         ("docs/verification.md", error_rows),
+        ("docs/verification.md", own_rows),
         ("docs/serving.md", added_rows),
         ("docs/serving.md", merged_rows),
         ("docs/training.md", step_rows),

@@ -17,9 +17,18 @@ from resnas_deploy.alignment import ALIGNMENTS
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.checkpoint import Provenance, file_digest
 from resnas_deploy.errors import BadInput
+from resnas_deploy.headroom import NOT_FINITE, OwnArithmetic, Peak
 from resnas_deploy.manifest import PRECISIONS, SCHEMA, Accuracy, Manifest, Verification
 from resnas_deploy.preprocessing import Preprocessing
 
+OWN = OwnArithmetic(
+    type="fp16",
+    largest=65504.0,
+    margin=0.25,
+    tolerance=5e-3,
+    error=1e-3,
+    peaks={"stem": Peak(12.5, "stem.add (Add)"), "head": Peak(1310.08, "head.linear (Gemm)")},
+)
 VERIFICATION = Verification(
     reference="torch 2",
     runner="ort-cpu",
@@ -32,6 +41,7 @@ VERIFICATION = Verification(
     photograph_agreement=1,
     accuracy=Accuracy("demo", 1000, 90.5, 90.25, 0.5),
     element_errors={"stem": 0.01, "stage1.block1": 0.05, "head": 0.02},
+    own=OWN,
 )
 QUANTISATION = {
     "around": "fp32",
@@ -82,6 +92,16 @@ verifications = st.builds(
         max_drop=percentages,
     ),
     element_errors=st.dictionaries(texts, numbers, max_size=3),
+    own=st.none()
+    | st.builds(
+        OwnArithmetic,
+        type=texts,
+        largest=st.floats(1, 1e38),
+        margin=numbers,
+        tolerance=numbers,
+        error=numbers,
+        peaks=st.dictionaries(texts, st.builds(Peak, st.none() | st.floats(0, 1e38), texts), min_size=1, max_size=3),
+    ),
 )
 # Of one architecture: `for_image_size` takes no more than 1792 pixels, and each of the classes must have a name.
 manifests = (
@@ -339,7 +359,7 @@ def test_only_known_alignments_are_believed(value):
 
 
 def test_a_verification_is_one_line_with_its_figures():
-    plain = replace(VERIFICATION, accuracy=None, element_errors={})
+    plain = replace(VERIFICATION, accuracy=None, element_errors={}, own=None)
     line = (
         "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images and 1 of 1 photographs "
         "(ort-cpu against torch 2)"
@@ -347,7 +367,9 @@ def test_a_verification_is_one_line_with_its_figures():
     assert str(plain) == line
     assert str(VERIFICATION) == (
         f"{line}; top-1 90.25 % against 90.50 % on 1000 pictures of demo, a drop of 0.25 of at most 0.5 points; "
-        "stage1.block1 adds most to the error"
+        "stage1.block1 adds most to the error; "
+        "in fp16 arithmetic error 1.0e-03 of tolerance 5e-03, headroom: at most 1,310 (2.00% of 65504, 25.00% allowed) "
+        "at head.linear (Gemm)"
     )
 
 
@@ -421,3 +443,70 @@ def test_what_contradicts_itself_under_a_hash_that_is_right(where, value, said):
         holder = holder[key]
     holder[where[-1]] = value
     assert said in refusal(lambda: read(signed(data)))
+
+
+def with_own(**changes):
+    """The manifest as data with other values in what was found in the graph's own type."""
+    found = body()["verification"]
+    return {**body(), "verification": {**found, "own_arithmetic": {**found["own_arithmetic"], **changes}}}
+
+
+def test_the_headroom_of_each_element_is_in_it_in_order():
+    found = json.loads(CONTENT)["verification"]["own_arithmetic"]
+    assert [(item["element"], item["share"]) for item in found["headroom"]] == [
+        ("stem", 12.5 / 65504),
+        ("head", 1310.08 / 65504),
+    ]
+    assert found["headroom"][1]["operator"] == "head.linear (Gemm)"
+    assert (found["type"], found["largest"], found["margin"]) == ("fp16", 65504.0, 0.25)
+
+
+def test_a_manifest_from_before_it_was_looked_at_reads_and_says_so():
+    older = replace(VERIFICATION, own=None)
+    content = replace(MANIFEST, verification=older, precision="fp16", quantisation=None).to_bytes()
+    assert b"own_arithmetic" not in content
+    assert read(content).verification == older
+    assert read(content).label == "small fp16 32 (not verified in fp16 arithmetic)"
+    around = {**QUANTISATION, "around": "fp16"}
+    assert replace(MANIFEST, verification=older, quantisation=around).doubt == "not verified in fp16 arithmetic"
+    assert replace(MANIFEST, verification=older).doubt == "", "around float32 there is nothing else to look at"
+
+
+@pytest.mark.parametrize(
+    ("own", "beyond", "passed"),
+    [
+        (OWN, "", True),
+        (replace(OWN, error=6e-3), "", False),
+        (replace(OWN, peaks={"stem": Peak(16376.0, "a"), "head": Peak(1.0, "b")}), "", True),
+        (replace(OWN, peaks={"stem": Peak(1.0, "a"), "head": Peak(16377.0, "b")}), "head", False),
+        (replace(OWN, peaks={"stem": Peak(7e4, "a"), "head": Peak(None, "b")}), "stem", False),
+        (replace(OWN, peaks={"stem": Peak(None, "a")}, error=NOT_FINITE), "stem", False),
+    ],
+)
+def test_passing_needs_room_in_the_graphs_own_type(own, beyond, passed):
+    found = replace(VERIFICATION, own=own)
+    assert own.beyond == beyond
+    assert found.passed is passed
+    assert ("FAILED" in replace(MANIFEST, verification=found).label) is not passed
+    assert read(replace(MANIFEST, verification=found).to_bytes()).verification == found
+    assert str(found).isprintable()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headroom": []},
+        {"headroom": {}},
+        {"headroom": [["stem", 0.1]]},
+        {"headroom": [{"element": "stem", "share": 0.5, "magnitude": 1.0, "operator": "a"}]},
+        {"headroom": [{"element": "stem", "share": 1 / 65504, "magnitude": 1, "operator": "a"}]},
+        {"largest": 0.0},
+        {"largest": -1.0},
+        {"largest": "65504"},
+        {"type": None},
+        {"margin": 1},
+        {"foreign": 1},
+    ],
+)
+def test_only_a_headroom_of_ours_is_believed(changes):
+    refusal(lambda: read(signed(with_own(**changes))))

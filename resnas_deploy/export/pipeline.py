@@ -157,7 +157,7 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request, report: 
         return None
     there = open_artifact(request.out)
     verification = there.manifest.verification
-    if request.verify_on and not (verification and _as_accurate(verification, request)):
+    if request.verify_on and (there.manifest.doubt or not (verification and _as_accurate(verification, request))):
         return None
     checkpoint = load_weights()
     wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, report))

@@ -27,7 +27,7 @@ from resnas_deploy.export.arithmetic.runner import computing_in_own
 from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
 from resnas_deploy.graph_file import read_graph
-from resnas_deploy.headroom import NOT_FINITE
+from resnas_deploy.headroom import OwnArithmetic
 from resnas_deploy.manifest import Verification
 from resnas_deploy.model import build_model, intermediates
 from resnas_deploy.photographs import verification_photographs
@@ -103,9 +103,13 @@ def verify(
     del checkpoint  # which is not in memory together with the graph
     report(f"running the graph on {kind.name}")
     found = compare(artifact, kind, inputs, reference, threads)
+    own: OwnArithmetic | None = None
     if artifact.precision != "fp32":
         report(f"computing the graph in {artifact.manifest.type} arithmetic")
-        found = replace(found, own=in_own_arithmetic(artifact, inputs.images, reference))
+        own = in_own_arithmetic(artifact, inputs.images, reference)
+        found = replace(found, own=own)
+        if own.beyond:  # whatever else is wrong follows from it
+            raise VerificationFailed(out_of_room(own), found)
     if quantised:
         report("looking at the error of each element")
         errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
@@ -118,9 +122,6 @@ def verify(
         return found
     if found.error <= found.tolerance and found.accuracy and found.accuracy.problem:
         raise VerificationFailed(f"accuracy must be above chance to be compared, found {found.accuracy}", found)
-    own = found.own
-    if own and own.beyond and (found.error <= found.tolerance or found.error == NOT_FINITE):
-        raise VerificationFailed(out_of_room(own), found)
     if own and own.error > own.tolerance and found.error <= found.tolerance:
         report("looking for the element where the two part")
         parting = first_beyond(own_divergences(artifact, inputs.images), own.tolerance)

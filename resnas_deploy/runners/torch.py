@@ -59,6 +59,9 @@ class TorchRunner(Runner):
             torch.cuda.set_device(self._device)
             # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
             torch.backends.cudnn.allow_tf32 = False
+            # Else partial sums of fp16 and bf16 products are added in that type, which no verification looks at.
+            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
+            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             graph = ", captured CUDA graph" if options.cuda_graph else ""
             if network.arch is not None and fusion_problem(self._device) is None:
                 way = f"{way}, reductions with a fused kernel"

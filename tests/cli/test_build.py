@@ -41,7 +41,10 @@ def cells(out):
 
 def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
     done = resnas("build", artifact)
-    assert done.err == ""
+    assert done.err == (
+        "resnas: note: the engine is made of an artifact that is marked UNVERIFIED; "
+        "check it with: resnas verify little\n"
+    )
     (engine,) = (tmp_path / "little" / "engines").glob("*.engine")
     first = done.out.splitlines()[0]
     assert first.startswith(f"little/engines/{engine.name}: tensorrt_rtx ")
