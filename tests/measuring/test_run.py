@@ -106,7 +106,7 @@ def test_a_network_of_others_has_no_ceiling(network, all_extras):
 
 @pytest.mark.parametrize("what", ["shares", "ceilings"])
 def test_an_interrupt_after_the_rounds_keeps_the_samples(network, what, all_extras, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     fake = Fake({("profile", 2): [KeyboardInterrupt()]} if what == "shares" else {})
