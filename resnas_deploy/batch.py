@@ -30,8 +30,8 @@ class BatchRange:
         least, most = whole_number(first), whole_number(last if colon else first)
         if least is None or most is None:
             raise BadInput(
-                "a batch must be a number such as 8 or a range LEAST:MOST such as 1:64, with "
-                f"1 <= LEAST <= MOST <= {MAX_BATCH}, found {shown(text)}"
+                f"a batch must be a number such as 8 or a range such as 1:64, found {shown(text)}; "
+                f"of LEAST:MOST, 1 <= LEAST <= MOST <= {MAX_BATCH}"
             )
         return BatchRange(least, most)
 
