@@ -197,3 +197,32 @@ def test_ctrl_c_of_a_terminal_is_for_the_parent_alone():
     assert err.count("Traceback") == 1  # the program's own, which handles nothing
     assert "KeyboardInterrupt" in err
     assert "spawn_main" not in err
+
+
+LITTLE_SHARED_MEMORY = """
+mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77
+head -c 4096 /dev/zero > /dev/shm/full
+exec timeout -k 5 240 "$0" -c "
+from test_workers import Making
+from resnas_deploy.train.data.workers import made_in_order
+print(sum(number for _, number, _ in made_in_order(Making(), range(10), 2)))
+"
+"""
+
+
+def test_a_full_shared_memory_does_not_matter():
+    """Which Docker makes 64 MB large."""
+    unshared = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    try:
+        done = subprocess.run(
+            [*unshared, "sh", "-c", LITTLE_SHARED_MEMORY, sys.executable],
+            env=ENVIRONMENT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+    except FileNotFoundError:
+        pytest.skip("there is no unshare(1)")
+    if done.returncode == 77 or "unshare:" in done.stderr:
+        pytest.skip("this kernel lets us have no namespaces")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "45\n", "")
