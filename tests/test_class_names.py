@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import refusal
+from strategies import golden_text, refusal
 
 from resnas_deploy.checkpoint import Task
 from resnas_deploy.data.demo import CLASS_NAMES
@@ -142,7 +142,7 @@ def test_folders_of_numbers_that_sort_otherwise_are_refused():
 
 def wordnet_ids():
     """ImageNet's 1000 ids, from the names of its classes' folders."""
-    return (Path(__file__).parent / "data" / "imagenet_wordnet_ids.txt").read_text().split()
+    return golden_text("imagenet_wordnet_ids.txt").split()
 
 
 def test_imagenets_ids_are_its_names(noted):
