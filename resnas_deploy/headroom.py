@@ -97,7 +97,9 @@ class OwnArithmetic:
 
 def shown(share: float) -> str:
     """A share in percent, for people."""
-    return f"{share:.2%}" if 1e-4 <= share < NOT_FINITE else "none" if not share else f"{share:.0e}"
+    if share == NOT_FINITE:
+        return "no number"
+    return f"{share:.2%}" if share >= 1e-4 else "none" if not share else f"{share:.0e}"
 
 
 def read_own_arithmetic(data: object) -> OwnArithmetic:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from exporting import request
 
 from resnas_deploy.artifact import open_artifact, seal
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.export.arithmetic.check import in_own_arithmetic, out_of_room
 from resnas_deploy.export.arithmetic.runner import OwnRunner, computing_in_own
 from resnas_deploy.export.pipeline import export, unchanged
+from resnas_deploy.export.quantise import _not_below
 from resnas_deploy.export.spelling import SPELLINGS
-from resnas_deploy.export.verify import verify
-from resnas_deploy.headroom import MARGIN
+from resnas_deploy.export.verify import reference_logits, verification_inputs, verify
+from resnas_deploy.headroom import MARGIN, Peak
+from resnas_deploy.published import PUBLISHED
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.untrained import untrained
 
 DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 ORT = RUNNERS["ort-cpu"]
@@ -193,3 +199,39 @@ def test_accuracy_is_counted_in_the_graphs_own_type(tmp_path):
     assert computing_in_own(engine, on_gpu) is on_gpu
     for_cpu = run(tmp_path, demo(), precision="int8", verify_on=None, out=tmp_path / "int8")
     assert computing_in_own(for_cpu, ORT) is ORT
+
+
+def test_a_step_of_fp8_is_never_rounded_to_nothing():
+    """Steps of int8 are rescaled, and float16 ends at 6e-08: a step of 0 would make every value infinite."""
+    steps = np.array([1e-9, 5e-8, 8e-8, 3.3e-6, 0.01], np.float32)
+    found = _not_below(steps, np.dtype(np.float16))
+    assert found.dtype == np.float16
+    assert (found > 0).all()
+    assert (found[:4].astype(np.float32) >= steps[:4]).all(), "or the largest weights would be cut off"
+    assert found[4] == np.float16(0.01)
+
+
+def test_what_is_no_number_is_said_so(tmp_path):
+    own = run(tmp_path, demo()).manifest.verification.own
+    found = replace(own, peaks={**own.peaks, "head": Peak(None, "head.norm (LayerNormalization)")})
+    assert out_of_room(found) == (
+        "the graph must leave room in fp16: no result may be above 25.00% of its largest number, 65504, "
+        "found NaN or infinity in the element head, at head.norm (LayerNormalization); "
+        "export with --precision bf16 or fp32"
+    )
+
+
+@pytest.mark.slow
+def test_it_takes_a_few_times_what_the_reference_takes(tmp_path):
+    """By this process's own time, which a busy machine does not lengthen much."""
+    artifact = export(
+        lambda: untrained(PUBLISHED["tiny"].arch), request(tmp_path, precision="fp16", verify_on=None), lambda _: None
+    )
+    images = verification_inputs(artifact.manifest.preprocessing).images
+    torch.set_num_threads(1)
+    reference_logits(load(artifact.weights), images[:1])
+    began = time.process_time()
+    reference = reference_logits(load(artifact.weights), images)
+    between = time.process_time()
+    in_own_arithmetic(artifact, images, reference)
+    assert time.process_time() - between < 10 * (between - began)

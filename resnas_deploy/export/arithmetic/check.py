@@ -40,9 +40,10 @@ def out_of_room(own: OwnArithmetic) -> str:
     """What to say of a graph that leaves its type's range, or comes too near to its end."""
     peak, others = own.peaks[own.beyond], sum(share > own.margin for share in own.headroom.values()) - 1
     more = f", as have {others} more elements" if others > 1 else ", as has one more element" if others else ""
+    found = f"{peak} ({shown(own.headroom[own.beyond])})" if peak.magnitude is not None else str(peak)
     return (
         f"the graph must leave room in {own.type}: no result may be above {shown(own.margin)} of its largest number, "
-        f"{own.largest:.5g}, found {peak} ({shown(own.headroom[own.beyond])}) in the element {own.beyond}, "
+        f"{own.largest:.5g}, found {found} in the element {own.beyond}, "
         f"at {peak.operator}{more}; export with --precision {OTHERS[own.type]}"
     )
 

@@ -76,7 +76,8 @@ class Graph:
     def __init__(self, path: Path, arch: ArchSpec, precision: Precision) -> None:
         try:
             graph = inliner.inline_local_functions(onnx.load(path)).graph
-            self._nodes: list[NodeProto] = list(graph.node)
+            # Copies, since a part of a message keeps all of it in memory, weights included.
+            self._nodes = [NodeProto.FromString(node.SerializeToString()) for node in graph.node]
             self._constants = {tensor.name: tensor_of(tensor) for tensor in graph.initializer}
         except BadInput:
             raise
