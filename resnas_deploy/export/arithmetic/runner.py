@@ -18,7 +18,7 @@ class OwnRunner(Runner):
         self.name, self.device = "own", CPU
         self.computes = artifact.precision
         self.version = self.boundary = f"{artifact.manifest.type} arithmetic"
-        self._graph = Graph(artifact.model, artifact.arch, precision_named(artifact.manifest.type))
+        self._graph = Graph(artifact.graph, artifact.arch, precision_named(artifact.manifest.type))
 
     def run(self, images: Images) -> Outputs:
         return {OUTPUT: self._graph.evaluate(images).logits}
