@@ -13,10 +13,12 @@ from exporting import SMALL, request
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from strategies import SMALL as LITTLE
 from strategies import arch_specs, mini, refusal
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.elements import elements
+from resnas_deploy.errors import BadInput
 from resnas_deploy.export.arithmetic.evaluate import Graph
 from resnas_deploy.export.graph import emit
 from resnas_deploy.export.pipeline import export
@@ -240,3 +242,23 @@ def test_what_is_not_known_is_refused_and_never_passed_over(tmp_path, node, said
 def test_a_file_that_is_no_graph(tmp_path):
     (tmp_path / "model.onnx").write_bytes(b"\x0a\xff\xff")
     assert "must be a whole graph" in refusal(lambda: Graph(tmp_path / "model.onnx", SMALL, FP16))
+
+
+def test_damaged_graphs_are_computed_or_refused(tmp_path):
+    """Bytes changed and files cut short, as under a hash that was made anew: never another exception."""
+    path, rng = tmp_path / "model.onnx", np.random.default_rng(0)
+    emit(untrained(LITTLE), FP16, BatchRange(1, 4), spelling=SPELLINGS["packed+grid"]).write(path)
+    whole = path.read_bytes()
+    refusals = 0
+    for number in range(200):
+        content = bytearray(whole)
+        for place in rng.integers(len(whole), size=rng.integers(1, 4)):
+            content[place] = rng.integers(256)
+        path.write_bytes(content[: rng.integers(len(whole))] if number % 5 == 0 else content)
+        try:
+            Graph(path, LITTLE, FP16).evaluate(noise(LITTLE, 1))
+        except BadInput as error:
+            refusals += 1
+            assert str(error).isprintable()
+            assert len(str(error)) < 600
+    assert refusals > 50

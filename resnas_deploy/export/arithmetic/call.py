@@ -39,7 +39,12 @@ class Call:
 
     def __init__(self, node: NodeProto, inputs: Sequence[Tensor | None], rounding: Rounding) -> None:
         self.node, self._inputs, self._round = node, inputs, rounding
-        self._attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
+        self._attributes: dict[str, object] = {}
+        for item in node.attribute:
+            try:
+                self._attributes[item.name] = helper.get_attribute_value(item)
+            except ValueError:
+                raise self.refuse(f"with {item.name!r:.60} of another kind") from None
         self._read = set[int]()
 
     def refuse(self, what: str) -> BadInput:

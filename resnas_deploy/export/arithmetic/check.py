@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.artifact import Artifact
+from resnas_deploy.errors import BadInput
 from resnas_deploy.export.arithmetic.evaluate import Evaluated, Graph
 from resnas_deploy.export.precision import precision_named
 from resnas_deploy.headroom import MARGIN, OwnArithmetic, shown
@@ -26,6 +27,10 @@ def evaluate(artifact: Artifact, images: Images, keep: Collection[str] = ()) -> 
 def in_own_arithmetic(artifact: Artifact, images: Images, reference: NDArray[np.float32]) -> OwnArithmetic:
     """Compute the artifact's graph in its own type and compare with reference logits."""
     found, precision = evaluate(artifact, images), precision_named(artifact.manifest.type)
+    if not found.peaks:
+        raise BadInput(
+            f"the graph must compute something in {precision.name}, found nothing; export the artifact again"
+        )
     return OwnArithmetic(
         type=precision.name,
         largest=precision.largest,

@@ -37,6 +37,7 @@ from resnas_deploy.runners.profiling import element_operation
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
 _LITTLE = 50_000  # pixels at once, for which threads wait for each other longer than they compute
+_LONGEST = 150  # characters of a name
 _COPY = re.compile(r"__\d+$")  # what the inliner adds to the names in a function's body
 
 
@@ -83,6 +84,7 @@ class Graph:
             raise
         except Exception as error:  # of onnx and of protobuf
             raise BadInput(f"{path} must be a whole graph, found: {_one_line(error)}; export it again") from error
+        _check_names(self._nodes)
         self._elements = [element.name for element in elements(arch)]
         self._dtype = dtype_of(precision.onnx)
         self._element_of = list(self._attributed())
@@ -136,6 +138,18 @@ class Graph:
             found = (name for name in self._elements if re.match(rf"{re.escape(name)}(?![A-Za-z0-9])", operation))
             before = next(found, before)
             yield before
+
+
+def _check_names(nodes: Sequence[NodeProto]) -> None:
+    """Raise `BadInput` where a name is none of ours: protobuf gives what is no UTF-8 as bytes."""
+    for node in nodes:
+        attributes = (attribute.name for attribute in node.attribute)
+        for name in (node.name, node.op_type, node.domain, *node.input, *node.output, *attributes):
+            if not isinstance(name, str) or not name.isprintable() or len(name) > _LONGEST:
+                raise BadInput(
+                    f"the graph's names must be printable text of at most {_LONGEST} characters, "
+                    f"found {ascii(name)[:60]}; export the artifact again"
+                )
 
 
 @contextmanager
