@@ -50,6 +50,8 @@ def build_engine(
     if options.timing_cache:
         check_writable(options.timing_cache)
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
+    if found := store.find(path):  # which nothing needs to be written for
+        return Built(found, cached=True)
     report("waiting for another build of this artifact")
     with store.building(artifact.folder):
         if found := store.find(path):

@@ -103,7 +103,7 @@ def test_build_refuses_fp8_where_no_gpu_has_it(refused, tmp_path):
 
 def test_build_refuses_what_is_no_artifact(refused, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert "found none; make one by: resnas export" in refused("build", "empty")
+    assert "found a folder without; name one that resnas export made" in refused("build", "empty")
     assert "nowhere" in refused("build", "nowhere")
 
 
