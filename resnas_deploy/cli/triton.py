@@ -17,7 +17,7 @@ from resnas_deploy.cli.options import (
     finite,
     threads_or_all,
 )
-from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
 from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, load, read_key
 from resnas_deploy.cli.triton_serve import serve
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
@@ -135,6 +135,9 @@ def export(
             )
             tell(f"writing {model}")
             written += add_model(repository, artifact, serving, engine, ensemble=ensemble)
+    for artifact, _ in opened:
+        if doubt := artifact.manifest.doubt:
+            complain(f"note: {artifact.folder} is marked {doubt}; check it with: resnas verify {artifact.folder}")
     if as_json:
         print_json([{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in written])
         return

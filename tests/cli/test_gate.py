@@ -122,7 +122,7 @@ def test_the_artifact_is_gone_or_is_another(refused, doctored, untrained_artifac
     [
         (None, "a.json must be a readable file, found: No such file"),
         ("", "a.json must be a result of resnas bench, found an empty file; measure it again"),
-        ('{"schema": 2, "mach', "a.json must be JSON, found something else (cut short?); measure it again"),
+        ('{"schema": 2, "mach', "a.json must be JSON, found something else (cut short?): Unterminated string"),
         ('{"schema": 99}', "a.json must have schema 2, found 99; use a newer resnas"),
         ('{"schema": 1}', "a.json must have schema 2, found 1; measure it again"),
         ("{}", "a.json must be a result of resnas bench, found JSON without a schema number"),

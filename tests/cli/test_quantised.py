@@ -119,7 +119,11 @@ def test_more_images_than_there_are(refused, tiny, tmp_path):
 
 @pytest.mark.parametrize(
     ("source", "said"),
-    [("nowhere", "found no such thing"), ("nowhere.npy", "numpy.save wrote"), ("empty", "must hold pictures")],
+    [
+        ("nowhere", "found no such thing"),
+        ("nowhere.npy", "nowhere.npy must be a readable file"),
+        ("empty", "must hold pictures"),
+    ],
 )
 def test_a_wrong_calibration(refused, tiny, tmp_path, source, said):
     (tmp_path / "empty").mkdir()

@@ -31,6 +31,12 @@ def test_export_and_check(resnas, models, mini_artifact):
     assert all(row.rstrip().endswith("holds") for row in rows)
 
 
+def test_an_artifact_in_doubt_is_said_to_be(resnas, mini_checkpoint):
+    resnas("export", "--checkpoint", mini_checkpoint, "--unverified", "--out", "unverified")
+    err = resnas("triton", "export", "unverified", "--repository", "models").err
+    assert "note: unverified is marked UNVERIFIED; check it with: resnas verify unverified" in " ".join(err.split())
+
+
 def test_check_ends_with_3_and_says_what_does_not_hold(resnas, models):
     path = models / "mini" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 9"))
