@@ -19,8 +19,9 @@ from resnas_deploy.atomic import allow, atomic_folder, sync, write_errors
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.held import Held, digest, open_regular
+from resnas_deploy.held import Held, digest
 from resnas_deploy.manifest import MAX_BYTES, Manifest
+from resnas_deploy.reading import open_regular
 from resnas_deploy.renames import REPLACED, put_folder
 
 if TYPE_CHECKING:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
-
-from resnas_deploy.errors import BadInput
 
 _DESCRIPTORS = Path("/proc/self/fd")
 
@@ -50,35 +47,8 @@ class Held:
         self.close()
 
 
-def open_regular(path: Path | str, folder: int | None = None) -> int:
-    """A descriptor of a file, or of what a link leads to, in an open folder. Never waits, as the end of a pipe would.
-
-    Raises `BadInput` that says what is there where that is no file, and `OSError`.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK, dir_fd=folder)
-    except FileNotFoundError:
-        if leads_to := _link(path, folder):
-            raise BadInput(
-                f"{path} is a link to {leads_to}, where nothing is; fetch what it leads to, or copy the folder with "
-                "what its links lead to (cp -rL)"
-            ) from None
-        raise
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise BadInput(f"{path} must be a file, found a folder, a pipe or a device")
-    return descriptor
-
-
 def digest(descriptor: int) -> str:
     """sha256 of an open file, hexadecimal."""
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _link(path: Path | str, folder: int | None) -> str:
-    try:
-        return os.readlink(path, dir_fd=folder)
-    except OSError:
-        return ""

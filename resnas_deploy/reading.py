@@ -26,20 +26,46 @@ _LONGEST_NAME = 300  # characters of a path in a message
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def open_regular(path: Path | str, folder: int | None = None) -> int:
+    """Open a file, or what a link leads to, in an open folder; returns its descriptor. Never waits.
+
+    Raises `BadInput` that says what is there where that is no file, and `OSError`.
+    """
+    # Opening a pipe waits for a writer without the second flag, and a terminal could become ours without the third.
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, dir_fd=folder)
+    except FileNotFoundError:
+        if leads_to := _link(path, folder):
+            raise BadInput(
+                f"{name_of(Path(path))} is a link to {leads_to}, where nothing is; fetch what it leads to, or copy the "
+                "folder with what its links lead to (cp -rL)"
+            ) from None
+        raise
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise BadInput(f"{name_of(Path(path))} must be a file, found {kind}; name a file")
+    return descriptor
+
+
+def _link(path: Path | str, folder: int | None) -> str:
+    try:
+        return os.readlink(path, dir_fd=folder)
+    except OSError:
+        return ""
+
+
 @contextmanager
 def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, or a link to one, of at most `most` bytes. Raises `BadInput`, which names it."""
     try:
-        # Opening a pipe waits for a writer without the first flag, and a terminal could become ours without the second.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise unreadable(path, error) from None
     try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            kind = "a folder" if stat.S_ISDIR(found.st_mode) else "a pipe or a device"
-            raise BadInput(f"{name_of(path)} must be a file, found {kind}; name a file")
-        if most is not None and found.st_size > most:
+        if most is not None and os.fstat(descriptor).st_size > most:
             raise _too_long(path, most)
         with open(descriptor, "rb", closefd=False) as file:
             yield file

@@ -23,9 +23,9 @@ from resnas_deploy.checkpoint import file_digest
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.held import Held, digest, open_regular
+from resnas_deploy.held import Held, digest
 from resnas_deploy.locks import holding
-from resnas_deploy.reading import parse_json, read_bytes
+from resnas_deploy.reading import open_regular, parse_json, read_bytes
 
 REPORT_SUFFIX = ".json"
 SCHEMA = 1
