@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 PATIENCE = 240  # seconds for a stage or an end to come, on a slow and busy machine
@@ -45,6 +46,14 @@ class Running:
         return sorted(map(str, [*hidden, *temporary]))
 
 
+def _usual_signals(before):
+    """In the new process, before it runs: none of the signals is ignored, as under `nohup` or in the background."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    if before:
+        before()
+
+
 @contextmanager
 def running(folder, *arguments, script=("-m", "resnas_deploy"), before=None, **environment):
     """`resnas` with its output in pipes, in `folder`, with a TMPDIR that is beside it."""
@@ -58,7 +67,7 @@ def running(folder, *arguments, script=("-m", "resnas_deploy"), before=None, **e
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=before,
+        preexec_fn=partial(_usual_signals, before),
     ) as process:
         try:
             yield Running(process, folder, temporary)
