@@ -138,7 +138,7 @@ def open_artifact(folder: Path) -> Artifact:
 def _opened(folder: Path) -> Artifact:
     try:
         place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise BadInput(_no_folder(folder, error)) from None
     files: dict[str, int] = {}
     try:
@@ -158,7 +158,7 @@ def _opened(folder: Path) -> Artifact:
     return Artifact(folder, manifest, held)
 
 
-def _no_folder(folder: Path, error: OSError) -> str:
+def _no_folder(folder: Path, error: OSError | ValueError) -> str:
     wanted = f"an artifact must be a folder with {MANIFEST}"
     if isinstance(error, FileNotFoundError):
         if folder.is_symlink():
@@ -166,7 +166,7 @@ def _no_folder(folder: Path, error: OSError) -> str:
         return f"{wanted}, found nothing of that name; make one by: resnas export"
     if isinstance(error, NotADirectoryError):
         return f"{wanted}, found a file"
-    return f"cannot be read: {error.strerror}"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 def _read_manifest(place: int) -> bytes:
@@ -202,8 +202,8 @@ def _state(folder: Path) -> tuple[object, ...]:
     for path in (folder, folder / MANIFEST):
         try:
             there = path.stat()
-        except OSError as error:
-            found.append(error.errno)
+        except (OSError, ValueError) as error:
+            found.append(str(error))
         else:
             found.append((there.st_dev, there.st_ino, there.st_mtime_ns if path.name == MANIFEST else 0))
     return tuple(found)

@@ -50,7 +50,10 @@ def test_files_of_the_kernel_end_or_are_refused():
     assert read_text(Path("/proc/self/status")).startswith("Name:")
     for path in ("/proc/kmsg", "/proc/self/mem", "/proc/kcore"):
         if Path(path).exists():
-            assert path in refusal(lambda path=path: read_bytes(Path(path), 1000))
+            try:
+                assert len(read_bytes(Path(path), 1000)) <= 1000  # of the kernel's log what it has just now
+            except BadInput as error:
+                assert path in str(error)
 
 
 def test_no_more_than_is_allowed(tmp_path):

@@ -81,7 +81,8 @@ def shard_pictures(folder: Path, ignored: Ignored | None = None) -> ShardPicture
             labels.append(label)
             places.append((number, offset, size))
     if not keys:
-        raise BadInput(f"the shards of {folder} must hold samples of a picture and a .cls each, found none")
+        passed = f" (ignored: {ignored})" if ignored.counts else ""
+        raise BadInput(f"the shards of {folder} must hold samples of a picture and a .cls each, found none{passed}")
     count = max(labels) + 1
     names = folder.parent / CLASS_NAMES
     class_names = read_class_names(names, _lines(names)) if names.exists() else tuple(map(str, range(count)))

@@ -17,6 +17,7 @@ from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.reading import opened
 from resnas_deploy.vit_search.pickled import check_pickle
 
+SAVE = "save the weights alone where the file was made: torch.save({'model': network.state_dict()}, FILE)"
 MOST_MEMBERS = 100_000  # of an archive: a checkpoint has one for each tensor and five more
 _OLDER_PICKLES = 5
 MOST_PICKLE = 4_000_000  # bytes of what says how the tensors belong together; one of 500 tensors has about 60,000
@@ -38,6 +39,8 @@ def check_archive(path: Path) -> None:
             raise BadInput(f"a checkpoint must have at most {MOST_MEMBERS} members, found {members}")
         try:
             with zipfile.ZipFile(file) as archive:
+                if any("/code/__torch__" in name for name in archive.namelist()):
+                    raise BadInput(f"a checkpoint must hold tensors by name, found a TorchScript archive; {SAVE}")
                 _check_members(archive.infolist(), archive.start_dir)
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):

@@ -15,7 +15,7 @@ from resnas_deploy.elements import BlockElement, ReductionElement, elements
 from resnas_deploy.errors import BadInput, first_few, shortened, shown
 from resnas_deploy.slicing import block_positions
 from resnas_deploy.tensors import patch_head_shapes, tensor_shapes
-from resnas_deploy.vit_search.archive import check_archive
+from resnas_deploy.vit_search.archive import SAVE, check_archive
 from resnas_deploy.vit_search.inert import stand_ins
 from resnas_deploy.vit_search.network_def import parse_network_def
 
@@ -44,7 +44,6 @@ _FOREIGN = re.compile(r"GLOBAL ([\w.]*\w)")  # in torch's message: what a pickle
 _AVERAGED = ("model_ema", "state_dict_ema", "ema_state_dict")  # where weights lie, the averaged ones first
 _PLAIN = ("model", "state_dict", "model_state_dict")
 _WRAPPERS = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.compile and trainers put before names
-_SAVE = "save the weights alone where the file was made: torch.save({'model': network.state_dict()}, FILE)"
 _MAX_SIDE = 4096  # tokens a side, when the image size is read off the position table
 
 
@@ -138,13 +137,11 @@ def _read(path: Path) -> object:
         if isinstance(error, pickle.UnpicklingError) and (match := _FOREIGN.search(str(error))):
             raise BadInput(
                 f"a checkpoint must hold tensors and plain data only, found a reference to {match[1][:80]}; "
-                f"nothing in it was run; {_SAVE}"
+                f"nothing in it was run; {SAVE}"
             ) from None
-        if "TorchScript" in str(error):
-            raise BadInput(f"a checkpoint must hold tensors by name, found a TorchScript archive; {_SAVE}") from None
         raise BadInput(
             "a checkpoint must be a whole file written by torch.save, found damaged or other data "
-            f"({type(error).__name__}); copy it again from where it came, or {_SAVE}"
+            f"({type(error).__name__}); copy it again from where it came, or {SAVE}"
         ) from None
 
 
@@ -157,7 +154,7 @@ def _state(data: object) -> tuple[Mapping[str, torch.Tensor], str]:
         if data and all(map(_is_tensor, data.values())):
             return _bare(_tensors(data, "a state_dict")), "state_dict itself"
     found = f"the keys {_names(data)}" if isinstance(data, Mapping) else f"a {type(data).__name__}"
-    raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}; {_SAVE}")
+    raise BadInput(f"a checkpoint must be a dict with model or model_ema, found {found}; {SAVE}")
 
 
 def _is_tensor(value: object) -> bool:
@@ -172,7 +169,7 @@ def _tensors(state: Mapping[Any, Any], key: str) -> Mapping[str, torch.Tensor]:
 
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
-            raise BadInput(f"{key} must map names to tensors, found {shown(name)}: {type(value).__name__}; {_SAVE}")
+            raise BadInput(f"{key} must map names to tensors, found {shown(name)}: {type(value).__name__}; {SAVE}")
         if value.is_nested or value.layout is not torch.strided or value.device.type != "cpu":
             kind = "nested" if value.is_nested else f"{value.layout} on {value.device.type}"
             raise BadInput(f"{key} must hold dense tensors with their values, found {shown(name)} as {kind}")

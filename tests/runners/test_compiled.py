@@ -10,7 +10,7 @@ import pytest
 from strategies import refusal
 
 from resnas_deploy.arch import ArchSpec, Block, Stage
-from resnas_deploy.artifact import OUTPUT
+from resnas_deploy.artifact import OUTPUT, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.compiler import compiler_problem
@@ -167,4 +167,4 @@ def test_weights_that_are_corrupt_are_one_line(artifact, artifact_copy):
     weights.write_bytes(weights.read_bytes()[:1000])
     for name in ("torch", *NAMES):
         if RUNNERS[name].problem() is None:
-            refusal(lambda name=name: RUNNERS[name].open(replace(artifact, folder=artifact_copy), OPTIONS))
+            refusal(lambda name=name: RUNNERS[name].open(Artifact(artifact_copy, artifact.manifest), OPTIONS))
