@@ -173,7 +173,7 @@ def raced(count, act):
 
 @pytest.mark.parametrize("replace", [False, True])
 def test_of_several_at_once_one_wins_or_all_do_and_what_is_there_is_whole(disk, replace):
-    count, each = 4, 8
+    count, each = 4, 3
     for turn in range(each):
         it = disk / f"it{turn}"
         for number in range(count):
@@ -192,7 +192,7 @@ def test_of_several_at_once_one_wins_or_all_do_and_what_is_there_is_whole(disk, 
 
 
 def test_of_several_files_at_once_one_wins(disk):
-    for turn in range(8):
+    for turn in range(3):
         for number in range(4):
             (disk / f"partial{number}").write_text(str(number))
         it = disk / f"it{turn}"

@@ -103,7 +103,7 @@ def killed(folder, step):
 def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
     whole = killed(tmp_path / "whole", 10**9)
     assert whole.returncode == 0, whole.stderr
-    for step in (1, 3, 5):
+    for step in (1, 4):
         assert killed(tmp_path / "cut", step).returncode == -signal.SIGKILL
     assert not (tmp_path / "cut" / CHECKPOINT).exists()
     done = killed(tmp_path / "cut", 10**9)

@@ -120,7 +120,7 @@ def kills(path: Path, count: int, seed: int = 0) -> tuple[int, int]:
 
 
 def test_a_writer_that_is_killed_leaves_whole_groups_and_the_next_goes_on(tmp_path):
-    done, half_made = kills(tmp_path / "latency.sqlite", 20)
+    done, half_made = kills(tmp_path / "latency.sqlite", 8)
     assert done > 1
     assert half_made, "no kill came in the middle of a change"
 
@@ -142,7 +142,7 @@ def test_a_kill_while_the_file_is_made_leaves_none_or_a_whole_one(tmp_path):
             assert time.perf_counter() < started + 300
         most = 2 * (time.perf_counter() - started)
         writer.kill(pid, after=0)
-        for kill in range(16):
+        for kill in range(8):
             for left in folder.iterdir():
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
             pid = writer.start(0, 0, ENDLESS)
