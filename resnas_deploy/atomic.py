@@ -104,7 +104,9 @@ def check_writable(path: Path) -> None:
     with write_errors(path):
         if is_stream(path):
             return
-        with workplace_beside(Path(os.path.realpath(path))):
+        real = Path(os.path.realpath(path))
+        sweep_beside(real)  # what is left of a process that was killed here
+        with workplace_beside(real):
             pass
 
 
