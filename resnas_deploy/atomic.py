@@ -26,6 +26,7 @@ _HINTS = {
     errno.ENOTDIR: _THERE,
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EISDIR: "choose another name",
+    errno.EEXIST: "choose another name",
     errno.ELOOP: "choose another name",
 }
 # What some file systems (SMB, FUSE, exFAT) say to a flush, a folder's above all, and to changing who may read.

@@ -167,11 +167,11 @@ def file_digest(path: Path) -> str:
 def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
     """Write a checkpoint atomically. The same checkpoint gives the same bytes."""
     with atomic_file(path, replace=replace) as partial:
-        write(checkpoint, partial)
+        write(checkpoint, partial, path)
 
 
-def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write a checkpoint to a name that nobody else reads yet."""
+def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
+    """Write a checkpoint to a name that nobody else reads yet. Raises `BadInput`, which names `place` where given."""
     header: dict[str, object] = {
         "schema": SCHEMA,
         "arch": checkpoint.arch.to_json(),
@@ -185,7 +185,9 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     try:
         save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
     except SafetensorError as error:  # its own text for what the operating system said
-        raise BadInput(f"{path.name} cannot be written: {error}; free some space or choose another disk") from error
+        raise BadInput(
+            f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
+        ) from error
 
 
 def load(path: Path) -> Checkpoint:

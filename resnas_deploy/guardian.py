@@ -2,8 +2,8 @@
 
 Whatever is started from now on inherits a mark in its environment, and so does what that starts: builders, image
 workers, compilers of PyTorch and theirs, Ray. The guardian, a small process that runs this file, waits for its parent
-to end and ends all that bear the mark. Nothing needs to be known about them; a parent-death signal (prctl(2)) would
-have to be set in each of them, and follows the thread that started it rather than the process.
+to end and ends all that bear the mark, and what those started. Nothing needs to be known about them; a parent-death
+signal (prctl(2)) would have to be set in each of them, and follows the thread that started it rather than the process.
 """
 
 from __future__ import annotations
@@ -100,22 +100,37 @@ def _mark(process: int) -> str:
 
 def _end(mark: str) -> None:
     wanted = f"{mark}=1".encode()
+    ours: set[tuple[int, str]] = set()  # kept, since they are found by a parent that ends before them
     for turn in range(_ROUNDS):
-        with os.scandir("/proc") as entries:
-            numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
-        found = [number for number in numbers if _bears(number, wanted)]
+        running = _running_now()
+        ours |= {each for each in running if _bears(each[0], wanted)}
+        found = ours & running.keys()
+        while more := {each for each, parent in running.items() if parent in {number for number, _ in found}} - found:
+            found |= more  # what writes a title over its environment, as Ray's agents do, bears no mark any more
+        ours |= found
         if not found:
             return
-        for number in found:
+        for number, _ in found:
             with suppress(OSError):
                 os.kill(number, signal.SIGTERM if turn < _GENTLE else signal.SIGKILL)
         time.sleep(_PAUSE_S)
 
 
+def _running_now() -> dict[tuple[int, str], int]:
+    """The parents of all other processes that have not ended, each by its number and when it started."""
+    found = {}
+    with os.scandir("/proc") as entries:
+        numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]
+    for number in numbers:
+        with suppress(OSError), open(f"/proc/{number}/stat", "rb") as file:  # noqa: PTH123  as above
+            state, parent, *others = file.read().rpartition(b")")[2].decode().split()
+            if number != os.getpid() and state not in ("Z", "X"):
+                found[number, others[17]] = int(parent)
+    return found
+
+
 def _bears(process: int, wanted: bytes) -> bool:
     """Whether a process that still runs has that in its environment."""
-    if process == os.getpid():
-        return False
     with suppress(OSError), open(f"/proc/{process}/environ", "rb") as file:  # noqa: PTH123  as above
         return wanted in file.read().split(b"\0")  # of one that has ended it is empty
     return False

@@ -16,7 +16,9 @@ PROGRAM = """
 import os, signal, subprocess, sys, time
 from resnas_deploy import guardian
 
-NESTED = "import subprocess, time; print(subprocess.Popen(['sleep', '1000'], start_new_session=True).pid, flush=True);"
+ENVIRONMENT = "env={}, " if sys.argv[1] == "unmarked" else ""
+SLEEP = f"subprocess.Popen(['/bin/sleep', '1000'], {ENVIRONMENT}start_new_session=True)"
+NESTED = f"import subprocess, time; print({SLEEP}.pid, flush=True);"
 def started():
     command = [sys.executable, "-c", f"{NESTED} time.sleep(1000)"]
     process = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, text=True)
@@ -79,6 +81,16 @@ def test_they_end_with_it(started, number, what):
 def test_they_end_where_a_whole_group_is_killed(started):
     process, (child, grandchild, *_) = started()
     os.killpg(process.pid, signal.SIGKILL)
+    process.wait(timeout=60)
+    gone([child, grandchild])
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_so_does_what_one_of_them_started_without_the_mark(started, number):
+    """As Ray's agents are, which write their titles over their environment."""
+    process, (child, grandchild, *_) = started("unmarked")
+    process.send_signal(number)
     process.wait(timeout=60)
     gone([child, grandchild])
     process.stdout.close()

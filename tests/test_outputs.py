@@ -14,7 +14,15 @@ from pathlib import Path
 import pytest
 from strategies import refusal
 
-from resnas_deploy.atomic import Taken, atomic_file, atomic_folder, check_writable, output_file, write_text
+from resnas_deploy.atomic import (
+    Taken,
+    atomic_file,
+    atomic_folder,
+    check_writable,
+    output_file,
+    write_errors,
+    write_text,
+)
 from resnas_deploy.streams import is_stream
 
 
@@ -165,6 +173,16 @@ def test_a_flush_that_fails_is_no_success(tmp_path, monkeypatch):
 def test_the_remedy_is_the_right_one(tmp_path, path, remedy):
     (tmp_path / "folder").mkdir()
     assert refusal(lambda: write_text(tmp_path / path, "text", replace=True)).endswith(remedy)
+
+
+def test_a_folder_where_a_file_is_needs_another_name(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    def make():
+        with write_errors(tmp_path / "file"):
+            (tmp_path / "file").mkdir()
+
+    assert refusal(make).endswith("choose another name")
 
 
 def test_a_place_that_may_not_be_written_is_found_before_the_work(tmp_path):

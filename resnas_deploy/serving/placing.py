@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.atomic import atomic_file, atomic_folder, write_errors
+from resnas_deploy.errors import BadInput
 from resnas_deploy.manifest import MAX_BYTES, Manifest
 from resnas_deploy.reading import read_bytes
 from resnas_deploy.serving.config import CONFIG, LABELS, ModelConfig, to_text
@@ -93,15 +94,17 @@ def _placed(repository: Path, part: Part, manifest: Manifest, undo: _Undo) -> It
     model = repository / part.name
     if not model.exists():
         with atomic_folder(model, lambda _: False, beside=_beside(model)) as partial:
-            _write_config(partial, part, manifest, [])
-            (partial / "1").mkdir()
-            part.fill(partial / "1")
+            with _naming(model, partial):
+                _write_config(partial, part, manifest, [])
+                (partial / "1").mkdir()
+                part.fill(partial / "1")
             yield Written(model / "1", 1, is_new=True)
         undo.append(lambda: _take_away(model, _beside(model)))
     elif part.has_versions:
         version = max(versions_of(model), default=0) + 1
         with atomic_folder(model / str(version), lambda _: False) as partial:
-            part.fill(partial)
+            with _naming(model / str(version), partial):
+                part.fill(partial)
             yield Written(model / str(version), version, is_new=True)
         undo.append(lambda: _take_away(model / str(version), model / str(version)))
         _write_config(model, part, manifest, undo)
@@ -118,6 +121,16 @@ def _beside(model: Path) -> Path:
     repository = model.parent
     is_possible = repository.stat().st_dev == repository.parent.stat().st_dev
     return repository if is_possible and os.access(repository.parent, os.W_OK | os.X_OK) else model
+
+
+@contextmanager
+def _naming(place: Path, partial: Path) -> Iterator[None]:
+    """Have errors name the place that was asked for, not the hidden folder that becomes it."""
+    try:
+        with write_errors(place):
+            yield
+    except BadInput as error:
+        raise BadInput(str(error).replace(str(partial), str(place))) from error
 
 
 def _take_away(folder: Path, beside: Path) -> None:

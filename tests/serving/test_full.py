@@ -88,6 +88,7 @@ def test_a_full_disk_of_its_own_at_whatever_file_it_is_full(mini_artifact, tmp_p
     assert last == "done"
     assert len(refused) > 10
     assert all(f"{tmp_path}/disk" in line and "No space left on device" in line for line in refused), refused
+    assert not any(".partial" in line for line in refused), refused
 
 
 @AS_ROOT
