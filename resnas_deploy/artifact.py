@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import torch
 
 MODEL, WEIGHTS, MANIFEST, ENGINES = "model.onnx", "weights.safetensors", "manifest.json", "engines"
+MOST_GRAPH = 2**31 - 1  # bytes: protobuf's own limit
 INPUT, OUTPUT = "images", "logits"  # of the graph
 _ATTEMPTS, _INSTANT_S = 5, 0.05  # of a reader whose artifact is replaced while it reads
 _LFS, _LFS_BYTES = b"version https://git-lfs", 1024  # how a pointer of Git LFS begins, and more than it has
@@ -149,6 +150,12 @@ def _opened(folder: Path) -> Artifact:
                     raise BadInput(f"manifest.json must list {name}; export the artifact again")
             for name, expected in manifest.files.items():
                 files[name] = _open_listed(name, place)
+                if (
+                    name == MODEL and os.fstat(files[name]).st_size > MOST_GRAPH
+                ):  # its hash would take long, for nothing
+                    raise BadInput(
+                        f"{name} must have at most {MOST_GRAPH} bytes, found more; export the artifact again"
+                    )
                 if digest(files[name]) != expected:
                     raise BadInput(_how_it_differs(name, files[name]))
     except OSError as error:

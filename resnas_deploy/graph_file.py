@@ -14,13 +14,12 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, shape_inference
 
-from resnas_deploy.artifact import INPUT, OUTPUT, Artifact
+from resnas_deploy.artifact import INPUT, MOST_GRAPH, OUTPUT, Artifact
 from resnas_deploy.cost import breakdown
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.manifest import Manifest
 from resnas_deploy.reading import read_bytes
 
-MOST_BYTES = 2**31 - 1  # of a model: protobuf's own limit
 MOST_NODES = 100_000  # functions inlined; the largest of the search spaces has about 2,000
 _DOMAINS = ("", "ai.onnx", "resnas")  # of operators and functions
 _SMALL = 1024  # values of a constant that shapes may depend on
@@ -34,7 +33,7 @@ def read_graph(artifact: Artifact) -> ModelProto:
     """The graph of an artifact. Raises `BadInput` where it is damaged, or not of the kind that its manifest says."""
     path = artifact.model
     try:
-        model = onnx.load_model_from_string(read_bytes(artifact.graph, MOST_BYTES))
+        model = onnx.load_model_from_string(read_bytes(artifact.graph, MOST_GRAPH))
         _check_structure(model)
         checker.check_model(str(artifact.graph))
         _check_edges(model, artifact.manifest)

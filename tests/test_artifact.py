@@ -120,6 +120,12 @@ def test_other_things_are_no_artifacts(tmp_path, mini_checkpoint):
     assert "File name too long" in message
 
 
+def test_a_graph_beyond_protobufs_limit_is_not_hashed(artifact_copy, monkeypatch):
+    os.truncate(artifact_copy / MODEL, 5 * 2**30)  # sparse: it takes no room on the disk
+    monkeypatch.setattr("resnas_deploy.artifact.digest", lambda _: pytest.fail("it was read"))
+    assert "model.onnx must have at most 2147483647 bytes" in refused_opening(artifact_copy)
+
+
 def test_a_huge_manifest_is_not_read(artifact_copy):
     with (artifact_copy / MANIFEST).open("r+b") as file:
         file.truncate(MAX_BYTES + 1)
