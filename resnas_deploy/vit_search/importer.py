@@ -139,6 +139,11 @@ def _read(path: Path) -> object:
                 f"a checkpoint must hold tensors and plain data only, found a reference to {match[1][:80]}; "
                 f"nothing in it was run; {SAVE}"
             ) from None
+        if isinstance(error, pickle.UnpicklingError) and "Unsupported operand" in str(error):
+            raise BadInput(
+                "a checkpoint must be written with torch.save's own pickle_protocol (2), which its safe reader knows, "
+                f"found another one, or damaged data; {SAVE}"
+            ) from None
         raise BadInput(
             "a checkpoint must be a whole file written by torch.save, found damaged or other data "
             f"({type(error).__name__}); copy it again from where it came, or {SAVE}"

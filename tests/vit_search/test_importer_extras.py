@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from importing import BIAS, DEFINITION, State, imported, refused, saved
-from strategies import mini, refusal
+from strategies import GOLDEN, mini, refusal
 
 from resnas_deploy.vit_search.importer import import_checkpoint
 from resnas_deploy.vit_search.inert import Inert, stand_ins
@@ -164,3 +164,11 @@ def test_weights_of_half_the_precision(tmp_path: Path, state: State, dtype: torc
     found = import_checkpoint(path, DEFINITION)
     assert all(tensor.dtype == np.float32 for tensor in found.tensors.values())
     assert np.array_equal(found.tensors["head.linear.bias"], half["cls_head.bias"].float().numpy())
+
+
+def test_another_pickle_protocol_is_told_from_damage(tmp_path):
+    path = tmp_path / "newer.pth.tar"
+    torch.save(torch.load(GOLDEN / "vit_search_mini.pth.tar", weights_only=True), path, pickle_protocol=4)
+    message = refusal(lambda: import_checkpoint(path, ""))
+    assert "own pickle_protocol (2)" in message
+    assert message.endswith("FILE)")
