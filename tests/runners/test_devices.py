@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from strategies import refusal
 
 from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.errors import shown
 from resnas_deploy.runners import cuda
 from resnas_deploy.runners.base import CPU, CUDA, Options
 from resnas_deploy.runners.registry import RUNNERS
@@ -54,7 +55,7 @@ def test_any_other_text_is_refused(kind, text):
     if text in known:
         return
     for call in (kind.device, kind.on, kind.problem):
-        assert repr(text) in refusal(lambda call=call: call(text))
+        assert shown(text) in refusal(lambda call=call: call(text))
 
 
 @pytest.mark.parametrize(
