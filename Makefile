@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
 	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
-	@echo "make test      lint, types and tests (a few minutes)"
+	@echo "make test      lint, types and tests (a quarter of an hour)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
 	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
