@@ -96,7 +96,7 @@ def cross_checked(artifact, folder):
         target = find_target(Address.parse(running.grpc), "network", 1)
         for _ in range(TURNS):
             ours = run_level(target, Level(concurrency=4), SECONDS, np.random.default_rng(0))
-            theirs = perf_analyzer(running.grpc, "network", 4, folder.parent)
+            theirs = perf_analyzer(running.grpc, running.key, "network", 4, folder.parent)
             for (mine, other), values in (
                 (throughput, (ours.requests_per_second, float(theirs["Inferences/Second"]))),
                 (median, (ours.percentile_ms(50), float(theirs["p50 latency"]) / 1e3)),

@@ -106,7 +106,7 @@ def until(holds, seconds=60):
         time.sleep(0.1)
 
 
-def perf_analyzer(address, model, concurrency, folder):
+def perf_analyzer(address, key, model, concurrency, folder):
     """The row of its table at a concurrency: NVIDIA's own load test, which came with tritonclient up to 2.51."""
     libraries = folder / "libraries"
     libraries.mkdir(exist_ok=True)
@@ -115,15 +115,20 @@ def perf_analyzer(address, model, concurrency, folder):
         if not (libraries / name).exists():
             (libraries / name).symlink_to(next(bundled.glob(pattern)))
     table = folder / "table.csv"
-    subprocess.run(
+    done = subprocess.run(
         [
             *(PERF_ANALYZER / "bin" / "perf_analyzer", "-m", model, "-i", "grpc", "-u", address, "-f", table),
+            *(
+                "-H",
+                f"triton-grpc-protocol-resnas-key:{Path(key).read_text().strip()}",
+            ),  # of what is closed, should it ask for that
             *("--concurrency-range", str(concurrency), "--measurement-interval", "1000", "--max-trials", "6"),
         ],
         env={**os.environ, "LD_LIBRARY_PATH": f"{libraries}:{bundled}"},
-        check=True,
         capture_output=True,
+        text=True,
         timeout=600,
     )
+    assert done.returncode == 0, done.stderr + done.stdout[-1000:]
     (row,) = csv.DictReader(table.read_text().splitlines())
     return row

@@ -264,7 +264,7 @@ def test_perf_analyzer_measures_the_same(server, tmp_path):
     pairs = []
     for _ in range(6):
         ours = run_level(target, Level(concurrency=4), 3, np.random.default_rng(0))
-        theirs = perf_analyzer(server.grpc, "mini", 4, tmp_path)
+        theirs = perf_analyzer(server.grpc, server.key, "mini", 4, tmp_path)
         throughput = ours.requests_per_second / float(theirs["Inferences/Second"])
         median = ours.percentile_ms(50) / (float(theirs["p50 latency"]) / 1e3)
         pairs.append((throughput, median))
