@@ -9,7 +9,7 @@ from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.serving.load import Level
 
 _MOST_AT_ONCE, _FASTEST = 4096, 1_000_000.0
-_QUANTITY = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?) ?([a-z]*)")
+_QUANTITY = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,20})?) ?([a-z]*)")
 _RATES = {"": 1.0, "rps": 1.0}
 _MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1e3}
 
