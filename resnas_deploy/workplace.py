@@ -72,7 +72,7 @@ def _blaming(parent: Path) -> Iterator[None]:
         yield
     except (ResnasError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # of whatever library wrote there
         code = error.errno if isinstance(error, OSError) else None
         inside = isinstance(error, OSError) and str(error.filename or "").startswith(f"{parent}{os.sep}")
         full = _is_full(parent)

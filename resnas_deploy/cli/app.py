@@ -137,7 +137,7 @@ def _invoke() -> int | None:
         _keep_summaries_whole(tree)
     try:
         return tree(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
-    except Exception:
+    except Exception:  # any, since a signal may come in the middle of everything
         ending.check()  # a signal is what it comes from
         raise
 
