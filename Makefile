@@ -67,9 +67,9 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-# RECORD=--record writes the results to bench/results/
+# RECORD=--record writes the results to benchmarks/results/
 bench: $(READY)
-	$(BIN)/python -m pytest tests/bench --benchmark-only -s $(RECORD)
+	$(BIN)/python -m pytest benchmarks --benchmark-only -o pythonpath=benchmarks -s $(RECORD)
 
 # The figures of docs/latency.md and docs/measuring.md, in about an hour; then make test tells what the docs must say.
 STORE := build/latency.sqlite
@@ -79,14 +79,14 @@ record: $(READY)
 	@for setting in "ort-cpu fp32 1" "ort-cpu fp32 16" "openvino bf16 1"; do \
 		set -- $$setting; options="--space small --runner $$1 --precision $$2 --batch $$3 --store $(STORE)"; \
 		$(RESNAS) latency profile $$options && $(RESNAS) latency check $$options --subnets 50 --force \
-			--out bench/results/latency-model-$$1-$$2-batch$$3.json || exit; \
+			--out benchmarks/results/latency-model-$$1-$$2-batch$$3.json || exit; \
 	done
-	$(BIN)/python tests/bench/latency_methods.py $(STORE)
-	$(BIN)/python tests/bench/gate_trials.py
-	PYTHONPATH=tests/serving $(BIN)/python tests/bench/serving_costs.py
+	$(BIN)/python benchmarks/latency_methods.py $(STORE)
+	$(BIN)/python benchmarks/gate_trials.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/serving_costs.py
 	$(RESNAS) export --arch small --out build/small --force
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
-		--runs 18 --openings 3 --force --out bench/results/peers.json
+		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 
 clean:
 	rm -rf $(VENV) demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

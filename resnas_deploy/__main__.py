@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import sys
 
-from resnas_deploy import ending
+from resnas_deploy.processes import ending
 
 
 def main() -> None:

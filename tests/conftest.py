@@ -13,18 +13,18 @@ import signal
 from dataclasses import replace
 
 import pytest
-from exporting import SMALL, request
-from strategies import mini, supernet_mini
+from support.exporting import SMALL, request
+from support.strategies import mini, supernet_mini
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.bench.machine import this_machine
-from resnas_deploy.bench.roofline import Ceiling, ceiling, library_versions
-from resnas_deploy.checkpoint import save
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.quiet import turn_off
+from resnas_deploy.bench.machine.description import this_machine
+from resnas_deploy.bench.machine.roofline import Ceiling, ceiling, library_versions
+from resnas_deploy.export.export import export
+from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.checkpoint import save
+from resnas_deploy.weights.untrained import untrained
 
 
 def pytest_configure():

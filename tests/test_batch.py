@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import refusal
+from support.strategies import refusal
 
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.places import RESULTS, ROOT
 
-from resnas_deploy.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
+from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
+from resnas_deploy.arch.cost import BYTES, breakdown, macs
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.artifact.headroom import MARGIN, shown
 from resnas_deploy.bench.peers import PEERS
 from resnas_deploy.bench.report import read_report
 from resnas_deploy.bench.statistics import ratio_interval
-from resnas_deploy.cost import BYTES, breakdown, macs
-from resnas_deploy.export.precision import QUANTISED
-from resnas_deploy.headroom import MARGIN, shown
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.precision import QUANTISED
 from resnas_deploy.runners.parity import TOLERANCES
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "bench" / "results"
 TRACED = ("traced, opset of torch", "traced, opset 23")
 RUNS = ("ort-cpu-batch1", "ort-cpu-batch16", "openvino-batch1", "openvino-batch16")
 

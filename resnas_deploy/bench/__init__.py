@@ -1,1 +1,5 @@
-"""Measuring: interleaved timing, percentiles, and the machine that a figure belongs to."""
+"""Measuring: interleaved timing, statistics, comparisons, the regression gate, and the latency model.
+
+In come networks on runners; out come reports with raw samples and the machine they are of. Deciding what to do about a
+figure belongs to `search` and to people.
+"""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from resnas_deploy import record
-from resnas_deploy.bench.machine import Machine
+from resnas_deploy.bench.machine.description import Machine
 from resnas_deploy.bench.measurement import Configuration, Measurement
 from resnas_deploy.bench.report import Reference, Report
 from resnas_deploy.bench.statistics import Interval
+from resnas_deploy.files import records as record
 
 THRESHOLD = 1.03  # of the time now over that of the baseline: between none and the 5 per cent that must not pass
 SUSPECT = 1.01  # beyond which it is measured again: one session may be off by more than the difference to THRESHOLD

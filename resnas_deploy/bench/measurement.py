@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from resnas_deploy.bench.energy import Energy
+from resnas_deploy.bench.machine.energy import Energy
 from resnas_deploy.bench.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
 HOST, DEVICE = "host to host", "device only"  # what a latency holds
 # What sessions of an unchanged network differ by beside what their openings tell: the standard deviation of the
-# logarithm, at which recorded sessions agree in 19 of 20 cases (tests/measuring/test_gate_evidence.py).
+# logarithm, at which recorded sessions agree in 19 of 20 cases (tests/bench/test_gate_evidence.py).
 SESSIONS_APART = 0.005
 _SEED = 0  # of the bootstrap: the same samples give the same interval
 

@@ -15,13 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnas_deploy.artifact import INPUT, MODEL, OUTPUT
+from resnas_deploy.arch.cost import BYTES
+from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import file_digest
-from resnas_deploy.cost import BYTES
 from resnas_deploy.errors import BadInput, NotAvailable, shown
-from resnas_deploy.quiet import load
-from resnas_deploy.workplace import scratch_folder
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes.quiet import load
+from resnas_deploy.weights.checkpoint import file_digest
 
 if TYPE_CHECKING:
     import torch

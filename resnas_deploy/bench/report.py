@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy import record
-from resnas_deploy.atomic import write_text
-from resnas_deploy.bench.conditions import Conditions
-from resnas_deploy.bench.machine import Machine
+from resnas_deploy.bench.machine.conditions import Conditions
+from resnas_deploy.bench.machine.description import Machine
 from resnas_deploy.bench.measurement import Measurement
 from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.reading import parse_json, read_bytes
+from resnas_deploy.files import records as record
+from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.reading import parse_json, read_bytes
 
 SCHEMA = 2
 MAX_BYTES = 32_000_000  # of a document: a million samples

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from resnas_deploy.bench.opening import noise
+from resnas_deploy.bench.cases import noise
 from resnas_deploy.runners.base import Network, Options, RunnerKind
 
 KINDS = ("stem", "attention", "MLP", "reduction", "head", "other")

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from resnas_deploy import ending
+from resnas_deploy.processes import ending
 
 Key = TypeVar("Key", bound=Hashable)
 Timed = Callable[[], float]  # does its work once and returns the seconds that it took

@@ -1,1 +1,4 @@
-"""The command line. Each command has a file; what is heavy is imported by the command that needs it, when it runs."""
+"""The command line: a file a command. It parses text, calls one function of the Python API, and prints.
+
+What a notebook could want does not belong here.
+"""

@@ -20,8 +20,8 @@ def archs(
     $ resnas archs
     $ resnas archs small > mine.json && resnas export --arch mine.json
     """
-    from resnas_deploy import cost
-    from resnas_deploy.published import PUBLISHED
+    from resnas_deploy.arch import cost
+    from resnas_deploy.arch.published import PUBLISHED
 
     if name:
         print_json(read_arch(name).to_json())

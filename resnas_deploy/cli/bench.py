@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy import ending
 from resnas_deploy.cli.measuring import (
     Batches,
     CudaGraph,
@@ -28,8 +27,9 @@ from resnas_deploy.cli.measuring import (
 from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, progress, save_results
 from resnas_deploy.errors import BadInput
-from resnas_deploy.user_folders import cache_folder
-from resnas_deploy.workplace import scratch_folder
+from resnas_deploy.files.user_folders import cache_folder
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes import ending
 
 
 def bench(
@@ -91,9 +91,9 @@ def bench(
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
         from resnas_deploy.bench.drawing import check_plot
+        from resnas_deploy.bench.measure import Extras, run
         from resnas_deploy.bench.plan import Plan, Subject
-        from resnas_deploy.bench.plot import plot_report
-        from resnas_deploy.bench.run import Extras, run
+        from resnas_deploy.bench.plots import plot_report
 
         if plot:
             check_plot(plot)

@@ -68,10 +68,10 @@ def build(
     """
     with progress() as tell:
         tell("checking the files")
-        from resnas_deploy.artifact import open_artifact
+        from resnas_deploy.artifact.artifact import open_artifact
         from resnas_deploy.engines.build import build_engine
         from resnas_deploy.engines.options import BuildOptions, Profile, parse_bytes
-        from resnas_deploy.engines.target import parse_capabilities, target_named
+        from resnas_deploy.engines.targets import parse_capabilities, target_named
 
         options = BuildOptions(
             profiles=tuple(Profile.parse(text) for text in profile or ()),

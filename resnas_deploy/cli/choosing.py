@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from resnas_deploy.alignment import ALIGNMENTS
+from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.cli.output import complain
 from resnas_deploy.errors import BadInput
-from resnas_deploy.workplace import scratch_folder
+from resnas_deploy.files.workplace import scratch_folder
 
 if TYPE_CHECKING:
-    from resnas_deploy.checkpoint import Checkpoint
-    from resnas_deploy.engines.target import Target
-    from resnas_deploy.export.pipeline import Request
+    from resnas_deploy.engines.targets import Target
+    from resnas_deploy.export.export import Request
     from resnas_deploy.runners.base import RunnerKind
+    from resnas_deploy.weights.checkpoint import Checkpoint
 
 _BATCH = 8  # that is measured, where the range has it
 
@@ -26,7 +26,7 @@ def with_auto_spelling(
     request: Request, load_weights: Callable[[], Checkpoint], kind: RunnerKind, target: Target | None, tell: Tell
 ) -> Request:
     """The request with the fastest spelling on that runner; without its device, with the fewest of target's kernels."""
-    from resnas_deploy.export.spelling import SPELLINGS
+    from resnas_deploy.graph.spelling import SPELLINGS
 
     first = request.spelling
     spellings = {first.name: first} | SPELLINGS
@@ -36,7 +36,7 @@ def with_auto_spelling(
     if target is None:
         raise BadInput(f"--spelling auto must measure on {kind.name}, which cannot run here: {kind.problem()}")
     from resnas_deploy.engines.options import BuildOptions
-    from resnas_deploy.export.kernels import count_kernels
+    from resnas_deploy.export.kernel_counts import count_kernels
 
     counts = count_kernels(load_weights(), request, target, BuildOptions(), spellings.values(), tell)
     found = ", ".join(
@@ -63,8 +63,8 @@ def _fastest(
     requests: Mapping[str, Request], load_weights: Callable[[], Checkpoint], kind: RunnerKind, tell: Tell, what: str
 ) -> str:
     """Export every candidate to a folder that is gone afterwards and measure them in turns."""
-    from resnas_deploy.bench.choose import choose
-    from resnas_deploy.export.pipeline import export
+    from resnas_deploy.bench.fastest import choose
+    from resnas_deploy.export.export import export
 
     checkpoint = load_weights()
     with scratch_folder("candidates") as folder:

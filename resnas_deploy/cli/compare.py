@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy import ending
 from resnas_deploy.cli.measuring import (
     Batches,
     CudaGraph,
@@ -24,6 +23,7 @@ from resnas_deploy.cli.measuring import (
 from resnas_deploy.cli.options import DeviceOption, Json, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, progress, say
 from resnas_deploy.errors import BadInput
+from resnas_deploy.processes import ending
 
 if TYPE_CHECKING:
     from resnas_deploy.bench.compare import Comparison
@@ -55,8 +55,8 @@ def compare(
     with progress(spinner=False) as tell:
         tell("checking the files")
         from resnas_deploy.bench.compare import compare as compared
+        from resnas_deploy.bench.measure import Extras, run
         from resnas_deploy.bench.plan import Plan, Subject
-        from resnas_deploy.bench.run import Extras, run
         from resnas_deploy.bench.statistics import LEAST_OPENINGS
 
         networks = open_artifacts((first, second))

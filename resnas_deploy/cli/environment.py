@@ -7,8 +7,8 @@ import re
 from collections.abc import MutableMapping
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.limits import usable_cores
-from resnas_deploy.quiet import turn_off
+from resnas_deploy.processes.quiet import turn_off
+from resnas_deploy.processes.resources import usable_cores
 
 MOST_THREADS = 1024  # as of --threads
 _MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.alignment import ALIGNMENTS
+from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import engine_json, say_engine
 from resnas_deploy.cli.choosing import with_auto_alignment, with_auto_spelling
@@ -31,13 +32,12 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import BadInput, VerificationFailed, shown
-from resnas_deploy.published import PUBLISHED
-from resnas_deploy.vit_search.network_def import parse_network_def
+from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
-    from resnas_deploy.arch import ArchSpec, Subnet
-    from resnas_deploy.checkpoint import Checkpoint
-    from resnas_deploy.engines.target import Target
+    from resnas_deploy.arch.spec import ArchSpec, Subnet
+    from resnas_deploy.engines.targets import Target
+    from resnas_deploy.weights.checkpoint import Checkpoint
 
 _PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 AUTO = "auto"
@@ -167,10 +167,10 @@ def export(
         tell("loading")
         from resnas_deploy.export import source
         from resnas_deploy.export.calibration import DEFAULT_IMAGES
-        from resnas_deploy.export.pipeline import Request, unchanged
-        from resnas_deploy.export.pipeline import export as run
-        from resnas_deploy.export.precision import QUANTISED, check_precision
-        from resnas_deploy.export.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
+        from resnas_deploy.export.export import Request, unchanged
+        from resnas_deploy.export.export import export as run
+        from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
+        from resnas_deploy.precision import QUANTISED, check_precision
         from resnas_deploy.runners.registry import graph_runner, runner_kind
 
         builder = _builder(target)
@@ -243,7 +243,7 @@ def export(
 
 
 def _builder(name: str) -> Target | None:
-    from resnas_deploy.engines.target import target_named
+    from resnas_deploy.engines.targets import target_named
 
     if name == "onnx":
         return None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy import ending
 from resnas_deploy.cli.measuring import CudaGraph, Openings, Runs, notes, openings_of
 from resnas_deploy.cli.options import DeviceOption, Json, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, print_table, progress
 from resnas_deploy.errors import BadInput, RegressionFound, first_few
+from resnas_deploy.processes import ending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,12 +61,12 @@ def gate(
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
     with progress(spinner=False) as tell:
         tell("reading the baseline")
+        from resnas_deploy.bench.baseline import baseline_file, configurations_of, opened_networks, plan_of
         from resnas_deploy.bench.gate import identity, judge
-        from resnas_deploy.bench.machine import this_machine
+        from resnas_deploy.bench.machine.description import this_machine
+        from resnas_deploy.bench.measure import Extras, run
         from resnas_deploy.bench.report import read_report
-        from resnas_deploy.bench.run import Extras, run
         from resnas_deploy.bench.statistics import LEAST_OPENINGS
-        from resnas_deploy.bench.suite import baseline_file, configurations_of, opened_networks, plan_of
 
         path = baseline_file(baseline, this_machine(threads_or_all(0)))
         then = read_report(path)
@@ -120,11 +120,11 @@ def gate(
 
 def _check_comparable(then: Report, plan: Plan, path: Path, accept_different: bool) -> list[str]:
     """What differs from the baseline beside the times. Raises `BadInput` unless that is accepted."""
+    from resnas_deploy.bench.baseline import configurations_here
     from resnas_deploy.bench.gate import differences
-    from resnas_deploy.bench.machine import this_machine
+    from resnas_deploy.bench.machine.description import this_machine
+    from resnas_deploy.bench.measure import device_of
     from resnas_deploy.bench.reference import reference_workload
-    from resnas_deploy.bench.run import device_of
-    from resnas_deploy.bench.suite import configurations_here
 
     machine = this_machine(threads_or_all(0))
     with reference_workload(device_of(plan), machine.cores) as workload:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.cli.output import print_table
 
 if TYPE_CHECKING:
-    from resnas_deploy.manifest import Verification
+    from resnas_deploy.artifact.manifest import Verification
 
 
 def print_headroom(verification: Verification | None) -> None:
@@ -15,7 +15,7 @@ def print_headroom(verification: Verification | None) -> None:
     own = verification.own if verification else None
     if not own:
         return
-    from resnas_deploy.headroom import shown
+    from resnas_deploy.artifact.headroom import shown
 
     rows = [
         (name, peak.operator, str(peak), shown(peak.share(own.largest)) + " !" * (own.headroom[name] > own.margin))

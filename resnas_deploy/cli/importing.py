@@ -39,8 +39,8 @@ def import_(
     definition = read_definition(network_def)
     with progress() as tell:
         tell(f"reading {checkpoint}")
-        from resnas_deploy.checkpoint import save
-        from resnas_deploy.vit_search.importer import import_checkpoint
+        from resnas_deploy.weights.checkpoint import save
+        from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
         imported = import_checkpoint(checkpoint, definition)
         tell(f"writing {out}")

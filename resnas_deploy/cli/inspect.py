@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.alignment import macs_added
-from resnas_deploy.arch import Subnet
+from resnas_deploy.arch.alignment import macs_added
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import Json, read_arch
 from resnas_deploy.cli.output import print_json, print_table, say
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.published import PUBLISHED
-from resnas_deploy.vit_search.network_def import format_network_def
+from resnas_deploy.weights.vit_search.network_def import format_network_def
 
 if TYPE_CHECKING:
-    from resnas_deploy.arch import ArchSpec
-    from resnas_deploy.artifact import Artifact
+    from resnas_deploy.arch.spec import ArchSpec
+    from resnas_deploy.artifact.artifact import Artifact
 
 
 def inspect(
@@ -45,7 +45,7 @@ def inspect(
             f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(path)}"
         )
     if Path(path).is_dir():
-        from resnas_deploy.artifact import open_artifact
+        from resnas_deploy.artifact.artifact import open_artifact
 
         _artifact(open_artifact(Path(path)), as_json)
     elif path.endswith((".engine", ".pt2")):
@@ -53,7 +53,7 @@ def inspect(
     elif path.endswith((".pth", ".pth.tar", ".pt", ".tar")):
         raise BadInput(f"{path} must be a checkpoint of ours (.safetensors), found a .pth; convert it: resnas import")
     elif path.endswith(".safetensors"):
-        from resnas_deploy.checkpoint import load
+        from resnas_deploy.weights.checkpoint import load
 
         checkpoint = load(Path(path))
         if as_json:
@@ -84,7 +84,7 @@ def _engine(path: Path, as_json: bool) -> None:
 
 
 def _artifact(artifact: Artifact, as_json: bool) -> None:
-    from resnas_deploy.graph_file import read_graph
+    from resnas_deploy.artifact.graph import read_graph
 
     manifest = artifact.manifest
     graph = read_graph(artifact).graph
@@ -109,8 +109,8 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
 
 
 def _print_arch(title: str, arch: ArchSpec) -> None:
-    from resnas_deploy import cost
-    from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, elements
+    from resnas_deploy.arch import cost
+    from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, elements
 
     rows = []
     for element, part in zip(elements(arch), cost.breakdown(arch), strict=True):
@@ -137,7 +137,7 @@ def _described(name: str, arch: ArchSpec) -> dict[str, object]:
 
 
 def _cost(arch: ArchSpec) -> dict[str, int]:
-    from resnas_deploy import cost
+    from resnas_deploy.arch import cost
 
     return {
         "macs": cost.macs(arch),

@@ -52,11 +52,11 @@ def kernels(
     with progress() as tell:
         tell("loading")
         from resnas_deploy.engines.options import BuildOptions
-        from resnas_deploy.engines.target import AOTI, parse_capabilities, target_named
+        from resnas_deploy.engines.targets import AOTI, parse_capabilities, target_named
         from resnas_deploy.export import source
-        from resnas_deploy.export.kernels import count_kernels
-        from resnas_deploy.export.pipeline import Request
-        from resnas_deploy.export.spelling import FOR_TENSORRT, SPELLINGS
+        from resnas_deploy.export.export import Request
+        from resnas_deploy.export.kernel_counts import count_kernels
+        from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 
         options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())
         builder = target_named(target)

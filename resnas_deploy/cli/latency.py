@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.atomic import write_text
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import (
     Batch,
     Precision,
@@ -33,7 +33,7 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.files.atomic import write_text
 
 if TYPE_CHECKING:
     from resnas_deploy.bench.latency.check import Accuracy, Check
@@ -74,10 +74,10 @@ def profile(
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.bench.conditions import watch
         from resnas_deploy.bench.latency.model import LEAST
         from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
         from resnas_deploy.bench.latency.store import Store
+        from resnas_deploy.bench.machine.conditions import watch
 
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
         options = options_of(setting, threads, device, store)
@@ -147,10 +147,10 @@ def predict(
     archs = [read_arch(source) for source in arch]
     with progress() as tell:
         tell("reading the store")
+        from resnas_deploy.arch.cost import macs
+        from resnas_deploy.arch.space import SPACES
         from resnas_deploy.bench.latency.profile import profiled_model
         from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.cost import macs
-        from resnas_deploy.space import SPACES
 
         _, setting = bench_and_setting(runner, precision, batch, threads, device)
         options = options_of(setting, threads, device, store)
@@ -213,15 +213,15 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.bench.conditions import watch
         from resnas_deploy.bench.drawing import check_plot
         from resnas_deploy.bench.latency.check import check as checked
         from resnas_deploy.bench.latency.check import document_of
         from resnas_deploy.bench.latency.profile import CHECK, PROFILE, measure, profiled_model
         from resnas_deploy.bench.latency.profile import subnets as draw
         from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.bench.machine import this_machine
-        from resnas_deploy.bench.plot import plot_check
+        from resnas_deploy.bench.machine.conditions import watch
+        from resnas_deploy.bench.machine.description import this_machine
+        from resnas_deploy.bench.plots import plot_check
 
         if plot:
             check_plot(plot)

@@ -11,12 +11,12 @@ import typer
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import complete, threads_or_all
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.user_folders import data_folder
+from resnas_deploy.files.user_folders import data_folder
 
 if TYPE_CHECKING:
+    from resnas_deploy.arch.space import SearchSpace
     from resnas_deploy.bench.latency.campaign import Bench
     from resnas_deploy.bench.latency.store import Setting
-    from resnas_deploy.space import SearchSpace
 
 SPACE_NAMES = ("tiny", "small", "demo")
 PRECISION_NAMES = ("fp32", "fp16", "bf16")
@@ -46,8 +46,8 @@ StoreOption = Annotated[
 def bench_and_setting(runner: str, precision: str, batch: int, threads: int, device: str) -> tuple[Bench, Setting]:
     """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
     from resnas_deploy.bench.latency.campaign import Bench
-    from resnas_deploy.bench.machine import this_machine
-    from resnas_deploy.export.precision import precision_named
+    from resnas_deploy.bench.machine.description import this_machine
+    from resnas_deploy.precision import precision_named
     from resnas_deploy.runners.registry import default_runner, runner_kind
 
     precision_named(precision)  # networks are measured as they are emitted, with no calibration
@@ -59,7 +59,7 @@ def bench_and_setting(runner: str, precision: str, batch: int, threads: int, dev
 
 def space_named(name: str) -> SearchSpace:
     """The search space of that name. Raises `BadInput` that lists the known ones."""
-    from resnas_deploy.space import SPACES
+    from resnas_deploy.arch.space import SPACES
 
     if name not in SPACES:
         raise BadInput(f"--space must be one of {', '.join(SPACES)}, found {shown(name)}")

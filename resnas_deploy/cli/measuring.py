@@ -15,7 +15,7 @@ from resnas_deploy.errors import BadInput, shown, whole_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from resnas_deploy.artifact import Artifact
+    from resnas_deploy.artifact.artifact import Artifact
     from resnas_deploy.bench.measurement import Measurement
     from resnas_deploy.bench.report import Report
     from resnas_deploy.runners.base import Network, RunnerKind
@@ -70,7 +70,7 @@ Force = Annotated[
 
 def open_artifacts(folders: Sequence[Path]) -> tuple[Artifact, ...]:
     """The artifacts, each with its files checked."""
-    from resnas_deploy.artifact import open_artifact
+    from resnas_deploy.artifact.artifact import open_artifact
 
     return tuple(open_artifact(folder) for folder in folders)
 

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.atomic import check_writable
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, VerificationFailed, shown
-from resnas_deploy.published import PUBLISHED
-from resnas_deploy.reading import parse_json, read_text
-from resnas_deploy.streams import is_stream
-from resnas_deploy.vit_search.network_def import parse_network_def
+from resnas_deploy.files.atomic import check_writable
+from resnas_deploy.files.reading import parse_json, read_text
+from resnas_deploy.files.streams import is_stream
+from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -155,6 +155,6 @@ def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:
     """What was compared when a verification failed, as plain data for JSON."""
-    from resnas_deploy.manifest import Verification
+    from resnas_deploy.artifact.manifest import Verification
 
     return error.report.to_json() if isinstance(error.report, Verification) else None

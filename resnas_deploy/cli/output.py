@@ -17,8 +17,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resnas_deploy.ending import last_words
 from resnas_deploy.errors import LONGEST, BadInput, shortened
+from resnas_deploy.processes.ending import last_words
 
 _BETWEEN = 2  # columns of the terminal between those of a table
 _LEAST_TEXT = 12  # columns of the terminal in which a text can be read

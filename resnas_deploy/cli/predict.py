@@ -42,10 +42,11 @@ def predict(
         tell("checking the files")
         import numpy as np
 
-        from resnas_deploy.artifact import OUTPUT, open_artifact
-        from resnas_deploy.data.listing import pictures_named
-        from resnas_deploy.images import load_image
-        from resnas_deploy.preprocessing import preprocess
+        from resnas_deploy.arch.elements import OUTPUT
+        from resnas_deploy.artifact.artifact import open_artifact
+        from resnas_deploy.images.decode import load_image
+        from resnas_deploy.images.listing import pictures_named
+        from resnas_deploy.images.preprocessing import preprocess
         from resnas_deploy.runners.base import Options
         from resnas_deploy.runners.registry import default_runner, runner_kind
 

@@ -23,8 +23,8 @@ from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check
 
 if TYPE_CHECKING:
     from resnas_deploy.bench.latency.model import LatencyModel
-    from resnas_deploy.train.search.finalists import Finalist
-    from resnas_deploy.train.search.job import Outcome
+    from resnas_deploy.search.finalists import Finalist
+    from resnas_deploy.search.search import Outcome
 
 
 def search(
@@ -100,10 +100,10 @@ def search(
         tell("loading")
         from resnas_deploy.bench.latency.profile import profiled_model
         from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.train.search.evolution import Evolution
-        from resnas_deploy.train.search.finalists import Place
-        from resnas_deploy.train.search.job import Job, carry_out
-        from resnas_deploy.train.search.report import finalist_table
+        from resnas_deploy.search.evolution import Evolution
+        from resnas_deploy.search.finalists import Place
+        from resnas_deploy.search.report import finalist_table
+        from resnas_deploy.search.search import Job, carry_out
 
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
 

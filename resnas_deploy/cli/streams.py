@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
-from resnas_deploy.ending import open_closed
+from resnas_deploy.processes.ending import open_closed
 
 READER_GONE = 141  # 128 and SIGPIPE: what a shell tells of other programs whose reader went away
 

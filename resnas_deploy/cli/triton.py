@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.atomic import lexical
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import (
     MAX_THREADS,
@@ -21,13 +20,14 @@ from resnas_deploy.cli.output import complain, print_json, print_table, progress
 from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, load, read_key
 from resnas_deploy.cli.triton_serve import serve
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few
-from resnas_deploy.serving.backends import ACCELERATORS, BACKENDS
+from resnas_deploy.files.atomic import lexical
+from resnas_deploy.serving.repository.backends import ACCELERATORS, BACKENDS
 
 if TYPE_CHECKING:
-    from resnas_deploy.artifact import Artifact
+    from resnas_deploy.artifact.artifact import Artifact
     from resnas_deploy.engines.store import Engine
-    from resnas_deploy.serving.batching import Batching
-    from resnas_deploy.serving.check import Checked
+    from resnas_deploy.serving.repository.batching import Batching
+    from resnas_deploy.serving.repository.check import Checked
 
 triton = typer.Typer(
     name="triton",
@@ -108,8 +108,8 @@ def export(
         raise BadInput("--latency must come with --measured, the latencies to reach it with, found none")
     with progress() as tell:
         tell("checking the files")
-        from resnas_deploy.serving.repository import add_model
-        from resnas_deploy.serving.served import Serving
+        from resnas_deploy.serving.repository.contents import add_model
+        from resnas_deploy.serving.repository.settings import Serving
 
         opened = [_open(path) for path in artifacts]
         names = [name or lexical(artifact.folder).name for artifact, _ in opened]
@@ -175,15 +175,15 @@ def check(
     check_extra()
     with progress() as tell:
         tell("comparing files with their hashes")
-        from resnas_deploy.serving.address import Address
-        from resnas_deploy.serving.check import check_repository, with_findings
+        from resnas_deploy.serving.load.address import Address
+        from resnas_deploy.serving.repository.check import check_repository, with_findings
 
         address = Address.parse(url) if url else None
         checked = check_repository(repository, release)
         if address:
             if address.protocol != "grpc":
                 raise BadInput(f"--url must be the server's gRPC address, such as grpc://localhost:8001, found {url}")
-            from resnas_deploy.serving.live import check_server
+            from resnas_deploy.serving.server.live_check import check_server
 
             tell(f"asking {address.text}")
             key = read_key(key_file)
@@ -212,7 +212,7 @@ triton.command()(load)
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:
     """The artifact of that folder; or that an engine is in, and the engine."""
-    from resnas_deploy.artifact import ENGINES, open_artifact
+    from resnas_deploy.artifact.artifact import ENGINES, open_artifact
     from resnas_deploy.engines.store import open_engine
 
     if path.is_dir():
@@ -226,7 +226,7 @@ def _open(path: Path) -> tuple[Artifact, Engine | None]:
 def _batching(measured: Path | None, artifact: Artifact, most: int | None, latency: float | None) -> Batching:
     """Batch sizes and a delay from a result of resnas bench, of that very graph."""
     from resnas_deploy.bench.report import read_report
-    from resnas_deploy.serving.batching import Batching, batching_for
+    from resnas_deploy.serving.repository.batching import Batching, batching_for
 
     if measured is None:
         return Batching()

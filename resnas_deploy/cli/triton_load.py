@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.atomic import write_text
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
 from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, NotAvailable, shown
+from resnas_deploy.files.atomic import write_text
 
 if TYPE_CHECKING:
-    from resnas_deploy.serving.address import Address
-    from resnas_deploy.serving.doors import Key
-    from resnas_deploy.serving.load import Load
-    from resnas_deploy.serving.sweep import Swept
+    from resnas_deploy.serving.load.address import Address
+    from resnas_deploy.serving.load.load_test import Load
+    from resnas_deploy.serving.load.sweep import Swept
+    from resnas_deploy.serving.server.doors import Key
 
 PROTOCOLS = ("grpc", "http")
 LATE_MS = 5.0  # a load generator that is so late is told of
@@ -95,7 +95,7 @@ def load(
     if plan and not p99:
         raise BadInput("--plan must come with --p99, the limit that the servers are to keep, found none")
     from resnas_deploy.bench.drawing import check_plot
-    from resnas_deploy.serving.levels import parse_levels, parse_milliseconds, parse_rate
+    from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
 
     levels = parse_levels(concurrency or ("" if rate or p99 else "1,2,4,8"), rate)
     limit_ms = parse_milliseconds(p99, "--p99") if p99 else None
@@ -106,8 +106,8 @@ def load(
         check_file(plot, replace=force, option="--plot")
         check_plot(plot)
     with progress() as tell, _server_at(server, _protocols(server, protocol), tell) as addresses:
-        from resnas_deploy.serving.sweep import Sweep, sweep
-        from resnas_deploy.serving.target import find_target
+        from resnas_deploy.serving.load.sweep import Sweep, sweep
+        from resnas_deploy.serving.load.target import find_target
 
         found = sweep(
             Sweep(levels, seconds, limit_ms, demand),
@@ -122,7 +122,7 @@ def load(
         _print(found)
 
     def write_plot(path: Path) -> None:
-        from resnas_deploy.serving.plot import plot_sweep
+        from resnas_deploy.serving.load.plots import plot_sweep
 
         plot_sweep(found, path, replace=force)
 
@@ -141,14 +141,14 @@ def load(
 def check_extra() -> None:
     """Raise `NotAvailable` without the `serve` extra."""
     if importlib.util.find_spec("tritonclient") is None:
-        from resnas_deploy.serving.installed import INSTALL
+        from resnas_deploy.serving.server.installed import INSTALL
 
         raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
 def read_key(path: Path | None) -> Key | None:
     """The key in a file. Raises `BadInput`."""
-    from resnas_deploy.serving.doors import Key
+    from resnas_deploy.serving.server.doors import Key
 
     return Key.read(path) if path else None
 
@@ -168,20 +168,20 @@ def _protocols(server: str, text: str) -> tuple[str, ...]:
 @contextmanager
 def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None]) -> Iterator[list[Address]]:
     """The running server of that address; or one that serves that folder until the block ends, by protocol."""
-    from resnas_deploy.serving.address import Address
+    from resnas_deploy.serving.load.address import Address
 
     if not protocols:
         yield [Address.parse(server)]
         return
-    from resnas_deploy.serving.ports import Ports
-    from resnas_deploy.serving.server import Settings, serving
+    from resnas_deploy.serving.server.ports import Ports
+    from resnas_deploy.serving.server.server import Settings, serving
 
     with serving(Path(server), Settings(Ports.free()), None, tell) as running:
         yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
 
 
 def _print(found: Swept) -> None:
-    from resnas_deploy.serving.sweep import SHARES
+    from resnas_deploy.serving.load.sweep import SHARES
 
     columns = ("load", "answers/s", *(f"p{share} ms" for share in SHARES), "queue ms", "compute ms", "batch", "failed")
     print_table(
@@ -210,7 +210,7 @@ def _print(found: Swept) -> None:
 
 
 def _row(load: Load) -> tuple[str, ...]:
-    from resnas_deploy.serving.sweep import SHARES
+    from resnas_deploy.serving.load.sweep import SHARES
 
     server = load.server
     return (

@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy import ending
 from resnas_deploy.cli.options import MAX_SECONDS, check_file, finite
 from resnas_deploy.cli.output import progress, say
 from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, read_key
+from resnas_deploy.processes import ending
 
 
 def serve(
@@ -52,8 +52,8 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     check_extra()
-    from resnas_deploy.serving.ports import Ports, check_address, loopback
-    from resnas_deploy.serving.server import Settings, serving
+    from resnas_deploy.serving.server.ports import Ports, check_address, loopback
+    from resnas_deploy.serving.server.server import Settings, serving
 
     free = Ports.free()
     settings = Settings(

@@ -36,8 +36,8 @@ def verify(
     """
     with progress() as tell:
         tell("checking the files")
-        from resnas_deploy.artifact import open_artifact
-        from resnas_deploy.export.pipeline import check_verifiable
+        from resnas_deploy.artifact.artifact import open_artifact
+        from resnas_deploy.export.export import check_verifiable
         from resnas_deploy.runners.registry import graph_runner
 
         opened = open_artifact(artifact)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.data.pictures import Indices
+from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
 
 SIGNIFICANCE = 0.001  # how probable it may be, at most, that a network no better than chance passes

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnas_deploy.data.pictures import Indices
+from resnas_deploy.data.labelled import Indices
 
 CLASS_NAMES = (
     "T-shirt/top",

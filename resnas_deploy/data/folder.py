@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnas_deploy.data.listing import SUFFIXES, Ignored, Reason, entries_of, files_below
-from resnas_deploy.data.names import check_tellable
-from resnas_deploy.data.pictures import Indices
+from resnas_deploy.data.class_match import check_tellable
+from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images import load_image
+from resnas_deploy.images.decode import load_image
+from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, files_below
 
 
 @dataclass(frozen=True)

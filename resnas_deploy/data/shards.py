@@ -17,12 +17,12 @@ import numpy as np
 from PIL import Image
 
 from resnas_deploy.data.headers import MOST_PICTURE, Headers
-from resnas_deploy.data.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
-from resnas_deploy.data.pictures import Indices
+from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.images import read_image
-from resnas_deploy.labels import MAX_FILE_BYTES, read_class_names
-from resnas_deploy.reading import opened, read_bytes
+from resnas_deploy.files.reading import opened, read_bytes
+from resnas_deploy.images.class_names import MAX_FILE_BYTES, read_class_names
+from resnas_deploy.images.decode import read_image
+from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
 
 SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.data.class_match import same_name
 from resnas_deploy.data.demo import demo_pictures
 from resnas_deploy.data.folder import folder_pictures, has_pictures
-from resnas_deploy.data.listing import Ignored, entries_of
-from resnas_deploy.data.names import same_name
-from resnas_deploy.data.pictures import Pictures
+from resnas_deploy.data.labelled import Pictures
 from resnas_deploy.data.shards import is_shard, shard_pictures
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.images.listing import Ignored, entries_of
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_package import load_package, write_package
-from resnas_deploy.workplace import scratch_folder
 
 SUFFIX = ".pt2"
 _IMAGES, _SEED = 4, 0

@@ -7,19 +7,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.artifact import Artifact
-from resnas_deploy.atomic import atomic_file, check_writable, lexical
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.engines import store
-from resnas_deploy.engines.compiler import compile_engine
+from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import graph_nodes, report_of
-from resnas_deploy.engines.target import AOTI, Target
+from resnas_deploy.engines.targets import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.graph_file import read_graph
+from resnas_deploy.files.atomic import atomic_file, check_writable, lexical
 from resnas_deploy.runners.base import CPU
-from resnas_deploy.runners.cuda import device_name, gpu_problem, gpus
+from resnas_deploy.runners.devices import device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
 
 Report = Callable[[str], None]

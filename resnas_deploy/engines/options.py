@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.target import PORTABLE, Target, dotted
+from resnas_deploy.engines.targets import PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput, shown
 
 IDENTITY_SCHEMA = 1

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, TensorProto, inliner
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.artifact import INPUT, OUTPUT
-from resnas_deploy.elements import BlockElement, Element, HeadElement, ReductionElement, elements
+from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.layers import Layer, Tensor
 from resnas_deploy.engines.recorded import LayerReport, Part
 

@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy import record
-from resnas_deploy.artifact import ENGINES
-from resnas_deploy.atomic import atomic_file, check_writable
-from resnas_deploy.checkpoint import file_digest
+from resnas_deploy.artifact.artifact import ENGINES
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.held import Held, digest
-from resnas_deploy.locks import holding
-from resnas_deploy.reading import open_regular, parse_json, read_bytes
+from resnas_deploy.files import records as record
+from resnas_deploy.files.atomic import atomic_file, check_writable
+from resnas_deploy.files.held import Held, digest
+from resnas_deploy.files.locks import holding
+from resnas_deploy.files.reading import open_regular, parse_json, read_bytes
+from resnas_deploy.weights.checkpoint import file_digest
 
 REPORT_SUFFIX = ".json"
 SCHEMA = 1

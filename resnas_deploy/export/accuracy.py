@@ -9,18 +9,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from resnas_deploy.artifact import OUTPUT, Artifact
-from resnas_deploy.checkpoint import Checkpoint, Measured, Task
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.data.chance import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
+from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
-from resnas_deploy.data.names import check_classes, classes_of
-from resnas_deploy.data.pictures import Indices, Pictures
+from resnas_deploy.data.labelled import Indices, Pictures
 from resnas_deploy.data.source import DEMO, Data, open_data
 from resnas_deploy.errors import BadInput
-from resnas_deploy.manifest import Accuracy, Manifest
-from resnas_deploy.model import build_model
-from resnas_deploy.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.network.module import build_model
 from resnas_deploy.runners.base import Options, RunnerKind
+from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Task
 
 MOST_PICTURES = 2000  # of a larger validation split a sample, drawn with a seed
 _SEED, _BATCH = 0, 16

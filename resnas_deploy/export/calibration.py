@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.data.demo import demo_pictures
-from resnas_deploy.data.listing import pictures_below
 from resnas_deploy.errors import BadInput, shortened
-from resnas_deploy.images import load_image
-from resnas_deploy.preprocessing import Preprocessing, preprocess
-from resnas_deploy.reading import opened
+from resnas_deploy.files.reading import opened
+from resnas_deploy.images.decode import load_image
+from resnas_deploy.images.listing import pictures_below
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.runners.base import Images
 
 DEFAULT_IMAGES = 128

@@ -21,13 +21,13 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_helper
 
-from resnas_deploy.artifact import INPUT
+from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.export.precision import PRECISIONS
-from resnas_deploy.quiet import load
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import Images
-from resnas_deploy.workplace import scratch_folder
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
 DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from resnas_deploy.arch import ArchSpec, Subnet
-from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput, first_few
-from resnas_deploy.preprocessing import Preprocessing
-from resnas_deploy.resize import resize
-from resnas_deploy.slicing import slice_subnet
-from resnas_deploy.tensors import differences
-from resnas_deploy.untrained import untrained
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.resize import resize
+from resnas_deploy.weights.schema import differences
+from resnas_deploy.weights.slicing import slice_subnet
+from resnas_deploy.weights.untrained import untrained
 
 
 def seeded(arch: ArchSpec, seed: int, image_size: int | None) -> Checkpoint:

@@ -15,25 +15,25 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
-from resnas_deploy.artifact import OUTPUT, Artifact
+from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.graph import read_graph
+from resnas_deploy.artifact.headroom import OwnArithmetic
+from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Checkpoint
-from resnas_deploy.elements import BlockElement, elements
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
-from resnas_deploy.export.align import aligned_output
 from resnas_deploy.export.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.export.arithmetic.runner import computing_in_own
-from resnas_deploy.export.precision import QUANTISED
 from resnas_deploy.export.quantise import DEFAULT_DROP
-from resnas_deploy.graph_file import read_graph
-from resnas_deploy.headroom import OwnArithmetic
-from resnas_deploy.manifest import Verification
-from resnas_deploy.model import build_model, intermediates
-from resnas_deploy.photographs import verification_photographs
-from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.network.module import build_model, intermediates
+from resnas_deploy.precision import QUANTISED
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
+from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.padding import aligned_output
 
 NOISE_IMAGES, NOISE_SEED = 8, 0
 MOST = 16  # images in the largest batch that verification runs

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy import limits
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, shown
+from resnas_deploy.processes import resources as limits
 
 if TYPE_CHECKING:
     import torch
@@ -192,7 +192,7 @@ class RunnerKind:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check(network.precision, device)
         if self.runs_graph and isinstance(network, Artifact):
-            from resnas_deploy.graph_file import check_graph  # imports onnx
+            from resnas_deploy.artifact.graph import check_graph  # imports onnx
 
             check_graph(network)
         return self.open_network(network, replace(options, device=device))

@@ -9,8 +9,8 @@ from typing import Any
 import onnx
 from onnx import inliner
 
-from resnas_deploy.artifact import INPUT
-from resnas_deploy.quiet import load
+from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import (
     Images,
     Network,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from resnas_deploy.quiet import load
+from resnas_deploy.processes.quiet import load
 
 
 @cache

@@ -8,9 +8,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.artifact import INPUT
+from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.quiet import load
+from resnas_deploy.files.workplace import scratch_errors, scratch_folder
+from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import (
     CPU,
     Images,
@@ -25,7 +26,6 @@ from resnas_deploy.runners.base import (
     graph_of,
 )
 from resnas_deploy.runners.profiling import summed
-from resnas_deploy.workplace import scratch_errors, scratch_folder
 
 ort = load("onnxruntime")
 

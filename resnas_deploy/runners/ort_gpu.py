@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from resnas_deploy.artifact import INPUT, OUTPUT
+from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
-from resnas_deploy.quiet import load
+from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
-from resnas_deploy.runners.cuda import device_name, index
+from resnas_deploy.runners.devices import device_name, index
 from resnas_deploy.runners.ort import CUDA_PROVIDER, TENSORRT_PROVIDER, OrtRunner, Provider
 
 ort = load("onnxruntime")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.headroom import NOT_FINITE
+from resnas_deploy.artifact.headroom import NOT_FINITE
 
-# Lower precisions: three times the worst error measured (bench/results/precision-error.json, docs/verification.md).
+# Lower precisions: three times the worst error measured (results/precision-error.json, docs/verification.md).
 # TF32, which a runtime may be set to from outside, rounds to as many bits as fp16.
 TOLERANCES = {"fp32": 1e-5, "tf32": 5e-3, "fp16": 5e-3, "bf16": 4e-2, "int8": 0.3, "fp8": 0.4}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from resnas_deploy.artifact import OUTPUT
+from resnas_deploy.arch.elements import OUTPUT
 
 ADDED = "+"  # stands between the name of an operation and what the runtime made beside it
 _ELEMENT = re.compile(r"(?<![A-Za-z0-9])(stem|head|stage\d+\.block\d+|reduction\d+)(?![A-Za-z0-9])")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import CPU, CUDA, Network, Options, Runner, RunnerKind, always_here
 from resnas_deploy.runners.compiler import compiler_problem
-from resnas_deploy.runners.cuda import gpu_problem
+from resnas_deploy.runners.devices import gpu_problem
 
 
 def _open_torch(network: Network, options: Options) -> Runner:

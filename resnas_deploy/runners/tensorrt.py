@@ -13,14 +13,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnas_deploy.artifact import INPUT, OUTPUT, Artifact
+from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.store import Engine
-from resnas_deploy.engines.target import target_named
+from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
-from resnas_deploy.runners.cuda import device_name
+from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 
 

@@ -12,11 +12,11 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from resnas_deploy.artifact import OUTPUT
-from resnas_deploy.kernels.fused import fuse_reductions, fusion_problem
-from resnas_deploy.model import ViTResNAS
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.network.fused import fuse_reductions, fusion_problem
+from resnas_deploy.network.module import ViTResNAS
 from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
-from resnas_deploy.runners.cuda import device_name
+from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 from resnas_deploy.runners.torch_profile import module_seconds
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.runners.base import Network, Options
 from resnas_deploy.runners.torch import Forward, TorchRunner
 from resnas_deploy.runners.torch_package import compiling, load_package, write_package
-from resnas_deploy.workplace import scratch_folder
 
 
 class CompiledRunner(TorchRunner):

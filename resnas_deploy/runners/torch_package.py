@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.guardian import ending_with_us
+from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.runners.base import Network
 
 _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each, of each network of this process

@@ -1,1 +1,5 @@
-"""Training and search. Their files come with the training module; nothing but the command line imports them."""
+"""Training: a supernet, a subnet alone, fine-tuning and evaluation.
+
+In come a recipe, labelled images and perhaps weights; out come checkpoints and metrics. Choosing a
+subnet belongs to `search`.
+"""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from resnas_deploy.arch import STAGES, Subnet
+from resnas_deploy.arch.spec import STAGES, Subnet
 from resnas_deploy.train.data.loader import Share
 from resnas_deploy.train.mixing import Mixed, mix, unmixed
 from resnas_deploy.train.network import drop_path
-from resnas_deploy.train.run import Run
 from resnas_deploy.train.sampling import draw_groups
+from resnas_deploy.train.settings import Run
 
 _SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
 

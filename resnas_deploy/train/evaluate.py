@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from resnas_deploy.train.data.loader import Batch
-from resnas_deploy.train.processes import Processes
+from resnas_deploy.train.distributed import Processes
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from resnas_deploy.arch import Subnet
-from resnas_deploy.atomic import atomic_file
-from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, Task, save
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
-from resnas_deploy.guardian import ending_with_us
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.train.averaging import Averaged
 from resnas_deploy.train.batch_norm import share_batch_norms
 from resnas_deploy.train.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.train.distributed import Processes
 from resnas_deploy.train.draws import mixed_of, own_groups, subnets_of, survival_of, weights_generator
 from resnas_deploy.train.evaluate import Accuracy, evaluate
 from resnas_deploy.train.loss import token_label_loss
@@ -26,11 +26,11 @@ from resnas_deploy.train.metrics import Metrics
 from resnas_deploy.train.network import TrainedNetwork
 from resnas_deploy.train.optimiser import memory, moments, optimiser_of, possible_memory, remember, set_rate
 from resnas_deploy.train.pace import Pace
-from resnas_deploy.train.processes import Processes
 from resnas_deploy.train.resort import resort
-from resnas_deploy.train.run import CHECKPOINT, RECIPE, STATE, Run
 from resnas_deploy.train.schedule import learning_rate
+from resnas_deploy.train.settings import CHECKPOINT, RECIPE, STATE, Run
 from resnas_deploy.train.state import OPTIONAL, TrainingState, load_state, save_state
+from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
 _AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from resnas_deploy.arch import Subnet
-from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
-from resnas_deploy.model import Attention, Head, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.network.module import Attention, Head, ResidualReduction, Stem, TransformerBlock, ViTResNAS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resnas_deploy.atomic import atomic_file
 from resnas_deploy.errors import BadInput
-from resnas_deploy.reading import opened, parse_json
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.reading import opened, parse_json
 
 FILE = "metrics.jsonl"
 _LONGEST = 10_000  # bytes of a line

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resnas_deploy.arch import ArchSpec, Subnet
-from resnas_deploy.checkpoint import Checkpoint, Measured, Provenance, Task
-from resnas_deploy.model import Head, Stem, ViTResNAS, part_of
-from resnas_deploy.tensors import tensor_shapes
+from resnas_deploy.arch.spec import ArchSpec, Subnet
+from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.train.masked import masked_tokens, masks_of
 from resnas_deploy.train.sliced import sliced_linear, sliced_tokens
+from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task
+from resnas_deploy.weights.schema import tensor_shapes
 
 INITIAL_DEVIATION = 0.02  # of weights, tokens and positions at the start (truncated normal)
 

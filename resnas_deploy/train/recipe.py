@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.preprocessing import MAX_SIDE
-from resnas_deploy.reading import read_text
+from resnas_deploy.files.reading import read_text
+from resnas_deploy.images.preprocessing import MAX_SIDE
 
 RECIPES = ("tiny", "small", "demo")  # the files of train/recipes
 KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe

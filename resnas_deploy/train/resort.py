@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from resnas_deploy.model import TransformerBlock, ViTResNAS
+from resnas_deploy.network.module import TransformerBlock, ViTResNAS
 
 Companions = Callable[[Tensor], Iterable[Tensor]]  # the tensors that follow a parameter, as an optimiser's
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from resnas_deploy.arch import Subnet
-from resnas_deploy.space import SearchSpace
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.spec import Subnet
 
 T = TypeVar("T", int, bool)
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from resnas_deploy.arch import Block, Subnet
-from resnas_deploy.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
-from resnas_deploy.model import Attention, Head, Mlp, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.spec import Block, Subnet
+from resnas_deploy.network.module import Attention, Head, Mlp, ResidualReduction, Stem, TransformerBlock, ViTResNAS
 
 
 def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: Tensor | None) -> Tensor:

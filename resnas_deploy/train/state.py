@@ -12,9 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from resnas_deploy.atomic import atomic_file
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.reading import check_tensors, parse_json
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.reading import check_tensors, parse_json
 
 SCHEMA = 1
 OPTIONAL = "adam/"  # begins the names of what the optimiser remembers

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from resnas_deploy import cost
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.arch import cost
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import ArchSpec
 
 
 def test_the_table(resnas):

@@ -7,8 +7,8 @@ import re
 
 import pytest
 
-from resnas_deploy.arch import ArchSpec, Block, Stage
-from resnas_deploy.runners.cuda import gpus
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.runners.devices import gpus
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from support.places import EXAMPLE
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.checkpoint import load
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.weights.checkpoint import load
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "demo"
 CHECKPOINT = EXAMPLE / "checkpoint.safetensors"
 CONFUSED = {"pullover.png", "shirt.png"}  # for coats; the page says so
 

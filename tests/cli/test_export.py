@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from strategies import golden_arrays, mini, supernet_definitions
+from support.strategies import golden_arrays, mini, supernet_definitions
 
-from resnas_deploy.alignment import macs_added
-from resnas_deploy.artifact import MODEL, OUTPUT, open_artifact
+from resnas_deploy.arch.alignment import macs_added
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import MODEL, open_artifact
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 

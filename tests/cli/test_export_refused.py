@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from strategies import GOLDEN, mini
+from support.strategies import GOLDEN, mini
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.registry import RUNNERS
 
 RESNAS = Path(sys.executable).with_name("resnas")
@@ -103,7 +103,7 @@ def test_without_torch_only_unverified(resnas, refused, tiny, monkeypatch):
 @pytest.fixture
 def wrong_graph(monkeypatch):
     """Every graph is wrong: its class token is left out."""
-    monkeypatch.setattr("resnas_deploy.export.fold.stem_table", lambda position, token, bias: position + bias)
+    monkeypatch.setattr("resnas_deploy.graph.fold.stem_table", lambda position, token, bias: position + bias)
 
 
 @pytest.mark.usefixtures("wrong_graph")
@@ -120,7 +120,7 @@ def test_a_graph_that_is_wrong_is_kept_if_asked(resnas, refused, tiny, tmp_path,
         assert open_artifact(tmp_path / "out.failed").manifest.label.endswith("FAILED VERIFICATION)")
         assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "out.failed"}
     (tmp_path / "out.failed" / "thesis.txt").write_text("precious")
-    monkeypatch.setattr("resnas_deploy.export.pipeline.creating", None)  # it is found before any work is done
+    monkeypatch.setattr("resnas_deploy.export.export.creating", None)  # it is found before any work is done
     assert "'thesis.txt' in it" in refused(*arguments)
 
 

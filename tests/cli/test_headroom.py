@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from strategies import GOLDEN
+from support.places import DEMO
+from support.strategies import GOLDEN
 
-from resnas_deploy.artifact import open_artifact, seal
-from resnas_deploy.checkpoint import Checkpoint, load, save
+from resnas_deploy.artifact.artifact import open_artifact, seal
+from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 ONE = ("--threads", "1")
-CAT = GOLDEN.parent / "data" / "cat.jpg"
+CAT = GOLDEN / "images" / "cat.jpg"
 
 
 def with_larger(tmp_path, name, scale, rows=slice(None)):

@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from strategies import GOLDEN, mini, supernet_definitions
+from support.strategies import GOLDEN, mini, supernet_definitions
 
-from resnas_deploy.checkpoint import load
+from resnas_deploy.weights.checkpoint import load
 
 CHECKPOINT = GOLDEN / "vit_search_mini.pth.tar"
 DEFINITION = GOLDEN / "vit_search_mini.network_def.txt"

@@ -3,12 +3,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from strategies import GOLDEN, mini
+from support.strategies import GOLDEN, mini
 
-from resnas_deploy import cost
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.artifact import MODEL, open_artifact
-from resnas_deploy.vit_search.network_def import parse_network_def
+from resnas_deploy.arch import cost
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.artifact import MODEL, open_artifact
+from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 
 def test_an_artifact(resnas, mini_artifact):

@@ -14,27 +14,28 @@ import time
 from pathlib import Path
 
 import pytest
-from mini_space import EIGHT, MINI, drawn, measured, truth
+from support.mini_space import EIGHT, MINI, drawn, measured, truth
+from support.places import SUPPORT
 
+from resnas_deploy.arch.space import SPACES
 from resnas_deploy.bench.latency import campaign
 from resnas_deploy.bench.latency.campaign import Bench
 from resnas_deploy.bench.latency.model import LEAST
 from resnas_deploy.bench.latency.profile import CHECK, PROFILE, subnets
 from resnas_deploy.bench.latency.store import Store
-from resnas_deploy.bench.machine import this_machine
+from resnas_deploy.bench.machine.description import this_machine
 from resnas_deploy.bench.timing import WarmUp
 from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, options_of
 from resnas_deploy.errors import BadInput
-from resnas_deploy.export.precision import PRECISIONS
-from resnas_deploy.limits import Throttling
+from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.processes.resources import Throttling
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.space import SPACES
 
 OPTIONS = ("--runner", "ort-cpu", "--threads", "1", "--store", "s.sqlite")
 SPACE = ("--space", "mini")
 RESNAS = Path(sys.executable).with_name("resnas")
-PROGRAM = Path(__file__).parents[1] / "mini_space.py"
+PROGRAM = SUPPORT / "mini_space.py"
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +92,9 @@ def test_profile_goes_on_where_it_was_and_says_what_is_next(resnas, tmp_path):
 def test_a_quota_that_throttled_is_told(resnas, tmp_path, monkeypatch):
     """Of the control group, whose counters go on from look to look."""
     counted = itertools.count()
-    monkeypatch.setattr("resnas_deploy.bench.observation.throttling", lambda root: Throttling(7 * next(counted), None))
+    monkeypatch.setattr(
+        "resnas_deploy.bench.machine.observation.throttling", lambda root: Throttling(7 * next(counted), None)
+    )
     filled(tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST))
     done = resnas("latency", "profile", *SPACE, *OPTIONS, "--networks", LEAST)
     assert done.err == "resnas: note: throttled: the control group's CPU quota was used up in 7 periods\n"

@@ -7,15 +7,15 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from small_data import SPACE, write_folder
-from strategies import GOLDEN
+from support.small_data import SPACE, write_folder
+from support.strategies import GOLDEN
 
-from resnas_deploy.checkpoint import Measured, Provenance, Task, load, save
 from resnas_deploy.cli.output import notes
-from resnas_deploy.preprocessing import Preprocessing
-from resnas_deploy.untrained import untrained
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.weights.checkpoint import Measured, Provenance, Task, load, save
+from resnas_deploy.weights.untrained import untrained
 
-DATA = GOLDEN.parent / "data"
+DATA = GOLDEN / "images"
 
 
 @pytest.fixture

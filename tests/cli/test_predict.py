@@ -6,15 +6,16 @@ import zlib
 import numpy as np
 import pytest
 from PIL import Image
-from strategies import GOLDEN
+from support.strategies import GOLDEN
 
-from resnas_deploy.artifact import OUTPUT, open_artifact
-from resnas_deploy.images import load_image
-from resnas_deploy.preprocessing import preprocess
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.images.decode import load_image
+from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 
-DATA = GOLDEN.parent / "data"
+DATA = GOLDEN / "images"
 PHOTOGRAPHS = sorted(DATA.glob("*.jpg"))
 CAT = DATA / "cat.jpg"
 
@@ -194,5 +195,5 @@ def test_wrong_runners_and_artifacts(refused, mini_artifact, untrained_artifact,
     ],
 )
 def test_a_device_that_cannot(refused, mini_artifact, monkeypatch, options, code, said):
-    monkeypatch.setattr("resnas_deploy.runners.cuda.gpus", lambda: ())
+    monkeypatch.setattr("resnas_deploy.runners.devices.gpus", lambda: ())
     assert said in refused("predict", mini_artifact, CAT, *options, code=code)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support.places import IMAGES
 
 RESNAS = Path(sys.executable).with_name("resnas")
 ENVIRONMENT = {**os.environ, "COLUMNS": "80"}
@@ -56,7 +57,7 @@ def test_errors_are_one_line_and_a_code(tmp_path, arguments, code):
 
 def test_a_whole_session(tiny, tmp_path, cache_home):
     """Export, verify, predict and bench as a user would, with no word on stderr."""
-    photograph = Path(__file__).parents[1] / "data" / "cat.jpg"
+    photograph = IMAGES / "cat.jpg"
     for arguments in (
         ("export", "--arch", tiny, "--out", "out", "--json"),
         ("verify", "out", "--runner", "openvino", "--json"),

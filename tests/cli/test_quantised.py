@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from strategies import GOLDEN
+from support.places import DEMO
+from support.strategies import GOLDEN
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.checkpoint import load
-from resnas_deploy.export.pipeline import Request, export
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.export.export import Request, export
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.checkpoint import load
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 ONE = ("--threads", "1")  # two of torch's wait for each other in turns while other processes have the cores
-CAT = GOLDEN.parent / "data" / "cat.jpg"
+CAT = GOLDEN / "images" / "cat.jpg"
 TOP1 = re.compile(
     r"top-1 (\d\d\.\d\d) % against (\d\d\.\d\d) % on 2000 pictures of demo, a drop of -?\d\.\d\d of at most"
 )

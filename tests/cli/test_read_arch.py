@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from strategies import SMALL, refusal
+from support.strategies import SMALL, refusal
 
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.options import read_arch
-from resnas_deploy.published import PUBLISHED
 
 
 def test_an_architecture_is_read_by_name_or_from_a_file(tmp_path: Path) -> None:

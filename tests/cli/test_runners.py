@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 
-from resnas_deploy.runners import cuda
+from resnas_deploy.runners import devices as cuda
 from resnas_deploy.runners.registry import RUNNERS
 
 

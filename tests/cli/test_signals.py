@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from building import exported, needs_builder, worker_of
-from signalled import ENDING, appears, gone, imported, is_alive, running
+from support.building import exported, needs_builder, worker_of
+from support.places import DEMO
+from support.signalled import ENDING, appears, gone, imported, is_alive, running
 
 NUMBERS = tuple(ENDING)
 allow_ctrl_c = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # what runs in the background may not
@@ -105,8 +106,7 @@ def test_training_with_workers_says_how_to_go_on(ended, tmp_path, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
 def test_workers_of_an_evaluation(ended, number):
-    demo = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
-    arguments = ("train", "evaluate", demo, "--data", "demo", "--workers", 2)
+    arguments = ("train", "evaluate", DEMO, "--data", "demo", "--workers", 2)
     ended(number, lambda command: len(command.descendants()) >= 4, *arguments)
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.output import print_table
-from resnas_deploy.published import PUBLISHED
 
 RESNAS = Path(sys.executable).with_name("resnas")
 COMMANDS = (["archs"], ["archs", "small"], ["--help"], ["bench", "--help"], ["--version"])

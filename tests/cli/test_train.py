@@ -6,12 +6,12 @@ import json
 import shutil
 
 import pytest
-from small_data import SPACE, write_folder, write_shards
+from support.small_data import SPACE, write_folder, write_shards
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.checkpoint import load, save
-from resnas_deploy.space import SPACES
-from resnas_deploy.untrained import untrained
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.weights.checkpoint import load, save
+from resnas_deploy.weights.untrained import untrained
 
 RECIPE = """
 batch = 12

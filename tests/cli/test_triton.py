@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from resnas_deploy.serving.config import parse
+from resnas_deploy.serving.repository.config import parse
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from resnas_deploy.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
 from resnas_deploy.export.verify import TOLERANCES
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -106,7 +106,7 @@ def test_a_runner_that_is_not_here(refused, mini_artifact):
     ],
 )
 def test_a_device_that_cannot(refused, mini_artifact, monkeypatch, options, code, said):
-    monkeypatch.setattr("resnas_deploy.runners.cuda.gpus", lambda: ())
+    monkeypatch.setattr("resnas_deploy.runners.devices.gpus", lambda: ())
     assert said in refused("verify", mini_artifact, *options, code=code)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from building import RTX, built, exported, quiet
+from support.building import RTX, built, exported, quiet
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.build import _request
-from resnas_deploy.engines.compiler import compile_engine
+from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.options import BuildOptions
 
 

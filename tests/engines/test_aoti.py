@@ -8,18 +8,18 @@ import sys
 import numpy as np
 import pytest
 
-from resnas_deploy.arch import ArchSpec, Block, Stage
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine, check_buildable
 from resnas_deploy.engines.options import BuildOptions, Profile
 from resnas_deploy.engines.store import open_engine
-from resnas_deploy.engines.target import target_named
+from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.export.pipeline import Request, export
+from resnas_deploy.export.export import Request, export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.untrained import untrained
 
 pytestmark = pytest.mark.slow  # a compiler of C++ runs for 20 seconds
 
@@ -116,7 +116,7 @@ def test_a_device_for_another_target_is_refused():
 
 
 def test_without_a_gpu_there_is_none_for_cuda():
-    from resnas_deploy.runners.cuda import gpus
+    from resnas_deploy.runners.devices import gpus
 
     if gpus():
         pytest.skip("there is a GPU here")

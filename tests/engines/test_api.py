@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from building import RTX, needs_builder
+from support.building import RTX, needs_builder
 
-from resnas_deploy.engines import worker
+from resnas_deploy.engines import builder as worker
 
 TREE = ast.parse(Path(worker.__file__).read_text())
 CLASSES = {  # of what the worker's variables hold

@@ -7,19 +7,19 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from building import LITTLE, RTX, built, exported, needs_builder, quiet
-from strategies import refusal
+from support.building import LITTLE, RTX, built, exported, needs_builder, quiet
+from support.strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.arch.elements import elements
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.elements import elements
 from resnas_deploy.engines import build as module
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions, Profile, engine_id
 from resnas_deploy.engines.store import open_engine
-from resnas_deploy.engines.target import TARGETS
+from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.runners.cuda import gpus
+from resnas_deploy.runners.devices import gpus
 
 pytestmark = needs_builder
 

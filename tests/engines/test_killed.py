@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from building import built, is_worker, needs_builder, processes, wait_for, worker_of
+from support.building import built, is_worker, needs_builder, processes, wait_for, worker_of
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import open_engine
 
 pytestmark = needs_builder

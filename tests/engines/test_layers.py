@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from building import needs_builder
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import refusal
+from support.building import needs_builder
+from support.strategies import refusal
 
 from resnas_deploy.engines.layers import Layer, Tensor, parse_layers
 from resnas_deploy.errors import BadInput

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from building import RTX
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import refusal
+from support.building import RTX
+from support.strategies import refusal
 
-from resnas_deploy.artifact import MODEL
+from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import BuildOptions, Profile, engine_id, identity, parse_bytes
-from resnas_deploy.engines.target import TARGETS
+from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from building import built, exported, needs_builder
+from support.building import built, exported, needs_builder
 
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.export.spelling import FOR_TENSORRT, SPELLINGS
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 
 pytestmark = needs_builder
 QUICK = [("tiny", "fp16")]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from building import LITTLE, exported, needs_builder
+from support.building import LITTLE, exported, needs_builder
 
-from resnas_deploy.elements import elements
+from resnas_deploy.arch.elements import elements
 from resnas_deploy.engines.build import ALLOWED
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import Profile

@@ -8,11 +8,11 @@ import os
 import shutil
 
 import pytest
-from building import needs_builder
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from recorded import IDENTITY, LAYERS
-from strategies import refusal
+from support.building import needs_builder
+from support.recorded import IDENTITY, LAYERS
+from support.strategies import refusal
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id

@@ -4,34 +4,32 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from exporting import SMALL, request
 from PIL import Image
-from strategies import refusal
+from support.exporting import SMALL, request
+from support.places import DEMO
+from support.strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.headroom import NOT_FINITE
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Provenance, load
 from resnas_deploy.data.demo import CLASS_NAMES, demo_pictures
-from resnas_deploy.data.pictures import Part
+from resnas_deploy.data.labelled import Part
 from resnas_deploy.data.source import Data, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.export import accuracy
 from resnas_deploy.export.accuracy import MOST_PICTURES, compare_accuracy
-from resnas_deploy.export.pipeline import export, failed_name, unchanged
+from resnas_deploy.export.export import export, failed_name, unchanged
 from resnas_deploy.export.verify import verify
-from resnas_deploy.headroom import NOT_FINITE
-from resnas_deploy.model import build_model
-from resnas_deploy.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.network.module import build_model
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
-
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
+from resnas_deploy.weights.checkpoint import Provenance, load
+from resnas_deploy.weights.untrained import untrained
 
 
 def quiet(_text):

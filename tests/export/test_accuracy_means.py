@@ -5,27 +5,26 @@ from __future__ import annotations
 import shutil
 from dataclasses import dataclass, replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
-from exporting import request
-from strategies import refusal
+from support.exporting import request
+from support.places import DEMO
+from support.strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.checkpoint import Measured, load
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.data.demo import CLASS_NAMES, demo_pictures
-from resnas_deploy.data.pictures import Part
+from resnas_deploy.data.labelled import Part
 from resnas_deploy.data.source import Data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.export.accuracy import compare_accuracy, labelled_data
-from resnas_deploy.export.pipeline import export, failed_name
+from resnas_deploy.export.export import export, failed_name
 from resnas_deploy.export.verify import verify
-from resnas_deploy.manifest import Accuracy, Manifest
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.weights.untrained import untrained
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 KIND = RUNNERS["ort-cpu"]
 
 
@@ -290,7 +289,7 @@ def test_pictures_that_can_show_nothing(monkeypatch, artifact, indices, said):
 def test_a_manifest_of_before_is_read_and_one_with_a_problem_keeps_it(artifact):
     figures = Accuracy("demo", 300, 11.0, 11.0, 0.5)
     assert "problem" not in figures.to_json()  # so that the bytes of a manifest of before stay what they were
-    from resnas_deploy.manifest import Verification
+    from resnas_deploy.artifact.manifest import Verification
 
     found = Verification("torch", "ort", 0.1, 0.0, (1,), 12, (), 12, 0, figures)
     for accuracy, passed in ((figures, True), (replace(figures, problem="chance"), False)):

@@ -9,23 +9,23 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from exporting import SMALL, request
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from strategies import SMALL as LITTLE
-from strategies import arch_specs, mini, refusal
+from support.exporting import SMALL, request
+from support.strategies import SMALL as LITTLE
+from support.strategies import arch_specs, mini, refusal
 
+from resnas_deploy.arch.elements import elements
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.elements import elements
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.arithmetic.evaluate import Graph
-from resnas_deploy.export.graph import emit
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.export.precision import PRECISIONS
-from resnas_deploy.export.spelling import SPELLINGS
+from resnas_deploy.export.export import export
+from resnas_deploy.graph.emit import emit
+from resnas_deploy.graph.spelling import SPELLINGS
+from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.parity import relative_error
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.untrained import untrained
 
 FP16, FP32 = PRECISIONS["fp16"], PRECISIONS["fp32"]
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from strategies import refusal
+from support.strategies import refusal
 
 from resnas_deploy.data.demo import demo_pictures
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.calibration import calibration
-from resnas_deploy.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 
 SIZE = 32
 PREPROCESSING = Preprocessing.for_image_size(SIZE)

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from building import wait_for
+from support.building import wait_for
+from support.places import SUPPORT
 
-from resnas_deploy.arch import ArchSpec, Block, Stage
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.artifact.artifact import open_artifact
 
 ARCH = ArchSpec(
     (
@@ -29,7 +30,7 @@ KILLS = 60
 
 class Zygote:
     def __init__(self, out: Path) -> None:
-        command = [sys.executable, str(Path(__file__).with_name("zygote.py")), json.dumps(ARCH.to_json()), str(out)]
+        command = [sys.executable, str(SUPPORT / "zygote.py"), json.dumps(ARCH.to_json()), str(out)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def export(

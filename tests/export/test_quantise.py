@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from functools import cache
-from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from exporting import SMALL, request
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, inliner, numpy_helper
-from strategies import arch_specs, refusal
+from support.exporting import SMALL, request
+from support.places import DEMO
+from support.strategies import arch_specs, refusal
 
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Checkpoint, load
 from resnas_deploy.export.calibration import calibration
-from resnas_deploy.export.graph import emit
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.export.precision import precision_named
+from resnas_deploy.export.export import export
 from resnas_deploy.export.quantise import activation_ranges, quantise, scheme_for
-from resnas_deploy.export.spelling import FOR_RUNTIMES
 from resnas_deploy.export.verify import TOLERANCES, relative_error
-from resnas_deploy.preprocessing import Preprocessing
-from resnas_deploy.untrained import untrained
+from resnas_deploy.graph.emit import emit
+from resnas_deploy.graph.spelling import FOR_RUNTIMES
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.precision import precision_named
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.untrained import untrained
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 BATCH = BatchRange(1, 4)
 IMAGES = 8  # of the calibration
 KINDS = [("int8", False), ("int8", True), ("fp8", False)]  # precision, and whether for engines

@@ -6,18 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from exporting import SMALL, request
-from strategies import refusal
+from support.exporting import SMALL, request
+from support.places import DEMO, ROOT
+from support.strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.export.calibration import calibration
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.untrained import untrained
-
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
+from resnas_deploy.export.export import export
+from resnas_deploy.weights.untrained import untrained
 
 
 def quiet(_text):
@@ -41,7 +39,7 @@ def test_exports_of_two_processes_are_byte_identical(tmp_path, precision):
     for seed in ("1", "2"):
         out = tmp_path / seed
         command = [sys.executable, "-c", SAME, str(DEMO), precision, str(out)]
-        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(Path(__file__).parents[2])}
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
         assert done.returncode == 0, done.stderr
         hashes.append(dict(open_artifact(out).manifest.files))

@@ -5,29 +5,28 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from exporting import request
+from support.exporting import request
+from support.places import DEMO
 
-from resnas_deploy.artifact import open_artifact, seal
-from resnas_deploy.checkpoint import Checkpoint, load
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.artifact.artifact import open_artifact, seal
+from resnas_deploy.artifact.headroom import MARGIN, Peak
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.export.arithmetic.check import in_own_arithmetic, out_of_room
 from resnas_deploy.export.arithmetic.runner import OwnRunner, computing_in_own
-from resnas_deploy.export.pipeline import export, unchanged
+from resnas_deploy.export.export import export, unchanged
 from resnas_deploy.export.quantise import _not_below
-from resnas_deploy.export.spelling import SPELLINGS
 from resnas_deploy.export.verify import reference_logits, verification_inputs, verify
-from resnas_deploy.headroom import MARGIN, Peak
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.untrained import untrained
 
-DEMO = Path(__file__).parents[2] / "examples" / "demo" / "checkpoint.safetensors"
 ORT = RUNNERS["ort-cpu"]
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from exporting import SMALL, request
+from support.exporting import SMALL, request
 
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.checkpoint import Checkpoint
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.export import fold, verify
-from resnas_deploy.export.pipeline import export, failed_name
+from resnas_deploy.export import verify
+from resnas_deploy.export.export import export, failed_name
+from resnas_deploy.graph import fold
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.untrained import untrained
 
 
 def run(tmp_path, **changes):

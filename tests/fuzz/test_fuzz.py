@@ -10,13 +10,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from readers import READERS
-from seeds import write_seeds
+from support.places import SEARCHED, SUPPORT
+from support.readers import READERS
+from support.seeds import write_seeds
 
-HERE = Path(__file__).parent
 SEED, MANY, FEW = 20260, 1500, 30
 MOST_MB = 1000.0
 
@@ -29,9 +28,8 @@ def seeds(tmp_path_factory, mini_artifact):
 
 def fuzzed(name, count, seeds, work):
     """What came of so many inputs of a reader, which must all have ended as they should."""
-    command = [sys.executable, str(HERE / "child.py"), name, str(count), str(SEED), str(seeds), str(work)]
-    paths = os.pathsep.join(map(str, (HERE.parents[1], HERE.parent, HERE.parent / "train", HERE)))
-    environment = os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, str(SUPPORT / "fuzz_child.py"), name, str(count), str(SEED), str(seeds), str(work)]
+    environment = os.environ | {"PYTHONPATH": SEARCHED, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=7200)
     at = (work / "at").read_text() if (work / "at").exists() else "the whole one"
     ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"

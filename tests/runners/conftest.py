@@ -7,9 +7,10 @@ import importlib.util
 import numpy as np
 import pytest
 
-from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners import cuda
+from resnas_deploy.runners import devices as cuda
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 

@@ -7,15 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from strategies import refusal
+from support.strategies import refusal
 
-from resnas_deploy.arch import ArchSpec, Block, Stage
-from resnas_deploy.artifact import OUTPUT, Artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.compiler import compiler_problem
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.untrained import untrained
 
 OPTIONS = Options(threads=2)
 NAMES = ("torch-compile", "aoti")
@@ -37,7 +38,7 @@ class Little:
         self.batch = BatchRange.parse(batch)
 
     def module(self):
-        from resnas_deploy.model import build_model
+        from resnas_deploy.network.module import build_model
 
         return build_model(untrained(LITTLE))
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import refusal
+from support.strategies import refusal
 
-from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import shown
-from resnas_deploy.runners import cuda
+from resnas_deploy.runners import devices as cuda
 from resnas_deploy.runners.base import CPU, CUDA, Options
 from resnas_deploy.runners.registry import RUNNERS
 

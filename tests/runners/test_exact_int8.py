@@ -17,7 +17,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import resnas_deploy.serving
-from resnas_deploy.artifact import INPUT, OUTPUT
+from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.ort import EXACT_INT8
 from resnas_deploy.runners.registry import RUNNERS
@@ -96,7 +96,8 @@ EMULATED = """
 import sys
 from pathlib import Path
 import numpy as np
-from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 artifact, folder = open_artifact(Path(sys.argv[1])), Path(sys.argv[2])

@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from strategies import golden_arrays
+from support.strategies import golden_arrays
 
-from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import CUDA, Options
-from resnas_deploy.runners.cuda import gpus
+from resnas_deploy.runners.devices import gpus
 from resnas_deploy.runners.registry import RUNNERS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not gpus(), reason="no NVIDIA GPU is here")]

@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from exporting import SMALL
-from strategies import golden_arrays
+from support.exporting import SMALL
+from support.strategies import golden_arrays
 
-from resnas_deploy.artifact import OUTPUT, open_artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 

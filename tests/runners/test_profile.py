@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from exporting import request
-from strategies import refusal
+from support.exporting import request
+from support.strategies import refusal
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.elements import elements
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.published import PUBLISHED
+from resnas_deploy.arch.elements import elements
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.export.export import export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.untrained import untrained
 
 OPTIONS = Options(threads=2, profile=True)
 TINY = PUBLISHED["tiny"].arch

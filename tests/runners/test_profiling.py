@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from exporting import SMALL
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import arch_specs
+from support.exporting import SMALL
+from support.strategies import arch_specs
 
-from resnas_deploy.elements import elements
+from resnas_deploy.arch.elements import elements
 from resnas_deploy.runners.profiling import attributed, element_operation, summed
 
 NAMES = [element.name for element in elements(SMALL)]

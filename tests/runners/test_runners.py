@@ -11,9 +11,9 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from strategies import refusal
+from support.strategies import refusal
 
-from resnas_deploy.artifact import MODEL, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import MODEL, Artifact, open_artifact
 from resnas_deploy.cli.options import RUNNER_NAMES
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Options, as_float32, usable_cores
@@ -178,7 +178,7 @@ def test_at_least_one_core():
 SIGNALLED = """
 import faulthandler, gc, signal, sys
 from pathlib import Path
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 faulthandler.enable()  # so that signals are handled on a stack of their own

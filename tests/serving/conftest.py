@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from running import served
+from support.running import served
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.serving.batching import Batching
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.serving.repository.batching import Batching
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
 
 
 @pytest.fixture(scope="session")

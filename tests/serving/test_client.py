@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
-from running import needs_server, served
+from support.places import ROOT
+from support.running import needs_server, served
 
-from resnas_deploy.checkpoint import load
-from resnas_deploy.export.pipeline import Request, export
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
-
-ROOT = Path(__file__).parents[2]
+from resnas_deploy.export.export import Request, export
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.weights.checkpoint import load
 
 pytestmark = needs_server
 

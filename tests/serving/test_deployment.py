@@ -11,17 +11,17 @@ import kubernetes_validate
 import numpy as np
 import promql_parser
 import pytest
-from deployed import DEPLOY, adapter, command, documents, kubernetes_objects
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from running import needs_server, served
+from support.deployed import DEPLOY, adapter, command, documents, kubernetes_objects
+from support.running import needs_server, served
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.serving.address import Address
-from resnas_deploy.serving.load import Level, run_level
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
-from resnas_deploy.serving.target import find_target
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.serving.load.address import Address
+from resnas_deploy.serving.load.load_test import Level, run_level
+from resnas_deploy.serving.load.target import find_target
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
 
 KUBERNETES = "1.32"
 # What we use of https://prometheus.io/docs/prometheus/latest/configuration/configuration

@@ -7,26 +7,25 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
-from findings import found
+from support.findings import found
+from support.places import ROOT
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.serving import placing
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.serving.repository import placing
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
 
-ROOT = Path(__file__).parents[2]
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 FULL = """
 import json, os, sys
 from pathlib import Path
-from resnas_deploy.artifact import open_artifact
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import BadInput
-from resnas_deploy.serving.batching import Batching
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
+from resnas_deploy.serving.repository.batching import Batching
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
 
 disk, artifact = Path(sys.argv[1]), open_artifact(Path(sys.argv[2]))
 
@@ -156,9 +155,9 @@ def test_a_new_repository_is_gone_again_after_an_error(mini_artifact, tmp_path, 
 STAGED = """
 import os, sys
 from pathlib import Path
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.serving import repository
-from resnas_deploy.serving.served import Serving
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.serving.repository import contents as repository
+from resnas_deploy.serving.repository.settings import Serving
 
 fill = repository._fill_preprocess  # what is written last
 

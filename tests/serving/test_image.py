@@ -17,11 +17,11 @@ from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
-from deployed import DEPLOY, command, dockerfile, kubernetes_objects
 from packaging.requirements import Requirement
-from running import PYTHON, needs_server
+from support.deployed import DEPLOY, command, dockerfile, kubernetes_objects
+from support.running import PYTHON, needs_server
 
-from resnas_deploy.serving.releases import is_safe, onnxruntime_of, tensorrt_of
+from resnas_deploy.serving.repository.releases import is_safe, onnxruntime_of, tensorrt_of
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -98,7 +98,7 @@ def test_the_script_of_the_image_refuses_a_key_that_is_none(tmp_path):
 def installed_server():
     """The program of the server from pip, and the environment that it starts in."""
     script = (
-        "import json, sys; from pathlib import Path; from resnas_deploy.serving.installed import find_server; "
+        "import json, sys; from pathlib import Path; from resnas_deploy.serving.server.installed import find_server; "
         "found = find_server(Path(sys.argv[1])); "
         "print(json.dumps([str(found.program), found.arguments, dict(found.environment)]))"
     )

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from running import needs_server
-from test_server import GOOD, HUGE
+from support.running import needs_server
+from support.sent_images import GOOD, HUGE
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from exporting import request
-from rolling import roll
-from running import needs_server, served
-from strategies import mini
+from support.exporting import request
+from support.rolling import roll
+from support.running import needs_server, served
+from support.strategies import mini
 
-from resnas_deploy.artifact import open_artifact
-from resnas_deploy.export.pipeline import export
-from resnas_deploy.serving.repository import add_model
-from resnas_deploy.serving.served import Serving
-from resnas_deploy.untrained import untrained
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.export.export import export
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.weights.untrained import untrained
 
 pytestmark = needs_server
 

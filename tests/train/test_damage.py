@@ -7,12 +7,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from small_data import SPACE, write_shards
+from support.small_data import SPACE, write_shards
 
 from resnas_deploy.data.shards import shard_pictures
 from resnas_deploy.errors import BadInput
-from resnas_deploy.train.search.candidate import Candidate, Score
-from resnas_deploy.train.search.store import SearchStore
+from resnas_deploy.search.candidate import Candidate, Score
+from resnas_deploy.search.store import SearchStore
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 
 changes = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8)

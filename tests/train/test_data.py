@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from small_data import CLASSES, RECIPE, SIDE, Stripes, add, write_folder, write_shards
-from strategies import refusal
+from support.small_data import CLASSES, RECIPE, SIDE, Stripes, add, write_folder, write_shards
+from support.strategies import refusal
 
-from resnas_deploy.data.pictures import Part, split
+from resnas_deploy.data.labelled import Part, split
 from resnas_deploy.data.source import open_data
-from resnas_deploy.preprocessing import Preprocessing
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.train.data.augment import augmented, random_box
 from resnas_deploy.train.data.loader import Share, epoch_order, evaluation_batches, steps_per_epoch, training_batches
 

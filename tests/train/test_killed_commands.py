@@ -7,10 +7,10 @@ import shutil
 import time
 
 import pytest
-from commands import interrupted, killed_after, resnas
-from small_data import write_folder
+from support.commands import interrupted, killed_after, resnas
+from support.small_data import write_folder
 
-from resnas_deploy.checkpoint import load
+from resnas_deploy.weights.checkpoint import load
 
 KILLS = 8
 RECIPE = "epochs = 4\nbatch = 8\ngroup = 4\nlearning_rate = 1.0\nwarm_up_epochs = 1\nheld_out = 4\nema = 0.9\n"

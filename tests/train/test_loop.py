@@ -9,21 +9,20 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from small_data import RECIPE, SPACE, Stripes, alone, run
-from strategies import refusal
+from support.places import SEARCHED
+from support.small_data import RECIPE, SPACE, Stripes, alone, run
+from support.strategies import refusal
 
-from resnas_deploy.checkpoint import Measured, load
 from resnas_deploy.train import loop
 from resnas_deploy.train.loop import train
-from resnas_deploy.train.run import CHECKPOINT, STATE
+from resnas_deploy.train.settings import CHECKPOINT, STATE
+from resnas_deploy.weights.checkpoint import Measured, load
 
 SILENT = lambda _: None  # noqa: E731  a name for it
-HERE = Path(__file__).parent
 
 
 def weights(folder):
@@ -75,7 +74,7 @@ PROGRAM = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from small_data import RECIPE, alone, run
+from support.small_data import RECIPE, alone, run
 from resnas_deploy.train import loop
 folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
 recipe = replace(RECIPE, ema=0.9)
@@ -90,10 +89,9 @@ loop.train(run(folder, recipe=recipe, save_every=2), alone(), lambda _: None)
 
 
 def killed(folder, step):
-    paths = os.pathsep.join([str(HERE), str(HERE.parent), str(HERE.parents[1])])
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, str(folder), str(step)],
-        env=os.environ | {"PYTHONPATH": paths},
+        env=os.environ | {"PYTHONPATH": SEARCHED},
         capture_output=True,
         text=True,
         timeout=300,

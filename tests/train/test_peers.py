@@ -9,9 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from commands import ENVIRONMENT, HERE
-from signalled import below, gone, is_alive, wait_for
-from small_data import write_folder
+from support.commands import ENVIRONMENT
+from support.places import SUPPORT
+from support.signalled import below, gone, is_alive, wait_for
+from support.small_data import write_folder
 
 RECIPE = "epochs = 100000\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 
@@ -21,7 +22,7 @@ def command(tmp_path):
     """A training run that never ends, as a program's arguments."""
     (tmp_path / "recipe.toml").write_text(RECIPE)
     options = ("--space", "little", "--recipe", tmp_path / "recipe.toml", "--data", write_folder(tmp_path / "data"))
-    return [str(HERE / "small_data.py"), "train", "supernet", *map(str, options), "--out", str(tmp_path / "run")]
+    return [str(SUPPORT / "small_data.py"), "train", "supernet", *map(str, options), "--out", str(tmp_path / "run")]
 
 
 def is_training(folder):

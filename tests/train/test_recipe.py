@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import refusal
+from support.strategies import refusal
 
 from resnas_deploy.train.recipe import KINDS, RECIPES, Recipe, read_recipe
 from resnas_deploy.train.schedule import learning_rate

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import torch
-from strategies import SMALL, assert_close
+from support.strategies import SMALL, assert_close
 
-from resnas_deploy.arch import Subnet
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.train.network import TrainedNetwork
 from resnas_deploy.train.resort import resort
-from resnas_deploy.untrained import untrained
+from resnas_deploy.weights.untrained import untrained
 
 
 def test_units_are_sorted_and_the_network_computes_the_same():

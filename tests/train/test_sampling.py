@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mini_space import MINI
+from support.mini_space import MINI
 
-from resnas_deploy.space import SPACES
+from resnas_deploy.arch.space import SPACES
 from resnas_deploy.train.sampling import draw_groups, evenly, open_choices
 
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
-from strategies import refusal
+from support.strategies import refusal
 
 from resnas_deploy.train.state import TrainingState, load_state, save_state
 

@@ -12,14 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import ENVIRONMENT
-from signalled import below, gone, is_alive, wait_for
-from strategies import refusal
+from support.commands import ENVIRONMENT
+from support.signalled import below, gone, is_alive, wait_for
+from support.strategies import refusal
 
 from resnas_deploy.train.data import workers as workers_module
 from resnas_deploy.train.data.workers import made_in_order
-
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.bench.latency.candidate import Candidate, emitted
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.bench.cases import noise
+from resnas_deploy.bench.latency.networks import Candidate, emitted
 from resnas_deploy.bench.latency.store import Sampled, Setting
-from resnas_deploy.bench.opening import noise
 from resnas_deploy.bench.timing import Timed, WarmUp, interleaved, timed
+from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.runners.base import Options, RunnerKind
-from resnas_deploy.space import SearchSpace
-from resnas_deploy.untrained import untrained
-from resnas_deploy.workplace import scratch_folder
+from resnas_deploy.weights.untrained import untrained
 
 GROUP = 8  # networks that are open at once
 ANCHORS = 2

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from scipy import stats
 
-from resnas_deploy.arch import ArchSpec
+from resnas_deploy.arch.cost import macs, parameters
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.bench.latency.model import LatencyModel, Values
 from resnas_deploy.bench.latency.store import Sampled, Setting
-from resnas_deploy.bench.machine import Machine
-from resnas_deploy.cost import macs, parameters
+from resnas_deploy.bench.machine.description import Machine
 
 SCHEMA = 1
 

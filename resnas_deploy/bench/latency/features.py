@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.arch import STAGES, ArchSpec, Block
+from resnas_deploy.arch.spec import STAGES, ArchSpec, Block
 
 NAMES = (
     "constant",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from resnas_deploy.arch import ArchSpec
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.bench.latency.features import NAMES, features
 from resnas_deploy.errors import BadInput
 

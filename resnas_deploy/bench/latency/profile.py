@@ -6,13 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
-from resnas_deploy.arch import ArchSpec
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.bench.latency.campaign import Bench, anchor_of, groups, measure_group
 from resnas_deploy.bench.latency.model import LatencyModel, fit
 from resnas_deploy.bench.latency.store import Sampled, Setting, Store
 from resnas_deploy.bench.timing import after
 from resnas_deploy.errors import BadInput, first_few
-from resnas_deploy.space import SearchSpace
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
 NETWORKS = 120  # that a profile measures: the model's error no longer falls with more (docs/latency.md)

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from resnas_deploy import record
-from resnas_deploy.arch import ArchSpec
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.bench.report import LONGEST, SHORTEST
-from resnas_deploy.database import Database, Format
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.locks import Lock, ask
-from resnas_deploy.reading import parse_json
+from resnas_deploy.files import records as record
+from resnas_deploy.files.locks import Lock, ask
+from resnas_deploy.files.reading import parse_json
+from resnas_deploy.files.sqlite import Database, Format
 
 UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
 _TABLES = """

@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.artifact import Artifact
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.headroom import MARGIN, OwnArithmetic, shown
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.arithmetic.evaluate import Evaluated, Graph
-from resnas_deploy.export.precision import precision_named
-from resnas_deploy.headroom import MARGIN, OwnArithmetic, shown
+from resnas_deploy.precision import precision_named
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 

@@ -22,15 +22,14 @@ from numpy.typing import NDArray
 from onnx import NodeProto, inliner
 from torch import Tensor
 
-from resnas_deploy.arch import ArchSpec
-from resnas_deploy.artifact import INPUT, OUTPUT
-from resnas_deploy.elements import elements
+from resnas_deploy.arch.elements import INPUT, OUTPUT, elements
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.headroom import Peak
 from resnas_deploy.errors import BadInput
 from resnas_deploy.export.arithmetic.call import Call, Rounding, dtype_of, tensor_of
 from resnas_deploy.export.arithmetic.compute import COMPUTING
 from resnas_deploy.export.arithmetic.move import MOVING
-from resnas_deploy.export.precision import Precision
-from resnas_deploy.headroom import Peak
+from resnas_deploy.precision import Precision
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.profiling import element_operation
 

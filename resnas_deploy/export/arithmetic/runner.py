@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from resnas_deploy.artifact import OUTPUT, Artifact
+from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.export.arithmetic.evaluate import Graph
-from resnas_deploy.export.precision import precision_named
+from resnas_deploy.precision import precision_named
 from resnas_deploy.runners.base import CPU, Images, Options, Outputs, Runner, RunnerKind
 
 

@@ -1,1 +1,4 @@
-"""In which order and form training takes labelled pictures."""
+"""In which order and form training takes labelled images.
+
+In come images by number; out come augmented batches that the seed alone decides.
+"""

@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnas_deploy.data.pictures import Indices, Pictures
+from resnas_deploy.data.labelled import Indices, Pictures
 from resnas_deploy.errors import BadInput
-from resnas_deploy.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.train.data.augment import Pixels, augmented
 from resnas_deploy.train.data.workers import made_in_order
 from resnas_deploy.train.recipe import Recipe

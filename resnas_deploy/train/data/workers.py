@@ -21,9 +21,9 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TypeVar, cast
 
-from resnas_deploy import ending
 from resnas_deploy.errors import BadInput
-from resnas_deploy.guardian import ending_with_us
+from resnas_deploy.processes import ending
+from resnas_deploy.processes.guardian import ending_with_us
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")

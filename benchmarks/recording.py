@@ -1,0 +1,37 @@
+"""Result files: schema, machine, library versions, and what was measured; written where they are asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from resnas_deploy.bench.machine.description import this_machine
+from resnas_deploy.bench.statistics import ratio_interval
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.runners.base import usable_cores
+
+RESULTS = Path(__file__).parent / "results"
+SCHEMA = 1
+LIBRARIES = ("torch", "onnx", "onnxruntime", "openvino", "numpy")
+
+
+def write_result(name: str, result: Mapping[str, object]) -> None:
+    """Write benchmarks/results/NAME.json."""
+    document = {
+        "schema": SCHEMA,
+        "machine": this_machine(usable_cores()).to_json(),
+        "libraries": {library: version(library) for library in LIBRARIES},
+        **result,
+    }
+    with atomic_file(RESULTS / f"{name}.json") as partial:
+        partial.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
+    """The median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
+    found = ratio_interval([ours], [theirs], np.random.default_rng(0))
+    return {"ratio": found.value, "low": found.low, "high": found.high}

@@ -1,0 +1,58 @@
+"""The spellings of the graph on runtimes for CPUs, each beside the one that is emitted for them.
+
+Run on an idle machine: .venv/bin/python benchmarks/spellings.py
+Writes results/spellings.json: time over that of the emitted graph, in turns, for small in fp32.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from recording import ratio, write_result
+
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.bench.timing import interleaved, timed
+from resnas_deploy.export.export import Request, export
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
+from resnas_deploy.runners.base import Options, usable_cores
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.untrained import untrained
+
+ROUNDS = {1: 80, 16: 20}
+
+
+def artifacts(folder):
+    """An artifact of each spelling, every one verified."""
+    checkpoint = untrained(PUBLISHED["small"].arch)
+    for name, spelling in SPELLINGS.items():
+        request = Request(name, folder / name, spelling=spelling, verify_on=RUNNERS["ort-cpu"], threads=usable_cores())
+        yield name, export(lambda: checkpoint, request, lambda _: None)
+
+
+def main() -> None:
+    """Measure every spelling on both runtimes and write the result file."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        made = dict(artifacts(Path(folder)))
+        for runner in ("ort-cpu", "openvino"):
+            opened = {
+                name: RUNNERS[runner].open(artifact, Options(usable_cores(), shares_cores=True))
+                for name, artifact in made.items()
+            }
+            for batch, rounds in ROUNDS.items():
+                images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+                steps = {name: timed(network.step(images)) for name, network in opened.items()}
+                samples = interleaved(steps, rounds, np.random.default_rng(0)).samples
+                emitted = samples[FOR_RUNTIMES.name]
+                found[f"{runner} batch {batch}"] = {
+                    name: ratio(times, emitted) for name, times in samples.items() if name != FOR_RUNTIMES.name
+                }
+                print(runner, batch, found[f"{runner} batch {batch}"], flush=True)
+            opened.clear()
+    write_result("spellings", {"network": "small, fp32", "rounds": ROUNDS, "time_over_emitted": found})
+
+
+if __name__ == "__main__":
+    main()

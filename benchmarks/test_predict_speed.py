@@ -1,0 +1,34 @@
+"""Predictions a second: a search asks for the latency of every network that it draws."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.bench.latency.features import NAMES, features
+from resnas_deploy.bench.latency.model import fit
+
+COUNT, ROUNDS = 10_000, 10
+
+
+def test_predictions_a_second(benchmark, record):
+    space, rng = SPACES["small"], np.random.default_rng(0)
+    archs = [space.sample(rng).arch for _ in range(COUNT)]
+    terms = features(archs[:120])
+    model = fit(archs[:120], terms @ (1 / len(NAMES) / terms.mean(axis=0)), 40.0, np.random.default_rng(0))
+    found = benchmark.pedantic(model.predict, args=(archs,), rounds=ROUNDS, iterations=1, warmup_rounds=1)
+    assert found.ms.shape == (COUNT,)
+    assert (found.low <= found.ms).all()
+    samples = list(benchmark.stats.stats.data)
+    median = float(np.median(samples))
+    record(
+        "latency-predict-speed",
+        {
+            "what": "the terms of the regression and their product with the weights, from architectures on",
+            "space": space.name,
+            "networks": COUNT,
+            "median_s": median,
+            "networks_per_second": COUNT / median,
+            "samples_s": samples,
+        },
+    )

@@ -1,0 +1,77 @@
+"""The parts of a network in the order of computation: the one walk over an architecture.
+
+Everything that follows the structure (cost, tensor shapes, the PyTorch module, the ONNX graph) is written over it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resnas_deploy.arch.spec import STAGES, ArchSpec, Block
+
+INPUT, OUTPUT = "images", "logits"  # of a network, in every graph, engine and server
+NORM_EPS = 1e-6  # of every LayerNorm of this family
+BATCH_NORM_EPS = 1e-5  # of the stem's batch normalisations
+
+
+@dataclass(frozen=True)
+class StemElement:
+    """Image `(B, 3, S, S)` to tokens `(B, 1 + side * side, width)`, class token and position embedding included."""
+
+    name: str
+    width: int
+    mid_width: int
+    image_size: int
+    patch_size: int
+    side: int
+
+
+@dataclass(frozen=True)
+class BlockElement:
+    """A transformer block on `(B, 1 + side * side, width)`."""
+
+    name: str
+    width: int
+    block: Block
+    side: int
+    last: bool  # the network's last: only its class token is read
+
+
+@dataclass(frozen=True)
+class ReductionElement:
+    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + side * side / 4, out_width)`."""
+
+    name: str
+    width: int
+    out_width: int
+    side: int
+
+
+@dataclass(frozen=True)
+class HeadElement:
+    """Final norm and linear head on the class token: `(B, 1 + side * side, width)` to `(B, classes)`."""
+
+    name: str
+    width: int
+    classes: int
+
+
+Element = StemElement | BlockElement | ReductionElement | HeadElement
+
+
+def elements(arch: ArchSpec) -> Iterator[Element]:
+    """The network's parts in the order of computation, each under the name that it has everywhere.
+
+    Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., `reduction2`, `stage3.block1` .., `head`.
+    """
+    first, final = arch.stages[0], arch.stages[-1]
+    yield StemElement("stem", first.width, arch.stem_mid_width, arch.image_size, arch.patch_size, arch.side(0))
+    for index, stage in enumerate(arch.stages):
+        for number, block in enumerate(stage.blocks, start=1):
+            last = index == STAGES - 1 and number == len(stage.blocks)
+            yield BlockElement(f"stage{index + 1}.block{number}", stage.width, block, arch.side(index), last)
+        if index < STAGES - 1:
+            following = arch.stages[index + 1]
+            yield ReductionElement(f"reduction{index + 1}", stage.width, following.width, arch.side(index))
+    yield HeadElement("head", final.width, arch.classes)

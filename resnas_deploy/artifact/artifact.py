@@ -1,0 +1,307 @@
+"""An artifact: a folder with `model.onnx`, the float32 weights that it was made from, and `manifest.json`; engines too.
+
+The weights are kept so that the graph can be verified again anywhere, and run by PyTorch.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.atomic import allow, atomic_folder, sync, write_errors
+from resnas_deploy.files.held import Held, digest
+from resnas_deploy.files.reading import open_regular
+from resnas_deploy.files.renames import REPLACED, put_folder
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL, WEIGHTS, MANIFEST, ENGINES = "model.onnx", "weights.safetensors", "manifest.json", "engines"
+MOST_GRAPH = 2**31 - 1  # bytes: protobuf's own limit
+_ATTEMPTS, _INSTANT_S = 5, 0.05  # of a reader whose artifact is replaced while it reads
+_LFS, _LFS_BYTES = b"version https://git-lfs", 1024  # how a pointer of Git LFS begins, and more than it has
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """An artifact on disk. It is a `Network`, which runners open.
+
+    Its files stay open from when they were hashed on: what is read is that, whatever replaces the artifact meanwhile.
+    """
+
+    folder: Path
+    manifest: Manifest
+    held: Held = field(default_factory=Held, compare=False, repr=False)
+
+    @property
+    def model(self) -> Path:
+        """The ONNX graph's name. To read it, take `graph`."""
+        return self.folder / MODEL
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint's name: float32, as it was before folding. To read it, take `checkpoint()`."""
+        return self.folder / WEIGHTS
+
+    def file(self, name: str) -> Path:
+        """What leads to the file that was hashed as long as this artifact is in use, or else to its name."""
+        return self.held.path(name) or self.folder / name
+
+    @property
+    def graph(self) -> Path:
+        """The ONNX graph that was hashed, to read."""
+        return self.file(MODEL)
+
+    def checkpoint(self) -> Checkpoint:
+        """The weights that were hashed. Raises `BadInput` where they are of another network than the manifest says."""
+        path = self.file(WEIGHTS)
+        try:
+            found = load(path)
+        except BadInput as error:
+            raise BadInput(str(error).replace(str(path), str(self.weights))) from None
+        if found.arch != self.arch:
+            raise BadInput(
+                f"{self.weights} must be of the network in {MANIFEST}, found {found.arch.fingerprint} instead of "
+                f"{self.arch.fingerprint}; export the artifact again"
+            )
+        return found
+
+    @property
+    def source(self) -> str:
+        """The folder, as it was given."""
+        return str(self.folder)
+
+    @property
+    def label(self) -> str:
+        """What it is, for tables."""
+        return self.manifest.label
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the graph."""
+        return self.manifest.files[MODEL]
+
+    @property
+    def precision(self) -> str:
+        """The graph's: `fp32`, `fp16` or `bf16`."""
+        return self.manifest.precision
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.manifest.arch.image_size
+
+    @property
+    def batch(self) -> BatchRange:
+        """The batch sizes that the graph takes."""
+        return self.manifest.batch
+
+    @property
+    def arch(self) -> ArchSpec:
+        """The architecture."""
+        return self.manifest.arch
+
+    def module(self) -> torch.nn.Module:
+        """The PyTorch module with the artifact's own weights, float32, in evaluation mode."""
+        from resnas_deploy.network.module import build_model
+
+        return build_model(self.checkpoint())
+
+
+def open_artifact(folder: Path) -> Artifact:
+    """Open an artifact after comparing every file with its hash. Raises `BadInput` for anything that is not whole.
+
+    Its files may be links, as hubs, version control and Kubernetes lay them out: the hashes are what counts. Where it
+    is replaced while it is read, it is read again.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        before = _state(folder)
+        try:
+            return _opened(folder)
+        except BadInput as error:
+            if attempt == _ATTEMPTS or not (_state(folder) != before or _is_being_replaced(folder)):
+                raise BadInput(f"{folder}: {error}") from None
+    raise RuntimeError("an attempt must end in one way or the other")
+
+
+def _opened(folder: Path) -> Artifact:
+    try:
+        place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:  # ValueError: a null character in the path
+        raise BadInput(_no_folder(folder, error)) from None
+    files: dict[str, int] = {}
+    try:
+        with Held(files) as held:
+            manifest = Manifest.from_bytes(_read_manifest(place))
+            for name in (MODEL, WEIGHTS):
+                if name not in manifest.files:
+                    raise BadInput(f"manifest.json must list {name}; export the artifact again")
+            for name, expected in manifest.files.items():
+                files[name] = _open_listed(name, place)
+                if (
+                    name == MODEL and os.fstat(files[name]).st_size > MOST_GRAPH
+                ):  # its hash would take long, for nothing
+                    raise BadInput(
+                        f"{name} must have at most {MOST_GRAPH} bytes, found more; export the artifact again"
+                    )
+                if digest(files[name]) != expected:
+                    raise BadInput(_how_it_differs(name, files[name]))
+    except OSError as error:
+        raise BadInput(f"{error.filename or 'it'} cannot be read: {error.strerror}") from None
+    finally:
+        os.close(place)
+    return Artifact(folder, manifest, held)
+
+
+def _no_folder(folder: Path, error: OSError | ValueError) -> str:
+    wanted = f"an artifact must be a folder with {MANIFEST}"
+    if isinstance(error, FileNotFoundError):
+        if folder.is_symlink():
+            return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
+        return f"{wanted}, found nothing of that name; make one by: resnas export"
+    if isinstance(error, NotADirectoryError):
+        return f"{wanted}, found a file"
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _read_manifest(place: int) -> bytes:
+    try:
+        descriptor = open_regular(MANIFEST, place)
+    except FileNotFoundError:
+        raise BadInput(
+            f"an artifact must be a folder with {MANIFEST}, found a folder without; name one that resnas export made"
+        ) from None
+    with os.fdopen(descriptor, "rb") as file:
+        content = file.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise BadInput(f"{MANIFEST} must have at most {MAX_BYTES} bytes, found more")
+    return content
+
+
+def _open_listed(name: str, place: int) -> int:
+    try:
+        return open_regular(name, place)
+    except FileNotFoundError:
+        raise BadInput(f"{name} is missing; export the artifact again") from None
+
+
+def _how_it_differs(name: str, descriptor: int) -> str:
+    if os.pread(descriptor, _LFS_BYTES, 0).startswith(_LFS):
+        return f"{name} is a pointer of Git LFS, not the file itself; fetch that by: git lfs pull"
+    return f"{name} differs from the hash in manifest.json: it was changed; export the artifact again"
+
+
+def _state(folder: Path) -> tuple[object, ...]:
+    """What another one in its place would change."""
+    found: list[object] = []
+    for path in (folder, folder / MANIFEST):
+        try:
+            there = path.stat()
+        except (OSError, ValueError) as error:
+            found.append(str(error))
+        else:
+            found.append((there.st_dev, there.st_ino, there.st_mtime_ns if path.name == MANIFEST else 0))
+    return tuple(found)
+
+
+def _is_being_replaced(folder: Path) -> bool:
+    """Whether it may be there in an instant: where a file system cannot exchange two folders, one goes first."""
+    with suppress(OSError):
+        if not folder.exists() and any(folder.parent.glob(f".{glob.escape(folder.name)}.*.partial/{REPLACED}*")):
+            time.sleep(_INSTANT_S)
+            return True
+    return False
+
+
+@contextmanager
+def creating(folder: Path, *, force: bool) -> Iterator[Path]:
+    """Yield a hidden folder that becomes `folder` when the block ends without an error, and vanishes otherwise.
+
+    With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is, not even what
+    comes there in the meantime. Raises `BadInput` where something else is there.
+    """
+    if folder.name in ("", ".."):
+        raise BadInput(f"an artifact must have a name of its own, found the folder {folder}; name another one in it")
+    with write_errors(folder):
+        if force:
+            check_replaceable(folder)
+        missing = [parent for parent in folder.parents if not parent.exists()]
+    remedy = "choose another name, or give --force to replace an earlier artifact there"
+    try:
+        with atomic_folder(folder, _is_replaceable if force else _is_empty, remedy=remedy) as partial:
+            yield partial
+    except BaseException:
+        for parent in missing:  # made on the way; the innermost comes first
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+
+
+def check_replaceable(folder: Path) -> None:
+    """Raise `BadInput` unless nothing is there, an empty folder, or an artifact, whole or not, without other files."""
+    if found := _in_the_way(folder):
+        raise BadInput(
+            f"{folder} exists and must be an artifact to be replaced, found {found}; choose another name or remove it"
+        )
+
+
+def _in_the_way(folder: Path) -> str:
+    """What keeps something from being replaced, or nothing."""
+    if folder.is_symlink():
+        return "a symbolic link"
+    if not folder.exists() or _is_empty(folder):
+        return ""
+    # A link leads elsewhere from where the folder has been moved to, when it is asked about once more.
+    if not all((folder / name).is_file() or (folder / name).is_symlink() for name in (MANIFEST, MODEL)):
+        return f"something without {MANIFEST} and {MODEL}"
+    if foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
+        return f"{shown(foreign[0])} in it, which is no part of an artifact"
+    return ""
+
+
+def _is_replaceable(folder: Path) -> bool:
+    return not _in_the_way(folder)
+
+
+def seal(partial: Artifact) -> Artifact:
+    """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
+    files = {name: open_regular(partial.folder / name) for name in (MODEL, WEIGHTS)}
+    held = Held(files)
+    digests = {name: digest(descriptor) for name, descriptor in files.items()}
+    sealed = replace(partial, manifest=replace(partial.manifest, files=digests), held=held)
+    written = partial.folder / MANIFEST
+    written.write_bytes(sealed.manifest.to_bytes())
+    for name in files:  # safetensors lets nobody but the owner read what it writes
+        allow(partial.folder / name, written.stat().st_mode)
+    return sealed
+
+
+def set_aside(partial: Path, folder: Path) -> None:
+    """Move an artifact that is being made to another name for good; an artifact there before is removed.
+
+    Raises `BadInput` where something else is there.
+    """
+    with write_errors(folder):
+        for file in [*partial.rglob("*"), partial]:
+            sync(file)
+        try:
+            put_folder(partial, folder, _is_replaceable)
+        except FileExistsError:
+            check_replaceable(folder)
+            raise BadInput(f"{folder} exists: it was made in the meantime; choose another name or remove it") from None
+        sync(folder.parent)
+
+
+def _is_empty(folder: Path) -> bool:
+    return folder.is_dir() and not any(folder.iterdir())

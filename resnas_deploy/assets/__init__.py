@@ -1,1 +1,0 @@
-"""Data files of the package: the ImageNet class names, and the photographs that verification classifies."""

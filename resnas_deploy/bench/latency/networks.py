@@ -1,0 +1,61 @@
+"""Networks that exist to be timed: emitted into a temporary folder from slices of one set of random weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.graph.emit import emit
+from resnas_deploy.precision import precision_named
+from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.untrained import untrained
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A `Network` with random weights. Nothing of it is verified: only its time is of interest."""
+
+    arch: ArchSpec
+    precision: str
+    batch: BatchRange
+    model: Path
+
+    @property
+    def source(self) -> str:
+        """What names it."""
+        return self.arch.fingerprint
+
+    @property
+    def label(self) -> str:
+        """What it is."""
+        return f"{self.arch.fingerprint} {self.precision} {self.image_size} (untrained weights)"
+
+    @property
+    def digest(self) -> str:
+        """The architecture's fingerprint, for a graph that nobody keeps."""
+        return self.arch.fingerprint
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.arch.image_size
+
+    def module(self) -> torch.nn.Module:
+        """The PyTorch module."""
+        from resnas_deploy.network.module import build_model
+
+        return build_model(untrained(self.arch))
+
+
+def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> Candidate:
+    """The network of these weights, written to `folder`. Its batch is dynamic, as that of an export is by default."""
+    range_ = BatchRange(1, max(64, batch))
+    path = folder / f"{weights.arch.fingerprint}.onnx"
+    emit(weights, precision_named(precision), range_).write(path)
+    return Candidate(weights.arch, precision, range_, path)

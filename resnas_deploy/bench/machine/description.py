@@ -1,0 +1,113 @@
+"""The machine that a measurement belongs to."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from resnas_deploy.files import records as record
+from resnas_deploy.processes.resources import cpu_quota
+
+_CPUINFO = Path("/proc/cpuinfo")
+_DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))  # either may be hidden
+_VERSION = re.compile(r"\b\d+\.\d+(\.\d+)?\b")
+_NOISE = re.compile(r"\(.*?\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNORECASE)  # of a CPU's model name
+_NAME_MOST = 80  # characters of a slug before its hash
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What must be the same before two figures can be compared."""
+
+    cpu: str
+    cores: int  # that this process may use
+    system: str
+    python: str
+    gpus: tuple[str, ...] = ()  # names, in the order of their indices
+    driver: str = ""  # NVIDIA's version; empty where there is none
+    cpu_quota: float | None = None  # cores' worth of CPU time that control groups allow; None where there is no quota
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON; `from_json` is its inverse."""
+        return record.to_json(self)
+
+    @staticmethod
+    def from_json(data: object) -> Machine:
+        """Read what `to_json` wrote. Raises `BadInput` that names the field that is wrong."""
+        return record.from_json(Machine, data, "machine")
+
+    @property
+    def slug(self) -> str:
+        """A name for files: the same for the same machine, and another where anything differs.
+
+        The processor, the cores, the GPUs, and eight digits of a hash of everything: `intel-xeon-2-cores-1a2b3c4d`.
+        """
+        gpus = [f"{count}x {name}" if count > 1 else name for name, count in Counter(self.gpus).items()]
+        words = " ".join([_NOISE.sub(" ", self.cpu), f"{self.cores} cores", *gpus])
+        name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_NAME_MOST].rstrip("-")
+        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
+
+    def differences(self, other: Machine) -> list[str]:
+        """What is not the same on the other machine (`there`) and on this one (`here`), a line each."""
+        names = [field.name for field in fields(self)]
+        pairs = [(name, getattr(other, name), getattr(self, name)) for name in names]
+        return [f"{name}: {_text(there)} there, {_text(here)} here" for name, there, here in pairs if there != here]
+
+
+def cuda_gpus() -> tuple[str, ...]:
+    """The names of the GPUs that CUDA shows this process."""
+    from resnas_deploy.runners.devices import gpus
+
+    return gpus()
+
+
+def this_machine(
+    cores: int,
+    cpuinfo: Path = _CPUINFO,
+    driver: Sequence[Path] = _DRIVER,
+    gpus: Callable[[], tuple[str, ...]] = cuda_gpus,
+    quota: Callable[[], float | None] = cpu_quota,
+) -> Machine:
+    """The machine that this process runs on. The processor's name is the kernel's; `driver` is files of its version."""
+    return Machine(
+        cpu=_cpu_model(cpuinfo),
+        cores=cores,
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        gpus=gpus(),
+        driver=_driver_version(driver),
+        cpu_quota=quota(),
+    )
+
+
+def _cpu_model(cpuinfo: Path) -> str:
+    """A virtual machine may hide the model's name; family, model and stepping still tell processors apart."""
+    if not cpuinfo.is_file():
+        return platform.processor() or "unknown"
+    found: dict[str, str] = {}
+    for line in cpuinfo.read_text().splitlines():
+        key, _, value = line.partition(":")
+        found.setdefault(key.strip(), value.strip())
+    numbers = ", ".join(f"{key} {found[key]}" for key in ("cpu family", "model", "stepping") if key in found)
+    name = found.get("model name", "unknown")
+    return f"{name} ({numbers})" if numbers else name
+
+
+def _driver_version(paths: Sequence[Path]) -> str:
+    for path in paths:
+        if path.is_file() and (found := _VERSION.search(path.read_text())):
+            return found.group()
+    return ""
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "none"
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"

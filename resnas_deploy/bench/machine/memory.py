@@ -1,0 +1,55 @@
+"""Running out of memory as an error that can be reported, not as the end of the process."""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from resnas_deploy.processes.resources import free_memory
+
+SPARED = 0.05  # of the free memory, for the system and what else runs
+
+# What runtimes say when there is no memory; none of them raises MemoryError alone.
+_WORDS = ("out of memory", "bad_alloc", "bad allocation", "allocate memory", "failed to allocate", "unable to allocate")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of any runtime, or what it was raised from, says that memory ran out, of host or device."""
+    text = str(error).lower()
+    if isinstance(error, MemoryError) or any(words in text for words in _WORDS):
+        return True
+    return error.__cause__ is not None and is_out_of_memory(error.__cause__)
+
+
+@contextmanager
+def limited(root: Path = Path("/")) -> Iterator[None]:
+    """Within the block, asking for more memory than is free now is refused to this process.
+
+    Linux would grant it, and kill the process when it is used (vm.overcommit_memory in proc(5)). `root` is where `proc`
+    and `sys` are.
+    """
+    free, used = free_memory(root), _kibibytes(root / "proc/self/status", "VmData")
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if free is not None and used is not None:
+        limit = int(used + free * (1 - SPARED))
+        resource.setrlimit(resource.RLIMIT_DATA, (_smaller(limit, before[0]), before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _smaller(limit: int, other: int) -> int:
+    return limit if other == resource.RLIM_INFINITY else min(limit, other)
+
+
+def _kibibytes(path: Path, name: str) -> int | None:
+    """A line of a file of the kernel's that counts kibibytes, in bytes."""
+    if path.is_file():
+        for line in path.read_text().splitlines():
+            key, _, value = line.partition(":")
+            if key == name:
+                return 1024 * int(value.split()[0])
+    return None

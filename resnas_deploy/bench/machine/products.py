@@ -1,0 +1,153 @@
+"""Matrix products with a constant right side in each library that has them, ready to be timed.
+
+Every function here is a context manager: it yields a product of each shape, and leaves the library as it was. It yields
+nothing where the library cannot compute in that precision on that device.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.processes.quiet import load
+from resnas_deploy.runners.base import CPU
+
+Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
+Product = Callable[[], object]
+Products = Callable[[Sequence[Shape], str, str, int], AbstractContextManager[Mapping[Shape, Product]]]
+
+_SEED = 0  # of the factors: a GPU may run faster on values that are all alike
+
+
+@contextmanager
+def numpy_products(
+    shapes: Sequence[Shape], device: str, precision: str, threads: int
+) -> Iterator[Mapping[Shape, Product]]:
+    """NumPy's BLAS, in fp32. How many threads it starts is decided when it is imported, and not to be changed."""
+
+    def product(shape: Shape) -> Product:
+        left, right = _factors(shape)
+        out = np.empty((shape[0], shape[2]), np.float32)
+        return lambda: np.matmul(left, right, out=out)
+
+    fits = device == CPU and precision == "fp32" and threads == _blas_threads(os.environ)
+    yield {shape: product(shape) for shape in shapes} if fits else {}
+
+
+@contextmanager
+def torch_products(
+    shapes: Sequence[Shape], device: str, precision: str, threads: int
+) -> Iterator[Mapping[Shape, Product]]:
+    """PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
+    import torch
+
+    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+
+    def product(shape: Shape) -> Product:
+        left, right = (torch.from_numpy(factor).to(device, dtype) for factor in _factors(shape))
+        out = torch.empty((shape[0], shape[2]), dtype=dtype, device=device)
+
+        def once() -> None:
+            torch.mm(left, right, out=out)
+            if device != CPU:
+                torch.cuda.synchronize(device)
+
+        return once
+
+    if device != CPU and not torch.cuda.is_available():
+        yield {}
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.inference_mode():
+            yield {shape: product(shape) for shape in shapes}
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def ort_products(
+    shapes: Sequence[Shape], device: str, precision: str, threads: int
+) -> Iterator[Mapping[Shape, Product]]:
+    """ONNX Runtime on the CPU, in fp32: other precisions it widens to that."""
+    ort = load("onnxruntime")
+
+    def product(shape: Shape) -> Product:
+        settings = ort.SessionOptions()
+        settings.intra_op_num_threads = threads
+        left, right = _factors(shape)
+        session = ort.InferenceSession(_graph(left, right), settings, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"left": left})
+
+    yield {shape: product(shape) for shape in shapes} if device == CPU and precision == "fp32" else {}
+
+
+@contextmanager
+def openvino_products(
+    shapes: Sequence[Shape], device: str, precision: str, threads: int
+) -> Iterator[Mapping[Shape, Product]]:
+    """OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
+    from resnas_deploy.runners.openvino_core import openvino_core
+
+    core = openvino_core()
+    hint, capability = {"fp32": ("f32", "FP32"), "fp16": ("f16", "FP16"), "bf16": ("bf16", "BF16")}[precision]
+    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+
+    def product(shape: Shape) -> Product:
+        left, right = _factors(shape)
+        request = core.compile_model(core.read_model(_graph(left, right)), "CPU", settings).create_infer_request()
+        return lambda: request.infer({"left": left}, share_inputs=True, share_outputs=True)
+
+    fits = device == CPU and capability in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    yield {shape: product(shape) for shape in shapes} if fits else {}
+
+
+_LIBRARIES: Mapping[str, Products] = {
+    "numpy": numpy_products,
+    "torch": torch_products,
+    "onnxruntime": ort_products,
+    "openvino": openvino_products,
+}
+
+
+def installed() -> Mapping[str, Products]:
+    """The libraries that are here, by the name of their module."""
+    return {name: products for name, products in _LIBRARIES.items() if importlib.util.find_spec(name)}
+
+
+def _blas_threads(environment: Mapping[str, str]) -> int:
+    """What its variables say, else a thread for each core that this process may run on, whatever its quota."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
+        number = environment.get(name, "").strip()
+        if number.isascii() and number.isdecimal() and 0 < len(number) < 5:
+            return min(int(number), len(os.sched_getaffinity(0)))
+    return len(os.sched_getaffinity(0))
+
+
+def _factors(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    m, k, n = shape
+    rng = np.random.default_rng(_SEED)
+    return rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
+
+
+def _graph(left: NDArray[np.float32], right: NDArray[np.float32]) -> bytes:
+    """An ONNX graph that multiplies its input `left` by a constant."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    shape = (left.shape[0], right.shape[1])
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["left", "right"], ["out"])],
+        "product",
+        [helper.make_tensor_value_info("left", TensorProto.FLOAT, left.shape)],
+        [helper.make_tensor_value_info("out", TensorProto.FLOAT, shape)],
+        [numpy_helper.from_array(right, "right")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 23)], ir_version=10)
+    serialised: bytes = model.SerializeToString()
+    return serialised

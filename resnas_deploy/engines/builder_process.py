@@ -1,0 +1,108 @@
+"""Runs a builder in a process of its own and brings back the engine, its log, or one line on why there is none."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.workplace import scratch_errors
+from resnas_deploy.processes.guardian import ending_with_us
+
+_SHOWN = 300  # characters of a builder's own message
+_TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
+
+Report = Callable[[str], None]
+
+
+def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, report: Report) -> str:
+    """Build an engine into the file `out` and return the builder's log.
+
+    Raises `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
+    Ctrl-C ends the builder at once.
+    """
+    # Neither file has a name: nothing is left of them, however this process ends.
+    with (
+        scratch_errors(),
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as log,
+        tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said,
+        Path(str(request["model"])).open("rb") as graph,
+    ):
+        with ending_with_us():
+            process = subprocess.Popen(
+                [sys.executable, "-m", "resnas_deploy.engines.builder", str(log.fileno())],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                pass_fds=(log.fileno(), graph.fileno()),
+                start_new_session=True,  # Ctrl-C is for this process, which ends that one
+            )
+        try:
+            error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, report)
+        finally:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe:
+                    with suppress(BrokenPipeError):  # what a builder that died at once has not read
+                        pipe.close()
+        log.seek(0)
+        said.seek(0)
+        content, printed = log.read(), said.read()
+        if error is None:
+            return content
+        kept = f" (the whole log: {failed_log})" if _keep(failed_log, content + printed) else ""
+        raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
+
+
+def _follow(process: subprocess.Popen[str], request: Mapping[str, object], report: Report) -> str | None:
+    """Hand over the request and pass progress on. Returns what went wrong, or None."""
+    if process.stdin is None or process.stdout is None:
+        raise RuntimeError("the builder must be started with pipes")
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        pass  # it died at once; its exit status tells
+    for line in process.stdout:
+        if not line.endswith("\n"):
+            break  # it died while it wrote
+        said = json.loads(line)
+        if "error" in said:
+            return str(said["error"])
+        if said.get("built"):
+            return None
+        steps = f" {said['done']}/{said['of']}" if said.get("of") else ""
+        report(f"building the engine: {said['phase'].lower()}{steps}")
+    status = process.wait()
+    if status < 0:
+        return f"the builder was ended by {signal.Signals(-status).name}"
+    return f"the builder stopped with exit status {status}"
+
+
+def _reason(error: str, log: str, printed: str) -> str:
+    """The builder's message, with the last line of its log, or that it printed, that says why; one line, shortened."""
+    told = [
+        line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[0] in _TELLING and error not in line
+    ] or [line for line in printed.splitlines() if "Error" in line and error not in line]
+    text = f"{error}: {told[-1]}" if told else error
+    text = " ".join(text.split())
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} .."
+
+
+def _keep(path: Path, content: str) -> bool:
+    """Keep a log where it was asked for. Returns whether that was possible: the error itself matters more."""
+    try:
+        with atomic_file(path) as partial:
+            partial.write_text(content, encoding="utf-8", errors="replace")
+    except BadInput:
+        return False
+    return True

@@ -1,0 +1,180 @@
+"""Files and folders that appear whole or not at all: written under a temporary name, flushed to disk, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.renames import put_file, put_folder
+from resnas_deploy.files.streams import is_stream, write_through
+from resnas_deploy.files.workplace import scratch_folder, sweep_beside, workplace_beside
+
+_FREE, _ALLOWED = "free some space or choose another disk", "choose a place that you may write to"
+_THERE = "choose a place in a folder that is there"
+_HINTS = {
+    errno.ENOSPC: _FREE,
+    errno.EDQUOT: _FREE,
+    errno.EACCES: _ALLOWED,
+    errno.EPERM: _ALLOWED,
+    errno.EROFS: _ALLOWED,
+    errno.ENOENT: _THERE,
+    errno.ENOTDIR: _THERE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: "choose another name",
+    errno.EEXIST: "choose another name",
+    errno.ELOOP: "choose another name",
+}
+# What some file systems (SMB, FUSE, exFAT) say to a flush, a folder's above all, and to changing who may read.
+_UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
+
+
+class Taken(BadInput):
+    """Something is there already."""
+
+
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals (full disk, no permission, ..) into one clear `BadInput`."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever was reading has had enough: no fault of any place
+        raise
+    except OSError as error:
+        reason = error.strerror or str(error)
+        hint = _HINTS.get(error.errno or 0, "choose a place where files of this size can be written")
+        raise BadInput(f"{path} cannot be written: {reason}; {hint}") from error
+
+
+@contextmanager
+def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
+    """Yield a temporary name; what is written there becomes `path`, or is removed after an error.
+
+    What is no ordinary file (a pipe, a terminal, /dev/null, ..) is never replaced: it is written to, once all is there.
+    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `Taken` where
+    something is there and `replace` is not wanted, decided when all is written; and `BadInput` where the operating
+    system refuses, also in the block, which is there to write.
+    """
+    with write_errors(path):
+        if is_stream(path):
+            with scratch_folder("output") as folder:
+                yield folder / (path.name or "output")
+                write_through(folder / (path.name or "output"), path)
+            return
+        with workplace_beside(path) as folder:
+            sweep_beside(path)
+            partial = folder / path.name
+            partial.touch()
+            mode = partial.stat().st_mode
+            yield partial
+            allow(partial, mode)  # some writers let nobody but the owner read
+            sync(partial)
+            is_stream(path)  # which refuses what has come there meanwhile and cannot be written to
+            try:
+                put_file(partial, path, replace=replace)
+            except FileExistsError:
+                raise Taken(f"{path} exists: it was made in the meantime; choose another name") from None
+            sync(path.parent)
+
+
+@contextmanager
+def output_file(path: Path, *, replace: bool) -> Iterator[Path]:
+    """The same for a file that a user names: where it is a link, the file that it leads to is written."""
+    with write_errors(path):
+        target = path
+        if path.is_symlink() and not is_stream(path):
+            with suppress(FileNotFoundError):  # it leads to no file yet
+                path.stat()  # asks the kernel whether it may be followed: not everybody's in a folder of all
+            target = Path(os.path.realpath(path))
+    with atomic_file(target, replace=replace) as partial:
+        yield partial
+
+
+def write_text(path: Path, text: str, *, replace: bool) -> None:
+    """Write a text file that a user names. Raises `BadInput`."""
+    with output_file(path, replace=replace) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path) -> None:
+    """Raise `BadInput` where a file could not be written, by doing it: before the work, and leaving nothing."""
+    with write_errors(path):
+        if is_stream(path):
+            return
+        real = Path(os.path.realpath(path))
+        sweep_beside(real)  # what is left of a process that was killed here
+        with workplace_beside(real):
+            pass
+
+
+@contextmanager
+def atomic_folder(
+    path: Path,
+    may_replace: Callable[[Path], bool],
+    beside: Path | None = None,
+    remedy: str = "choose another name",
+) -> Iterator[Path]:
+    """Yield a temporary folder; on leaving without an error it becomes `path`, else it is removed.
+
+    It lies beside `path`, or where that folder is watched, beside another one of the same disk.
+
+    A folder at `path` is replaced only if `may_replace` says so, asked before anything is written, and at the moment of
+    the rename. Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises
+    `Taken`, which ends in `remedy`, where `path` is taken, and `BadInput` where the operating system refuses; errors of
+    the block are its own.
+    """
+    with ExitStack() as stack:
+        with write_errors(path):
+            if path.is_symlink():
+                raise Taken(f"{path} exists and is a symbolic link, which is never replaced; name another folder")
+            if path.exists() and not may_replace(path):
+                raise Taken(f"{path} exists; {remedy}")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = stack.enter_context(workplace_beside(beside or path)) / path.name
+            sweep_beside(beside or path)
+            partial.mkdir()
+        yield partial
+        with write_errors(path):
+            for file in [*partial.rglob("*"), partial]:
+                sync(file)
+            try:
+                put_folder(partial, path, may_replace)
+            except FileExistsError:
+                raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
+            sync(path.parent)
+
+
+def lexical(path: Path) -> Path:
+    """An absolute path without `.` and `..`, whose last part is its own name, wherever a link of that name leads."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or a folder's entries, to disk, as far as its file system can."""
+    folder = path.is_dir()
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:
+        if folder:  # one may write into a folder that one may not read
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def allow(path: Path, mode: int) -> None:
+    """Set who may read a file, where its file system has such a thing."""
+    try:
+        path.chmod(stat.S_IMODE(mode))
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise

@@ -1,0 +1,108 @@
+"""Builds an ONNX graph: nodes under stable names, and weights that are computed only when the file is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import FunctionProto, NodeProto, TensorProto, helper
+
+from resnas_deploy.precision import Precision
+from resnas_deploy.weights.checkpoint import Array
+
+AttributeValue = int | float | Sequence[int]
+TO_THE_END = 2**63 - 1  # of a Slice
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An initializer. `make` returns its values, C-contiguous, in `dtype`; it is called while writing, once."""
+
+    name: str
+    shape: tuple[int, ...]
+    onnx_type: int
+    dtype: np.dtype[Any]
+    make: Callable[[], NDArray[Any]]
+
+
+class GraphBuilder:
+    """Collects the nodes, weights and functions of a graph in one precision."""
+
+    def __init__(self, precision: Precision, opset: int) -> None:
+        self.precision, self.opset = precision, opset
+        self.nodes: list[NodeProto] = []
+        self.weights: dict[str, Weight] = {}
+        self.functions: list[FunctionProto] = []
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        name: str,
+        *,
+        output: str = "",
+        domain: str = "",
+        **attributes: AttributeValue,
+    ) -> str:
+        """Append a node of one output and return that output's name: the node's own, unless `output` gives another."""
+        self.nodes.append(make_node(op, inputs, output or name, name, domain=domain, **attributes))
+        return output or name
+
+    def weight(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
+        """A weight in the graph's precision; `make` gives it in float32, in any memory order."""
+
+        def cast() -> NDArray[Any]:
+            return np.ascontiguousarray(self.precision.cast(make(), name))
+
+        self.weights[name] = Weight(name, shape, self.precision.onnx, self.precision.dtype, cast)
+        return name
+
+    def ints(self, *values: int) -> str:
+        """An int64 vector, shared by all who ask for the same."""
+        name = f"ints.{'_'.join(map(str, values))}"
+        dtype = np.dtype(np.int64)
+        self.weights[name] = Weight(name, (len(values),), TensorProto.INT64, dtype, lambda: np.array(values, dtype))
+        return name
+
+    def linear(self, x: str, name: str, shape: tuple[int, int], weight: Callable[[], Array]) -> str:
+        """`x` times a linear's weight; `shape` and `weight` are `(out, in)`, stored transposed as MatMul wants it."""
+        stored = self.weight(f"{name}.weight", shape[::-1], lambda: weight().T)
+        return self.node("MatMul", [x, stored], f"{name}.matmul")
+
+    def add_bias(self, x: str, name: str, width: int, bias: Callable[[], Array]) -> str:
+        """`x` plus a bias of `width` channels."""
+        return self.node("Add", [x, self.weight(f"{name}.bias", (width,), bias)], f"{name}.bias_add")
+
+    def normalise(self, x: str, name: str, width: int, epsilon: float) -> str:
+        """LayerNorm whose scale and shift were folded away; the operator must be given a scale, so it gets ones."""
+        return self.node("LayerNormalization", [x, self.ones(width)], name, axis=-1, epsilon=epsilon)
+
+    def ones(self, width: int) -> str:
+        """A vector of ones, shared by all who ask for the same width."""
+        return self.weight(f"ones.{width}", (width,), lambda: np.ones(width, np.float32))
+
+    def class_token(self, x: str, name: str) -> str:
+        """The first token of `(B, T, C)`, as `(B, 1, C)`."""
+        return self.node("Slice", [x, self.ints(0), self.ints(1), self.ints(1)], name)
+
+    def patches(self, x: str, name: str) -> str:
+        """All tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
+        return self.node("Slice", [x, self.ints(1), self.ints(TO_THE_END), self.ints(1)], name)
+
+    def split(self, x: str, name: str, parts: Sequence[str], axis: int) -> list[str]:
+        """`x` cut into equal parts along an axis; each is named `NAME.PART`."""
+        outputs = [f"{name}.{part}" for part in parts]
+        self.nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis, num_outputs=len(parts)))
+        return outputs
+
+
+def make_node(
+    op: str, inputs: Sequence[str], output: str, name: str, *, domain: str = "", **attributes: AttributeValue
+) -> NodeProto:
+    """A node of one output, its attributes in alphabetical order."""
+    node = helper.make_node(op, list(inputs), [output], name=name, domain=domain)
+    node.attribute.extend(helper.make_attribute(key, attributes[key]) for key in sorted(attributes))
+    return node

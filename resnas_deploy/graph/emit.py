@@ -1,0 +1,118 @@
+"""Emits the whole ONNX graph from an architecture and its weights. Nothing is traced and torch is not needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from onnx import ModelProto, TensorProto, helper
+
+from resnas_deploy import __version__
+from resnas_deploy.arch.elements import (
+    INPUT,
+    OUTPUT,
+    BlockElement,
+    HeadElement,
+    ReductionElement,
+    StemElement,
+    elements,
+)
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.graph.block import emit_block
+from resnas_deploy.graph.builder import GraphBuilder, Weight
+from resnas_deploy.graph.function import DOMAIN, DOMAIN_VERSION
+from resnas_deploy.graph.head import emit_head
+from resnas_deploy.graph.protobuf import write_model
+from resnas_deploy.graph.reduction import emit_reduction
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
+from resnas_deploy.graph.stem import emit_stem
+from resnas_deploy.precision import Precision
+from resnas_deploy.weights.checkpoint import Array, Checkpoint
+from resnas_deploy.weights.padding import align
+
+OPSET = 23  # the first with Attention
+IR_VERSION = 11  # the one that came with opset 23
+
+
+@dataclass(frozen=True)
+class EmittedGraph:
+    """A model whose weights are still to be computed: `model` has no initializers, `weights` are what they will be."""
+
+    model: ModelProto
+    weights: tuple[Weight, ...]
+
+    def write(self, path: Path) -> None:
+        """Write the model to a file; each weight is folded, written and forgotten."""
+        with path.open("wb") as file:
+            write_model(self.model, self.weights, file)
+
+
+def emit(
+    checkpoint: Checkpoint,
+    precision: Precision,
+    batch: BatchRange,
+    *,
+    spelling: Spelling = FOR_RUNTIMES,
+    alignment: int = 1,
+) -> EmittedGraph:
+    """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
+
+    Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
+    With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
+    The same input gives the same bytes.
+    """
+    arch = checkpoint.arch
+    aligned = align(arch, checkpoint.tensors, alignment)
+    graph = GraphBuilder(precision, OPSET)
+    x = _cast(graph, INPUT, "input_cast", precision.onnx)
+    for element in elements(aligned.arch):
+        tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]
+        match element:
+            case StemElement():
+                x = emit_stem(graph, element, tensors, x)
+            case BlockElement():
+                x = emit_block(graph, element, tensors, x, epsilon, spelling)
+            case ReductionElement():
+                mean_weight = aligned.mean_weights.get(element.name)
+                x = emit_reduction(graph, element, tensors, x, epsilon, spelling, mean_weight)
+            case HeadElement():
+                x = emit_head(graph, element, tensors, x, epsilon)
+    _cast(graph, x, "output_cast", TensorProto.FLOAT)
+    graph.nodes[-1].output[0] = OUTPUT
+
+    size: int | str = batch.least if batch.fixed else "batch"
+    image = [size, 3, arch.image_size, arch.image_size]
+    proto = helper.make_graph(
+        graph.nodes,
+        "vit_resnas",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [size, arch.classes])],
+    )
+    model = helper.make_model(
+        proto,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET), helper.make_opsetid(DOMAIN, DOMAIN_VERSION)],
+        functions=graph.functions,
+        producer_name="resnas",
+        producer_version=__version__,
+    )
+    described = {
+        "resnas.alignment": alignment,
+        "resnas.arch": arch.to_json(),
+        "resnas.batch": str(batch),
+        "resnas.precision": precision.name,
+    }
+    helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in described.items()})
+    return EmittedGraph(model, tuple(graph.weights.values()))
+
+
+def _cast(graph: GraphBuilder, x: str, name: str, to: int) -> str:
+    """`x` in the type `to`, where the graph's own type is another than float32."""
+    return x if graph.precision.onnx == TensorProto.FLOAT else graph.node("Cast", [x], name, to=to)
+
+
+def _of(element: str, tensors: Mapping[str, Array]) -> dict[str, Array]:
+    prefix = f"{element}."
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,129 @@
+"""From a decoded image to the array a network takes: resize, crop, normalise, as the ImageNet evaluation does.
+
+The arithmetic is that of torchvision's `Resize`, `CenterCrop`, `ToTensor` and `Normalize` on Pillow images, so that
+accuracies compare. Colour profiles are ignored there and here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.images.decode import check_size
+
+MAX_SIDE = 2048
+"""Largest `resize`, in pixels."""
+
+_FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes the input of a network.
+
+    `image_size` is the side of the centre crop and `resize` the shorter side of the image before cropping, both in
+    pixels. `mean` and `std` are per channel (red, green, blue) on the scale 0..1; the defaults are ImageNet's.
+    `interpolation` is "bicubic" or "bilinear". Raises BadInput, naming the field, when a value cannot be used.
+    """
+
+    image_size: int
+    resize: int
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    interpolation: str = "bicubic"
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        _check_whole("image_size", self.image_size, 1, MAX_SIDE)
+        _check_whole("resize", self.resize, self.image_size, MAX_SIDE)
+        _check_three("mean", self.mean, -1e6, 1e6)
+        _check_three("std", self.std, 1e-6, 1e6)  # a smaller divisor overflows float32
+        if not isinstance(self.interpolation, str) or self.interpolation not in _FILTERS:
+            raise BadInput(f"interpolation must be one of {', '.join(_FILTERS)}; found {shown(self.interpolation)}")
+
+    @classmethod
+    def for_image_size(cls, image_size: int) -> Preprocessing:
+        """Return the ImageNet evaluation at `image_size` pixels, which keeps the ratio of 224 to 256."""
+        largest = MAX_SIDE * 224 // 256
+        if image_size > largest:
+            raise BadInput(f"image_size must be at most {largest} pixels, found {image_size}")
+        return cls(image_size=image_size, resize=round(image_size * 256 / 224))
+
+    def with_image_size(self, image_size: int) -> Preprocessing:
+        """The same for a crop of another size, out of as much of the image."""
+        return replace(self, image_size=image_size, resize=round(self.resize * image_size / self.image_size))
+
+    @classmethod
+    def from_json(cls, data: object, source: str = "preprocessing") -> Preprocessing:
+        """Return what `to_json` wrote. Every field must be there, as a silent default could spoil accuracy.
+
+        Raises BadInput, naming the field; `source` begins the message and should name the file.
+        """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(data, Mapping):
+            raise BadInput(f"{source}: must be an object with the fields {', '.join(names)}; found {shown(data)}")
+        for name in names:
+            if name not in data:
+                raise BadInput(f"{source}: the field {name} must be there; found none; add it")
+        for key in data:
+            if key not in names:
+                raise BadInput(f"{source}: the fields must be {', '.join(names)}; found {shown(key)}; remove it")
+        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in data.items()}
+        try:
+            return cls(**values)
+        except BadInput as error:
+            raise BadInput(f"{source}: {error}") from error
+
+    def to_json(self) -> dict[str, object]:
+        """Return the fields as values that JSON can hold."""
+        return {
+            "image_size": self.image_size,
+            "resize": self.resize,
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "interpolation": self.interpolation,
+        }
+
+
+def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return the network's input for one image: float32, (3, image_size, image_size), red, green, blue.
+
+    The image must be of mode RGB, as `images.load_image` gives it. Raises BadInput for another mode or a size that
+    `images.check_size` refuses.
+    """
+    if image.mode != "RGB":
+        raise BadInput(f"the image must be of mode RGB; found {image.mode}; load it with load_image")
+    check_size(image.size, "the image")
+    width, height = image.size
+    short, side = preprocessing.resize, preprocessing.image_size
+    if width <= height:
+        width, height = short, int(short * height / width)
+    else:
+        width, height = int(short * width / height), short
+    resized = image.resize((width, height), _FILTERS[preprocessing.interpolation])
+    left, top = round((width - side) / 2), round((height - side) / 2)
+    crop = resized.crop((left, top, left + side, top + side))
+    scaled = np.asarray(crop, dtype=np.float32) / np.float32(255)
+    mean, std = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
+    normalised = (scaled - mean) / std
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _check_whole(field: str, value: object, low: int, high: int) -> None:
+    if type(value) is not int or not low <= value <= high:
+        raise BadInput(f"{field} must be a whole number from {low} to {high}; found {shown(value)}")
+
+
+def _check_three(field: str, value: object, low: float, high: float) -> None:
+    if (
+        not isinstance(value, tuple)
+        or len(value) != 3
+        or not all(type(item) in (int, float) and low <= item <= high for item in value)
+    ):
+        raise BadInput(f"{field} must be three numbers from {low:g} to {high:g}; found {shown(value)}")

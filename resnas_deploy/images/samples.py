@@ -1,0 +1,31 @@
+"""The photographs in the package: real images for checks that need a typical input."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+
+import numpy as np
+import numpy.typing as npt
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.images.decode import load_image
+from resnas_deploy.images.listing import is_leftover, is_picture
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+
+
+def verification_photographs(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """Return the file names of the four photographs, sorted, and their batch.
+
+    The batch is float32, (4, 3, image_size, image_size). Raises BadInput when the installed package lacks them.
+    """
+    folder = files("resnas_deploy.images") / "assets" / "photographs"
+    there = folder.iterdir() if folder.is_dir() else ()
+    entries = [entry for entry in there if is_picture(entry.name) and not is_leftover(entry.name)]
+    if not entries:
+        raise BadInput(f"{str(folder)!r} must hold the package's photographs; found none; reinstall the package")
+    entries.sort(key=lambda entry: entry.name)
+    images = []
+    for entry in entries:
+        with as_file(entry) as path:  # the package may lie in a zip archive
+            images.append(preprocess(load_image(path), preprocessing))
+    return tuple(entry.name for entry in entries), np.stack(images)

@@ -1,0 +1,71 @@
+"""A subnet as the search keeps it: what decides its weights, and what was found about it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+
+from resnas_deploy.arch.spec import ArchSpec, Subnet
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.reading import parse_json
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of the held-out pictures a candidate got right."""
+
+    correct: int
+    seen: int
+    stopped: bool = False  # before it had seen all, since it was hopeless
+
+    @property
+    def accuracy(self) -> float:
+        """Top-1 on what it saw, from 0 to 1."""
+        return self.correct / max(1, self.seen)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A subnet with its score and what it costs."""
+
+    subnet: Subnet
+    score: Score
+    costs: tuple[float, ...]  # one for each of the search's costs, in their order
+    iteration: int
+
+    @property
+    def rank(self) -> tuple[bool, float, tuple[float, ...]]:
+        """The better, the larger: whatever was stopped comes after all else, and of equals the cheaper comes first."""
+        return (not self.score.stopped, self.score.accuracy, tuple(-cost for cost in self.costs))
+
+
+def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
+    """The same network and weights, written in one way: a dropped block has the widest's dimensions."""
+    stages = tuple(
+        replace(
+            stage,
+            blocks=tuple(
+                own if keep else wide for own, wide, keep in zip(stage.blocks, full.blocks, kept, strict=True)
+            ),
+        )
+        for stage, full, kept in zip(subnet.full.stages, widest.full.stages, subnet.kept, strict=True)
+    )
+    return replace(subnet, full=replace(subnet.full, stages=stages))
+
+
+def to_text(subnet: Subnet) -> str:
+    """One line of JSON; the same subnet gives the same line."""
+    return json.dumps({"full": subnet.full.to_json(), "kept": subnet.kept}, sort_keys=True, separators=(",", ":"))
+
+
+def from_text(text: object) -> Subnet:
+    """Read what `to_text` wrote. Raises `BadInput`."""
+    data = parse_json(text if isinstance(text, str) else "", "a subnet")
+    if not isinstance(data, dict) or data.keys() != {"full", "kept"}:
+        raise BadInput(f"a subnet must have the fields full and kept, found {shown(data)}")
+    kept = data["kept"]
+    if not isinstance(kept, list) or not all(
+        isinstance(flags, list) and all(type(flag) is bool for flag in flags) for flags in kept
+    ):
+        raise BadInput("a subnet's kept must be a list of flags for each stage, found something else")
+    return Subnet(ArchSpec.from_json(data["full"]), tuple(map(tuple, kept)))

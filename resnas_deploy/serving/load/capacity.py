@@ -1,0 +1,65 @@
+"""The most requests a second within a latency limit, and how many instances a demand needs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resnas_deploy.serving.load.load_test import Level, Load
+
+_STEPS = 6  # of bisection: within 2% of an interval that doubles
+_LEAST, _MOST = 0.5, 1e6  # requests a second
+
+
+@dataclass(frozen=True)
+class Limit:
+    """Within how many milliseconds that percentage of the answers must come."""
+
+    percentile: float
+    ms: float
+
+    def holds(self, load: Load) -> bool:
+        """Whether it was kept, and every request answered."""
+        return not load.failures and bool(load.latencies_s) and load.percentile_ms(self.percentile) <= self.ms
+
+    def __str__(self) -> str:
+        return f"p{self.percentile:g} within {self.ms:g} ms"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """The highest rate that kept a limit."""
+
+    limit: Limit
+    rate: float  # requests a second; 0: none that was tried
+    broken: float  # the lowest rate that broke it
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How many servers like the measured one a demand needs."""
+
+    rate: float  # requests a second that are demanded
+    servers: int
+    margin: float  # what they could do beyond the demand, as a share of it
+
+
+def find_capacity(run: Callable[[Level], Load], limit: Limit, first: float) -> Capacity:
+    """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
+    good, bad, rate = 0.0, math.inf, min(max(first, _LEAST), _MOST)
+    while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
+        if limit.holds(run(Level(rate=rate))):
+            good, rate = rate, 2 * rate
+        else:
+            bad, rate = rate, rate / 2
+    for _ in range(_STEPS if good and bad < math.inf else 0):
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if limit.holds(run(Level(rate=middle))) else (good, middle)
+    return Capacity(limit, good, bad)
+
+
+def plan(capacity: Capacity, demand: float) -> Plan:
+    """The fewest servers whose measured capacities add up to a demand, in requests a second."""
+    servers = math.ceil(demand / capacity.rate)
+    return Plan(demand, servers, servers * capacity.rate / demand - 1)

@@ -1,0 +1,132 @@
+"""`config.pbtxt`: Triton's model configuration of a network, of its preprocessing, and of the two together.
+
+The fields are those of Triton's `model_config.proto`, whose classes come with tritonclient: what is written parses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.artifact.artifact import MODEL
+from resnas_deploy.artifact.manifest import Manifest
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, Serving, max_batch
+
+CONFIG, LABELS, PLAN = "config.pbtxt", "labels.txt", "model.plan"
+IMAGE_FILE = "image"  # the ensemble's input: the bytes of an image file
+ModelConfig = Any  # pb.ModelConfig: protobuf makes its classes as it is imported, without types
+_WARM_UPS = 3  # runs of each warm-up batch before a model is ready
+
+
+def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+    """The configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
+    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
+    config = _config(serving.name, serving.backend, most, serving)
+    config.input.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
+    config.output.add(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[manifest.arch.classes])
+    if manifest.class_names:
+        config.output[0].label_filename = LABELS
+    for batch in dict.fromkeys((1, most)):
+        warm = config.model_warmup.add(name=f"batch {batch}", batch_size=batch, count=_WARM_UPS)
+        warm.inputs[INPUT].data_type = pb.TYPE_FP32
+        warm.inputs[INPUT].dims.extend([3, size, size])
+        warm.inputs[INPUT].random_data = True
+    if serving.cache:
+        config.response_cache.enable = True
+    if serving.backend == "tensorrt":
+        config.default_model_filename = PLAN
+        return config
+    config.parameters["intra_op_thread_count"].string_value = str(serving.threads)
+    if serving.backend == "onnxruntime":
+        config.default_model_filename = MODEL
+        _accelerate(config, serving.accelerator, manifest.precision)
+    return config
+
+
+def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+    """The configuration of what decodes and prepares image files, one at a time, on the CPU."""
+    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
+    config = _config(serving.name + PREPROCESS, "python", most, serving, on_gpu=False)
+    config.ClearField("dynamic_batching")  # requests gain nothing from each other here
+    config.version_policy.CopyFrom(_policy("latest:1"))
+    config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])
+    config.output.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
+    return config
+
+
+def ensemble_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+    """The configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
+    config = pb.ModelConfig(
+        name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest.batch, serving)
+    )
+    config.version_policy.CopyFrom(_policy("latest:1"))
+    config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])
+    config.output.add(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[manifest.arch.classes])
+    if manifest.class_names:
+        config.output[0].label_filename = LABELS
+    for name, source, result in (
+        (serving.name + PREPROCESS, IMAGE_FILE, INPUT),
+        (serving.name, INPUT, OUTPUT),
+    ):
+        step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
+        step.input_map[source] = source
+        step.output_map[result] = result
+    return config
+
+
+def to_text(config: ModelConfig) -> str:
+    """The text of `config.pbtxt`."""
+    return str(text_format.MessageToString(config))
+
+
+def parse(text: str, name: str) -> ModelConfig:
+    """Read `config.pbtxt` strictly. Raises `BadInput` for an unknown field, a wrong type or a syntax error."""
+    try:
+        return text_format.Parse(text, pb.ModelConfig())
+    except text_format.ParseError as error:
+        reason = shortened(" ".join(str(error).split()), 200)
+        raise BadInput(f"{name} must be a model configuration of Triton's, found at line:column {reason}") from None
+    except RecursionError:
+        raise BadInput(f"{name} must be a model configuration of Triton's, found it nested too deeply") from None
+    except Exception as error:  # noqa: BLE001  of what protobuf's parser lets through: numbers and texts of the wrong kind
+        raise BadInput(f"{name} must be a model configuration of Triton's, found {shown(str(error), 200)}") from None
+
+
+def _config(name: str, backend: str, most: int, serving: Serving, on_gpu: bool | None = None) -> ModelConfig:
+    on_gpu = serving.on_gpu if on_gpu is None else on_gpu
+    config = pb.ModelConfig(name=name, backend=backend, max_batch_size=most)
+    config.version_policy.CopyFrom(_policy(serving.versions))
+    kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
+    config.instance_group.add(kind=kind, count=serving.instances)
+    config.dynamic_batching.preferred_batch_size.extend(size for size in serving.batching.preferred if size <= most)
+    config.dynamic_batching.max_queue_delay_microseconds = serving.batching.queue_delay_us
+    return config
+
+
+def _policy(versions: str) -> Any:
+    policy = pb.ModelVersionPolicy()
+    kind, _, count = versions.partition(":")
+    if kind == "all":
+        policy.all.SetInParent()
+    elif kind == "latest":
+        policy.latest.num_versions = int(count)
+    else:
+        policy.specific.versions.extend(map(int, versions.split(",")))
+    return policy
+
+
+def _accelerate(config: ModelConfig, accelerator: str, precision: str) -> None:
+    """Execution providers of the onnxruntime backend (its README, "Model Config Options")."""
+    accelerators = config.optimization.execution_accelerators
+    if accelerator == "tensorrt":
+        chosen = accelerators.gpu_execution_accelerator.add(name="tensorrt")
+        if precision == "fp16":
+            chosen.parameters["precision_mode"] = "FP16"
+    elif accelerator == "cuda":
+        accelerators.gpu_execution_accelerator.add(name="cuda")
+    elif accelerator == "openvino":
+        accelerators.cpu_execution_accelerator.add(name="openvino")

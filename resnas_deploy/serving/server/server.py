@@ -1,0 +1,242 @@
+"""A real Triton server on this machine: started, waited for, and stopped with everything that it started."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.atomic import write_errors
+from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
+from resnas_deploy.serving.server import launch
+from resnas_deploy.serving.server.concealed import replace_arguments
+from resnas_deploy.serving.server.doors import Key, options
+from resnas_deploy.serving.server.folder import choose_place, is_plain, link
+from resnas_deploy.serving.server.installed import Installed, find_server
+from resnas_deploy.serving.server.log import Log, open_log
+from resnas_deploy.serving.server.ownership import Owned, owning
+from resnas_deploy.serving.server.ports import Ports, asked_at, bracketed, is_loopback, loopback
+
+_SHARED = Path("/dev/shm")
+_STOPPING_S, _POLL_S = 10, 0.1
+_CACHE_BYTES = 64 * 2**20
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to start a server."""
+
+    ports: Ports = field(default_factory=Ports)
+    poll_s: int = 0  # how often it looks for new versions; 0: never
+    ready_s: float = 120  # how long it may take to load the models
+    host: str = field(default_factory=loopback)
+    risk_is_known: bool = False  # of a host that others reach, and a release with known holes
+    key: Key | None = None  # of the closed protocols; one is made where none is given
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server that is ready."""
+
+    process: subprocess.Popen[bytes]
+    settings: Settings
+    log: Log
+    key_file: Path | None  # None: the protocols are closed to everybody
+
+    def wait(self) -> None:
+        """Wait while it runs, until an interrupt. Raises `ServerFailed` where it ends by itself."""
+        self.process.wait()
+        raise self.log.failure("the server ended by itself")
+
+    @property
+    def http(self) -> str:
+        """Host and port, as tritonclient takes them."""
+        return self._at(self.settings.ports.http)
+
+    @property
+    def grpc(self) -> str:
+        """The same for gRPC."""
+        return self._at(self.settings.ports.grpc)
+
+    @property
+    def metrics(self) -> str:
+        """The address of its Prometheus metrics."""
+        return f"http://{self._at(self.settings.ports.metrics)}/metrics"
+
+    def _at(self, port: int) -> str:
+        return f"{bracketed(asked_at(self.settings.host))}:{port}"
+
+
+@contextmanager
+def serving(repository: Path, settings: Settings, log: Path | None, report: Callable[[str], None]) -> Iterator[Server]:
+    """Serve a model repository until the block ends. What the server says goes into the file `log`, or a temporary one.
+
+    The server, the processes that it starts and their shared memory are gone afterwards, however the block ends; where
+    this process is killed, the server ends by itself, and what is left if that is killed too, the next one removes.
+    Raises `NotAvailable` where no server is installed, and `BadInput` where it cannot be started as it is wanted, where
+    a port is taken or a model does not load.
+    """
+    _check_repository(repository)
+    settings.ports.check(settings.host)
+    place = choose_place()
+    with _undisturbed_ending() as stack:
+        owned = stack.enter_context(owning([place, *([_SHARED] if _SHARED.is_dir() else [])]))
+        folder = place / owned.name
+        with write_errors(folder):
+            folder.mkdir(mode=0o700)
+            installed = find_server(folder)
+            models = link(folder, "models", repository.resolve())
+        _check_exposed(settings, installed)
+        output = stack.enter_context(open_log(log, folder, {str(models): str(repository)}))
+        key = settings.key or Key.new()
+        with _deferred():  # or there would be a process that nobody knows of
+            process, has_key = _start(installed, models, settings, key, owned, output.descriptor)
+            stack.callback(_stop, process)
+        report("loading the models")
+        _wait(process, settings, output)
+        yield Server(process, settings, output, _keep(key, folder) if has_key else None)
+
+
+def _check_repository(repository: Path) -> None:
+    try:
+        names = sorted(entry.name for entry in os.scandir(repository) if entry.is_dir())
+    except OSError as error:
+        raise BadInput(
+            f"a model repository must be a folder, found none at {repository} ({error.strerror}); "
+            "make one: resnas triton export"
+        ) from None
+    for name in names:
+        if not is_plain(name):
+            raise BadInput(
+                f"a model must have a name of letters, digits, dots, dashes and underscores, found {name!r:.80} in "
+                f"{repository}; export it under another --name"
+            )
+
+
+def _check_exposed(settings: Settings, installed: Installed) -> None:
+    if not (is_loopback(settings.host) or is_safe(installed.release) or settings.risk_is_known):
+        raise BadInput(
+            f"a server that others reach must be Triton {SAFE_SINCE} or newer, found {installed.release or 'another'}, "
+            f"in which anybody who reaches it may run programs, and the address {settings.host}; leave --address out, "
+            "serve with NVIDIA's image (deploy/Dockerfile), or say --risk-known"
+        )
+
+
+def _start(
+    installed: Installed, models: Path, settings: Settings, key: Key, owned: Owned, log: int
+) -> tuple[subprocess.Popen[bytes], bool]:
+    """The server's process, and whether the closed protocols are open to whoever has the key."""
+    host = settings.host
+    control = ["--model-control-mode=poll", f"--repository-poll-secs={settings.poll_s}"] if settings.poll_s else []
+    closed, opened = options(None), options(key)
+    command = [
+        str(installed.program),
+        f"--model-repository={models}",
+        "--disable-auto-complete-config",  # what a configuration says is checked, not guessed
+        f"--exit-timeout-secs={_STOPPING_S}",
+        f"--backend-config=python,shm-region-prefix-name={owned.name}_",
+        f"--cache-config=local,size={_CACHE_BYTES}",
+        f"--http-address={f'ipv6:{bracketed(host)}' if ':' in host else host}",
+        f"--grpc-address={bracketed(host)}",
+        f"--metrics-address={f'ipv6:{bracketed(host)}' if ':' in host else host}",
+        *(f"--{name}-port={port}" for name, port in vars(settings.ports).items()),
+        *closed,
+        *installed.arguments,
+        *control,
+    ]
+    # Not among the arguments, which all users of this machine may read.
+    secrets = {f"RESNAS_TRITON_OPTION_{number}": option for number, option in enumerate(opened)}
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as notice:
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", launch.__file__, str(os.getpid()), str(writing), *command],
+                env={**installed.environment, **secrets},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writing, *owned.descriptors),
+                start_new_session=True,  # Ctrl-C is for this process, which stops it; its children are one group
+            )
+        finally:
+            os.close(writing)
+        is_stopped = notice.read(1) == b"1"
+    return process, is_stopped and replace_arguments(process.pid, dict(zip(closed, secrets, strict=True)))
+
+
+def _keep(key: Key, folder: Path) -> Path:
+    path = folder / "key"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(f"{key.text}\n")
+    return path
+
+
+def _wait(process: subprocess.Popen[bytes], settings: Settings, log: Log) -> None:
+    """Wait until every model is ready. Raises `ServerFailed` with the server's own words where that does not come."""
+    until = time.monotonic() + settings.ready_s
+    url = f"http://{bracketed(asked_at(settings.host))}:{settings.ports.http}/v2/health/ready"
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback
+    while time.monotonic() < until:
+        if process.poll() is not None:
+            raise log.failure("the server did not start")
+        with suppress(OSError), direct.open(url, timeout=1) as answer:
+            if answer.status == 200:
+                return
+        time.sleep(_POLL_S)
+    raise log.failure(f"the models must be ready within {settings.ready_s:g} s, found some that are not")
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End the server, gently first, and whatever it has started."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOPPING_S + 5)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def _deferred() -> Iterator[None]:
+    """Let requests to end come after the block, whose handlers raise exceptions anywhere."""
+    came: list[int] = []
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            if callable(signal.getsignal(number)):
+                before[number] = signal.signal(number, lambda given, _: came.append(given))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(came[0])
+
+
+@contextmanager
+def _undisturbed_ending() -> Iterator[ExitStack]:
+    """What is put on this stack ends without a second Ctrl-C, or another request to end, keeping it from that."""
+    before: Sequence[tuple[signal.Signals, object]] = ()
+    is_main = threading.current_thread() is threading.main_thread()  # which alone is interrupted
+    stack = ExitStack()
+    try:
+        yield stack
+    finally:
+        if is_main:
+            before = [(number, signal.signal(number, signal.SIG_IGN)) for number in _ENDING]
+        try:
+            stack.close()
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)  # type: ignore[arg-type]

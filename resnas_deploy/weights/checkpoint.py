@@ -1,0 +1,247 @@
+"""Checkpoints: one safetensors file with the architecture and the weights' history in its metadata."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import BadInput, first_few, shown
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.weights.schema import differences
+
+Array = NDArray[np.float32]
+
+SCHEMA = 1
+_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
+_KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where weights come from. `history` has a sentence for each thing that was done to them, oldest first."""
+
+    trained: bool
+    history: tuple[str, ...]
+
+    def then(self, what: str) -> Provenance:
+        """The same weights after one more step."""
+        return replace(self, history=(*self.history, what))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {"trained": self.trained, "history": list(self.history)}
+
+    @staticmethod
+    def from_json(data: object) -> Provenance:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
+            raise BadInput(f"provenance must have the fields trained and history, found {shown(data)}")
+        history = data["history"]
+        if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
+            raise BadInput(f"provenance.history must be a list of sentences, found {shown(history)}")
+        return Provenance(data["trained"], tuple(history))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the weights were trained for."""
+
+    class_names: tuple[str, ...]  # by number
+    preprocessing: Preprocessing
+    held_out: int = 0  # pictures of each class of the training split that training did not see
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {
+            "class_names": list(self.class_names),
+            "preprocessing": self.preprocessing.to_json(),
+            "held_out": self.held_out,
+        }
+
+    @staticmethod
+    def from_json(data: object) -> Task:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"class_names", "preprocessing", "held_out"}:
+            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {shown(data)}")
+        names, held_out = data["class_names"], data["held_out"]
+        if type(held_out) is not int or held_out < 0:
+            raise BadInput(f"task.held_out must be a number from 0, found {shown(held_out)}")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise BadInput(f"task.class_names must be a list of names, found {shown(names)}")
+        return Task(tuple(names), Preprocessing.from_json(data["preprocessing"], "task.preprocessing"), held_out)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
+
+    data: str  # its name
+    pictures: int  # of the validation split
+    top1: float  # from 0 to 1
+
+    def __post_init__(self) -> None:
+        fits = isinstance(self.data, str) and type(self.pictures) is int and type(self.top1) is float
+        if not fits or self.pictures < 1 or not 0 <= self.top1 <= 1:
+            raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {"data": self.data, "pictures": self.pictures, "top1": self.top1}
+
+    @staticmethod
+    def from_json(data: object) -> Measured:
+        """Read what `to_json` wrote; raises `BadInput`."""
+        if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
+            raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
+        return Measured(**data)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
+
+    Raises `BadInput` where a tensor is missing, foreign, of another shape or dtype, NaN or infinite.
+    """
+
+    arch: ArchSpec
+    tensors: Mapping[str, Array]
+    provenance: Provenance
+    task: Task | None = None  # where training told it
+    accuracy: Measured | None = None  # where training measured it; what is made of the weights has none
+    checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
+
+    def __post_init__(self, checked: bool) -> None:
+        if self.task and (len(self.task.class_names), self.task.preprocessing.image_size) != (
+            self.arch.classes,
+            self.arch.image_size,
+        ):
+            raise BadInput(
+                f"the task must be of the architecture's {self.arch.classes} classes and {self.arch.image_size} "
+                f"pixels, found {len(self.task.class_names)} and {self.task.preprocessing.image_size}"
+            )
+        _check_shapes({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
+        for name, tensor in self.tensors.items():
+            if tensor.dtype != np.float32:
+                raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
+            if checked:
+                continue
+            if not np.isfinite(tensor).all():
+                raise BadInput(f"every weight must be finite, found NaN or infinity in {name}")
+            if name.endswith(".running_var") and (tensor < 0).any():
+                raise BadInput(f"a variance must not be negative, found {tensor.min():g} in {name}")
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the names, shapes and values of all tensors, sorted by name; hexadecimal."""
+        total = hashlib.sha256()
+        for name in sorted(self.tensors):
+            tensor = self.tensors[name]
+            total.update(f"{name}{tensor.shape}".encode())
+            total.update(np.ascontiguousarray(tensor).data)
+        return total.hexdigest()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all tensors."""
+        return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file, hexadecimal. Raises `BadInput` for a longer one than any that is ours."""
+    with opened(path, MOST_HASHED) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
+    """Write a checkpoint atomically. The same checkpoint gives the same bytes."""
+    with atomic_file(path, replace=replace) as partial:
+        write(checkpoint, partial, path)
+
+
+def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
+    """Write a checkpoint to a name that nobody else reads yet. Raises `BadInput`, which names `place` where given."""
+    header: dict[str, object] = {
+        "schema": SCHEMA,
+        "arch": checkpoint.arch.to_json(),
+        "provenance": checkpoint.provenance.to_json(),
+    }
+    if checkpoint.task:
+        header["task"] = checkpoint.task.to_json()
+    if checkpoint.accuracy:  # which a reader of before does without
+        header["accuracy"] = checkpoint.accuracy.to_json()
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
+    try:
+        save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    except SafetensorError as error:  # its own text for what the operating system said
+        raise BadInput(
+            f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
+        ) from error
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint of ours. Raises `BadInput` for anything else."""
+    try:
+        if not path.is_file():
+            lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
+            found = "a folder" if path.is_dir() else lost
+            raise BadInput(f"{path}: a checkpoint must be a file (.safetensors), found {found}")
+    except (OSError, ValueError) as error:  # a name that is too long, or has a null character
+        raise unreadable(path, error) from None
+    try:
+        check_tensors(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; {_IMPORT}") from None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            header = _header(file.metadata() or {})
+            arch = ArchSpec.from_json(header.get("arch"))
+            provenance = Provenance.from_json(header.get("provenance"))
+            task = Task.from_json(header["task"]) if "task" in header else None
+            accuracy = Measured.from_json(header["accuracy"]) if "accuracy" in header else None
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
+        _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
+        tensors = {name: _tensor(path, name) for name in shapes}
+        return Checkpoint(arch, tensors, provenance, task, accuracy)
+    except (SafetensorError, OSError) as error:
+        raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None:
+    if lines := differences(shapes, arch):
+        raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
+
+
+def _tensor(path: Path, name: str) -> Array:
+    """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
+    with safe_open(path, framework="numpy") as file:
+        dtype = file.get_slice(name).get_dtype()
+        if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
+            raise BadInput(f"every tensor must be float32 (F32), found {shown(name)} as {dtype}")
+        tensor: Array = file.get_tensor(name)
+    return tensor
+
+
+def _header(metadata: Mapping[str, str]) -> dict[str, object]:
+    if _KEY not in metadata:
+        raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
+    header = parse_json(metadata[_KEY], "the metadata")
+    schema = header.get("schema") if isinstance(header, dict) else None
+    if not isinstance(header, dict) or type(schema) is not int or schema < 1:
+        raise BadInput("the metadata must be JSON with a schema number from 1, found something else")
+    if schema > SCHEMA:
+        raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
+    return header

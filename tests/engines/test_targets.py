@@ -1,0 +1,97 @@
+"""What each builder builds, and what it is asked for in vain."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.building import RTX, needs_builder
+from support.strategies import refusal
+
+from resnas_deploy.cli.options import ENGINE_TARGETS
+from resnas_deploy.engines.targets import TARGETS, dotted, parse_capabilities, target_named
+from resnas_deploy.errors import BadInput, NotAvailable
+
+DATA_CENTRE = TARGETS["tensorrt"]
+
+
+def test_the_targets():
+    assert list(TARGETS) == list(ENGINE_TARGETS) == ["tensorrt-rtx", "tensorrt", "aoti"]
+    assert all(target_named(name).name == name for name in TARGETS)
+    assert refusal(lambda: target_named("tvm")) == (
+        "an engine's target must be one of tensorrt-rtx, tensorrt, aoti, found 'tvm'"
+    )
+
+
+@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+def test_every_precision_is_built_and_no_other(target):
+    known = ("fp32", "fp16", "bf16") if target.name == "aoti" else ("fp32", "fp16", "bf16", "int8", "fp8")
+    for precision in known:
+        target.check(precision, ())
+    assert f"must be one of {', '.join(known)}, found int4" in refusal(lambda: target.check("int4", ()))
+
+
+@pytest.mark.parametrize(
+    ("precision", "least"), [("fp32", "75"), ("fp16", "75"), ("bf16", "80"), ("int8", "75"), ("fp8", "89")]
+)
+def test_a_precision_needs_a_compute_capability(precision, least):
+    for capability in RTX.capabilities:
+        if int(capability) >= int(least):
+            RTX.check(precision, (capability,))
+        else:
+            wanted = f"{precision} must be built for compute capability {dotted(least)} or above, found"
+            assert f"{wanted} {dotted(capability)}" in refusal(lambda: RTX.check(precision, (capability,)))  # noqa: B023
+
+
+def test_one_bad_capability_among_good_ones_is_refused():
+    assert "found 8.6" in refusal(lambda: RTX.check("fp8", ("89", "86", "120")))
+
+
+def test_unknown_capabilities():
+    line = refusal(lambda: RTX.check("fp16", ("90",)))
+    assert line.endswith("must be portable or among 7.5, 8.0, 8.6, 8.9, 12.0, 12.1, found 9.0")
+    assert "takes no compute capability, found 89" in refusal(lambda: DATA_CENTRE.check("fp16", ("89",)))
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("portable", ()),
+        ("8.9", ("89",)),
+        ("12.0,8.9", ("89", "120")),
+        ("sm89, SM_120", ("89", "120")),
+        ("120,75,8.0", ("75", "80", "120")),
+        ("8.9,89,sm89", ("89",)),
+    ],
+)
+def test_the_forms_of_capabilities(text, wanted):
+    assert parse_capabilities(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", ",", "8", "8.9,", "portable,8.9", "ada", "8.9;12.0", "1234", "²³", "-8.9"])
+def test_what_is_no_capability(text):
+    assert "must be portable or a list such as 8.9,12.0, found" in refusal(lambda: parse_capabilities(text))
+
+
+@given(st.text())
+def test_any_text_is_capabilities_or_refused(text):
+    try:
+        found = parse_capabilities(text)
+    except BadInput:
+        return
+    assert list(found) == sorted(set(found), key=int)
+
+
+@needs_builder
+def test_the_builder_has_a_version():
+    name, version = RTX.builder().split()
+    assert name == "tensorrt_rtx"
+    assert version.count(".") >= 2
+
+
+@pytest.mark.skipif(not DATA_CENTRE.needs_gpu, reason="it is built anywhere")
+def test_a_missing_builder_says_how_to_install_it():
+    if __import__("importlib").util.find_spec("tensorrt"):
+        pytest.skip("tensorrt is installed")
+    with pytest.raises(NotAvailable, match=r"needs the package tensorrt.*pip install 'tensorrt>=10\.15,<12'"):
+        DATA_CENTRE.builder()

@@ -1,0 +1,42 @@
+"""A search whose process is killed goes on to the same winner."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from support.places import SEARCHED
+
+PROGRAM = """
+import os, signal, sys
+from pathlib import Path
+from test_search import Wide, search, searched
+class Killed(Wide):
+    def scores(self, subnets, target):
+        if len(self.asked) >= int(sys.argv[2]):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().scores(subnets, target)
+found = searched(Path(sys.argv[1]), search(), Killed())
+print([(item.score.correct, item.iteration) for item in found.best])
+"""
+
+
+def searching(path, kill_after):
+    command = [sys.executable, "-c", PROGRAM, str(path), str(kill_after)]
+    return subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": SEARCHED}, capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on_to_the_same_winner(tmp_path):
+    whole = searching(tmp_path / "whole.sqlite", 10**9)
+    assert whole.returncode == 0, whole.stderr
+    for after in (5, 20, 1):
+        assert searching(tmp_path / "cut.sqlite", after).returncode == -signal.SIGKILL
+    done = searching(tmp_path / "cut.sqlite", 10**9)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == whole.stdout

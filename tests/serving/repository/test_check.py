@@ -1,0 +1,171 @@
+"""Everything in a repository that was changed, or does not fit what it serves, is found."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.findings import found
+from support.recorded import IDENTITY, LAYERS
+from support.strategies import refusal
+
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.engines.store import save_report
+from resnas_deploy.serving.repository.check import check_repository
+from resnas_deploy.serving.repository.config import parse
+from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.settings import Serving
+
+
+def edited(models, name, old, new):
+    path = models / name / "config.pbtxt"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        (
+            "mini",
+            "max_batch_size: 8",
+            "max_batch_size: 16",
+            "max_batch_size must be from 1 to the artifact's 8, found 16",
+        ),
+        ("mini", "dims: 112", "dims: 224", "the input must be images TYPE_FP32 [3, 112, 112]"),
+        ("mini", "TYPE_FP32", "TYPE_FP16", "found images TYPE_FP16"),
+        ("mini", 'name: "logits"', 'name: "scores"', "the output must be logits"),
+        ("mini", 'name: "mini"', 'name: "other"', "must name the model as its folder is named, found 'other'"),
+        ("mini", 'backend: "python"', 'backend: "pytorch"', "backend must be python, onnxruntime or tensorrt"),
+        ("mini", "max_batch_size: 8", "max_batches: 8", "config.pbtxt must be a model configuration of Triton's"),
+        ("mini", "preferred_batch_size: 8", "preferred_batch_size: 9", "preferred batch sizes must be at most"),
+        ("mini", "latest {\n    num_versions: 1\n  }", "specific { versions: 3 }", "found none numbered 3"),
+        (
+            "mini_jpeg",
+            'model_name: "mini_preprocess"',
+            'model_name: "gone"',
+            "the model 'gone' must be in the repository",
+        ),
+        ("mini_jpeg", "max_batch_size: 8", "max_batch_size: 9", "max_batch_size must be at most 8"),
+        ("mini_preprocess", "TYPE_STRING", "TYPE_UINT8", "the input must be image TYPE_STRING [1]"),
+    ],
+)
+def test_a_configuration_edited_by_hand(models, name, old, new, said):
+    edited(models, name, old, new)
+    assert any(said in line for line in found(models)), found(models)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("mini/1/model.onnx", "model.onnx"),
+        ("mini/1/manifest.json", "manifest.json"),
+        ("mini/1/model.py", "model.py must be the one of this resnas"),
+        ("mini_preprocess/1/model.py", "model.py must be the one of this resnas"),
+        ("mini_preprocess/1/resnas_deploy/images/decode.py", "decode.py must be the one of this resnas"),
+        ("mini/config.pbtxt", "config.pbtxt must be"),
+    ],
+)
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_file_that_was_changed_or_is_missing(models, path, said, is_there):
+    if is_there:
+        (models / path).write_bytes((models / path).read_bytes()[:-1] + b"\x00")
+    else:
+        (models / path).unlink()
+    assert any(said in line for line in found(models)), found(models)
+
+
+FILES = (
+    "mini/config.pbtxt",
+    "mini/1/manifest.json",
+    "mini_jpeg/config.pbtxt",
+    "mini_preprocess/config.pbtxt",
+    "mini_preprocess/1/preprocessing.json",
+)
+
+
+@pytest.fixture(scope="module")
+def fuzzed(repository, tmp_path_factory):
+    return shutil.copytree(repository, tmp_path_factory.mktemp("fuzzed") / "models")
+
+
+@given(file=st.sampled_from(FILES), data=st.data())
+def test_no_content_of_a_file_makes_the_check_fail(fuzzed, file, data):
+    """It finds something, or that the content says the same."""
+    content = (fuzzed / file).read_bytes()
+    at = data.draw(st.integers(0, len(content)))
+    put = data.draw(st.binary(max_size=20) | st.sampled_from([b"[" * 100_000, b"{", b"dims: -1 ", b'"', b"null"]))
+    gone = data.draw(st.integers(0, 40) | st.just(len(content)))
+    (fuzzed / file).write_bytes(content[:at] + put + content[at + gone :])
+    try:
+        for checked in check_repository(fuzzed):
+            assert all(str(finding).isprintable() for finding in checked.findings)
+    finally:
+        (fuzzed / file).write_bytes(content)
+
+
+def test_onnx_runtime_of_the_release_must_know_the_operators(tmp_path, mini_artifact):
+    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini", backend="onnxruntime"))
+    assert found(tmp_path / "models", "26.08") == []
+    (line,) = found(tmp_path / "models", "25.06")
+    assert "must know opset 23 (1.23 or newer), found 1.22.0 in Triton 25.06" in line
+    assert "found '19.01'" in refusal(lambda: found(tmp_path / "models", "19.01"))
+
+
+@pytest.fixture
+def engine(mini_artifact, tmp_path):
+    """A function: an engine of a copy of `mini`, as its report tells; the plan itself is not run here."""
+    artifact = open_artifact(shutil.copytree(mini_artifact, tmp_path / "mini"))
+
+    def make(profile="1:4:8", version="11.2.1.2", target="tensorrt"):
+        path = artifact.folder / "engines" / "x.engine"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"a plan")
+        made_of = IDENTITY | {
+            "weights": artifact.manifest.weights_sha256,
+            "graph": artifact.digest,
+            "precision": "fp32",
+            "target": target,
+            "builder": f"{target} {version}",
+            "profiles": [profile],
+            "version_compatible": False,
+        }
+        return artifact, save_report(path, {"identity": made_of, "seconds": 1.0, "layers": LAYERS})
+
+    return make
+
+
+def test_an_engine_says_its_own_batches_and_release(engine, tmp_path):
+    models = tmp_path / "models"
+    artifact, made = engine("1:2:4")
+    add_model(models, artifact, Serving("mini", backend="tensorrt", on_gpu=True), made)
+    config = parse((models / "mini" / "config.pbtxt").read_text(), "config")
+    assert (config.backend, config.max_batch_size, config.default_model_filename) == ("tensorrt", 4, "model.plan")
+    assert found(models, "26.08") == []
+    (line,) = found(models, "26.05")
+    assert "must be built by the TensorRT of Triton 26.05, 10.16.1, found 11.2.1.2" in line
+    edited(models, "mini", "max_batch_size: 4", "max_batch_size: 8")
+    (line,) = found(models)
+    assert "batches must lie in the engine's first profile 1:4, found 1:8" in line
+    (models / "mini" / "1" / "model.plan").write_bytes(b"another")
+    assert any("model.plan differs from the hash in engine.json" in line for line in found(models))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"profile": "2:4:8"}, "a served network must take single images, found one for batches of 2:8"),
+        (
+            {"target": "tensorrt-rtx"},
+            "must be given an engine of the target tensorrt, found one of tensorrt-rtx",
+        ),
+    ],
+)
+def test_an_engine_that_triton_cannot_serve(engine, tmp_path, options, said):
+    artifact, made = engine(**options)
+    serving = Serving("mini", backend="tensorrt", on_gpu=True)
+    assert said in refusal(lambda: add_model(tmp_path / "models", artifact, serving, made))
+    assert not (tmp_path / "models").exists()

@@ -1,0 +1,61 @@
+"""A process that has imported the store and forks a child for every line it reads, which writes groups until it ends.
+
+Usage: writer.py STORE. Reads `WRITER FIRST LAST`, starts a child that writes the groups from FIRST up to LAST as that
+writer and answers its process id; reads an empty line, waits for the child and answers with its exit status. Until that
+line the id stays the child's, ended or not.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).parents[1]))
+
+from support.mini_space import MINI, SETTING, drawn, sampled
+
+from resnas_deploy.bench.latency.store import Store
+
+GROUP = 8
+ARCHS = drawn(MINI, GROUP)
+
+
+def space_of(group: int) -> str:
+    """Groups are told apart by the name of a space."""
+    return f"group {group}"
+
+
+def main() -> None:
+    path = Path(sys.argv[1])
+    while line := sys.stdin.readline():
+        writer, first, last = map(int, line.split())
+        pid = os.fork()
+        if pid == 0:
+            write(path, writer, first, last)
+        answer(pid)
+        sys.stdin.readline()
+        answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+
+
+def write(path: Path, writer: int, first: int, last: int) -> None:
+    status = 1
+    try:
+        measured = [sampled(arch, 1.0 + writer) for arch in ARCHS]
+        with Store(path) as store:
+            for group in range(first, last):
+                for setting in (SETTING, replace(SETTING, threads=100 + writer)):  # one that all share, one of its own
+                    store.add(setting, space_of(group), "profile", 0, measured)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def answer(number: int) -> None:
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

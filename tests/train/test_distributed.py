@@ -1,0 +1,44 @@
+"""Two processes by torchrun train as one does."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from support.commands import resnas
+from support.small_data import write_folder, write_shards
+from support.strategies import assert_close
+
+from resnas_deploy.weights.checkpoint import load
+
+TOLERANCE = 2e-5  # of the losses: sums in another order
+
+
+def trained(folder, processes, data):
+    recipe = folder / "recipe.toml"
+    recipe.write_text("epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\n")
+    out = folder / f"run{processes}"
+    options = ("--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json")
+    document = json.loads(resnas("train", "supernet", *options, processes=processes))
+    lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    return [line["loss"] for line in lines], load(out / "checkpoint.safetensors"), document
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(tmp_path):
+    data = write_folder(tmp_path / "data")
+    (one, alone, document), (two, together, other) = (trained(tmp_path, count, data) for count in (1, 2))
+    assert_close(one, two, TOLERANCE, "losses")
+    for name, tensor in alone.tensors.items():
+        assert_close(tensor, together.tensors[name], 2e-3, name)
+    assert document["top1"] == other["top1"]
+    assert document["pictures"] == other["pictures"] == 6
+
+
+@pytest.mark.slow
+def test_two_processes_read_shards(tmp_path):
+    losses, checkpoint, document = trained(tmp_path, 2, write_shards(tmp_path / "data"))
+    assert np.isfinite(losses).all()
+    assert document["pictures"] == 18
+    assert checkpoint.task.class_names == ("red", "green", "blue")
