@@ -3,7 +3,7 @@
 Run on an otherwise idle machine: .venv/bin/python benchmarks/gate_trials.py [SESSIONS]
 Adds to results/gate-sessions.json as many separate sessions of each as asked for (8), in turns, each a process of
 its own, as `resnas gate` measures them; remove the file first on another machine. The slower network is the same with
-one more block in its second stage, under the same label. tests/bench/test_gate_evidence.py replays it all.
+one more block in its second stage, under the same label. tests/measuring/test_gate_evidence.py replays it all.
 """
 
 from __future__ import annotations

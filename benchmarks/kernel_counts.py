@@ -25,8 +25,8 @@ from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.report import element_of
 from resnas_deploy.engines.targets import target_named
-from resnas_deploy.export.export import Request
-from resnas_deploy.export.kernel_counts import count_kernels
+from resnas_deploy.exporting.export import Request
+from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 from resnas_deploy.weights.untrained import untrained
 

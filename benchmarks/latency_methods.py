@@ -26,16 +26,6 @@ from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.elements import NORM_EPS, BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
-from resnas_deploy.bench.cases import noise
-from resnas_deploy.bench.latency.campaign import Bench, anchor_of
-from resnas_deploy.bench.latency.check import accuracy
-from resnas_deploy.bench.latency.features import features
-from resnas_deploy.bench.latency.model import regress
-from resnas_deploy.bench.latency.networks import emitted
-from resnas_deploy.bench.latency.profile import CHECK, PROFILE
-from resnas_deploy.bench.latency.store import Store
-from resnas_deploy.bench.machine.description import this_machine
-from resnas_deploy.bench.timing import interleaved, timed
 from resnas_deploy.graph import block as emission
 from resnas_deploy.graph.attention import emit_with_operator
 from resnas_deploy.graph.builder import GraphBuilder
@@ -46,6 +36,16 @@ from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.graph.stem import emit_stem
+from resnas_deploy.measuring.cases import noise
+from resnas_deploy.measuring.latency.campaign import Bench, anchor_of
+from resnas_deploy.measuring.latency.check import accuracy
+from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.model import regress
+from resnas_deploy.measuring.latency.networks import emitted
+from resnas_deploy.measuring.latency.profile import CHECK, PROFILE
+from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.timing import interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS

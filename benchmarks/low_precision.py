@@ -15,8 +15,8 @@ from recording import ratio, write_result
 from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.bench.timing import interleaved, timed
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.measuring.timing import interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner
 from resnas_deploy.weights.checkpoint import load

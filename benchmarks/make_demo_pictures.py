@@ -1,6 +1,6 @@
 """Makes the built-in data set out of Fashion-MNIST's files (Debian: dataset-fashion-mnist).
 
-Run once: .venv/bin/python tests/train/make_demo_pictures.py /usr/share/datasets/fashion-mnist
+Run once: .venv/bin/python tests/training/make_demo_pictures.py /usr/share/datasets/fashion-mnist
 Takes the first pictures of each class of either split, in the order in which they lie there; and, to predict, the first
 test picture of each class that is not among them, as a PNG.
 """

@@ -14,9 +14,9 @@ from pathlib import Path
 from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.export.arithmetic.check import in_own_arithmetic
-from resnas_deploy.export.export import Request, export
-from resnas_deploy.export.verify import reference_logits, verification_inputs
+from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic
+from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.verify import reference_logits, verification_inputs
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.untrained import untrained

@@ -13,8 +13,8 @@ from pathlib import Path
 from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.export.export import Request, export
-from resnas_deploy.export.verify import compare, reference_logits, verification_inputs
+from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.verify import compare, reference_logits, verification_inputs
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint, load

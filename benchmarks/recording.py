@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from resnas_deploy.bench.machine.description import this_machine
-from resnas_deploy.bench.statistics import ratio_interval
 from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.statistics import ratio_interval
 from resnas_deploy.runners.base import usable_cores
 
 RESULTS = Path(__file__).parent / "results"

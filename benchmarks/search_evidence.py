@@ -21,30 +21,30 @@ from scipy import stats
 
 from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.bench.latency.campaign import Bench
-from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, model_of, subnets
-from resnas_deploy.bench.latency.store import Store
-from resnas_deploy.bench.machine.description import this_machine
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import open_data
+from resnas_deploy.measuring.latency.campaign import Bench
+from resnas_deploy.measuring.latency.profile import NETWORKS, PROFILE, measure, model_of, subnets
+from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.network.module import ResidualReduction
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
-from resnas_deploy.search.candidate import Candidate
-from resnas_deploy.search.evolution import Evolution
-from resnas_deploy.search.finalists import Place, measure_finalists
-from resnas_deploy.search.iterations import Search
-from resnas_deploy.search.iterations import run as search
-from resnas_deploy.search.limits import Cost, Limit, Limits
-from resnas_deploy.search.prepare import latency_cost, macs_cost
-from resnas_deploy.search.scorer import Scorer, held_out
-from resnas_deploy.search.store import SearchStore
-from resnas_deploy.train.data.loader import Share
-from resnas_deploy.train.distributed import Processes
-from resnas_deploy.train.loop import Trained, train
-from resnas_deploy.train.prepare import preprocessing_for
-from resnas_deploy.train.recipe import Recipe, read_recipe
-from resnas_deploy.train.settings import Run
+from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.evolution import Evolution
+from resnas_deploy.searching.finalists import Place, measure_finalists
+from resnas_deploy.searching.iterations import Search
+from resnas_deploy.searching.iterations import run as search
+from resnas_deploy.searching.limits import Cost, Limit, Limits
+from resnas_deploy.searching.prepare import latency_cost, macs_cost
+from resnas_deploy.searching.scorer import Scorer, held_out
+from resnas_deploy.searching.store import SearchStore
+from resnas_deploy.training.data.loader import Share
+from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.loop import Trained, train
+from resnas_deploy.training.prepare import preprocessing_for
+from resnas_deploy.training.recipe import Recipe, read_recipe
+from resnas_deploy.training.settings import Run
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
 SPACE = SPACES["demo"]

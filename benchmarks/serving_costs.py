@@ -20,7 +20,7 @@ from tritonclient import grpc
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.load.address import Address

@@ -13,9 +13,9 @@ import numpy as np
 from recording import ratio, write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.bench.timing import interleaved, timed
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
+from resnas_deploy.measuring.timing import interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained

@@ -51,7 +51,7 @@ def test_whole_command(benchmark, checkpoint, tmp_path, record):
     def export():
         peaks.append(peak_memory("main()", "export", "--arch", "small", "--out", str(tmp_path / str(len(peaks)))))
 
-    imports = peak_memory("import resnas_deploy.export.verify, resnas_deploy.runners.ort")
+    imports = peak_memory("import resnas_deploy.exporting.verify, resnas_deploy.runners.ort")
     benchmark.pedantic(export, rounds=3)
     weights, peak = checkpoint.nbytes, max(peaks) - imports
     assert peak <= 3 * weights

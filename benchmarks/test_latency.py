@@ -14,8 +14,8 @@ import pytest
 from recording import ratio
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.bench.timing import interleaved, timed
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.measuring.timing import interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.bench.latency.features import NAMES, features
-from resnas_deploy.bench.latency.model import fit
+from resnas_deploy.measuring.latency.features import NAMES, features
+from resnas_deploy.measuring.latency.model import fit
 
 COUNT, ROUNDS = 10_000, 10
 

@@ -18,9 +18,9 @@ from support.strategies import mini, supernet_mini
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.bench.machine.description import this_machine
-from resnas_deploy.bench.machine.roofline import Ceiling, ceiling, library_versions
-from resnas_deploy.export.export import export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.machine.roofline import Ceiling, ceiling, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.checkpoint import save
@@ -84,7 +84,7 @@ def cache_home(tmp_path_factory):
 def small_reference(monkeypatch):
     """The reference workload made small, for tests that do not read its time."""
     for name, size in (("_PRODUCTS", 50), ("_STREAMED", 200), ("_AT_ONCE", 50)):
-        monkeypatch.setattr(f"resnas_deploy.bench.reference.{name}", size)
+        monkeypatch.setattr(f"resnas_deploy.measuring.reference.{name}", size)
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def cpu_that_has(monkeypatch):
 @pytest.fixture
 def few_pictures(monkeypatch):
     """Accuracy measured on 200 labelled pictures, for tests to which a tenth of them says enough."""
-    monkeypatch.setattr("resnas_deploy.export.accuracy.MOST_PICTURES", 200)
+    monkeypatch.setattr("resnas_deploy.exporting.accuracy.MOST_PICTURES", 200)
 
 
 @pytest.fixture(scope="session")

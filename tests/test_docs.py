@@ -14,9 +14,9 @@ from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, macs_added, r
 from resnas_deploy.arch.cost import BYTES, breakdown, macs
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.headroom import MARGIN, shown
-from resnas_deploy.bench.peers import PEERS
-from resnas_deploy.bench.report import read_report
-from resnas_deploy.bench.statistics import ratio_interval
+from resnas_deploy.measuring.peers import PEERS
+from resnas_deploy.measuring.report import read_report
+from resnas_deploy.measuring.statistics import ratio_interval
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.runners.parity import TOLERANCES
 

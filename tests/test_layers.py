@@ -27,10 +27,10 @@ LAYERS = (
     "artifact",
     "runners",
     "engines",
-    "export",
-    "bench",
-    "train",
-    "search",
+    "exporting",
+    "measuring",
+    "training",
+    "searching",
     "serving",
     "cli",
     "__main__",
@@ -92,13 +92,13 @@ def test_an_arrow_against_the_order_would_be_seen(tmp_path):
     path = tmp_path / "arch.py"
     path.write_text(
         "from resnas_deploy.errors import BadInput\n"
-        "def f():\n    from resnas_deploy.train.loop import g\n    import resnas_deploy.graph.emit\n"
+        "def f():\n    from resnas_deploy.training.loop import g\n    import resnas_deploy.graph.emit\n"
         "    from resnas_deploy import __version__, artifact\n"
     )
     found = {part_of(module) for module in imports(path)}
-    assert found == {"errors", "train", "graph", "", "artifact"}
-    assert "arch must not import train, which comes after it" in list(problems("arch", found))
-    assert list(problems("export", {"bench"}))
+    assert found == {"errors", "training", "graph", "", "artifact"}
+    assert "arch must not import training, which comes after it" in list(problems("arch", found))
+    assert list(problems("exporting", {"measuring"}))
     assert list(problems("arch", {"batch"}))
     assert not list(problems("cli", set(LAYER) - {"__main__"}))
 

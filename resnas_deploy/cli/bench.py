@@ -90,10 +90,10 @@ def bench(
         check_file(plot, replace=force, option="--plot")
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
-        from resnas_deploy.bench.drawing import check_plot
-        from resnas_deploy.bench.measure import Extras, run
-        from resnas_deploy.bench.plan import Plan, Subject
-        from resnas_deploy.bench.plots import plot_report
+        from resnas_deploy.measuring.drawing import check_plot
+        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.plan import Plan, Subject
+        from resnas_deploy.measuring.plots import plot_report
 
         if plot:
             check_plot(plot)

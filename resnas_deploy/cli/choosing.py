@@ -13,7 +13,7 @@ from resnas_deploy.files.workplace import scratch_folder
 
 if TYPE_CHECKING:
     from resnas_deploy.engines.targets import Target
-    from resnas_deploy.export.export import Request
+    from resnas_deploy.exporting.export import Request
     from resnas_deploy.runners.base import RunnerKind
     from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -36,7 +36,7 @@ def with_auto_spelling(
     if target is None:
         raise BadInput(f"--spelling auto must measure on {kind.name}, which cannot run here: {kind.problem()}")
     from resnas_deploy.engines.options import BuildOptions
-    from resnas_deploy.export.kernel_counts import count_kernels
+    from resnas_deploy.exporting.kernel_counts import count_kernels
 
     counts = count_kernels(load_weights(), request, target, BuildOptions(), spellings.values(), tell)
     found = ", ".join(
@@ -63,8 +63,8 @@ def _fastest(
     requests: Mapping[str, Request], load_weights: Callable[[], Checkpoint], kind: RunnerKind, tell: Tell, what: str
 ) -> str:
     """Export every candidate to a folder that is gone afterwards and measure them in turns."""
-    from resnas_deploy.bench.fastest import choose
-    from resnas_deploy.export.export import export
+    from resnas_deploy.exporting.export import export
+    from resnas_deploy.measuring.fastest import choose
 
     checkpoint = load_weights()
     with scratch_folder("candidates") as folder:

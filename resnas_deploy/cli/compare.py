@@ -26,7 +26,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.processes import ending
 
 if TYPE_CHECKING:
-    from resnas_deploy.bench.compare import Comparison
+    from resnas_deploy.measuring.compare import Comparison
 
 MOST_ADVISED = 1000  # openings: beyond, nobody would wait for an answer
 
@@ -54,10 +54,10 @@ def compare(
     """
     with progress(spinner=False) as tell:
         tell("checking the files")
-        from resnas_deploy.bench.compare import compare as compared
-        from resnas_deploy.bench.measure import Extras, run
-        from resnas_deploy.bench.plan import Plan, Subject
-        from resnas_deploy.bench.statistics import LEAST_OPENINGS
+        from resnas_deploy.measuring.compare import compare as compared
+        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.plan import Plan, Subject
+        from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 
         networks = open_artifacts((first, second))
         kinds = kinds_of(runner, networks, device)
@@ -93,7 +93,7 @@ def compare(
 
 def _sentence(item: Comparison, runs: int) -> str:
     """What was found at one batch size, in words."""
-    from resnas_deploy.bench.compare import CANNOT_TELL
+    from resnas_deploy.measuring.compare import CANNOT_TELL
 
     configuration, ratio = item.first.configuration, item.ratio
     where = f"batch {configuration.batch}, {configuration.latency}"

@@ -165,10 +165,10 @@ def export(
         raise BadInput(f"--align must be one of {', '.join(_ALIGNMENTS)} (1: nothing is padded), found {shown(align)}")
     with progress() as tell:
         tell("loading")
-        from resnas_deploy.export import source
-        from resnas_deploy.export.calibration import DEFAULT_IMAGES
-        from resnas_deploy.export.export import Request, unchanged
-        from resnas_deploy.export.export import export as run
+        from resnas_deploy.exporting import source
+        from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
+        from resnas_deploy.exporting.export import Request, unchanged
+        from resnas_deploy.exporting.export import export as run
         from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
         from resnas_deploy.precision import QUANTISED, check_precision
         from resnas_deploy.runners.registry import graph_runner, runner_kind

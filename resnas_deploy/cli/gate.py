@@ -16,10 +16,10 @@ from resnas_deploy.processes import ending
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from resnas_deploy.bench.gate import Change
-    from resnas_deploy.bench.measurement import Configuration
-    from resnas_deploy.bench.plan import Plan
-    from resnas_deploy.bench.report import Report
+    from resnas_deploy.measuring.gate import Change
+    from resnas_deploy.measuring.measurement import Configuration
+    from resnas_deploy.measuring.plan import Plan
+    from resnas_deploy.measuring.report import Report
 
 
 def gate(
@@ -61,12 +61,12 @@ def gate(
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
     with progress(spinner=False) as tell:
         tell("reading the baseline")
-        from resnas_deploy.bench.baseline import baseline_file, configurations_of, opened_networks, plan_of
-        from resnas_deploy.bench.gate import identity, judge
-        from resnas_deploy.bench.machine.description import this_machine
-        from resnas_deploy.bench.measure import Extras, run
-        from resnas_deploy.bench.report import read_report
-        from resnas_deploy.bench.statistics import LEAST_OPENINGS
+        from resnas_deploy.measuring.baseline import baseline_file, configurations_of, opened_networks, plan_of
+        from resnas_deploy.measuring.gate import identity, judge
+        from resnas_deploy.measuring.machine.description import this_machine
+        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.report import read_report
+        from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 
         path = baseline_file(baseline, this_machine(threads_or_all(0)))
         then = read_report(path)
@@ -120,11 +120,11 @@ def gate(
 
 def _check_comparable(then: Report, plan: Plan, path: Path, accept_different: bool) -> list[str]:
     """What differs from the baseline beside the times. Raises `BadInput` unless that is accepted."""
-    from resnas_deploy.bench.baseline import configurations_here
-    from resnas_deploy.bench.gate import differences
-    from resnas_deploy.bench.machine.description import this_machine
-    from resnas_deploy.bench.measure import device_of
-    from resnas_deploy.bench.reference import reference_workload
+    from resnas_deploy.measuring.baseline import configurations_here
+    from resnas_deploy.measuring.gate import differences
+    from resnas_deploy.measuring.machine.description import this_machine
+    from resnas_deploy.measuring.measure import device_of
+    from resnas_deploy.measuring.reference import reference_workload
 
     machine = this_machine(threads_or_all(0))
     with reference_workload(device_of(plan), machine.cores) as workload:

@@ -53,9 +53,9 @@ def kernels(
         tell("loading")
         from resnas_deploy.engines.options import BuildOptions
         from resnas_deploy.engines.targets import AOTI, parse_capabilities, target_named
-        from resnas_deploy.export import source
-        from resnas_deploy.export.export import Request
-        from resnas_deploy.export.kernel_counts import count_kernels
+        from resnas_deploy.exporting import source
+        from resnas_deploy.exporting.export import Request
+        from resnas_deploy.exporting.kernel_counts import count_kernels
         from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 
         options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())

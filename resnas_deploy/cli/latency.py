@@ -36,8 +36,8 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_text
 
 if TYPE_CHECKING:
-    from resnas_deploy.bench.latency.check import Accuracy, Check
-    from resnas_deploy.bench.latency.model import LatencyModel
+    from resnas_deploy.measuring.latency.check import Accuracy, Check
+    from resnas_deploy.measuring.latency.model import LatencyModel
 
 latency = typer.Typer(
     name="latency",
@@ -74,10 +74,10 @@ def profile(
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.bench.latency.model import LEAST
-        from resnas_deploy.bench.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
-        from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.bench.machine.conditions import watch
+        from resnas_deploy.measuring.latency.model import LEAST
+        from resnas_deploy.measuring.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
+        from resnas_deploy.measuring.latency.store import Store
+        from resnas_deploy.measuring.machine.conditions import watch
 
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
         options = options_of(setting, threads, device, store)
@@ -149,8 +149,8 @@ def predict(
         tell("reading the store")
         from resnas_deploy.arch.cost import macs
         from resnas_deploy.arch.space import SPACES
-        from resnas_deploy.bench.latency.profile import profiled_model
-        from resnas_deploy.bench.latency.store import Store
+        from resnas_deploy.measuring.latency.profile import profiled_model
+        from resnas_deploy.measuring.latency.store import Store
 
         _, setting = bench_and_setting(runner, precision, batch, threads, device)
         options = options_of(setting, threads, device, store)
@@ -213,15 +213,15 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.bench.drawing import check_plot
-        from resnas_deploy.bench.latency.check import check as checked
-        from resnas_deploy.bench.latency.check import document_of
-        from resnas_deploy.bench.latency.profile import CHECK, PROFILE, measure, profiled_model
-        from resnas_deploy.bench.latency.profile import subnets as draw
-        from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.bench.machine.conditions import watch
-        from resnas_deploy.bench.machine.description import this_machine
-        from resnas_deploy.bench.plots import plot_check
+        from resnas_deploy.measuring.drawing import check_plot
+        from resnas_deploy.measuring.latency.check import check as checked
+        from resnas_deploy.measuring.latency.check import document_of
+        from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, measure, profiled_model
+        from resnas_deploy.measuring.latency.profile import subnets as draw
+        from resnas_deploy.measuring.latency.store import Store
+        from resnas_deploy.measuring.machine.conditions import watch
+        from resnas_deploy.measuring.machine.description import this_machine
+        from resnas_deploy.measuring.plots import plot_check
 
         if plot:
             check_plot(plot)

@@ -15,8 +15,8 @@ from resnas_deploy.files.user_folders import data_folder
 
 if TYPE_CHECKING:
     from resnas_deploy.arch.space import SearchSpace
-    from resnas_deploy.bench.latency.campaign import Bench
-    from resnas_deploy.bench.latency.store import Setting
+    from resnas_deploy.measuring.latency.campaign import Bench
+    from resnas_deploy.measuring.latency.store import Setting
 
 SPACE_NAMES = ("tiny", "small", "demo")
 PRECISION_NAMES = ("fp32", "fp16", "bf16")
@@ -45,8 +45,8 @@ StoreOption = Annotated[
 
 def bench_and_setting(runner: str, precision: str, batch: int, threads: int, device: str) -> tuple[Bench, Setting]:
     """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
-    from resnas_deploy.bench.latency.campaign import Bench
-    from resnas_deploy.bench.machine.description import this_machine
+    from resnas_deploy.measuring.latency.campaign import Bench
+    from resnas_deploy.measuring.machine.description import this_machine
     from resnas_deploy.precision import precision_named
     from resnas_deploy.runners.registry import default_runner, runner_kind
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from resnas_deploy.artifact.artifact import Artifact
-    from resnas_deploy.bench.measurement import Measurement
-    from resnas_deploy.bench.report import Report
+    from resnas_deploy.measuring.measurement import Measurement
+    from resnas_deploy.measuring.report import Report
     from resnas_deploy.runners.base import Network, RunnerKind
 
 _USUAL = (1, 8, 32)  # batch sizes
@@ -80,7 +80,7 @@ def open_networks(
     folders: Sequence[Path], peers: Sequence[str], tell: Callable[[str], None]
 ) -> Iterator[tuple[Network, ...]]:
     """Artifacts, and peers in the first artifact's precision, or in fp32 where there is none."""
-    from resnas_deploy.bench.peers import open_peer
+    from resnas_deploy.measuring.peers import open_peer
 
     artifacts = open_artifacts(folders)
     precision = artifacts[0].precision if artifacts else "fp32"
@@ -151,7 +151,7 @@ def print_measurements(title: str, report: Report) -> None:
 
 def print_shares(report: Report) -> None:
     """The table of the share of time by kind of block, where a runtime could tell."""
-    from resnas_deploy.bench.shares import KINDS
+    from resnas_deploy.measuring.shares import KINDS
 
     rows = [
         [c.label, c.runner, str(c.batch), *(f"{item.shares[kind]:.1%}" for kind in KINDS)]

@@ -22,9 +22,9 @@ from resnas_deploy.cli.output import complain, print_json, print_table, progress
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
 
 if TYPE_CHECKING:
-    from resnas_deploy.bench.latency.model import LatencyModel
-    from resnas_deploy.search.finalists import Finalist
-    from resnas_deploy.search.search import Outcome
+    from resnas_deploy.measuring.latency.model import LatencyModel
+    from resnas_deploy.searching.finalists import Finalist
+    from resnas_deploy.searching.search import Outcome
 
 
 def search(
@@ -98,12 +98,12 @@ def search(
     check_torch()
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        from resnas_deploy.bench.latency.profile import profiled_model
-        from resnas_deploy.bench.latency.store import Store
-        from resnas_deploy.search.evolution import Evolution
-        from resnas_deploy.search.finalists import Place
-        from resnas_deploy.search.report import finalist_table
-        from resnas_deploy.search.search import Job, carry_out
+        from resnas_deploy.measuring.latency.profile import profiled_model
+        from resnas_deploy.measuring.latency.store import Store
+        from resnas_deploy.searching.evolution import Evolution
+        from resnas_deploy.searching.finalists import Place
+        from resnas_deploy.searching.report import finalist_table
+        from resnas_deploy.searching.search import Job, carry_out
 
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
 

@@ -225,7 +225,7 @@ def _open(path: Path) -> tuple[Artifact, Engine | None]:
 
 def _batching(measured: Path | None, artifact: Artifact, most: int | None, latency: float | None) -> Batching:
     """Batch sizes and a delay from a result of resnas bench, of that very graph."""
-    from resnas_deploy.bench.report import read_report
+    from resnas_deploy.measuring.report import read_report
     from resnas_deploy.serving.repository.batching import Batching, batching_for
 
     if measured is None:

@@ -37,14 +37,14 @@ def verify(
     with progress() as tell:
         tell("checking the files")
         from resnas_deploy.artifact.artifact import open_artifact
-        from resnas_deploy.export.export import check_verifiable
+        from resnas_deploy.exporting.export import check_verifiable
         from resnas_deploy.runners.registry import graph_runner
 
         opened = open_artifact(artifact)
         precision = opened.manifest.precision
         kind = graph_runner(runner, precision, device).on(device)
         check_verifiable(kind, precision)
-        from resnas_deploy.export.verify import verify as run
+        from resnas_deploy.exporting.verify import verify as run
 
         described = {"artifact": str(artifact), "label": opened.manifest.label}
         try:

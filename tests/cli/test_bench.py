@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 
-from resnas_deploy.bench import cases as opening
-from resnas_deploy.bench.report import SCHEMA, read_report
+from resnas_deploy.measuring import cases as opening
+from resnas_deploy.measuring.report import SCHEMA, read_report
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -167,7 +167,7 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
     ],
 )
 def test_wrong_options_are_found_before_anything_is_measured(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.bench.interleaved.interleaved", None)
+    monkeypatch.setattr("resnas_deploy.measuring.interleaved.interleaved", None)
     assert said in refused("bench", mini_artifact, *options)
 
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from resnas_deploy.bench import cases as opening
-from resnas_deploy.bench.report import SCHEMA
+from resnas_deploy.measuring import cases as opening
+from resnas_deploy.measuring.report import SCHEMA
 from resnas_deploy.runners.openvino import OpenVinoRunner
 
 QUICK = ("--runs", "3", "--openings", "3")
@@ -67,7 +67,7 @@ def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch)
     ],
 )
 def test_wrong_options(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.bench.interleaved.interleaved", None)
+    monkeypatch.setattr("resnas_deploy.measuring.interleaved.interleaved", None)
     assert said in refused("compare", mini_artifact, mini_artifact, *options)
 
 

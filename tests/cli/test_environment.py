@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from resnas_deploy.bench.machine.nvml import open_gpu
-from resnas_deploy.bench.machine.products import numpy_products
 from resnas_deploy.cli.environment import prepare
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.measuring.machine.nvml import open_gpu
+from resnas_deploy.measuring.machine.products import numpy_products
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.train.torchrun import Launched, launched
+from resnas_deploy.training.torchrun import Launched, launched
 
 THREE, SQUARED = "\N{ARABIC-INDIC DIGIT THREE}", "\N{SUPERSCRIPT TWO}"
 NO_NUMBERS = ("abc", "-1", "1.5", "1e3", "nan", "0x10", THREE, SQUARED, "9" * 5000, "1 2")

@@ -120,7 +120,7 @@ def test_a_graph_that_is_wrong_is_kept_if_asked(resnas, refused, tiny, tmp_path,
         assert open_artifact(tmp_path / "out.failed").manifest.label.endswith("FAILED VERIFICATION)")
         assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "out.failed"}
     (tmp_path / "out.failed" / "thesis.txt").write_text("precious")
-    monkeypatch.setattr("resnas_deploy.export.export.creating", None)  # it is found before any work is done
+    monkeypatch.setattr("resnas_deploy.exporting.export.creating", None)  # it is found before any work is done
     assert "'thesis.txt' in it" in refused(*arguments)
 
 
@@ -128,7 +128,7 @@ def test_too_little_memory_is_one_line(refused, tiny, monkeypatch):
     def out_of_memory(*_arguments):
         raise MemoryError
 
-    monkeypatch.setattr("resnas_deploy.export.source.untrained", out_of_memory)
+    monkeypatch.setattr("resnas_deploy.exporting.source.untrained", out_of_memory)
     assert "more memory than there is" in refused("export", "--arch", tiny)
 
 

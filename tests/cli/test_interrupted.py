@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from resnas_deploy.bench.report import read_report
-from resnas_deploy.bench.timing import WarmUp
+from resnas_deploy.measuring.report import read_report
+from resnas_deploy.measuring.timing import WarmUp
 
 # The command line, which writes the file `measuring` once it has done more rounds than any warm-up has.
 SCRIPT = f"""
 from pathlib import Path
-from resnas_deploy.bench import timing
+from resnas_deploy.measuring import timing
 from resnas_deploy.cli.app import main
 
 rounds, done = timing._round, []

@@ -18,15 +18,15 @@ from support.mini_space import EIGHT, MINI, drawn, measured, truth
 from support.places import SUPPORT
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.bench.latency import campaign
-from resnas_deploy.bench.latency.campaign import Bench
-from resnas_deploy.bench.latency.model import LEAST
-from resnas_deploy.bench.latency.profile import CHECK, PROFILE, subnets
-from resnas_deploy.bench.latency.store import Store
-from resnas_deploy.bench.machine.description import this_machine
-from resnas_deploy.bench.timing import WarmUp
 from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, options_of
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency import campaign
+from resnas_deploy.measuring.latency.campaign import Bench
+from resnas_deploy.measuring.latency.model import LEAST
+from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
+from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import Throttling
 from resnas_deploy.runners.base import usable_cores
@@ -93,7 +93,7 @@ def test_a_quota_that_throttled_is_told(resnas, tmp_path, monkeypatch):
     """Of the control group, whose counters go on from look to look."""
     counted = itertools.count()
     monkeypatch.setattr(
-        "resnas_deploy.bench.machine.observation.throttling", lambda root: Throttling(7 * next(counted), None)
+        "resnas_deploy.measuring.machine.observation.throttling", lambda root: Throttling(7 * next(counted), None)
     )
     filled(tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST))
     done = resnas("latency", "profile", *SPACE, *OPTIONS, "--networks", LEAST)

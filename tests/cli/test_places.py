@@ -121,8 +121,8 @@ def test_a_report_to_standard_output(tmp_path, mini_artifact, cache_home):
 
 def test_a_cache_that_cannot_be_written_is_a_note(resnas, mini_artifact, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
-    monkeypatch.setattr("resnas_deploy.bench.machine.roofline.PRODUCT_SECONDS", 0.1)
-    monkeypatch.setattr("resnas_deploy.bench.machine.roofline.MEMORY_SECONDS", 0.1)
+    monkeypatch.setattr("resnas_deploy.measuring.machine.roofline.PRODUCT_SECONDS", 0.1)
+    monkeypatch.setattr("resnas_deploy.measuring.machine.roofline.MEMORY_SECONDS", 0.1)
     done = resnas("bench", mini_artifact, *QUICK)
     assert "of ceiling" in done.out
     assert "note: " in done.err

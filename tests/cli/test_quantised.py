@@ -12,7 +12,7 @@ from support.places import DEMO
 from support.strategies import GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import load
 

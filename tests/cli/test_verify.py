@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
-from resnas_deploy.export.verify import TOLERANCES
+from resnas_deploy.exporting.verify import TOLERANCES
 from resnas_deploy.runners.registry import RUNNERS
 
 

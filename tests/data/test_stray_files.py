@@ -18,7 +18,7 @@ from support.small_data import add, write_folder, write_shards
 from support.strategies import refusal
 
 from resnas_deploy.data.source import open_data
-from resnas_deploy.export.calibration import calibration
+from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.images import listing
 from resnas_deploy.images.listing import Ignored, files_below, is_leftover, pictures_below
 from resnas_deploy.images.preprocessing import Preprocessing

@@ -15,7 +15,7 @@ from resnas_deploy.engines.options import BuildOptions, Profile
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS

@@ -11,8 +11,8 @@ import sys
 import pytest
 from support.strategies import refusal
 
-from resnas_deploy.bench.latency.store import Store
 from resnas_deploy.files.locks import Lock, ask, claiming, holding, opened
+from resnas_deploy.measuring.latency.store import Store
 
 OWNER = """
 import sys, time

@@ -158,7 +158,7 @@ def test_longer_commands_call_nobody(tmp_path, mini_artifact, mini_checkpoint, a
 
 
 PEER = """
-from resnas_deploy.bench.peers import open_peer
+from resnas_deploy.measuring.peers import open_peer
 with open_peer("deit-tiny", "fp32") as peer:
     assert peer.model.is_file()
 """

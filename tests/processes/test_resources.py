@@ -223,9 +223,9 @@ def inside(group, code):
 
 BUSY = """
 import json, os, time
-from resnas_deploy.bench.machine.conditions import Conditions
-from resnas_deploy.bench.machine.description import this_machine
-from resnas_deploy.bench.machine.observation import observe
+from resnas_deploy.measuring.machine.conditions import Conditions
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.processes.resources import throttling
 from resnas_deploy.runners.base import usable_cores
 

@@ -13,7 +13,7 @@ from support.strategies import refusal
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.export.export import export
+from resnas_deploy.exporting.export import export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained

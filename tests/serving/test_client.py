@@ -8,7 +8,7 @@ import pytest
 from support.places import ROOT
 from support.running import needs_server, served
 
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import Serving
 from resnas_deploy.weights.checkpoint import load

@@ -11,7 +11,7 @@ from support.running import needs_server, served
 from support.strategies import mini
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.export.export import export
+from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import Serving
 from resnas_deploy.weights.untrained import untrained

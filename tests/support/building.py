@@ -14,7 +14,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.spelling import FOR_TENSORRT
 from resnas_deploy.weights.untrained import untrained
 

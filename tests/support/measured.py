@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from resnas_deploy.bench.machine.conditions import Conditions
-from resnas_deploy.bench.machine.description import Machine
-from resnas_deploy.bench.measurement import HOST, Configuration, Measurement
-from resnas_deploy.bench.plan import Plan, Subject
-from resnas_deploy.bench.report import Reference, Report
+from resnas_deploy.measuring.machine.conditions import Conditions
+from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
+from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.report import Reference, Report
 from resnas_deploy.runners.base import Runner, RunnerKind
 
 MACHINE = Machine("a CPU", 2, "Linux x86_64", "3.11.2")

@@ -11,8 +11,8 @@ import numpy as np
 
 from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.bench.latency.features import features
-from resnas_deploy.bench.latency.store import Sampled, Setting
+from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.store import Sampled, Setting
 
 MINI = SearchSpace(
     "mini",

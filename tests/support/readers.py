@@ -232,13 +232,13 @@ def read_arch(folder: Path) -> None:
 
 
 def read_recipe(folder: Path) -> None:
-    from resnas_deploy.train.recipe import read_recipe
+    from resnas_deploy.training.recipe import read_recipe
 
     read_recipe(str(folder / "a.toml"), "supernet").to_toml()
 
 
 def read_setting(folder: Path) -> None:
-    from resnas_deploy.train.recipe import read_recipe
+    from resnas_deploy.training.recipe import read_recipe
 
     settings = (folder / "a.txt").read_bytes().decode("utf-8", "surrogateescape").split("\n")
     read_recipe("demo", "supernet").override(settings)
@@ -247,7 +247,7 @@ def read_setting(folder: Path) -> None:
 def damaged_setting(folder: Path, rng: Random) -> None:
     from dataclasses import fields
 
-    from resnas_deploy.train.recipe import Recipe
+    from resnas_deploy.training.recipe import Recipe
 
     value = rng.choice(
         (*(str(value) for value in VALUES), *RAW, "1_000", "1,5", "inf", "nan", "1979-05-27", "0xff", "'")
@@ -315,7 +315,7 @@ def read_engine(folder: Path) -> None:
 def read_state(folder: Path) -> None:
     from support.seeds import STATE
 
-    from resnas_deploy.train.state import load_state
+    from resnas_deploy.training.state import load_state
 
     load_state(folder / "a", "a run", STATE, 10)
 
@@ -323,7 +323,7 @@ def read_state(folder: Path) -> None:
 def read_search(folder: Path) -> None:
     from support.small_data import SPACE
 
-    from resnas_deploy.search.store import SearchStore
+    from resnas_deploy.searching.store import SearchStore
 
     with SearchStore(folder / "a", "a search") as store:
         for candidate in store.candidates():
@@ -335,8 +335,8 @@ def read_store(folder: Path) -> None:
     from support.mini_space import MINI
     from support.seeds import SETTING
 
-    from resnas_deploy.bench.latency.profile import profiled_model
-    from resnas_deploy.bench.latency.store import Store
+    from resnas_deploy.measuring.latency.profile import profiled_model
+    from resnas_deploy.measuring.latency.store import Store
 
     with Store(folder / "a", create=False) as store:
         store.settings()
@@ -344,10 +344,10 @@ def read_store(folder: Path) -> None:
 
 
 def read_report(folder: Path) -> None:
-    from resnas_deploy.bench.baseline import configurations_of
-    from resnas_deploy.bench.gate import identity
-    from resnas_deploy.bench.report import read_report
     from resnas_deploy.cli.measuring import print_measurements
+    from resnas_deploy.measuring.baseline import configurations_of
+    from resnas_deploy.measuring.gate import identity
+    from resnas_deploy.measuring.report import read_report
 
     report = read_report(folder / "a.json")
     for item in report.measurements:
@@ -359,7 +359,7 @@ def read_report(folder: Path) -> None:
 
 
 def read_ceilings(folder: Path) -> None:
-    from resnas_deploy.bench.machine.roofline import _load
+    from resnas_deploy.measuring.machine.roofline import _load
 
     said: list[str] = []
     for ceiling in _load(folder / "a.json", said.append):
@@ -394,14 +394,14 @@ def read_shards(folder: Path) -> None:
 
 
 def read_array(folder: Path) -> None:
-    from resnas_deploy.export.calibration import calibration
+    from resnas_deploy.exporting.calibration import calibration
     from resnas_deploy.images.preprocessing import Preprocessing
 
     calibration(folder / "a.npy", 3, Preprocessing.for_image_size(8))
 
 
 def read_metrics(folder: Path) -> None:
-    from resnas_deploy.train.metrics import Metrics
+    from resnas_deploy.training.metrics import Metrics
 
     with Metrics(folder, 10):
         pass

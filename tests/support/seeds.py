@@ -16,14 +16,14 @@ from support.recorded import IDENTITY, LAYERS
 from support.strategies import SMALL
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.bench.latency.store import Store
-from resnas_deploy.bench.machine.roofline import Ceiling, _File, _save
 from resnas_deploy.engines.store import save_report
 from resnas_deploy.files.records import to_json
-from resnas_deploy.search.candidate import Candidate, Score
-from resnas_deploy.search.store import SearchStore
-from resnas_deploy.train.recipe import read_recipe
-from resnas_deploy.train.state import TrainingState, save_state
+from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.machine.roofline import Ceiling, _File, _save
+from resnas_deploy.searching.candidate import Candidate, Score
+from resnas_deploy.searching.store import SearchStore
+from resnas_deploy.training.recipe import read_recipe
+from resnas_deploy.training.state import TrainingState, save_state
 
 STATE = {"network/a": torch.ones(5), "network/b": torch.zeros(2, 3), "adam/a/step": torch.ones(())}
 SETTING = replace(mini_space.SETTING, machine="a-machine")

@@ -17,10 +17,10 @@ from PIL import Image
 
 from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.train.data.loader import Share
-from resnas_deploy.train.distributed import Processes
-from resnas_deploy.train.recipe import Recipe
-from resnas_deploy.train.settings import Run
+from resnas_deploy.training.data.loader import Share
+from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.training.settings import Run
 
 SIDE, CLASSES = 16, 3
 

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from support.mini_space import MINI, SETTING, drawn, sampled
 
-from resnas_deploy.bench.latency.store import Store
+from resnas_deploy.measuring.latency.store import Store
 
 GROUP = 8
 ARCHS = drawn(MINI, GROUP)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.export.export import Request, export
+from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.weights.untrained import untrained
 
 

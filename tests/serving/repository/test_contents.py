@@ -15,7 +15,7 @@ from support.strategies import mini, refusal
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.export.export import export
+from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.batching import Batching, batching_for
 from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model

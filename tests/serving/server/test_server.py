@@ -23,7 +23,7 @@ from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.export.export import export
+from resnas_deploy.exporting.export import export
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error

@@ -1,0 +1,62 @@
+"""Counts the kernels that a compiler makes of a network in each spelling. No GPU is needed for it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.targets import Target
+from resnas_deploy.errors import BadInput
+from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.graph.spelling import Spelling
+from resnas_deploy.weights.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Count:
+    """What one spelling became."""
+
+    spelling: Spelling
+    report: Mapping[str, Any] | None  # `LayerReport`, as plain data
+    seconds: float = 0.0  # that the build took
+    problem: str = ""  # why there is no report
+
+
+def count_kernels(
+    checkpoint: Checkpoint,
+    request: Request,
+    target: Target,
+    options: BuildOptions,
+    spellings: Iterable[Spelling],
+    report: Callable[[str], None],
+) -> list[Count]:
+    """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first.
+
+    What the builder refuses in some spellings comes last. Raises `BadInput` where it refuses all of them.
+    """
+    counts: list[Count] = []
+    failed: list[BadInput] = []
+    with scratch_folder("kernels") as folder:
+        for spelling in spellings:
+
+            def tell(text: str, name: str = spelling.name) -> None:
+                report(f"{name}: {text}")
+
+            tried = replace(request, out=folder / spelling.name, spelling=spelling, verify_on=None, keep_failed=False)
+            artifact = export(lambda: checkpoint, tried, tell)
+            try:
+                built = build_engine(artifact, target, options, tell, Path(f"{spelling.name}.build.log"))
+            except BadInput as error:
+                failed.append(error)
+                counts.append(Count(spelling, None, problem=str(error)))
+            else:
+                counts.append(Count(spelling, built.engine.report["layers"], built.engine.report["seconds"]))
+    if len(failed) == len(counts):
+        raise failed[0]
+    return sorted(counts, key=lambda count: count.report["kernels"] if count.report else math.inf)

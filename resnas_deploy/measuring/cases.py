@@ -1,0 +1,129 @@
+"""One opening of everything that a plan measures: the timed steps, or why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Set
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from resnas_deploy.measuring.concurrent import BATCHES, Streams
+from resnas_deploy.measuring.machine.memory import is_out_of_memory
+from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
+from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.timing import Timed, timed
+from resnas_deploy.runners.base import Images, Network, Options, Runner
+
+IMAGE_SEED = 0  # of the noise that is timed: the time does not depend on what an image shows
+OUT_OF_MEMORY = "out of memory"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing to time."""
+
+    subject: int  # its number in the plan
+    streams: int
+    batch: int
+    latency: str  # `HOST` or `DEVICE`
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A case that can be timed, or that does not fit into memory: then there is no step."""
+
+    case: Case
+    configuration: Configuration
+    step: Timed | None
+
+
+def noise(network: Network, batch: int) -> Images:
+    """Images of seeded noise, normalised: `(batch, 3, S, S)` float32."""
+    size = network.image_size
+    return np.random.default_rng(IMAGE_SEED).standard_normal((batch, 3, size, size), np.float32)
+
+
+def open_cases(
+    plan: Plan, without: Set[Case], stack: ExitStack, tell: Callable[[str], None] = lambda _: None
+) -> Iterator[Ready]:
+    """Open every subject of the plan on `stack` and run every case of it once, but for those in `without`."""
+    for number, subject in enumerate(plan.subjects):
+        for streams in plan.streams:
+            cases = [Case(number, streams, batch, HOST) for batch in plan.batches]
+            wanted = [case for case in cases if case not in without]
+            if wanted:
+                tell(f"loading {subject.network.label} on {subject.kind.name}")
+                yield from _open_subject(plan, subject, wanted, stack, tell)
+
+
+def _open_subject(
+    plan: Plan, subject: Subject, cases: list[Case], stack: ExitStack, tell: Callable[[str], None]
+) -> Iterator[Ready]:
+    streams, network = cases[0].streams, subject.network
+    threads = max(1, plan.threads // streams)
+    options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph)
+    runners: list[Runner] = []
+    with _MemoryGuard() as loading:
+        runners = [stack.enter_context(subject.kind.open(network, options)) for _ in range(streams)]
+    for case in cases:
+        configuration = _configuration(subject, runners[0] if runners else None, case, threads)
+        steps: dict[str, Timed] = {}
+        if not loading.failed:
+            tell(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
+            with _MemoryGuard():
+                steps = _steps(runners, noise(network, case.batch), stack)
+        yield Ready(case, configuration, steps.get(HOST))
+        if on_device := steps.get(DEVICE):
+            yield Ready(
+                replace(case, latency=DEVICE),
+                replace(configuration, latency=DEVICE, boundary=runners[0].device_boundary),
+                on_device,
+            )
+
+
+class _MemoryGuard:
+    """Pass over an error that says that memory ran out; `failed` tells whether there was one."""
+
+    failed = False
+
+    def __enter__(self) -> _MemoryGuard:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        self.failed = error is not None and is_out_of_memory(error)
+        return self.failed
+
+
+def _steps(runners: list[Runner], images: Images, stack: ExitStack) -> dict[str, Timed]:
+    """The timed steps of one batch, run once: from host to host, and on a GPU on the device alone too."""
+    ready = [runner.step(images) for runner in runners]
+    for step in ready:
+        step()
+    if len(ready) > 1:
+        together = Streams(ready)
+        stack.callback(together.close)
+        return {HOST: timed(together)}
+    on_device = runners[0].device_step(images)
+    return {HOST: timed(ready[0])} | ({DEVICE: on_device} if on_device else {})
+
+
+def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int) -> Configuration:
+    """What a case is; where the runner could not even be opened, some of that is not known."""
+    network = subject.network
+    return Configuration(
+        source=network.source,
+        label=network.label,
+        digest=network.digest,
+        precision=network.precision,
+        runner=subject.kind.name,
+        version=runner.version if runner else "",
+        device=runner.device if runner else "",
+        computes=runner.computes if runner else "",
+        boundary=runner.boundary if runner else "",
+        latency=case.latency,
+        threads=threads,
+        batch=case.batch,
+        streams=case.streams,
+        images=case.batch * (case.streams * BATCHES if case.streams > 1 else 1),
+    )

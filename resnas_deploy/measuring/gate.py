@@ -1,0 +1,133 @@
+"""The regression gate: whether anything has become slower than its baseline, beyond the machine's noise.
+
+Two sessions on a shared machine differ by far more than what is looked for, so both are taken relative to the reference
+workload that was timed in the same rounds. What may be slower is measured again, in fresh openings, before it is called
+so. How often it is wrong: docs/measuring.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from resnas_deploy.files import records as record
+from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.measurement import Configuration, Measurement
+from resnas_deploy.measuring.report import Reference, Report
+from resnas_deploy.measuring.statistics import Interval
+
+THRESHOLD = 1.03  # of the time now over that of the baseline: between none and the 5 per cent that must not pass
+SUSPECT = 1.01  # beyond which it is measured again: one session may be off by more than the difference to THRESHOLD
+ATTEMPTS = 3  # sessions, of which all but the first measure only what may be slower
+
+
+@dataclass(frozen=True)
+class Change:
+    """One configuration now and in the baseline."""
+
+    configuration: Configuration
+    then: Interval  # time over that of the reference workload
+    now: Interval
+    openings: int  # behind the figure of now
+
+    @property
+    def ratio(self) -> Interval:
+        """Time now over that of the baseline, each relative to the reference workload."""
+        return self.now / self.then
+
+    @property
+    def verdict(self) -> str:
+        """`slower`, `faster`, or `as before`."""
+        if self.regressed:
+            return "slower"
+        return "faster" if self.ratio.value < 1 / THRESHOLD and self.ratio.high < 1 else "as before"
+
+    @property
+    def suspect(self) -> bool:
+        """Whether it may be slower, which more sessions would tell."""
+        return self.ratio.value > SUSPECT
+
+    @property
+    def regressed(self) -> bool:
+        """Whether it is slower, and that is not noise."""
+        return self.ratio.value > THRESHOLD and self.ratio.low > 1
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {
+            "configuration": record.to_json(self.configuration),
+            "then": record.to_json(self.then),
+            "now": record.to_json(self.now),
+            "ratio": record.to_json(self.ratio),
+            "openings": self.openings,
+            "verdict": self.verdict,
+        }
+
+
+def judge(baseline: Report, measure: Callable[[Sequence[Configuration]], Report]) -> list[Change]:
+    """Compare with the baseline; `measure` is asked for a new session of some of its configurations.
+
+    What may be slower is measured again, up to `ATTEMPTS` sessions in all, and judged by all its samples.
+    """
+    then = {identity(item.configuration): item for item in baseline.measurements if item.samples_s}
+    seen: dict[Identity, tuple[Measurement, Reference]] = {}
+    waiting = [item.configuration for item in then.values()]
+    for _ in range(ATTEMPTS):
+        report = measure(waiting)
+        for item in report.measurements:
+            key = identity(item.configuration)
+            if key in then and item.samples_s:
+                seen[key] = _joined(seen.get(key), item, report.reference)
+        changes = [_change(then[key], baseline.reference, *now) for key, now in seen.items()]
+        waiting = [change.configuration for change in changes if change.suspect]
+        if not waiting or report.interrupted:
+            break
+    return changes
+
+
+Identity = tuple[object, ...]
+
+
+def identity(configuration: Configuration) -> Identity:
+    """What makes two configurations the same, whatever graph they run, and on whichever GPU."""
+    c = configuration
+    return (c.label, c.precision, c.runner, c.place.partition(":")[0], c.latency, c.threads, c.batch, c.streams)
+
+
+def differences(
+    baseline: Report, machine: Machine, reference: str, configurations: Sequence[Configuration]
+) -> list[str]:
+    """Why the baseline's figures may not be compared with those of this machine and its runtimes, a line each."""
+    found = machine.differences(baseline.machine)
+    if baseline.reference.name != reference:
+        found.append(f"reference workload: {baseline.reference.name} there, {reference} here")
+    here = {identity(item): item for item in configurations}
+    for then in (item.configuration for item in baseline.measurements if item.samples_s):
+        now = here.get(identity(then))
+        for name in ("version", "device", "computes", "boundary"):
+            if now and getattr(then, name) != getattr(now, name):
+                found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name) or 'none'} here")
+        if now is None:
+            found.append(f"{then}, {then.device}, {then.threads} threads there, nothing of the kind here")
+    return list(dict.fromkeys(found))
+
+
+def _joined(
+    before: tuple[Measurement, Reference] | None, item: Measurement, reference: Reference
+) -> tuple[Measurement, Reference]:
+    if before is None:
+        return item, reference
+    earlier, beside = before
+    return (
+        replace(item, samples_s=earlier.samples_s + item.samples_s),
+        replace(reference, samples_s=beside.samples_s + reference.samples_s),
+    )
+
+
+def _change(then: Measurement, then_reference: Reference, now: Measurement, now_reference: Reference) -> Change:
+    return Change(
+        now.configuration,
+        then=then.over(then_reference.samples_s),
+        now=now.over(now_reference.samples_s),
+        openings=len(now.samples_s),
+    )

@@ -1,0 +1,97 @@
+"""The document of one session of measuring: what `--json` prints, `--out` writes, and `resnas gate` compares with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.files import records as record
+from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.reading import parse_json, read_bytes
+from resnas_deploy.measuring.machine.conditions import Conditions
+from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.measurement import Measurement
+
+SCHEMA = 2
+MAX_BYTES = 32_000_000  # of a document: a million samples
+MAX_RUNS = 100_000  # of a configuration, over all openings
+SHORTEST, LONGEST = 1e-9, 1e9  # seconds of a sample
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference workload, timed in every round beside the rest: how fast the machine was at that moment."""
+
+    name: str
+    samples_s: tuple[tuple[float, ...], ...]  # seconds, by opening, as those of every measurement
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured in one session on one machine."""
+
+    machine: Machine
+    conditions: Conditions
+    reference: Reference
+    measurements: tuple[Measurement, ...]
+    interrupted: bool  # by Ctrl-C: there is less than was asked for
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON, with a line for each thing that may have disturbed the measurement."""
+        return {"schema": SCHEMA, "warnings": self.conditions.warnings(), **record.to_json(self)}
+
+    def write(self, path: Path, *, replace: bool = True) -> None:
+        """Write the document, at once and whole. Raises `BadInput` where it cannot be written, or must not replace."""
+        write_text(path, json.dumps(self.to_json(), indent=1) + "\n", replace=replace)
+
+
+def read_report(path: Path) -> Report:
+    """Read what `Report.write` wrote. Raises `BadInput` that says which file, what must hold, and what was found."""
+    try:
+        content = read_bytes(path, MAX_BYTES)
+    except BadInput as error:
+        raise BadInput(f"{error}; resnas bench --out makes one") from None
+    if not content.strip():
+        raise BadInput(f"{path} must be a result of resnas bench, found an empty file; measure it again")
+    try:
+        data = parse_json(content, str(path))
+    except BadInput as error:
+        raise BadInput(f"{error}; measure it again") from None
+    schema = data.pop("schema", None) if isinstance(data, dict) else None
+    if not isinstance(data, dict) or type(schema) is not int:
+        raise BadInput(f"{path} must be a result of resnas bench, found JSON without a schema number")
+    if schema != SCHEMA:
+        remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
+        raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
+    data.pop("warnings", None)  # they follow from the conditions
+    return _checked(record.from_json(Report, data, str(path)), path)
+
+
+def _checked(report: Report, path: Path) -> Report:
+    """Every sample must be a time, and belong to a round of the reference."""
+    rounds = [len(opening) for opening in report.reference.samples_s]
+    if 0 in rounds:
+        raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
+    if sum(rounds) > MAX_RUNS:
+        raise BadInput(
+            f"{path} must have at most {MAX_RUNS} runs, found {sum(rounds)}; is it a result of resnas bench?"
+        )
+    named = [("the reference workload", report.reference.samples_s, rounds)]
+    named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
+    for name, samples, expected in named:
+        if (found := [len(opening) for opening in samples]) != expected:
+            raise BadInput(
+                f"{path} must have {_short(expected)} samples of {shown(name)} by opening, found {_short(found)}; "
+                "measure it again"
+            )
+        if wrong := [second for opening in samples for second in opening if not SHORTEST <= second <= LONGEST]:
+            raise BadInput(
+                f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}"
+            )
+    return report
+
+
+def _short(numbers: list[int]) -> str:
+    return shortened(str(numbers), 100)

@@ -1,0 +1,116 @@
+"""The evolution of subnets (arXiv 2109.00642, section 3.4): what to try next, given what was found.
+
+What is proposed follows from the seed, the iteration and the candidates so far, so that a search that was cut off goes
+on as it would have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.errors import BadInput
+from resnas_deploy.searching.candidate import Candidate, canonical
+from resnas_deploy.searching.limits import Limits
+from resnas_deploy.searching.pareto import best_first
+
+_DRAWS = 200  # for each subnet that is wanted: then the search says that it found no more
+_AT_ONCE = 256  # whose costs are computed together
+
+
+@dataclass(frozen=True)
+class Evolution:
+    """How to search; the defaults are the paper's."""
+
+    iterations: int = 20
+    first: int = 500  # subnets of the first iteration
+    mutated: int = 75  # of each later one
+    crossed: int = 75
+    parents: int = 75  # the best so far, of which these are made
+    probability: float = 0.3  # that mutation redraws a dimension
+    pareto: bool = False  # parents are of the whole front of accuracy against the first cost, not the best alone
+
+    def __post_init__(self) -> None:
+        for name in ("iterations", "first", "parents"):
+            if getattr(self, name) < 1:
+                raise BadInput(f"{name} must be at least 1, found {getattr(self, name)}")
+        if self.mutated < 0 or self.crossed < 0 or (self.mutated + self.crossed < 1 < self.iterations):
+            raise BadInput(f"mutated and crossed must be from 0 and one above, found {self.mutated}, {self.crossed}")
+
+    def chosen(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """The parents among all candidates, best first."""
+        if self.pareto:
+            return best_first(found)[: self.parents]
+        return sorted(found, key=lambda candidate: candidate.rank, reverse=True)[: self.parents]
+
+
+def propose(
+    space: SearchSpace,
+    limits: Limits,
+    evolution: Evolution,
+    found: Sequence[Candidate],
+    rng: np.random.Generator,
+) -> list[Subnet]:
+    """The subnets of the next iteration: none that was there before, all inside the limits.
+
+    They are fewer than asked for where draws without end would find no others. Raises `BadInput` where the first
+    iteration finds none.
+    """
+    known = {candidate.subnet for candidate in found}
+    if not found:
+        subnets = _collect(space, limits, evolution.first, known, _random(space, limits, rng))
+        if not subnets:
+            raise BadInput(
+                f"{_DRAWS * evolution.first} subnets of the space {space.name} must hold one with "
+                f"{' and '.join(map(str, limits.limits))}, and near it, found none; change the limits"
+            )
+        return subnets
+    parents = [candidate.subnet for candidate in evolution.chosen(found)]
+
+    def parent() -> Subnet:
+        return parents[int(rng.integers(len(parents)))]
+
+    mutated = _collect(
+        space, limits, evolution.mutated, known, lambda: space.mutate(parent(), evolution.probability, rng)
+    )
+    known |= set(mutated)
+    return mutated + _collect(space, limits, evolution.crossed, known, lambda: space.crossover(parent(), parent(), rng))
+
+
+def _random(space: SearchSpace, limits: Limits, rng: np.random.Generator) -> Callable[[], Subnet]:
+    """Draws of random subnets; every other one leans to an end of the space, where limits far from its middle lie."""
+    ends = (space.narrowest(), space.widest())
+    draws = 0
+
+    def draw() -> Subnet:
+        nonlocal draws
+        draws += 1
+        subnet = space.sample(rng)
+        if draws % 2 or not limits.limits:
+            return subnet
+        return space.blend(subnet, ends[int(rng.integers(2))], float(rng.random()), rng)
+
+    return draw
+
+
+def _collect(
+    space: SearchSpace, limits: Limits, count: int, known: set[Subnet], draw: Callable[[], Subnet]
+) -> list[Subnet]:
+    """Up to `count` new subnets inside the limits."""
+    widest, kept = space.widest(), dict[Subnet, None]()
+    for batch in _batches(_DRAWS * count, _AT_ONCE):
+        if len(kept) >= count:
+            break
+        drawn = [canonical(draw(), widest) for _ in range(batch)]
+        for subnet, inside in zip(drawn, limits.inside(drawn), strict=True):
+            if inside and subnet not in known:
+                kept[subnet] = None
+    return list(kept)[:count]
+
+
+def _batches(total: int, size: int) -> Iterator[int]:
+    return (min(size, total - start) for start in range(0, total, size))

@@ -1,0 +1,125 @@
+"""Who evaluates candidates: this process, or Ray's workers."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
+from resnas_deploy.processes import ending
+from resnas_deploy.processes.quiet import load
+from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.cluster import connected
+from resnas_deploy.searching.scorer import Scorer
+
+RAY = "ray"
+_HOME = "HOME"
+_AT_ONCE = 4  # candidates of one task
+_RESTARTS = 3  # of a worker that dies, and tries of a task
+_START_S = 300  # for the first worker: others may hold the cluster's CPUs
+
+
+class Pool(Protocol):
+    """Scores subnets, in order."""
+
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        """The score of each; `target` as `Scorer.score` takes it."""
+        ...
+
+
+def check_workers(workers: str) -> None:
+    """Raise `BadInput` for what is no pool's name, `NotAvailable` without Ray."""
+    if not workers:
+        return
+    if workers.partition(":")[0] != RAY:
+        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {shown(workers)}")
+    if importlib.util.find_spec("ray") is None:
+        raise NotAvailable("--workers ray needs the package ray", "pip install 'ray>=2.40'")
+
+
+@contextmanager
+def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
+    """This process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
+
+    `scorer` makes what scores; it is sent to the workers, and reads its files there. Raises `BadInput`, `NotAvailable`.
+    """
+    check_workers(workers)
+    if not workers:
+        yield scorer()
+        return
+    with connected(workers.partition(":")[2]) as ray:
+        yield _RayPool(ray, scorer)
+
+
+class _RayPool:
+    """Actors that are started again where they die, and their tasks with them; not for ever."""
+
+    def __init__(self, ray: Any, scorer: Callable[[], Scorer]) -> None:
+        resources: dict[str, float] = ray.cluster_resources()
+        gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
+        needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
+        options: dict[str, Any] = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, **needs}
+        actor: Any = ray.remote(**options)(_Actor)
+        actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(max(1, gpus or cpus))]
+        with _said_in_a_line():
+            asked = {each.ready.remote(): each for each in actors}
+            there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
+            if not there:
+                raise BadInput(
+                    f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
+                    "without --workers this process does the work"
+                )
+            self._pool = load("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
+
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
+        with _said_in_a_line():
+            found = list(self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts))
+        return [score for scores in found for score in scores]
+
+
+@contextmanager
+def _said_in_a_line() -> Iterator[None]:
+    """Turn what Ray's workers met into one line: our own errors as they were, others by their last line."""
+    try:
+        yield
+    except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
+        ending.check()
+        raise
+    except load("ray.exceptions").RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ResnasError):
+            raise cause from None
+        raise BadInput(
+            f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
+            f"{_words(error)}; is there memory for all? without --workers this process does the work"
+        ) from error
+
+
+def _words(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[-1].split())[:200] if lines else type(error).__name__
+
+
+class _Actor:
+    def __init__(self, scorer: Callable[[], Scorer], home: str | None) -> None:
+        import torch
+
+        os.environ.pop(_HOME, None)  # of a cluster that was started for us, HOME is another folder
+        if home is not None:
+            os.environ[_HOME] = home
+        torch.set_num_threads(1)
+        self._make = scorer
+        self._scorer: Scorer | None = None
+
+    def ready(self) -> bool:
+        """Whether it has started."""
+        return True
+
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        self._scorer = self._scorer or self._make()
+        return self._scorer.scores(subnets, target)

@@ -1,0 +1,160 @@
+"""The batches of training and of evaluation, in an order that the seed alone decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from resnas_deploy.data.labelled import Indices, Pictures
+from resnas_deploy.errors import BadInput
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.training.data.augment import Pixels, augmented
+from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training.recipe import Recipe
+
+_AT_ONCE = 8  # shards whose pictures are mixed
+_SUBSTITUTES = 20  # pictures to try in the place of one that cannot be read
+
+Place = tuple[int, int]  # the epoch, and a picture's number
+Made = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # a `Batch`, as a worker makes it
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process of several, each of which takes an equal part of every batch."""
+
+    rank: int = 0
+    processes: int = 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures with their labels."""
+
+    pixels: Tensor  # (B, 3, S, S): uint8 in training, normalised float32 in evaluation
+    labels: Tensor  # (B,), int64
+    unreadable: tuple[str, ...]  # what is wrong with the pictures that others had to stand in for
+
+
+def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:
+    """The pictures that one process takes in an epoch, `(steps, batch // processes)`.
+
+    Where the pictures are of one run, the processes share out one permutation, so that a step has the same pictures
+    however many there are. Of several runs (shards) each process reads its own, and several of them at a time are
+    mixed; one that has fewer pictures than it needs takes some twice.
+    """
+    own = batch // share.processes
+    if len(runs) < share.processes or len(runs) == 1:
+        order = rng.permutation(np.concatenate(runs))[: steps * batch]
+        return order.reshape(steps, share.processes, own)[:, share.rank]
+    dealt = rng.permutation(len(runs))[share.rank :: share.processes]
+    windows = [dealt[start : start + _AT_ONCE] for start in range(0, len(dealt), _AT_ONCE)]
+    mixed = np.concatenate([rng.permutation(np.concatenate([runs[number] for number in window])) for window in windows])
+    return np.resize(mixed, steps * own).reshape(steps, own)
+
+
+@dataclass(frozen=True)
+class _Views:
+    """Random views of pictures, by the batch."""
+
+    pictures: Pictures
+    recipe: Recipe
+    side: int
+    seed: int
+
+    def __call__(self, places: Sequence[Place]) -> Made:
+        unreadable: list[str] = []
+        views = [self._view(epoch, index, unreadable) for epoch, index in places]
+        pixels, labels = zip(*views, strict=True)
+        return np.stack(pixels), np.array(labels), tuple(unreadable)
+
+    def _view(self, epoch: int, index: int, unreadable: list[str]) -> tuple[Pixels, int]:
+        """A view of the picture, or of the next one that can be read."""
+        labels = self.pictures.labels
+        for number in range(index, index + _SUBSTITUTES):
+            number %= len(labels)
+            try:
+                picture = self.pictures.picture(number)
+            except BadInput as error:  # told, not raised: the run decides
+                unreadable.append(str(error))
+                continue
+            rng = np.random.default_rng((self.seed, epoch, number))
+            return augmented(picture, self.recipe, self.side, rng), int(labels[number])
+        return np.zeros((3, self.side, self.side), np.uint8), int(labels[index])
+
+
+def steps_per_epoch(pictures: Pictures, recipe: Recipe) -> int:
+    """Whole batches of an epoch. Raises `BadInput` where there is none."""
+    if (steps := len(pictures.labels) // recipe.batch) < 1:
+        raise BadInput(
+            f"the training split must have at least one batch of {recipe.batch} pictures, found "
+            f"{len(pictures.labels)}; set batch lower"
+        )
+    return steps
+
+
+def training_batches(
+    pictures: Pictures,
+    recipe: Recipe,
+    side: int,
+    seed: int,
+    *,
+    first_step: int = 0,
+    share: Share | None = None,
+    workers: int = 0,
+) -> Iterator[Batch]:
+    """The batches of one process from a step on, to the end of the last epoch.
+
+    For a picture that cannot be read another one stands in, and the batch names it.
+    """
+    share = share or Share()
+    steps = steps_per_epoch(pictures, recipe)
+
+    def places() -> Iterator[list[Place]]:
+        for epoch in range(first_step // steps, recipe.epochs):
+            rng = np.random.default_rng((seed, epoch))
+            order = epoch_order(pictures.runs, steps, recipe.batch, share, rng)
+            for row in order[max(0, first_step - epoch * steps) :]:
+                yield [(epoch, int(index)) for index in row]
+
+    return _batches(made_in_order(_Views(pictures, recipe, side, seed), places(), workers))
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """Pictures as they are evaluated, by the batch."""
+
+    pictures: Pictures
+    preprocessing: Preprocessing
+
+    def __call__(self, indices: Sequence[int]) -> Made:
+        pixels, labels, unreadable = [], [], []
+        for index in indices:
+            try:
+                pixels.append(preprocess(self.pictures.picture(index), self.preprocessing))
+                labels.append(int(self.pictures.labels[index]))
+            except BadInput as error:
+                unreadable.append(str(error))
+        side = self.preprocessing.image_size
+        stacked = np.stack(pixels) if pixels else np.zeros((0, 3, side, side), np.float32)
+        return stacked, np.array(labels, np.int64), tuple(unreadable)
+
+
+def evaluation_batches(
+    pictures: Pictures, preprocessing: Preprocessing, batch: int, *, share: Share | None = None, workers: int = 0
+) -> Iterator[Batch]:
+    """Every picture of a process's share once, in order; one that cannot be read is left out and named."""
+    share = share or Share()
+    own = np.arange(len(pictures.labels))[share.rank :: share.processes]
+    rows = [own[start : start + batch].tolist() for start in range(0, len(own), batch)]
+    return _batches(made_in_order(_Evaluated(pictures, preprocessing), rows, workers))
+
+
+def _batches(made: Iterator[Made]) -> Iterator[Batch]:
+    for pixels, labels, unreadable in made:
+        yield Batch(torch.from_numpy(pixels), torch.from_numpy(labels), unreadable)

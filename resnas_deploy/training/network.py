@@ -1,0 +1,118 @@
+"""What is trained: a supernet, or one network, with the head on patch tokens that training has beside the other.
+
+`model.ViTResNAS` holds the weights and knows nothing of this; a pass computes subnets of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resnas_deploy.arch.spec import ArchSpec, Subnet
+from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
+from resnas_deploy.training.masked import masked_tokens, masks_of
+from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
+from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task
+from resnas_deploy.weights.schema import tensor_shapes
+
+INITIAL_DEVIATION = 0.02  # of weights, tokens and positions at the start (truncated normal)
+
+
+@dataclass(frozen=True)
+class Logits:
+    """What both heads say."""
+
+    image: Tensor  # (B, classes), from the class token
+    patches: Tensor  # (B, N, classes), from the patch tokens of the last stage
+
+
+class TrainedNetwork(nn.Module):
+    """Trains the subnets of `arch`, with slices of its weights or under masks.
+
+    `forward(images, subnets, survival)` gives each of the subnets an equal share of the batch, in order. `survival` is
+    what `drop_path` draws. Both ways give the same logits and gradients; `masked` says which one is taken.
+    """
+
+    def __init__(self, arch: ArchSpec, *, masked: bool = False) -> None:
+        super().__init__()
+        self.masked = masked
+        self._masked_tokens, self._sliced_tokens = masked_tokens, sliced_tokens
+        self.body = ViTResNAS(arch)
+        self.patch_head = nn.Linear(arch.stages[-1].width, arch.classes)
+
+    @property
+    def arch(self) -> ArchSpec:
+        """The widest network."""
+        return self.body.arch
+
+    def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
+        # The stem's convolutions are the same in every subnet: batch statistics are of all images together.
+        features = part_of(self.body, "stem", Stem).features(images)
+        if self.masked:
+            masks = masks_of(self.body, subnets, len(images), images.device)
+            return self._logits(self._masked_tokens(self.body, features, masks, survival))
+        size, start, parts = len(images) // len(subnets), 0, []
+        for subnet, equal in groupby(subnets):
+            stop = start + size * len(list(equal))
+            own = survival[:, start:stop] if survival is not None else None
+            parts.append(self._logits(self._sliced_tokens(self.body, features[start:stop], subnet, own)))
+            start = stop
+        return Logits(torch.cat([part.image for part in parts]), torch.cat([part.patches for part in parts]))
+
+    def compile_passes(self) -> None:
+        """Compute by `torch.compile` from now on. Sliced passes are compiled for each subnet, masked ones once."""
+        self._masked_tokens = torch.compile(masked_tokens)
+        self._sliced_tokens = torch.compile(sliced_tokens)
+
+    def _logits(self, tokens: Tensor) -> Logits:
+        """Both heads on normed tokens `(B, 1 + N, C)`, of as many channels as there are."""
+        head, classes = part_of(self.body, "head", Head).linear, self.arch.classes
+        return Logits(
+            sliced_linear(head, tokens[:, 0], classes), sliced_linear(self.patch_head, tokens[:, 1:], classes)
+        )
+
+    def initialise(self, generator: torch.Generator) -> None:
+        """Random weights to train from; norms, biases and the stem's convolutions as PyTorch makes them."""
+        for name, parameter in self.named_parameters():
+            layer, _, kind = name.rpartition(".")
+            if kind in ("class_token", "position") or isinstance(self.get_submodule(layer), nn.Linear):
+                if kind == "bias":
+                    nn.init.zeros_(parameter)
+                else:
+                    nn.init.trunc_normal_(parameter, std=INITIAL_DEVIATION, generator=generator)
+            elif parameter.dim() == 4:
+                nn.init.kaiming_normal_(parameter, mode="fan_out", generator=generator)
+            elif kind == "bias":
+                nn.init.zeros_(parameter)
+
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Take a checkpoint's weights; where it has no head on patch tokens, that of the class token is copied."""
+        tensors = {name: torch.from_numpy(np.array(tensor)) for name, tensor in checkpoint.tensors.items()}
+        for name in ("weight", "bias"):
+            tensors.setdefault(f"patch_head.{name}", tensors[f"head.linear.{name}"].clone())
+        own = self.state_dict()
+        for name, tensor in tensors.items():
+            own[name if name.startswith("patch_head.") else f"body.{name}"].copy_(tensor)
+
+    def checkpoint(self, provenance: Provenance, task: Task, accuracy: Measured | None = None) -> Checkpoint:
+        """The weights as they are now."""
+        state = self.state_dict()
+        names = {name: f"body.{name}" for name in tensor_shapes(self.arch)}
+        names |= {f"patch_head.{name}": f"patch_head.{name}" for name in ("weight", "bias")}
+        tensors = {name: state[own].detach().float().cpu().numpy().copy() for name, own in names.items()}
+        return Checkpoint(self.arch, tensors, provenance, task, accuracy)
+
+
+def drop_path(rate: float, positions: int, images: int, generator: torch.Generator) -> Tensor:
+    """By what to multiply each residual branch of each image: `(2 x positions, images)`, in expectation 1.
+
+    Stochastic depth (arXiv 1603.09382): the chance that a branch is dropped grows linearly with depth up to `rate`.
+    """
+    rates = torch.linspace(0, rate, positions).repeat_interleave(2)[:, None]
+    kept = torch.rand(2 * positions, images, generator=generator) >= rates
+    return kept / (1 - rates)

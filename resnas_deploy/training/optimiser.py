@@ -1,0 +1,67 @@
+"""AdamW over a network's parameters, and what it remembers of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from resnas_deploy.training.recipe import Recipe
+
+_NOT_DECAYED = ("class_token", "position")  # nor are norms and biases, which have one dimension
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+def optimiser_of(network: nn.Module, recipe: Recipe) -> AdamW:
+    """AdamW with the recipe's weight decay on matrices and kernels alone."""
+    decayed: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        plain = parameter.dim() == 1 or name.rpartition(".")[2] in _NOT_DECAYED
+        (others if plain else decayed).append(parameter)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return AdamW(groups, lr=recipe.peak_rate)
+
+
+def set_rate(optimiser: AdamW, rate: float) -> None:
+    """The learning rate of the next step."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def moments(optimiser: AdamW, parameter: Tensor) -> Iterator[Tensor]:
+    """What has the parameter's shape."""
+    state = optimiser.state.get(parameter, {})
+    return (value for value in state.values() if value.shape == parameter.shape and value.dim())
+
+
+def memory(optimiser: AdamW, network: nn.Module) -> dict[str, Tensor]:
+    """All that it remembers, by the parameters' names."""
+    return {
+        f"{name}/{key}": state[key]
+        for name, parameter in network.named_parameters()
+        if (state := optimiser.state.get(parameter))
+        for key in _MOMENTS
+    }
+
+
+def possible_memory(network: nn.Module) -> dict[str, Tensor]:
+    """Tensors like those that `memory` may give, by the same names."""
+    return {
+        f"{name}/{key}": torch.zeros(()) if key == "step" else parameter
+        for name, parameter in network.named_parameters()
+        for key in _MOMENTS
+    }
+
+
+def remember(optimiser: AdamW, network: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Take back what `memory` gave."""
+    for name, parameter in network.named_parameters():
+        own = {key: tensors[f"{name}/{key}"] for key in _MOMENTS if f"{name}/{key}" in tensors}
+        if len(own) == len(_MOMENTS):  # the count of steps stays on the CPU, where AdamW keeps it
+            optimiser.state[parameter] = {
+                key: value.clone() if key == "step" else value.to(parameter.device).clone()
+                for key, value in own.items()
+            }

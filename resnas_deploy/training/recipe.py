@@ -1,0 +1,182 @@
+"""Recipes: everything that a training run is made of but its data, as a small TOML file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.files.reading import read_text
+from resnas_deploy.images.preprocessing import MAX_SIDE
+
+RECIPES = ("tiny", "small", "demo")  # the files of train/recipes
+KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
+PRECISIONS = ("fp32", "bf16", "fp16")
+SAMPLINGS = ("multi", "single")
+MOST_BYTES = 100_000  # of a recipe's file
+MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
+_RANGES = {  # of whole numbers, both ends included
+    "epochs": (1, 1_000_000),
+    "batch": (1, 65_536),
+    "group": (1, 65_536),
+    "warm_up_epochs": (0, 1_000_000),
+    "opening_epochs": (0, 1_000_000),
+    "held_out": (0, 1_000_000),
+    "image_size": (0, MAX_SIDE),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run. Raises `BadInput`, which names the key."""
+
+    epochs: int
+    batch: int  # images of a step, over all processes
+    group: int  # images that share a subnet, and among which images are mixed
+    learning_rate: float  # at a batch of 512; the peak is this x batch / 512
+    final_rate: float = 1e-5  # at the end of the cosine
+    first_rate: float = 1e-6  # at the start of the warm-up
+    warm_up_epochs: int = 5
+    weight_decay: float = 0.05
+    clip_norm: float = 1.0  # of all gradients together; 0: none
+    drop_path: float = 0.0  # of the last block
+    label_smoothing: float = 0.1
+    mixing: bool = True  # patch-wise CutMix and Mixup
+    crop: float = 0.08  # the least share of an image that a random crop keeps; 1: the centre crop of evaluation
+    flip: bool = True  # half of the images, left to right
+    randaugment: int = 0  # the strength from 0 to 30 of two random operations on each image; 0: none
+    erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
+    ema: float = 0.0  # the decay of the averaged weights a step; 0: none
+    precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
+    compile: bool = False  # torch.compile; a supernet is then computed under masks
+    masked: bool = False  # compute a supernet's groups at once under masks, which is faster for many small ones
+    sampling: str = "multi"  # a subnet for each group, or "single": one for the whole batch
+    opening_epochs: int = 0  # over which the choices open up, from the widest down
+    held_out: int = 0  # images of each class that training leaves to the search
+    image_size: int = 0  # pixels a side; 0: the network's
+
+    def __post_init__(self) -> None:
+        for name, (least, most) in _RANGES.items():
+            _need(least <= getattr(self, name) <= most, name, f"from {least} to {most}", getattr(self, name))
+        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm"):
+            _need(0 <= getattr(self, name) <= MOST_RATE, name, f"from 0 to {MOST_RATE:g}", getattr(self, name))
+        for name in ("drop_path", "label_smoothing", "ema"):
+            _need(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
+        _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
+        _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
+        _need(0 <= self.randaugment <= 30, "randaugment", "from 0 to 30", self.randaugment)
+        _need(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
+        _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
+        _need(
+            self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs
+        )
+        if self.batch % self.group:
+            raise BadInput(f"batch must be a multiple of group = {self.group}, found {self.batch}; change either")
+
+    @property
+    def groups(self) -> int:
+        """Groups of a step."""
+        return self.batch // self.group
+
+    @property
+    def peak_rate(self) -> float:
+        """The highest learning rate."""
+        return self.learning_rate * self.batch / 512
+
+    def to_toml(self) -> str:
+        """The recipe as a file of its own, every key written out."""
+        return "".join(f"{name} = {_toml(value)}\n" for name, value in asdict(self).items())
+
+    def override(self, settings: Sequence[str]) -> Recipe:
+        """The recipe with some keys changed; each setting is `KEY=VALUE`, the value as TOML writes it."""
+        values: dict[str, Any] = {}
+        for setting in settings:
+            key, equals, text = setting.partition("=")
+            if not equals:
+                raise BadInput(f"a setting must be KEY=VALUE, found {shown(setting)}")
+            values[key.strip()] = _value(text.strip())
+        return replace(self, **_checked(values, "a setting"))
+
+
+def read_recipe(source: str, kind: str) -> Recipe:
+    """The recipe of a kind of training, out of a built-in file or one of the user's. Raises `BadInput`.
+
+    A file has the keys that all kinds share first, then a table for each kind: [supernet], [subnet], [finetune]. One
+    without tables is a recipe for whatever it is used for.
+    """
+    if source in RECIPES:
+        text = files("resnas_deploy.training").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
+    else:
+        text = _read(Path(source))
+    data = _toml_of(text, source)
+    tables = {name: value for name, value in data.items() if isinstance(value, dict)}
+    if wrong := [name for name in tables if name not in KINDS]:
+        raise BadInput(f"{source}: the tables of a recipe must be {', '.join(KINDS)}, found [{wrong[0]}]")
+    if tables and kind not in tables:
+        raise BadInput(f"{source} must have the table [{kind}], found {', '.join(f'[{name}]' for name in tables)}")
+    shared = {name: value for name, value in data.items() if name not in tables}
+    try:
+        return _made(shared | tables.get(kind, {}))
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from None
+
+
+def _made(values: Mapping[str, Any]) -> Recipe:
+    known = _checked(values, "a recipe")
+    required = ("epochs", "batch", "group", "learning_rate")
+    if missing := [name for name in required if name not in known]:
+        raise BadInput(f"a recipe must have the key {missing[0]!r}")
+    return Recipe(**known)
+
+
+def _checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
+    """The values with the types of their keys."""
+    kinds = {field.name: str(field.type) for field in fields(Recipe)}
+    found = {}
+    for key, value in values.items():
+        if key not in kinds:
+            raise BadInput(f"{what} has the unknown key {shown(key)}; known are {', '.join(kinds)}")
+        kind = kinds[key]
+        if kind == "float" and type(value) is int and abs(value) <= MOST_RATE:
+            value = float(value)
+        if type(value).__name__ != kind:
+            names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+            raise BadInput(f"{key} must be {names[kind]}, found {shown(value)}")
+        found[key] = value
+    return found
+
+
+def _need(holds: bool, key: str, wanted: str, found: object) -> None:
+    if not holds:
+        raise BadInput(f"{key} must be {wanted}, found {shown(found)}")
+
+
+def _value(text: str) -> object:
+    try:
+        found = tomllib.loads(f"value = {text}")
+    except (ValueError, RecursionError):  # ValueError: TOML's own too, and an integer of thousands of digits
+        return text  # a word without its quotes
+    return found["value"] if len(found) == 1 else text  # else several lines
+
+
+def _toml_of(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise BadInput(f"{source}: a recipe must be TOML, found values nested too deeply") from None
+    except ValueError as error:
+        raise BadInput(f"{source}: a recipe must be TOML, found: {shortened(str(error), 200)}") from None
+
+
+def _toml(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else f'"{value}"' if isinstance(value, str) else repr(value)
+
+
+def _read(path: Path) -> str:
+    if not path.exists():
+        raise BadInput(f"a recipe must be {', '.join(RECIPES)} or a file, found {shown(str(path))}")
+    return read_text(path, MOST_BYTES)

@@ -1,0 +1,150 @@
+"""The export as a whole: the same bytes for the same input, and what the artifact says of itself."""
+
+from __future__ import annotations
+
+import gc
+import json
+import subprocess
+import sys
+import weakref
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+import torch
+from support.exporting import SMALL, request
+
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.exporting import export as pipeline
+from resnas_deploy.exporting.export import export
+from resnas_deploy.network.module import build_model
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.resize import resize
+from resnas_deploy.weights.untrained import untrained
+
+
+def quiet(_text):
+    pass
+
+
+def test_two_exports_of_one_input_are_byte_identical(tmp_path):
+    contents = []
+    for name in ("first", "second"):
+        wanted = request(tmp_path, out=tmp_path / name, verify_on=None)
+        export(lambda: untrained(SMALL), wanted, quiet)
+        contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {MODEL, WEIGHTS, MANIFEST}
+
+
+def test_what_the_manifest_says(tmp_path):
+    told = []
+    artifact = export(lambda: untrained(SMALL, seed=5), request(tmp_path), told.append)
+    manifest = open_artifact(artifact.folder).manifest
+    assert manifest == artifact.manifest
+    assert manifest.arch == SMALL
+    assert manifest.batch == BatchRange(1, 8)
+    assert manifest.provenance.history == ("untrained: random weights of seed 5",)
+    assert manifest.label == "test fp32 112 (untrained weights)"
+    assert manifest.weights_sha256 == untrained(SMALL, seed=5).digest
+    assert manifest.preprocessing.image_size == 112
+    assert manifest.preprocessing.resize == 128
+    assert manifest.class_names is None
+    assert "running the graph on ort-cpu" in told
+
+
+def test_a_thousand_classes_are_imagenets_and_a_file_overrides(tmp_path):
+    arch = replace(SMALL, classes=1000)
+    artifact = export(lambda: untrained(arch), request(tmp_path, verify_on=None), quiet)
+    assert artifact.manifest.class_names[:2] == ("tench", "goldfish")
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(f"class {number}" for number in range(7)))
+    other = request(tmp_path, out=tmp_path / "named", class_names=names, verify_on=None)
+    assert export(lambda: untrained(SMALL), other, quiet).manifest.class_names[6] == "class 6"
+
+
+def test_weights_are_let_go_before_the_graph_is_verified(tmp_path):
+    """Both in memory at once would cost the weights' size again."""
+    references = []
+
+    def load():
+        checkpoint = untrained(SMALL)
+        references.extend(weakref.ref(tensor) for tensor in checkpoint.tensors.values())
+        return checkpoint
+
+    def watch(step):
+        if step.startswith("computing the reference"):
+            gc.collect()
+            alive.append([ref for ref in references if ref() is not None])
+
+    alive = []
+    export(load, request(tmp_path), watch)
+    assert alive == [[]]
+
+
+def test_higher_resolution_equals_the_resized_module(tmp_path):
+    checkpoint = resize(untrained(SMALL), 168)
+    artifact = export(lambda: checkpoint, request(tmp_path), quiet)
+    images = np.random.default_rng(0).standard_normal((2, 3, 168, 168), dtype=np.float32)
+    session = ort.InferenceSession(artifact.model, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"images": images})
+    with torch.inference_mode():
+        wanted = build_model(checkpoint)(torch.from_numpy(images)).numpy()
+    error = np.abs(found - wanted).max() / np.abs(wanted).max()
+    assert error <= 1e-5, f"largest difference {error:.1e}, tolerance 1e-05"
+
+
+def test_torch_is_needed_to_verify_and_not_to_export(tmp_path, monkeypatch):
+    find = pipeline.importlib.util.find_spec
+    monkeypatch.setattr(pipeline.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
+    with pytest.raises(NotAvailable, match=r"torch is not installed .*--unverified.*pip install torch"):
+        export(lambda: untrained(SMALL), request(tmp_path), quiet)
+    assert not list(tmp_path.iterdir())
+    artifact = export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), quiet)
+    assert artifact.manifest.verification is None
+    assert "UNVERIFIED" in artifact.manifest.label
+
+
+def test_a_runner_without_kernels_for_the_precision_is_refused_before_any_work(tmp_path):
+    wanted = request(tmp_path, precision="bf16", verify_on=RUNNERS["ort-cpu"])
+    with pytest.raises(BadInput, match=r"ort-cpu must have kernels for bf16, found only fp32, fp16"):
+        export(lambda: pytest.fail("the weights were loaded"), wanted, quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_module_is_never_compared_with_itself(tmp_path):
+    with pytest.raises(BadInput, match="found torch, which runs the weights"):
+        export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, verify_on=RUNNERS["torch"]), quiet)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_existing_folder_is_refused_before_any_work(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "precious").write_text("data")
+    for force in (False, True):
+        with pytest.raises(BadInput, match="exists"):
+            export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, force=force), quiet)
+    assert (tmp_path / "out" / "precious").read_text() == "data"
+
+
+WITHOUT = """
+import sys
+for name in ("torch", "onnxruntime", "openvino"):
+    sys.modules[name] = None  # importing it now fails
+sys.argv = ["resnas", "export", "--unverified", "--arch", sys.argv[1], "--out", sys.argv[2]]
+from resnas_deploy.cli.app import main
+main()
+"""
+
+
+def test_emitting_needs_neither_torch_nor_a_runtime(tmp_path):
+    arch = tmp_path / "arch.json"
+    arch.write_text(json.dumps(SMALL.to_json()))
+    command = [sys.executable, "-c", WITHOUT, str(arch), str(tmp_path / "out")]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+    assert "NOT VERIFIED" in result.stdout
+    assert open_artifact(tmp_path / "out").manifest.verification is None

@@ -1,0 +1,176 @@
+"""The comparison networks: as published in parameters and MACs, and the same on every runtime that runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from support.strategies import assert_close, refusal
+from torch.utils.flop_counter import FlopCounterMode
+
+from resnas_deploy.errors import NotAvailable
+from resnas_deploy.measuring import peers
+from resnas_deploy.measuring.peers import PEERS, PeerSpec, open_peer
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.checkpoint import file_digest
+
+DEPTHS = (1, 1, 1, 1)
+
+
+def little(name, image_size, **config):
+    """A published network made small: the same family and attention, other widths and depths."""
+    spec = PEERS[name]
+    return replace(spec, image_size=image_size, config={**spec.config, "num_labels": 10, **config})
+
+
+LITTLE = {
+    "deit-tiny": little(
+        "deit-tiny", 64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
+    ),
+    "pvt-tiny": little("pvt-tiny", 64, hidden_sizes=(16, 32, 48, 64), num_attention_heads=(1, 2, 3, 4), depths=DEPTHS),
+    "swin-tiny": little("swin-tiny", 112, embed_dim=16, num_heads=(1, 2), depths=(2, 2)),
+}
+
+
+@pytest.fixture(scope="module")
+def opened():
+    """A function: a small network, traced at most once a precision. All graphs are removed in the end."""
+    made, managers = {}, []
+
+    def make(name="deit-tiny", precision="fp32"):
+        if (name, precision) not in made:
+            managers.append(open_peer(name, precision, specs=LITTLE))
+            made[name, precision] = managers[-1].__enter__()
+        return made[name, precision]
+
+    yield make
+    paths = [peer.model for peer in made.values()]
+    for manager in managers:
+        manager.__exit__(None, None, None)
+    assert not any(path.parent.exists() for path in paths)
+
+
+def logits(peer, runner, images):
+    with RUNNERS[runner].open(peer, Options(threads=2)) as running:
+        return running.run(images)["logits"]
+
+
+def noise(peer, batch):
+    size = peer.image_size
+    return np.random.default_rng(batch).standard_normal((batch, 3, size, size), np.float32)
+
+
+@pytest.mark.parametrize("spec", PEERS.values(), ids=PEERS)
+def test_parameters_and_macs_are_the_published(spec):
+    with torch.device("meta"), torch.inference_mode():
+        network = peers._build(spec).eval()
+        with FlopCounterMode(display=False) as counter:
+            found = network(pixel_values=torch.empty(1, 3, spec.image_size, spec.image_size)).logits
+    assert found.shape == (1, 1000)
+    assert sum(value.numel() for value in network.parameters()) == spec.parameters
+    assert round(counter.get_total_flops() / 2e9, 1) == spec.gmacs
+    assert network.config._attn_implementation == spec.attention
+
+
+@pytest.mark.parametrize(
+    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LITTLE)[1:])]
+)
+def test_the_same_logits_on_every_runtime(opened, name):
+    peer = opened(name)
+    for batch in (1, 5):
+        images = noise(peer, batch)
+        wanted = logits(peer, "torch", images)
+        assert wanted.shape == (batch, 10)
+        assert np.ptp(wanted, axis=1).min() > 0.01  # else anything would be close
+        for runner in ("ort-cpu", "openvino"):
+            assert_close(logits(peer, runner, images), wanted, 1e-5 * np.abs(wanted).max(), f"{name} on {runner}")
+
+
+@pytest.mark.parametrize(
+    ("precision", "runner", "tolerance"),
+    [("fp16", "ort-cpu", 5e-3), ("fp16", "openvino", 5e-3), ("bf16", "openvino", 4e-2)],
+)
+def test_lower_precisions(opened, precision, runner, tolerance):
+    images = noise(opened(), 3)
+    wanted, found = logits(opened(), "torch", images), logits(opened(precision=precision), runner, images)
+    assert found.dtype == np.float32
+    assert_close(found, wanted, tolerance * np.abs(wanted).max(), f"{precision} on {runner}")
+    assert np.abs(found - wanted).max() > 1e-5 * np.abs(wanted).max()  # it is another precision
+
+
+@pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "FLOAT16"), ("bf16", "BFLOAT16")])
+def test_the_graph(opened, precision, kind):
+    model = onnx.load(opened(precision=precision).model)
+    (images,), (found,) = model.graph.input, model.graph.output
+    assert (images.name, found.name) == ("images", "logits")
+    for value in (images, found):
+        assert value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
+        assert value.type.tensor_type.shape.dim[0].dim_param
+    assert [item.version for item in model.opset_import if not item.domain] == [23]
+    weights = [item for item in model.graph.initializer if len(item.dims) >= 2]
+    assert {item.data_type for item in weights} == {onnx.TensorProto.DataType.Value(kind)}
+    attentions = [node for node in model.graph.node if node.op_type == "Attention"]
+    assert [len(node.input) for node in attentions] == [3, 3]  # no mask, which would be all ones
+
+
+def test_what_it_says_of_itself():
+    told = []
+    with open_peer("deit-tiny", "fp16", told.append, LITTLE) as peer:
+        assert peer.label == "deit-tiny fp16 64 (untrained weights)"
+        assert (peer.source, peer.precision, peer.image_size, peer.arch) == ("deit-tiny", "fp16", 64, None)
+        assert 1 in peer.batch
+        assert 65 not in peer.batch
+        assert told == []  # nothing was traced so far
+        assert peer.digest == file_digest(peer.model)
+        assert told == ["tracing deit-tiny fp16 64 (untrained weights)"]
+        folder = peer.model.parent
+    assert not folder.exists()
+
+
+def test_the_weights_are_the_same_each_time_and_touch_no_other_generator(opened):
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    first, second = opened().module(), opened().module()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert first is not second
+    assert not first.training
+    for one, other in zip(first.parameters(), second.parameters(), strict=True):
+        assert one.dtype == torch.float32
+        assert torch.equal(one, other)
+
+
+def test_an_unknown_name_or_precision():
+    message = refusal(lambda: open_peer("vgg", "fp32").__enter__())
+    assert "must be one of deit-tiny, deit-small, deit-base, pvt-tiny" in message
+    assert "found 'vgg'" in message
+    assert "one of fp32, fp16, bf16, found 'int8'" in refusal(lambda: open_peer("deit-tiny", "int8").__enter__())
+
+
+def test_missing_packages(monkeypatch):
+    monkeypatch.setattr(peers, "_PACKAGES", ("torch", "no_such_package"))
+    with pytest.raises(NotAvailable, match="missing: no_such_package; install it with: pip install no_such_package"):
+        open_peer("deit-tiny", "fp32").__enter__()
+
+
+def test_specs_are_data():
+    assert all(isinstance(spec, PeerSpec) and spec.name == name for name, spec in PEERS.items())
+    assert len({spec.parameters for spec in PEERS.values()}) == len(PEERS)
+
+
+def test_measuring_modules_import_nothing_heavy():
+    """Only what is asked for is imported; one process imports every module of the package."""
+    program = (
+        "import importlib, pkgutil, sys, resnas_deploy.measuring as measuring\n"
+        "names = [m.name for m in pkgutil.iter_modules(bench.__path__, 'resnas_deploy.measuring.')]\n"
+        "assert len(names) > 5\n"
+        "[importlib.import_module(name) for name in names]\n"
+        "print(sorted({'torch', 'onnx', 'onnxruntime', 'openvino', 'transformers', 'pynvml'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "[]\n", done.stderr

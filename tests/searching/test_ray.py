@@ -1,0 +1,128 @@
+"""Candidates are scored by a local Ray cluster, and a worker that is killed costs nothing but time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from support.signalled import below, gone
+from support.small_data import SPACE
+
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.pool import opened_pool
+
+pytest.importorskip("ray")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_a_killed_worker_is_replaced(tmp_path):
+    marker = tmp_path / "killed"
+
+    class Fragile:
+        """Scores by MACs; the first worker that is asked for a sixth subnet kills itself."""
+
+        def __init__(self):
+            self.asked = 0
+
+        def scores(self, subnets, target):
+            del target
+            self.asked += len(subnets)
+            if self.asked > 5:
+                try:
+                    marker.touch(exist_ok=False)
+                except FileExistsError:
+                    pass
+                else:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return [Score(macs(subnet.arch), 10**9) for subnet in subnets]
+
+    rng = np.random.default_rng(0)
+    subnets = [SPACE.sample(rng) for _ in range(40)]
+    with warnings.catch_warnings(), opened_pool("ray", Fragile) as pool:
+        found = pool.scores(subnets, None)
+    assert marker.exists()
+    assert [score.correct for score in found] == [macs(subnet.arch) for subnet in subnets]
+
+
+PROGRAM = """
+import os, sys, time
+from resnas_deploy.processes import ending
+from resnas_deploy.searching.pool import opened_pool
+
+class Broken:
+    def __init__(self):
+        os.kill(os.getpid(), 9)
+
+class Wrong:
+    def __init__(self):
+        raise RuntimeError("of its own")
+
+class Slow:
+    def scores(self, subnets, target):
+        time.sleep(1000)
+
+def command():
+    scorer = {"broken": Broken, "wrong": Wrong, "slow": Slow}[sys.argv[1]]
+    with opened_pool("ray", scorer) as pool:
+        print("there", flush=True)
+        pool.scores([1, 2, 3], None)
+    return 0
+
+try:
+    sys.exit(ending.run(command, whole_process=True))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def started(what):
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", PROGRAM, what],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_cluster_of_ours_ends_with_us(number):
+    with started("slow") as process:
+        try:
+            assert process.stdout.readline() == "there\n", process.stderr.read()
+            children = below(process.pid)
+            assert len(children) > 3
+            process.send_signal(number)
+            process.wait(timeout=120)
+            gone(children)
+            if number == signal.SIGTERM:
+                assert process.returncode == 143
+                assert process.stderr.read().splitlines()[-1] == "resnas: ended by SIGTERM"
+        finally:
+            process.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("broken", "BadInput Ray's workers must stay alive, found one that failed and was started again 3 times"),
+        ("wrong", "BadInput Ray's workers must stay alive, found one that failed"),
+    ],
+)
+def test_workers_that_cannot_live_are_a_line(what, said):
+    with started(what) as process:
+        out, err = process.communicate(timeout=400)
+    lines = [line for line in out.splitlines() if "(raylet)" not in line]  # which Ray tells of itself
+    assert lines[0] == "there", out + err
+    assert lines[1].startswith(said)
+    assert len(lines) == 2
+    if what == "wrong":
+        assert "RuntimeError: of its own" in lines[1]

@@ -1,0 +1,170 @@
+"""Training: it learns, goes on where it was killed, and keeps what it had."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.places import SEARCHED
+from support.small_data import RECIPE, SPACE, Stripes, alone, run
+from support.strategies import refusal
+
+from resnas_deploy.training import loop
+from resnas_deploy.training.loop import train
+from resnas_deploy.training.settings import CHECKPOINT, STATE
+from resnas_deploy.weights.checkpoint import Measured, load
+
+SILENT = lambda _: None  # noqa: E731  a name for it
+
+
+def weights(folder):
+    return load(folder / CHECKPOINT).tensors
+
+
+def same(one, two):
+    return all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def losses(folder):
+    return [json.loads(line)["loss"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_supernet_learns(tmp_path):
+    recipe = replace(RECIPE, epochs=40, learning_rate=0.3, mixing=False, drop_path=0.0)
+    trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
+    assert trained.accuracy.top1 > 0.8
+    assert losses(tmp_path)[-1] < 0.6 * losses(tmp_path)[0]
+    assert trained.checkpoint.provenance.trained
+    assert trained.checkpoint.task.class_names == Stripes().class_names
+
+
+@pytest.mark.parametrize("space", [SPACE, None], ids=["supernet", "network"])
+def test_the_same_seed_gives_the_same_weights(tmp_path, space):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(run(tmp_path / name, space=space, seed=seed), alone(), SILENT)
+    assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
+    assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
+
+
+def test_the_checkpoint_says_what_its_accuracy_was(tmp_path):
+    trained = train(run(tmp_path), alone(), SILENT)
+    kept = load(tmp_path / CHECKPOINT).accuracy
+    assert kept == trained.checkpoint.accuracy == Measured("stripes", 9, trained.accuracy.top1)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+    train(run(tmp_path), alone(), SILENT)  # which is at its end
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+
+
+def test_the_names_of_the_network_stay_when_it_is_trained_on(tmp_path):
+    first = train(run(tmp_path / "a", space=None), alone(), SILENT).checkpoint
+    numbered = Stripes(class_names=("0-Red", "1-Green", "2-Blue"))
+    on = run(tmp_path / "b", space=None, start=first, train=numbered, recipe=replace(RECIPE, epochs=1))
+    assert train(on, alone(), SILENT).checkpoint.task.class_names == ("red", "green", "blue")
+
+
+PROGRAM = """
+import os, signal, sys
+from dataclasses import replace
+from pathlib import Path
+from support.small_data import RECIPE, alone, run
+from resnas_deploy.training import loop
+folder, kill_at = Path(sys.argv[1]), int(sys.argv[2])
+recipe = replace(RECIPE, ema=0.9)
+original = loop._Training._step
+def step(self, number, batch):
+    if number == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return original(self, number, batch)
+loop._Training._step = step
+loop.train(run(folder, recipe=recipe, save_every=2), alone(), lambda _: None)
+"""
+
+
+def killed(folder, step):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, str(folder), str(step)],
+        env=os.environ | {"PYTHONPATH": SEARCHED},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
+    whole = killed(tmp_path / "whole", 10**9)
+    assert whole.returncode == 0, whole.stderr
+    for step in (1, 4):
+        assert killed(tmp_path / "cut", step).returncode == -signal.SIGKILL
+    assert not (tmp_path / "cut" / CHECKPOINT).exists()
+    done = killed(tmp_path / "cut", 10**9)
+    assert done.returncode == 0, done.stderr
+    assert same(weights(tmp_path / "whole"), weights(tmp_path / "cut"))
+    assert losses(tmp_path / "whole") == losses(tmp_path / "cut")
+
+
+def test_a_state_of_another_run_is_refused(tmp_path):
+    train(run(tmp_path), alone(), SILENT)
+    message = refusal(lambda: train(run(tmp_path, seed=1), alone(), SILENT))
+    assert "must be of the same run, found another network, recipe, data or seed" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"12345678", b"\xff" * 100])
+def test_a_damaged_state_is_refused(tmp_path, content):
+    (tmp_path / STATE).write_bytes(content)
+    assert "must be the whole state of a training run" in refusal(lambda: train(run(tmp_path), alone(), SILENT))
+    assert (tmp_path / STATE).read_bytes() == content
+
+
+def test_a_loss_that_is_nan_stops_and_keeps_the_last_save(tmp_path, monkeypatch):
+    calls = []
+
+    def spoiled(logits, mixed):
+        calls.append(1)
+        value = loop_loss(logits, mixed)
+        return value * (math.nan if len(calls) == 5 else 1.0)
+
+    loop_loss = loop.token_label_loss
+    monkeypatch.setattr(loop, "token_label_loss", spoiled)
+    message = refusal(lambda: train(run(tmp_path, save_every=4), alone(), SILENT))
+    assert "the loss must stay finite, found nan at step 5 of 6" in message
+    assert (tmp_path / STATE).exists()
+    assert not (tmp_path / CHECKPOINT).exists()
+    monkeypatch.setattr(loop, "token_label_loss", loop_loss)
+    train(run(tmp_path, save_every=4), alone(), SILENT)  # goes on from what was kept
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_autocast(tmp_path, precision):
+    recipe = replace(RECIPE, precision=precision)
+    trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
+    assert all(np.isfinite(tensor).all() for tensor in trained.checkpoint.tensors.values())
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+def test_unreadable_pictures_are_fatal_or_skipped(tmp_path):
+    class Damaged(Stripes):
+        def picture(self, index):
+            if index == 5:
+                from resnas_deploy.errors import BadInput
+
+                raise BadInput("number 5 cannot be read")
+            return super().picture(index)
+
+    message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), SILENT))
+    assert message == "number 5 cannot be read; or give --skip-unreadable"
+    trained = train(run(tmp_path / "b", train=Damaged(), skip_unreadable=True), alone(), SILENT)
+    assert set(trained.unreadable) == {"number 5 cannot be read"}
+
+
+def test_threads_of_torch_stay_as_they_are(tmp_path):
+    before = torch.get_num_threads()
+    train(run(tmp_path), alone(), SILENT)
+    assert torch.get_num_threads() == before

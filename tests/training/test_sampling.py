@@ -1,0 +1,56 @@
+"""Which subnets the groups of a batch train."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.mini_space import MINI
+
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.training.sampling import draw_groups, evenly, open_choices
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6, unique=True), st.integers(1, 20), st.integers(0, 99))
+def test_every_choice_is_taken_equally_often_give_or_take_one(choices, count, seed):
+    found = Counter(evenly(choices, count, np.random.default_rng(seed)))
+    assert sum(found.values()) == count
+    assert max(found.values()) - min(found[choice] for choice in choices) <= 1
+
+
+def test_choices_open_from_the_widest_down():
+    assert open_choices((3, 5, 4), 0) == [5]
+    assert open_choices((3, 5, 4), 0.34) == [5, 4]
+    assert open_choices((3, 5, 4), 0.67) == [5, 4, 3]
+    assert open_choices((3, 5, 4), 1) == [5, 4, 3]
+
+
+@pytest.mark.parametrize("space", [MINI, SPACES["small"]], ids=lambda space: space.name)
+def test_groups_are_subnets_of_the_space(space):
+    for opened in (0, 0.5, 1):
+        groups = draw_groups(space, 5, np.random.default_rng(0), opened)
+        assert all(space.contains(subnet) for subnet in groups)
+        if not opened:
+            assert set(groups) == {space.widest()}
+
+
+def test_dimensions_are_drawn_independently_and_evenly():
+    rng = np.random.default_rng(0)
+    drawn = [subnet for _ in range(1500) for subnet in draw_groups(MINI, 4, rng)]
+    blocks = [subnet.full.stages[0].blocks for subnet in drawn]
+    for position in range(4):
+        shares = Counter(own[position].hidden for own in blocks)
+        assert all(abs(count / len(drawn) - 1 / 3) < 0.03 for count in shares.values())
+    same = np.mean([own[0].hidden == own[1].hidden for own in blocks])
+    assert abs(same - 1 / 3) < 0.04  # two layers have nothing to do with each other
+    dropped = np.mean([not subnet.kept[0][1] for subnet in drawn])
+    assert abs(dropped - 0.5) < 0.03
+
+
+def test_the_same_seed_draws_the_same():
+    one, two = (draw_groups(MINI, 4, np.random.default_rng(7)) for _ in range(2))
+    assert one == two
+    assert draw_groups(MINI, 4, np.random.default_rng(8)) != one
