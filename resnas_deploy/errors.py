@@ -1,9 +1,14 @@
-"""Every error that a user can meet, on one screen. The command line turns each into one line and its exit code."""
+"""Every error that a user can meet, on one screen. The command line turns each into one line and its exit code.
+
+Messages name what they speak of as Python does: `max_latency` is a parameter, `export()` a function of the Python API.
+The command line puts its own words in their places (`cli/words.py`).
+"""
 
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 LONGEST = 1000  # characters of a message: what is in a file is never shown whole
 _TAIL = 300  # of them after the gap, where the remedy is
@@ -18,18 +23,32 @@ class ResnasError(Exception):
         super().__init__(shortened(message))
 
 
-class BadInput(ResnasError):
-    """Input or usage is wrong: a file, an option, an architecture, an image."""
+class BadInput(ResnasError, ValueError):
+    """Input or usage is wrong: a file, a parameter, an architecture, an image."""
 
     exit_code = 2
 
 
+class StorageError(ResnasError):
+    """A file cannot be written, though nothing is wrong with what was asked for: the disk is full, or not writable."""
+
+    exit_code = 2
+
+
+class VerificationReport(Protocol):
+    """What was compared, with the tolerance and the largest difference; `artifact.manifest.Verification` is one."""
+
+    def to_json(self) -> Mapping[str, object]:
+        """Return it as plain data."""
+        ...
+
+
 class VerificationFailed(ResnasError):
-    """An emitted graph does not compute what the PyTorch module computes. `report` is what was compared."""
+    """A graph does not compute what the PyTorch module computes. `report` is what was compared, where that was all."""
 
     exit_code = 3
 
-    def __init__(self, message: str, report: object) -> None:
+    def __init__(self, message: str, report: VerificationReport | None = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -41,12 +60,17 @@ class RegressionFound(ResnasError):
 
 
 class NotAvailable(ResnasError):
-    """A package or a device is missing here."""
+    """A device is missing here, or a package: see `PackageMissing`. `install` is the command that helps, if one does."""
 
     exit_code = 5
 
     def __init__(self, message: str, install: str = "") -> None:
         super().__init__(f"{message}; install it with: {install}" if install else message)
+        self.install = install
+
+
+class PackageMissing(NotAvailable, ImportError):
+    """A package is not installed here."""
 
 
 def shortened(text: str, most: int = LONGEST) -> str:

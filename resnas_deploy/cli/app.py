@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 import typer
 
-from resnas_deploy import __version__
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
@@ -34,6 +33,7 @@ from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.files.user_folders import stand_in
 from resnas_deploy.files.workplace import sweep
 from resnas_deploy.processes import ending
+from resnas_deploy.version import __version__
 
 _LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
 

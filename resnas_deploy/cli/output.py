@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import LONGEST, BadInput, shortened
 from resnas_deploy.processes.ending import last_words
 
@@ -92,7 +93,7 @@ def complain(text: str) -> None:
 
 
 def _line(text: str) -> str:
-    line = " ".join(shortened(text, 10 * LONGEST).split())
+    line = " ".join(spoken(shortened(text, 10 * LONGEST)).split())
     return shortened(_printable(line))
 
 

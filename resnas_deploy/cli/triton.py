@@ -203,7 +203,7 @@ def check(
     else:
         _print_checked(checked)
     if findings := [str(finding) for model in checked for finding in model.findings]:
-        raise VerificationFailed(first_few(findings), checked)
+        raise VerificationFailed(first_few(findings))
 
 
 triton.command()(serve)

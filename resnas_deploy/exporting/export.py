@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from resnas_deploy import __version__
 from resnas_deploy.arch.alignment import check_alignment
 from resnas_deploy.artifact.artifact import (
     MANIFEST,
@@ -41,6 +40,7 @@ from resnas_deploy.images.class_names import imagenet_class_names, read_class_na
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import KEPT_IN_FP32, QUANTISED, check_precision, precision_named
 from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
 Report = Callable[[str], None]  # told what is being done

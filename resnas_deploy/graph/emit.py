@@ -9,7 +9,6 @@ from pathlib import Path
 
 from onnx import ModelProto, TensorProto, helper
 
-from resnas_deploy import __version__
 from resnas_deploy.arch.elements import (
     INPUT,
     OUTPUT,
@@ -29,6 +28,7 @@ from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
 from resnas_deploy.graph.stem import emit_stem
 from resnas_deploy.precision import Precision
+from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Array, Checkpoint
 from resnas_deploy.weights.padding import align
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from resnas_deploy import __version__
 from resnas_deploy.cli.app import app
+from resnas_deploy.version import __version__
 
 COMMANDS = (
     "archs",

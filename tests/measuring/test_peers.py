@@ -167,7 +167,7 @@ def test_measuring_modules_import_nothing_heavy():
     """Only what is asked for is imported; one process imports every module of the package."""
     program = (
         "import importlib, pkgutil, sys, resnas_deploy.measuring as measuring\n"
-        "names = [m.name for m in pkgutil.iter_modules(bench.__path__, 'resnas_deploy.measuring.')]\n"
+        "names = [m.name for m in pkgutil.iter_modules(measuring.__path__, 'resnas_deploy.measuring.')]\n"
         "assert len(names) > 5\n"
         "[importlib.import_module(name) for name in names]\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'openvino', 'transformers', 'pynvml'} & set(sys.modules)))\n"
