@@ -60,7 +60,7 @@ class RegressionFound(ResnasError):
 
 
 class NotAvailable(ResnasError):
-    """A device is missing here, or a package: see `PackageMissing`. `install` is the command that helps, if one does."""
+    """A device is missing here, or a package: see `PackageMissing`. `install` is the command that helps."""
 
     exit_code = 5
 

@@ -1,4 +1,4 @@
-"""The library's words as the command line's: `max_latency` is --max-latency here, and `triton.export()` resnas triton export.
+"""The library's words as the command line's: `max_latency` is --max-latency, `triton.export()` is resnas triton export.
 
 The one place where a field of a message becomes an option.
 """
