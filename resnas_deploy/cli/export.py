@@ -105,9 +105,9 @@ def export(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="int8 and fp8: pictures, or an array of normalised images, to learn ranges from.",
+            help="int8 and fp8: images, or an array of normalised ones, to learn ranges from.",
             metavar="FOLDER|FILE.npy",
-            show_default="built-in pictures",
+            show_default="built-in images",
         ),
     ] = None,
     calibration_images: Annotated[

@@ -24,7 +24,7 @@ PRECISION_NAMES = ("fp32", "fp16", "bf16")
 Space = Annotated[
     str,
     typer.Option(
-        help="The search space: tiny, small (in which the paper's small and medium are), or demo, of small pictures.",
+        help="The search space: tiny, small (in which the paper's small and medium are), or demo, of small images.",
         metavar="NAME",
         autocompletion=complete(SPACE_NAMES),
     ),

@@ -81,7 +81,7 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="int8 and fp8: labelled pictures to compare accuracy on: demo, or a folder with train/ and val/.",
+        help="int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.",
         metavar="demo|FOLDER",
         show_default="demo, for a network of its classes",
     ),

@@ -70,7 +70,7 @@ def search(
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False,
-    eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
+    eval_batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 100,
     eval_device: TorchDevice = "",
     workers: Annotated[
         str,
@@ -87,7 +87,7 @@ def search(
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
 
-    Accuracy is top-1 on pictures that training held out, with the supernet's weights. A limit on latency is on what
+    Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
 
     Examples:

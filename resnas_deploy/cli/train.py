@@ -150,13 +150,13 @@ def finetune(
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
     data: DataOption,
-    batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 64,
+    batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 64,
     workers: Workers = 0,
     skip_unreadable: Skip = False,
     device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
-    """How many pictures of the validation split a network gets right.
+    """How many images of the validation split a network gets right.
 
     Examples:
     $ resnas train evaluate run/checkpoint.safetensors --data demo
@@ -223,7 +223,7 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         return
     checkpoint = wanted.out / CHECKPOINT
     if trained.unreadable:
-        complain(f"note: {len(trained.unreadable)} pictures could not be read: {first_few(trained.unreadable)}")
+        complain(f"note: {len(trained.unreadable)} images could not be read: {first_few(trained.unreadable)}")
     if as_json:
         print_json(
             {
@@ -236,7 +236,7 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         )
         return
     what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
-    say(f"{checkpoint}: {what}, {run.recipe.epochs} epochs on {len(run.train.labels)} pictures")
+    say(f"{checkpoint}: {what}, {run.recipe.epochs} epochs on {len(run.train.labels)} images")
     say(_accuracy(trained.accuracy))
     if run.space:
         say(f"next: resnas search --supernet {checkpoint} --data {wanted.data} --max-macs .. --out found")
@@ -245,9 +245,9 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
 
 
 def _figures(found: Accuracy) -> dict[str, object]:
-    return {"top1": found.top1, "top5": found.top5, "pictures": found.pictures, "unreadable": list(found.unreadable)}
+    return {"top1": found.top1, "top5": found.top5, "pictures": found.images, "unreadable": list(found.unreadable)}
 
 
 def _accuracy(found: Accuracy) -> str:
     lost = f"; {len(found.unreadable)} more could not be read" if found.unreadable else ""
-    return f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.pictures} validation pictures{lost}"
+    return f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.images} validation images{lost}"

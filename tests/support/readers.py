@@ -386,11 +386,11 @@ def read_checkpoint(folder: Path) -> None:
 
 
 def read_shards(folder: Path) -> None:
-    from resnas_deploy.data.shards import shard_pictures
+    from resnas_deploy.data.shards import shard_images
 
-    pictures = shard_pictures(folder / "train")
-    for number in range(len(pictures.labels)):
-        pictures.picture(number)
+    images = shard_images(folder / "train")
+    for number in range(len(images.labels)):
+        images.image(number)
 
 
 def read_array(folder: Path) -> None:
