@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
 	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
-	@echo "make test      lint, types and tests (a quarter of an hour)"
+	@echo "make test      lint, types and tests (8 minutes on two cores)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
 	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
@@ -56,11 +56,15 @@ demo-search: $(READY)
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
 	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
+# So many processes run tests beside each other, a file at a time. Each takes up to 2 GB of memory.
+PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-all: lint
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -44,6 +44,7 @@ def predict(
 
         from resnas_deploy.arch.elements import OUTPUT
         from resnas_deploy.artifact.artifact import open_artifact
+        from resnas_deploy.engines.opening import open_runner
         from resnas_deploy.images.decode import load_image
         from resnas_deploy.images.listing import pictures_named
         from resnas_deploy.images.preprocessing import preprocess
@@ -55,7 +56,7 @@ def predict(
         kind = runner_kind(runner) if runner else default_runner(manifest.precision, device=device)
         results, errors = list[tuple[Path, list[tuple[int, float]]]](), list[str]()
         tell(f"loading {manifest.label} on {kind.name}")
-        with kind.open(opened, Options(threads_or_all(threads), device=device)) as network:
+        with open_runner(kind, opened, Options(threads_or_all(threads), device=device)) as network:
             for path in _pictures(images, pictures_named, errors):
                 tell(f"classifying {path}")
                 try:

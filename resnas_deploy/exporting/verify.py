@@ -21,6 +21,7 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
@@ -152,7 +153,7 @@ def compare(
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
     batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with kind.open(artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads)) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
@@ -187,7 +188,7 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     wanted = _wanted(artifact, images)
     probed = _with_probes(read_graph(artifact), list(wanted))
-    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
+    with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
     return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
 
