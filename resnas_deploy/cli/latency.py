@@ -24,12 +24,12 @@ from resnas_deploy.cli.options import (
     Json,
     check_file,
     complete,
-    read_arch,
     threads_or_all,
 )
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_text
+from resnas_deploy.weights.arch_files import read_arch
 
 if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.check import Accuracy, Check

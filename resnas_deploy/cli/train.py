@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.latency_options import Space, space_named
-from resnas_deploy.cli.options import MAX_SEED, Json, read_arch
+from resnas_deploy.cli.options import MAX_SEED, Json
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say
 from resnas_deploy.cli.train_options import (
     CheckpointOption,
@@ -27,6 +27,7 @@ from resnas_deploy.cli.train_options import (
 )
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.files.locks import claiming
+from resnas_deploy.weights.arch_files import read_arch
 
 if TYPE_CHECKING:
     from resnas_deploy.training.evaluate import Accuracy
