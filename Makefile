@@ -45,7 +45,7 @@ demo: $(READY)
 	$(BIN)/resnas triton check demo/models
 	$(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
 
-# Real pictures, real training, this machine's own latency.
+# Real images, real training, this machine's own latency.
 SEARCHED := demo-search
 demo-search: $(READY)
 	rm -rf $(SEARCHED)
