@@ -11,14 +11,13 @@ import pytest
 from support.places import RESULTS, ROOT
 
 from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
-from resnas_deploy.arch.cost import BYTES, breakdown, macs
+from resnas_deploy.arch.cost import breakdown, macs
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.headroom import MARGIN, shown
 from resnas_deploy.measuring.peers import PEERS
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.measuring.statistics import ratio_interval
-from resnas_deploy.precision import QUANTISED
-from resnas_deploy.runners.parity import TOLERANCES
+from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
 
 TRACED = ("traced, opset of torch", "traced, opset 23")
 RUNS = ("ort-cpu-batch1", "ort-cpu-batch16", "openvino-batch1", "openvino-batch16")
@@ -62,10 +61,10 @@ def profile_rows():
 
 def error_rows():
     worst, table = result("precision-error")["worst"], {}
-    for precision in (*BYTES, *QUANTISED):
+    for precision in PRECISIONS:
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
         table[precision] = [
-            f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
+            f"{tolerance_of(precision):.0e}" if precision in FLOATS else f"{tolerance_of(precision):g}",
             f"{worst[run]:.1e}",
             run.split()[1],
         ]
@@ -79,7 +78,7 @@ def own_rows():
         found = {name: row[precision] for name, row in networks.items()}
         worst = max(found, key=lambda name: found[name]["error"])
         nearest = max(found, key=lambda name: found[name]["share"])
-        assert found[worst]["error"] <= TOLERANCES[precision]
+        assert found[worst]["error"] <= tolerance_of(precision)
         assert found[nearest]["share"] <= MARGIN / 100
         type_ = found[nearest]["type"]
         table[precision if precision == type_ else f"{precision} around {type_}"] = [

@@ -32,6 +32,7 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import BadInput, VerificationFailed, shown
+from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 if TYPE_CHECKING:
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from resnas_deploy.engines.targets import Target
     from resnas_deploy.weights.checkpoint import Checkpoint
 
-_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 AUTO = "auto"
 _ALIGNMENTS = (*map(str, ALIGNMENTS), AUTO)
 
@@ -62,7 +62,7 @@ def export(
             help="Of weights and activations: fp32, fp16, bf16, int8 or fp8.",
             metavar="NAME",
             show_default="fp32; fp16 for TensorRT",
-            autocompletion=complete(_PRECISIONS),
+            autocompletion=complete(PRECISIONS),
         ),
     ] = "",
     target: Annotated[
