@@ -64,7 +64,7 @@ def _fastest(
 ) -> str:
     """Export every candidate to a folder that is gone afterwards and measure them in turns."""
     from resnas_deploy.exporting.export import export
-    from resnas_deploy.measuring.fastest import choose
+    from resnas_deploy.measuring.compare import choose_fastest
 
     checkpoint = load_weights()
     with scratch_folder("candidates") as folder:
@@ -75,6 +75,6 @@ def _fastest(
             candidates[name] = export(lambda: checkpoint, tried, tell)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
-        found = choose(candidates, kind, size, next(iter(requests.values())).threads, tell)
+        found = choose_fastest(candidates, kind, size, next(iter(requests.values())).threads, tell)
     complain(f"note: {what} {found}, on {kind.name} at batch {size}")
     return found.chosen

@@ -26,7 +26,7 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.preprocessing import Preprocessing, noise
 from resnas_deploy.images.samples import verification_photographs
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED
@@ -35,7 +35,7 @@ from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
-NOISE_IMAGES, NOISE_SEED = 8, 0
+NOISE_IMAGES = 8
 MOST = 16  # images in the largest batch that verification runs
 
 
@@ -58,9 +58,7 @@ class Inputs:
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
     """Eight images of seeded noise and the package's photographs, `(12, 3, S, S)`."""
     names, photographs = verification_photographs(preprocessing)
-    size = preprocessing.image_size
-    noise = np.random.default_rng(NOISE_SEED).standard_normal((NOISE_IMAGES, 3, size, size), dtype=np.float32)
-    return Inputs(np.concatenate([noise, photographs]), names)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), photographs]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:

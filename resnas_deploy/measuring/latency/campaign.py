@@ -16,10 +16,10 @@ import numpy as np
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.networks import Candidate, emitted
 from resnas_deploy.measuring.latency.store import Sampled, Setting
-from resnas_deploy.measuring.timing import Timed, WarmUp, interleaved, timed
+from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.runners.base import Options, RunnerKind
 from resnas_deploy.weights.untrained import untrained
 
@@ -75,7 +75,7 @@ def measure_group(
         def opened(network: Candidate) -> Timed:
             options = Options(bench.threads, shares_cores=True, device=bench.device)
             runner = stack.enter_context(bench.kind.open(network, options))
-            return timed(runner.step(noise(network, bench.batch)))
+            return timed(runner.step(noise(bench.batch, network.image_size)))
 
         def made(arch: ArchSpec) -> Candidate:
             return emitted(untrained(arch), bench.precision, bench.batch, folder)
@@ -91,7 +91,7 @@ def measure_group(
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = interleaved(steps, count, rng, warm_up=WARM, tell=tell)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=tell)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.runners.base import Network, Options, RunnerKind
 
 KINDS = ("stem", "attention", "MLP", "reduction", "head", "other")
@@ -20,7 +20,7 @@ def shares(network: Network, kind: RunnerKind, batch: int, options: Options) -> 
     `options` must ask for a profile. The runtime runs a little slower while it takes one.
     """
     with kind.open(network, options) as runner:
-        images = noise(network, batch)
+        images = noise(batch, network.image_size)
         runner.run(images)  # what happens once does not count
         return by_kind(runner.profile(images, RUNS))
 
