@@ -21,13 +21,14 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.images.preprocessing import Preprocessing, noise
-from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
@@ -49,16 +50,16 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the two sides are given: seeded noise, then photographs."""
+    """What the two sides are given: seeded noise, then real images."""
 
     images: Images
     photographs: tuple[str, ...]
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Eight images of seeded noise and the package's photographs, `(12, 3, S, S)`."""
-    names, photographs = verification_photographs(preprocessing)
-    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), photographs]), names)
+    """Eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
+    names, samples = sample_images(preprocessing)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
@@ -78,7 +79,7 @@ def verify(
 ) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    A quantised graph is also compared on labelled pictures: of `data`, a data set as `--data` takes it, or of the
+    A quantised graph is also compared on labelled images: of `data`, a data set as `--data` takes it, or of the
     built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
     `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
     exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,
@@ -150,7 +151,7 @@ def compare(
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
     batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with kind.open(artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads)) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
@@ -185,7 +186,7 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     wanted = _wanted(artifact, images)
     probed = _with_probes(read_graph(artifact), list(wanted))
-    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
+    with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
     return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
@@ -60,7 +61,7 @@ def _open_subject(
     options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
-        runners = [stack.enter_context(subject.kind.open(network, options)) for _ in range(streams)]
+        runners = [stack.enter_context(open_runner(subject.kind, network, options, tell)) for _ in range(streams)]
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
         steps: dict[str, Timed] = {}

@@ -15,6 +15,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.networks import Candidate, emitted
@@ -74,7 +75,7 @@ def measure_group(
 
         def opened(network: Candidate) -> Timed:
             options = Options(bench.threads, shares_cores=True, device=bench.device)
-            runner = stack.enter_context(bench.kind.open(network, options))
+            runner = stack.enter_context(open_runner(bench.kind, network, options, tell))
             return timed(runner.step(noise(bench.batch, network.image_size)))
 
         def made(arch: ArchSpec) -> Candidate:

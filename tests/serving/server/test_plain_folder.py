@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
-from support.running import FREE, PYTHON, folders, leftovers, needs_server, refusal, served
+from support.triton_server import FREE, PYTHON, folders, leftovers, needs_server, refusal, started_server
 from tritonclient import grpc
 
-from resnas_deploy.serving.server.folder import choose_place, is_plain
+from resnas_deploy.serving.server.plain_folder import choose_folder, is_plain
 
 pytestmark = needs_server
 ODD = "my mödels 'of' \"all\" $(kinds) {a,b};&\n*"
@@ -41,7 +41,7 @@ def test_names_that_no_shell_takes(repository, tmp_path):
     models = shutil.copytree(repository, tmp_path / ODD / "models")
     temporary, log = tmp_path / f"t{ODD}", tmp_path / ODD / "log"
     temporary.mkdir()
-    with served(models, "--log", log, env={"TMPDIR": str(temporary)}) as running:
+    with started_server(models, "--log", log, env={"TMPDIR": str(temporary)}) as running:
         assert answers(running) == (1, 10)
         assert list(temporary.glob("resnas*")) == []
     assert running.last_words == ["stopped\n", ""]
@@ -53,7 +53,7 @@ def test_names_that_no_shell_takes(repository, tmp_path):
 def test_a_path_of_thousands_of_letters(repository, tmp_path):
     models = tmp_path.joinpath(*["x" * 200] * 12)
     shutil.copytree(repository, models)
-    with served(models) as running:
+    with started_server(models) as running:
         assert answers(running) == (1, 10)
 
 
@@ -70,7 +70,7 @@ def test_an_environment_for_other_programs(repository, tmp_path):
     environment |= {"BASH_ENV": str(tmp_path / "start.sh"), "PYTHONSTARTUP": "/nothing"}
     environment |= {"AIP_MODE": "PREDICTION", "LD_PRELOAD": f"{tmp_path}/nothing at all.so"}  # the first opens a port
     environment |= {"LD_LIBRARY_PATH": f"{tmp_path}/nothing:/nothing", "LC_ALL": "C", "PYTHONUTF8": "0"}
-    with served(repository, env=environment, cwd=tmp_path) as running:
+    with started_server(repository, env=environment, cwd=tmp_path) as running:
         assert answers(running) == (1, 10)
         assert len(folders(running.process, tmp_path / "temporary")) == 1
         load = [PYTHON, "-m", "resnas_deploy", "triton", "load", f"grpc://{running.grpc}", "--model", "mini"]
@@ -105,7 +105,7 @@ def test_settings_of_another_python_are_not_the_servers(monkeypatch, tmp_path):
 def test_an_environment_with_spaces_in_its_path(repository, tmp_path):
     place = tmp_path / "my environment ö"
     place.symlink_to(PYTHON.parents[1])
-    with served(repository, python=place / "bin" / "python") as running:
+    with started_server(repository, python=place / "bin" / "python") as running:
         assert answers(running) == (1, 10)
 
 
@@ -127,7 +127,7 @@ def test_a_place_that_will_not_do(repository, tmp_path, option):
     (tmp_path / "temporary").mkdir()
     with (
         mounts(f"mount -t tmpfs -o {option} tmpfs {tmp_path}/temporary") as before,
-        served(repository, before=before, env={"TMPDIR": str(tmp_path / "temporary")}) as running,
+        started_server(repository, before=before, env={"TMPDIR": str(tmp_path / "temporary")}) as running,
     ):
         assert answers(running) == (1, 10)
 
@@ -146,7 +146,7 @@ def test_where_no_place_will_do_each_is_named(tmp_path):
                 *before,
                 sys.executable,
                 "-c",
-                "from resnas_deploy.serving.server.folder import choose_place; choose_place()",
+                "from resnas_deploy.serving.server.plain_folder import choose_folder; choose_folder()",
             ],
             env=environment,
             cwd=ROOT,
@@ -181,7 +181,7 @@ def test_a_network_without_ipv4(repository):
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("no network of its own can be had here")
     inside = ["unshare", "-n", "sh", "-c", f'{script} && exec "$@"', "sh"]
-    with served(repository, before=inside) as running:
+    with started_server(repository, before=inside) as running:
         assert running.http.startswith("[::1]:")
         look = f"import urllib.request; print(urllib.request.urlopen('http://{running.http}/v2/health/ready').status)"
         found = subprocess.run(
@@ -220,6 +220,6 @@ def test_plain_paths(path, plain):
 
 
 def test_a_place_that_is_found_may_be_used(tmp_path, monkeypatch):
-    place = choose_place()
+    place = choose_folder()
     assert is_plain(str(place))
     assert os.access(place, os.W_OK | os.X_OK)

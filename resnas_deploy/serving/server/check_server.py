@@ -15,26 +15,26 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.reading import read_text
-from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.images.samples import sample_images
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import default_runner
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.repository.check import Checked, Finding
+from resnas_deploy.serving.repository.check import CheckedModel, Finding
 from resnas_deploy.serving.repository.config import CONFIG, parse
 from resnas_deploy.serving.repository.contents import read_manifest
-from resnas_deploy.serving.server.doors import Key
+from resnas_deploy.serving.server.access import OperatorKey
+from resnas_deploy.serving.server.addresses import Address
 
 _TIMEOUT_S = 30.0
 
 
 def check_server(
-    repository: Path, address: Address, checked: list[Checked], threads: int, key: Key | None = None
+    repository: Path, address: Address, checked: list[CheckedModel], threads: int, key: OperatorKey | None = None
 ) -> list[Finding]:
     """What a server at a gRPC address does otherwise than the repository says.
 
     Its configuration of every model is compared with `config.pbtxt`, its state, and where the graph is at hand its
-    logits of the package's photographs with those of the graph run here. Raises `BadInput` where it does not answer.
+    logits of the package's sample images with those of the graph run here. Raises `BadInput` where it does not answer.
     """
     client = _Client(address, key)
     try:
@@ -50,7 +50,7 @@ def check_server(
 class _Client:
     """tritonclient's, with a time limit and the operator's key on every call."""
 
-    def __init__(self, address: Address, key: Key | None) -> None:
+    def __init__(self, address: Address, key: OperatorKey | None) -> None:
         self._client = InferenceServerClient(address.text, channel_args=address.channel)
         self._each = {"client_timeout": _TIMEOUT_S, "headers": key.headers("grpc") if key else None}
 
@@ -88,7 +88,7 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
 
 def _answer_findings(client: Any, name: str, version: int, place: Path, threads: int) -> Iterator[Finding]:
     manifest = read_manifest(place)
-    _, images = verification_photographs(manifest.preprocessing)
+    _, images = sample_images(manifest.preprocessing)
     images = images[: manifest.batch.most]
     with default_runner(manifest.precision).open(Artifact(place, manifest), Options(threads)) as runner:
         wanted = runner.run(images)[OUTPUT]

@@ -6,11 +6,11 @@ import re
 
 import pytest
 from support.places import ROOT
-from support.running import needs_server, served
+from support.triton_server import needs_server, started_server
 
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.weights.checkpoint import load
 
 pytestmark = needs_server
@@ -22,8 +22,8 @@ def clothes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("clothes")
     trained = load(ROOT / "examples" / "demo" / "checkpoint.safetensors")
     artifact = export(lambda: trained, Request("clothes", folder / "clothes"), lambda _: None)
-    add_model(folder / "models", artifact, Serving("clothes", max_batch=4), ensemble=True)
-    with served(folder / "models") as running:
+    add_model(folder / "models", artifact, ModelSettings("clothes", max_batch=4), ensemble=True)
+    with started_server(folder / "models") as running:
         yield running
 
 

@@ -25,18 +25,18 @@ _NOBODY = "Closed to all=\n"
 
 
 @dataclass(frozen=True)
-class Key:
+class OperatorKey:
     """What an operator's requests carry."""
 
     text: str = field(repr=False)
 
     @staticmethod
-    def new() -> Key:
+    def new() -> OperatorKey:
         """One that nobody can guess."""
-        return Key(secrets.token_hex(32))
+        return OperatorKey(secrets.token_hex(32))
 
     @staticmethod
-    def read(path: Path) -> Key:
+    def read(path: Path) -> OperatorKey:
         """The key in a file, which ends with a line's end or without. Raises `BadInput`."""
         if path.exists() and not path.is_file():  # reading a pipe could block for ever
             raise BadInput(f"the key must be in a file, found something else at {path}")
@@ -50,14 +50,14 @@ class Key:
                 f"the key in {path} must be 16 to 128 letters, digits, dashes and underscores, found something else; "
                 "make one: openssl rand -hex 32"
             )
-        return Key(text)
+        return OperatorKey(text)
 
     def headers(self, protocol: str) -> Mapping[str, str]:
         """The header of a request over `grpc` or `http`."""
         return {(_GRPC_PREFIX if protocol == "grpc" else "") + HEADER: self.text}
 
 
-def options(key: Key | None) -> tuple[str, ...]:
+def options(key: OperatorKey | None) -> tuple[str, ...]:
     """The server's options that close the doors; without a key to everybody."""
     value = f"{HEADER}={key.text}" if key else _NOBODY
     return tuple(f"{option}={','.join(CLOSED)}:{value}" for option in (HTTP_OPTION, GRPC_OPTION))

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from support.deployed import DEPLOY, command, dockerfile, kubernetes_objects
-from support.running import PYTHON, needs_server
+from support.deployment_files import DEPLOY, command, dockerfile, kubernetes_objects
+from support.triton_server import PYTHON, needs_server
 
 from resnas_deploy.serving.repository.releases import is_safe, onnxruntime_of, tensorrt_of
 

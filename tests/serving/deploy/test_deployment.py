@@ -13,15 +13,15 @@ import promql_parser
 import pytest
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from support.deployed import DEPLOY, adapter, command, documents, kubernetes_objects
-from support.running import needs_server, served
+from support.deployment_files import DEPLOY, adapter, command, documents, kubernetes_objects
+from support.triton_server import needs_server, started_server
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.load.load_test import Level, run_level
-from resnas_deploy.serving.load.target import find_target
+from resnas_deploy.serving.load.asked_model import find_model
+from resnas_deploy.serving.load.level import Level, run_level
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
+from resnas_deploy.serving.server.addresses import Address
 
 KUBERNETES = "1.32"
 # What we use of https://prometheus.io/docs/prometheus/latest/configuration/configuration
@@ -254,9 +254,9 @@ def test_a_request_to_an_ensemble_waits_no_less_for_counting_thrice():
 @needs_server
 def test_the_server_has_every_metric(mini_artifact, tmp_path):
     """Of a model with a response cache, which answers the second of two equal requests."""
-    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini", cache=True))
-    with served(tmp_path / "models") as running:
-        target = find_target(Address.parse(running.grpc), "mini", 1)
+    add_model(tmp_path / "models", open_artifact(mini_artifact), ModelSettings("mini", cache=True))
+    with started_server(tmp_path / "models") as running:
+        target = find_model(Address.parse(running.grpc), "mini", 1)
         assert target.cached
         run_level(target, Level(concurrency=1), 0.1, np.random.default_rng(0))
         with urllib.request.urlopen(running.metrics) as answer:

@@ -20,7 +20,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9/._+-]{1,150}")  # what no shell, list of paths 
 _ROOM = 64 * 2**20  # bytes: the backend's programs and the log
 
 
-def choose_place() -> Path:
+def choose_folder() -> Path:
     """Where the folder is to be: TMPDIR, or another folder for temporary files where that one will not do.
 
     Raises `BadInput` that says what is wrong with each, where none will do.

@@ -16,7 +16,7 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 IMAGES = 8  # different ones
 _UNLOADED_WITHIN = 300  # seconds
@@ -86,7 +86,7 @@ async def _roll(running, repository, name, new, images, wanted, clients, seconds
             for number in range(clients // len(connections))
         ]
         await asyncio.sleep(seconds / 3)
-        await asyncio.to_thread(add_model, repository, open_artifact(new), Serving(name))
+        await asyncio.to_thread(add_model, repository, open_artifact(new), ModelSettings(name))
         async with asyncio.timeout(_UNLOADED_WITHIN):
             while (await connections[http].get_model_metadata(name))["versions"] != ["2"]:
                 await asyncio.sleep(0.1)

@@ -12,14 +12,14 @@ from tritonclient.utils import InferenceServerException
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.preprocessing import MAX_SIDE
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.load.load_test import Target
-from resnas_deploy.serving.server.doors import Key
+from resnas_deploy.serving.load.level import AskedModel
+from resnas_deploy.serving.server.access import OperatorKey
+from resnas_deploy.serving.server.addresses import Address
 
 _SEED = 0
 
 
-def find_target(address: Address, model: str, batch: int, key: Key | None = None) -> Target:
+def find_model(address: Address, model: str, batch: int, key: OperatorKey | None = None) -> AskedModel:
     """A model of the server, the only network where none is named, and `batch` images of seeded noise for it.
 
     The statistics say which are ready: the list of models is of the repository's protocol, which is closed. Raises
@@ -61,4 +61,4 @@ def find_target(address: Address, model: str, batch: int, key: Key | None = None
         raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
     cached = bool(config.get("response_cache", {}).get("enable"))
-    return Target(address, name, INPUT, OUTPUT, images, cached, headers)
+    return AskedModel(address, name, INPUT, OUTPUT, images, cached, headers)

@@ -5,5 +5,5 @@ from __future__ import annotations
 from resnas_deploy.serving.repository.check import check_repository
 
 
-def found(models, release=""):
+def findings(models, release=""):
     return [str(finding) for model in check_repository(models, release) for finding in model.findings]

@@ -25,7 +25,7 @@ _Undo = list[Callable[[], None]]
 
 
 @dataclass(frozen=True)
-class Written:
+class WrittenVersion:
     """A version of a model that is in the repository now."""
 
     folder: Path
@@ -34,7 +34,7 @@ class Written:
 
 
 @dataclass(frozen=True)
-class Part:
+class NewModel:
     """A model to write: its configuration, and what fills a version's folder."""
 
     config: ModelConfig
@@ -62,7 +62,7 @@ def made(repository: Path) -> Iterator[None]:
         raise
 
 
-def place(repository: Path, parts: Sequence[Part], manifest: Manifest) -> list[Written]:
+def place(repository: Path, parts: Sequence[NewModel], manifest: Manifest) -> list[WrittenVersion]:
     """Put these models, or the next versions of them, into a repository, in that order. Raises `BadInput`."""
     undo: _Undo = []
     try:
@@ -89,7 +89,7 @@ def is_version(path: Path) -> bool:
 
 
 @contextmanager
-def _placed(repository: Path, part: Part, manifest: Manifest, undo: _Undo) -> Iterator[Written]:
+def _placed(repository: Path, part: NewModel, manifest: Manifest, undo: _Undo) -> Iterator[WrittenVersion]:
     """Write a model, a version, or nothing; it is there when the block has ended well."""
     model = repository / part.name
     if not model.exists():
@@ -98,18 +98,18 @@ def _placed(repository: Path, part: Part, manifest: Manifest, undo: _Undo) -> It
                 _write_config(partial, part, manifest, [])
                 (partial / "1").mkdir()
                 part.fill(partial / "1")
-            yield Written(model / "1", 1, is_new=True)
+            yield WrittenVersion(model / "1", 1, is_new=True)
         undo.append(lambda: _take_away(model, _beside(model)))
     elif part.has_versions:
         version = max(versions_of(model), default=0) + 1
         with atomic_folder(model / str(version), lambda _: False) as partial:
             with _naming(model / str(version), partial):
                 part.fill(partial)
-            yield Written(model / str(version), version, is_new=True)
+            yield WrittenVersion(model / str(version), version, is_new=True)
         undo.append(lambda: _take_away(model / str(version), model / str(version)))
         _write_config(model, part, manifest, undo)
     else:
-        yield Written(model / "1", 1, is_new=False)
+        yield WrittenVersion(model / "1", 1, is_new=False)
         _write_config(model, part, manifest, undo)  # the largest batch may have changed
 
 
@@ -140,7 +140,7 @@ def _take_away(folder: Path, beside: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _write_config(model: Path, part: Part, manifest: Manifest, undo: _Undo) -> None:
+def _write_config(model: Path, part: NewModel, manifest: Manifest, undo: _Undo) -> None:
     if part.config.output[0].label_filename:
         _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode(), undo)
     _write(model / CONFIG, to_text(part.config).encode(), undo)

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from support.running import needs_server
 from support.sent_images import GOOD, HUGE
+from support.triton_server import needs_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 

@@ -25,7 +25,7 @@ _READY = re.compile(r"ready: HTTP (\S+), gRPC (\S+), metrics (\S+)(?: \(key of w
 
 
 @dataclass(frozen=True)
-class Running:
+class ReadyServer:
     """A server that is ready."""
 
     process: subprocess.Popen
@@ -52,14 +52,14 @@ def command(*arguments, **options):
 
 
 @contextmanager
-def served(repository, *options, ports=FREE, stop=signal.SIGTERM, **how):
+def started_server(repository, *options, ports=FREE, stop=signal.SIGTERM, **how):
     """`resnas triton serve` from when it is ready until the block ends; `how` it is called: see `command`."""
     with command("triton", "serve", repository, *ports, *options, **how) as process:
         try:
             line = process.stdout.readline()
             found = _READY.match(line)
             assert found, line + process.stderr.read()
-            running = Running(process, *found.groups(), last_words=[])
+            running = ReadyServer(process, *found.groups(), last_words=[])
             yield running
             process.send_signal(stop)
             running.last_words.extend(process.communicate(timeout=300))

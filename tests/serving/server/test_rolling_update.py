@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 from support.exporting import request
-from support.rolling import roll
-from support.running import needs_server, served
+from support.rolling_update import roll
 from support.strategies import mini
+from support.triton_server import needs_server, started_server
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.weights.untrained import untrained
 
 pytestmark = needs_server
@@ -31,8 +31,8 @@ def newer(tmp_path):
 )
 def test_no_request_fails_and_no_answer_is_wrong(mini_artifact, newer, tmp_path, clients, seconds):
     models = tmp_path / "models"
-    add_model(models, open_artifact(mini_artifact), Serving("mini"))
-    with served(models, "--poll", "1") as running:
+    add_model(models, open_artifact(mini_artifact), ModelSettings("mini"))
+    with started_server(models, "--poll", "1") as running:
         found = roll(running, models, "mini", mini_artifact, newer, clients, seconds)
     assert found.failed == []
     assert found.wrong == 0

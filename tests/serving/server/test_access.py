@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.running import FREE, command, needs_server, refusal, served
 from support.strategies import refusal as refused
+from support.triton_server import FREE, command, needs_server, refusal, started_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
-from resnas_deploy.serving.server.doors import Key, options
-from resnas_deploy.serving.server.installed import Installed
-from resnas_deploy.serving.server.ports import check_address, is_loopback
-from resnas_deploy.serving.server.server import Settings, _check_exposed
+from resnas_deploy.serving.server.access import OperatorKey, options
+from resnas_deploy.serving.server.addresses import check_address, is_loopback
+from resnas_deploy.serving.server.installed import InstalledServer
+from resnas_deploy.serving.server.server import ServerSettings, _check_exposed
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SHARED = Path("/dev/shm")
@@ -139,7 +139,7 @@ def test_the_servers_memory_is_for_nobody_else(server):
 def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_path):
     """There no key is put where others could read it: the doors are closed to everybody."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
-    with served(repository, "--key-file", tmp_path / "key") as running:
+    with started_server(repository, "--key-file", tmp_path / "key") as running:
         code, _ = http(running, "GET", "logging", headers={"resnas-key": "the-operators-own-key"})
         assert code == 200
         with command("triton", "check", repository, "--url", running.grpc, "--key-file", running.key) as process:
@@ -152,7 +152,9 @@ def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_
 def test_where_arguments_cannot_be_hidden_the_doors_are_closed_to_everybody(repository, tmp_path):
     """A filter of system calls refuses ptrace(2), as some containers' does."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
-    with served(repository, "--key-file", tmp_path / "key", before=["python3", "-c", WITHOUT_PTRACE]) as running:
+    with started_server(
+        repository, "--key-file", tmp_path / "key", before=["python3", "-c", WITHOUT_PTRACE]
+    ) as running:
         assert running.key is None
         for headers in ({"resnas-key": "the-operators-own-key"}, {"Closed to all": ""}):
             assert http(running, "GET", "logging", headers=headers)[0] == 403
@@ -176,18 +178,18 @@ os.execv(sys.argv[1], sys.argv[1:])
 @pytest.mark.parametrize("text", ["", "short", "x" * 129, "with a space in its middle", "a" * 20 + ",b:c=d", "ä" * 20])
 def test_a_key_that_is_none(tmp_path, text):
     (tmp_path / "key").write_text(text)
-    assert "must be 16 to 128 letters" in refused(lambda: Key.read(tmp_path / "key"))
-    assert "cannot be read" in refused(lambda: Key.read(tmp_path / "nothing"))
+    assert "must be 16 to 128 letters" in refused(lambda: OperatorKey.read(tmp_path / "key"))
+    assert "cannot be read" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
-        assert "found something else" in refused(lambda path=path: Key.read(path))
+        assert "found something else" in refused(lambda path=path: OperatorKey.read(path))
 
 
 def test_a_key_is_not_shown():
-    key = Key.new()
+    key = OperatorKey.new()
     assert key.text not in repr(key)
-    assert key.text not in repr(Settings(key=key))
-    assert Key.new() != key
+    assert key.text not in repr(ServerSettings(key=key))
+    assert OperatorKey.new() != key
     assert len(options(key)) == len(options(None)) == 2
     assert all(option.endswith(f":resnas-key={key.text}") for option in options(key))
 
@@ -220,8 +222,8 @@ def test_another_address_is_refused(repository):
     ],
 )
 def test_who_may_be_reached_by_others(release, host, risk, may):
-    settings = Settings(host=check_address(host), risk_is_known=risk)
-    installed = Installed(Path("tritonserver"), (), {}, release)
+    settings = ServerSettings(host=check_address(host), risk_is_known=risk)
+    installed = InstalledServer(Path("tritonserver"), (), {}, release)
     if may:
         _check_exposed(settings, installed)
     else:

@@ -9,13 +9,13 @@ import subprocess
 import sys
 
 import pytest
-from support.findings import found
 from support.places import ROOT
+from support.repository_findings import findings
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.repository import placing
+from resnas_deploy.serving.repository import insertion
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 FULL = """
@@ -25,7 +25,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.repository.batching import Batching
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 disk, artifact = Path(sys.argv[1]), open_artifact(Path(sys.argv[2]))
 
@@ -33,7 +33,7 @@ def everything():
     return {str(path): path.read_bytes() if path.is_file() else None for path in (disk / "in").rglob("*")}
 
 def export():
-    add_model(disk / "in" / "models", artifact, Serving("mini", max_batch=4 - len(said) % 2), ensemble=True)
+    add_model(disk / "in" / "models", artifact, ModelSettings("mini", max_batch=4 - len(said) % 2), ensemble=True)
 
 said = []
 (disk / "in").mkdir()
@@ -129,7 +129,7 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
         (models / name).rename(models.parent / name)
     before = {path: path.read_bytes() if path.is_file() else None for path in models.parent.rglob("*")}
     moved = []
-    really = placing._write_config
+    really = insertion._write_config
 
     def fails_then(*arguments):
         moved.append(arguments)
@@ -137,18 +137,18 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
             raise KeyboardInterrupt
         really(*arguments)
 
-    monkeypatch.setattr(placing, "_write_config", fails_then)
+    monkeypatch.setattr(insertion, "_write_config", fails_then)
     with pytest.raises(KeyboardInterrupt) if after < 3 else monkeypatch.context():
-        add_model(models, open_artifact(mini_artifact), Serving("mini", max_batch=2), ensemble=True)
+        add_model(models, open_artifact(mini_artifact), ModelSettings("mini", max_batch=2), ensemble=True)
     if after < 3:
         assert {path: path.read_bytes() if path.is_file() else None for path in models.parent.rglob("*")} == before
-    assert found(models) == []
+    assert findings(models) == []
 
 
 def test_a_new_repository_is_gone_again_after_an_error(mini_artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr(placing, "_write_config", lambda *_: 1 / 0)
+    monkeypatch.setattr(insertion, "_write_config", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        add_model(tmp_path / "a" / "b" / "models", open_artifact(mini_artifact), Serving("mini"))
+        add_model(tmp_path / "a" / "b" / "models", open_artifact(mini_artifact), ModelSettings("mini"))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,7 +157,7 @@ import os, sys
 from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository import contents as repository
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 fill = repository._fill_preprocess  # what is written last
 
@@ -167,7 +167,7 @@ def fill_and_wait(*arguments):
     sys.stdin.read()
 
 repository._fill_preprocess = fill_and_wait
-repository.add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), Serving("mini"), ensemble=True)
+repository.add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), ModelSettings("mini"), ensemble=True)
 """
 
 
@@ -183,6 +183,6 @@ def test_killed_before_the_first_move_it_has_changed_nothing(mini_artifact, tmp_
         assert process.stdout.readline() == b"written\n"
         process.send_signal(signal.SIGKILL)
     assert list(models.iterdir()) == []
-    add_model(models, open_artifact(mini_artifact), Serving("mini"), ensemble=True)
+    add_model(models, open_artifact(mini_artifact), ModelSettings("mini"), ensemble=True)
     assert {path.name for path in tmp_path.iterdir()} == {"models"}
-    assert found(models) == []
+    assert findings(models) == []
