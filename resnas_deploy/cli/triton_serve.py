@@ -52,11 +52,11 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     check_extra()
-    from resnas_deploy.serving.server.ports import Ports, check_address, loopback
-    from resnas_deploy.serving.server.server import Settings, serving
+    from resnas_deploy.serving.server.addresses import Ports, check_address, loopback
+    from resnas_deploy.serving.server.server import ServerSettings, running_server
 
     free = Ports.free()
-    settings = Settings(
+    settings = ServerSettings(
         Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics),
         poll,
         ready_within,
@@ -68,7 +68,7 @@ def serve(
         check_file(log, replace=True, option="--log")  # it is appended to
     with progress() as tell:
         try:
-            with serving(repository, settings, log, tell) as server:
+            with running_server(repository, settings, log, tell) as server:
                 tell("serving; Ctrl-C stops it")
                 key = f" (key of what is closed: {server.key_file})" if server.key_file else ""
                 say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}{key}")

@@ -69,6 +69,6 @@ def write_seeds(root: Path, artifact: Path) -> Path:
 
 def _repository(folder: Path, artifact: Path) -> None:
     from resnas_deploy.serving.repository.contents import add_model
-    from resnas_deploy.serving.repository.settings import Serving
+    from resnas_deploy.serving.repository.settings import ModelSettings
 
-    add_model(folder, open_artifact(artifact), Serving("mini"), ensemble=True)
+    add_model(folder, open_artifact(artifact), ModelSettings("mini"), ensemble=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.serving.load.load_test import Level
+from resnas_deploy.serving.load.level import Level
 
 _MOST_AT_ONCE, _FASTEST = 4096, 1_000_000.0
 _QUANTITY = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,20})?) ?([a-z]*)")
