@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import gc
 import shutil
 import signal
+import sys
 from dataclasses import replace
 
 import pytest
@@ -35,13 +36,19 @@ def pytest_configure():
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 
 
-def pytest_runtest_logstart(location, _file=[""]):  # noqa: B006  the file before, on purpose
-    """Take what lives when a file begins out of the collector's sight: modules, tests, what files share.
+class _Frozen:
+    """What was taken out of the garbage collector's sight: at the beginning of which file, of how many modules."""
 
-    Measuring collects garbage before each opening, which took a third of a second in a process as large as this.
+    file, modules = "", 0
+
+
+def pytest_runtest_logstart(location):
+    """Take what lives when a file begins, and large packages that a test imported, out of the collector's sight.
+
+    Measuring collects garbage before each opening, which takes a third of a second in a process as large as this.
     """
-    if location[0] != _file[0]:
-        _file[0] = location[0]
+    if location[0] != _Frozen.file or len(sys.modules) > _Frozen.modules + 100:
+        _Frozen.file, _Frozen.modules = location[0], len(sys.modules)
         gc.collect()
         gc.freeze()
 
