@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.measuring.drawing import COLOURS, new_figure, plain, write_figure
-from resnas_deploy.measuring.latency.check import Check
-from resnas_deploy.measuring.latency.store import Setting
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.shares import KINDS
@@ -42,30 +40,6 @@ def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
         _stacked(axes[2], bars)
     figure.suptitle(f"{plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
     write_figure(figure, path, "Latency and throughput", _table(report.measurements), replace=replace)
-
-
-def plot_check(check: Check, setting: Setting, path: Path, *, replace: bool = True) -> None:
-    """Predicted against measured milliseconds, by the model and by a line through MACs."""
-    figure, (model, line) = new_figure(2)
-    for axis, predicted, accuracy in (
-        (model, check.predicted_ms, check.accuracies[0]),
-        (line, check.by_macs_ms, check.accuracies[1]),
-    ):
-        ends = (min(*check.measured_ms, *predicted), max(*check.measured_ms, *predicted))
-        axis.plot(ends, ends, color="#888888", linewidth=1)
-        axis.plot(check.measured_ms, predicted, "o", color=COLOURS[0], markersize=4)
-        title = f"{accuracy.predictor}: MAPE {accuracy.mape:.1%}, Spearman {accuracy.spearman:.3f}"
-        axis.set(title=title, xlabel="measured ms", ylabel="predicted ms")
-        axis.grid(alpha=0.3)
-    figure.suptitle(
-        f"{len(check.networks)} networks held out, {setting.runner}, {setting.precision}, batch {setting.batch}; "
-        f"measured again: MAPE {check.noise.mape:.1%}",
-        fontsize="small",
-    )
-    rows = zip(check.networks, check.measured_ms, check.predicted_ms, strict=True)
-    table = [(name, f"{measured:.2f}", f"{predicted:.2f}") for name, measured, predicted in rows]
-    rows_of_all = [("network", "measured ms", "predicted ms"), *table]
-    write_figure(figure, path, "Predicted and measured latency", rows_of_all, replace=replace)
 
 
 def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
