@@ -53,7 +53,7 @@ def measure_group(
 
         def opened(network: UntrainedNetwork) -> Timed:
             options = Options(setup.cores, shares_cores=True, device=setup.device)
-            runner = stack.enter_context(open_runner(setup.kind, network, options, tell))
+            runner = stack.enter_context(open_runner(setup.kind, network, options, progress))
             return timed(runner.step(noise(network, setup.batch)))
 
         def made(arch: ArchSpec) -> UntrainedNetwork:

@@ -57,7 +57,7 @@ class LatencyCheck:
 
     model: LatencyModel
     machine: Machine
-    found: Deviations
+    deviations: Deviations
     notes: tuple[str, ...] = ()  # what disturbed the measurement
     unsaved: ResnasError | None = None  # why the store has not got all of it
 
@@ -69,26 +69,26 @@ class LatencyCheck:
             "setting": asdict(self.model.setting),
             "space": self.model.space.name,
             "profiled": self.model.regression.networks,
-            **asdict(self.found),
+            **asdict(self.deviations),
         }
 
     def table(self) -> tuple[str, list[str], list[list[str]]]:
         """Return a title, a head and rows for people."""
         setting = self.model.setting
         title = (
-            f"{len(self.found.networks)} networks that the profile has not seen, of the space {self.model.space.name}, "
-            f"{setting.runner}, {setting.precision}, batch {setting.batch}"
+            f"{len(self.deviations.networks)} networks that the profile has not seen, of the space "
+            f"{self.model.space.name}, {setting.runner}, {setting.precision}, batch {setting.batch}"
         )
         head = ["predicted by", "MAPE", "worst", "Spearman", "Kendall"]
         rows = [
             [one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}"]
-            for one in (*self.found.accuracies, self.found.noise)
+            for one in (*self.deviations.accuracies, self.deviations.noise)
         ]
         return title, head, rows
 
     def plot(self, path: str | Path, *, replace: bool = True) -> None:
         """Draw predicted against measured milliseconds, by the model and by a line through MACs: .png, .svg, .html."""
-        setting, found = self.model.setting, self.found
+        setting, found = self.model.setting, self.deviations
         figure, (model, line) = new_figure(2)
         for axis, predicted, errors in (
             (model, found.predicted_ms, found.accuracies[0]),
@@ -127,7 +127,7 @@ def check(space: SearchSpace, setup: Setup, store: Path, count: int, progress: P
     return LatencyCheck(
         model,
         this_machine(usable_cores()),
-        deviations(model.regression, profiled, first.networks, second.networks),
+        deviations_of(model.regression, profiled, first.networks, second.networks),
         notes,
         first.unsaved or second.unsaved,
     )
@@ -147,7 +147,7 @@ def _measured(profiler: Profiler, wanted: Sequence[ArchSpec], repeat: int, progr
     return _Measured(kept, lost[0].unsaved if lost else None)
 
 
-def deviations(
+def deviations_of(
     model: Regression, profiled: Sequence[Sampled], first: Sequence[Sampled], second: Sequence[Sampled]
 ) -> Deviations:
     """Compare the model's predictions with the networks of two measurements, which must be of the same networks.
@@ -178,7 +178,7 @@ def deviations(
 
 
 def errors_of(predictor: str, predicted: Values, measured: Values) -> PredictorErrors:
-    """Return the errors of predictions, and how well they rank: a correlation that is not defined, of equal values, is 0."""
+    """Return the errors of predictions, and how well they rank: the correlation of equal values, not defined, is 0."""
     errors = np.abs(predicted / measured - 1)
     ranks = bool(np.ptp(predicted) and np.ptp(measured))
     return PredictorErrors(

@@ -43,7 +43,13 @@ class Predictions:
         """Return a title, a head and rows for people."""
         head = ["architecture", "space", "GMACs", "ms", "95% interval"]
         rows = [
-            [item.arch, item.space, f"{item.macs / 1e9:.3f}", f"{item.ms:.1f}", f"{item.low_ms:.1f} to {item.high_ms:.1f}"]
+            [
+                item.arch,
+                item.space,
+                f"{item.macs / 1e9:.3f}",
+                f"{item.ms:.1f}",
+                f"{item.low_ms:.1f} to {item.high_ms:.1f}",
+            ]
             for item in self.networks
         ]
         return f"Predicted for {self.setting}", head, rows

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.precision import precision_named
 from resnas_deploy.runners.base import RunnerKind, usable_cores
@@ -64,6 +66,10 @@ def choose_setup(runner: str, precision: str, batch: int, threads: int, device: 
 
     Raises `BadInput` for what there is not, `NotAvailable` for what is not here.
     """
+    if not 1 <= batch <= MAX_BATCH:
+        raise BadInput(f"`batch` must be from 1 to {MAX_BATCH}, found {batch}")
+    if threads < 0:
+        raise BadInput(f"`threads` must be 0 (every core) or more, found {threads}")
     precision_named(precision)  # networks are measured as they are emitted, with no calibration
     kind = runner_kind(runner) if runner else default_runner(precision, device=device)
     kind.check(precision, device)
