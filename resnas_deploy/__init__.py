@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
+    from resnas_deploy.api import latency as latency
     from resnas_deploy.api.artifact import Artifact as Artifact
     from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
     from resnas_deploy.api.export import export as export
+    from resnas_deploy.api.latency import LatencyModel as LatencyModel
+    from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.errors import BadInput as BadInput
     from resnas_deploy.errors import NotAvailable as NotAvailable
     from resnas_deploy.errors import PackageMissing as PackageMissing
@@ -26,6 +29,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
 _HOMES = {
     "Artifact": "resnas_deploy.api.artifact:Artifact",
     "BadInput": "resnas_deploy.errors:BadInput",
+    "LatencyModel": "resnas_deploy.api.latency:LatencyModel",
     "NotAvailable": "resnas_deploy.errors:NotAvailable",
     "PackageMissing": "resnas_deploy.errors:PackageMissing",
     "RegressionFound": "resnas_deploy.errors:RegressionFound",
@@ -33,7 +37,9 @@ _HOMES = {
     "StorageError": "resnas_deploy.errors:StorageError",
     "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
     "export": "resnas_deploy.api.export:export",
+    "latency": "resnas_deploy.api.latency",
     "open": "resnas_deploy.api.artifact:open",
+    "profile": "resnas_deploy.api.latency:profile",
 }
 
 

@@ -129,7 +129,7 @@ def check(
     for path in filter(None, (plot, out)):
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     if plot:
-        from resnas_deploy.measuring.drawing import check_plot
+        from resnas_deploy.measuring.plots import check_plot
 
         check_plot(plot)
     with progress(spinner=False) as tell:

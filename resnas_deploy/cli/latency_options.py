@@ -9,19 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads
+from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, complete
+from resnas_deploy.precision import FLOATS
 
 
 def _spaces(incomplete: str) -> list[str]:
     from resnas_deploy.arch.space import SPACES
 
     return [name for name in SPACES if name.startswith(incomplete)]
-
-
-def _precisions(incomplete: str) -> list[str]:
-    from resnas_deploy.precision import PRECISIONS
-
-    return [name for name in PRECISIONS if name.startswith(incomplete)]
 
 
 Space = Annotated[
@@ -32,7 +27,7 @@ Space = Annotated[
         autocompletion=_spaces,
     ),
 ]
-Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=_precisions)]
+Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(FLOATS))]
 Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1, max=MAX_BATCH)]
 StoreOption = Annotated[
     Path | None,

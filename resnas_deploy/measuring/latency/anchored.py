@@ -16,11 +16,11 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.networks import UntrainedNetwork, emitted
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import Sampled
-from resnas_deploy.measuring.timing import Timed, WarmUp, interleaved, timed
+from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options
 from resnas_deploy.weights.untrained import untrained
@@ -54,7 +54,7 @@ def measure_group(
         def opened(network: UntrainedNetwork) -> Timed:
             options = Options(setup.cores, shares_cores=True, device=setup.device)
             runner = stack.enter_context(open_runner(setup.kind, network, options, progress))
-            return timed(runner.step(noise(network, setup.batch)))
+            return timed(runner.step(noise(setup.batch, network.image_size)))
 
         def made(arch: ArchSpec) -> UntrainedNetwork:
             return emitted(untrained(arch), setup.precision, setup.batch, folder)
@@ -70,7 +70,7 @@ def measure_group(
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = interleaved(steps, count, rng, warm_up=WARM, tell=progress)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=progress)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)

@@ -13,7 +13,6 @@ from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import ResnasError
-from resnas_deploy.measuring.drawing import COLOURS, new_figure, write_figure
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, subnets
 from resnas_deploy.measuring.latency.regression import Regression, Values
@@ -21,6 +20,7 @@ from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.machine.description import Machine, this_machine
+from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 
