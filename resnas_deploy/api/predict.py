@@ -102,7 +102,7 @@ def predict(
             if found is None:
                 raise VerificationFailed(
                     f"the logits of {path} must be finite, found NaN or infinity from {manifest.label} on "
-                    f"{kind.name}; `verify()` of {opened.folder} says where it comes from"
+                    f"{kind.name}; `verify()` {opened.folder} says where it comes from"
                 )
             results.append(Prediction(path, found))
     return Predictions(manifest.label, manifest.provenance.trained, kind.name, tuple(results), tuple(errors))
