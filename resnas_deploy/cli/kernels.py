@@ -11,8 +11,7 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.build import CapabilityOption, TargetOption
 from resnas_deploy.cli.options import ArchOption, Json, complete
 from resnas_deploy.cli.output import print_json, progress, say, show_table
-
-_PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
+from resnas_deploy.precision import PRECISIONS
 
 
 def kernels(
@@ -26,7 +25,7 @@ def kernels(
     precision: Annotated[
         str,
         typer.Option(
-            help=f"Of the graph: {', '.join(_PRECISIONS)}.", metavar="NAME", autocompletion=complete(_PRECISIONS)
+            help=f"Of the graph: {', '.join(PRECISIONS)}.", metavar="NAME", autocompletion=complete(PRECISIONS)
         ),
     ] = "fp16",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
