@@ -13,9 +13,9 @@ _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(?:\(([^`]*)\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
 _OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
 _COMMANDS = {
-    "arch": "archs NAME",
     "available_runners": "runners",
     "import_checkpoint": "import",
+    "read_arch": "archs NAME",
     "profile": "latency profile",
 }
 
