@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.api import html
+from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.arch.space import SearchSpace, space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
@@ -20,36 +20,48 @@ from resnas_deploy.weights.arch_files import read_arch
 
 
 @dataclass(frozen=True)
-class Profile(profiling.Profile):
+class Profile(profiling.Profile, Tabular):
     """A latency model, its error on networks held out, and what was measured for it now."""
 
-    def _repr_html_(self) -> str:
+    def table(self) -> Table:
+        """Return the model's error."""
         found = self.regression
-        row = [
-            self.space.name,
-            str(found.networks),
-            f"{found.mape:.1%}",
-            f"{found.spread:.1%}",
-            f"{found.anchor_ms:.1f}",
-        ]
-        head = ["space", "networks", "error held out", "95% within", "anchor ms"]
-        return html.table(f"Latency model of {self.setting}", head, [row])
+        figures = f"{found.mape:.1%}", f"{found.spread:.1%}", f"{found.anchor_ms:.1f}"
+        head = ("space", "networks", "error held out", "95% within", "anchor ms")
+        return Table(f"Latency model of {self.setting}", head, [(self.space.name, str(found.networks), *figures)])
 
 
 @dataclass(frozen=True)
-class Predictions(predicting.Predictions):
+class Predictions(predicting.Predictions, Tabular):
     """The predicted latency of several networks, with the intervals that hold 95% of networks."""
 
-    def _repr_html_(self) -> str:
-        return html.table(*self.table(), text_columns=2)
+    def table(self) -> Table:
+        """Return a row for each network."""
+        rows = [
+            (one.arch, one.space, f"{one.macs / 1e9:.3f}", f"{one.ms:.1f}", f"{one.low_ms:.1f} to {one.high_ms:.1f}")
+            for one in self.networks
+        ]
+        head = ("architecture", "space", "GMACs", "ms", "95% interval")
+        return Table(f"Predicted for {self.setting}", head, rows, text_columns=2)
 
 
 @dataclass(frozen=True)
-class LatencyCheck(checking.LatencyCheck):
+class LatencyCheck(checking.LatencyCheck, Tabular):
     """How far predictions are from measurements of networks that the profile has not seen."""
 
-    def _repr_html_(self) -> str:
-        return html.table(*self.table())
+    def table(self) -> Table:
+        """Return a row for each way to predict, and one for the noise."""
+        setting, found = self.model.setting, self.deviations
+        rows = [
+            (one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}")
+            for one in (*found.accuracies, found.noise)
+        ]
+        return Table(
+            f"{len(found.networks)} networks that the profile has not seen, of the space {self.model.space.name}, "
+            f"{setting.runner}, {setting.precision}, batch {setting.batch}",
+            ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
+            rows,
+        )
 
 
 def profile(

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, check_file, complete
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
+from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import called
 from resnas_deploy.files.atomic import write_text
@@ -49,9 +50,7 @@ def profile(
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.api.latency import profile as api
-
-        model = api(space, networks=networks, progress=tell, **setup.arguments())
+        model = resnas.latency.profile(space, networks=networks, progress=tell, **setup.arguments())
     for text in model.notes:
         complain(f"note: {text}")
     if as_json:
@@ -92,13 +91,11 @@ def predict(
     """
     with progress() as tell:
         tell("reading the store")
-        from resnas_deploy.api.latency import predict as api
-
-        found = api(arch, **setup.arguments())
+        found = resnas.latency.predict(arch, **setup.arguments())
     if as_json:
         print_json(found.to_json())
         return
-    print_table(*found.table(), text_columns=2)
+    show_table(found.table())
 
 
 @latency.command()
@@ -134,15 +131,13 @@ def check(
         check_plot(plot)
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.api.latency import check as api
-
-        found = api(space, subnets=subnets, progress=tell, **setup.arguments())
+        found = resnas.latency.check(space, subnets=subnets, progress=tell, **setup.arguments())
     for text in found.notes:
         complain(f"note: {text}")
     if as_json:
         print_json(found.to_json())
     else:
-        print_table(*found.table())
+        show_table(found.table())
         say(f"{found.deviations.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
     save_results(
         (out, lambda path: write_text(path, to_json(found.to_json()) + "\n", replace=force)),

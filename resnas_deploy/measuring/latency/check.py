@@ -72,20 +72,6 @@ class LatencyCheck:
             **asdict(self.deviations),
         }
 
-    def table(self) -> tuple[str, list[str], list[list[str]]]:
-        """Return a title, a head and rows for people."""
-        setting = self.model.setting
-        title = (
-            f"{len(self.deviations.networks)} networks that the profile has not seen, of the space "
-            f"{self.model.space.name}, {setting.runner}, {setting.precision}, batch {setting.batch}"
-        )
-        head = ["predicted by", "MAPE", "worst", "Spearman", "Kendall"]
-        rows = [
-            [one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}"]
-            for one in (*self.deviations.accuracies, self.deviations.noise)
-        ]
-        return title, head, rows
-
     def plot(self, path: str | Path, *, replace: bool = True) -> None:
         """Draw predicted against measured milliseconds, by the model and by a line through MACs: .png, .svg, .html."""
         setting, found = self.model.setting, self.deviations

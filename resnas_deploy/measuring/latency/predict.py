@@ -39,21 +39,6 @@ class Predictions:
         """Return plain data for JSON."""
         return {"setting": asdict(self.setting), "predictions": [asdict(item) for item in self.networks]}
 
-    def table(self) -> tuple[str, list[str], list[list[str]]]:
-        """Return a title, a head and rows for people."""
-        head = ["architecture", "space", "GMACs", "ms", "95% interval"]
-        rows = [
-            [
-                item.arch,
-                item.space,
-                f"{item.macs / 1e9:.3f}",
-                f"{item.ms:.1f}",
-                f"{item.low_ms:.1f} to {item.high_ms:.1f}",
-            ]
-            for item in self.networks
-        ]
-        return f"Predicted for {self.setting}", head, rows
-
 
 def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) -> Predictions:
     """Predict networks, given by name, from what the store has of their spaces.
