@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[bool, float, tuple[float, ...]]:
-        """Return what is larger for a better one: what was stopped comes last, and of equals the cheaper comes first."""
+        """Return what is larger for a better one: what was stopped is last, and of equals the cheaper is first."""
         return (not self.score.stopped, self.score.accuracy, tuple(-cost for cost in self.costs))
 
 

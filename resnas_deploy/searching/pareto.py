@@ -8,12 +8,12 @@ from resnas_deploy.searching.candidate import Candidate
 
 
 def front(found: Sequence[Candidate]) -> list[Candidate]:
-    """Return those that no other beats in accuracy at no higher first cost, the cheapest first; none that was stopped."""
+    """List those that no other beats in accuracy at no higher first cost, cheapest first, none that was stopped."""
     return _front([candidate for candidate in found if not candidate.score.stopped])
 
 
 def best_first(found: Sequence[Candidate]) -> list[Candidate]:
-    """Order by fronts, the outer first; inside one, by the gaps around each, the widest first. Stopped ones come last."""
+    """Order by fronts, the outer first; inside one by the gaps around each, the widest first. Stopped ones are last."""
     left = [candidate for candidate in found if not candidate.score.stopped]
     ordered: list[Candidate] = []
     while left:
