@@ -31,8 +31,7 @@ from resnas_deploy.weights.arch_files import read_arch
 
 if TYPE_CHECKING:
     from resnas_deploy.training.evaluate import Accuracy
-    from resnas_deploy.training.prepare import Wanted
-    from resnas_deploy.training.settings import Run
+    from resnas_deploy.training.run import Run, Wanted
 
 Out = Annotated[Path, typer.Option(help="The folder of the run, which is made.", metavar="FOLDER", show_default=False)]
 SaveEvery = Annotated[
@@ -75,7 +74,7 @@ def supernet(
     $ resnas train supernet --data imagenet --workers 8 --out run --resume
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
-    from resnas_deploy.training.prepare import supernet_run
+    from resnas_deploy.training.run import supernet_run
 
     _train(lambda: supernet_run(space_named(space), wanted), wanted, device, as_json)
 
@@ -113,7 +112,7 @@ def subnet(
     if bool(arch) == bool(checkpoint):
         raise BadInput("there must be one of --arch and --checkpoint, found " + ("both" if arch else "neither"))
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
-    from resnas_deploy.training.prepare import scratch_run, weights_run
+    from resnas_deploy.training.run import scratch_run, weights_run
 
     def run() -> Run:
         return weights_run(checkpoint, "subnet", wanted) if checkpoint else scratch_run(read_arch(arch), wanted)
@@ -142,7 +141,7 @@ def finetune(
     $ resnas train finetune --checkpoint x.safetensors --data imagenet --out y
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
-    from resnas_deploy.training.prepare import weights_run
+    from resnas_deploy.training.run import weights_run
 
     _train(lambda: weights_run(checkpoint, "finetune", wanted), wanted, device, as_json)
 
@@ -166,7 +165,7 @@ def evaluate(
     with progress() as tell:
         tell("loading")
         from resnas_deploy.training.distributed import joined
-        from resnas_deploy.training.prepare import accuracy_of
+        from resnas_deploy.training.run import accuracy_of
 
         with joined(device, os.environ) as processes:
             tell("evaluating")
@@ -193,7 +192,7 @@ def _wanted(
     skip_unreadable: bool,
 ) -> Wanted:
     check_torch()
-    from resnas_deploy.training.prepare import Wanted
+    from resnas_deploy.training.run import Wanted
 
     return Wanted(out, recipe, settings or (), data, seed, resume, workers, save_every, skip_unreadable)
 
@@ -204,7 +203,7 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         tell("loading")
         from resnas_deploy.training.distributed import joined
         from resnas_deploy.training.loop import train
-        from resnas_deploy.training.settings import CHECKPOINT
+        from resnas_deploy.training.run import CHECKPOINT
 
         with joined(device, os.environ) as processes:
             run = start()

@@ -18,8 +18,8 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.headroom import NOT_FINITE
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.data.demo import CLASS_NAMES, demo_images
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data, open_data
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import accuracy
 from resnas_deploy.exporting.accuracy import MOST_IMAGES, compare_accuracy
@@ -91,7 +91,7 @@ def test_it_is_what_a_plain_loop_counts(artifacts, batch):
     """53 images fill no batch, the last one's least of all."""
     artifact = artifacts(batch)
     whole = demo_images()[1]
-    data = Data("part", whole, Part(whole, np.arange(100, 153)))
+    data = DataSet("part", whole, ImageSubset(whole, np.arange(100, 153)))
     told = []
     found = compare_accuracy(artifact, RUNNERS["ort-cpu"], data, 1.0, 1, told.append)
     preprocessing = artifact.manifest.preprocessing
@@ -178,7 +178,12 @@ def test_a_folder_of_labelled_images(tmp_path, artifacts):
     assert (found.data, found.images, found.max_drop) == ("set", 60, 5.0)
     whole = demo_images()[1]
     same = compare_accuracy(
-        artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], Data("set", whole, Part(whole, np.arange(60))), 5.0, 1, quiet
+        artifacts(BatchRange(1, 8)),
+        RUNNERS["ort-cpu"],
+        DataSet("set", whole, ImageSubset(whole, np.arange(60))),
+        5.0,
+        1,
+        quiet,
     )
     assert found == same
 

@@ -15,14 +15,14 @@ from support.strategies import refusal
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.data.demo import CLASS_NAMES, demo_images
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
 from resnas_deploy.weights.untrained import untrained
 
 KIND = RUNNERS["ort-cpu"]
@@ -135,11 +135,11 @@ class Relabelled:
 
 
 def measured(artifact, images, max_drop=5.0):
-    return compare_accuracy(artifact, KIND, Data("set", images, images), max_drop, 1, quiet)
+    return compare_accuracy(artifact, KIND, DataSet("set", images, images), max_drop, 1, quiet)
 
 
 def some(indices):
-    return Part(demo_images()[1], np.asarray(indices))
+    return ImageSubset(demo_images()[1], np.asarray(indices))
 
 
 def of_class(number, count):
@@ -227,7 +227,9 @@ def test_far_below_what_the_checkpoint_says_of_itself(artifact):
 def test_what_a_checkpoint_does_not_say_is_not_missed(tmp_path):
     plain = exported(tmp_path, replace(weights(), accuracy=None), verify_on=None)
     assert not measured(plain, some(range(200))).problem
-    modest = exported(tmp_path, replace(weights(), accuracy=Measured("demo", 9, 0.2)), verify_on=None, force=True)
+    modest = exported(
+        tmp_path, replace(weights(), accuracy=MeasuredAccuracy("demo", 9, 0.2)), verify_on=None, force=True
+    )
     assert not measured(modest, some(range(200))).problem
 
 
@@ -272,7 +274,7 @@ def test_untrained_weights_have_no_accuracy(tmp_path):
     ids=["one class", "nearly", "ten images"],
 )
 def test_images_that_can_show_nothing(monkeypatch, artifact, indices, said):
-    data = Data("set", demo_images()[0], some(indices()))
+    data = DataSet("set", demo_images()[0], some(indices()))
     monkeypatch.setattr("resnas_deploy.exporting.accuracy.open_data", lambda _: data)
     message = refusal(lambda: labelled_data("set", artifact.manifest, weights().task))
     assert message.startswith("the validation split of set must have at least 10 images of other classes than its most")

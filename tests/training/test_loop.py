@@ -19,8 +19,8 @@ from support.strategies import refusal
 
 from resnas_deploy.training import loop
 from resnas_deploy.training.loop import train
-from resnas_deploy.training.settings import CHECKPOINT, STATE
-from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.training.run import CHECKPOINT, STATE
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
 
 SILENT = lambda _: None  # noqa: E731  a name for it
 
@@ -57,7 +57,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path, space):
 def test_the_checkpoint_says_what_its_accuracy_was(tmp_path):
     trained = train(run(tmp_path), alone(), SILENT)
     kept = load(tmp_path / CHECKPOINT).accuracy
-    assert kept == trained.checkpoint.accuracy == Measured("stripes", 9, trained.accuracy.top1)
+    assert kept == trained.checkpoint.accuracy == MeasuredAccuracy("stripes", 9, trained.accuracy.top1)
     before = (tmp_path / CHECKPOINT).read_bytes()
     train(run(tmp_path), alone(), SILENT)  # which is at its end
     assert (tmp_path / CHECKPOINT).read_bytes() == before

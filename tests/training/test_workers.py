@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from resnas_deploy.training.data import workers as workers_module
 from support.commands import ENVIRONMENT
 from support.signalled import below, gone, is_alive, wait_for
 from support.strategies import refusal
 
-from resnas_deploy.training.data import workers as workers_module
-from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training.image_workers import made_in_order
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def test_they_end_when_nobody_asks_any_more():
 PARENT = """
 import sys, time
 from test_workers import Making
-from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training.image_workers import made_in_order
 found = made_in_order(Making(), iter(range(10**9)), 2)
 if sys.argv[1] == "starting":
     print("there", flush=True)
@@ -202,7 +202,7 @@ mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77
 head -c 4096 /dev/zero > /dev/shm/full
 exec timeout -k 5 240 "$0" -c "
 from test_workers import Making
-from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training.image_workers import made_in_order
 print(sum(number for _, number, _ in made_in_order(Making(), range(10), 2)))
 "
 """
