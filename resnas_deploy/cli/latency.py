@@ -200,15 +200,14 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.measuring.drawing import check_plot
         from resnas_deploy.measuring.latency.check import check as checked
-        from resnas_deploy.measuring.latency.check import document_of
+        from resnas_deploy.measuring.latency.check import document_of, plot_check
         from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, measure, profiled_model
         from resnas_deploy.measuring.latency.profile import subnets as draw
         from resnas_deploy.measuring.latency.store import Store
         from resnas_deploy.measuring.machine.conditions import watch
         from resnas_deploy.measuring.machine.description import this_machine
-        from resnas_deploy.measuring.plots import plot_check
+        from resnas_deploy.measuring.plots import check_plot
 
         if plot:
             check_plot(plot)

@@ -14,7 +14,7 @@ from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import SPELLINGS
-from resnas_deploy.measuring.fastest import choose
+from resnas_deploy.measuring.compare import choose_fastest
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -76,6 +76,6 @@ def _fastest(
             candidates[name] = export(lambda: checkpoint, tried, progress)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
-        found = choose(candidates, kind, size, next(iter(requests.values())).threads, progress)
+        found = choose_fastest(candidates, kind, size, next(iter(requests.values())).threads, progress)
     _log.info(f"{what} {found}, on {kind.name} at batch {size}")
     return found.chosen

@@ -12,8 +12,8 @@ from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file, check_writable
 from resnas_deploy.files.locks import claiming
-from resnas_deploy.measuring.drawing import check_plot
 from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.searching.iterations import Found, Search, run

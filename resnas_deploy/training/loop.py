@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
@@ -40,7 +41,6 @@ from resnas_deploy.training.saved_state import OPTIONAL, TrainingState, load_sta
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,8 @@ class _Training:
 
     def _autocast(self) -> torch.autocast:
         precision = self.run.recipe.precision
-        return torch.autocast(self.processes.device.type, _AUTOCAST.get(precision), enabled=precision != "fp32")
+        narrow = None if precision == "fp32" else FLOATS[precision].torch
+        return torch.autocast(self.processes.device.type, narrow, enabled=narrow is not None)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.run.recipe, step, self.steps_per_epoch)

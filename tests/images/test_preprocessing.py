@@ -15,7 +15,7 @@ from support.places import IMAGES
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Preprocessing, noise, preprocess
 from resnas_deploy.images.samples import sample_images
 
 
@@ -180,3 +180,11 @@ def test_the_packaged_images() -> None:
     assert batch.shape == (4, 3, 32, 32)
     assert {path.name for path in IMAGES.iterdir()} == {*names, "README.md"}
     assert all((IMAGES / name).stat().st_size < 40_000 for name in names)
+
+
+def test_noise_is_the_same_every_time_and_normalised() -> None:
+    found = noise(4, 32)
+    assert (found.shape, found.dtype) == ((4, 3, 32, 32), np.float32)
+    np.testing.assert_array_equal(found[:2], noise(2, 32))
+    assert abs(found.mean()) < 0.05
+    assert abs(found.std() - 1) < 0.05

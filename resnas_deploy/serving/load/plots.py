@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnas_deploy.measuring.drawing import COLOURS, new_figure, plain, write_figure
+from resnas_deploy.measuring.plots import COLOURS, new_figure, plain, write_figure
 from resnas_deploy.serving.load.level import LevelResult
 from resnas_deploy.serving.load.load_test import SHARES, LoadTestResult
 
