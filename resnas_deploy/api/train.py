@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.space import space_named
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, check_torch
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.locks import claiming
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.weights.arch_files import read_arch
 from resnas_deploy.weights.checkpoint import Checkpoint
 

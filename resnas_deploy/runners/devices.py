@@ -6,9 +6,10 @@ The driver honours CUDA_VISIBLE_DEVICES, so numbers and names are those that the
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 from typing import TYPE_CHECKING
 
-from resnas_deploy.errors import BadInput, shown, whole_number
+from resnas_deploy.errors import BadInput, PackageMissing, shown, whole_number
 from resnas_deploy.runners.base import CPU, CUDA
 
 if TYPE_CHECKING:
@@ -51,6 +52,12 @@ def device_name(device: str) -> str:
 def index(device: str) -> int:
     """The number of the GPU `cuda:N`."""
     return int(device.partition(":")[2])
+
+
+def check_torch(what: str) -> None:
+    """Raise `PackageMissing` where PyTorch is not installed, which `what` needs."""
+    if importlib.util.find_spec("torch") is None:
+        raise PackageMissing(f"{what} needs the package torch", "pip install torch")
 
 
 def torch_device(name: str, local_rank: int = 0) -> torch.device:

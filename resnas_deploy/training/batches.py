@@ -22,9 +22,7 @@ _AT_ONCE = 8  # shards whose images are mixed
 _SUBSTITUTES = 20  # images to try in the place of one that cannot be read
 
 EpochImage = tuple[int, int]  # the epoch, and an image's number
-BatchArrays = tuple[
-    NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]
-]  # of a `Batch`
+BatchArrays = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # of a `Batch`
 
 
 @dataclass(frozen=True)

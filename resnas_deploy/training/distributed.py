@@ -116,7 +116,7 @@ def share_batch_norms(network: nn.Module, device: torch.device) -> None:
     Every process must have as many images as the others. Parameters and buffers stay the same objects.
     """
     if device.type == "cuda":
-        nn.SyncBatchNorm.convert_sync_batchnorm(network)
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch's own lack
         return
     for child in network.modules():
         if isinstance(child, nn.BatchNorm2d):

@@ -241,8 +241,8 @@ class _Training:
     @property
     def best(self) -> TrainedNetwork:
         """The network with the averaged weights where there are some, else as it is."""
-        found: TrainedNetwork = self.average.module if self.average else self.network
-        return found
+        average = self.average.module if self.average else None
+        return average if isinstance(average, TrainedNetwork) else self.network
 
     def accuracy(self) -> ValidationAccuracy:
         """Measure the whole network on the validation split."""

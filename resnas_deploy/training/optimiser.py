@@ -47,7 +47,8 @@ def averaged_network(network: nn.Module, decay: float) -> AveragedModel:
 
     Its `module` is such a network. `update_parameters` moves it towards the network as it is then.
     """
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own lack
+    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)
     average.n_averaged.fill_(1)  # the first weights are averaged too, not replaced by those after the first step
     return average
 

@@ -112,6 +112,7 @@ def read_recipe(source: str | Path, kind: str) -> Recipe:
         text = files("resnas_deploy.training").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
     else:
         text = _read(Path(source))
+    source = str(source)
     data = _toml_of(text, source)
     tables = {name: value for name, value in data.items() if isinstance(value, dict)}
     if wrong := [name for name in tables if name not in KINDS]:

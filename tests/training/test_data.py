@@ -19,6 +19,7 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.augment import augmented, random_box
 from resnas_deploy.training.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.distributed import Share
 
 
 def test_folders(tmp_path):

@@ -159,9 +159,9 @@ def test_unreadable_images_are_fatal_or_skipped(tmp_path):
             return super().image(index)
 
     message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), SILENT))
-    assert message == "number 5 cannot be read; or give --skip-unreadable"
+    assert message == "number 5 cannot be read; or give `skip_unreadable`"
     trained = train(run(tmp_path / "b", train=Damaged(), skip_unreadable=True), alone(), SILENT)
-    assert set(trained.unreadable) == {"number 5 cannot be read"}
+    assert set(trained.skipped) == {"number 5 cannot be read"}
 
 
 def test_threads_of_torch_stay_as_they_are(tmp_path):
