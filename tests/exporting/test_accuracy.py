@@ -162,12 +162,12 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "x.png")
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
     message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
-    assert "the network must tell the 2 classes of --data apart, found one for 10" in message
+    assert "the network must tell the 2 classes of `data` apart, found one for 10" in message
     said = []
     message = refusal(
         lambda: export(lambda: trained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
     )
-    assert "the network must tell the 10 classes of --data apart, found one for 7" in message
+    assert "the network must tell the 10 classes of `data` apart, found one for 7" in message
     assert "emitting the graph" not in said  # refused before the work
     assert not (tmp_path / "out").exists()
 

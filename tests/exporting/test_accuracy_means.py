@@ -78,7 +78,7 @@ def test_classes_in_another_order_are_refused_before_the_work(tmp_path, artifact
     data = folder_of(tmp_path / "set", PLAIN)
     said = []
     message = refusal(lambda: verify(artifact, KIND, 1, said.append, data))
-    assert "the network must be of the classes of --data, found " in message
+    assert "the network must be of the classes of `data`, found " in message
     assert "the same names in another order; put each class's number before its folder's name" in message
     assert said == []
     wanted = request(tmp_path, precision="int8", threads=1, data=data)
@@ -156,7 +156,7 @@ def test_a_network_without_names_is_held_to_chance(tmp_path, nameless, caplog):
     assert "which shows nothing: the module itself is at chance, since always answering " in message
     assert "train the network, or give the data that it was trained for" in message
     assert not caught.value.report.passed
-    assert "the network has no names of its classes: those of --data are taken by number" in caplog.text
+    assert "the network has no names of its classes: those of `data` are taken by number" in caplog.text
 
 
 def test_what_fails_so_says_so_wherever_it_is_kept(tmp_path):

@@ -92,9 +92,9 @@ def test_large_requests_do_not_wait_for_each_other():
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("kill", "an image worker was ended by SIGKILL, as happens where memory runs out; give fewer --workers"),
-        ("exit", "an image worker stopped with exit status 3; give fewer --workers, or --workers 0"),
-        ("fail", "an image worker failed: ValueError: of its own; give fewer --workers, or --workers 0"),
+        ("kill", "an image worker was ended by SIGKILL, as happens where memory runs out; give fewer `workers`"),
+        ("exit", "an image worker stopped with exit status 3; give fewer `workers`, or `workers` 0"),
+        ("fail", "an image worker failed: ValueError: of its own; give fewer `workers`, or `workers` 0"),
         ("memory", "an image worker failed: MemoryError"),
     ],
 )
