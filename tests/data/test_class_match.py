@@ -129,7 +129,7 @@ def test_without_names_classes_are_taken_by_number_and_a_note_says_so(noted):
     check(None, ("0", "1", "2"))
     check(None, ("00", "01", "02"))
     check(None, ("1", "2", "3"))
-    assert noted() == ["--data has no names of its classes: they are taken by number for those of x.safetensors"] * 3
+    assert noted() == ["`data` has no names of its classes: they are taken by number for those of x.safetensors"] * 3
 
 
 def test_folders_of_numbers_that_sort_otherwise_are_refused():
