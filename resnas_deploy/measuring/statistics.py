@@ -47,7 +47,7 @@ class Interval:
 
 
 def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> Interval:
-    """The ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
+    """Return the ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
 
     It is the median over openings of the median over rounds: one opening that something disturbed does not move it.
     Of a single opening the rounds are drawn: the interval then tells nothing of other openings.
@@ -69,7 +69,7 @@ def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> In
 
 
 def _widening(openings: int) -> float:
-    """By what the percentiles are too narrow for so many openings: Student's quantile, and the bootstrap's own bias."""
+    """Return by what percentiles of so few openings are too narrow: Student's quantile, and the bootstrap's bias."""
     if openings == 1:
         return 1.0
     upper = (1 + CONFIDENCE) / 2

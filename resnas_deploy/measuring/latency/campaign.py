@@ -92,7 +92,7 @@ def measure_group(
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=tell)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, progress=tell)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)

@@ -12,7 +12,7 @@ from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.measuring.latency.campaign import Bench, anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.model import LatencyModel, fit
 from resnas_deploy.measuring.latency.store import Sampled, Setting, Store
-from resnas_deploy.measuring.timing import after
+from resnas_deploy.progress import headed
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
 NETWORKS = 120  # that a profile measures: the model's error no longer falls with more (docs/latency.md)
@@ -69,7 +69,7 @@ def measure(
     rng = np.random.default_rng()
     for group in groups(missing):
         heading = f"{done} of {len(wanted)} networks: "
-        measured = measure_group(bench, group, anchor_of(space), rng, after(heading, tell))
+        measured = measure_group(bench, group, anchor_of(space), rng, headed(heading, tell))
         try:
             store.add(setting, space.name, purpose, opening, measured)
         except BadInput as error:
