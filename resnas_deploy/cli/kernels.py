@@ -13,12 +13,12 @@ from resnas_deploy.cli.build import CapabilityOption, TargetOption
 from resnas_deploy.cli.options import ArchOption, Json, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput
+from resnas_deploy.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _IMAGES = 1  # that a quantised graph is calibrated with: kernels do not depend on ranges
-_PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
 
 
 def kernels(
@@ -32,7 +32,7 @@ def kernels(
     precision: Annotated[
         str,
         typer.Option(
-            help=f"Of the graph: {', '.join(_PRECISIONS)}.", metavar="NAME", autocompletion=complete(_PRECISIONS)
+            help=f"Of the graph: {', '.join(PRECISIONS)}.", metavar="NAME", autocompletion=complete(PRECISIONS)
         ),
     ] = "fp16",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",

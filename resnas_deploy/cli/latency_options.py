@@ -13,6 +13,7 @@ from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, complete, threads_or_all
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.user_folders import data_folder
+from resnas_deploy.precision import FLOATS, precision_named
 
 if TYPE_CHECKING:
     from resnas_deploy.arch.space import SearchSpace
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.store import Setting
 
 SPACE_NAMES = ("tiny", "small", "demo")
-PRECISION_NAMES = ("fp32", "fp16", "bf16")
 
 Space = Annotated[
     str,
@@ -30,9 +30,7 @@ Space = Annotated[
         autocompletion=complete(SPACE_NAMES),
     ),
 ]
-Precision = Annotated[
-    str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(PRECISION_NAMES))
-]
+Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(FLOATS))]
 Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1, max=MAX_BATCH)]
 StoreOption = Annotated[
     Path | None,
@@ -60,7 +58,6 @@ def bench_and_setting(setup: SetupOptions) -> tuple[Bench, Setting]:
     """Where and how to measure. Raises `BadInput`, `NotAvailable`."""
     from resnas_deploy.measuring.latency.campaign import Bench
     from resnas_deploy.measuring.machine.description import this_machine
-    from resnas_deploy.precision import precision_named
     from resnas_deploy.runners.registry import default_runner, runner_kind
 
     precision, device = setup.precision, setup.device

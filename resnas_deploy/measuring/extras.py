@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from resnas_deploy.arch.cost import BYTES
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.files.user_folders import cache_folder
@@ -17,6 +16,7 @@ from resnas_deploy.measuring.machine.roofline import Ceilings, minimum_seconds
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, RunnerKind
 
@@ -80,7 +80,7 @@ def _under_ceiling(plan: Plan, item: Measurement, ceilings: Ceilings, progress: 
     """Add the least time that this machine could take, where the network is one of ours."""
     subject, configuration = _subject(plan, item), item.configuration
     arch = subject.network.arch
-    if item.failure is not None or arch is None or configuration.computes not in BYTES:
+    if item.failure is not None or arch is None or configuration.computes not in FLOATS:
         return item
     try:
         top = ceilings.of(subject.kind.device(plan.device), configuration.computes, plan.threads, progress)

@@ -18,7 +18,7 @@ from support.mini_space import EIGHT, MINI, drawn, measured, truth
 from support.places import SUPPORT
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, SetupOptions, options_of
+from resnas_deploy.cli.latency_options import SPACE_NAMES, SetupOptions, options_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import campaign
 from resnas_deploy.measuring.latency.campaign import Bench
@@ -27,7 +27,6 @@ from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
 from resnas_deploy.measuring.latency.store import Store
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.timing import WarmUp
-from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import Throttling
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -281,7 +280,6 @@ def test_the_options_of_a_hint_can_be_given_to_a_shell():
 
 def test_the_shell_completes_every_space_and_precision():
     assert set(SPACE_NAMES) == set(SPACES) - {"mini", "eight"}
-    assert set(PRECISION_NAMES) == set(PRECISIONS)
 
 
 @pytest.mark.parametrize(
