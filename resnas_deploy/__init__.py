@@ -13,6 +13,10 @@ from resnas_deploy.version import __version__ as __version__
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
     from resnas_deploy.api.artifact import Artifact as Artifact
     from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
+    from resnas_deploy.api.bench import Report as Report
+    from resnas_deploy.api.bench import bench as bench
+    from resnas_deploy.api.bench import compare as compare
+    from resnas_deploy.api.bench import gate as gate
     from resnas_deploy.api.export import export as export
     from resnas_deploy.errors import BadInput as BadInput
     from resnas_deploy.errors import NotAvailable as NotAvailable
@@ -29,10 +33,14 @@ _HOMES = {
     "NotAvailable": "resnas_deploy.errors:NotAvailable",
     "PackageMissing": "resnas_deploy.errors:PackageMissing",
     "RegressionFound": "resnas_deploy.errors:RegressionFound",
+    "Report": "resnas_deploy.api.bench:Report",
     "ResnasError": "resnas_deploy.errors:ResnasError",
     "StorageError": "resnas_deploy.errors:StorageError",
     "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
+    "bench": "resnas_deploy.api.bench:bench",
+    "compare": "resnas_deploy.api.bench:compare",
     "export": "resnas_deploy.api.export:export",
+    "gate": "resnas_deploy.api.bench:gate",
     "open": "resnas_deploy.api.artifact:open",
 }
 

@@ -9,7 +9,13 @@ import re
 
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(\(\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
-_OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
+_OTHERWISE = {
+    "artifact": "ARTIFACT",
+    "artifacts": "ARTIFACT..",
+    "images": "IMAGES..",
+    "runners": "--runner",
+    "peers": "--peer",
+}
 _COMMANDS = {
     "arch": "archs NAME",
     "available_runners": "runners",

@@ -118,7 +118,8 @@ class Comparisons:
 def compare(plan: Plan, progress: Progress = silent) -> Comparisons:
     """Measure the two subjects of a plan and compare them."""
     report = measure(plan, Extras(), progress)
-    return Comparisons(*plan.subjects, compared(report.measurements), report)
+    first, second = plan.subjects
+    return Comparisons(first, second, compared(report.measurements), report)
 
 
 def compared(measurements: Sequence[Measurement]) -> tuple[Comparison, ...]:

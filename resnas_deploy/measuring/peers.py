@@ -8,21 +8,22 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
-from resnas_deploy.artifact.artifact import MODEL
+from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import Network
 from resnas_deploy.weights.checkpoint import file_digest
 
 if TYPE_CHECKING:
@@ -118,6 +119,17 @@ def open_peer(
         raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
     with scratch_folder("peer") as folder:
         yield Peer(specs[name], precision, folder, progress)
+
+
+@contextmanager
+def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none."""
+    precision = artifacts[0].precision if artifacts else "fp32"
+    with ExitStack() as stack:
+        yield [
+            *artifacts,
+            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+        ]
 
 
 def _build(spec: PeerSpec) -> Any:
