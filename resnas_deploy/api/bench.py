@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from resnas_deploy.api.artifact import Artifact
-from resnas_deploy.api.html import table
-from resnas_deploy.artifact import artifact as room
+from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
+from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring import compare as comparing
 from resnas_deploy.measuring import gate as gating
@@ -21,14 +21,13 @@ from resnas_deploy.measuring.peers import beside_peers
 from resnas_deploy.measuring.plan import RUNS, Effort, Subject, runners_for
 from resnas_deploy.measuring.plots import check_plot, plot_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
-from resnas_deploy.measuring.tables import changes_table, comparisons_table, measurements_table, shares_table
 from resnas_deploy.progress import Progress, silent
 
-AnyArtifact = str | Path | room.Artifact
+AnyArtifact = str | Path | Artifact
 
 
 @dataclass(frozen=True)
-class Report(reporting.Report):
+class Report(reporting.Report, Tabular):
     """What was measured together, interleaved, on one machine: raw samples, figures, and the machine's state."""
 
     @classmethod
@@ -49,25 +48,35 @@ class Report(reporting.Report):
         check_plot(Path(path))
         plot_report(self, Path(path), replace=force)
 
+    def table(self) -> Table:
+        """Return the figures, a row for each configuration."""
+        return measurements_table(self)
+
+    def shares_table(self) -> Table:
+        """Return the share of time by kind of block; no rows where none was asked for, or no runtime could tell."""
+        return shares_table(self)
+
     def _repr_html_(self) -> str:
-        shares = shares_table(self)
-        return table(**measurements_table(self)._asdict()) + (table(**shares._asdict()) if shares.rows else "")
+        shares = self.shares_table()
+        return self.table().html() + (shares.html() if shares.rows else "")
 
 
 @dataclass(frozen=True)
-class Comparisons(comparing.Comparisons):
+class Comparisons(comparing.Comparisons, Tabular):
     """Artifact B beside artifact A, at each batch size, and what was measured for it."""
 
-    def _repr_html_(self) -> str:
-        return table(**comparisons_table(self)._asdict())
+    def table(self) -> Table:
+        """Return how B compares with A, a row for each batch size."""
+        return comparisons_table(self)
 
 
 @dataclass(frozen=True)
-class Gated(gating.Gated):
+class Gated(gating.Gated, Tabular):
     """What the gate found: everything of a baseline, beside what it is now."""
 
-    def _repr_html_(self) -> str:
-        return table(**changes_table(self)._asdict())
+    def table(self) -> Table:
+        """Return each configuration now and in the baseline."""
+        return changes_table(self)
 
 
 def bench(
@@ -109,7 +118,7 @@ def bench(
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
     effort = Effort(runs, openings, threads, device, cuda_graph)
-    with beside_peers([Artifact.of(item) for item in given], peers, progress) as networks:
+    with beside_peers([open_artifact(item) for item in given], peers, progress) as networks:
         kinds = runners_for(runners, networks, device)
         plan = effort.plan([Subject(network, kind) for network in networks for kind in kinds], batches, streams)
         return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
@@ -134,7 +143,7 @@ def compare(
     95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and the result says so. Raise
     what `bench` raises.
     """
-    networks = [Artifact.of(first), Artifact.of(second)]
+    networks = [open_artifact(first), open_artifact(second)]
     kinds = runners_for(runners, networks, device)
     if len(kinds) > 2:
         raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(kinds)}")
@@ -172,7 +181,7 @@ def gate(
     """
     found = compare_with_baseline(
         Path(baseline) if isinstance(baseline, str) else baseline,
-        [item if isinstance(item, room.Artifact) else Path(item) for item in _sequence(artifacts)],
+        _sequence(artifacts),
         Effort(runs, openings, device=device, cuda_graph=cuda_graph),
         accept_different=accept_different,
         progress=progress,
@@ -181,4 +190,4 @@ def gate(
 
 
 def _sequence(artifacts: AnyArtifact | Sequence[AnyArtifact]) -> Sequence[AnyArtifact]:
-    return [artifacts] if isinstance(artifacts, (str, Path, room.Artifact)) else artifacts
+    return [artifacts] if isinstance(artifacts, (str, Path, Artifact)) else artifacts

@@ -19,10 +19,9 @@ from resnas_deploy.cli.measuring import (
     batch_sizes,
     numbers,
     show_notes,
-    show_table,
 )
 from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file
-from resnas_deploy.cli.output import print_json, progress, save_results
+from resnas_deploy.cli.output import print_json, progress, save_results, show_table
 from resnas_deploy.processes import ending
 
 
@@ -83,7 +82,6 @@ def bench(
     with progress(spinner=False) as show:
         show("checking the files")
         from resnas_deploy.measuring.plots import check_plot
-        from resnas_deploy.measuring.tables import measurements_table, shares_table
 
         if plot:
             check_plot(plot)
@@ -104,8 +102,9 @@ def bench(
     if as_json:
         print_json(report.to_json())
     else:
-        show_table(measurements_table(report))
-        show_table(shares_table(report))
+        show_table(report.table())
+        if (shared := report.shares_table()).rows:
+            show_table(shared)
         show_notes(report.notes())
     # What took minutes is on the screen by now, whatever becomes of the files.
     save_results(

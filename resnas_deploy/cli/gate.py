@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import CudaGraph, Openings, Runs, show_notes, show_table
+from resnas_deploy.cli.measuring import CudaGraph, Openings, Runs, show_notes
 from resnas_deploy.cli.options import DeviceOption, Json
-from resnas_deploy.cli.output import print_json, progress
+from resnas_deploy.cli.output import print_json, progress, show_table
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes import ending
 
@@ -54,8 +54,6 @@ def gate(
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
     with progress(spinner=False) as show:
         show("reading the baseline")
-        from resnas_deploy.measuring.tables import changes_table
-
         found = resnas.gate(
             baseline,
             artifacts or (),
@@ -69,7 +67,7 @@ def gate(
     if as_json:
         print_json(found.to_json())
     else:
-        show_table(changes_table(found))
+        show_table(found.table())
     show_notes(f"different: {text}" for text in found.differences)
     show_notes(found.notes)
     if found.interrupted:

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.options import RUNNER_NAMES, complete
-from resnas_deploy.cli.output import complain, print_table
+from resnas_deploy.cli.output import complain
 from resnas_deploy.errors import BadInput, shown, whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from resnas_deploy.measuring.tables import Table
 
 MOST_NUMBERS = 100  # of an option that takes several
 
@@ -71,12 +70,6 @@ def numbers(text: str, option: str, what: str) -> tuple[int, ...]:
     if 0 in found or len(found) > MOST_NUMBERS:
         raise BadInput(f"{option} must be {what}, found {shown(text)}")
     return tuple(dict.fromkeys(found))
-
-
-def show_table(table: Table) -> None:
-    """Print a table that has rows."""
-    if table.rows:
-        print_table(**table._asdict())
 
 
 def show_notes(notes: Iterable[str]) -> None:

@@ -62,7 +62,7 @@ def configurations_of(report: Report, path: Path) -> list[Configuration]:
 
 @contextmanager
 def opened_networks(
-    configurations: Sequence[Configuration], artifacts: Sequence[Path | Artifact], progress: Progress
+    configurations: Sequence[Configuration], artifacts: Sequence[str | Path | Artifact], progress: Progress
 ) -> Iterator[Networks]:
     """Yield the networks of configurations, by label: those given, or where there are none, from their sources."""
     labels = dict.fromkeys(item.label for item in configurations)
@@ -70,7 +70,7 @@ def opened_networks(
     peers = [source for source in precisions if source in PEERS]
     where = artifacts or [Path(source) for source in precisions if source not in PEERS]
     with ExitStack() as stack:
-        found: list[Network] = [item if isinstance(item, Artifact) else open_artifact(item) for item in where]
+        found: list[Network] = [open_artifact(item) for item in where]
         found += [stack.enter_context(open_peer(name, precisions[name], progress)) for name in peers]
         networks: dict[str, Network] = {}
         for network in found:
@@ -89,7 +89,7 @@ def opened_networks(
 
 def compare_with_baseline(
     baseline: Path | Report,
-    artifacts: Sequence[Path | Artifact],
+    artifacts: Sequence[str | Path | Artifact],
     effort: Effort,
     *,
     accept_different: bool = False,

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from resnas_deploy.measuring.machine.energy import Energy
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
@@ -113,5 +112,7 @@ class Measurement:
 
 def _repeats_within(relative: Interval) -> float:
     """Return how far another report's figure may be from this one's, relative: each has an error of its own."""
+    from scipy import stats  # takes half a second to import
+
     apart = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * REPORTS_APART
     return math.expm1(math.sqrt(2) * math.hypot(relative.half_width, apart))

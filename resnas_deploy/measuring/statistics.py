@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # values of draws in memory
@@ -70,6 +69,8 @@ def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> In
 
 def _widening(openings: int) -> float:
     """Return by what percentiles of so few openings are too narrow: Student's quantile, and the bootstrap's bias."""
+    from scipy import stats  # takes half a second to import
+
     if openings == 1:
         return 1.0
     upper = (1 + CONFIDENCE) / 2

@@ -335,19 +335,21 @@ def read_store(folder: Path) -> None:
     from support.mini_space import MINI
     from support.seeds import SETTING
 
-    from resnas_deploy.measuring.latency.profile import profiled_model
-    from resnas_deploy.measuring.latency.store import Store
+    from resnas_deploy.measuring.latency.profile import Profiler
+    from resnas_deploy.measuring.latency.setup import Setup
+    from resnas_deploy.measuring.latency.store import LatencyStore
+    from resnas_deploy.runners.registry import RUNNERS
 
-    with Store(folder / "a", create=False) as store:
+    with LatencyStore(folder / "a", create=False) as store:
         store.settings()
-        profiled_model(store, SETTING, MINI, "")
+        Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 
 def read_report(folder: Path) -> None:
+    from resnas_deploy.api.bench_tables import measurements_table, shares_table
     from resnas_deploy.measuring.baseline import configurations_of
     from resnas_deploy.measuring.gate import identity
     from resnas_deploy.measuring.report import read_report
-    from resnas_deploy.measuring.tables import measurements_table, shares_table
 
     report = read_report(folder / "a.json")
     for item in report.measurements:

@@ -1,10 +1,8 @@
-"""Tables of what was measured, for terminals and notebooks."""
+"""The tables of what was measured."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
+from resnas_deploy.api.html import Table
 from resnas_deploy.measuring.compare import Comparisons
 from resnas_deploy.measuring.extras import KINDS
 from resnas_deploy.measuring.gate import Change, Gated
@@ -12,16 +10,7 @@ from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.report import Report
 
 
-class Table(NamedTuple):
-    """A title, columns and rows. The first `text_columns` columns are texts, the others numbers."""
-
-    title: str
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    text_columns: int = 1
-
-
-def measurements_table(report: Report, title: str = "") -> Table:
+def measurements_table(report: Report) -> Table:
     """Return the figures of a report, a row for each configuration. The title says how they were measured."""
     measured = report.measurements
     columns = ["artifact", "what", "runner", "computes", "batch"]
@@ -42,7 +31,7 @@ def measurements_table(report: Report, title: str = "") -> Table:
         row += ["-" if item.of_ceiling is None else f"{item.of_ceiling:.0%}"] * ceilings
         joules = {energy.meter: f"{energy.joules_per_image:.3g}" for energy in item.energy}
         rows.append(row + [joules.get(meter, "-") for meter in energies])
-    return Table(title or _how(report), columns, rows, 4)
+    return Table(_how(report), columns, rows, 4)
 
 
 def shares_table(report: Report) -> Table:
