@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from resnas_deploy.training import image_workers as workers_module
 from support.commands import ENVIRONMENT
 from support.signalled import below, gone, is_alive, wait_for
 from support.strategies import refusal
 
+from resnas_deploy.training import image_workers as workers_module
 from resnas_deploy.training.image_workers import made_in_order
 
 
