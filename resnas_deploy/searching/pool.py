@@ -17,6 +17,7 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -61,11 +62,10 @@ class ScorerSource:
 
     def __call__(self) -> Scorer:
         from resnas_deploy.searching.scorer import Scorer, held_out
-        from resnas_deploy.training.distributed import usable_device
 
         supernet = load_checkpoint(self.supernet)
         images = held_out_images(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(images, supernet, self.batch), usable_device(self.device))
+        return Scorer(supernet, held_out(images, supernet, self.batch), torch_device(self.device))
 
 
 def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SPACES, SearchSpace
-from resnas_deploy.data.chance import note_chance
+from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
 from resnas_deploy.files.atomic import atomic_file, check_writable
