@@ -36,7 +36,7 @@ from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.graph.stem import emit_stem
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.campaign import Bench, anchor_of
 from resnas_deploy.measuring.latency.check import accuracy
 from resnas_deploy.measuring.latency.features import features
@@ -45,7 +45,7 @@ from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE
 from resnas_deploy.measuring.latency.store import Store
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -145,7 +145,7 @@ def measure_pieces():
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         anchor = emitted(untrained(anchor_of(SPACE)), "fp32", 1, Path(folder))
         options = Options(threads, shares_cores=True)
-        beside = stack.enter_context(RUNNERS["ort-cpu"].open(anchor, options)).step(noise(anchor, 1))
+        beside = stack.enter_context(RUNNERS["ort-cpu"].open(anchor, options)).step(noise(1, anchor.image_size))
         for start in range(0, len(found), GROUP):
             with ExitStack() as group:
                 steps = {"anchor": timed(beside)}
@@ -154,7 +154,7 @@ def measure_pieces():
                     model, shape = alone(kind, arch, element)
                     runner = group.enter_context(RUNNERS["ort-cpu"].open(anchor, replace(options, model=model)))
                     steps[kind, key] = repeated(runner.step(rng.random(shape, dtype=np.float32)))
-                samples = interleaved(steps, ROUNDS, rng).samples
+                samples = time_interleaved(steps, ROUNDS, rng).samples
             for name, times in samples.items():
                 if name != "anchor":
                     taken[name] = float(np.median(np.array(times) / REPEATS / np.array(samples["anchor"])))

@@ -73,7 +73,7 @@ def told(text: str) -> None:
 
 
 def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int) -> Trained:
-    """A run on the demo's pictures that leaves nothing behind."""
+    """A run on the demo's images that leaves nothing behind."""
     data = open_data("demo")
     with tempfile.TemporaryDirectory() as folder:
         run = Run(
@@ -208,8 +208,8 @@ def searching() -> None:
         costs = {"latency": latency_cost(model, SPACE), "MACs": macs_cost()}
         for seed in SEEDS:
             checkpoint = supernet(seed, "multi")
-            pictures = split(open_data("demo").train, 100)[1]
-            scorer = Scorer(checkpoint, held_out(pictures, checkpoint, 100), CPU)
+            images = split(open_data("demo").train, 100)[1]
+            scorer = Scorer(checkpoint, held_out(images, checkpoint, 100), CPU)
             winners: list[tuple[str, float, Candidate]] = []
             for by, cost in costs.items():
                 for share in SHARES:

@@ -10,11 +10,31 @@ from typing import TYPE_CHECKING
 
 from resnas_deploy.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    pass
+if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
+    from resnas_deploy.api.artifact import Artifact as Artifact
+    from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
+    from resnas_deploy.api.export import export as export
+    from resnas_deploy.errors import BadInput as BadInput
+    from resnas_deploy.errors import NotAvailable as NotAvailable
+    from resnas_deploy.errors import PackageMissing as PackageMissing
+    from resnas_deploy.errors import RegressionFound as RegressionFound
+    from resnas_deploy.errors import ResnasError as ResnasError
+    from resnas_deploy.errors import StorageError as StorageError
+    from resnas_deploy.errors import VerificationFailed as VerificationFailed
 
 # The public names and their homes: a function or a class as MODULE:NAME, a namespace as a module.
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "Artifact": "resnas_deploy.api.artifact:Artifact",
+    "BadInput": "resnas_deploy.errors:BadInput",
+    "NotAvailable": "resnas_deploy.errors:NotAvailable",
+    "PackageMissing": "resnas_deploy.errors:PackageMissing",
+    "RegressionFound": "resnas_deploy.errors:RegressionFound",
+    "ResnasError": "resnas_deploy.errors:ResnasError",
+    "StorageError": "resnas_deploy.errors:StorageError",
+    "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
+    "export": "resnas_deploy.api.export:export",
+    "open": "resnas_deploy.api.artifact:open",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -97,9 +97,9 @@ def cpu_that_has(monkeypatch):
 
 
 @pytest.fixture
-def few_pictures(monkeypatch):
-    """Accuracy measured on 200 labelled pictures, for tests to which a tenth of them says enough."""
-    monkeypatch.setattr("resnas_deploy.exporting.accuracy.MOST_PICTURES", 200)
+def few_images(monkeypatch):
+    """Accuracy measured on 200 labelled images, for tests to which a tenth of them says enough."""
+    monkeypatch.setattr("resnas_deploy.exporting.accuracy.MOST_IMAGES", 200)
 
 
 @pytest.fixture(scope="session")

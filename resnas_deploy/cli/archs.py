@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import Json, read_arch
+from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, print_table
+from resnas_deploy.weights.arch_files import read_arch
 
 
 def archs(

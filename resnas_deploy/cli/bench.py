@@ -90,10 +90,9 @@ def bench(
         check_file(plot, replace=force, option="--plot")
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
-        from resnas_deploy.measuring.drawing import check_plot
-        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.measure import Extras, measure
         from resnas_deploy.measuring.plan import Plan, Subject
-        from resnas_deploy.measuring.plots import plot_report
+        from resnas_deploy.measuring.plots import check_plot, plot_report
 
         if plot:
             check_plot(plot)
@@ -115,7 +114,7 @@ def bench(
         if (ceilings := cache_folder()) is None:
             complain("note: there is no home and no XDG_CACHE_HOME, so the machine's ceilings are measured each time")
             ceilings = stack.enter_context(scratch_folder("ceilings"))
-        report = run(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings, note=_note), tell)
+        report = measure(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings, note=_note), tell)
     if as_json:
         print_json(report.to_json())
     else:

@@ -88,15 +88,10 @@ def build(
             f"note: the engine is made of an artifact that is marked {doubt}; check it with: resnas verify {artifact}"
         )
     if as_json:
-        print_json(engine_json(built))
+        print_json(built.to_json())
         return
     say_engine(built)
     print_proof(built.engine.report)
-
-
-def engine_json(built: Built) -> dict[str, object]:
-    """What `--json` prints of an engine."""
-    return {"engine": str(built.engine.path), "cached": built.cached, "report": dict(built.engine.report)}
 
 
 def say_engine(built: Built) -> None:

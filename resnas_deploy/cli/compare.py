@@ -55,7 +55,7 @@ def compare(
     with progress(spinner=False) as tell:
         tell("checking the files")
         from resnas_deploy.measuring.compare import compare as compared
-        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.measure import Extras, measure
         from resnas_deploy.measuring.plan import Plan, Subject
         from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 
@@ -72,7 +72,7 @@ def compare(
             device=device,
             cuda_graph=cuda_graph,
         )
-        report = run(plan, Extras(), tell)
+        report = measure(plan, Extras(), tell)
     if not report.reference.samples_s:
         raise typer.Exit(ending.INTERRUPTED)
     found = compared(report.measurements)

@@ -64,7 +64,7 @@ def gate(
         from resnas_deploy.measuring.baseline import baseline_file, configurations_of, opened_networks, plan_of
         from resnas_deploy.measuring.gate import identity, judge
         from resnas_deploy.measuring.machine.description import this_machine
-        from resnas_deploy.measuring.measure import Extras, run
+        from resnas_deploy.measuring.measure import Extras, measure
         from resnas_deploy.measuring.report import read_report
         from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 
@@ -81,13 +81,13 @@ def gate(
             tell("comparing the machine and the runtimes with the baseline's")
             foreign = _check_comparable(then, planned(wanted), path, accept_different)
 
-            def measure(configurations: Sequence[Configuration]) -> Report:
+            def again(configurations: Sequence[Configuration]) -> Report:
                 if reports:
                     complain(f"measuring again what looks slower: {'; '.join(map(str, configurations))}")
-                reports.append(run(planned(configurations), Extras(), tell))
+                reports.append(measure(planned(configurations), Extras(), tell))
                 return reports[-1]
 
-            changes = judge(then, measure)
+            changes = judge(then, again)
     regressed = [change for change in changes if change.regressed]
     if as_json:
         print_json(

@@ -12,9 +12,10 @@ from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.cli.headroom import print_headroom
-from resnas_deploy.cli.options import Json, read_arch
+from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, print_table, say
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.weights.arch_files import read_arch
 from resnas_deploy.weights.vit_search.network_def import format_network_def
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import typer
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.cli.build import CapabilityOption, TargetOption
-from resnas_deploy.cli.options import ArchOption, Json, complete, read_arch
+from resnas_deploy.cli.options import ArchOption, Json, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.errors import BadInput
 
@@ -48,14 +48,14 @@ def kernels(
     """
     if not arch and checkpoint is None:
         raise BadInput("there must be --arch or --checkpoint, found neither; try: resnas kernels --arch small")
-    spec, batches = read_arch(arch) if arch else None, BatchRange.parse(batch)
+    batches = BatchRange.parse(batch)
     with progress() as tell:
         tell("loading")
         from resnas_deploy.engines.options import BuildOptions
         from resnas_deploy.engines.targets import AOTI, parse_capabilities, target_named
-        from resnas_deploy.exporting import source
         from resnas_deploy.exporting.export import Request
         from resnas_deploy.exporting.kernel_counts import count_kernels
+        from resnas_deploy.exporting.source import read_source
         from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 
         options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())
@@ -63,12 +63,10 @@ def kernels(
         if builder.name == AOTI:
             raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use --target tensorrt-rtx")
         builder.check(precision, options.capabilities)
-        if checkpoint:
-            weights = source.from_checkpoint(checkpoint, None, spec, None)
-        else:
-            weights = source.seeded(read_arch(arch), 0, None)
         request = Request("counted", Path("counted"), precision, batches, for_engine=True, calibration_images=_IMAGES)
-        counts = count_kernels(weights, request, builder, options, SPELLINGS.values(), tell)
+        counts = count_kernels(
+            read_source(arch, checkpoint).load(), request, builder, options, SPELLINGS.values(), tell
+        )
     if as_json:
         print_json(
             {

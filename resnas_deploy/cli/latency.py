@@ -10,30 +10,26 @@ import typer
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import (
-    Batch,
-    Precision,
+    SetupOptions,
     Space,
-    StoreOption,
     bench_and_setting,
     options_of,
     space_named,
     store_path,
 )
 from resnas_deploy.cli.measuring import Force, Plot
+from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import (
     MAX_COUNT,
-    DeviceOption,
     Json,
-    RunnerOption,
-    Threads,
     check_file,
     complete,
-    read_arch,
     threads_or_all,
 )
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_text
+from resnas_deploy.weights.arch_files import read_arch
 
 if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.check import Accuracy, Check
@@ -48,20 +44,17 @@ latency = typer.Typer(
 
 
 @latency.command()
+@with_groups
 def profile(
+    *,
     space: Space = "small",
-    runner: RunnerOption = "",
-    batch: Batch = 1,
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    device: DeviceOption = "",
+    setup: SetupOptions,
     networks: Annotated[
         int | None,
         typer.Option(
             help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
         ),
     ] = None,
-    store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Measure networks of a search space, from which the latency of any other one of it can be predicted.
@@ -79,14 +72,14 @@ def profile(
         from resnas_deploy.measuring.latency.store import Store
         from resnas_deploy.measuring.machine.conditions import watch
 
-        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
-        options = options_of(setting, threads, device, store)
+        bench, setting = bench_and_setting(setup)
+        options = options_of(setting, setup)
         if networks is not None and networks < LEAST:
             raise BadInput(f"--networks must be {LEAST} or more, which a latency model needs, found {networks}")
         chosen = space_named(space)
         wanted = subnets(chosen, PROFILE, networks or NETWORKS)
         started = time.monotonic()
-        with Store(store_path(store)) as kept, kept.measuring():
+        with Store(store_path(setup.store)) as kept, kept.measuring():
             before, since = len(kept.networks(setting, chosen.name, PROFILE)), watch()
             measure(kept, setting, chosen, bench, PROFILE, wanted, 0, tell)
             throttled = since().throttled()
@@ -120,6 +113,7 @@ def profile(
 
 
 @latency.command()
+@with_groups
 def predict(
     arch: Annotated[
         list[str],
@@ -130,12 +124,7 @@ def predict(
             autocompletion=complete(PUBLISHED),
         ),
     ],
-    runner: RunnerOption = "",
-    batch: Batch = 1,
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    device: DeviceOption = "",
-    store: StoreOption = None,
+    setup: SetupOptions,
     as_json: Json = False,
 ) -> None:
     """Predict latencies, with the interval that holds 95% of networks. Nothing is run.
@@ -152,11 +141,11 @@ def predict(
         from resnas_deploy.measuring.latency.profile import profiled_model
         from resnas_deploy.measuring.latency.store import Store
 
-        _, setting = bench_and_setting(runner, precision, batch, threads, device)
-        options = options_of(setting, threads, device, store)
+        _, setting = bench_and_setting(setup)
+        options = options_of(setting, setup)
         rows: list[tuple[str, str, int, float, float, float]] = []
         models: dict[str, LatencyModel] = {}
-        with Store(store_path(store), create=False) as kept:
+        with Store(store_path(setup.store), create=False) as kept:
             for source, one in zip(arch, archs, strict=True):
                 space = next((space for space in SPACES.values() if space.holds(one)), None)
                 if space is None:
@@ -174,7 +163,8 @@ def predict(
         print_json({"setting": vars(setting), "predictions": [dict(zip(names, row, strict=True)) for row in rows]})
         return
     print_table(
-        f"Predicted for {setting.runner} ({setting.version}), {precision}, batch {batch}, {setting.threads} threads",
+        f"Predicted for {setting.runner} ({setting.version}), {setting.precision}, batch {setting.batch}, "
+        f"{setting.threads} threads",
         ("architecture", "space", "GMACs", "ms", "95% interval"),
         [(n, s, f"{m / 1e9:.3f}", f"{ms:.1f}", f"{low:.1f} to {high:.1f}") for n, s, m, ms, low, high in rows],
         text_columns=2,
@@ -182,17 +172,14 @@ def predict(
 
 
 @latency.command()
+@with_groups
 def check(
+    *,
     space: Space = "small",
-    runner: RunnerOption = "",
-    batch: Batch = 1,
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    device: DeviceOption = "",
+    setup: SetupOptions,
     subnets: Annotated[
         int, typer.Option(help="How many networks to check with.", metavar="N", min=2, max=MAX_COUNT)
     ] = 50,
-    store: StoreOption = None,
     plot: Plot = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the JSON document here.", metavar="FILE", show_default=False)
@@ -213,23 +200,22 @@ def check(
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.measuring.drawing import check_plot
         from resnas_deploy.measuring.latency.check import check as checked
-        from resnas_deploy.measuring.latency.check import document_of
+        from resnas_deploy.measuring.latency.check import document_of, plot_check
         from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, measure, profiled_model
         from resnas_deploy.measuring.latency.profile import subnets as draw
         from resnas_deploy.measuring.latency.store import Store
         from resnas_deploy.measuring.machine.conditions import watch
         from resnas_deploy.measuring.machine.description import this_machine
-        from resnas_deploy.measuring.plots import plot_check
+        from resnas_deploy.measuring.plots import check_plot
 
         if plot:
             check_plot(plot)
-        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
+        bench, setting = bench_and_setting(setup)
         chosen = space_named(space)
         unsaved: list[BadInput] = []
-        with Store(store_path(store), create=False) as kept:
-            model = profiled_model(kept, setting, chosen, options_of(setting, threads, device, store))
+        with Store(store_path(setup.store), create=False) as kept:
+            model = profiled_model(kept, setting, chosen, options_of(setting, setup))
             profiled = kept.networks(setting, chosen.name, PROFILE)
             wanted = draw(chosen, CHECK, subnets, without=[item.arch for item in profiled])
             since = watch()
@@ -243,7 +229,7 @@ def check(
     if as_json:
         print_json(document)
     else:
-        _print_check(found, f"{space}, {setting.runner}, {precision}, batch {batch}")
+        _print_check(found, f"{space}, {setting.runner}, {setup.precision}, batch {setup.batch}")
     save_results(
         (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
         (plot, lambda path: plot_check(found, setting, path, replace=force)),

@@ -151,7 +151,7 @@ def print_measurements(title: str, report: Report) -> None:
 
 def print_shares(report: Report) -> None:
     """The table of the share of time by kind of block, where a runtime could tell."""
-    from resnas_deploy.measuring.shares import KINDS
+    from resnas_deploy.measuring.extras import KINDS
 
     rows = [
         [c.label, c.runner, str(c.batch), *(f"{item.shares[kind]:.1%}" for kind in KINDS)]

@@ -36,7 +36,7 @@ def predict(
     """Classify images, and those in folders. What cannot be read is named on stderr, and the exit is 2 in the end.
 
     Example:
-    $ resnas predict small-fp32 photographs/*.jpg
+    $ resnas predict small-fp32 images/*.jpg
     """
     with progress() as tell:
         tell("checking the files")
@@ -46,7 +46,7 @@ def predict(
         from resnas_deploy.artifact.artifact import open_artifact
         from resnas_deploy.engines.opening import open_runner
         from resnas_deploy.images.decode import load_image
-        from resnas_deploy.images.listing import pictures_named
+        from resnas_deploy.images.listing import images_named
         from resnas_deploy.images.preprocessing import preprocess
         from resnas_deploy.runners.base import Options
         from resnas_deploy.runners.registry import default_runner, runner_kind
@@ -57,7 +57,7 @@ def predict(
         results, errors = list[tuple[Path, list[tuple[int, float]]]](), list[str]()
         tell(f"loading {manifest.label} on {kind.name}")
         with open_runner(kind, opened, Options(threads_or_all(threads), device=device)) as network:
-            for path in _pictures(images, pictures_named, errors):
+            for path in _images(images, images_named, errors):
                 tell(f"classifying {path}")
                 try:
                     image = preprocess(load_image(path), manifest.preprocessing)
@@ -119,8 +119,8 @@ def predict(
         raise typer.Exit(BadInput.exit_code)
 
 
-def _pictures(given: list[Path], named: Callable[[Path], Sequence[Path]], errors: list[str]) -> Iterator[Path]:
-    """The pictures one by one; what is wrong with a folder is added to `errors` when its turn comes."""
+def _images(given: list[Path], named: Callable[[Path], Sequence[Path]], errors: list[str]) -> Iterator[Path]:
+    """The images one by one; what is wrong with a folder is added to `errors` when its turn comes."""
     for path in given:
         try:
             yield from named(path)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.latency_options import Space, space_named
-from resnas_deploy.cli.options import MAX_SEED, Json, read_arch
+from resnas_deploy.cli.options import MAX_SEED, Json
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say
 from resnas_deploy.cli.train_options import (
     CheckpointOption,
@@ -27,6 +27,7 @@ from resnas_deploy.cli.train_options import (
 )
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.files.locks import claiming
+from resnas_deploy.weights.arch_files import read_arch
 
 if TYPE_CHECKING:
     from resnas_deploy.training.evaluate import Accuracy
@@ -150,13 +151,13 @@ def finetune(
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
     data: DataOption,
-    batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 64,
+    batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 64,
     workers: Workers = 0,
     skip_unreadable: Skip = False,
     device: TorchDevice = "",
     as_json: Json = False,
 ) -> None:
-    """How many pictures of the validation split a network gets right.
+    """How many images of the validation split a network gets right.
 
     Examples:
     $ resnas train evaluate run/checkpoint.safetensors --data demo
@@ -223,7 +224,7 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         return
     checkpoint = wanted.out / CHECKPOINT
     if trained.unreadable:
-        complain(f"note: {len(trained.unreadable)} pictures could not be read: {first_few(trained.unreadable)}")
+        complain(f"note: {len(trained.unreadable)} images could not be read: {first_few(trained.unreadable)}")
     if as_json:
         print_json(
             {
@@ -236,7 +237,7 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
         )
         return
     what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
-    say(f"{checkpoint}: {what}, {run.recipe.epochs} epochs on {len(run.train.labels)} pictures")
+    say(f"{checkpoint}: {what}, {run.recipe.epochs} epochs on {len(run.train.labels)} images")
     say(_accuracy(trained.accuracy))
     if run.space:
         say(f"next: resnas search --supernet {checkpoint} --data {wanted.data} --max-macs .. --out found")
@@ -245,9 +246,9 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
 
 
 def _figures(found: Accuracy) -> dict[str, object]:
-    return {"top1": found.top1, "top5": found.top5, "pictures": found.pictures, "unreadable": list(found.unreadable)}
+    return {"top1": found.top1, "top5": found.top5, "pictures": found.images, "unreadable": list(found.unreadable)}
 
 
 def _accuracy(found: Accuracy) -> str:
     lost = f"; {len(found.unreadable)} more could not be read" if found.unreadable else ""
-    return f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.pictures} validation pictures{lost}"
+    return f"top-1 {found.top1:.2%}, top-5 {found.top5:.2%} of {found.images} validation images{lost}"

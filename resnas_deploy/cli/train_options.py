@@ -52,11 +52,11 @@ Resume = Annotated[
     bool, typer.Option("--resume", metavar="", help="Go on with a run that was stopped, or start it where none was.")
 ]
 Workers = Annotated[
-    int, typer.Option(help="Processes that decode pictures; 0: this one does.", metavar="N", min=0, max=256)
+    int, typer.Option(help="Processes that decode images; 0: this one does.", metavar="N", min=0, max=256)
 ]
 Skip = Annotated[
     bool,
-    typer.Option("--skip-unreadable", metavar="", help="Go on without pictures that cannot be read, and name them."),
+    typer.Option("--skip-unreadable", metavar="", help="Go on without images that cannot be read, and name them."),
 ]
 
 

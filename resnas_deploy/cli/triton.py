@@ -165,7 +165,7 @@ def check(
 ) -> None:
     """Compare every claim of a repository's configurations with what it serves. Exits with 3 where one does not hold.
 
-    With --url also a running server's own view of the models, and its answers for photographs with the graph's.
+    With --url also a running server's own view of the models, and its answers for real images with the graph's.
 
     Examples:
     $ resnas triton check models

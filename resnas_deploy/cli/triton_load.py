@@ -94,7 +94,7 @@ def load(
     check_extra()
     if plan and not p99:
         raise BadInput("--plan must come with --p99, the limit that the servers are to keep, found none")
-    from resnas_deploy.measuring.drawing import check_plot
+    from resnas_deploy.measuring.plots import check_plot
     from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
 
     levels = parse_levels(concurrency or ("" if rate or p99 else "1,2,4,8"), rate)

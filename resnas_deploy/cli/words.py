@@ -10,7 +10,12 @@ import re
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(\(\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
 _OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
-_COMMANDS = {"import_checkpoint": "import", "available_runners": "runners", "profile": "latency profile"}
+_COMMANDS = {
+    "arch": "archs NAME",
+    "available_runners": "runners",
+    "import_checkpoint": "import",
+    "profile": "latency profile",
+}
 
 
 def spoken(message: str) -> str:

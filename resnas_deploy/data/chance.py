@@ -1,6 +1,6 @@
-"""Whether an accuracy says anything: against what a network gets right that knows nothing of its pictures.
+"""Whether an accuracy says anything: against what a network gets right that knows nothing of its images.
 
-Such a network does best by always answering the most frequent class, so that its share of the pictures is chance, and
+Such a network does best by always answering the most frequent class, so that its share of the images is chance, and
 not one over the number of classes.
 """
 
@@ -17,12 +17,12 @@ from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
 
 SIGNIFICANCE = 0.001  # how probable it may be, at most, that a network no better than chance passes
-LEAST_OTHERS = 10  # pictures of other classes than the most frequent: with fewer, none right by chance shows nothing
-FAR_BELOW = 0.75  # of what a checkpoint says of itself: other pictures of the same classes may be harder, not by more
+LEAST_OTHERS = 10  # images of other classes than the most frequent: with fewer, none right by chance shows nothing
+FAR_BELOW = 0.75  # of what a checkpoint says of itself: other images of the same classes may be harder, not by more
 _MOST_OF_A_CLASS = 0.7
 _LEAST_OF_A_CLASS = 10
 
-Right = NDArray[np.bool_]  # (pictures,): whether each was classified rightly
+Right = NDArray[np.bool_]  # (images,): whether each was classified rightly
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,13 @@ class Chance:
     """What always answering one class gets right."""
 
     number: int  # the most frequent class
-    count: int  # pictures of it
-    pictures: int
+    count: int  # images of it
+    images: int
 
     @property
     def share(self) -> float:
         """From 0 to 1."""
-        return self.count / max(1, self.pictures)
+        return self.count / max(1, self.images)
 
 
 def chance_of(labels: Indices) -> Chance:
@@ -49,7 +49,7 @@ def chance_of(labels: Indices) -> Chance:
 def beats_chance(labels: Indices, right: Right) -> bool:
     """Whether a network is better than always answering the most frequent class, beyond doubt.
 
-    A sign test on the same pictures: those of other classes that it gets right against those of the most frequent one
+    A sign test on the same images: those of other classes that it gets right against those of the most frequent one
     that it gets wrong.
     """
     usual = labels == chance_of(labels).number
@@ -70,25 +70,25 @@ def note_chance(correct: int, seen: int, labels: Indices, names: Sequence[str], 
     chance = chance_of(labels)
     if seen and (not correct or float(bdtrc(correct - 1, seen, chance.share)) > SIGNIFICANCE):
         logging.getLogger(__name__).warning(
-            "%s, %.2f %% of %d pictures, cannot be told from chance: always answering %r gets %.2f %% right",
+            "%s, %.2f %% of %d images, cannot be told from chance: always answering %r gets %.2f %% right",
             *(what, 100 * correct / seen, seen, names[chance.number], 100 * chance.share),
         )
 
 
 def check_telling(labels: Indices, names: Sequence[str], what: str) -> None:
-    """Raise `BadInput` where not even a network without a mistake could be told from chance on these pictures."""
+    """Raise `BadInput` where not even a network without a mistake could be told from chance on these images."""
     chance = chance_of(labels)
-    others = chance.pictures - chance.count
+    others = chance.images - chance.count
     if others < LEAST_OTHERS:
         raise BadInput(
-            f"{what} must have at least {LEAST_OTHERS} pictures of other classes than its most frequent one, or "
+            f"{what} must have at least {LEAST_OTHERS} images of other classes than its most frequent one, or "
             f"accuracy cannot be told from chance, found {others} beside {chance.count} of "
             f"{names[chance.number]!r}; add some"
         )
 
 
 def exchanged(labels: Indices, answers: Indices, classes: int) -> tuple[int, ...]:
-    """Classes whose pictures are mostly taken for each other in a ring: their labels are in another order.
+    """Classes whose images are mostly taken for each other in a ring: their labels are in another order.
 
     No network makes such mistakes that tells its classes apart otherwise. Empty where there are none.
     """

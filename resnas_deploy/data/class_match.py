@@ -76,7 +76,7 @@ def same_name(one: str, other: str) -> bool:
 
 
 def check_tellable(names: Names, folder: Path) -> None:
-    """Raise `BadInput` for two folders whose names look the same: half of the pictures would be of another class."""
+    """Raise `BadInput` for two folders whose names look the same: half of the images would be of another class."""
     seen: dict[str, str] = {}
     for name in names:
         first = seen.setdefault(unicodedata.normalize("NFC", name).strip(), name)

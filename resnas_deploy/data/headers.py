@@ -8,7 +8,7 @@ import tarfile
 from typing import BinaryIO
 
 MOST_HEADER = 1_000_000  # bytes of one extended header: a name and some times take hundreds
-MOST_PICTURE = 500_000_000  # bytes of one picture's file
+MOST_IMAGE = 500_000_000  # bytes of one image's file
 
 
 class Headers(io.RawIOBase):

@@ -34,6 +34,10 @@ class Built:
     engine: store.Engine
     cached: bool
 
+    def to_json(self) -> dict[str, object]:
+        """Return the engine's path, whether it was there, and its report as plain data for JSON."""
+        return {"engine": str(self.engine.path), "cached": self.cached, "report": dict(self.engine.report)}
+
 
 def build_engine(
     artifact: Artifact, target: Target, options: BuildOptions, report: Report, failed_log: Path | None = None

@@ -27,8 +27,8 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.images.preprocessing import Preprocessing, noise
+from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
@@ -36,7 +36,7 @@ from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
-NOISE_IMAGES, NOISE_SEED = 8, 0
+NOISE_IMAGES = 8
 MOST = 16  # images in the largest batch that verification runs
 
 
@@ -50,18 +50,16 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the two sides are given: seeded noise, then photographs."""
+    """What the two sides are given: seeded noise, then real images."""
 
     images: Images
     photographs: tuple[str, ...]
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Eight images of seeded noise and the package's photographs, `(12, 3, S, S)`."""
-    names, photographs = verification_photographs(preprocessing)
-    size = preprocessing.image_size
-    noise = np.random.default_rng(NOISE_SEED).standard_normal((NOISE_IMAGES, 3, size, size), dtype=np.float32)
-    return Inputs(np.concatenate([noise, photographs]), names)
+    """Eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
+    names, samples = sample_images(preprocessing)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
@@ -81,7 +79,7 @@ def verify(
 ) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    A quantised graph is also compared on labelled pictures: of `data`, a data set as `--data` takes it, or of the
+    A quantised graph is also compared on labelled images: of `data`, a data set as `--data` takes it, or of the
     built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
     `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
     exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from resnas_deploy.engines.opening import open_runner
-from resnas_deploy.measuring.concurrent import BATCHES, Streams
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.timing import Timed, timed
-from resnas_deploy.runners.base import Images, Network, Options, Runner
+from resnas_deploy.runners.base import Images, Options, Runner
 
-IMAGE_SEED = 0  # of the noise that is timed: the time does not depend on what an image shows
 OUT_OF_MEMORY = "out of memory"
+BATCHES = 4  # of each stream in one sample: the fewer, the more of the time passes while streams wait for each other
+
+Step = Callable[[], object]
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,6 @@ class Ready:
     case: Case
     configuration: Configuration
     step: Timed | None
-
-
-def noise(network: Network, batch: int) -> Images:
-    """Images of seeded noise, normalised: `(batch, 3, S, S)` float32."""
-    size = network.image_size
-    return np.random.default_rng(IMAGE_SEED).standard_normal((batch, 3, size, size), np.float32)
 
 
 def open_cases(
@@ -73,7 +68,7 @@ def _open_subject(
         if not loading.failed:
             tell(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(network, case.batch), stack)
+                steps = _steps(runners, noise(case.batch, network.image_size), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
             yield Ready(
@@ -128,3 +123,23 @@ def _configuration(subject: Subject, runner: Runner | None, case: Case, threads:
         streams=case.streams,
         images=case.batch * (case.streams * BATCHES if case.streams > 1 else 1),
     )
+
+
+class Streams:
+    """One thread a stream. Calling it runs `BATCHES` batches on each and waits for all."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._steps = tuple(steps)
+        self._pool = ThreadPoolExecutor(len(steps), thread_name_prefix="stream")
+
+    def __call__(self) -> None:
+        list(self._pool.map(_run, self._steps))  # which raises what a stream raised
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def _run(step: Step) -> None:
+    for _ in range(BATCHES):
+        step()

@@ -12,7 +12,7 @@ import numpy as np
 
 from resnas_deploy.arch.cost import BYTES
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.measuring.interleaved import measure
+from resnas_deploy.measuring.extras import shares
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.energy import find_meters
@@ -20,10 +20,10 @@ from resnas_deploy.measuring.machine.memory import is_out_of_memory, limited
 from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.machine.roofline import Ceiling, ceiling, minimum_seconds
 from resnas_deploy.measuring.measurement import Measurement
+from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report
-from resnas_deploy.measuring.shares import shares
 from resnas_deploy.processes import ending
 from resnas_deploy.runners.base import CPU, Options, usable_cores
 
@@ -38,7 +38,7 @@ class Extras:
     note: Callable[[str], None] = lambda _: None  # hears what could not be found out or kept
 
 
-def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None) -> Report:
+def measure(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None) -> Report:
     """Measure the plan, in turns with the reference workload of its device."""
     cores = os.sched_getaffinity(0)
     device = device_of(plan)
@@ -48,7 +48,7 @@ def run(plan: Plan, extras: Extras, tell: Callable[[str], None] = lambda _: None
     # A GPU's driver reserves far more memory than it uses.
     with limited() if gpu is None else nullcontext(), reference_workload(device, machine.cores) as workload:
         before = observe(cores, gpu)
-        outcome = measure(plan, workload, np.random.default_rng(), tell, meters)
+        outcome = measure_openings(plan, workload, np.random.default_rng(), tell, meters)
         conditions = Conditions.between(before, observe(cores, gpu))
     found = tuple(
         replace(item, figures=item.figured(outcome.reference.samples_s)) if item.samples_s else item

@@ -59,7 +59,7 @@ def after(heading: str, tell: Callable[[str], None]) -> Callable[[str], None]:
     return lambda text: tell(heading + text)
 
 
-def interleaved(
+def time_interleaved(
     steps: Mapping[Key, Timed],
     runs: int,
     rng: np.random.Generator,

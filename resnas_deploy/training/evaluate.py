@@ -1,4 +1,4 @@
-"""How many pictures a network gets right."""
+"""How many images a network gets right."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from resnas_deploy.training.distributed import Processes
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Shares of pictures, from 0 to 1."""
+    """Shares of images, from 0 to 1."""
 
     top1: float
     top5: float
-    pictures: int  # that could be read
+    images: int  # that could be read
     unreadable: tuple[str, ...]  # what was wrong with the others, of this process
 
 
@@ -34,5 +34,5 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[Batch], proc
         logits = network(batch.pixels.to(processes.device))
         ranked = logits.topk(min(5, logits.shape[1])).indices == batch.labels.to(processes.device)[:, None]
         counts += torch.stack([ranked[:, 0].sum(), ranked.any(1).sum(), torch.tensor(len(ranked)).to(counts)])
-    top1, top5, pictures = processes.total(counts).tolist()
-    return Accuracy(top1 / max(1, pictures), top5 / max(1, pictures), pictures, tuple(unreadable))
+    top1, top5, images = processes.total(counts).tolist()
+    return Accuracy(top1 / max(1, images), top5 / max(1, images), images, tuple(unreadable))

@@ -42,7 +42,7 @@ class Trained:
 
     checkpoint: Checkpoint
     accuracy: Accuracy
-    unreadable: tuple[str, ...]  # what was wrong with pictures that others stood in for
+    unreadable: tuple[str, ...]  # what was wrong with images that others stood in for
 
 
 def train(
@@ -144,7 +144,7 @@ class _Training:
                 if not run.skip_unreadable:
                     raise BadInput(f"{batch.unreadable[0]}; or give --skip-unreadable")
                 if 2 * len(batch.unreadable) > len(batch.labels):
-                    raise BadInput(f"most pictures of a batch cannot be read, the first: {batch.unreadable[0]}")
+                    raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
             yield batch
 
     def _step(self, step: int, batch: Batch) -> float:
@@ -226,12 +226,12 @@ class _Training:
             network = TrainedNetwork(run.arch)
             network.load_state_dict(self.averaged.state)
         what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
-        trained_on = f"{run.data}, {len(run.train.labels)} pictures, seed {run.seed}"
+        trained_on = f"{run.data}, {len(run.train.labels)} images, seed {run.seed}"
         done = f"{what} trained {run.recipe.epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
         names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
         task = Task(names, run.preprocessing, run.recipe.held_out)
-        measured = Measured(run.data, accuracy.pictures, accuracy.top1) if accuracy.pictures else None
+        measured = Measured(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
         return network.checkpoint(replace(before, trained=True).then(done), task, measured)
 
     def _save(self, done: int) -> None:

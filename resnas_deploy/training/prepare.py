@@ -66,7 +66,7 @@ def weights_run(path: Path, kind: str, wanted: Wanted) -> Run:
 
 
 def preprocessing_for(data: str, image_size: int) -> Preprocessing:
-    """How pictures are evaluated: as ImageNet's, but for the demo's, which fill their frame."""
+    """How images are evaluated: as ImageNet's, but for the demo's, which fill their frame."""
     usual = Preprocessing.for_image_size(image_size)
     return replace(usual, resize=image_size) if data == DEMO else usual
 
@@ -118,11 +118,11 @@ def accuracy_of(path: Path, data: str, batch: int, workers: int, processes: Proc
     )
     labels, names = opened.val.labels, opened.val.class_names
     said = weights.accuracy
-    if said and found.pictures and found.top1 < FAR_BELOW * said.top1:
+    if said and found.images and found.top1 < FAR_BELOW * said.top1:
         logging.getLogger(__name__).warning(
             "this accuracy is far below the %.2f %% that the checkpoint says of itself, on %s; see whether the "
-            "pictures lie in the right classes",
+            "images lie in the right classes",
             *(100 * said.top1, said.data),
         )
-    note_chance(round(found.top1 * found.pictures), found.pictures, labels, names, "this accuracy")
+    note_chance(round(found.top1 * found.images), found.images, labels, names, "this accuracy")
     return found

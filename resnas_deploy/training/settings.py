@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.data.labelled import Pictures
+from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -24,8 +24,8 @@ class Run:
     space: SearchSpace | None  # of the supernet
     recipe: Recipe
     data: str  # the name of the data
-    train: Pictures
-    val: Pictures
+    train: LabelledImages
+    val: LabelledImages
     preprocessing: Preprocessing
     seed: int
     folder: Path

@@ -60,7 +60,7 @@ class Task:
 
     class_names: tuple[str, ...]  # by number
     preprocessing: Preprocessing
-    held_out: int = 0  # pictures of each class of the training split that training did not see
+    held_out: int = 0  # images of each class of the training split that training did not see
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -88,24 +88,24 @@ class Measured:
     """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
 
     data: str  # its name
-    pictures: int  # of the validation split
+    images: int  # of the validation split
     top1: float  # from 0 to 1
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.data, str) and type(self.pictures) is int and type(self.top1) is float
-        if not fits or self.pictures < 1 or not 0 <= self.top1 <= 1:
+        fits = isinstance(self.data, str) and type(self.images) is int and type(self.top1) is float
+        if not fits or self.images < 1 or not 0 <= self.top1 <= 1:
             raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
-        return {"data": self.data, "pictures": self.pictures, "top1": self.top1}
+        return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
     @staticmethod
     def from_json(data: object) -> Measured:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
             raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
-        return Measured(**data)
+        return Measured(data["data"], data["pictures"], data["top1"])
 
 
 @dataclass(frozen=True)

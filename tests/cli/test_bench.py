@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from resnas_deploy.measuring import cases as opening
+from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.report import SCHEMA, read_report
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -129,12 +129,12 @@ def test_what_is_given_twice_is_measured_once(resnas, mini_artifact):
 
 
 def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
-    def too_much(network, batch, noise=opening.noise):
+    def too_much(batch, size, noise=cases.noise):
         if batch == 2:
             raise MemoryError
-        return noise(network, batch)
+        return noise(batch, size)
 
-    monkeypatch.setattr(opening, "noise", too_much)
+    monkeypatch.setattr(cases, "noise", too_much)
     done = resnas("bench", mini_artifact, "--batch", "1,2,4", *QUICK, "--runner", "ort-cpu")
     assert [row[5] == "out of memory" for row in rows(done)] == [False, True, False]
 
@@ -167,7 +167,7 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
     ],
 )
 def test_wrong_options_are_found_before_anything_is_measured(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.measuring.interleaved.interleaved", None)
+    monkeypatch.setattr("resnas_deploy.measuring.openings.time_interleaved", None)
     assert said in refused("bench", mini_artifact, *options)
 
 

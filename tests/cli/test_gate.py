@@ -100,7 +100,7 @@ def test_a_folder_of_baselines(refused, resnas, doctored, tmp_path):
 
 def test_what_no_longer_fits_is_no_pass(resnas, doctored, monkeypatch):
     path = doctored(scaled(1000))
-    monkeypatch.setattr("resnas_deploy.measuring.interleaved._opened", lambda opened, found: {})
+    monkeypatch.setattr("resnas_deploy.measuring.openings._opened", lambda opened, found: {})
     done = resnas("gate", "--baseline", path, *QUICK, code=2)
     assert "must run here, found none of mini fp32 112, ort-cpu, batch 1" in done.err
 

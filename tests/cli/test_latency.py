@@ -18,7 +18,7 @@ from support.mini_space import EIGHT, MINI, drawn, measured, truth
 from support.places import SUPPORT
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, options_of
+from resnas_deploy.cli.latency_options import PRECISION_NAMES, SPACE_NAMES, SetupOptions, options_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import campaign
 from resnas_deploy.measuring.latency.campaign import Bench
@@ -274,9 +274,9 @@ def kept(path):
 
 
 def test_the_options_of_a_hint_can_be_given_to_a_shell():
-    text = options_of(setting(), 2, "cuda:1", Path("a folder/it's.sqlite"))
+    text = options_of(setting(), SetupOptions(threads=2, device="cuda:1", store=Path("a folder/it's.sqlite")))
     assert shlex.split(text)[-6:] == ["--threads", "2", "--device", "cuda:1", "--store", "a folder/it's.sqlite"]
-    assert options_of(setting(), 0, "", None) == " --runner ort-cpu --precision fp32 --batch 1"
+    assert options_of(setting(), SetupOptions()) == " --runner ort-cpu --precision fp32 --batch 1"
 
 
 def test_the_shell_completes_every_space_and_precision():

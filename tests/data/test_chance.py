@@ -25,7 +25,7 @@ def labels(*counts):
 
 
 def answers(truth, share, classes, rng):
-    """Of a network that knows the class of that share of the pictures and guesses the others."""
+    """Of a network that knows the class of that share of the images and guesses the others."""
     return np.where(rng.random(len(truth)) < share, truth, rng.integers(0, classes, len(truth)))
 
 
@@ -51,16 +51,16 @@ def test_guesses_are_chance_and_knowledge_is_not(counts):
 
 
 def test_chance_is_the_share_of_the_most_frequent_class():
-    """85 % are no knowledge where nine of ten pictures are of one class, and are where classes are as frequent."""
+    """85 % are no knowledge where nine of ten images are of one class, and are where classes are as frequent."""
     chance = chance_of(labels(900, 50, 50))
-    assert (chance.number, chance.count, chance.pictures, chance.share) == (0, 900, 1000, 0.9)
+    assert (chance.number, chance.count, chance.images, chance.share) == (0, 900, 1000, 0.9)
     truth = labels(900, 50, 50)
     right = np.r_[np.ones(850, bool), np.zeros(150, bool)]
     assert not beats_chance(truth, right)
     assert beats_chance(labels(334, 333, 333), right)
 
 
-def test_too_few_pictures_show_nothing():
+def test_too_few_images_show_nothing():
     truth = labels(5, 9)
     assert not beats_chance(labels(9), np.ones(9, bool))
     assert not beats_chance(truth, np.ones(14, bool))
@@ -69,7 +69,7 @@ def test_too_few_pictures_show_nothing():
     check_telling(labels(10, LEAST_OTHERS), names, "x")
     message = refusal(lambda: check_telling(labels(10, LEAST_OTHERS - 1), names, "the validation split"))
     assert message == (
-        "the validation split must have at least 10 pictures of other classes than its most frequent one, or accuracy "
+        "the validation split must have at least 10 images of other classes than its most frequent one, or accuracy "
         "cannot be told from chance, found 9 beside 10 of 'cat'; add some"
     )
     assert "found 0 beside 50 of 'dog'" in refusal(lambda: check_telling(labels(0, 50), names, "x"))

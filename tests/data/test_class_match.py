@@ -18,11 +18,11 @@ from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.checkpoint import Task
 
-PICTURES = Preprocessing(16, 16)
+PREPROCESSING = Preprocessing(16, 16)
 
 
 def task(names):
-    return Task(tuple(names), PICTURES)
+    return Task(tuple(names), PREPROCESSING)
 
 
 def check(own, names, given_names=None):

@@ -139,7 +139,7 @@ def test_an_unknown_runner(known):
 
 
 def test_what_runs_here_is_not_timed(known, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.measuring.interleaved.interleaved", None)
+    monkeypatch.setattr("resnas_deploy.measuring.openings.time_interleaved", None)
     plan = plan_of([known()], opened([known()]), 4, 2)
     (found,) = configurations_here(plan)
     with ExitStack() as stack:

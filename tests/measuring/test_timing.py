@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnas_deploy.measuring.timing import REST, WarmUp, after, interleaved, timed
+from resnas_deploy.measuring.timing import REST, WarmUp, after, time_interleaved, timed
 
 SETTLES = 2 * WarmUp.window  # rounds of warm-up of a step whose time stands still
 
@@ -37,7 +37,7 @@ class Bench:
 
     def run(self, runs, seed=0, **options):
         rng = np.random.default_rng(seed)
-        return interleaved(self.steps, runs, rng, sleep=self.sleep, tell=self.told.append, **options)
+        return time_interleaved(self.steps, runs, rng, sleep=self.sleep, tell=self.told.append, **options)
 
     @property
     def calls(self):
@@ -166,7 +166,7 @@ def test_an_interrupt_in_a_rest():
     def sleep(_):
         raise KeyboardInterrupt
 
-    found = interleaved({"a": lambda: 1.0}, 3, np.random.default_rng(0), sleep=sleep)
+    found = time_interleaved({"a": lambda: 1.0}, 3, np.random.default_rng(0), sleep=sleep)
     assert (found.samples, found.interrupted) == ({"a": []}, True)
 
 

@@ -218,7 +218,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def read_definition(folder: Path) -> None:
-    from resnas_deploy.cli.options import read_definition
+    from resnas_deploy.weights.arch_files import read_definition
     from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
     parse_network_def(read_definition(str(folder / "a.txt")), image_size=112)
@@ -226,7 +226,7 @@ def read_definition(folder: Path) -> None:
 
 def read_arch(folder: Path) -> None:
     from resnas_deploy.arch.cost import macs
-    from resnas_deploy.cli.options import read_arch
+    from resnas_deploy.weights.arch_files import read_arch
 
     macs(read_arch(str(folder / "a.json")))
 
@@ -386,11 +386,11 @@ def read_checkpoint(folder: Path) -> None:
 
 
 def read_shards(folder: Path) -> None:
-    from resnas_deploy.data.shards import shard_pictures
+    from resnas_deploy.data.shards import shard_images
 
-    pictures = shard_pictures(folder / "train")
-    for number in range(len(pictures.labels)):
-        pictures.picture(number)
+    images = shard_images(folder / "train")
+    for number in range(len(images.labels)):
+        images.image(number)
 
 
 def read_array(folder: Path) -> None:

@@ -149,14 +149,14 @@ def test_autocast(tmp_path, precision):
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-def test_unreadable_pictures_are_fatal_or_skipped(tmp_path):
+def test_unreadable_images_are_fatal_or_skipped(tmp_path):
     class Damaged(Stripes):
-        def picture(self, index):
+        def image(self, index):
             if index == 5:
                 from resnas_deploy.errors import BadInput
 
                 raise BadInput("number 5 cannot be read")
-            return super().picture(index)
+            return super().image(index)
 
     message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), SILENT))
     assert message == "number 5 cannot be read; or give --skip-unreadable"

@@ -17,10 +17,10 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.networks import Candidate, emitted
 from resnas_deploy.measuring.latency.store import Sampled, Setting
-from resnas_deploy.measuring.timing import Timed, WarmUp, interleaved, timed
+from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.runners.base import Options, RunnerKind
 from resnas_deploy.weights.untrained import untrained
 
@@ -76,7 +76,7 @@ def measure_group(
         def opened(network: Candidate) -> Timed:
             options = Options(bench.threads, shares_cores=True, device=bench.device)
             runner = stack.enter_context(open_runner(bench.kind, network, options, tell))
-            return timed(runner.step(noise(network, bench.batch)))
+            return timed(runner.step(noise(bench.batch, network.image_size)))
 
         def made(arch: ArchSpec) -> Candidate:
             return emitted(untrained(arch), bench.precision, bench.batch, folder)
@@ -92,7 +92,7 @@ def measure_group(
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = interleaved(steps, count, rng, warm_up=WARM, tell=tell)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=tell)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)

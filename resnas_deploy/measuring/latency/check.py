@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
@@ -13,6 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency.model import LatencyModel, Values
 from resnas_deploy.measuring.latency.store import Sampled, Setting
 from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 
 SCHEMA = 1
 
@@ -81,6 +83,30 @@ def document_of(setting: Setting, space: str, machine: Machine, model: LatencyMo
         "profiled": model.networks,
         **asdict(found),
     }
+
+
+def plot_check(check: Check, setting: Setting, path: Path, *, replace: bool = True) -> None:
+    """Predicted against measured milliseconds, by the model and by a line through MACs."""
+    figure, (model, line) = new_figure(2)
+    for axis, predicted, accuracy in (
+        (model, check.predicted_ms, check.accuracies[0]),
+        (line, check.by_macs_ms, check.accuracies[1]),
+    ):
+        ends = (min(*check.measured_ms, *predicted), max(*check.measured_ms, *predicted))
+        axis.plot(ends, ends, color="#888888", linewidth=1)
+        axis.plot(check.measured_ms, predicted, "o", color=COLOURS[0], markersize=4)
+        title = f"{accuracy.predictor}: MAPE {accuracy.mape:.1%}, Spearman {accuracy.spearman:.3f}"
+        axis.set(title=title, xlabel="measured ms", ylabel="predicted ms")
+        axis.grid(alpha=0.3)
+    figure.suptitle(
+        f"{len(check.networks)} networks held out, {setting.runner}, {setting.precision}, batch {setting.batch}; "
+        f"measured again: MAPE {check.noise.mape:.1%}",
+        fontsize="small",
+    )
+    rows = zip(check.networks, check.measured_ms, check.predicted_ms, strict=True)
+    table = [(name, f"{measured:.2f}", f"{predicted:.2f}") for name, measured, predicted in rows]
+    rows_of_all = [("network", "measured ms", "predicted ms"), *table]
+    write_figure(figure, path, "Predicted and measured latency", rows_of_all, replace=replace)
 
 
 def accuracy(predictor: str, predicted: Values, measured: Values) -> Accuracy:

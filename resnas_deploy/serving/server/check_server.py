@@ -15,7 +15,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.reading import read_text
-from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.images.samples import sample_images
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import default_runner
@@ -34,12 +34,12 @@ def check_server(
     """Return what a server at a gRPC address does otherwise than the repository says of the models of these names.
 
     Its configuration of every model is compared with `config.pbtxt`, its state, and where the graph is at hand its
-    logits of the package's photographs with those of the graph run here. Raise `BadInput` where it does not answer.
+    logits of the sample images with those of the graph run here. Raise `BadInput` where it does not answer.
     """
     if address.protocol != "grpc":
         raise BadInput(
-            f"the server must be given by its gRPC address, such as grpc://localhost:8001, found {address.text} "
-            f"for {address.protocol}"
+            f"`url` must be the server's gRPC address, such as grpc://localhost:8001, found "
+            f"{address.protocol}://{address.text}"
         )
     client = _Client(address, key)
     try:
@@ -93,7 +93,7 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
 def _answer_findings(client: Any, model: Path, version: int, threads: int) -> Iterator[Finding]:
     name, folder = model.name, model / str(version)
     manifest = read_manifest(folder)
-    _, images = verification_photographs(manifest.preprocessing)
+    _, images = sample_images(manifest.preprocessing)
     images = images[: manifest.batch.most]
     with default_runner(manifest.precision).open(Artifact(folder, manifest), Options(threads)) as runner:
         wanted = runner.run(images)[OUTPUT]

@@ -1,4 +1,4 @@
-"""From a picture to what training sees of it: a random crop, a flip, RandAugment."""
+"""From an image to what training sees of it: a random crop, a flip, RandAugment."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TRIES = 10
 _OPERATIONS = 2  # of RandAugment on each image
 
 
-def augmented(picture: Image.Image, recipe: Recipe, side: int, rng: np.random.Generator) -> Pixels:
-    """A random view of a picture, `(3, side, side)`, by the recipe."""
-    view = picture.resize((side, side), Image.Resampling.BICUBIC, box=random_box(picture.size, recipe.crop, rng))
+def augmented(image: Image.Image, recipe: Recipe, side: int, rng: np.random.Generator) -> Pixels:
+    """A random view of an image, `(3, side, side)`, by the recipe."""
+    view = image.resize((side, side), Image.Resampling.BICUBIC, box=random_box(image.size, recipe.crop, rng))
     if recipe.flip and rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     pixels = np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1))

@@ -10,17 +10,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from resnas_deploy.data.labelled import Indices, Pictures
+from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.training.data.augment import Pixels, augmented
 from resnas_deploy.training.data.workers import made_in_order
 from resnas_deploy.training.recipe import Recipe
 
-_AT_ONCE = 8  # shards whose pictures are mixed
-_SUBSTITUTES = 20  # pictures to try in the place of one that cannot be read
+_AT_ONCE = 8  # shards whose images are mixed
+_SUBSTITUTES = 20  # images to try in the place of one that cannot be read
 
-Place = tuple[int, int]  # the epoch, and a picture's number
+Place = tuple[int, int]  # the epoch, and an image's number
 Made = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # a `Batch`, as a worker makes it
 
 
@@ -34,19 +34,19 @@ class Share:
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with their labels."""
+    """Images with their labels."""
 
     pixels: Tensor  # (B, 3, S, S): uint8 in training, normalised float32 in evaluation
     labels: Tensor  # (B,), int64
-    unreadable: tuple[str, ...]  # what is wrong with the pictures that others had to stand in for
+    unreadable: tuple[str, ...]  # what is wrong with the images that others had to stand in for
 
 
 def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:
-    """The pictures that one process takes in an epoch, `(steps, batch // processes)`.
+    """The images that one process takes in an epoch, `(steps, batch // processes)`.
 
-    Where the pictures are of one run, the processes share out one permutation, so that a step has the same pictures
+    Where the images are of one run, the processes share out one permutation, so that a step has the same images
     however many there are. Of several runs (shards) each process reads its own, and several of them at a time are
-    mixed; one that has fewer pictures than it needs takes some twice.
+    mixed; one that has fewer images than it needs takes some twice.
     """
     own = batch // share.processes
     if len(runs) < share.processes or len(runs) == 1:
@@ -60,9 +60,9 @@ def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, r
 
 @dataclass(frozen=True)
 class _Views:
-    """Random views of pictures, by the batch."""
+    """Random views of images, by the batch."""
 
-    pictures: Pictures
+    images: LabelledImages
     recipe: Recipe
     side: int
     seed: int
@@ -74,32 +74,32 @@ class _Views:
         return np.stack(pixels), np.array(labels), tuple(unreadable)
 
     def _view(self, epoch: int, index: int, unreadable: list[str]) -> tuple[Pixels, int]:
-        """A view of the picture, or of the next one that can be read."""
-        labels = self.pictures.labels
+        """A view of the image, or of the next one that can be read."""
+        labels = self.images.labels
         for number in range(index, index + _SUBSTITUTES):
             number %= len(labels)
             try:
-                picture = self.pictures.picture(number)
+                image = self.images.image(number)
             except BadInput as error:  # told, not raised: the run decides
                 unreadable.append(str(error))
                 continue
             rng = np.random.default_rng((self.seed, epoch, number))
-            return augmented(picture, self.recipe, self.side, rng), int(labels[number])
+            return augmented(image, self.recipe, self.side, rng), int(labels[number])
         return np.zeros((3, self.side, self.side), np.uint8), int(labels[index])
 
 
-def steps_per_epoch(pictures: Pictures, recipe: Recipe) -> int:
+def steps_per_epoch(images: LabelledImages, recipe: Recipe) -> int:
     """Whole batches of an epoch. Raises `BadInput` where there is none."""
-    if (steps := len(pictures.labels) // recipe.batch) < 1:
+    if (steps := len(images.labels) // recipe.batch) < 1:
         raise BadInput(
-            f"the training split must have at least one batch of {recipe.batch} pictures, found "
-            f"{len(pictures.labels)}; set batch lower"
+            f"the training split must have at least one batch of {recipe.batch} images, found "
+            f"{len(images.labels)}; set batch lower"
         )
     return steps
 
 
 def training_batches(
-    pictures: Pictures,
+    images: LabelledImages,
     recipe: Recipe,
     side: int,
     seed: int,
@@ -110,34 +110,34 @@ def training_batches(
 ) -> Iterator[Batch]:
     """The batches of one process from a step on, to the end of the last epoch.
 
-    For a picture that cannot be read another one stands in, and the batch names it.
+    For an image that cannot be read another one stands in, and the batch names it.
     """
     share = share or Share()
-    steps = steps_per_epoch(pictures, recipe)
+    steps = steps_per_epoch(images, recipe)
 
     def places() -> Iterator[list[Place]]:
         for epoch in range(first_step // steps, recipe.epochs):
             rng = np.random.default_rng((seed, epoch))
-            order = epoch_order(pictures.runs, steps, recipe.batch, share, rng)
+            order = epoch_order(images.runs, steps, recipe.batch, share, rng)
             for row in order[max(0, first_step - epoch * steps) :]:
                 yield [(epoch, int(index)) for index in row]
 
-    return _batches(made_in_order(_Views(pictures, recipe, side, seed), places(), workers))
+    return _batches(made_in_order(_Views(images, recipe, side, seed), places(), workers))
 
 
 @dataclass(frozen=True)
 class _Evaluated:
-    """Pictures as they are evaluated, by the batch."""
+    """Images as they are evaluated, by the batch."""
 
-    pictures: Pictures
+    images: LabelledImages
     preprocessing: Preprocessing
 
     def __call__(self, indices: Sequence[int]) -> Made:
         pixels, labels, unreadable = [], [], []
         for index in indices:
             try:
-                pixels.append(preprocess(self.pictures.picture(index), self.preprocessing))
-                labels.append(int(self.pictures.labels[index]))
+                pixels.append(preprocess(self.images.image(index), self.preprocessing))
+                labels.append(int(self.images.labels[index]))
             except BadInput as error:
                 unreadable.append(str(error))
         side = self.preprocessing.image_size
@@ -146,13 +146,13 @@ class _Evaluated:
 
 
 def evaluation_batches(
-    pictures: Pictures, preprocessing: Preprocessing, batch: int, *, share: Share | None = None, workers: int = 0
+    images: LabelledImages, preprocessing: Preprocessing, batch: int, *, share: Share | None = None, workers: int = 0
 ) -> Iterator[Batch]:
-    """Every picture of a process's share once, in order; one that cannot be read is left out and named."""
+    """Every image of a process's share once, in order; one that cannot be read is left out and named."""
     share = share or Share()
-    own = np.arange(len(pictures.labels))[share.rank :: share.processes]
+    own = np.arange(len(images.labels))[share.rank :: share.processes]
     rows = [own[start : start + batch].tolist() for start in range(0, len(own), batch)]
-    return _batches(made_in_order(_Evaluated(pictures, preprocessing), rows, workers))
+    return _batches(made_in_order(_Evaluated(images, preprocessing), rows, workers))
 
 
 def _batches(made: Iterator[Made]) -> Iterator[Batch]:

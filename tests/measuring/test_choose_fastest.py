@@ -7,7 +7,7 @@ import pytest
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.measuring.fastest import choose
+from resnas_deploy.measuring.compare import choose_fastest
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained
 
@@ -34,7 +34,7 @@ def artifacts(tmp_path_factory):
 def test_another_is_chosen_where_it_is_surely_faster(artifacts):
     """In one of several attempts: on a busy machine it may be faster and not surely so."""
     for _ in range(ATTEMPTS):
-        found = choose(artifacts, RUNNERS["ort-cpu"], 4, 1, lambda _: None)
+        found = choose_fastest(artifacts, RUNNERS["ort-cpu"], 4, 1, lambda _: None)
         if found.chosen == "fast":
             break
     assert found.chosen == "fast"
@@ -45,4 +45,4 @@ def test_another_is_chosen_where_it_is_surely_faster(artifacts):
 @pytest.mark.slow
 def test_the_first_is_kept_where_the_others_are_slower(artifacts):
     turned = dict(reversed(artifacts.items()))
-    assert choose(turned, RUNNERS["ort-cpu"], 4, 1, lambda _: None).chosen == "fast"
+    assert choose_fastest(turned, RUNNERS["ort-cpu"], 4, 1, lambda _: None).chosen == "fast"

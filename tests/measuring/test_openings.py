@@ -13,8 +13,8 @@ from support.measured import Fake, FakeRunner, Work, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.cases import OUT_OF_MEMORY
-from resnas_deploy.measuring.interleaved import measure
 from resnas_deploy.measuring.measurement import DEVICE, HOST
+from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.runners.registry import RUNNERS
 
 OUT = RuntimeError("std::bad_alloc")
@@ -32,7 +32,7 @@ def no_rest(monkeypatch):
 
 def measured(wanted, work=None, **options):
     """The outcome; sample i of everything must belong to round i of the reference."""
-    outcome = measure(wanted, work or Work(), np.random.default_rng(0), **options)
+    outcome = measure_openings(wanted, work or Work(), np.random.default_rng(0), **options)
     rounds = [len(opening) for opening in outcome.reference.samples_s]
     for item in outcome.measurements:
         assert [len(opening) for opening in item.samples_s] == ([] if item.failure else rounds)

@@ -1,4 +1,4 @@
-"""What the tests of images share: a photograph, the comparison of pixels, the refusal of a file, PNG by hand."""
+"""What the tests of images share: an image, the comparison of pixels, the refusal of a file, PNG by hand."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from support.strategies import refusal
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Preprocessing
 
-PHOTOGRAPHS = IMAGES
-COFFEE = PHOTOGRAPHS / "coffee.jpg"  # strong colours: mixed-up channels would show
+COFFEE = IMAGES / "coffee.jpg"  # strong colours: mixed-up channels would show
 SMALL = Preprocessing(image_size=32, resize=40)
 
 
 def coffee() -> Image.Image:
-    """The photograph at 120x80 pixels."""
+    """The coffee at 120x80 pixels."""
     with Image.open(COFFEE) as image:
         return image.convert("RGB").resize((120, 80))
 

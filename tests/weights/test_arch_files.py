@@ -1,4 +1,4 @@
-"""`--arch`: a published name or a file, and one line for anything else."""
+"""Architectures as people name them: a published name or a file, and one line for anything else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from support.strategies import SMALL, refusal
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.cli.options import read_arch
+from resnas_deploy.weights.arch_files import read_arch
 
 
 def test_an_architecture_is_read_by_name_or_from_a_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.exporting import SMALL
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.measuring.shares import KINDS, by_kind, kind_of, shares
+from resnas_deploy.measuring.extras import KINDS, by_kind, kind_of, shares
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 

@@ -16,7 +16,7 @@ from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan
 from resnas_deploy.measuring.reference import Workload
 from resnas_deploy.measuring.report import Reference
-from resnas_deploy.measuring.timing import Timed, after, interleaved, timed
+from resnas_deploy.measuring.timing import Timed, after, time_interleaved, timed
 from resnas_deploy.processes import ending
 
 
@@ -62,7 +62,7 @@ class _Series:
         return once
 
 
-def measure(
+def measure_openings(
     plan: Plan,
     workload: Workload,
     rng: np.random.Generator,
@@ -112,7 +112,7 @@ def _run_opening(
         turns: dict[Case | None, Timed] = {None: timed(workload.step)}  # None is the reference
         turns |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
         heading = f"opening {opening + 1} of {plan.openings}, "
-        rounds = interleaved(turns, plan.rounds(opening), rng, tell=after(heading, tell))
+        rounds = time_interleaved(turns, plan.rounds(opening), rng, tell=after(heading, tell))
         if rounds.samples[None]:
             for case in steps:
                 series = found[case]

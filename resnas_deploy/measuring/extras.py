@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from resnas_deploy.engines.opening import open_runner
-from resnas_deploy.measuring.cases import noise
+from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.runners.base import Network, Options, RunnerKind
 
 KINDS = ("stem", "attention", "MLP", "reduction", "head", "other")
@@ -21,7 +21,7 @@ def shares(network: Network, kind: RunnerKind, batch: int, options: Options) -> 
     `options` must ask for a profile. The runtime runs a little slower while it takes one.
     """
     with open_runner(kind, network, options) as runner:
-        images = noise(network, batch)
+        images = noise(batch, network.image_size)
         runner.run(images)  # what happens once does not count
         return by_kind(runner.profile(images, RUNS))
 
