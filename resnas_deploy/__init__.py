@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
+    from resnas_deploy.api import triton as triton
     from resnas_deploy.api.artifact import Artifact as Artifact
     from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
     from resnas_deploy.api.export import export as export
@@ -34,6 +35,7 @@ _HOMES = {
     "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
     "export": "resnas_deploy.api.export:export",
     "open": "resnas_deploy.api.artifact:open",
+    "triton": "resnas_deploy.api.triton",
 }
 
 

@@ -9,7 +9,14 @@ import re
 
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(\(\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
-_OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
+_OTHERWISE = {
+    "artifact": "ARTIFACT",
+    "artifacts": "ARTIFACT..",
+    "concurrencies": "--concurrency",
+    "images": "IMAGES..",
+    "protocols": "--protocol",
+    "rates": "--rate",
+}
 _COMMANDS = {
     "arch": "archs NAME",
     "available_runners": "runners",

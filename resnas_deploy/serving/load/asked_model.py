@@ -35,9 +35,7 @@ def find_model(address: Address, name: str, batch: int, key: OperatorKey | None 
         ready = sorted({entry["name"] for entry in client.get_inference_statistics(**told).get("model_stats", [])})
         taking = {}
         if name and name not in ready:
-            raise BadInput(
-                f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}"
-            )
+            raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}")
         for each in [name] if name else ready:
             config = client.get_model_config(each, **told)
             config = config if http else config["config"]
@@ -54,7 +52,7 @@ def find_model(address: Address, name: str, batch: int, key: OperatorKey | None 
         raise BadInput(f"one network that takes {INPUT} must be meant, found {found}: name it by `model`")
     ((name, config),) = taking.items()
     most = int(config["max_batch_size"])
-    if batch > most:
+    if not 1 <= batch <= most:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
     dims = [int(size) for size in config["input"][0]["dims"]]
     if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything

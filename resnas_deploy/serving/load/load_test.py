@@ -85,9 +85,7 @@ class LoadTestResult:
         """What makes the figures others than they seem."""
         found = []
         if self.cached:
-            found.append(
-                "the model has a response cache, so this is how fast the cache is; export it without `cache`"
-            )
+            found.append("the model has a response cache, so this is how fast the cache is; export it without `cache`")
         if late := [level for level in self.levels if level.late_ms > _LATE_MS]:
             found.append(
                 f"the load generator was behind at {late[0].level}: requests left up to {late[0].late_ms:.0f} ms late"
@@ -124,7 +122,7 @@ class LoadTestResult:
         The suffix says what is written: .png, .svg, or .html, which holds the table too. Raise `BadInput` for another
         suffix or where the file exists and `force` is not given, `NotAvailable` without matplotlib.
         """
-        from resnas_deploy.measuring.drawing import COLOURS, check_plot, new_figure, plain, write_figure
+        from resnas_deploy.measuring.plots import COLOURS, check_plot, new_figure, plain, write_figure
 
         check_plot(Path(path))
         figure, (latency, batch) = new_figure(2)

@@ -26,7 +26,7 @@ def check_repository(repository: Path, release: str = "") -> RepositoryCheck:
         raise BadInput(f"a model repository must be a folder, found none at {repository}")
     folders = sorted(path for path in repository.iterdir() if path.is_dir())
     if not folders:
-        raise BadInput(f"a model repository must have a model, found none in {repository}; add one by `triton.export()`")
+        raise BadInput(f"a model repository must have a model, found none in {repository}; add it by `triton.export()`")
     configs: dict[str, Any] = {}
     findings: dict[str, list[Finding]] = {folder.name: [] for folder in folders}
     for folder in folders:

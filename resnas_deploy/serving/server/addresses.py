@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput, shown
 
+PROTOCOLS = ("grpc", "http")  # that clients speak
 LOOPBACKS = ("127.0.0.1", "::1")
 _URL = re.compile(r"(?:(grpc|http)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})/?")
 # tritonclient's own, which it leaves out where options are given

@@ -19,9 +19,9 @@ from resnas_deploy.images.samples import sample_images
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import default_runner
-from resnas_deploy.serving.repository.findings import Finding
 from resnas_deploy.serving.repository.config import CONFIG, parse
 from resnas_deploy.serving.repository.contents import read_manifest
+from resnas_deploy.serving.repository.findings import Finding
 from resnas_deploy.serving.server.access import OperatorKey
 from resnas_deploy.serving.server.addresses import Address
 

@@ -80,7 +80,7 @@ def find_server(folder: Path) -> InstalledServer:
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment without what would turn the server's Python or shell into another one, or report to anybody."""
+    """Return the environment without what makes the server's Python or shell another one, or reports to anybody."""
     found = {
         name: value
         for name, value in environment.items()

@@ -74,7 +74,7 @@ class Log:
 
 @contextmanager
 def open_log(path: Path | None, folder: Path, links: Mapping[str, str]) -> Iterator[Log]:
-    """Open a file, appended to; without a path one in the server's folder, of which a failure keeps a copy and names it.
+    """Open a file to append to; without a path one in the server's folder, of which a failure keeps a copy.
 
     Raise `BadInput` where it cannot be written.
     """

@@ -22,7 +22,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
 from resnas_deploy.serving.server import launcher
 from resnas_deploy.serving.server.access import OperatorKey, restrictions
-from resnas_deploy.serving.server.addresses import Ports, asked_at, bracketed, is_loopback, loopback
+from resnas_deploy.serving.server.addresses import Address, Ports, asked_at, bracketed, is_loopback, loopback
 from resnas_deploy.serving.server.hidden_arguments import replace_arguments
 from resnas_deploy.serving.server.installed import InstalledServer, find_server
 from resnas_deploy.serving.server.log import Log, open_log
@@ -71,6 +71,10 @@ class Server:
     def url(self) -> str:
         """Where it is asked, as `triton.check()` and `triton.load()` take it: over gRPC."""
         return f"grpc://{self.grpc}"
+
+    def address(self, protocol: str) -> Address:
+        """Return where it is asked over `grpc` or `http`."""
+        return Address.parse(f"{protocol}://{self.grpc if protocol == 'grpc' else self.http}")
 
     @property
     def http(self) -> str:
