@@ -50,7 +50,7 @@ def test_check_returns_the_models_or_raises_with_them(models):
         ({"latency": 5}, "`latency` must come with `measured`"),
         ({"instances": 0}, "`instances` must be from 1 to 64, found 0"),
         ({"threads": 5000}, "`threads` must be from 1 to 1024, found 5000"),
-        ({"backend": "tensorrt"}, "must be given an engine"),
+        ({"backend": "tensorrt", "gpu": True}, "must be given an engine"),
         ({"backend": "onnxruntime", "accelerator": "cuda"}, "give `gpu` too"),
         ({"versions": "newest"}, "the versions to serve must be"),
     ],
@@ -104,6 +104,7 @@ def test_a_server_is_gone_when_nobody_needs_it(models, how):
     with python_server(models, how) as process:
         http, url, metrics, key = json.loads(process.stdout.readline())
         assert url.startswith("grpc://127.0.0.1:")
+        assert url.removeprefix("grpc://") != http
         assert metrics.endswith("/metrics")
         if how == "with":
             found = json.loads(process.stdout.readline())
@@ -116,7 +117,7 @@ def test_a_server_is_gone_when_nobody_needs_it(models, how):
             assert line == "over\n", process.stderr.read()
             assert leftovers(process) == folders(process) == []
             assert process.poll() is None
-        out, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == (7 if how == "raises" else 0), err
     assert leftovers(process) == folders(process) == []
     assert not Path(key).exists()

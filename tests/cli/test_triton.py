@@ -102,7 +102,7 @@ def test_two_of_one_name(refused, mini_artifact, tmp_path):
         (("load", "nothing"), "a server must be given as grpc://HOST:PORT or http://HOST:PORT, found 'nothing'"),
         (("load", "127.0.0.1:9"), "a server must answer at 127.0.0.1:9"),
         (("load", "127.0.0.1:9", "--protocol", "http"), "--protocol must come with a folder"),
-        (("load", "models", "--protocol", "ftp"), "--protocol must be grpc, http, or grpc,http"),
+        (("load", "models", "--protocol", "ftp"), "--protocol must be grpc, http, or both, found 'ftp'"),
         (("load", "models", "--plan", "20000rps"), "--plan must come with --p99"),
         (("load", "models", "--p99", "0ms"), "--p99 must be a time such as 50ms"),
         (("load", "models", "--plan", "5ms", "--p99", "9"), "--plan must be requests a second such as 50 or 50rps"),
