@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 from tabulated import RESULTS, SETTINGS, TRACED, interval, result, table
 
-from resnas_deploy.arch.cost import BYTES, macs
+from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.headroom import shown
 from resnas_deploy.measuring.peers import PEERS
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.measuring.statistics import ratio_interval
-from resnas_deploy.precision import QUANTISED
-from resnas_deploy.runners.parity import TOLERANCES
+from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
 
 
 def latency() -> str:
@@ -46,10 +45,10 @@ def spellings() -> str:
 def errors() -> str:
     """Return the tolerance of each precision and the worst error that was measured."""
     worst, rows = result("precision-error")["worst"], {}
-    for precision in (*BYTES, *QUANTISED):
+    for precision in PRECISIONS:
         run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
         rows[precision] = [
-            f"{TOLERANCES[precision]:.0e}" if precision in BYTES else f"{TOLERANCES[precision]:g}",
+            f"{tolerance_of(precision):.0e}" if precision in FLOATS else f"{tolerance_of(precision):g}",
             f"{worst[run]:.1e}",
             run.split()[1],
         ]

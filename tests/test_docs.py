@@ -14,7 +14,7 @@ from tables import TRACED
 from tabulated import result
 
 from resnas_deploy.artifact.headroom import MARGIN
-from resnas_deploy.runners.parity import TOLERANCES
+from resnas_deploy.precision import tolerance_of
 
 PAGES = pages.pages()
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
@@ -44,7 +44,7 @@ def test_a_changed_figure_would_be_seen():
 def test_what_was_measured_keeps_what_the_docs_promise():
     for row in result("own-arithmetic")["networks"].values():
         for precision in ("fp16", "bf16", "int8", "fp8"):
-            assert row[precision]["error"] <= TOLERANCES[precision]
+            assert row[precision]["error"] <= tolerance_of(precision)
             assert row[precision]["share"] <= MARGIN / 100
     for counts in result("kernel-counts")["networks"].values():
         assert counts["packed+grid"]["kernels"] < min(counts[name]["kernels"] for name in TRACED)
@@ -120,8 +120,10 @@ def test_links_lead_somewhere():
 
 
 def test_files_named_are_there():
+    ours = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     for page in PAGES:
-        for name in re.findall(
-            r"`((?:tests|benchmarks|resnas_deploy|examples|deploy|docs)/[\w/.-]*)`", page.read_text()
-        ):
+        text = page.read_text()
+        for name in re.findall(r"`((?:tests|benchmarks|resnas_deploy|examples|deploy|docs)/[\w/.-]*)`", text):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
+        for name in re.findall(r"`(test_\w+\.py)`", text):  # after one with its folder
+            assert name in ours, f"{page.name} names {name}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnas_deploy.api import html
+from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few, shown
 from resnas_deploy.progress import Progress, silent
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # what needs tritonclient is imported where it is used
 
 
 @dataclass(frozen=True)
-class ExportedModels:
+class ExportedModels(Tabular):
     """The versions of models that an export has added, or found there."""
 
     versions: tuple[InsertedVersion, ...]
@@ -37,23 +37,36 @@ class ExportedModels:
         """Return plain data for JSON, a version each."""
         return [{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in self.versions]
 
-    def _repr_html_(self) -> str:
+    def table(self) -> Table:
+        """Return the folders as a table."""
         rows = [(str(each.folder), "added" if each.is_new else "was there already") for each in self.versions]
-        return html.table("Models", ("folder", ""), rows, text_columns=2)
+        return Table("Models", ("folder", ""), rows, text_columns=2)
 
 
-class RepositoryCheck(findings.RepositoryCheck):
-    """Every model of a repository, and whether all that is claimed of them holds; a table in notebooks."""
+class RepositoryCheck(findings.RepositoryCheck, Tabular):
+    """Every model of a repository, and whether all that is claimed of them holds."""
 
-    def _repr_html_(self) -> str:
-        return html.table("Models", findings.COLUMNS, self.rows(), text_columns=len(findings.COLUMNS))
+    def table(self) -> Table:
+        """Return the models as a table, with what does not hold."""
+        rows = [
+            (
+                model.name,
+                model.what,
+                ", ".join(map(str, model.versions)),
+                "; ".join(finding.problem for finding in model.findings) or "holds",
+            )
+            for model in self.models
+        ]
+        return Table("Models", ("model", "what", "versions", "claims"), rows, text_columns=4)
 
 
-class LoadTestResult(load_test.LoadTestResult):
-    """What a server can take: its levels, capacities and how many servers a demand needs; a table in notebooks."""
+class LoadTestResult(load_test.LoadTestResult, Tabular):
+    """What a server can take: its levels, its capacities, and how many servers a demand needs."""
 
-    def _repr_html_(self) -> str:
-        return html.table(f"Load test of {self.model}", load_test.COLUMNS, self.rows())
+    def table(self) -> Table:
+        """Return the levels as a table."""
+        title = "Latency as the client sees it; queue, compute and mean batch as the server does"
+        return Table(title, load_test.COLUMNS, self.rows())
 
 
 def export(

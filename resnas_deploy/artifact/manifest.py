@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from resnas_deploy.arch.alignment import check_alignment
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.headroom import NOT_FINITE, OwnArithmetic, read_own_arithmetic
+from resnas_deploy.artifact.headroom import OwnArithmetic, read_own_arithmetic
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.precision import NOT_FINITE, PRECISIONS
 from resnas_deploy.weights.checkpoint import Provenance
 
 SCHEMA = 1
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")

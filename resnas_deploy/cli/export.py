@@ -26,11 +26,11 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.precision import PRECISIONS
 
 if TYPE_CHECKING:
     from resnas_deploy.api.export import Exported
 
-_PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 _ALIGNMENTS = (*map(str, ALIGNMENTS), "auto")
 
 
@@ -52,7 +52,7 @@ def export(
             help="Of weights and activations: fp32, fp16, bf16, int8 or fp8.",
             metavar="NAME",
             show_default="fp32; fp16 for TensorRT",
-            autocompletion=complete(_PRECISIONS),
+            autocompletion=complete(PRECISIONS),
         ),
     ] = "",
     target: Annotated[

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, check_file, complete, finite
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
+from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.cli.triton_load import KeyFile, Repository, load
-from resnas_deploy.errors import VerificationFailed, VerificationReport
+from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.processes import ending
 from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES
+
+if TYPE_CHECKING:
+    from resnas_deploy.api.triton import RepositoryCheck
 
 triton = typer.Typer(
     name="triton",
@@ -91,10 +95,8 @@ def export(
     $ resnas triton export clothes --repository models --ensemble --instances 2
     $ resnas triton export small-fp32 --repository models --backend onnxruntime
     """
-    from resnas_deploy.api import triton as api
-
     with progress() as show:
-        exported = api.export(
+        exported = resnas.triton.export(
             artifacts,
             repository,
             name=name,
@@ -147,13 +149,14 @@ def check(
     $ resnas triton check models --release 26.08
     $ resnas triton check models --url grpc://localhost:8001
     """
-    from resnas_deploy.api import triton as api
-
     with progress() as show:
         try:
-            checked = api.check(repository, release=release, url=url, key_file=key_file, threads=threads, progress=show)
+            checked = resnas.triton.check(
+                repository, release=release, url=url, key_file=key_file, threads=threads, progress=show
+            )
         except VerificationFailed as error:
-            _show_check(error.report, as_json)
+            if isinstance(error.report, resnas.triton.RepositoryCheck):
+                _show_check(error.report, as_json)
             raise
     _show_check(checked, as_json)
 
@@ -197,13 +200,11 @@ def serve(
     $ resnas triton serve models --poll 5 --log triton.log
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
-    from resnas_deploy.api import triton as api
-
     if log:
         check_file(log, replace=True, option="--log")  # it is appended to
     with progress() as show:
         try:
-            with api.serve(
+            with resnas.triton.serve(
                 repository,
                 http_port=http_port,
                 grpc_port=grpc_port,
@@ -228,12 +229,8 @@ def serve(
 triton.command()(load)
 
 
-def _show_check(checked: VerificationReport | None, as_json: bool) -> None:
-    from resnas_deploy.serving.repository.findings import COLUMNS, RepositoryCheck
-
-    if not isinstance(checked, RepositoryCheck):
-        return
+def _show_check(checked: RepositoryCheck, as_json: bool) -> None:
     if as_json:
         print_json(checked.to_json())
     else:
-        print_table("Models", COLUMNS, checked.rows(), text_columns=len(COLUMNS))
+        show_table(checked.table())

@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
+from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, shown, whole_number
 from resnas_deploy.files.atomic import write_text
+from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 if TYPE_CHECKING:
     from resnas_deploy.api.triton import LoadTestResult
 
 _PROTOCOLS = ("grpc", "http")
-_QUANTITY = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,20})?) ?([a-z]*)")
 _RATES = {"": 1.0, "rps": 1.0}
-_MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1e3}
+_MILLISECONDS = MILLISECONDS | {"": 1.0}
+_MOST = 1e10
 Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 KeyFile = Annotated[
     Path | None,
@@ -100,10 +101,8 @@ def load(
 
         check_file(plot, replace=force, option="--plot")
         check_plot(plot)
-    from resnas_deploy.api import triton
-
     with progress() as show:
-        found = triton.load(
+        found = resnas.triton.load(
             server,
             model=model,
             concurrencies=concurrencies,
@@ -142,16 +141,13 @@ def _count(text: str) -> int:
 
 
 def _quantity(text: str, units: Mapping[str, float], option: str, wanted: str) -> float:
-    match = _QUANTITY.fullmatch(text.strip())
-    found = float(match[1]) * units[match[2]] if match and match[2] in units else 0
-    if not found:
+    found = parse_quantity(text, units)
+    if found is None or not 0 < found <= _MOST:
         raise BadInput(f"{option} must be {wanted}, found {shown(text)}")
     return found
 
 
 def _print(found: LoadTestResult) -> None:
-    from resnas_deploy.serving.load.load_test import COLUMNS
-
     print_table(
         "Latency as the client sees it; queue, compute and mean batch as the server does", COLUMNS, found.rows()
     )

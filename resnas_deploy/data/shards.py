@@ -119,6 +119,8 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
                             f"{path}, {shown(member.name)} must have at most {MOST_IMAGE} bytes, found {member.size}"
                         )
                     found.setdefault(key, {})[suffix] = (member.offset_data, member.size)
+    except BadInput:
+        raise
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         reason = shortened(" ".join(str(error).split()), 200)
         raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None

@@ -13,7 +13,7 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import noise
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_package import load_package, write_package
 
@@ -33,7 +33,7 @@ def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[s
         write_package(module_on(artifact, place), artifact, place, path)
         report("running the package")
         error = _error(artifact, path, place)
-        tolerance = TOLERANCES[artifact.precision]
+        tolerance = tolerance_of(artifact.precision)
         if error > tolerance:
             raise VerificationFailed(
                 f"the package must compute what the module computes, found an error of {error:.1e} "

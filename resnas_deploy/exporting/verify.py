@@ -24,15 +24,14 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
-from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
+from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.images.preprocessing import Preprocessing, noise
 from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
-from resnas_deploy.precision import QUANTISED
+from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -127,7 +126,7 @@ def verify(
         raise VerificationFailed(
             f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; "
             f"the first element that differs is {parting.element} (error {parting.error:.1e}); "
-            f"export with --precision {OTHERS[own.type]}",
+            f"export with `precision` {precision_named(own.type).wider}",
             found,
         )
     if found.error <= found.tolerance:
@@ -160,7 +159,7 @@ def compare(
         return Verification(
             reference=f"torch {torch.__version__} fp32",
             runner=f"{runner.name} ({runner.version}){_narrowed(artifact.precision, runner.computes)}",
-            tolerance=max(TOLERANCES[artifact.precision], TOLERANCES[runner.computes]),
+            tolerance=max(tolerance_of(artifact.precision), tolerance_of(runner.computes)),
             error=error,
             batches=batches,
             images=count,
@@ -172,7 +171,7 @@ def compare(
 
 def _narrowed(precision: str, computes: str) -> str:
     """That the runner computes in less than the graph's precision, whose tolerance then holds."""
-    return f", computing in {computes}" if TOLERANCES[computes] > TOLERANCES[precision] else ""
+    return f", computing in {computes}" if tolerance_of(computes) > tolerance_of(precision) else ""
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from resnas_deploy.arch.cost import BYTES
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.measuring.extras import shares
 from resnas_deploy.measuring.machine.conditions import Conditions
@@ -24,6 +23,7 @@ from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes import ending
 from resnas_deploy.runners.base import CPU, Options, usable_cores
 
@@ -115,7 +115,7 @@ def _under(
     """The least time that this machine could take, where the network is one of ours."""
     subject, configuration = _subject(plan, item), item.configuration
     arch = subject.network.arch
-    if item.failure is not None or arch is None or configuration.computes not in BYTES:
+    if item.failure is not None or arch is None or configuration.computes not in FLOATS:
         return item
     device = subject.kind.device(plan.device)
     key = device, configuration.computes

@@ -15,12 +15,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnas_deploy.arch.cost import BYTES
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.weights.checkpoint import file_digest
 
@@ -112,8 +112,7 @@ def open_peer(
     specs = PEERS if specs is None else specs
     if name not in specs:
         raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {shown(name)}")
-    if precision not in BYTES:
-        raise BadInput(f"a precision must be one of {', '.join(BYTES)}, found {shown(precision)}")
+    precision_named(precision)
     if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
         names = " ".join(missing)
         raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
@@ -137,7 +136,7 @@ def _build(spec: PeerSpec) -> Any:
 def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path) -> None:
     import torch
 
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    dtype = precision_named(precision).torch
     module = module.to(dtype)
 
     class Float32Ends(torch.nn.Module):

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.training.averaging import Averaged
 from resnas_deploy.training.batch_norm import share_batch_norms
@@ -33,7 +34,6 @@ from resnas_deploy.training.state import OPTIONAL, TrainingState, load_state, sa
 from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
-_AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ class _Training:
 
     def _autocast(self) -> torch.autocast:
         precision = self.run.recipe.precision
-        return torch.autocast(self.processes.device.type, _AUTOCAST.get(precision), enabled=precision != "fp32")
+        narrow = None if precision == "fp32" else FLOATS[precision].torch
+        return torch.autocast(self.processes.device.type, narrow, enabled=narrow is not None)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.run.recipe, step, self.steps_per_epoch)

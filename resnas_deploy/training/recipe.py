@@ -12,10 +12,10 @@ from typing import Any
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_text
 from resnas_deploy.images.preprocessing import MAX_SIDE
+from resnas_deploy.precision import FLOATS
 
 RECIPES = ("tiny", "small", "demo")  # the files of train/recipes
 KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
-PRECISIONS = ("fp32", "bf16", "fp16")
 SAMPLINGS = ("multi", "single")
 MOST_BYTES = 100_000  # of a recipe's file
 MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
@@ -69,7 +69,7 @@ class Recipe:
         _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
         _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
         _need(0 <= self.randaugment <= 30, "randaugment", "from 0 to 30", self.randaugment)
-        _need(self.precision in PRECISIONS, "precision", f"one of {', '.join(PRECISIONS)}", self.precision)
+        _need(self.precision in FLOATS, "precision", f"one of {', '.join(FLOATS)}", self.precision)
         _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
         _need(
             self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs

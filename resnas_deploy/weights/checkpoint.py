@@ -197,6 +197,8 @@ def load(path: Path) -> Checkpoint:
             lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
             found = "a folder" if path.is_dir() else lost
             raise BadInput(f"{path}: a checkpoint must be a file (.safetensors), found {found}")
+    except BadInput:
+        raise
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         raise unreadable(path, error) from None
     try:

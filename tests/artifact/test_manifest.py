@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from support.strategies import SMALL, arch_specs, refusal
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
-from resnas_deploy.artifact.headroom import NOT_FINITE, OwnArithmetic, Peak
-from resnas_deploy.artifact.manifest import PRECISIONS, SCHEMA, Accuracy, Manifest, Verification
+from resnas_deploy.artifact.headroom import OwnArithmetic, Peak
+from resnas_deploy.artifact.manifest import SCHEMA, Accuracy, Manifest, Verification
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.precision import NOT_FINITE, PRECISIONS
 from resnas_deploy.weights.checkpoint import Provenance, file_digest
 
 OWN = OwnArithmetic(
@@ -112,7 +113,7 @@ manifests = (
             Manifest,
             name=texts,
             arch=st.just(arch),
-            precision=st.sampled_from(PRECISIONS),
+            precision=st.sampled_from(list(PRECISIONS)),
             alignment=st.sampled_from(ALIGNMENTS),
             batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(
                 lambda pair: BatchRange(*sorted(pair))

@@ -15,7 +15,6 @@ from support.places import DEMO
 from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.artifact.headroom import NOT_FINITE
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.data.demo import CLASS_NAMES, demo_images
 from resnas_deploy.data.labelled import Part
@@ -27,6 +26,7 @@ from resnas_deploy.exporting.export import export, failed_name, unchanged
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
+from resnas_deploy.precision import NOT_FINITE
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Provenance, load
 from resnas_deploy.weights.untrained import untrained
@@ -144,7 +144,7 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
 @pytest.mark.usefixtures("few_pictures")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
-    monkeypatch.setitem(verify.__globals__["TOLERANCES"], "int8", NOT_FINITE / 10)
+    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
     wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}

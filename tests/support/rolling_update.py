@@ -12,8 +12,8 @@ from tritonclient.http import aio as http
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
@@ -103,7 +103,7 @@ async def _roll(running, repository, name, new, images, wanted, clients, seconds
 
 
 def is_near(found, wanted):
-    return relative_error(found, wanted) <= TOLERANCES["fp32"]
+    return relative_error(found, wanted) <= tolerance_of("fp32")
 
 
 def asking(running):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from resnas_deploy.arch.cost import BYTES, Cost, breakdown
+from resnas_deploy.arch.cost import Cost, breakdown
 from resnas_deploy.arch.elements import BlockElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, NotAvailable
@@ -25,6 +25,7 @@ from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.runners.base import CPU
 
@@ -83,7 +84,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
     return sum(
         max(
             2 * cost.macs * batch / ceiling.flops,
-            BYTES[precision] * (cost.parameters + 2 * values * batch) / ceiling.bytes_per_second,
+            FLOATS[precision].bytes * (cost.parameters + 2 * values * batch) / ceiling.bytes_per_second,
         )
         for cost, values in _costs(arch)
     )

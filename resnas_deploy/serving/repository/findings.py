@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-COLUMNS = ("model", "what", "versions", "claims")
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -63,17 +61,5 @@ class RepositoryCheck:
                 "versions": list(model.versions),
                 "findings": [str(finding) for finding in model.findings],
             }
-            for model in self.models
-        ]
-
-    def rows(self) -> list[tuple[str, ...]]:
-        """Return the rows of a table for people, whose columns are `COLUMNS`."""
-        return [
-            (
-                model.name,
-                model.what,
-                ", ".join(map(str, model.versions)),
-                "; ".join(finding.problem for finding in model.findings) or "holds",
-            )
             for model in self.models
         ]

@@ -16,8 +16,8 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.reading import read_text
 from resnas_deploy.images.samples import sample_images
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.serving.repository.config import CONFIG, parse
 from resnas_deploy.serving.repository.contents import read_manifest
@@ -101,7 +101,7 @@ def _answer_findings(client: Any, model: Path, version: int, threads: int) -> It
     given.set_data_from_numpy(images)
     answer = client.infer(name, [given], model_version=str(version))
     error = relative_error(np.asarray(answer.as_numpy(OUTPUT)), wanted)
-    tolerance = TOLERANCES[manifest.precision]
+    tolerance = tolerance_of(manifest.precision)
     if error > tolerance:
         yield Finding(
             f"{name} version {version}",

@@ -25,8 +25,8 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.server.addresses import Address
@@ -68,7 +68,7 @@ def logits(folder, images):
 def test_answers_are_the_artifacts(client, mini_artifact, count):
     images = noise(count)
     found = asked(client, "images", images, "mini").as_numpy(OUTPUT)
-    assert relative_error(found, logits(mini_artifact, images)) <= TOLERANCES["fp32"]
+    assert relative_error(found, logits(mini_artifact, images)) <= tolerance_of("fp32")
 
 
 def test_files_of_images_become_classes(client, mini_artifact):
@@ -77,7 +77,7 @@ def test_files_of_images_become_classes(client, mini_artifact):
     wanted = logits(mini_artifact, np.stack([preprocess(image, manifest.preprocessing) for image, _ in pairs]))
     files = np.array([[content] for _, content in pairs], dtype=object)
     found = asked(client, "image", files, "mini_jpeg").as_numpy(OUTPUT)
-    assert relative_error(found, wanted) <= TOLERANCES["fp32"]
+    assert relative_error(found, wanted) <= tolerance_of("fp32")
     _, module = client
     best = asked(client, "image", files, "mini_jpeg", outputs=[module.InferRequestedOutput(OUTPUT, class_count=1)])
     numbers = [int(text.decode().split(":")[1]) for text in best.as_numpy(OUTPUT).ravel()]
@@ -145,7 +145,7 @@ def test_malformed_requests_do_not_stop_it(server, mini_artifact):
             urllib.request.urlopen(asking, timeout=300)
     client = http.InferenceServerClient(server.http)
     found = asked((client, http), "images", noise(2), "mini").as_numpy(OUTPUT)
-    assert relative_error(found, logits(mini_artifact, noise(2))) <= TOLERANCES["fp32"]
+    assert relative_error(found, logits(mini_artifact, noise(2))) <= tolerance_of("fp32")
     client.close()
 
 
