@@ -12,7 +12,7 @@ import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
-from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, to_json
+from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
 from resnas_deploy.errors import BadInput, shown, whole_number
 from resnas_deploy.files.atomic import write_text
 from resnas_deploy.units import MILLISECONDS, parse_quantity
@@ -148,9 +148,7 @@ def _quantity(text: str, units: Mapping[str, float], option: str, wanted: str) -
 
 
 def _print(found: LoadTestResult) -> None:
-    print_table(
-        "Latency as the client sees it; queue, compute and mean batch as the server does", COLUMNS, found.rows()
-    )
+    show_table(found.table())
     if failures := [failure for level in found.levels for failure in level.failures]:
         say(f"the first failure: {failures[0]}")
     for note in found.notes:
