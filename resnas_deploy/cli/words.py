@@ -16,8 +16,11 @@ _OTHERWISE = {
     "artifacts": "ARTIFACT..",
     "concurrencies": "--concurrency",
     "images": "IMAGES..",
+    "peers": "--peer",
     "protocols": "--protocol",
     "rates": "--rate",
+    "runners": "--runner",
+    "settings": "--set",
 }
 _COMMANDS = {
     "available_runners": "runners",
