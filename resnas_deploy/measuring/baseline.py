@@ -19,7 +19,8 @@ from resnas_deploy.measuring.peers import PEERS, open_peer
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
-from resnas_deploy.runners.base import CPU, Network
+from resnas_deploy.runners.base import Network
+from resnas_deploy.runners.devices import CPU
 from resnas_deploy.runners.registry import runner_kind
 
 Networks = Mapping[str, Network]  # by label

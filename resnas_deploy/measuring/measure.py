@@ -25,7 +25,8 @@ from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes import ending
-from resnas_deploy.runners.base import CPU, Options, usable_cores
+from resnas_deploy.runners.base import Options, usable_cores
+from resnas_deploy.runners.devices import CPU
 
 
 @dataclass(frozen=True)

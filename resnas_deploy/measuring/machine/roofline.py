@@ -27,7 +27,7 @@ from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.resources import free_memory
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 SCHEMA = 1
 PRODUCT_SECONDS, MEMORY_SECONDS = 4.0, 1.0
