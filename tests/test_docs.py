@@ -120,8 +120,10 @@ def test_links_lead_somewhere():
 
 
 def test_files_named_are_there():
+    ours = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
     for page in PAGES:
-        for name in re.findall(
-            r"`((?:tests|benchmarks|resnas_deploy|examples|deploy|docs)/[\w/.-]*)`", page.read_text()
-        ):
+        text = page.read_text()
+        for name in re.findall(r"`((?:tests|benchmarks|resnas_deploy|examples|deploy|docs)/[\w/.-]*)`", text):
             assert (ROOT / name).exists(), f"{page.name} names {name}"
+        for name in re.findall(r"`(test_\w+\.py)`", text):  # after one with its folder
+            assert name in ours, f"{page.name} names {name}"

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from resnas_deploy.api.bench import bench
+from resnas_deploy.api.build import build
+from resnas_deploy.api.predict import predict
+from resnas_deploy.api.verify import verify
 from resnas_deploy.artifact import artifact as room
 from resnas_deploy.artifact.artifact import open_artifact
 
@@ -16,6 +20,11 @@ class Artifact(room.Artifact):
 
     The methods are the functions of the same names, with this artifact as their first argument.
     """
+
+    predict = predict
+    verify = verify
+    build = build
+    bench = bench
 
     @classmethod
     def of(cls, artifact: room.Artifact | str | Path) -> Self:

@@ -1,25 +1,46 @@
-"""Tables as notebooks show them."""
+"""Tables: as the command line prints them, and as notebooks show them."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 _RIGHT = ' style="text-align: right"'
 
 
-def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> str:
-    """Return an HTML table. The first `text_columns` columns are texts, aligned left; the others are numbers."""
+@dataclass(frozen=True)
+class Table:
+    """A table. Its first `text_columns` columns are texts, aligned left; the others are numbers."""
 
-    def row(cells: Sequence[str], tag: str) -> str:
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    text_columns: int = 1
+
+    def html(self) -> str:
+        """Return it as HTML."""
+        body = "".join(self._row(cells, "td") for cells in self.rows)
+        return (
+            f"<table><caption>{html.escape(self.title)}</caption>"
+            f"<thead>{self._row(self.columns, 'th')}</thead><tbody>{body}</tbody></table>"
+        )
+
+    def _row(self, cells: Sequence[str], tag: str) -> str:
         parts = (
-            f"<{tag}{'' if number < text_columns else _RIGHT}>{html.escape(cell)}</{tag}>"
+            f"<{tag}{'' if number < self.text_columns else _RIGHT}>{html.escape(cell)}</{tag}>"
             for number, cell in enumerate(cells)
         )
         return f"<tr>{''.join(parts)}</tr>"
 
-    body = "".join(row(cells, "td") for cells in rows)
-    return (
-        f"<table><caption>{html.escape(title)}</caption>"
-        f"<thead>{row(columns, 'th')}</thead><tbody>{body}</tbody></table>"
-    )
+
+class Tabular:
+    """A result that is a table where it is shown."""
+
+    def table(self) -> Table:
+        """Return the result as a table."""
+        raise NotImplementedError
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        return self.table().html()

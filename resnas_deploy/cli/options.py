@@ -10,9 +10,8 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.errors import BadInput, VerificationFailed
-from resnas_deploy.files.atomic import check_writable
-from resnas_deploy.files.streams import is_stream
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.atomic import check_new_file
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -111,15 +110,9 @@ def threads_or_all(threads: int) -> int:
     return threads or usable_cores()
 
 
-def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
+def check_file(out: Path, *, replace: bool, option: str = "out") -> None:
     """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    if out.is_dir():
-        raise BadInput(f"{option} must be a file's name, found the folder {out}; name a file in it")
-    if not out.parent.is_dir():
-        raise BadInput(f"{option} must lie in a folder that is there, found none at {out.parent}; make it first")
-    if not is_stream(out) and out.exists() and not replace:
-        raise BadInput(f"{out} exists; choose another {option}, or give --force to replace a file")
-    check_writable(out)
+    check_new_file(out, replace=replace, field=option.lstrip("-"))
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

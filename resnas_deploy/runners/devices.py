@@ -11,8 +11,13 @@ import ctypes
 import importlib.util
 import os
 import shutil
+from typing import TYPE_CHECKING
 
+from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.processes.quiet import load
+
+if TYPE_CHECKING:
+    import torch
 
 CPU, CUDA = "cpu", "cuda"  # kinds of device
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
@@ -134,3 +139,29 @@ def bf16_problem(device: str) -> str | None:
     if "BF16" in found:
         return None
     return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
+
+
+def check_torch(what: str) -> None:
+    """Raise `PackageMissing` where PyTorch is not installed, which `what` needs."""
+    if importlib.util.find_spec("torch") is None:
+        raise PackageMissing(f"{what} needs the package torch", "pip install torch")
+
+
+def torch_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raises `BadInput`.
+
+    Of several processes of one machine each takes the GPU of its own number, `local_rank`.
+    """
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name in ("", CUDA) and there:
+        return torch.device(CUDA, local_rank % there)
+    if name in ("", CPU):
+        return torch.device(CPU)
+    found = parse_device(name)
+    if found is None or index(found) >= there:
+        raise BadInput(
+            f"`device` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
+        )
+    return torch.device(found)

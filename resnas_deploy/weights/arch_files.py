@@ -32,7 +32,7 @@ def read_arch(source: str | Path) -> ArchSpec:
     try:
         if text.lstrip().startswith("("):
             return parse_network_def(text).arch
-        return ArchSpec.from_json(parse_json(text, "an architecture (`arch()` gives a published one)"))
+        return ArchSpec.from_json(parse_json(text, "an architecture (`read_arch()` gives a published one)"))
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
 
