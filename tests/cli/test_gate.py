@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.runners.base import usable_cores
 
@@ -99,15 +100,20 @@ def test_a_folder_of_baselines(refused, resnas, doctored, tmp_path):
     (tmp_path / "all").mkdir()
     slug = this_machine(usable_cores()).slug
     line = refused("gate", "--baseline", "all")
-    assert "all must hold a baseline of this machine, found none; make one by: resnas bench" in line
+    assert "all must hold a baseline of this machine, found none; make one by resnas bench with --runs 120 and" in line
     shutil.copy(doctored(scaled(1000)), tmp_path / "all" / f"{slug}.json")
     done = resnas("gate", "--baseline", "all", *QUICK, "--json")
     assert done.json["baseline"] == f"all/{slug}.json"
 
 
 def test_what_no_longer_fits_is_no_pass(resnas, doctored, monkeypatch):
+    """The network of the baseline runs out of memory now."""
+
+    def too_much(batch, size):
+        raise MemoryError
+
     path = doctored(scaled(1000))
-    monkeypatch.setattr("resnas_deploy.measuring.openings._opened", lambda opened, found: {})
+    monkeypatch.setattr(cases, "noise", too_much)
     done = resnas("gate", "--baseline", path, *QUICK, code=2)
     assert "must run here, found none of mini fp32 112, ort-cpu, batch 1" in done.err
 
@@ -128,11 +134,11 @@ def test_the_artifact_is_gone_or_is_another(refused, doctored, untrained_artifac
     ("content", "said"),
     [
         (None, "a.json must be a readable file, found: No such file"),
-        ("", "a.json must be a result of resnas bench, found an empty file; measure it again"),
+        ("", "a.json must be a report of resnas bench, found an empty file; measure it again"),
         ('{"schema": 2, "mach', "a.json must be JSON, found something else (cut short?): Unterminated string"),
         ('{"schema": 99}', "a.json must have schema 2, found 99; use a newer resnas"),
         ('{"schema": 1}', "a.json must have schema 2, found 1; measure it again"),
-        ("{}", "a.json must be a result of resnas bench, found JSON without a schema number"),
+        ("{}", "a.json must be a report of resnas bench, found JSON without a schema number"),
         ('{"schema": 2}', "a.json.machine must be there, found none"),
     ],
 )
