@@ -7,7 +7,7 @@ The command line puts its own words in their places (`cli/words.py`).
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 LONGEST = 1000  # characters of a message: what is in a file is never shown whole
@@ -36,9 +36,9 @@ class StorageError(ResnasError):
 
 
 class VerificationReport(Protocol):
-    """What was compared, with the tolerance and the largest difference; `artifact.manifest.Verification` is one."""
+    """What was compared, and what came of it: `artifact.manifest.Verification`, `api.triton.RepositoryCheck`."""
 
-    def to_json(self) -> Mapping[str, object]:
+    def to_json(self) -> object:
         """Return it as plain data."""
         ...
 
@@ -90,6 +90,12 @@ def shown(value: object, most: int = 60) -> str:
     except ValueError:  # an integer of more digits than Python writes
         return f"{type(value).__name__} data too large to show"
     return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
+def called(function: str, **arguments: object) -> str:
+    """Return a call of a function of the Python API for a message, which the command line shows as its command."""
+    plain = {name: value if isinstance(value, int | float) else str(value) for name, value in arguments.items()}
+    return f"`{function}({', '.join(f'{name}={value!r}' for name, value in plain.items())})`"
 
 
 def whole_number(text: str, most: int = 10**9) -> int | None:

@@ -10,12 +10,8 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, VerificationFailed, shown
-from resnas_deploy.files.atomic import check_writable
-from resnas_deploy.files.reading import parse_json, read_text
-from resnas_deploy.files.streams import is_stream
-from resnas_deploy.weights.vit_search.network_def import parse_network_def
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.atomic import check_new_file
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -81,7 +77,7 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="int8 and fp8: labelled pictures to compare accuracy on: demo, or a folder with train/ and val/.",
+        help="int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.",
         metavar="demo|FOLDER",
         show_default="demo, for a network of its classes",
     ),
@@ -107,34 +103,6 @@ ArchOption = Annotated[
 ]
 
 
-def read_arch(source: str) -> ArchSpec:
-    """The architecture that `--arch` names. Raises `BadInput`."""
-    if source in PUBLISHED:
-        return PUBLISHED[source].arch
-    path = Path(source)
-    try:
-        found = path.is_file()
-    except OSError:  # a name that is too long, such as a network_def itself
-        found = False
-    if not found:
-        raise BadInput(
-            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {shown(source)}; "
-            "resnas archs lists the published ones"
-        )
-    text = read_text(path)
-    try:
-        if text.lstrip().startswith("("):
-            return parse_network_def(text).arch
-        return ArchSpec.from_json(parse_json(text, "an architecture (resnas archs small prints one)"))
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-
-
-def read_definition(source: str) -> str:
-    """The text of a `network_def` given as itself or as a file's name."""
-    return source if source.lstrip().startswith("(") else read_text(Path(source))
-
-
 def threads_or_all(threads: int) -> int:
     """The number of threads to use."""
     from resnas_deploy.runners.base import usable_cores
@@ -142,15 +110,9 @@ def threads_or_all(threads: int) -> int:
     return threads or usable_cores()
 
 
-def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
+def check_file(out: Path, *, replace: bool, option: str = "out") -> None:
     """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    if out.is_dir():
-        raise BadInput(f"{option} must be a file's name, found the folder {out}; name a file in it")
-    if not out.parent.is_dir():
-        raise BadInput(f"{option} must lie in a folder that is there, found none at {out.parent}; make it first")
-    if not is_stream(out) and out.exists() and not replace:
-        raise BadInput(f"{out} exists; choose another {option}, or give --force to replace a file")
-    check_writable(out)
+    check_new_file(out, replace=replace, field=option.lstrip("-"))
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

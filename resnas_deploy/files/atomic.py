@@ -100,6 +100,20 @@ def write_text(path: Path, text: str, *, replace: bool) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def check_new_file(path: Path, *, replace: bool, field: str = "out") -> None:
+    """Raise `BadInput`, before any work is done, where a file that is to be written there cannot be.
+
+    `field` is the parameter that named it.
+    """
+    if path.is_dir():
+        raise BadInput(f"`{field}` must be a file's name, found the folder {path}; name a file in it")
+    if not path.parent.is_dir():
+        raise BadInput(f"`{field}` must lie in a folder that is there, found none at {path.parent}; make it first")
+    if not is_stream(path) and path.exists() and not replace:
+        raise BadInput(f"{path} exists; choose another `{field}`, or give `force` to replace a file")
+    check_writable(path)
+
+
 def check_writable(path: Path) -> None:
     """Raise `BadInput` where a file could not be written, by doing it: before the work, and leaving nothing."""
     with write_errors(path):

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 _SEED = 0
 # One core's share of a step: small matrix products, most of them with weights that come from memory once, as a network
@@ -48,7 +48,7 @@ class Workload(Protocol):
 
 
 def reference_workload(device: str, cores: int) -> Workload:
-    """The workload for a device: `cpu` or `cuda:N`. Where PyTorch cannot use the GPU it is the CPU's, and named so."""
+    """Return the workload for `cpu` or `cuda:N`. Where PyTorch cannot use the GPU it is the CPU's, and named so."""
     return CpuWorkload(cores) if device == CPU or not _torch_has_cuda() else CudaWorkload(device)
 
 

@@ -1,221 +1,225 @@
-"""A load test: how many requests a server answers, and how long they wait, at a concurrency or a rate.
-
-At a rate, a request's latency counts from when it was due and not from when it was sent: a server that falls behind
-does not thereby look faster (Tene, "How NOT to Measure Latency", on coordinated omission).
-"""
+"""A whole load test: levels, then the search for capacity, over every protocol of a server; and what came of it."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.serving.load.address import Address
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, ServersNeeded, find_capacity
+from resnas_deploy.serving.load.level import AskedModel, Level, LevelResult, run_level
 
-_TIMEOUT_S = 60.0  # of one request
-_GIVE_UP = 50  # failures with no answer between them: the server is gone
-_DRAIN_S = 10.0  # how long requests that were due may still take when the time is over
-Ask = Callable[[float], Awaitable[None]]  # a request that was due at that moment
-
-
-@dataclass(frozen=True)
-class Level:
-    """How hard the server is driven: so many requests at any moment, or so many a second."""
-
-    concurrency: int = 0
-    rate: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.concurrency} at once" if self.concurrency else f"{self.rate:g} requests/s"
+USUAL_CONCURRENCIES = (1, 2, 4, 8)
+_SHARES = (50, 90, 95, 99)  # percentiles in tables and the document
+_DRAWN = (50, 99)  # those in plots
+_ANSWERS = 200  # at least, for a 99th percentile that is not the slowest answer alone
+_LIMITS = 10  # a level lasts so many times the limit: a queue that grows needs a while to break it
+_ALONE_S = 2.0  # of one client alone, half of whose rate the search begins with
+_LATE_MS = 5.0  # a load generator that is so late is told of
+COLUMNS = ("load", "answers/s", *(f"p{share} ms" for share in _SHARES), "queue ms", "compute ms", "batch", "failed")
 
 
 @dataclass(frozen=True)
-class ServerSide:
-    """The server's own statistics of a while (the statistics extension of its protocol)."""
+class LoadTest:
+    """What is to be measured. Raises `BadInput` for a demand without a limit."""
 
-    inferences: int
-    executions: int
-    queue_us: float  # mean of a request
-    compute_us: float  # mean of a request: input, network and output
-    batches: Mapping[int, int] = field(default_factory=dict)  # executions by batch size
+    levels: Sequence[Level]
+    seconds: float  # of each
+    p99_ms: float | None = None  # the limit whose highest rate is searched
+    demand: float | None = None  # requests a second that servers are counted for
 
-    @property
-    def mean_batch(self) -> float:
-        """Inferences by execution."""
-        return self.inferences / self.executions if self.executions else 0.0
+    def __post_init__(self) -> None:
+        if self.demand is not None and self.p99_ms is None:
+            raise BadInput("`plan` must come with `p99`, the limit that the servers are to keep, found none")
+        for name, found in (("seconds", self.seconds), ("p99", self.p99_ms), ("plan", self.demand)):
+            if found is not None and not 0 < found < float("inf"):
+                raise BadInput(f"`{name}` must be a number above 0, found {found:g}")
 
-
-@dataclass(frozen=True)
-class Load:
-    """What came of one level."""
-
-    level: Level
-    protocol: str
-    images: int  # of each request
-    seconds: float
-    latencies_s: tuple[float, ...]  # of the requests that were answered
-    failures: tuple[str, ...]  # what the others were told
-    late_ms: float  # how late 1% of the requests left, or more: the load generator's own delay, part of the latency
-    server: ServerSide | None  # None: it no longer answered when the level was over
-
-    def percentile_ms(self, share: float) -> float:
-        """Milliseconds within which that percentage of the answers came."""
-        return 1e3 * float(np.percentile(self.latencies_s, share)) if self.latencies_s else float("inf")
-
-    @property
-    def requests_per_second(self) -> float:
-        """Answers a second."""
-        return len(self.latencies_s) / self.seconds
+    @staticmethod
+    def of(
+        concurrencies: Sequence[int],
+        rates: Sequence[float],
+        *,
+        seconds: float,
+        p99_ms: float | None = None,
+        demand: float | None = None,
+    ) -> LoadTest:
+        """Return the test of these levels; of the usual ones where neither they nor a limit are given."""
+        if not (concurrencies or rates or p99_ms is not None):
+            concurrencies = USUAL_CONCURRENCIES
+        levels = [Level(concurrency=number) for number in concurrencies] + [Level(rate=rate) for rate in rates]
+        return LoadTest(levels, seconds, p99_ms, demand)
 
 
 @dataclass(frozen=True)
-class Target:
-    """What is asked: a model, a batch of images, and the server."""
+class LoadTestResult:
+    """What came of it, by protocol."""
 
-    address: Address
     model: str
-    input_name: str
-    output_name: str
-    images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
-    cached: bool = False  # whether the server keeps answers: then only the first request is computed
-    headers: Mapping[str, str] | None = field(default=None, repr=False)  # the operator's key
+    cached: bool  # its answers came from the server's cache
+    levels: tuple[LevelResult, ...]  # in the order that they ran, those of the search too
+    capacities: Mapping[str, Capacity]
+    servers: Mapping[str, ServersNeeded]  # for the demand
+
+    @property
+    def gone(self) -> LevelResult | None:
+        """The level at which the server was lost, which is the last; None where it answered until the end."""
+        return next((found for found in self.levels if found.server is None), None)
+
+    def check_complete(self) -> None:
+        """Raise `BadInput` where the server was lost."""
+        if gone := self.gone:
+            raise BadInput(
+                f"the server must answer until the end, found that it was gone at {gone.level} ({gone.protocol}) after "
+                f"{len(gone.latencies_s)} answers: {gone.failures[0] if gone.failures else 'no statistics'}"
+            )
+
+    @property
+    def notes(self) -> list[str]:
+        """What makes the figures others than they seem."""
+        found = []
+        if self.cached:
+            found.append("the model has a response cache, so this is how fast the cache is; export it without `cache`")
+        if late := [level for level in self.levels if level.late_ms > _LATE_MS]:
+            found.append(
+                f"the load generator was behind at {late[0].level}: requests left up to {late[0].late_ms:.0f} ms late"
+            )
+        return found
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {
+            "model": self.model,
+            "cached": self.cached,
+            "levels": [_level_json(found) for found in self.levels],
+            "capacity": {
+                protocol: {
+                    "percentile": found.limit.percentile,
+                    "limit_ms": found.limit.ms,
+                    "requests_per_second": found.rate,
+                }
+                for protocol, found in self.capacities.items()
+            },
+            "plan": {
+                protocol: {"requests_per_second": found.demand, "servers": found.servers, "margin": found.margin}
+                for protocol, found in self.servers.items()
+            },
+        }
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """Return the rows of a table for people, whose columns are `COLUMNS`."""
+        return [_row(found) for found in self.levels]
+
+    def plot(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw latency and mean batch against throughput, a line for each protocol and kind of load.
+
+        The suffix says what is written: .png, .svg, or .html, which holds the table too. Raise `BadInput` for another
+        suffix or where the file exists and `force` is not given, `NotAvailable` without matplotlib.
+        """
+        from resnas_deploy.measuring.plots import COLOURS, check_plot, new_figure, plain, write_figure
+
+        check_plot(Path(path))
+        figure, (latency, batch) = new_figure(2)
+        lines: dict[str, list[LevelResult]] = {}
+        for found in self.levels:
+            if found.latencies_s:
+                kind = "at once" if found.level.concurrency else "at a rate"
+                lines.setdefault(f"{found.protocol}, {kind}", []).append(found)
+        for number, (name, unordered) in enumerate(lines.items()):
+            levels = sorted(unordered, key=lambda level: level.requests_per_second)
+            colour, answers = COLOURS[number % len(COLOURS)], [level.requests_per_second for level in levels]
+            for share, style in zip(_DRAWN, ("o-", "s--"), strict=True):
+                found_ms = [level.percentile_ms(share) for level in levels]
+                latency.plot(answers, found_ms, style, color=colour, label=f"{name}, p{share}", markersize=4)
+            merged = [level.server.mean_batch if level.server else float("nan") for level in levels]
+            batch.plot(answers, merged, "o-", color=colour, label=name, markersize=4)
+        latency.set(title="Latency by throughput", ylabel="ms")
+        batch.set(title="Batches that the server formed", ylabel="images in an execution, mean")
+        for axis in (latency, batch):
+            axis.set(xlabel="answers/s", xlim=(0, None), ylim=(0, None))
+            axis.grid(alpha=0.3)
+            if axis.lines:
+                axis.legend(fontsize="small")
+        figure.suptitle(plain(self.model), fontsize="small")
+        write_figure(figure, Path(path), f"Load test of {self.model}", [COLUMNS, *self.rows()], replace=force)
 
 
-def run_level(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
-    """Drive a server at one level for a while. Raises `BadInput` where it does not answer at all."""
-    return asyncio.run(_run(target, level, seconds, rng))
+def run_load_test(
+    wanted: LoadTest, models: Sequence[AskedModel], seed: int = 0, progress: Progress = silent
+) -> LoadTestResult:
+    """Run every level on every model, then the search; it ends early where the server is lost.
+
+    Raise `BadInput` where the server does not answer a level's first request.
+    """
+    rng = np.random.default_rng(seed)
+    levels, capacities, servers = list[LevelResult](), dict[str, Capacity](), dict[str, ServersNeeded]()
+
+    def run(model: AskedModel, level: Level, seconds: float) -> LevelResult:
+        progress(f"{model.name}, {level}, {model.address.protocol}, {seconds:.0f} s")
+        levels.append(run_level(model, level, seconds, rng))
+        if levels[-1].server is None:
+            raise _Gone
+        return levels[-1]
+
+    def run_long(model: AskedModel, limit: LatencyLimit, level: Level) -> LevelResult:
+        return run(model, level, max(wanted.seconds, _ANSWERS / level.rate, _LIMITS * limit.ms / 1e3))
+
+    with suppress(_Gone):
+        for model in models:
+            for level in wanted.levels:
+                run(model, level, wanted.seconds)
+            if wanted.p99_ms is not None:
+                limit = LatencyLimit(99, wanted.p99_ms)
+                alone = run(model, Level(concurrency=1), min(wanted.seconds, _ALONE_S))
+                capacity = find_capacity(partial(run_long, model, limit), limit, alone.requests_per_second / 2)
+                capacities[model.address.protocol] = capacity
+                if wanted.demand is not None and capacity.rate:
+                    servers[model.address.protocol] = capacity.servers_for(wanted.demand)
+    return LoadTestResult(models[0].name, models[0].cached, tuple(levels), capacities, servers)
 
 
-async def _run(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
-    module = _module(target.address.protocol)
-    own = {"channel_args": target.address.channel} if target.address.protocol == "grpc" else {}
-    client = module.InferenceServerClient(target.address.text, **own)
-    given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
-    given.set_data_from_numpy(target.images)
-    wanted = [module.InferRequestedOutput(target.output_name)]
-    limit: dict[str, Any] = {"headers": target.headers}
-    limit |= {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
-    latencies, delays, failures = list[float](), list[float](), list[str]()
-    in_a_row = 0
+class _Gone(Exception):
+    """The server was lost."""
 
-    async def ask(due: float) -> None:
-        nonlocal in_a_row
-        delays.append(time.perf_counter() - due)
-        try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)
-        except Exception as error:  # noqa: BLE001  each of the two clients lets several libraries' errors through
-            failures.append(_words(error))
-            in_a_row += 1
-        else:
-            latencies.append(time.perf_counter() - due)
-            in_a_row = 0
 
-    def is_gone() -> bool:
-        return in_a_row >= _GIVE_UP
-
-    try:
-        try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)  # opens the connection
-            before = await _statistics(client, target)
-        except Exception as error:  # noqa: BLE001  as above
-            raise BadInput(f"a server must answer at {target.address.text}, found: {_words(error)}") from None
-        started = time.perf_counter()
-        if level.concurrency:
-            await _at_once(ask, level.concurrency, started + seconds, is_gone)
-        else:
-            await _at_rate(ask, level.rate, started, seconds, rng, is_gone)
-        took = time.perf_counter() - started
-        try:
-            server = _between(before, await _statistics(client, target))
-        except Exception:  # noqa: BLE001  as above; what was measured until then is kept
-            server = None
-    finally:
-        await client.close()
-    return Load(
-        level=level,
-        protocol=target.address.protocol,
-        images=len(target.images),
-        seconds=took,
-        latencies_s=tuple(latencies),
-        failures=tuple(failures),
-        late_ms=1e3 * float(np.percentile(delays, 99)) if delays else 0.0,
-        server=server,
+def _row(found: LevelResult) -> tuple[str, ...]:
+    server = found.server
+    return (
+        f"{found.level}, {found.protocol}",
+        f"{found.requests_per_second:.1f}",
+        *(f"{found.percentile_ms(share):.1f}" if found.latencies_s else "" for share in _SHARES),
+        *((f"{server.queue_us / 1e3:.1f}", f"{server.compute_us / 1e3:.1f}") if server else ("", "")),
+        f"{server.mean_batch:.1f}" if server else "",
+        str(len(found.failures) or ""),
     )
 
 
-async def _at_once(ask: Ask, concurrency: int, until: float, is_gone: Callable[[], bool]) -> None:
-    async def one_after_another() -> None:
-        while (now := time.perf_counter()) < until and not is_gone():
-            await ask(now)
-
-    await asyncio.gather(*(one_after_another() for _ in range(concurrency)))
-
-
-async def _at_rate(
-    ask: Ask, rate: float, started: float, seconds: float, rng: np.random.Generator, is_gone: Callable[[], bool]
-) -> None:
-    """Requests that come independently of each other, and of the answers: a Poisson process."""
-    tasks, due = set[asyncio.Task[None]](), started
-    while not is_gone():
-        due += float(rng.exponential(1 / rate))
-        if due > started + seconds:
-            break
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.ensure_future(ask(due))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_DRAIN_S)
-        for task in late:
-            task.cancel()
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _module(protocol: str) -> Any:
-    if protocol == "grpc":
-        from tritonclient.grpc import aio
-    else:
-        from tritonclient.http import aio
-    return aio
-
-
-async def _statistics(client: Any, target: Target) -> Mapping[str, Any]:
-    """The server's counters of the model, summed over its versions."""
-    options: dict[str, Any] = {"as_json": True} if target.address.protocol == "grpc" else {}
-    found = await client.get_inference_statistics(target.model, headers=target.headers, **options)
-    total: dict[str, Any] = {"inference": 0, "execution": 0, "queue": 0, "compute": 0, "success": 0, "batches": {}}
-    for model in found.get("model_stats", []):
-        stats = model.get("inference_stats", {})
-        total["inference"] += int(model.get("inference_count", 0))
-        total["execution"] += int(model.get("execution_count", 0))
-        total["success"] += int(stats.get("success", {}).get("count", 0))
-        total["queue"] += int(stats.get("queue", {}).get("ns", 0))
-        total["compute"] += sum(
-            int(stats.get(name, {}).get("ns", 0)) for name in ("compute_input", "compute_infer", "compute_output")
-        )
-        for batch in model.get("batch_stats", []):
-            size = int(batch["batch_size"])
-            total["batches"][size] = total["batches"].get(size, 0) + int(batch["compute_infer"]["count"])
-    return total
-
-
-def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> ServerSide:
-    answered = max(after["success"] - before["success"], 1)
-    batches = {size: count - before["batches"].get(size, 0) for size, count in sorted(after["batches"].items())}
-    return ServerSide(
-        inferences=after["inference"] - before["inference"],
-        executions=after["execution"] - before["execution"],
-        queue_us=(after["queue"] - before["queue"]) / answered / 1e3,
-        compute_us=(after["compute"] - before["compute"]) / answered / 1e3,
-        batches={size: count for size, count in batches.items() if count},
-    )
+def _level_json(found: LevelResult) -> dict[str, object]:
+    server = found.server
+    return {
+        "concurrency": found.level.concurrency or None,
+        "rate": found.level.rate or None,
+        "protocol": found.protocol,
+        "images_per_request": found.images,
+        "seconds": found.seconds,
+        "answers": len(found.latencies_s),
+        "failures": len(found.failures),
+        "first_failure": found.failures[0] if found.failures else None,
+        "requests_per_second": found.requests_per_second,
+        "latency_ms": {f"p{share}": found.percentile_ms(share) for share in _SHARES} if found.latencies_s else None,
+        "late_ms": found.late_ms,
+        "server": server
+        and {
+            "queue_us": server.queue_us,
+            "compute_us": server.compute_us,
+            "inferences": server.inferences,
+            "executions": server.executions,
+            "executions_by_batch": {str(size): count for size, count in server.batches.items()},
+        },
+    }

@@ -17,20 +17,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.building import wait_for
-from support.running import command, needs_server, perf_analyzer, served
 from support.strategies import refusal
+from support.triton_server import command, needs_server, perf_analyzer, started_server
 
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.load.capacity import Capacity, Limit, find_capacity, plan
-from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
-from resnas_deploy.serving.load.load_test import Level, Load, run_level
-from resnas_deploy.serving.load.plots import plot_sweep
-from resnas_deploy.serving.load.sweep import Sweep, sweep
-from resnas_deploy.serving.load.target import find_target
+from resnas_deploy.serving.load.asked_model import find_model
+from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, find_capacity
+from resnas_deploy.serving.load.level import Level, LevelResult, run_level
+from resnas_deploy.serving.load.load_test import USUAL_CONCURRENCIES, LoadTest, run_load_test
+from resnas_deploy.serving.server.addresses import Address
 
 
 def load(level, latencies_s, failures=()):
-    return Load(level, "grpc", 1, 1.0, tuple(latencies_s), tuple(failures), 0.0, None)
+    return LevelResult(level, "grpc", 1, 1.0, tuple(latencies_s), tuple(failures), 0.0, None)
 
 
 @given(st.floats(0.6, 500_000))
@@ -41,47 +39,51 @@ def test_the_search_finds_the_highest_rate_that_keeps_the_limit(most):
         tried.append(level.rate)
         return load(level, [0.01 if level.rate <= most else 1.0])
 
-    found = find_capacity(run, Limit(99, 50), first=8)
+    found = find_capacity(run, LatencyLimit(99, 50), first=8)
     assert found.rate <= most < found.broken
     assert found.broken <= 1.04 * found.rate
     assert len(tried) < 30
 
 
 def test_a_limit_that_no_rate_keeps():
-    slow = find_capacity(lambda level: load(level, [1.0]), Limit(99, 50), first=8)
+    slow = find_capacity(lambda level: load(level, [1.0]), LatencyLimit(99, 50), first=8)
     assert (slow.rate, slow.broken) == (0, 0.5)
-    failing = find_capacity(lambda level: load(level, [0.01] * 99, ["refused"]), Limit(99, 50), first=8)
+    failing = find_capacity(lambda level: load(level, [0.01] * 99, ["refused"]), LatencyLimit(99, 50), first=8)
     assert failing.rate == 0
 
 
 @given(st.floats(0.5, 1e4), st.floats(0.1, 1e6))
 def test_a_plan_is_the_fewest_servers_that_are_enough(rate, demand):
-    found = plan(Capacity(Limit(99, 50), rate, math.inf), demand)
+    found = Capacity(LatencyLimit(99, 50), rate, math.inf).servers_for(demand)
     assert found.servers * rate >= demand
     assert (found.servers - 1) * rate < demand
     assert found.margin == pytest.approx(found.servers * rate / demand - 1)
 
 
-def test_what_people_write():
-    assert parse_levels("1,8", "50,2.5rps") == [Level(1), Level(8), Level(rate=50), Level(rate=2.5)]
-    assert parse_rate("20000rps", "--plan") == 20_000
-    assert [parse_milliseconds(text, "--p99") for text in ("50", "50ms", "0.05s")] == [50, 50, 50]
+def test_levels_are_those_asked_for_or_the_usual_ones():
+    assert LoadTest.of([1, 8], [50], seconds=1).levels == [Level(1), Level(8), Level(rate=50)]
+    usual = [Level(number) for number in USUAL_CONCURRENCIES]
+    assert LoadTest.of([], [], seconds=1).levels == usual
+    assert LoadTest.of([], [], seconds=1, p99_ms=50).levels == []  # those of the search alone
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "rate", "said"),
+    ("test", "said"),
     [
-        ("0", "", "--concurrency must be numbers from 1"),
-        ("1;2", "", "--concurrency must be numbers from 1"),
-        ("9" * 9, "", "--concurrency must be numbers from 1"),
-        ("", "0", "--rate must be requests a second"),
-        ("", "-1", "--rate must be requests a second"),
-        ("", "nan", "--rate must be requests a second"),
-        ("", "5ms", "--rate must be requests a second"),
+        ({"concurrencies": [0]}, "`concurrencies` must be numbers from 1 to 4096, found 0"),
+        ({"concurrencies": [4097]}, "`concurrencies` must be numbers from 1 to 4096, found 4097"),
+        ({"rates": [-1.0]}, "`rates` must be more than 0"),
+        ({"rates": [math.nan]}, "`rates` must be more than 0"),
+        ({"rates": [math.inf]}, "`rates` must be more than 0"),
+        ({"demand": 100}, "`plan` must come with `p99`"),
+        ({"p99_ms": 0}, "`p99` must be a number above 0"),
+        ({"p99_ms": 50, "demand": math.inf}, "`plan` must be a number above 0"),
+        ({"seconds": math.nan}, "`seconds` must be a number above 0"),
     ],
 )
-def test_levels_that_are_none(concurrency, rate, said):
-    assert said in refusal(lambda: parse_levels(concurrency, rate))
+def test_a_test_that_cannot_be(test, said):
+    wanted = {"concurrencies": [], "rates": [], "seconds": 1} | test
+    assert said in refusal(lambda: LoadTest.of(**wanted))
 
 
 @pytest.mark.parametrize("text", ["grpc://", "localhost", "ftp://a:1", "a:0", "a:70000", "a:1/b", "a b:1"])
@@ -97,24 +99,24 @@ def address(request, server):
 @needs_server
 def test_it_counts_what_the_server_counts_and_what_it_merges(address, tmp_path):
     levels = [Level(concurrency=1), Level(concurrency=16), Level(rate=40)]
-    found = sweep(Sweep(levels, seconds=1), [find_target(address, "", 1)], 0, lambda _: None)
+    found = run_load_test(LoadTest(levels, seconds=1), [find_model(address, "", 1)])
     assert found.gone is None
-    for one in found.loads:
+    for one in found.levels:
         assert not one.failures
         # The server counts a batch a moment after it has sent the answers.
         assert abs(one.server.inferences - len(one.latencies_s)) <= max(one.server.batches)
         assert one.server.inferences == sum(size * count for size, count in one.server.batches.items())
         assert one.server.compute_us / 1e3 < one.percentile_ms(100)
-    alone, many, _ = found.loads
+    alone, many, _ = found.levels
     assert alone.server.mean_batch == 1
     assert many.server.mean_batch > 3
-    plot_sweep(found, tmp_path / "load.html")
+    found.plot(tmp_path / "load.html")
     assert "16 at once" in (tmp_path / "load.html").read_text()
 
 
 @needs_server
 def test_requests_come_at_the_rate_of_a_poisson_process(server):
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     found = run_level(target, Level(rate=60), 1, np.random.default_rng(5))
     due = np.cumsum(np.random.default_rng(5).exponential(1 / 60, 500))
     assert len(found.latencies_s) + len(found.failures) == np.count_nonzero(due <= 1)
@@ -125,7 +127,7 @@ def test_every_request_that_was_due_feels_a_pause(server):
     """While the server stands still for half a second, a client that waits for answers would see one slow request."""
     (child,) = children(server.process.pid)
 
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     begun = threading.Event()
 
     def stand_still():
@@ -159,9 +161,9 @@ def children(process):
 @needs_server
 def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
     """In the second level of three; the command writes and prints what there is, and then says it."""
-    with served(repository) as running:
+    with started_server(repository) as running:
         (child,) = children(running.process.pid)
-        target = find_target(Address.parse(f"http://{running.http}"), "mini", 1)
+        target = find_model(Address.parse(f"http://{running.http}"), "mini", 1)
         levels = [Level(concurrency=1), Level(concurrency=2), Level(concurrency=4)]
 
         def kill_soon():
@@ -169,12 +171,12 @@ def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
             wait_for(lambda: answered(running) > before + 5)
             os.kill(child, signal.SIGKILL)
 
-        def tell(words):
+        def progress(words):
             if "2 at once" in words:
                 threading.Thread(target=kill_soon).start()
 
-        found = sweep(Sweep(levels, seconds=2), [target], 0, tell)
-    first, second = found.loads
+        found = run_load_test(LoadTest(levels, seconds=2), [target], progress=progress)
+    first, second = found.levels
     assert first.latencies_s
     assert not first.failures
     assert found.gone is second
@@ -185,7 +187,7 @@ def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
 @needs_server
 def test_the_command_keeps_what_it_measured_too(repository, tmp_path):
     out = tmp_path / "load.json"
-    with served(repository) as running:
+    with started_server(repository) as running:
         (child,) = children(running.process.pid)
         options = ("--model", "mini", "--concurrency", "2", "--seconds", "600", "--out", out)
         with command("triton", "load", running.grpc, *options) as process:
@@ -218,13 +220,13 @@ def answered(running):
     ],
 )
 def test_a_model_that_cannot_be_asked(address, model, batch, said):
-    assert said in refusal(lambda: find_target(address, model, batch))
+    assert said in refusal(lambda: find_model(address, model, batch))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_nobody_answers(protocol):
     assert "a server must answer at 127.0.0.1:9, found" in refusal(
-        lambda: find_target(Address.parse(f"{protocol}://127.0.0.1:9"), "", 1)
+        lambda: find_model(Address.parse(f"{protocol}://127.0.0.1:9"), "", 1)
     )
 
 
@@ -260,7 +262,7 @@ def test_the_command_searches_the_capacity(repository):
 @pytest.mark.slow
 def test_perf_analyzer_measures_the_same(server, tmp_path):
     """At four requests at once, in turns: within 15% in one of six pairs, since others may use this machine too."""
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     pairs = []
     for _ in range(6):
         ours = run_level(target, Level(concurrency=4), 3, np.random.default_rng(0))

@@ -1,0 +1,96 @@
+"""Ray's cluster: another one that is named, or one of this machine's for this process alone."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from resnas_deploy.errors import BadInput, first_line
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes.guardian import ending_with_us
+from resnas_deploy.processes.quiet import load
+from resnas_deploy.runners.base import usable_cores
+
+_ADDRESS = "RAY_ADDRESS"  # where Ray's own programs look for the address of a cluster
+_LOCAL = "local"  # what Ray calls a cluster that it starts
+_HOME = "HOME"
+_BOOTSTRAP = "ray_bootstrap_config.yaml"
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Yield Ray, connected to the cluster of that address; without one to `RAY_ADDRESS`, else to one started here.
+
+    A cluster that somebody else has running on this machine is not taken: it would be given our pickled functions.
+    Raises `BadInput`.
+    """
+    ray = load("ray")
+    address = address or os.environ.get(_ADDRESS, "").strip() or _LOCAL
+    with ending_with_us(), _own_handler():
+        try:
+            if address == _LOCAL:
+                with _other_home():
+                    _init(ray, _LOCAL, num_cpus=usable_cores())
+            else:
+                _init(ray, address)
+        except Exception as error:  # Ray's own, the network's and the operating system's
+            raise BadInput(
+                f"Ray must start, or be reachable at {address!r:.60} (`workers` or {_ADDRESS}), "
+                f"found: {first_line(error)}"
+            ) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _own_handler() -> Iterator[None]:
+    """Keep Ray from handling SIGTERM in its own way, which is to end at once."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        with suppress(ValueError, TypeError):  # not the main thread, where Ray leaves it alone too; or C's handler
+            signal.signal(signal.SIGTERM, handler)
+
+
+def _init(ray: Any, address: str, **options: Any) -> None:
+    ray.init(address, include_dashboard=False, log_to_driver=False, configure_logging=False, **options)
+
+
+@contextmanager
+def _other_home() -> Iterator[None]:
+    """Within the block, HOME is another folder, in which Ray finds that nobody's cloud has started it.
+
+    Without that it asks the addresses at which clouds tell machines about themselves, statistics or none; its key to
+    the cluster lies there too.
+    """
+    before = os.environ.get(_HOME)
+    os.environ[_HOME] = str(_scratch_home())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_HOME]
+        else:
+            os.environ[_HOME] = before
+
+
+@cache
+def _scratch_home() -> Path:
+    """Make one for the process, since Ray reads its key once; it goes when the process ends."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    folder = stack.enter_context(scratch_folder("ray"))
+    (folder / _BOOTSTRAP).write_text("{}\n")
+    keys = Path(os.path.expanduser("~/.ray"))  # noqa: PTH111  Path.home() raises where there is none
+    if keys.is_dir():
+        (folder / ".ray").symlink_to(keys)
+    return folder
