@@ -24,9 +24,10 @@ from resnas_deploy.cli.measuring import (
     print_measurements,
     print_shares,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file, threads_or_all
+from resnas_deploy.cli.options import DeviceOption, Json, Threads, threads_or_all
 from resnas_deploy.cli.output import complain, print_json, progress, save_results
 from resnas_deploy.errors import BadInput
+from resnas_deploy.files.outputs import check_file
 from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes import ending
@@ -87,7 +88,7 @@ def bench(
     if out:
         check_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, option="--plot")
+        check_file(plot, replace=force, field="plot")
     with progress(spinner=False) as tell, ExitStack() as stack:
         tell("checking the files")
         from resnas_deploy.measuring.drawing import check_plot

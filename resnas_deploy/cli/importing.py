@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import Json, check_file, read_definition
+from resnas_deploy.cli.options import Json, read_definition
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.files.outputs import check_file
 
 
 def import_(

@@ -26,14 +26,13 @@ from resnas_deploy.cli.options import (
     Json,
     RunnerOption,
     Threads,
-    check_file,
     complete,
     read_arch,
     threads_or_all,
 )
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
-from resnas_deploy.errors import BadInput
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.errors import BadInput, StorageError
+from resnas_deploy.files.outputs import check_file, write_text
 
 if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.check import Accuracy, Check
@@ -210,7 +209,7 @@ def check(
     $ resnas latency check --runner openvino --precision bf16 --batch 16
     """
     for path in filter(None, (plot, out)):
-        check_file(path, replace=force, option="--plot" if path is plot else "--out")
+        check_file(path, replace=force, field="plot" if path is plot else "out")
     with progress(spinner=False) as tell:
         tell("opening the store")
         from resnas_deploy.measuring.drawing import check_plot
@@ -227,7 +226,7 @@ def check(
             check_plot(plot)
         bench, setting = bench_and_setting(runner, precision, batch, threads, device)
         chosen = space_named(space)
-        unsaved: list[BadInput] = []
+        unsaved: list[StorageError] = []
         with Store(store_path(store), create=False) as kept:
             model = profiled_model(kept, setting, chosen, options_of(setting, threads, device, store))
             profiled = kept.networks(setting, chosen.name, PROFILE)

@@ -12,9 +12,7 @@ import typer
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, VerificationFailed, shown
-from resnas_deploy.files.atomic import check_writable
 from resnas_deploy.files.reading import parse_json, read_text
-from resnas_deploy.files.streams import is_stream
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 RUNNER_NAMES = (
@@ -140,17 +138,6 @@ def threads_or_all(threads: int) -> int:
     from resnas_deploy.runners.base import usable_cores
 
     return threads or usable_cores()
-
-
-def check_file(out: Path, *, replace: bool, option: str = "--out") -> None:
-    """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    if out.is_dir():
-        raise BadInput(f"{option} must be a file's name, found the folder {out}; name a file in it")
-    if not out.parent.is_dir():
-        raise BadInput(f"{option} must lie in a folder that is there, found none at {out.parent}; make it first")
-    if not is_stream(out) and out.exists() and not replace:
-        raise BadInput(f"{out} exists; choose another {option}, or give --force to replace a file")
-    check_writable(out)
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

@@ -26,7 +26,7 @@ from resnas_deploy.cli.train_options import (
     check_torch,
 )
 from resnas_deploy.errors import BadInput, first_few
-from resnas_deploy.files.locks import claiming
+from resnas_deploy.files.outputs import claiming
 
 if TYPE_CHECKING:
     from resnas_deploy.training.evaluate import Accuracy
@@ -209,8 +209,8 @@ def _train(start: Callable[[], Run], wanted: Wanted, device: str, as_json: bool)
             run = start()
             with ExitStack() as stack:
                 if processes.first:
-                    taken = "give --resume to go on with it, or choose another --out"
-                    stack.enter_context(claiming(wanted.out, resume=wanted.resume, taken=taken))
+                    remedy = "give `resume` to go on with it, or choose another `out`"
+                    stack.enter_context(claiming(wanted.out, resume=wanted.resume, remedy=remedy))
                     stack.enter_context(resumable(wanted.out))
                 processes.wait()
                 trained = train(

@@ -12,10 +12,10 @@ import typer
 
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
 from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, NotAvailable, shown
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import check_file, write_text
 
 if TYPE_CHECKING:
     from resnas_deploy.serving.load.address import Address
@@ -103,7 +103,7 @@ def load(
     if out:
         check_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, option="--plot")
+        check_file(plot, replace=force, field="plot")
         check_plot(plot)
     with progress() as tell, _server_at(server, _protocols(server, protocol), tell) as addresses:
         from resnas_deploy.serving.load.sweep import Sweep, sweep

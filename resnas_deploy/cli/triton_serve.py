@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import MAX_SECONDS, check_file, finite
+from resnas_deploy.cli.options import MAX_SECONDS, finite
 from resnas_deploy.cli.output import progress, say
 from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, read_key
+from resnas_deploy.files.outputs import check_file
 from resnas_deploy.processes import ending
 
 
@@ -65,7 +66,7 @@ def serve(
         read_key(key_file),
     )
     if log:
-        check_file(log, replace=True, option="--log")  # it is appended to
+        check_file(log, replace=True, field="log")  # it is appended to
     with progress() as tell:
         try:
             with serving(repository, settings, log, tell) as server:

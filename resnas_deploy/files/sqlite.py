@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.files.atomic import Taken, atomic_file
+from resnas_deploy.errors import BadInput, StorageError, shortened, shown
+from resnas_deploy.files.atomic import Taken, atomic_file, unwritable
 from resnas_deploy.files.reading import opened
 
 WAIT = 30.0  # seconds for another writer
@@ -53,6 +53,8 @@ class Format:
 class Database:
     """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas, and leaves it.
 
+    What cannot be opened or written, though nothing is wrong with it, is a `StorageError`.
+
     Where there is none yet it is made, or is empty without `create`, which is for those who only read.
     """
 
@@ -66,9 +68,10 @@ class Database:
                 _check_header(path, kind)
             self._connection = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
             self._bounded()
-        except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BadInput(f"{path} cannot be opened: {reason}; choose another {kind.option}") from None
+        except OSError as error:
+            raise unwritable(path, error, f"choose another {kind.option}") from None
+        except sqlite3.Error as error:
+            raise StorageError(f"{path} cannot be opened: {error}; choose another {kind.option}") from None
         try:
             with self.errors():
                 if not there:
@@ -88,7 +91,7 @@ class Database:
         self._connection.close()
 
     def check_writable(self) -> None:
-        """Raise `BadInput` where nothing can be added, before that is measured which would be."""
+        """Raise `StorageError` where nothing can be added, before that is measured which would be."""
         with self.errors():
             self._connection.execute("BEGIN IMMEDIATE")  # which makes sure of it, and changes nothing
             self._connection.execute("ROLLBACK")
@@ -151,14 +154,14 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what goes wrong with the file or what it holds into `BadInput`."""
+        """Turn what goes wrong with the file into `StorageError`, and what is wrong in it into `BadInput`."""
         try:
             yield
         except _DAMAGE as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
             found = shortened(" ".join(str(error).split()), 300)
             if remedy := _amiss(self._kind.option).get(code):
-                raise BadInput(f"{self.path} cannot be read or written: {found}; {remedy}") from None
+                raise StorageError(f"{self.path} cannot be read or written: {found}; {remedy}") from None
             kind = self._kind
             raise BadInput(
                 f"{self.path} must be a {kind.name} that resnas wrote, found: {found}; {kind.leave}"
@@ -187,7 +190,7 @@ def _create(path: Path, kind: Format) -> None:
     try:
         with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
             partial.write_bytes(content)
-    except BadInput as error:
+    except (BadInput, StorageError) as error:
         raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # whose option it is
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.arch.cost import BYTES
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.measuring.interleaved import measure
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import this_machine
@@ -94,7 +94,7 @@ def _with_shares(plan: Plan, item: Measurement, extras: Extras, tell: Callable[[
     options = Options(configuration.threads, device=plan.device, profile=True)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
-    except BadInput as error:  # what was timed is worth more than this
+    except (BadInput, StorageError) as error:  # what was timed is worth more than this
         extras.note(f"where the time goes could not be found out: {error}")
         return item
     except Exception as error:  # each runtime has a class of its own for this

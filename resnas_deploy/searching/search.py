@@ -9,9 +9,9 @@ from pathlib import Path
 
 from resnas_deploy.data.chance import note_chance
 from resnas_deploy.data.source import DEMO
-from resnas_deploy.errors import BadInput
-from resnas_deploy.files.atomic import atomic_file, check_writable
-from resnas_deploy.files.locks import claiming
+from resnas_deploy.errors import BadInput, StorageError
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.drawing import check_plot
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.searching.evolution import Evolution
@@ -38,7 +38,7 @@ ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
     "search.sqlite",
     "finalists",
 )
-_TAKEN = "give --resume to go on with a search there, or choose another --out"
+_TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 _BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
 _MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
 _MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
@@ -76,7 +76,7 @@ class Outcome:
     winner: Finalist
     costs: tuple[Cost, ...]
     within_limit: bool  # of latency, as measured
-    unsaved: BadInput | None  # why not all of it could be written, where it could not
+    unsaved: BadInput | StorageError | None  # why not all of it could be written, where it could not
 
 
 def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
@@ -86,8 +86,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
             "there must be a limit, or the widest subnet would win, found none; "
             "give --max-macs, --max-parameters, --max-latency or --pareto"
         )
-    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())) and not job.resume:
-        raise BadInput(f"{job.out} exists; {_TAKEN}")
+    check_new_folder(job.out, resume=job.resume, remedy=_TAKEN)
     check_plot(job.out / FRONT)
     check_workers(job.workers)
     supernet = load(job.supernet)
@@ -122,7 +121,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     search.limits.within(space)  # before anything is written
     there = job.data if job.data == DEMO else str(Path(job.data).resolve())  # workers have another working directory
     scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.eval_device)
-    with claiming(job.out, resume=job.resume, taken=_TAKEN):
+    with claiming(job.out, resume=job.resume, remedy=_TAKEN):
         outcome = _searched(job, search, scorer, supernet, costs, most_ms, tell)
     best = max((item.score for item in outcome.found.candidates), key=lambda score: score.accuracy)
     what = "the accuracy of the best subnet"
@@ -154,7 +153,7 @@ def _searched(
         save(best.checkpoint, job.out / CHECKPOINT)
         report.write(job.out / MEASURED)
         write_report(found.candidates, finalists, costs, job.out)
-    except BadInput as error:
+    except (BadInput, StorageError) as error:
         unsaved = error
     within = most_ms is None or (best.measured_ms is not None and best.measured_ms <= most_ms)
     return Outcome(search.space.name, found, tuple(finalists), best, tuple(costs), within, unsaved)

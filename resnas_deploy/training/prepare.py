@@ -13,7 +13,7 @@ from resnas_deploy.data.chance import FAR_BELOW, note_chance
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import DEMO, Data, open_data
-from resnas_deploy.errors import BadInput
+from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
 from resnas_deploy.training.data.loader import evaluation_batches
@@ -84,10 +84,8 @@ def _run(
     wanted: Wanted,
     weights: Checkpoint | None,
 ) -> Run:
-    if wanted.out.exists() and (not wanted.out.is_dir() or any(wanted.out.iterdir())) and not wanted.resume:
-        ours = (wanted.out / RECIPE).exists()
-        remedy = "give --resume to go on with it" if ours else "choose another --out"
-        raise BadInput(f"{wanted.out} exists; {remedy}")
+    remedy = "give `resume` to go on with it" if (wanted.out / RECIPE).exists() else "choose another `out`"
+    check_new_folder(wanted.out, resume=wanted.resume, remedy=remedy)
     train, _ = split(data.train, recipe.held_out)
     preprocessing = weights.task.preprocessing if weights and weights.task else None
     return Run(

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from support.strategies import refusal
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files import workplace
 from resnas_deploy.files.atomic import atomic_file, atomic_folder
 from resnas_deploy.files.renames import REPLACED
@@ -222,7 +222,7 @@ def test_a_full_folder_for_temporary_files_is_named_whatever_comes_of_it(home, e
             raise error
 
     try:
-        line = refusal(work)
+        line = refusal(work, StorageError)
         assert line == (
             f"the folder for temporary files, {home / 'temporary'}, cannot be written: No space left on device; "
             "free some space there, or set TMPDIR to another folder"

@@ -22,7 +22,7 @@ FULL = """
 import json, os, sys
 from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 from resnas_deploy.serving.repository.batching import Batching
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import Serving
@@ -48,7 +48,7 @@ for free in map(int, sys.argv[4:]):
         export()
         said.append("done")
         break
-    except BadInput as error:
+    except StorageError as error:
         said.append(str(error))
     (disk / "filling").unlink()
     assert everything() == before, sorted(set(everything()) ^ set(before))

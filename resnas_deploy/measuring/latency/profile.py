@@ -8,7 +8,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.errors import BadInput, StorageError, first_few
 from resnas_deploy.measuring.latency.campaign import Bench, anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.model import LatencyModel, fit
 from resnas_deploy.measuring.latency.store import Sampled, Setting, Store
@@ -54,13 +54,13 @@ def measure(
     wanted: Sequence[ArchSpec],
     opening: int,
     tell: Callable[[str], None],
-    unsaved: list[BadInput] | None = None,
+    unsaved: list[StorageError] | None = None,
 ) -> list[Sampled]:
     """Measure those of the wanted networks that the store does not have yet; returns them all.
 
     Each group is kept as soon as it is measured. `opening` tells one whole measurement of the same networks from
-    another. Raises `BadInput` where a group cannot be kept; with a list `unsaved` that is added there, and the group is
-    among what is returned all the same.
+    another. Raises `StorageError` where a group cannot be kept; with a list `unsaved` that is added there, and the
+    group is among what is returned all the same.
     """
     lost: list[Sampled] = []
     there = {item.arch for item in store.networks(setting, space.name, purpose, opening)}
@@ -72,7 +72,7 @@ def measure(
         measured = measure_group(bench, group, anchor_of(space), rng, after(heading, tell))
         try:
             store.add(setting, space.name, purpose, opening, measured)
-        except BadInput as error:
+        except StorageError as error:
             if unsaved is None:
                 raise
             unsaved.append(error)

@@ -18,6 +18,7 @@ import numpy as np
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files import records as record
+from resnas_deploy.files.atomic import unwritable
 from resnas_deploy.files.locks import Lock, ask
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.sqlite import Database, Format
@@ -127,9 +128,7 @@ class Store(Database):
         try:  # never cut short: the name may be that of somebody's file
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise BadInput(
-                f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another --store"
-            ) from None
+            raise unwritable(path, error, "choose another `store`") from None
         try:
             if ask(lock) is Lock.TAKEN:
                 raise BadInput(

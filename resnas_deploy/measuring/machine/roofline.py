@@ -17,7 +17,7 @@ from pathlib import Path
 from resnas_deploy.arch.cost import BYTES, Cost, breakdown
 from resnas_deploy.arch.elements import BlockElement, elements
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files import records as record
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import read_json
@@ -196,5 +196,5 @@ def _save(path: Path, ceilings: tuple[Ceiling, ...], tell: Callable[[str], None]
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(path) as partial:
             partial.write_text(json.dumps(record.to_json(_File(SCHEMA, ceilings)), indent=1) + "\n")
-    except (BadInput, OSError) as error:
+    except (BadInput, StorageError, OSError) as error:
         tell(f"the ceilings are not kept: {error}")

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file, atomic_folder, write_errors
 from resnas_deploy.files.reading import read_bytes
 from resnas_deploy.serving.repository.config import CONFIG, LABELS, ModelConfig, to_text
@@ -129,8 +129,8 @@ def _naming(place: Path, partial: Path) -> Iterator[None]:
     try:
         with write_errors(place):
             yield
-    except BadInput as error:
-        raise BadInput(str(error).replace(str(partial), str(place))) from error
+    except (BadInput, StorageError) as error:
+        raise type(error)(str(error).replace(str(partial), str(place))) from error
 
 
 def _take_away(folder: Path, beside: Path) -> None:
