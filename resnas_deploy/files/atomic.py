@@ -51,12 +51,12 @@ def write_errors(path: Path) -> Iterator[None]:
         raise unwritable(path, error) from error
 
 
-def unwritable(path: Path, error: OSError, remedy: str = "") -> BadInput | StorageError:
+def unwritable(path: Path, error: OSError, remedy: str = "", done: str = "written") -> BadInput | StorageError:
     """Return what to raise for a place that the operating system lets nobody write to."""
     code = error.errno or 0
     usual = _MISPLACED.get(code) or _REFUSED.get(code, "choose a place where files of this size can be written")
     kind = BadInput if code in _MISPLACED else StorageError
-    return kind(f"{path} cannot be written: {error.strerror or error}; {remedy or usual}")
+    return kind(f"{path} cannot be {done}: {error.strerror or error}; {remedy or usual}")
 
 
 @contextmanager

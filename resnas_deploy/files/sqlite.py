@@ -39,7 +39,7 @@ class Format:
     """One kind of file."""
 
     name: str  # what it is called in messages
-    option: str  # of the command line, which names the file
+    field: str  # of the Python API, which names the file
     application: int  # tells our files from other SQLite databases
     schema: int
     tables: str  # SQL that makes them
@@ -47,7 +47,7 @@ class Format:
     @property
     def leave(self) -> str:
         """What to do about a file that is not ours."""
-        return f"nothing was changed: move it away, or choose another {self.option}"
+        return f"nothing was changed: move it away, or choose another `{self.field}`"
 
 
 class Database:
@@ -69,9 +69,9 @@ class Database:
             self._connection = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
             self._bounded()
         except OSError as error:
-            raise unwritable(path, error, f"choose another {kind.option}") from None
+            raise unwritable(path, error, f"choose another `{kind.field}`", "opened") from None
         except sqlite3.Error as error:
-            raise StorageError(f"{path} cannot be opened: {error}; choose another {kind.option}") from None
+            raise StorageError(f"{path} cannot be opened: {error}; choose another `{kind.field}`") from None
         try:
             with self.errors():
                 if not there:
@@ -160,7 +160,7 @@ class Database:
         except _DAMAGE as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
             found = shortened(" ".join(str(error).split()), 300)
-            if remedy := _amiss(self._kind.option).get(code):
+            if remedy := _amiss(self._kind.field).get(code):
                 raise StorageError(f"{self.path} cannot be read or written: {found}; {remedy}") from None
             kind = self._kind
             raise BadInput(
@@ -168,14 +168,14 @@ class Database:
             ) from None
 
 
-def _amiss(option: str) -> dict[int, str]:
+def _amiss(field: str) -> dict[int, str]:
     """What to do about errors that are not the file's."""
     return {
         sqlite3.SQLITE_BUSY: "another process keeps it locked; wait until it has ended",
-        sqlite3.SQLITE_FULL: f"free some space, or choose another {option}",
-        sqlite3.SQLITE_READONLY: f"allow writing, or choose another {option}",
-        sqlite3.SQLITE_CANTOPEN: f"choose another {option}",
-        sqlite3.SQLITE_IOERR: f"check its disk, or choose another {option}",
+        sqlite3.SQLITE_FULL: f"free some space, or choose another `{field}`",
+        sqlite3.SQLITE_READONLY: f"allow writing, or choose another `{field}`",
+        sqlite3.SQLITE_CANTOPEN: f"choose another `{field}`",
+        sqlite3.SQLITE_IOERR: f"check its disk, or choose another `{field}`",
     }
 
 
@@ -191,13 +191,13 @@ def _create(path: Path, kind: Format) -> None:
         with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
             partial.write_bytes(content)
     except (BadInput, StorageError) as error:
-        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # whose option it is
+        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # which field it is
 
 
 def _check_header(path: Path, kind: Format) -> None:
     """Raise `BadInput` for a file that is none of ours, before SQLite could alter it."""
     if not path.is_file():
-        raise BadInput(f"{path} must be a file, found something else; choose another {kind.option}")
+        raise BadInput(f"{path} must be a file, found something else; choose another `{kind.field}`")
     with opened(path, MOST_BYTES) as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
@@ -209,5 +209,5 @@ def _check_header(path: Path, kind: Format) -> None:
     if schema > kind.schema:
         raise BadInput(
             f"{path} must have schema {kind.schema} or less, found {schema}; "
-            f"use a newer resnas or another {kind.option}"
+            f"use a newer resnas or another `{kind.field}`"
         )

@@ -23,7 +23,7 @@ CREATE TABLE candidate (
     costs TEXT NOT NULL
 );
 """
-FORMAT = Format("search", "--out", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
+FORMAT = Format("search", "out", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
 
 
 class SearchStore(Database):
@@ -39,7 +39,7 @@ class SearchStore(Database):
             self.__exit__()
             raise BadInput(
                 f"{path} must be of the same search, found another supernet, data, limit or setting; "
-                "give the same options as before, or another --out"
+                "give the same parameters as before, or another `out`"
             )
 
     def add(self, candidates: Iterable[Candidate]) -> None:

@@ -198,7 +198,7 @@ def test_the_next_writer_of_a_name_removes_what_is_left_of_it(home, number, monk
 
 def test_no_folder_for_temporary_files_is_said_so(home, monkeypatch):
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/a", "/proc/b"])
-    line = refusal(lambda: scratch_folder("test").__enter__())
+    line = refusal(lambda: scratch_folder("test").__enter__(), StorageError)
     assert line == (
         "there must be a folder for temporary files that can be written, found none in /proc/a, /proc/b; "
         "free some space, or set TMPDIR to another folder"

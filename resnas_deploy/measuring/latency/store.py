@@ -39,7 +39,7 @@ CREATE TABLE network (
     PRIMARY KEY (setting, space, purpose, opening, fingerprint)
 );
 """
-FORMAT = Format("latency store", "--store", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
+FORMAT = Format("latency store", "store", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def refused(path):
     assert sorted(path.parent.iterdir()) == beside
     (message,) = messages
     assert str(path) in message
-    assert "--store" in message
+    assert "`store`" in message
     return message
 
 
@@ -182,14 +182,14 @@ def test_a_folder_that_cannot_be_made(path):
     path.touch()
     message = refusal(lambda: Store(path / "latency.sqlite"))
     assert "cannot be opened: " in message
-    assert message.endswith("choose another --store")
+    assert message.endswith("choose another `store`")
 
 
 READ_ONLY = """
 import os, sys
 from pathlib import Path
 from resnas_deploy.measuring.latency.store import Store
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 sys.path.append(sys.argv[2])
 from support.mini_space import MINI, SETTING, drawn, sampled
 few = [sampled(arch) for arch in drawn(MINI, 3, seed=4)]
@@ -209,7 +209,7 @@ with Store(folder / "latency.sqlite") as store:
     ):
         try:
             act()
-        except BadInput as error:
+        except StorageError as error:
             print(error)
 """
 
@@ -231,7 +231,7 @@ def test_a_folder_that_cannot_be_written(whole):
         count, *messages = done.stdout.splitlines()
         assert int(count) == len(ARCHS)
         assert [sum(word in message for message in messages) for word in ("readonly", "Permission denied")] == [1, 3]
-        assert all(str(folder) in message and "--store" in message for message in messages)
+        assert all(str(folder) in message and "`store`" in message for message in messages)
     finally:
         folder.chmod(0o755)  # or its owner could not remove what is in it
         shutil.rmtree(folder)
