@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-search lint test test-all bench record clean
+.PHONY: help setup demo demo-search lint test test-all docs bench record clean
 
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
 	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
-	@echo "make test      lint, types and tests (a quarter of an hour)"
+	@echo "make test      lint, types and tests (8 minutes on two cores)"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make docs      write the tables of README and docs from benchmarks/results"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
 	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
 	@echo "make clean     remove .venv and everything that was made"
@@ -44,7 +45,7 @@ demo: $(READY)
 	$(BIN)/resnas triton check demo/models
 	$(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
 
-# Real pictures, real training, this machine's own latency.
+# Real images, real training, this machine's own latency.
 SEARCHED := demo-search
 demo-search: $(READY)
 	rm -rf $(SEARCHED)
@@ -56,22 +57,30 @@ demo-search: $(READY)
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
 	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
+# So many processes run tests beside each other, a file at a time. Each takes up to 2 GB of memory.
+PROCESSES ?= 2
+PYTEST := $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
+
 test: lint
-	$(BIN)/python -m pytest -q -m "not slow and not gpu"
+	$(PYTEST) -m "not slow and not gpu"
 
 test-all: lint
-	$(BIN)/python -m pytest -q -m "not gpu"
+	$(PYTEST) -m "not gpu"
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+# A test holds the pages to it.
+docs: $(READY)
+	$(BIN)/python benchmarks/pages.py
+
 # RECORD=--record writes the results to benchmarks/results/
 bench: $(READY)
-	$(BIN)/python -m pytest benchmarks --benchmark-only -o pythonpath=benchmarks -s $(RECORD)
+	$(BIN)/python -m pytest benchmarks --benchmark-only -s $(RECORD)
 
-# The figures of docs/latency.md and docs/measuring.md, in about an hour; then make test tells what the docs must say.
+# The figures of docs/latency.md and docs/measuring.md, in about an hour; then `make docs` writes them.
 STORE := build/latency.sqlite
 RESNAS := $(BIN)/resnas
 record: $(READY)

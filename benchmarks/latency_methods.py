@@ -36,16 +36,17 @@ from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.graph.stem import emit_stem
-from resnas_deploy.measuring.cases import noise
-from resnas_deploy.measuring.latency.campaign import Bench, anchor_of
-from resnas_deploy.measuring.latency.check import accuracy
+from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.measuring.latency.anchored import anchor_of
+from resnas_deploy.measuring.latency.check import errors_of
 from resnas_deploy.measuring.latency.features import features
-from resnas_deploy.measuring.latency.model import regress
 from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.regression import regress
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -145,7 +146,7 @@ def measure_pieces():
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         anchor = emitted(untrained(anchor_of(SPACE)), "fp32", 1, Path(folder))
         options = Options(threads, shares_cores=True)
-        beside = stack.enter_context(RUNNERS["ort-cpu"].open(anchor, options)).step(noise(anchor, 1))
+        beside = stack.enter_context(RUNNERS["ort-cpu"].open(anchor, options)).step(noise(1, anchor.image_size))
         for start in range(0, len(found), GROUP):
             with ExitStack() as group:
                 steps = {"anchor": timed(beside)}
@@ -154,7 +155,7 @@ def measure_pieces():
                     model, shape = alone(kind, arch, element)
                     runner = group.enter_context(RUNNERS["ort-cpu"].open(anchor, replace(options, model=model)))
                     steps[kind, key] = repeated(runner.step(rng.random(shape, dtype=np.float32)))
-                samples = interleaved(steps, ROUNDS, rng).samples
+                samples = time_interleaved(steps, ROUNDS, rng).samples
             for name, times in samples.items():
                 if name != "anchor":
                     taken[name] = float(np.median(np.array(times) / REPEATS / np.array(samples["anchor"])))
@@ -204,11 +205,11 @@ def with_constant(columns):
 
 def main() -> None:
     """Measure the pieces, fit every method on the profile, and write each one's error on the networks held out."""
-    with Store(Path(sys.argv[1])) as store:
+    with LatencyStore(Path(sys.argv[1])) as store:
         machine = this_machine(usable_cores()).slug
-        setting = Bench(RUNNERS["ort-cpu"], "fp32", 1, usable_cores()).setting(machine)
+        setting = Setup(RUNNERS["ort-cpu"], "fp32", 1, usable_cores()).setting(machine)
         profiled = store.networks(setting, SPACE.name, PROFILE)
-        first, second = (store.networks(setting, SPACE.name, CHECK, opening) for opening in (0, 1))
+        first, second = (store.networks(setting, SPACE.name, CHECK, repeat) for repeat in (0, 1))
     again = {item.arch: item.ratio for item in second}
     archs, held = [item.arch for item in profiled], [item.arch for item in first]
     measured = np.array([item.ratio for item in profiled])
@@ -225,7 +226,7 @@ def main() -> None:
         "structure, each width apart": per_block,
     }
     errors = {
-        name: asdict(accuracy(name, terms(held) @ regress(terms(archs), measured), truth))
+        name: asdict(errors_of(name, terms(held) @ regress(terms(archs), measured), truth))
         for name, terms in whole.items()
     }
     result = {

@@ -16,7 +16,7 @@ from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner
 from resnas_deploy.weights.checkpoint import load
@@ -36,7 +36,7 @@ def measured(first, second, batch):
             for name, artifact, model in (first, second)
         ]
         steps = {str(number): timed(runner.step(images)) for number, runner in enumerate(opened)}
-        found = interleaved(steps, ROUNDS[batch], np.random.default_rng(opening)).samples
+        found = time_interleaved(steps, ROUNDS[batch], np.random.default_rng(opening)).samples
         for number, into in enumerate(samples):
             into.extend(found[str(number)])
         for runner in opened:

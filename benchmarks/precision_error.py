@@ -28,7 +28,7 @@ RUNS = (
     ("fp16", "ort-cpu"),
     ("fp16", "openvino"),
     ("bf16", "openvino"),
-    ("int8", "ort-cpu"),  # calibrated with the built-in pictures, as an export is that is told nothing else
+    ("int8", "ort-cpu"),  # calibrated with the built-in images, as an export is that is told nothing else
     ("int8", "openvino"),
     ("fp8", "ort-cpu"),
 )

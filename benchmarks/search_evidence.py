@@ -23,12 +23,9 @@ from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import open_data
-from resnas_deploy.measuring.latency.campaign import Bench
-from resnas_deploy.measuring.latency.profile import NETWORKS, PROFILE, measure, model_of, subnets
-from resnas_deploy.measuring.latency.store import Store
-from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.latency.profile import profile
+from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.network.module import ResidualReduction
-from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.evolution import Evolution
@@ -39,12 +36,10 @@ from resnas_deploy.searching.limits import Cost, Limit, Limits
 from resnas_deploy.searching.prepare import latency_cost, macs_cost
 from resnas_deploy.searching.scorer import Scorer, held_out
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.training.data.loader import Share
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.loop import Trained, train
-from resnas_deploy.training.prepare import preprocessing_for
 from resnas_deploy.training.recipe import Recipe, read_recipe
-from resnas_deploy.training.settings import Run
+from resnas_deploy.training.run import TrainingRun, preprocessing_for
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
 SPACE = SPACES["demo"]
@@ -73,10 +68,10 @@ def told(text: str) -> None:
 
 
 def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int) -> Trained:
-    """A run on the demo's pictures that leaves nothing behind."""
+    """A run on the demo's images that leaves nothing behind."""
     data = open_data("demo")
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(
+        run = TrainingRun(
             arch=arch,
             space=space,
             recipe=recipe,
@@ -195,21 +190,17 @@ def residual() -> None:
 def searching() -> None:
     """Search by measured latency against search by MACs, from the same supernets."""
     kind = runner_kind("ort-cpu")
-    bench = Bench(kind, "fp32", BATCH, THREADS)
     place = Place(kind, "fp32", BATCH, THREADS)
     evolution = Evolution(iterations=4, first=40, mutated=10, crossed=10, parents=10)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        setting = bench.setting(this_machine(usable_cores()).slug)
-        with Store(Path(folder, "latency.sqlite")) as store:
-            told("profiling")
-            wanted = subnets(SPACE, PROFILE, NETWORKS)
-            model = model_of(measure(store, setting, SPACE, bench, PROFILE, wanted, 0, lambda _: None))
+        told("profiling")
+        model = profile(SPACE, Setup(kind, "fp32", BATCH, THREADS), Path(folder, "latency.sqlite"))
         costs = {"latency": latency_cost(model, SPACE), "MACs": macs_cost()}
         for seed in SEEDS:
             checkpoint = supernet(seed, "multi")
-            pictures = split(open_data("demo").train, 100)[1]
-            scorer = Scorer(checkpoint, held_out(pictures, checkpoint, 100), CPU)
+            images = split(open_data("demo").train, 100)[1]
+            scorer = Scorer(checkpoint, held_out(images, checkpoint, 100), CPU)
             winners: list[tuple[str, float, Candidate]] = []
             for by, cost in costs.items():
                 for share in SHARES:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 from recording import ratio, write_result
-from support.rolling import roll
-from support.running import perf_analyzer, served
+from support.rolling_update import roll
+from support.triton_server import perf_analyzer, started_server
 from tritonclient import grpc
 
 from resnas_deploy.arch.elements import INPUT
@@ -23,11 +23,11 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.load.load_test import Level, run_level
-from resnas_deploy.serving.load.target import find_target
+from resnas_deploy.serving.load.asked_model import find_model
+from resnas_deploy.serving.load.level import Level, run_level
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
+from resnas_deploy.serving.server.addresses import Address
 from resnas_deploy.weights.checkpoint import load
 from resnas_deploy.weights.untrained import untrained
 
@@ -39,13 +39,16 @@ CLIENTS, ROLLING_S = 64, 60
 
 def added(artifact, folder):
     """What a request costs beyond the bare runner's time for the same image, in turns: in all, and in the backend."""
-    add_model(folder, artifact, Serving("network", threads=THREADS))
+    add_model(folder, artifact, ModelSettings("network", threads=THREADS))
     size = artifact.arch.image_size
     images = np.random.default_rng(0).standard_normal((1, 3, size, size), dtype=np.float32)
     given = grpc.InferInput(INPUT, list(images.shape), "FP32")
     given.set_data_from_numpy(images)
     bare, whole, backend = [], [], []
-    with served(folder) as running, RUNNERS["ort-cpu"].open(artifact, Options(THREADS, shares_cores=True)) as runner:
+    with (
+        started_server(folder) as running,
+        RUNNERS["ort-cpu"].open(artifact, Options(THREADS, shares_cores=True)) as runner,
+    ):
         client = grpc.InferenceServerClient(running.grpc)
         before = computed(client)
         for _ in range(ROUNDS + WARM_UPS):
@@ -72,12 +75,12 @@ def computed(client):
 def merged(artifact, folder):
     """Throughput with dynamic batching over that of single images, both with as many requests at once, in turns."""
     found = {}
-    add_model(folder / "single", artifact, Serving("network", threads=THREADS, max_batch=1))
-    add_model(folder / "merged", artifact, Serving("network", threads=THREADS, max_batch=AT_ONCE))
-    with served(folder / "single") as single, served(folder / "merged") as together:
+    add_model(folder / "single", artifact, ModelSettings("network", threads=THREADS, max_batch=1))
+    add_model(folder / "merged", artifact, ModelSettings("network", threads=THREADS, max_batch=AT_ONCE))
+    with started_server(folder / "single") as single, started_server(folder / "merged") as together:
         for _ in range(TURNS):
             for name, running in (("single", single), ("merged", together)):
-                target = find_target(Address.parse(running.grpc), "network", 1)
+                target = find_model(Address.parse(running.grpc), "network", 1)
                 load = run_level(target, Level(concurrency=AT_ONCE), SECONDS, np.random.default_rng(0))
                 assert not load.failures
                 found.setdefault(name, []).append(load)
@@ -90,10 +93,10 @@ def merged(artifact, folder):
 
 def cross_checked(artifact, folder):
     """Our figures over perf_analyzer's, at four requests at once, in turns."""
-    add_model(folder, artifact, Serving("network", threads=THREADS))
+    add_model(folder, artifact, ModelSettings("network", threads=THREADS))
     throughput, median = ([], []), ([], [])
-    with served(folder) as running:
-        target = find_target(Address.parse(running.grpc), "network", 1)
+    with started_server(folder) as running:
+        target = find_model(Address.parse(running.grpc), "network", 1)
         for _ in range(TURNS):
             ours = run_level(target, Level(concurrency=4), SECONDS, np.random.default_rng(0))
             theirs = perf_analyzer(running.grpc, running.key, "network", 4, folder.parent)
@@ -108,8 +111,8 @@ def cross_checked(artifact, folder):
 
 def rolled(old, new, folder):
     """A new version under the load of many clients."""
-    add_model(folder, old, Serving("network"))
-    with served(folder, "--poll", "1") as running:
+    add_model(folder, old, ModelSettings("network"))
+    with started_server(folder, "--poll", "1") as running:
         found = roll(running, folder, "network", old.folder, new.folder, CLIENTS, ROLLING_S)
     assert found.versions == ["2"]
     return {

@@ -20,7 +20,7 @@ from recording import write_result
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.data.demo import demo_pictures
+from resnas_deploy.data.demo import demo_images
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, calibration
 from resnas_deploy.exporting.quantise import activation_ranges, quantise, scheme_for
 from resnas_deploy.exporting.verify import reference_logits, relative_error, verification_inputs
@@ -113,10 +113,10 @@ def measure(
         for name, path in paths.items():
             found[name] = {"error": relative_error(logits(path, inputs), wanted)}
             if labelled:
-                pictures, labels = labelled
-                top1 = 100 * float((logits(path, pictures).argmax(1) == labels).mean())
-                reference = logits(paths["fp32"], pictures)
-                error = logits(path, pictures) - reference
+                images, labels = labelled
+                top1 = 100 * float((logits(path, images).argmax(1) == labels).mean())
+                reference = logits(paths["fp32"], images)
+                error = logits(path, images) - reference
                 found[name] |= {
                     "top1": top1,
                     "rms error on pictures": float(np.sqrt((error**2).mean()) / np.sqrt((reference**2).mean())),
@@ -127,9 +127,9 @@ def measure(
 def main() -> None:
     """Measure and write the result file."""
     demo = load(ROOT / "examples" / "demo" / "checkpoint.safetensors")
-    val = demo_pictures()[1]
-    pictures = np.stack([preprocess(val.picture(index), demo.task.preprocessing) for index in range(len(val.labels))])
-    found = {"demo": measure(demo, (pictures, val.labels))}
+    val = demo_images()[1]
+    images = np.stack([preprocess(val.image(index), demo.task.preprocessing) for index in range(len(val.labels))])
+    found = {"demo": measure(demo, (images, val.labels))}
     for seed in SEEDS:
         found[f"tiny seed {seed}"] = measure(untrained(PUBLISHED["tiny"].arch, seed), None)
     for name, row in found.items():

@@ -15,7 +15,7 @@ from recording import ratio, write_result
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained
@@ -44,7 +44,7 @@ def main() -> None:
             for batch, rounds in ROUNDS.items():
                 images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
                 steps = {name: timed(network.step(images)) for name, network in opened.items()}
-                samples = interleaved(steps, rounds, np.random.default_rng(0)).samples
+                samples = time_interleaved(steps, rounds, np.random.default_rng(0)).samples
                 emitted = samples[FOR_RUNTIMES.name]
                 found[f"{runner} batch {batch}"] = {
                     name: ratio(times, emitted) for name, times in samples.items() if name != FOR_RUNTIMES.name

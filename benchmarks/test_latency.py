@@ -15,7 +15,7 @@ from recording import ratio
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -47,7 +47,7 @@ def test_emitted_against_traced(benchmark, artifact, traced, record, runner, bat
         assert error <= 1e-5, f"{name} computes something else: {error:.1e}"
     steps = {name: timed(network.step(images)) for name, network in opened.items()}
     rounds = benchmark.pedantic(
-        interleaved, args=(steps, ROUNDS[batch], np.random.default_rng(0)), rounds=1, iterations=1
+        time_interleaved, args=(steps, ROUNDS[batch], np.random.default_rng(0)), rounds=1, iterations=1
     )
     samples = rounds.samples
     record(

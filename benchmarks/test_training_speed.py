@@ -12,10 +12,9 @@ from recording import ratio
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.measuring.timing import interleaved, timed
+from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.searching.scorer import HeldOut, Scorer
-from resnas_deploy.training.loss import token_label_loss
-from resnas_deploy.training.mixing import unmixed
+from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
 from resnas_deploy.weights.slicing import slice_subnet
@@ -50,7 +49,7 @@ def test_a_supernet_step(benchmark, record, name, batch, group):
         groups = rng if kind != "widest" else None
         draw = (lambda: draw_groups(space, batch // group, rng)) if groups else (lambda: (widest,))
         steps[kind] = stepping(network, images, labels, draw)
-    found = interleaved(steps, RUNS, rng)
+    found = time_interleaved(steps, RUNS, rng)
     benchmark.pedantic(steps["sliced"], rounds=1)
     shares = {kind: ratio(found.samples[kind], found.samples["widest"]) for kind in ("sliced", "masked")}
     record(
@@ -97,7 +96,7 @@ def test_scoring_a_candidate(benchmark, record):
         def scored(subnet=subnet):
             scorer.score(subnet)
 
-        found = interleaved({"passes": timed(passes), "scored": timed(scored)}, 7, rng)
+        found = time_interleaved({"passes": timed(passes), "scored": timed(scored)}, 7, rng)
         overhead.append(ratio(found.samples["scored"], found.samples["passes"])["ratio"])
     benchmark.pedantic(lambda: scorer.score(subnets[0]), rounds=3)
     record("scoring", {"space": "demo", "scored_over_passes": {"median": float(np.median(overhead)), "all": overhead}})

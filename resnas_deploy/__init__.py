@@ -10,11 +10,65 @@ from typing import TYPE_CHECKING
 
 from resnas_deploy.version import __version__ as __version__
 
-if TYPE_CHECKING:
-    pass
+if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
+    from resnas_deploy.api import latency as latency
+    from resnas_deploy.api import train as train
+    from resnas_deploy.api.archs import archs as archs
+    from resnas_deploy.api.archs import read_arch as read_arch
+    from resnas_deploy.api.artifact import Artifact as Artifact
+    from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
+    from resnas_deploy.api.bench import Report as Report
+    from resnas_deploy.api.bench import bench as bench
+    from resnas_deploy.api.bench import compare as compare
+    from resnas_deploy.api.bench import gate as gate
+    from resnas_deploy.api.build import build as build
+    from resnas_deploy.api.export import export as export
+    from resnas_deploy.api.import_checkpoint import import_checkpoint as import_checkpoint
+    from resnas_deploy.api.inspect import inspect as inspect
+    from resnas_deploy.api.kernels import kernels as kernels
+    from resnas_deploy.api.latency import LatencyModel as LatencyModel
+    from resnas_deploy.api.latency import profile as profile
+    from resnas_deploy.api.predict import predict as predict
+    from resnas_deploy.api.runners import available_runners as available_runners
+    from resnas_deploy.api.verify import verify as verify
+    from resnas_deploy.errors import BadInput as BadInput
+    from resnas_deploy.errors import NotAvailable as NotAvailable
+    from resnas_deploy.errors import PackageMissing as PackageMissing
+    from resnas_deploy.errors import RegressionFound as RegressionFound
+    from resnas_deploy.errors import ResnasError as ResnasError
+    from resnas_deploy.errors import StorageError as StorageError
+    from resnas_deploy.errors import VerificationFailed as VerificationFailed
 
 # The public names and their homes: a function or a class as MODULE:NAME, a namespace as a module.
-_HOMES: dict[str, str] = {}
+_HOMES = {
+    "Artifact": "resnas_deploy.api.artifact:Artifact",
+    "BadInput": "resnas_deploy.errors:BadInput",
+    "LatencyModel": "resnas_deploy.api.latency:LatencyModel",
+    "NotAvailable": "resnas_deploy.errors:NotAvailable",
+    "PackageMissing": "resnas_deploy.errors:PackageMissing",
+    "RegressionFound": "resnas_deploy.errors:RegressionFound",
+    "Report": "resnas_deploy.api.bench:Report",
+    "ResnasError": "resnas_deploy.errors:ResnasError",
+    "StorageError": "resnas_deploy.errors:StorageError",
+    "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
+    "archs": "resnas_deploy.api.archs:archs",
+    "available_runners": "resnas_deploy.api.runners:available_runners",
+    "bench": "resnas_deploy.api.bench:bench",
+    "build": "resnas_deploy.api.build:build",
+    "compare": "resnas_deploy.api.bench:compare",
+    "export": "resnas_deploy.api.export:export",
+    "gate": "resnas_deploy.api.bench:gate",
+    "import_checkpoint": "resnas_deploy.api.import_checkpoint:import_checkpoint",
+    "inspect": "resnas_deploy.api.inspect:inspect",
+    "kernels": "resnas_deploy.api.kernels:kernels",
+    "latency": "resnas_deploy.api.latency",
+    "open": "resnas_deploy.api.artifact:open",
+    "predict": "resnas_deploy.api.predict:predict",
+    "profile": "resnas_deploy.api.latency:profile",
+    "read_arch": "resnas_deploy.api.archs:read_arch",
+    "train": "resnas_deploy.api.train",
+    "verify": "resnas_deploy.api.verify:verify",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -1,71 +1,126 @@
-"""The precisions of an emitted graph. They are explicit in the graph, as strongly typed engines need.
+"""Number formats: the one table of what each is, how exact it is, and what others call it.
 
-In `fp16` and `bf16` every weight and every operation has that type, but for what `KEPT_IN_FP32` says.
+In `fp16` and `bf16` every weight and every operation of a graph has that type, but for what `KEPT_IN_FP32` says: it is
+explicit in the graph, as strongly typed engines need. In `int8` and `fp8` the products with weights are, and the rest
+of the graph is in one of the others. Nothing heavy is imported to know this.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import ml_dtypes
-import numpy as np
-from numpy.typing import NDArray
-from onnx import TensorProto
+from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.errors import BadInput, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
 
 KEPT_IN_FP32 = (
     "the input `images` and the output `logits`, cast at the graph's edge, so that every precision is called alike",
     "the mean and variance inside LayerNormalization (its attribute stash_type = 1)",
 )
+AROUND_QUANTISED = "fp16"  # in an engine's graph: the precision of what is not quantised
+NOT_FINITE = 1e9  # stands for an infinite error or share, which JSON cannot hold
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A number format. `onnx` is the value of `TensorProto.DataType`."""
+    """A number format."""
 
     name: str
-    onnx: int
-    dtype: np.dtype[Any]
-    largest: float  # the largest finite number
+    bytes: int  # of one number
+    type: str  # what NumPy (or ml_dtypes) and PyTorch call it
+    onnx: int  # its value of TensorProto.DataType
+    tensorrt: str  # what TensorRT's log calls it
+    openvino: str  # the hint that makes OpenVINO compute in it; of int8, in what is not quantised
+    largest: float  # the largest finite number; of int8 as it is used, symmetrically
+    tolerance: float  # of logits, relative to the largest: how far a right computation may be from float32
+    quantised: bool = False  # whether it is for products with weights alone
+    capability: int = 0  # the least compute capability of an NVIDIA GPU that computes in it
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """NumPy's type."""
+        import ml_dtypes  # noqa: F401  registers the names that NumPy itself lacks
+        import numpy as np
+
+        return np.dtype(self.type)
+
+    @property
+    def torch(self) -> torch.dtype:
+        """PyTorch's type."""
+        import torch
+
+        found: torch.dtype = getattr(torch, self.type)
+        return found
+
+    @property
+    def wider(self) -> str:
+        """The names of those with a larger range, for messages: what to export with where this one does not do."""
+        others = sorted(FLOATS.values(), key=lambda other: other.largest)
+        return " or ".join(other.name for other in others if other.largest > self.largest) or "fp32"
 
     def cast(self, values: NDArray[np.float32], name: str) -> NDArray[Any]:
-        """`values` rounded to nearest. Raises `BadInput` where one is too large for the format."""
+        """Round `values` to nearest. Raises `BadInput` where one is too large for the format."""
+        import numpy as np
+
         if self.dtype == values.dtype:
             return values
         with np.errstate(over="ignore"):  # found and named just below
             cast = values.astype(self.dtype)
         if not np.isfinite(cast).all():
             raise BadInput(
-                f"weights must fit {self.name} (at most {self.largest:g}), found "
-                f"{np.abs(values).max():g} in {name}; export with --precision fp32 or bf16"
+                f"weights must fit {self.name} (at most {self.largest:g}), found {np.abs(values).max():g} in {name}; "
+                f"export with `precision` {self.wider}"
             )
         return cast
 
 
-PRECISIONS = {
+# The tolerances of lower precisions are three times the worst error measured (benchmarks/results/precision-error.json,
+# docs/verification.md).
+PRECISIONS: Mapping[str, Precision] = {
     precision.name: precision
     for precision in (
-        Precision("fp32", TensorProto.FLOAT, np.dtype(np.float32), 3.40282e38),
-        Precision("fp16", TensorProto.FLOAT16, np.dtype(np.float16), 65504.0),
-        Precision("bf16", TensorProto.BFLOAT16, np.dtype(ml_dtypes.bfloat16), 3.38953e38),
+        Precision("fp32", 4, "float32", 1, "Float", "f32", 3.40282e38, 1e-5),
+        Precision("fp16", 2, "float16", 10, "Half", "f16", 65504.0, 5e-3),
+        Precision("bf16", 2, "bfloat16", 16, "BFloat16", "bf16", 3.38953e38, 4e-2, capability=80),
+        Precision("int8", 1, "int8", 3, "Int8", "f32", 127.0, 0.3, quantised=True),
+        Precision("fp8", 1, "float8_e4m3fn", 17, "FP8", "f32", 448.0, 0.4, quantised=True, capability=89),
     )
 }
-
-
-QUANTISED = ("int8", "fp8")  # of products with weights; the rest of such a graph is in a precision above
+FLOATS: Mapping[str, Precision] = {name: found for name, found in PRECISIONS.items() if not found.quantised}
+QUANTISED: Mapping[str, Precision] = {name: found for name, found in PRECISIONS.items() if found.quantised}
+# Float32 whose products are rounded to as many bits as fp16 has: no graph says it, but a runtime may be set to it.
+TF32, _LIKE_TF32 = "tf32", "fp16"
 
 
 def check_precision(name: str) -> str:
-    """`name` if a graph can have that precision. Raises `BadInput` that lists those that it can have."""
-    if name not in PRECISIONS and name not in QUANTISED:
-        raise BadInput(f"a precision must be one of {', '.join((*PRECISIONS, *QUANTISED))}, found {shown(name)}")
+    """Return `name` if a graph can have that precision. Raises `BadInput` that lists those that it can have."""
+    if name not in PRECISIONS:
+        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
     return name
 
 
 def precision_named(name: str) -> Precision:
-    """The precision of that name. Raises `BadInput` that lists the known ones."""
-    if name not in PRECISIONS:
-        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
-    return PRECISIONS[name]
+    """Return the precision of a whole graph. Raises `BadInput` that lists the known ones."""
+    if name not in FLOATS:
+        raise BadInput(f"a precision must be one of {', '.join(FLOATS)}, found {shown(name)}")
+    return FLOATS[name]
+
+
+def tolerance_of(computed: str) -> float:
+    """Return how large the `relative_error` of logits computed in a precision, or in `TF32`, may be."""
+    return PRECISIONS[_LIKE_TF32 if computed == TF32 else computed].tolerance
+
+
+def relative_error(found: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Return the largest difference over the largest value wanted (or 1, if all are 0).
+
+    It is `NOT_FINITE` where one is NaN or infinite.
+    """
+    error = float(abs(found - wanted).max()) / (float(abs(wanted).max()) or 1.0)
+    return error if math.isfinite(error) else NOT_FINITE

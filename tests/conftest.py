@@ -8,8 +8,10 @@ import os
 # each other and from whatever else runs for most of the suite's time. It must be said before PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import gc
 import shutil
 import signal
+import sys
 from dataclasses import replace
 
 import pytest
@@ -20,7 +22,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import export
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.measuring.machine.roofline import Ceiling, ceiling, library_versions
+from resnas_deploy.measuring.machine.roofline import Ceiling, Ceilings, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.checkpoint import save
@@ -32,6 +34,23 @@ def pytest_configure():
     signal.signal(signal.SIGINT, signal.default_int_handler)
     turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
+
+
+class _Frozen:
+    """What was taken out of the garbage collector's sight: at the beginning of which file, of how many modules."""
+
+    file, modules = "", 0
+
+
+def pytest_runtest_logstart(location):
+    """Take what lives when a file begins, and large packages that a test imported, out of the collector's sight.
+
+    Measuring collects garbage before each opening, which takes a third of a second in a process as large as this.
+    """
+    if location[0] != _Frozen.file or len(sys.modules) > _Frozen.modules + 100:
+        _Frozen.file, _Frozen.modules = location[0], len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +95,7 @@ def cache_home(tmp_path_factory):
     for precision in ("fp32", "fp16", "bf16"):
         for threads in {1, 2, usable_cores()}:
             machine = this_machine(usable_cores())
-            ceiling(machine, "cpu", precision, threads, home / "resnas", lambda _: None, made)
+            Ceilings(machine, home / "resnas", made).of("cpu", precision, threads)
     return home
 
 
@@ -97,9 +116,9 @@ def cpu_that_has(monkeypatch):
 
 
 @pytest.fixture
-def few_pictures(monkeypatch):
-    """Accuracy measured on 200 labelled pictures, for tests to which a tenth of them says enough."""
-    monkeypatch.setattr("resnas_deploy.exporting.accuracy.MOST_PICTURES", 200)
+def few_images(monkeypatch):
+    """Accuracy measured on 200 labelled images, for tests to which a tenth of them says enough."""
+    monkeypatch.setattr("resnas_deploy.exporting.accuracy.MOST_IMAGES", 200)
 
 
 @pytest.fixture(scope="session")

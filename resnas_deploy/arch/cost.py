@@ -11,8 +11,7 @@ from dataclasses import dataclass
 
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import ArchSpec
-
-BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}  # of one number
+from resnas_deploy.precision import FLOATS
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def parameters(arch: ArchSpec, *, patch_head: bool = False) -> int:
 
 def weight_bytes(arch: ArchSpec, precision: str = "fp32") -> int:
     """Bytes of all parameters at a precision: `fp32`, `fp16` or `bf16`."""
-    return parameters(arch) * BYTES[precision]
+    return parameters(arch) * FLOATS[precision].bytes
 
 
 def activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") -> int:
@@ -51,7 +50,7 @@ def activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") ->
 
     Traffic, not peak memory: element-wise work is taken as fused into the operation before it.
     """
-    return batch * BYTES[precision] * sum(cost.values for cost in breakdown(arch))
+    return batch * FLOATS[precision].bytes * sum(cost.values for cost in breakdown(arch))
 
 
 def _cost(element: Element) -> Cost:

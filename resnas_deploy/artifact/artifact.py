@@ -119,12 +119,17 @@ class Artifact:
         return build_model(self.checkpoint())
 
 
-def open_artifact(folder: Path) -> Artifact:
-    """Open an artifact after comparing every file with its hash. Raises `BadInput` for anything that is not whole.
+def open_artifact(folder: str | Path | Artifact) -> Artifact:
+    """Open an artifact after comparing every file with its hash; one that is open already is returned as it is.
+
+    Raise `BadInput` for anything that is not whole.
 
     Its files may be links, as hubs, version control and Kubernetes lay them out: the hashes are what counts. Where it
     is replaced while it is read, it is read again.
     """
+    if isinstance(folder, Artifact):
+        return folder
+    folder = Path(folder)
     for attempt in range(1, _ATTEMPTS + 1):
         before = _state(folder)
         try:

@@ -39,11 +39,11 @@ def read_graph(artifact: Artifact) -> ModelProto:
         checker.check_model(str(artifact.graph))
         _check_edges(model, artifact.manifest)
         _check_sizes(model, artifact.manifest)
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}; export the artifact again") from None
     except (DecodeError, checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError) as error:
         reason = shortened(" ".join(str(error).split()), 200)
         raise BadInput(f"{path} must be a whole ONNX graph, found: {reason}; export the artifact again") from None
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}; export the artifact again") from None
     return model
 
 

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-NOT_FINITE = 1e9  # stands for an infinite error or share, which JSON cannot hold
+from resnas_deploy.precision import NOT_FINITE
+
 # The largest share of a type's range that a graph may use on the images of verification. A quarter, since four values
 # of the largest magnitude may be added before they are divided (pooling), since GELU written as x (1 + erf(x)) doubles,
 # and since other images are not these. Networks stay far below it (docs/verification.md).

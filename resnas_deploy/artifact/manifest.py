@@ -12,15 +12,15 @@ from typing import TypeVar
 
 from resnas_deploy.arch.alignment import check_alignment
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.headroom import NOT_FINITE, OwnArithmetic, read_own_arithmetic
+from resnas_deploy.artifact.headroom import OwnArithmetic, read_own_arithmetic
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.precision import NOT_FINITE, PRECISIONS
 from resnas_deploy.weights.checkpoint import Provenance
 
 SCHEMA = 1
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 MAX_BYTES = 10_000_000  # of a manifest: one with 1,000 class names has about 30,000
 _SELF = "manifest_sha256"
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -30,10 +30,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Top-1 on labelled pictures, in percent, of the graph and of its reference."""
+    """Top-1 on labelled images, in percent, of the graph and of its reference."""
 
     data: str
-    pictures: int
+    images: int
     reference: float
     graph: float
     max_drop: float  # percentage points that the graph may be worse
@@ -46,14 +46,21 @@ class Accuracy:
 
     def __str__(self) -> str:
         return (
-            f"top-1 {self.graph:.2f} % against {self.reference:.2f} % on {self.pictures} pictures of {self.data}, "
+            f"top-1 {self.graph:.2f} % against {self.reference:.2f} % on {self.images} images of {self.data}, "
             f"a drop of {self.drop:.2f} of at most {self.max_drop:g} points"
             + (f", which shows nothing: {self.problem}" if self.problem else "")
         )
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
-        return {name: value for name, value in asdict(self).items() if name != "problem" or value}
+        body = {
+            "data": self.data,
+            "pictures": self.images,
+            "reference": self.reference,
+            "graph": self.graph,
+            "max_drop": self.max_drop,
+        }
+        return body | ({"problem": self.problem} if self.problem else {})
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Verification:
     photographs: tuple[str, ...]  # the real ones among them
     top1_agreement: int  # images whose largest logit is the same class
     photograph_agreement: int  # the photographs among them
-    accuracy: Accuracy | None = None  # of quantised graphs, where there are labelled pictures
+    accuracy: Accuracy | None = None  # of quantised graphs, where there are labelled images
     element_errors: Mapping[str, float] = field(default_factory=dict)  # of quantised graphs: after each element
     own: OwnArithmetic | None = (
         None  # in the graph's own type; None of fp32, and of what was verified before there was it
@@ -104,7 +111,7 @@ class Verification:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
             f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} "
-            f"images and {self.photograph_agreement} of {len(self.photographs)} photographs "
+            f"images and {self.photograph_agreement} of {len(self.photographs)} real images "
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")
             + (f"; {self.worst} adds most to the error" if self.element_errors else "")
@@ -272,7 +279,7 @@ def _check(manifest: Manifest) -> None:
         raise BadInput(f"verification must be of what can be, found {shortened(str(found), 200)}")
     if found and (accuracy := found.accuracy):
         percentages = (accuracy.reference, accuracy.graph, accuracy.max_drop)
-        if not all(0 <= share <= 100 for share in percentages) or accuracy.pictures < 1:
+        if not all(0 <= share <= 100 for share in percentages) or accuracy.images < 1:
             raise BadInput(f"verification.accuracy must be percentages, found {shortened(str(accuracy), 200)}")
 
 

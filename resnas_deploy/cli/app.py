@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -131,16 +132,20 @@ def _command() -> int:
 
 
 def _invoke() -> int | None:
-    narrow = shutil.get_terminal_size().columns < _LEAST_COLUMNS
+    try:
+        return _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
+    except Exception:  # any, since a signal may come in the middle of everything
+        ending.check()  # a signal is what it comes from
+        raise
+
+
+@cache  # for whoever runs several commands in one process
+def _tree(narrow: bool) -> Any:
     app.rich_markup_mode = None if narrow else "rich"
     tree = typer.main.get_command(app)
     if narrow:
         _keep_summaries_whole(tree)
-    try:
-        return tree(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
-    except Exception:  # any, since a signal may come in the middle of everything
-        ending.check()  # a signal is what it comes from
-        raise
+    return tree
 
 
 def _keep_summaries_whole(command: Any) -> None:

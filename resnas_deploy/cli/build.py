@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, complete
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
+from resnas_deploy.cli.output import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,37 +67,24 @@ def build(
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
     $ resnas build small-fp32 --target aoti
     """
-    with progress() as tell:
-        tell("checking the files")
-        from resnas_deploy.artifact.artifact import open_artifact
-        from resnas_deploy.engines.build import build_engine
-        from resnas_deploy.engines.options import BuildOptions, Profile, parse_bytes
-        from resnas_deploy.engines.targets import parse_capabilities, target_named
-
-        options = BuildOptions(
-            profiles=tuple(Profile.parse(text) for text in profile or ()),
-            capabilities=parse_capabilities(capability) if capability else (),
-            workspace=parse_bytes(workspace) if workspace else None,
+    with progress() as show:
+        show("checking the files")
+        built = resnas.build(
+            artifact,
+            target=target,
+            profiles=profile or (),
+            capability=capability,
+            workspace=workspace,
             version_compatible=version_compatible,
             timing_cache=timing_cache,
             device=device,
-        )
-        opened = open_artifact(artifact)
-        built = build_engine(opened, target_named(target), options, tell)
-    if doubt := opened.manifest.doubt:
-        complain(
-            f"note: the engine is made of an artifact that is marked {doubt}; check it with: resnas verify {artifact}"
+            progress=show,
         )
     if as_json:
-        print_json(engine_json(built))
+        print_json(built.to_json())
         return
     say_engine(built)
     print_proof(built.engine.report)
-
-
-def engine_json(built: Built) -> dict[str, object]:
-    """What `--json` prints of an engine."""
-    return {"engine": str(built.engine.path), "cached": built.cached, "report": dict(built.engine.report)}
 
 
 def say_engine(built: Built) -> None:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-from resnas_deploy.cli.options import Json, read_definition
+import resnas_deploy as resnas
+from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.files.outputs import check_file
 
 
 def import_(
@@ -30,25 +29,11 @@ def import_(
     Example:
     $ resnas import found.pth.tar --network-def found.txt --out found.safetensors
     """
-    import importlib.util
-
-    if importlib.util.find_spec("torch") is None:
-        raise NotAvailable("reading a PyTorch file needs the package torch", "pip install torch")
-    if out.suffix != ".safetensors":
-        raise BadInput(f"--out must end in .safetensors, by which resnas knows its checkpoints, found {out}")
-    check_file(out, replace=force)
-    definition = read_definition(network_def)
-    with progress() as tell:
-        tell(f"reading {checkpoint}")
-        from resnas_deploy.weights.checkpoint import save
-        from resnas_deploy.weights.vit_search.importer import import_checkpoint
-
-        imported = import_checkpoint(checkpoint, definition)
-        tell(f"writing {out}")
-        save(imported, out, replace=force)
-    arch = imported.arch
+    with progress() as show:
+        imported = resnas.import_checkpoint(checkpoint, network_def=network_def, out=out, force=force, progress=show)
     if as_json:
-        print_json({"out": str(out), "arch": arch.to_json(), "provenance": imported.provenance.to_json()})
+        print_json(imported.to_json())
         return
-    say(f"{out}: {arch.image_size} pixels, {arch.classes} classes, {imported.nbytes / 1e6:.1f} MB of weights")
+    arch, weights = imported.checkpoint.arch, imported.checkpoint.nbytes / 1e6
+    say(f"{out}: {arch.image_size} pixels, {arch.classes} classes, {weights:.1f} MB of weights")
     say(f"next: resnas export --checkpoint {out}")

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
-from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.headroom import print_headroom
-from resnas_deploy.cli.options import Json, read_arch
-from resnas_deploy.cli.output import print_json, print_table, say
-from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.weights.vit_search.network_def import format_network_def
+from resnas_deploy.cli.options import Json
+from resnas_deploy.cli.output import print_json, say, show_table
 
 if TYPE_CHECKING:
-    from resnas_deploy.arch.spec import ArchSpec
+    from collections.abc import Mapping
+
+    from resnas_deploy.api.inspect import Inspected
     from resnas_deploy.artifact.artifact import Artifact
 
 
@@ -39,61 +37,31 @@ def inspect(
     $ resnas inspect found.safetensors
     $ resnas inspect small-fp16/engines/3514cb55.engine
     """
-    if path not in PUBLISHED and not Path(path).exists():
-        raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), "
-            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(path)}"
-        )
-    if Path(path).is_dir():
-        from resnas_deploy.artifact.artifact import open_artifact
+    found = resnas.inspect(path)
+    if as_json:
+        print_json(found.to_json())
+        return
+    from resnas_deploy.api.inspect import InspectedEngine
 
-        _artifact(open_artifact(Path(path)), as_json)
-    elif path.endswith((".engine", ".pt2")):
-        _engine(Path(path), as_json)
-    elif path.endswith((".pth", ".pth.tar", ".pt", ".tar")):
-        raise BadInput(f"{path} must be a checkpoint of ours (.safetensors), found a .pth; convert it: resnas import")
-    elif path.endswith(".safetensors"):
-        from resnas_deploy.weights.checkpoint import load
-
-        checkpoint = load(Path(path))
-        if as_json:
-            origin = {"provenance": checkpoint.provenance.to_json(), "weights_sha256": checkpoint.digest}
-            print_json(_described(path, checkpoint.arch) | origin)
-            return
-        _print_arch(path, checkpoint.arch)
-        say(f"tensors: {len(checkpoint.tensors)}, {checkpoint.nbytes / 1e6:.1f} MB, sha256 {checkpoint.digest}")
-        _print_history(checkpoint.provenance.history)
+    if isinstance(found, InspectedEngine):
+        say(describe(found.engine))
+        print_proof(found.engine.report)
     else:
-        arch = read_arch(path)
-        if as_json:
-            print_json(_described(path, arch))
-            return
-        _print_arch(path, arch)
+        _print(found)
 
 
-def _engine(path: Path, as_json: bool) -> None:
-    from resnas_deploy.cli.build import describe, print_proof
-    from resnas_deploy.engines.store import open_engine
-
-    engine = open_engine(path)
-    if as_json:
-        print_json({"engine": str(path), "report": dict(engine.report)})
-        return
-    say(describe(engine))
-    print_proof(engine.report)
+def _print(found: Inspected) -> None:
+    show_table(found.table())
+    say(f"fingerprint: {found.arch.fingerprint}")
+    if weights := found.checkpoint:
+        say(f"tensors: {len(weights.tensors)}, {weights.nbytes / 1e6:.1f} MB, sha256 {weights.digest}")
+        _print_history(weights.provenance.history)
+    if found.artifact:
+        _print_artifact(found.artifact, found.operators)
 
 
-def _artifact(artifact: Artifact, as_json: bool) -> None:
-    from resnas_deploy.artifact.graph import read_graph
-
+def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
     manifest = artifact.manifest
-    graph = read_graph(artifact).graph
-    operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
-    if as_json:
-        found = {"manifest": manifest.to_json(), "operators": operators}
-        print_json(_described(str(artifact.folder), manifest.arch) | found)
-        return
-    _print_arch(manifest.label, manifest.arch)
     say(f"batch: {manifest.batch}")
     if manifest.alignment > 1:
         added = macs_added(manifest.arch, manifest.alignment)
@@ -106,45 +74,6 @@ def _artifact(artifact: Artifact, as_json: bool) -> None:
     say(f"operators: {', '.join(f'{count} {operator}' for operator, count in operators.items())}")
     for kept in manifest.kept_in_fp32:
         say(f"kept in fp32: {kept}")
-
-
-def _print_arch(title: str, arch: ArchSpec) -> None:
-    from resnas_deploy.arch import cost
-    from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, elements
-
-    rows = []
-    for element, part in zip(elements(arch), cost.breakdown(arch), strict=True):
-        shape = {
-            BlockElement: lambda e: f"{e.width}: {e.block.heads} heads x {e.block.head_dim}, hidden {e.block.hidden}",
-            ReductionElement: lambda e: f"{e.width} -> {e.out_width}",
-            HeadElement: lambda e: f"{e.width} -> {e.classes}",
-        }.get(type(element), lambda e: f"3 -> {e.width}")(element)
-        rows.append((element.name, shape, f"{part.macs / 1e6:.1f}", f"{part.parameters:,}"))
-    total = _cost(arch)
-    rows.append(("total", f"{arch.image_size} pixels", f"{total['macs'] / 1e6:.1f}", f"{total['parameters']:,}"))
-    print_table(title, ("element", "dimensions", "MMACs", "parameters"), rows, text_columns=2)
-    say(f"fingerprint: {arch.fingerprint}")
-
-
-def _described(name: str, arch: ArchSpec) -> dict[str, object]:
-    return {
-        "name": name,
-        "fingerprint": arch.fingerprint,
-        "cost": _cost(arch),
-        "arch": arch.to_json(),
-        "network_def": format_network_def(Subnet.whole(arch)),
-    }
-
-
-def _cost(arch: ArchSpec) -> dict[str, int]:
-    from resnas_deploy.arch import cost
-
-    return {
-        "macs": cost.macs(arch),
-        "parameters": cost.parameters(arch),
-        "weight_bytes_fp32": cost.weight_bytes(arch),
-        "activation_bytes_fp32": cost.activation_bytes(arch),
-    }
 
 
 def _print_history(history: tuple[str, ...]) -> None:

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from resnas_deploy.batch import BatchRange
+import resnas_deploy as resnas
 from resnas_deploy.cli.build import CapabilityOption, TargetOption
-from resnas_deploy.cli.options import ArchOption, Json, complete, read_arch
-from resnas_deploy.cli.output import print_json, print_table, progress, say
-from resnas_deploy.errors import BadInput
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-_IMAGES = 1  # that a quantised graph is calibrated with: kernels do not depend on ranges
-_PRECISIONS = ("fp16", "bf16", "fp32", "int8", "fp8")
+from resnas_deploy.cli.options import ArchOption, Json, complete
+from resnas_deploy.cli.output import print_json, progress, say, show_table
+from resnas_deploy.precision import PRECISIONS
 
 
 def kernels(
@@ -32,7 +25,7 @@ def kernels(
     precision: Annotated[
         str,
         typer.Option(
-            help=f"Of the graph: {', '.join(_PRECISIONS)}.", metavar="NAME", autocompletion=complete(_PRECISIONS)
+            help=f"Of the graph: {', '.join(PRECISIONS)}.", metavar="NAME", autocompletion=complete(PRECISIONS)
         ),
     ] = "fp16",
     batch: Annotated[str, typer.Option(help="A range of batch sizes, or one size.", metavar="N:M|N")] = "1:64",
@@ -46,69 +39,22 @@ def kernels(
     $ resnas kernels --arch small
     $ resnas kernels --arch medium --precision bf16 --capability 12.0
     """
-    if not arch and checkpoint is None:
-        raise BadInput("there must be --arch or --checkpoint, found neither; try: resnas kernels --arch small")
-    spec, batches = read_arch(arch) if arch else None, BatchRange.parse(batch)
-    with progress() as tell:
-        tell("loading")
-        from resnas_deploy.engines.options import BuildOptions
-        from resnas_deploy.engines.targets import AOTI, parse_capabilities, target_named
-        from resnas_deploy.exporting import source
-        from resnas_deploy.exporting.export import Request
-        from resnas_deploy.exporting.kernel_counts import count_kernels
-        from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
-
-        options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())
-        builder = target_named(target)
-        if builder.name == AOTI:
-            raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use --target tensorrt-rtx")
-        builder.check(precision, options.capabilities)
-        if checkpoint:
-            weights = source.from_checkpoint(checkpoint, None, spec, None)
-        else:
-            weights = source.seeded(read_arch(arch), 0, None)
-        request = Request("counted", Path("counted"), precision, batches, for_engine=True, calibration_images=_IMAGES)
-        counts = count_kernels(weights, request, builder, options, SPELLINGS.values(), tell)
-    if as_json:
-        print_json(
-            {
-                "builder": builder.builder(),
-                "precision": precision,
-                "batch": str(batches),
-                "default": FOR_TENSORRT.name,
-                "spellings": [
-                    {"spelling": count.spelling.describe(), "layers": count.report, "problem": count.problem or None}
-                    for count in counts
-                ],
-            }
+    with progress() as show:
+        show("loading")
+        found = resnas.kernels(
+            arch or None,
+            checkpoint=checkpoint,
+            precision=precision,
+            batch=batch,
+            target=target,
+            capability=capability,
+            progress=show,
         )
+    if as_json:
+        print_json(found.to_json())
         return
-    name = arch or str(checkpoint)
-    print_table(
-        f"{name} {precision}, batch {batches}, {builder.builder()}",
-        ("spelling", "kernels", "a block", "a reduction", "attention fused"),
-        [(count.spelling.name, *_row(count.report)) for count in counts],
-    )
-    for count in counts:
+    show_table(found.table())
+    for count in found.counts:
         if count.problem:
             say(f"{count.spelling.name}: {count.problem}")
-    best = counts[0].spelling.name
-    say(f"fewest: {best}{'' if best == FOR_TENSORRT.name else f' (resnas export --spelling {best})'}")
-
-
-def _row(report: Mapping[str, Any] | None) -> tuple[str, ...]:
-    if report is None:
-        return ("not built", "", "", "")
-    parts = report["parts"]
-    fused = [part["fused_attention"] for part in parts if part["fused_attention"] is not None]
-    return (
-        str(report["kernels"]),
-        _usual(part["kernels"] for part in parts if part["kind"] == "block"),
-        _usual(part["kernels"] for part in parts if part["kind"] == "reduction"),
-        f"{sum(fused)} of {len(fused)}",
-    )
-
-
-def _usual(values: Iterable[int]) -> str:
-    """The commonest value."""
-    return str(Counter(values).most_common(1)[0][0])
+    say(f"fewest: {found.best}{'' if found.best == found.default else f' (resnas export --spelling {found.best})'}")

@@ -10,10 +10,7 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, VerificationFailed, shown
-from resnas_deploy.files.reading import parse_json, read_text
-from resnas_deploy.weights.vit_search.network_def import parse_network_def
+from resnas_deploy.errors import VerificationFailed
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -79,7 +76,7 @@ DataOption = Annotated[
     str,
     typer.Option(
         "--data",
-        help="int8 and fp8: labelled pictures to compare accuracy on: demo, or a folder with train/ and val/.",
+        help="int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.",
         metavar="demo|FOLDER",
         show_default="demo, for a network of its classes",
     ),
@@ -103,34 +100,6 @@ ArchOption = Annotated[
         autocompletion=complete(PUBLISHED),
     ),
 ]
-
-
-def read_arch(source: str) -> ArchSpec:
-    """The architecture that `--arch` names. Raises `BadInput`."""
-    if source in PUBLISHED:
-        return PUBLISHED[source].arch
-    path = Path(source)
-    try:
-        found = path.is_file()
-    except OSError:  # a name that is too long, such as a network_def itself
-        found = False
-    if not found:
-        raise BadInput(
-            f"an architecture must be {', '.join(PUBLISHED)} or a file, found {shown(source)}; "
-            "resnas archs lists the published ones"
-        )
-    text = read_text(path)
-    try:
-        if text.lstrip().startswith("("):
-            return parse_network_def(text).arch
-        return ArchSpec.from_json(parse_json(text, "an architecture (resnas archs small prints one)"))
-    except BadInput as error:
-        raise BadInput(f"{path}: {error}") from None
-
-
-def read_definition(source: str) -> str:
-    """The text of a `network_def` given as itself or as a file's name."""
-    return source if source.lstrip().startswith("(") else read_text(Path(source))
 
 
 def threads_or_all(threads: int) -> int:

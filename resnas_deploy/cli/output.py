@@ -14,9 +14,10 @@ import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
+from resnas_deploy.api.html import Table
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import LONGEST, BadInput, ResnasError, StorageError, shortened
 from resnas_deploy.processes.ending import last_words
@@ -57,8 +58,13 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         console.print()
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> Table:
-    table = Table(header_style="bold", box=None, pad_edge=False)
+def show_table(table: Table) -> None:
+    """Print a result's table."""
+    print_table(table.title, table.columns, table.rows, text_columns=table.text_columns)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> RichTable:
+    table = RichTable(header_style="bold", box=None, pad_edge=False)
     for number, column in enumerate(columns):
         is_text = number < text_columns
         table.add_column(column, justify="left" if is_text else "right", overflow="fold", no_wrap=not is_text)
@@ -123,17 +129,21 @@ def resumable(out: Path) -> last_words:
     return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
 
 
+def is_first_process() -> bool:
+    """Return whether this process speaks, of those that torchrun has numbered."""
+    return not os.environ.get("RANK", "").strip(" 0")
+
+
 class _Notes(logging.Handler):
     """Says what the library logs, once, and of several processes of one run only in the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said = set[str]()
-        self._first = os.environ.get("RANK", "0") == "0"  # as torchrun numbers them
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if self._first and text not in self._said:
+        if is_first_process() and text not in self._said:
             self._said.add(text)
             complain(f"note: {text}")
 

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.latency_options import (
-    Batch,
-    Precision,
-    StoreOption,
-    bench_and_setting,
-    options_of,
-    space_named,
-    store_path,
-)
-from resnas_deploy.cli.options import MAX_COUNT, DeviceOption, Json, RunnerOption, Threads, complete, threads_or_all
+from resnas_deploy.cli.latency_options import SetupOptions
+from resnas_deploy.cli.option_groups import with_groups
+from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
-from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
+from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
 
 if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.model import LatencyModel
@@ -27,7 +19,9 @@ if TYPE_CHECKING:
     from resnas_deploy.searching.search import Outcome
 
 
+@with_groups
 def search(
+    *,
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
     data: DataOption,
@@ -47,12 +41,7 @@ def search(
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
     ] = False,
-    runner: RunnerOption = "",
-    batch: Batch = 1,
-    precision: Precision = "fp32",
-    threads: Threads = 0,
-    device: DeviceOption = "",
-    store: StoreOption = None,
+    setup: SetupOptions,
     iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1, max=MAX_COUNT)] = 20,
     first: Annotated[
         int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1, max=MAX_COUNT)
@@ -70,7 +59,7 @@ def search(
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False,
-    eval_batch: Annotated[int, typer.Option(help="Pictures at once.", metavar="N", min=1, max=65536)] = 100,
+    eval_batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 100,
     eval_device: TorchDevice = "",
     workers: Annotated[
         str,
@@ -87,7 +76,7 @@ def search(
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
 
-    Accuracy is top-1 on pictures that training held out, with the supernet's weights. A limit on latency is on what
+    Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
 
     Examples:
@@ -95,22 +84,25 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
-    check_torch()
+    from resnas_deploy.runners.devices import check_torch
+
+    check_torch("searching")
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        from resnas_deploy.measuring.latency.profile import profiled_model
-        from resnas_deploy.measuring.latency.store import Store
+        from resnas_deploy.arch.space import space_named
+        from resnas_deploy.measuring.latency.profile import stored_model
+        from resnas_deploy.measuring.latency.setup import choose_setup
+        from resnas_deploy.measuring.latency.store import usual_store
         from resnas_deploy.searching.evolution import Evolution
         from resnas_deploy.searching.finalists import Place
         from resnas_deploy.searching.report import finalist_table
         from resnas_deploy.searching.search import Job, carry_out
 
-        bench, setting = bench_and_setting(runner, precision, batch, threads, device)
+        bench = choose_setup(setup.runner, setup.precision, setup.batch, setup.threads, setup.device)
 
         def latency_model(space: str) -> tuple[LatencyModel, str]:
-            with Store(store_path(store), create=False) as kept:
-                model = profiled_model(kept, setting, space_named(space), options_of(setting, threads, device, store))
-            return model, json.dumps([vars(setting), model.weights, model.anchor_ms])
+            model = stored_model(space_named(space), bench, setup.store or usual_store())
+            return model, model.identity
 
         outcome = carry_out(
             Job(
@@ -121,7 +113,7 @@ def search(
                 max_parameters=max_parameters,
                 max_latency=max_latency,
                 evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
-                place=Place(bench.kind, precision, batch, threads_or_all(threads), device),
+                place=Place(bench.kind, bench.precision, bench.batch, bench.cores, bench.device),
                 latency_model=latency_model,
                 finalists=finalists,
                 early_stopping=not evaluate_fully,

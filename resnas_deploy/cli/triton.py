@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from resnas_deploy.artifact.artifact import Artifact
     from resnas_deploy.engines.store import Engine
     from resnas_deploy.serving.repository.batching import Batching
-    from resnas_deploy.serving.repository.check import Checked
+    from resnas_deploy.serving.repository.check import CheckedModel
 
 triton = typer.Typer(
     name="triton",
@@ -109,7 +109,7 @@ def export(
     with progress() as tell:
         tell("checking the files")
         from resnas_deploy.serving.repository.contents import add_model
-        from resnas_deploy.serving.repository.settings import Serving
+        from resnas_deploy.serving.repository.settings import ModelSettings
 
         opened = [_open(path) for path in artifacts]
         names = [name or lexical(artifact.folder).name for artifact, _ in opened]
@@ -121,7 +121,7 @@ def export(
             )
         written = []
         for (artifact, engine), model in zip(opened, names, strict=True):
-            serving = Serving(
+            serving = ModelSettings(
                 name=model,
                 backend=backend or ("tensorrt" if engine else "python"),
                 accelerator=accelerator,
@@ -165,7 +165,7 @@ def check(
 ) -> None:
     """Compare every claim of a repository's configurations with what it serves. Exits with 3 where one does not hold.
 
-    With --url also a running server's own view of the models, and its answers for photographs with the graph's.
+    With --url also a running server's own view of the models, and its answers for real images with the graph's.
 
     Examples:
     $ resnas triton check models
@@ -175,15 +175,15 @@ def check(
     check_extra()
     with progress() as tell:
         tell("comparing files with their hashes")
-        from resnas_deploy.serving.load.address import Address
         from resnas_deploy.serving.repository.check import check_repository, with_findings
+        from resnas_deploy.serving.server.addresses import Address
 
         address = Address.parse(url) if url else None
         checked = check_repository(repository, release)
         if address:
             if address.protocol != "grpc":
                 raise BadInput(f"--url must be the server's gRPC address, such as grpc://localhost:8001, found {url}")
-            from resnas_deploy.serving.server.live_check import check_server
+            from resnas_deploy.serving.server.check_server import check_server
 
             tell(f"asking {address.text}")
             key = read_key(key_file)
@@ -243,7 +243,7 @@ def _batching(measured: Path | None, artifact: Artifact, most: int | None, laten
     return batching_for(took, most or artifact.batch.most, slowest if latency is None else latency)
 
 
-def _print_checked(checked: list[Checked]) -> None:
+def _print_checked(checked: list[CheckedModel]) -> None:
     rows = [
         (
             model.name,

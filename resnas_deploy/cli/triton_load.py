@@ -15,13 +15,13 @@ from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
 from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
 from resnas_deploy.errors import BadInput, NotAvailable, shown
-from resnas_deploy.files.outputs import check_file, write_text
+from resnas_deploy.files.outputs import check_new_file, write_text
 
 if TYPE_CHECKING:
-    from resnas_deploy.serving.load.address import Address
-    from resnas_deploy.serving.load.load_test import Load
-    from resnas_deploy.serving.load.sweep import Swept
-    from resnas_deploy.serving.server.doors import Key
+    from resnas_deploy.serving.load.level import LevelResult
+    from resnas_deploy.serving.load.load_test import LoadTestResult
+    from resnas_deploy.serving.server.access import OperatorKey
+    from resnas_deploy.serving.server.addresses import Address
 
 PROTOCOLS = ("grpc", "http")
 LATE_MS = 5.0  # a load generator that is so late is told of
@@ -94,24 +94,24 @@ def load(
     check_extra()
     if plan and not p99:
         raise BadInput("--plan must come with --p99, the limit that the servers are to keep, found none")
-    from resnas_deploy.measuring.drawing import check_plot
+    from resnas_deploy.measuring.plots import check_plot
     from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
 
     levels = parse_levels(concurrency or ("" if rate or p99 else "1,2,4,8"), rate)
     limit_ms = parse_milliseconds(p99, "--p99") if p99 else None
     demand = parse_rate(plan, "--plan") if plan else None
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, field="plot")
+        check_new_file(plot, replace=force, field="plot")
         check_plot(plot)
     with progress() as tell, _server_at(server, _protocols(server, protocol), tell) as addresses:
-        from resnas_deploy.serving.load.sweep import Sweep, sweep
-        from resnas_deploy.serving.load.target import find_target
+        from resnas_deploy.serving.load.asked_model import find_model
+        from resnas_deploy.serving.load.load_test import LoadTest, sweep
 
         found = sweep(
-            Sweep(levels, seconds, limit_ms, demand),
-            [find_target(address, model, batch, read_key(key_file)) for address in addresses],
+            LoadTest(levels, seconds, limit_ms, demand),
+            [find_model(address, model, batch, read_key(key_file)) for address in addresses],
             seed,
             tell,
         )
@@ -146,11 +146,11 @@ def check_extra() -> None:
         raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
 
-def read_key(path: Path | None) -> Key | None:
+def read_key(path: Path | None) -> OperatorKey | None:
     """The key in a file. Raises `BadInput`."""
-    from resnas_deploy.serving.server.doors import Key
+    from resnas_deploy.serving.server.access import OperatorKey
 
-    return Key.read(path) if path else None
+    return OperatorKey.read(path) if path else None
 
 
 def _protocols(server: str, text: str) -> tuple[str, ...]:
@@ -168,20 +168,20 @@ def _protocols(server: str, text: str) -> tuple[str, ...]:
 @contextmanager
 def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None]) -> Iterator[list[Address]]:
     """The running server of that address; or one that serves that folder until the block ends, by protocol."""
-    from resnas_deploy.serving.load.address import Address
+    from resnas_deploy.serving.server.addresses import Address
 
     if not protocols:
         yield [Address.parse(server)]
         return
-    from resnas_deploy.serving.server.ports import Ports
-    from resnas_deploy.serving.server.server import Settings, serving
+    from resnas_deploy.serving.server.addresses import Ports
+    from resnas_deploy.serving.server.server import ServerSettings, running_server
 
-    with serving(Path(server), Settings(Ports.free()), None, tell) as running:
+    with running_server(Path(server), ServerSettings(Ports.free()), None, tell) as running:
         yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
 
 
-def _print(found: Swept) -> None:
-    from resnas_deploy.serving.load.sweep import SHARES
+def _print(found: LoadTestResult) -> None:
+    from resnas_deploy.serving.load.load_test import SHARES
 
     columns = ("load", "answers/s", *(f"p{share} ms" for share in SHARES), "queue ms", "compute ms", "batch", "failed")
     print_table(
@@ -209,8 +209,8 @@ def _print(found: Swept) -> None:
         )
 
 
-def _row(load: Load) -> tuple[str, ...]:
-    from resnas_deploy.serving.load.sweep import SHARES
+def _row(load: LevelResult) -> tuple[str, ...]:
+    from resnas_deploy.serving.load.load_test import SHARES
 
     server = load.server
     return (

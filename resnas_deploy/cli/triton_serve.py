@@ -10,7 +10,7 @@ import typer
 from resnas_deploy.cli.options import MAX_SECONDS, finite
 from resnas_deploy.cli.output import progress, say
 from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, read_key
-from resnas_deploy.files.outputs import check_file
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
 
 
@@ -53,11 +53,11 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     check_extra()
-    from resnas_deploy.serving.server.ports import Ports, check_address, loopback
-    from resnas_deploy.serving.server.server import Settings, serving
+    from resnas_deploy.serving.server.addresses import Ports, check_address, loopback
+    from resnas_deploy.serving.server.server import ServerSettings, running_server
 
     free = Ports.free()
-    settings = Settings(
+    settings = ServerSettings(
         Ports(http_port or free.http, grpc_port or free.grpc, metrics_port or free.metrics),
         poll,
         ready_within,
@@ -66,10 +66,10 @@ def serve(
         read_key(key_file),
     )
     if log:
-        check_file(log, replace=True, field="log")  # it is appended to
+        check_new_file(log, replace=True, field="log")  # it is appended to
     with progress() as tell:
         try:
-            with serving(repository, settings, log, tell) as server:
+            with running_server(repository, settings, log, tell) as server:
                 tell("serving; Ctrl-C stops it")
                 key = f" (key of what is closed: {server.key_file})" if server.key_file else ""
                 say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}{key}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resnas_deploy as resnas
 from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import (
     ArtifactArgument,
@@ -12,7 +13,6 @@ from resnas_deploy.cli.options import (
     RunnerOption,
     Threads,
     report_of,
-    threads_or_all,
 )
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.errors import VerificationFailed
@@ -34,28 +34,21 @@ def verify(
     $ resnas verify small-fp32 --runner openvino
     $ resnas verify small-fp32 --runner ort-cuda --device cuda:1
     """
-    with progress() as tell:
-        tell("checking the files")
-        from resnas_deploy.artifact.artifact import open_artifact
-        from resnas_deploy.exporting.export import check_verifiable
-        from resnas_deploy.runners.registry import graph_runner
-
-        opened = open_artifact(artifact)
-        precision = opened.manifest.precision
-        kind = graph_runner(runner, precision, device).on(device)
-        check_verifiable(kind, precision)
-        from resnas_deploy.exporting.verify import verify as run
-
-        described = {"artifact": str(artifact), "label": opened.manifest.label}
+    with progress() as show:
+        show("checking the files")
+        opened = resnas.open(artifact)
         try:
-            found = run(opened, kind, threads_or_all(threads), tell, data, max_drop)
+            found = resnas.verify(
+                opened, runner=runner, device=device, data=data, max_drop=max_drop, threads=threads, progress=show
+            )
         except VerificationFailed as error:
             if as_json:
-                print_json(described | {"error": str(error), "verification": report_of(error)})
+                failed = {"error": str(error), "verification": report_of(error)}
+                print_json({"artifact": str(artifact), "label": opened.label} | failed)
             raise
     if as_json:
-        print_json(described | {"error": None, "verification": found.to_json()})
+        print_json(found.to_json())
         return
-    say(f"{artifact}: {opened.manifest.label}: every file is as its hash says")
-    say(f"verified: {found}")
-    print_headroom(found)
+    say(f"{artifact}: {opened.label}: every file is as its hash says")
+    say(f"verified: {found.verification}")
+    print_headroom(found.verification)

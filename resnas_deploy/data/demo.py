@@ -1,4 +1,4 @@
-"""The built-in data set: some thousands of Fashion-MNIST's pictures (arXiv 1708.07747; MIT licence, beside them)."""
+"""The built-in data set: some thousands of Fashion-MNIST's images (arXiv 1708.07747; MIT licence, beside them)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ CLASS_NAMES = (
 
 
 @dataclass(frozen=True)
-class DemoPictures:
-    """Grey pictures of 28 x 28 pixels in memory."""
+class DemoImages:
+    """Grey images of 28 x 28 pixels in memory."""
 
-    pixels: NDArray[np.uint8]  # (pictures, 28, 28)
+    pixels: NDArray[np.uint8]  # (images, 28, 28)
     labels: Indices
     class_names: tuple[str, ...] = CLASS_NAMES
 
@@ -38,18 +38,18 @@ class DemoPictures:
     def runs(self) -> Sequence[Indices]:
         return [np.arange(len(self.labels))]
 
-    def picture(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("RGB")
 
 
-def demo_pictures() -> tuple[DemoPictures, DemoPictures]:
-    """The training and the validation split."""
+def demo_images() -> tuple[DemoImages, DemoImages]:
+    """Return the training and the validation split."""
     with (
         as_file(files("resnas_deploy.data").joinpath("fashion-mnist", "pictures.npz")) as path,
         np.load(path, allow_pickle=False) as arrays,
     ):
         train, val = (
-            DemoPictures(arrays[f"{name}_pictures"], arrays[f"{name}_labels"].astype(np.int64))
+            DemoImages(arrays[f"{name}_pictures"], arrays[f"{name}_labels"].astype(np.int64))
             for name in ("train", "val")
         )
     return train, val

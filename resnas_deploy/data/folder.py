@@ -1,4 +1,4 @@
-"""Image folders: a folder for each class, with its pictures in it."""
+"""Image folders: a folder for each class, with its images in it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, 
 
 
 @dataclass(frozen=True)
-class FolderPictures:
-    """The pictures of a folder of class folders, sorted by name."""
+class FolderImages:
+    """The images of a folder of class folders, sorted by name."""
 
     class_names: tuple[str, ...]
     folder: Path
@@ -31,12 +31,12 @@ class FolderPictures:
     def runs(self) -> Sequence[Indices]:
         return [np.arange(len(self.names))]
 
-    def picture(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Image.Image:
         return load_image(self.folder / os.fsdecode(self.names[index]))
 
 
-def folder_pictures(folder: Path, ignored: Ignored) -> FolderPictures:
-    """Find the pictures; none is opened. What is passed over is counted in `ignored`.
+def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
+    """Find the images; none is opened. What is passed over is counted in `ignored`.
 
     Raises `BadInput` for a class without any, for two classes that are one, and for a folder that cannot be read.
     """
@@ -45,7 +45,7 @@ def folder_pictures(folder: Path, ignored: Ignored) -> FolderPictures:
         ignored.add(Reason.OUTSIDE, name)
     if not classes:
         passed = f" (ignored: {ignored})" if ignored.counts else ""
-        raise BadInput(f"{folder} must hold a folder for each class, found none{passed}; put the pictures into such")
+        raise BadInput(f"{folder} must hold a folder for each class, found none{passed}; put the images into such")
     check_tellable(classes, folder)
     _check_apart(folder, classes)
     names: list[bytes] = []
@@ -55,21 +55,21 @@ def folder_pictures(folder: Path, ignored: Ignored) -> FolderPictures:
         found = files_below(inside, ignored, top=folder)
         if not found:
             raise BadInput(
-                f"{inside} must hold at least one picture ({', '.join(sorted(SUFFIXES))}), found none; "
+                f"{inside} must hold at least one image ({', '.join(sorted(SUFFIXES))}), found none; "
                 "add some, or remove the folder"
             )
         names += [os.fsencode(path.relative_to(folder)) for path in found]
         labels += [number] * len(found)
-    return FolderPictures(tuple(classes), folder, np.array(names), np.array(labels, dtype=np.int64))
+    return FolderImages(tuple(classes), folder, np.array(names), np.array(labels, dtype=np.int64))
 
 
-def has_pictures(folder: Path, classes: Sequence[str]) -> bool:
-    """Whether any of these folders in it holds a picture."""
+def has_images(folder: Path, classes: Sequence[str]) -> bool:
+    """Return whether any of these folders in it holds an image."""
     return any(files_below(folder / name, Ignored(), top=folder) for name in classes)
 
 
 def _check_apart(folder: Path, classes: Sequence[str]) -> None:
-    """Raise `BadInput` where two class folders are links to one: its pictures would be of both classes."""
+    """Raise `BadInput` where two class folders are links to one: its images would be of both classes."""
     seen: dict[str, str] = {}
     for name in classes:
         first = seen.setdefault(os.path.realpath(folder / name), name)

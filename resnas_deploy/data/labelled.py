@@ -1,4 +1,4 @@
-"""Labelled pictures by number, whatever holds them."""
+"""Labelled images by number, whatever holds them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from PIL import Image
 from resnas_deploy.errors import BadInput, shown
 
 Indices = NDArray[np.int64]
-_SPLIT_SEED = 0  # of the held-out part: the same pictures in every run
+_SPLIT_SEED = 0  # of the held-out part: the same images in every run
 
 
-class Pictures(Protocol):
+class LabelledImages(Protocol):
     """A data set's split. It can be sent to worker processes."""
 
     @property
@@ -27,24 +27,24 @@ class Pictures(Protocol):
 
     @property
     def labels(self) -> Indices:
-        """The class of each picture, `(pictures,)`."""
+        """The class of each image, `(images,)`."""
         ...
 
     @property
     def runs(self) -> Sequence[Indices]:
-        """The pictures by what is read best in one go: a single run where any order is as good."""
+        """The images by what is read best in one go: a single run where any order is as good."""
         ...
 
-    def picture(self, index: int) -> Image.Image:
-        """A picture of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
+    def image(self, index: int) -> Image.Image:
+        """Return an image of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
         ...
 
 
 @dataclass(frozen=True)
-class Part:
-    """Some of the pictures; none is copied."""
+class ImageSubset:
+    """Some of the images; none is copied."""
 
-    whole: Pictures
+    whole: LabelledImages
     indices: Indices
 
     @property
@@ -62,23 +62,26 @@ class Part:
         found = (place[run] for run in self.whole.runs)
         return [run[run >= 0] for run in found if (run >= 0).any()]
 
-    def picture(self, index: int) -> Image.Image:
-        return self.whole.picture(int(self.indices[index]))
+    def image(self, index: int) -> Image.Image:
+        return self.whole.image(int(self.indices[index]))
 
 
-def split(pictures: Pictures, held_out: int) -> tuple[Part, Part]:
-    """What training may see, and `held_out` pictures of each class that it leaves to the search. Raises `BadInput`."""
-    labels = pictures.labels
+def split(images: LabelledImages, held_out: int) -> tuple[ImageSubset, ImageSubset]:
+    """Return what training may see, and `held_out` images of each class that it leaves to the search.
+
+    Raises `BadInput` for a class that has no more.
+    """
+    labels = images.labels
     rng = np.random.default_rng(_SPLIT_SEED)
     held: list[Indices] = []
-    for number, name in enumerate(pictures.class_names):
+    for number, name in enumerate(images.class_names):
         own = np.flatnonzero(labels == number)
         if len(own) <= held_out:
             raise BadInput(
-                f"the class {shown(name)} must have more than the {held_out} pictures that are held out, "
+                f"the class {shown(name)} must have more than the {held_out} images that are held out, "
                 f"found {len(own)}; set held_out lower"
             )
         held.append(rng.permutation(own)[:held_out])
     mask = np.zeros(len(labels), dtype=bool)
     mask[np.concatenate(held)] = True
-    return Part(pictures, np.flatnonzero(~mask)), Part(pictures, np.flatnonzero(mask))
+    return ImageSubset(images, np.flatnonzero(~mask)), ImageSubset(images, np.flatnonzero(mask))

@@ -1,7 +1,7 @@
 """WebDataset shards: tar files in which `KEY.jpg` and `KEY.cls` make a sample.
 
 The format: https://github.com/webdataset/webdataset, "The WebDataset Format". The shards are indexed once, by their
-headers alone, so that a run can be resumed at any step; a shard's pictures are then read together.
+headers alone, so that a run can be resumed at any step; a shard's images are then read together.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from resnas_deploy.data.headers import MOST_PICTURE, Headers
 from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import opened, read_bytes
@@ -27,18 +27,20 @@ from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, 
 SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20
 MOST_CLASSES = 100_000
+MOST_HEADER = 1_000_000  # bytes of one extended header: a name and some times take hundreds
+MOST_IMAGE = 500_000_000  # bytes of one image's file
 CLASS_NAMES = "classes.txt"  # beside train/ and val/: a name a line, by class number
 
 
 @dataclass(frozen=True)
-class ShardPictures:
+class ShardImages:
     """The samples of several tar files, in the order in which they lie there."""
 
     class_names: tuple[str, ...]
     labels: Indices
     shards: tuple[Path, ...]
     shard: Indices  # of each sample
-    offset: Indices  # of its picture, bytes
+    offset: Indices  # of its image, bytes
     size: Indices
     keys: tuple[str, ...]
 
@@ -46,7 +48,7 @@ class ShardPictures:
     def runs(self) -> Sequence[Indices]:
         return [np.flatnonzero(self.shard == number) for number in range(len(self.shards))]
 
-    def picture(self, index: int) -> Image.Image:
+    def image(self, index: int) -> Image.Image:
         path = self.shards[self.shard[index]]
         name = f"{path}, {self.keys[index]}"
         try:
@@ -58,11 +60,11 @@ class ShardPictures:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file's name is a shard's."""
+    """Return whether a file's name is a shard's."""
     return name.endswith(SUFFIX)
 
 
-def shard_pictures(folder: Path, ignored: Ignored | None = None) -> ShardPictures:
+def shard_images(folder: Path, ignored: Ignored | None = None) -> ShardImages:
     """Index the tar files of a folder. What is passed over, in them too, is counted in `ignored`.
 
     Raises `BadInput`, which names the shard and the sample.
@@ -82,24 +84,24 @@ def shard_pictures(folder: Path, ignored: Ignored | None = None) -> ShardPicture
             places.append((number, offset, size))
     if not keys:
         passed = f" (ignored: {ignored})" if ignored.counts else ""
-        raise BadInput(f"the shards of {folder} must hold samples of a picture and a .cls each, found none{passed}")
+        raise BadInput(f"the shards of {folder} must hold samples of an image and a .cls each, found none{passed}")
     count = max(labels) + 1
     names = folder.parent / CLASS_NAMES
     class_names = read_class_names(names, _lines(names)) if names.exists() else tuple(map(str, range(count)))
     if count > len(class_names):
         raise BadInput(f"{names} must name every class, found {len(class_names)} names and the class {count - 1}")
     where = np.array(places, dtype=np.int64)
-    return ShardPictures(
+    return ShardImages(
         class_names, np.array(labels, dtype=np.int64), tuple(shards), where[:, 0], where[:, 1], where[:, 2], tuple(keys)
     )
 
 
 def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
-    """Key, class, offset and size of each picture."""
+    """Return key, class, offset and size of each image."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
     labels: dict[str, int] = {}
     try:
-        with opened(path) as file, tarfile.open(fileobj=Headers(file), mode="r:") as archive:
+        with opened(path) as file, tarfile.open(fileobj=_Headers(file), mode="r:") as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -114,17 +116,19 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
                 if suffix == "cls":
                     labels[key] = _label(archive, member, f"{path}, {member.name}")
                 elif f".{suffix.lower()}" in SUFFIXES:
-                    if not 0 <= member.size <= MOST_PICTURE:
+                    if not 0 <= member.size <= MOST_IMAGE:
                         raise BadInput(
-                            f"{path}, {shown(member.name)} must have at most {MOST_PICTURE} bytes, found {member.size}"
+                            f"{path}, {shown(member.name)} must have at most {MOST_IMAGE} bytes, found {member.size}"
                         )
                     found.setdefault(key, {})[suffix] = (member.offset_data, member.size)
+    except BadInput:
+        raise
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         reason = shortened(" ".join(str(error).split()), 200)
         raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None
     if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
-        raise BadInput(f"{path}: every sample must have a picture and a .cls, found {shown(min(lonely))} with one")
-    return [(key, labels[key], *next(iter(pictures.values()))) for key, pictures in found.items()]
+        raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one")
+    return [(key, labels[key], *next(iter(images.values()))) for key, images in found.items()]
 
 
 def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
@@ -137,3 +141,38 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
 
 def _lines(path: Path) -> int:
     return len(read_bytes(path, MAX_FILE_BYTES).splitlines())
+
+
+class _Headers(io.RawIOBase):
+    """A file of which only headers and labels are read: little at once, and in all no more than there is, twice over.
+
+    Raises `tarfile.ReadError` beyond that. A damaged size would else be read whole, or lead back without an end.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._left = 2 * os.fstat(file.fileno()).st_size + MOST_HEADER
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= MOST_HEADER:
+            raise tarfile.ReadError(f"an extended header of {size} bytes")
+        content = self._file.read(size)
+        self._left -= max(len(content), 1)
+        if self._left < 0:
+            raise tarfile.ReadError("headers that lead back to each other")
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if not -(2**63) <= offset < 2**63:
+            raise tarfile.ReadError(f"a member at byte {offset:.3g}")
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

@@ -12,12 +12,13 @@ import torch
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
+from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_package import load_package, write_package
 
 SUFFIX = ".pt2"
-_IMAGES, _SEED = 4, 0
+_IMAGES = 4
 
 
 def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[str], None]) -> dict[str, object]:
@@ -32,7 +33,7 @@ def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[s
         write_package(module_on(artifact, place), artifact, place, path)
         report("running the package")
         error = _error(artifact, path, place)
-        tolerance = TOLERANCES[artifact.precision]
+        tolerance = tolerance_of(artifact.precision)
         if error > tolerance:
             raise VerificationFailed(
                 f"the package must compute what the module computes, found an error of {error:.1e} "
@@ -51,11 +52,11 @@ def cpu_kind() -> str:
 def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
     """The largest error over batches at both ends of the range, on seeded noise."""
     size, batch = artifact.image_size, artifact.batch
-    noise = np.random.default_rng(_SEED).standard_normal((_IMAGES, 3, size, size), dtype=np.float32)
+    images_of_noise = noise(_IMAGES, size)
     package, error = load_package(path, device), 0.0
     module = artifact.module()
     for count in {batch.least, max(batch.least, min(batch.most, _IMAGES))}:
-        images = torch.from_numpy(np.resize(noise, (count, 3, size, size)))
+        images = torch.from_numpy(np.resize(images_of_noise, (count, 3, size, size)))
         with torch.inference_mode():
             wanted, found = module(images), package(images.to(device)).cpu()
         error = max(error, relative_error(found.numpy(), wanted.numpy()))

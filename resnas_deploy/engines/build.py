@@ -14,7 +14,7 @@ from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
 from resnas_deploy.engines.recorded import LayerReport
-from resnas_deploy.engines.report import graph_nodes, report_of
+from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
 from resnas_deploy.engines.targets import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
@@ -24,8 +24,6 @@ from resnas_deploy.runners.devices import device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
 
 Report = Callable[[str], None]
-# What products may compute in, by the graph's precision: what is not quantised is computed in the type around it.
-ALLOWED = {"fp32": ("fp32",), "fp16": ("fp16",), "bf16": ("bf16",), "int8": ("int8", "fp16"), "fp8": ("fp8", "fp16")}
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,10 @@ class Built:
 
     engine: store.Engine
     cached: bool
+
+    def to_json(self) -> dict[str, object]:
+        """Return the engine's path, whether it was there, and its report as plain data for JSON."""
+        return {"engine": str(self.engine.path), "cached": self.cached, "report": dict(self.engine.report)}
 
 
 def build_engine(
@@ -79,7 +81,7 @@ def _compile(
         parse_layers(log),
         graph_nodes(read_graph(artifact), artifact.arch),
         artifact.arch,
-        ALLOWED[artifact.precision],
+        allowed_in(artifact.precision),
     )
     _check(layers, artifact.precision)
     return layers

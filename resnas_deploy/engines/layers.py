@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.precision import PRECISIONS
 
 _START = "Layers:"
 _LAYER = re.compile(r"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), (?P<rest>Inputs: .*)")
@@ -20,15 +21,8 @@ _TENSOR = re.compile(
 _NODE = re.compile(r"\[ONNX Layer: (.*?)\]")
 _PROFILE = re.compile(r" \[profile \d+\]$")  # what the builder adds to a tensor's name for profiles after the first
 _INLINED = re.compile(r"__\d+$")  # what onnx's inliner adds to the name of a function's node
-_TYPES = {
-    "Float": "fp32",
-    "Half": "fp16",
-    "BFloat16": "bf16",
-    "Int8": "int8",
-    "FP8": "fp8",
-    "Int32": "int32",
-    "Int64": "int64",
-    "Bool": "bool",
+_TYPES = {known.tensorrt: known.name for known in PRECISIONS.values()} | {
+    name: name.lower() for name in ("Int32", "Int64", "Bool")
 }
 
 

@@ -6,20 +6,20 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnx import ModelProto, TensorProto, inliner
+from onnx import ModelProto, inliner
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.layers import Layer, Tensor
 from resnas_deploy.engines.recorded import LayerReport, Part
+from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
 _INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
 _PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion")  # the builder's, of kernels that multiply matrices
-_STORED: dict[int, str] = {TensorProto.INT8: "int8", TensorProto.FLOAT8E4M3FN: "fp8"}
-_WHOLE = {"fp32", "fp16", "bf16", "int8", "fp8"}
+_STORED = {known.onnx: known.name for known in QUANTISED.values()}
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ def element_of(node: str, known: Sequence[str]) -> str:
     """The element whose name a node's begins with; the casts at the edges belong to the first and to the last."""
     edges = {_INPUT_CAST: known[0], _OUTPUT_CAST: known[-1]}
     return edges.get(node) or next((name for name in known if node == name or node.startswith(f"{name}.")), "")
+
+
+def allowed_in(precision: str) -> frozenset[str]:
+    """Return what a graph's products may compute in: its precision, and where it is quantised, the one around."""
+    return frozenset({precision, AROUND_QUANTISED} if precision in QUANTISED else {precision})
 
 
 def report_of(
@@ -105,7 +110,7 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
 def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
     """Products that read another precision than the graph says, and float32 between kernels other than in norms."""
     for layer in kernels:
-        read = {tensor.precision for tensor in _operands(layer, nodes) if tensor.precision in _WHOLE}
+        read = {tensor.precision for tensor in _operands(layer, nodes) if tensor.precision in PRECISIONS}
         quantised = {node.quantised for node in _nodes(layer, nodes) if node.op in _PRODUCTS} - {""}
         if _is_product(layer, nodes) and not read <= allowed | _edge(layer):
             yield f"{layer.name} computes in {', '.join(sorted(read - allowed))}"
@@ -143,7 +148,7 @@ def _nodes(layer: Layer, nodes: Mapping[str, GraphNode]) -> list[GraphNode]:
 def _computes(layer: Layer, nodes: Mapping[str, GraphNode]) -> str:
     """The precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
     tensors = _operands(layer, nodes) if _is_product(layer, nodes) else layer.inputs
-    read = [tensor.precision for tensor in tensors if tensor.precision in _WHOLE]
+    read = [tensor.precision for tensor in tensors if tensor.precision in PRECISIONS]
     return (read or [tensor.precision for tensor in layer.outputs])[0]
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 
 from resnas_deploy.errors import BadInput, NotAvailable, shown
+from resnas_deploy.precision import FLOATS, PRECISIONS
 
 PORTABLE, AOTI = "portable", "aoti"
-_LEAST_CAPABILITY = {"bf16": 80, "fp8": 89}  # of precisions that not every GPU computes in
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Target:
                     f"a compute capability for the target {self.name} must be {PORTABLE} or among "
                     f"{', '.join(map(dotted, self.capabilities))}, found {dotted(capability)}"
                 )
-            least = _LEAST_CAPABILITY.get(precision, 0)
+            least = PRECISIONS[precision].capability
             if int(capability) < least:
                 raise BadInput(
                     f"{precision} must be built for compute capability {dotted(str(least))} or above, found "
@@ -69,7 +69,7 @@ TARGETS: Mapping[str, Target] = {
             "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
             module="tensorrt_rtx",
             install="pip install tensorrt-rtx-cu13",
-            precisions=("fp32", "fp16", "bf16", "int8", "fp8"),
+            precisions=tuple(PRECISIONS),
             capabilities=("75", "80", "86", "89", "120", "121"),
             needs_gpu=False,
         ),
@@ -78,7 +78,7 @@ TARGETS: Mapping[str, Target] = {
             "TensorRT: engines for the GPU that they are built on",
             module="tensorrt",
             install="pip install 'tensorrt>=10.15,<12'",
-            precisions=("fp32", "fp16", "bf16", "int8", "fp8"),
+            precisions=tuple(PRECISIONS),
             capabilities=(),
             needs_gpu=True,
         ),
@@ -87,7 +87,7 @@ TARGETS: Mapping[str, Target] = {
             "AOTInductor: packages for hosts with PyTorch and without TensorRT, for CPUs and GPUs",
             module="torch",
             install="pip install torch",
-            precisions=("fp32", "fp16", "bf16"),
+            precisions=tuple(FLOATS),
             capabilities=(),
             needs_gpu=False,
             suffix=".pt2",

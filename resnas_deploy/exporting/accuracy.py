@@ -1,4 +1,4 @@
-"""Top-1 on labelled pictures: of a graph on a runtime, and of the PyTorch module that it was made from."""
+"""Top-1 on labelled images: of a graph on a runtime, and of the PyTorch module that it was made from."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from numpy.typing import NDArray
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
-from resnas_deploy.data.chance import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
+from resnas_deploy.data.accuracy import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
-from resnas_deploy.data.labelled import Indices, Pictures
-from resnas_deploy.data.source import DEMO, Data, open_data
+from resnas_deploy.data.labelled import Indices, LabelledImages
+from resnas_deploy.data.source import DEMO, DataSet, open_data
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.runners.base import Options, RunnerKind
-from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Task
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
-MOST_PICTURES = 2000  # of a larger validation split a sample, drawn with a seed
+MOST_IMAGES = 2000  # of a larger validation split a sample, drawn with a seed
 _SEED, _BATCH = 0, 16
 
 
-def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | None:
+def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet | None:
     """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
     `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
-    order, where the network is untrained, and where the pictures are too few to tell its accuracy from chance.
+    order, where the network is untrained, and where the images are too few to tell its accuracy from chance.
     """
     if not source:
         return open_data(DEMO) if manifest.provenance.trained and manifest.class_names == CLASS_NAMES else None
@@ -47,7 +48,7 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | 
 
 
 def compare_accuracy(
-    artifact: Artifact, kind: RunnerKind, data: Data, max_drop: float, threads: int, report: Callable[[str], None]
+    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, report: Callable[[str], None]
 ) -> Accuracy:
     """Run graph and module on the validation split and count what each gets right.
 
@@ -64,7 +65,7 @@ def compare_accuracy(
 
 @dataclass(frozen=True)
 class _Answers:
-    """The classes that each side answered, of the pictures with these numbers."""
+    """The classes that each side answered, of the images with these numbers."""
 
     indices: Indices
     module: Indices
@@ -75,21 +76,21 @@ def _answers(
     artifact: Artifact,
     kind: RunnerKind,
     checkpoint: Checkpoint,
-    pictures: Pictures,
+    labelled: LabelledImages,
     threads: int,
     report: Callable[[str], None],
 ) -> _Answers:
-    indices = _sample(pictures)
+    indices = _sample(labelled)
     torch.set_num_threads(threads)
     module = build_model(checkpoint)
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
     batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))
-    with kind.open(artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads), report) as runner:
         for start in range(0, len(indices), batch):
-            report(f"accuracy: {start}/{len(indices)} pictures")
+            report(f"accuracy: {start}/{len(indices)} images")
             rows = indices[start : start + batch]
-            images = _images(pictures, np.resize(rows, batch), artifact)
+            images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
                 wanted = module(torch.from_numpy(images)).numpy()
             found = runner.run(images)[OUTPUT]
@@ -98,35 +99,35 @@ def _answers(
     return _Answers(indices, answers[0], answers[1])
 
 
-def _sample(pictures: Pictures) -> Indices:
-    """Which pictures are looked at: all, or as many as `MOST_PICTURES`, the same ones every time."""
-    indices = np.arange(len(pictures.labels))
-    if len(indices) > MOST_PICTURES:
-        indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_PICTURES])
+def _sample(labelled: LabelledImages) -> Indices:
+    """Which images are looked at: all, or as many as `MOST_IMAGES`, the same ones every time."""
+    indices = np.arange(len(labelled.labels))
+    if len(indices) > MOST_IMAGES:
+        indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_IMAGES])
     return indices
 
 
-def _problem(found: Accuracy, answers: _Answers, labels: Indices, pictures: Pictures, said: Measured | None) -> str:
+def _problem(
+    found: Accuracy, answers: _Answers, labels: Indices, labelled: LabelledImages, said: MeasuredAccuracy | None
+) -> str:
     """Why the figures show nothing, and what to do; empty where they do."""
-    names, chance = pictures.class_names, chance_of(labels)
+    names, chance = labelled.class_names, chance_of(labels)
     usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
     if not beats_chance(labels, answers.module == labels):
         if found.reference > 100 * chance.share:
-            return (
-                f"the module cannot be told from chance, since {usual}; give more pictures, above all of other classes"
-            )
+            return f"the module cannot be told from chance, since {usual}; give more images, above all of other classes"
         return (
             f"the module itself is at chance, since {usual}; train the network, or give the data that it was trained "
             "for"
         )
     if said and found.reference < 100 * FAR_BELOW * said.top1:
         return (
-            f"the checkpoint says {100 * said.top1:.2f} % of itself, on {said.pictures} pictures of {said.data}, and "
-            "the module is far below; see whether the pictures lie in the right classes, or give data like that"
+            f"the checkpoint says {100 * said.top1:.2f} % of itself, on {said.images} images of {said.data}, and "
+            "the module is far below; see whether the images lie in the right classes, or give data like that"
         )
     if ring := exchanged(labels, answers.module, len(names)):
         return (
-            f"the pictures of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
+            f"the images of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
             "where classes are in another order; name the classes with --class-names, or put them in order"
         )
     if found.drop <= found.max_drop and not beats_chance(labels, answers.graph == labels):
@@ -134,6 +135,6 @@ def _problem(found: Accuracy, answers: _Answers, labels: Indices, pictures: Pict
     return ""
 
 
-def _images(pictures: Pictures, rows: NDArray[np.int64], artifact: Artifact) -> NDArray[np.float32]:
+def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> NDArray[np.float32]:
     preprocessing = artifact.manifest.preprocessing
-    return np.stack([preprocess(pictures.picture(int(index)), preprocessing) for index in rows])
+    return np.stack([preprocess(labelled.image(int(index)), preprocessing) for index in rows])

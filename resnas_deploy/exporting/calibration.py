@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.data.demo import demo_pictures
+from resnas_deploy.data.demo import demo_images
 from resnas_deploy.errors import BadInput, shortened
 from resnas_deploy.files.reading import opened
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.listing import pictures_below
+from resnas_deploy.images.listing import images_below
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.runners.base import Images
 
 DEFAULT_IMAGES = 128
 _START, _MOST_HEADER = 12, 65_535  # bytes of a .npy file
-_SEED = 0  # of which pictures are taken: the same ones in every export
+_SEED = 0  # of which images are taken: the same ones in every export
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,20 @@ class Calibration:
 
 
 def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -> Calibration:
-    """`count` images from a folder of pictures (at any depth), an array in a .npy file, or the built-in pictures.
+    """`count` images from a folder (at any depth), an array in a .npy file, or the built-in data set.
 
-    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; pictures are preprocessed. Raises
-    `BadInput` where there are fewer than `count`, where a picture cannot be read, and for NaN or infinity.
+    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; images are preprocessed. Raises
+    `BadInput` where there are fewer than `count`, where an image cannot be read, and for NaN or infinity.
     """
     if source is None:
-        pictures = demo_pictures()[0]
-        chosen = _drawn(len(pictures.labels), count, "the built-in pictures")
-        return Calibration("demo", np.stack([preprocess(pictures.picture(int(i)), preprocessing) for i in chosen]))
+        images = demo_images()[0]
+        chosen = _drawn(len(images.labels), count, "the built-in images")
+        return Calibration("demo", np.stack([preprocess(images.image(int(i)), preprocessing) for i in chosen]))
     if not _is_folder(source):
         if source.suffix == ".npy":
             return Calibration(source.name, _array(source, count, preprocessing.image_size))
-        raise BadInput(f"calibration must be a folder of pictures or an array (.npy), found no such thing at {source}")
-    paths = pictures_below(source)
+        raise BadInput(f"calibration must be a folder of images or an array (.npy), found no such thing at {source}")
+    paths = images_below(source)
     chosen = _drawn(len(paths), count, str(source))
     return Calibration(source.name, np.stack([preprocess(load_image(paths[i]), preprocessing) for i in chosen]))
 

@@ -62,9 +62,9 @@ class Request:
     verify_on: RunnerKind | None = None  # None: an artifact that is marked as unverified
     keep_failed: bool = False  # where verification fails, keep the artifact under another name
     threads: int = 1
-    calibration: Path | None = None  # pictures, or an array of images, that a quantised graph learns its ranges from
+    calibration: Path | None = None  # images, or an array of images, that a quantised graph learns its ranges from
     calibration_images: int = DEFAULT_IMAGES
-    data: str = ""  # labelled pictures that a quantised graph's accuracy is measured on, as `verify` takes them
+    data: str = ""  # labelled images that a quantised graph's accuracy is measured on, as `verify` takes them
     max_drop: float = DEFAULT_DROP
     align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
 

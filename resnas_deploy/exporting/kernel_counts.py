@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,28 @@ class Count:
     report: Mapping[str, Any] | None  # `LayerReport`, as plain data
     seconds: float = 0.0  # that the build took
     problem: str = ""  # why there is no report
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {"spelling": self.spelling.describe(), "layers": self.report, "problem": self.problem or None}
+
+    def figures(self) -> tuple[str, ...]:
+        """Return kernels in all, of a block and of a reduction, and how many blocks' attention is one kernel."""
+        if self.report is None:
+            return ("not built", "", "", "")
+        parts = self.report["parts"]
+        fused = [part["fused_attention"] for part in parts if part["fused_attention"] is not None]
+        return (
+            str(self.report["kernels"]),
+            _usual(part["kernels"] for part in parts if part["kind"] == "block"),
+            _usual(part["kernels"] for part in parts if part["kind"] == "reduction"),
+            f"{sum(fused)} of {len(fused)}",
+        )
+
+
+def _usual(values: Iterable[int]) -> str:
+    """Return the commonest value."""
+    return str(Counter(values).most_common(1)[0][0])
 
 
 def count_kernels(

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import Images
 
@@ -35,8 +34,7 @@ _OPERATORS = ("MatMul", "Conv", "Add", "Relu")
 _IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _BATCH = 16  # images in one run of the calibration
 _LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
-_INT8_MOST, _FP8_MOST = 127.0, 448.0  # the largest numbers of int8, symmetric, and of float8 e4m3
-_FP8 = np.dtype(ml_dtypes.float8_e4m3fn)
+_INT8, _FP8 = QUANTISED["int8"], QUANTISED["fp8"]
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def scheme_for(precision: str, engine: bool) -> Scheme:
     In engines the convolutions keep fp16: TensorRT writes the sums of an int8 one in float32 for another kernel to
     read, the stem's are the network's largest values, and there is no e4m3 kernel for its 7x7 convolution at all.
     """
-    if engine or precision == "fp8":
-        return Scheme(precision, "fp16", asymmetric=False, convolutions=False)
+    if engine or precision == _FP8.name:
+        return Scheme(precision, AROUND_QUANTISED, asymmetric=False, convolutions=False)
     return Scheme(precision, "fp32", asymmetric=True, convolutions=True)
 
 
@@ -160,7 +158,7 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
         quantizer.quantize_model()
         quantizer.model.topological_sort()  # which the quantiser leaves to whoever saves the graph
     quantised: ModelProto = quantizer.model.model
-    if scheme.precision == "fp8":
+    if scheme.precision == _FP8.name:
         _to_fp8(quantised, originals)
     model.write_bytes(quantised.SerializeToString(deterministic=True))
     return len(nodes)
@@ -185,7 +183,7 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
         value, scale, zero = node.input
         if first_time(scale):
             steps = numpy_helper.to_array(tensors[scale])
-            rescaled = _not_below(steps.astype(np.float32) * np.float32(_INT8_MOST / _FP8_MOST), steps.dtype)
+            rescaled = _not_below(steps.astype(np.float32) * np.float32(_INT8.largest / _FP8.largest), steps.dtype)
             tensors[scale].CopyFrom(numpy_helper.from_array(rescaled, scale))
         if first_time(zero):
             tensors[zero].CopyFrom(_fp8(zero, np.zeros(tuple(tensors[zero].dims), np.float32)))
@@ -194,7 +192,7 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
             shape = [1] * weight.ndim
             shape[next(attribute.i for attribute in node.attribute if attribute.name == "axis")] = -1
             steps = numpy_helper.to_array(tensors[scale]).astype(np.float32).reshape(shape)
-            tensors[value].CopyFrom(_fp8(value, np.clip(weight / steps, -_FP8_MOST, _FP8_MOST)))
+            tensors[value].CopyFrom(_fp8(value, np.clip(weight / steps, -_FP8.largest, _FP8.largest)))
 
 
 def _not_below(steps: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -206,8 +204,8 @@ def _not_below(steps: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]
 
 
 def _fp8(name: str, values: Any) -> TensorProto:
-    rounded = values.astype(_FP8)
-    return helper.make_tensor(name, TensorProto.FLOAT8E4M3FN, rounded.shape, rounded.tobytes(), raw=True)
+    rounded = values.astype(_FP8.dtype)
+    return helper.make_tensor(name, _FP8.onnx, rounded.shape, rounded.tobytes(), raw=True)
 
 
 @contextmanager

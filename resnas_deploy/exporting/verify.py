@@ -21,21 +21,21 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
-from resnas_deploy.exporting.arithmetic.check import OTHERS, element_errors, in_own_arithmetic, out_of_room
+from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.images.samples import verification_photographs
+from resnas_deploy.images.preprocessing import Preprocessing, noise
+from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
-from resnas_deploy.precision import QUANTISED
+from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
-NOISE_IMAGES, NOISE_SEED = 8, 0
+NOISE_IMAGES = 8
 MOST = 16  # images in the largest batch that verification runs
 
 
@@ -49,18 +49,16 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the two sides are given: seeded noise, then photographs."""
+    """What the two sides are given: seeded noise, then real images."""
 
     images: Images
     photographs: tuple[str, ...]
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Eight images of seeded noise and the package's photographs, `(12, 3, S, S)`."""
-    names, photographs = verification_photographs(preprocessing)
-    size = preprocessing.image_size
-    noise = np.random.default_rng(NOISE_SEED).standard_normal((NOISE_IMAGES, 3, size, size), dtype=np.float32)
-    return Inputs(np.concatenate([noise, photographs]), names)
+    """Eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
+    names, samples = sample_images(preprocessing)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
@@ -80,7 +78,7 @@ def verify(
 ) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    A quantised graph is also compared on labelled pictures: of `data`, a data set as `--data` takes it, or of the
+    A quantised graph is also compared on labelled images: of `data`, a data set as `--data` takes it, or of the
     built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
     `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
     exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,
@@ -128,7 +126,7 @@ def verify(
         raise VerificationFailed(
             f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; "
             f"the first element that differs is {parting.element} (error {parting.error:.1e}); "
-            f"export with --precision {OTHERS[own.type]}",
+            f"export with `precision` {precision_named(own.type).wider}",
             found,
         )
     if found.error <= found.tolerance:
@@ -152,7 +150,7 @@ def compare(
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
     batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with kind.open(artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads)) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
@@ -161,7 +159,7 @@ def compare(
         return Verification(
             reference=f"torch {torch.__version__} fp32",
             runner=f"{runner.name} ({runner.version}){_narrowed(artifact.precision, runner.computes)}",
-            tolerance=max(TOLERANCES[artifact.precision], TOLERANCES[runner.computes]),
+            tolerance=max(tolerance_of(artifact.precision), tolerance_of(runner.computes)),
             error=error,
             batches=batches,
             images=count,
@@ -173,7 +171,7 @@ def compare(
 
 def _narrowed(precision: str, computes: str) -> str:
     """That the runner computes in less than the graph's precision, whose tolerance then holds."""
-    return f", computing in {computes}" if TOLERANCES[computes] > TOLERANCES[precision] else ""
+    return f", computing in {computes}" if tolerance_of(computes) > tolerance_of(precision) else ""
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
@@ -187,7 +185,7 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
     wanted = _wanted(artifact, images)
     probed = _with_probes(read_graph(artifact), list(wanted))
-    with kind.open(artifact, Options(threads, probed.SerializeToString())) as runner:
+    with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
     return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
 

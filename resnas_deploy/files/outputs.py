@@ -44,7 +44,7 @@ def check_writable(path: Path) -> None:
             pass
 
 
-def check_file(path: Path, *, replace: bool, field: str = "out") -> None:
+def check_new_file(path: Path, *, replace: bool, field: str = "out") -> None:
     """Raise `BadInput` or `StorageError` where no file can be written at `path`, which `field` names, before the work.
 
     With `replace` a file that is there may go.

@@ -62,6 +62,8 @@ def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
     """Open a regular file, or a link to one, of at most `most` bytes. Raises `BadInput`, which names it."""
     try:
         descriptor = open_regular(path)
+    except BadInput:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise unreadable(path, error) from None
     try:
@@ -127,6 +129,8 @@ def parse_json(content: bytes | str, name: str) -> object:
         return json.loads(
             text, object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite, parse_int=_short_integer
         )
+    except BadInput:
+        raise
     except RecursionError:
         raise BadInput(
             f"{name} must be JSON, found lists or objects nested too deeply; is it the right file?"

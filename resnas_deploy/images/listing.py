@@ -1,6 +1,6 @@
-"""Which files of a folder are its pictures or shards, and what is passed over: the one home of that rule.
+"""Which files of a folder are its images or shards, and what is passed over: the one home of that rule.
 
-Systems, browsers and editors leave files in data folders, some of them named like pictures. They are no data, and what
+Systems, browsers and editors leave files in data folders, some of them named like images. They are no data, and what
 was passed over is counted in a note.
 """
 
@@ -58,7 +58,7 @@ class Reason(Enum):
     """Why something was passed over."""
 
     LEFTOVER = "left by a system or a program"
-    OTHER = "without the name of a picture"
+    OTHER = "without the name of an image"
     BROKEN = "broken link"
     NO_FILE = "neither file nor folder"
     AGAIN = "link to what is listed anyway"
@@ -102,8 +102,8 @@ def is_leftover_path(path: str) -> bool:
     return any(is_leftover(part) for part in path.split("/") if part not in ("", ".", ".."))
 
 
-def is_picture(name: str) -> bool:
-    """Whether a file's name ends as a picture's does."""
+def is_image(name: str) -> bool:
+    """Whether a file's name ends as an image's does."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
@@ -116,7 +116,7 @@ class _Place:
 
 
 def files_below(
-    folder: Path, ignored: Ignored, wanted: Callable[[str], bool] = is_picture, top: Path | None = None
+    folder: Path, ignored: Ignored, wanted: Callable[[str], bool] = is_image, top: Path | None = None
 ) -> list[Path]:
     """The files below a folder, at any depth, sorted by the parts of their paths.
 
@@ -215,20 +215,19 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
     )
 
 
-def pictures_named(path: Path) -> Sequence[Path]:
-    """What a user means by a path: the picture, or all below the folder. Raises `BadInput` as `pictures_below` does."""
-    return pictures_below(path) if _is_folder(path) else [path]
+def images_named(path: Path) -> Sequence[Path]:
+    """What a user means by a path: the image, or all below the folder. Raises `BadInput` as `images_below` does."""
+    return images_below(path) if _is_folder(path) else [path]
 
 
-def pictures_below(folder: Path) -> Sequence[Path]:
-    """The pictures below a folder; what was passed over is noted. Raises `BadInput` where there is none."""
+def images_below(folder: Path) -> Sequence[Path]:
+    """The images below a folder; what was passed over is noted. Raises `BadInput` where there is none."""
     ignored = Ignored()
     found = files_below(folder, ignored)
     if not found:
         passed = f" (ignored: {ignored})" if ignored.counts else ""
         raise BadInput(
-            f"{str(folder)!r} must hold pictures ({', '.join(sorted(SUFFIXES))}), found none{passed}; "
-            "name another folder"
+            f"{str(folder)!r} must hold images ({', '.join(sorted(SUFFIXES))}), found none{passed}; name another folder"
         )
     ignored.note(str(folder))
     return found

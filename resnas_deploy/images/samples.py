@@ -1,4 +1,4 @@
-"""The photographs in the package: real images for checks that need a typical input."""
+"""The images in the package: real ones, for checks that need a typical input."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy.typing as npt
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.listing import is_leftover, is_picture
+from resnas_deploy.images.listing import is_image, is_leftover
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 
 
-def verification_photographs(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
-    """Return the file names of the four photographs, sorted, and their batch.
+def sample_images(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+    """Return the file names of the package's four images, sorted, and their batch.
 
     The batch is float32, (4, 3, image_size, image_size). Raises BadInput when the installed package lacks them.
     """
-    folder = files("resnas_deploy.images") / "assets" / "photographs"
+    folder = files("resnas_deploy.images") / "assets" / "samples"
     there = folder.iterdir() if folder.is_dir() else ()
-    entries = [entry for entry in there if is_picture(entry.name) and not is_leftover(entry.name)]
+    entries = [entry for entry in there if is_image(entry.name) and not is_leftover(entry.name)]
     if not entries:
-        raise BadInput(f"{str(folder)!r} must hold the package's photographs; found none; reinstall the package")
+        raise BadInput(f"{str(folder)!r} must hold the package's sample images; found none; reinstall the package")
     entries.sort(key=lambda entry: entry.name)
     images = []
     for entry in entries:

@@ -1,24 +1,103 @@
-"""Plots of what was measured."""
+"""Plots as PNG, SVG, or a page of HTML that needs no other file: of a report, and what other rooms draw theirs with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import html
+import importlib.util
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from resnas_deploy.measuring.drawing import COLOURS, new_figure, plain, write_figure
-from resnas_deploy.measuring.latency.check import Check
-from resnas_deploy.measuring.latency.store import Setting
-from resnas_deploy.measuring.measurement import Measurement
-from resnas_deploy.measuring.report import Report
-from resnas_deploy.measuring.shares import KINDS
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.files.outputs import output_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from resnas_deploy.measuring.measurement import Measurement
+    from resnas_deploy.measuring.report import Report
+
+SUFFIXES = (".png", ".svg", ".html")
+_DPI = 150
+# A palette that people with any colour vision can tell apart (Okabe and Ito, 2008).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")
+
+
+def check_plot(path: Path) -> None:
+    """Raise `BadInput` for another suffix, `NotAvailable` without matplotlib: before anything is measured."""
+    if path.suffix.lower() not in SUFFIXES:
+        raise BadInput(f"a plot must end in {', '.join(SUFFIXES)}, found {path}")
+    if importlib.util.find_spec("matplotlib") is None:
+        raise NotAvailable(
+            "plots are drawn by the package matplotlib, which is not installed", "pip install matplotlib"
+        )
+
+
+def plain(text: str) -> str:
+    """Return a text that matplotlib draws as it is: no formula, nothing that XML forbids, nothing that legends omit."""
+    text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")
+    return f" {text}" if text.startswith("_") else text
+
+
+@contextmanager
+def _quiet_matplotlib() -> Iterator[None]:
+    """Keep it from telling at length of a home that cannot be written."""
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def new_figure(panels: int) -> tuple[Figure, Any]:
+    """Return a figure with that many axes beside each other."""
+    with _quiet_matplotlib():
+        from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")
+    return figure, figure.subplots(1, panels)
+
+
+def write_figure(
+    figure: Figure, path: Path, title: str, table: Sequence[Sequence[str]], *, replace: bool = True
+) -> None:
+    """Write it in the form that the suffix names; a page holds the table too, whose first row is its head."""
+    suffix = path.suffix.lower()
+    drawn = io.BytesIO()
+    with _quiet_matplotlib(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
+        figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
+    content = drawn.getvalue()
+    if suffix == ".html":
+        content = _page(title, content.decode(), table).encode()
+    with output_file(path, replace=replace) as partial:
+        partial.write_bytes(content)
+
+
+def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
+    """Return a page with the drawing and its figures; names come from files and may hold anything."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    rows = "\n".join([row(table[0], "th"), *(row(cells, "td") for cells in table[1:])])
+    return (
+        f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        "<style>body{font:14px sans-serif;margin:2em}svg{max-width:100%;height:auto}"
+        "td,th{padding:.2em .8em;text-align:right}td:first-child,th:first-child{text-align:left}</style>\n"
+        f"<h1>{html.escape(title)}</h1>\n{svg[svg.index('<svg') :]}\n<table>{rows}</table>\n</html>\n"
+    )
 
 
 def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
-    """Latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
+    """Draw latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
     lines = _lines(report.measurements)
     bars = [item for item in report.measurements if item.shares]
     figure, axes = new_figure(3 if bars else 2)
@@ -44,30 +123,6 @@ def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
     write_figure(figure, path, "Latency and throughput", _table(report.measurements), replace=replace)
 
 
-def plot_check(check: Check, setting: Setting, path: Path, *, replace: bool = True) -> None:
-    """Predicted against measured milliseconds, by the model and by a line through MACs."""
-    figure, (model, line) = new_figure(2)
-    for axis, predicted, accuracy in (
-        (model, check.predicted_ms, check.accuracies[0]),
-        (line, check.by_macs_ms, check.accuracies[1]),
-    ):
-        ends = (min(*check.measured_ms, *predicted), max(*check.measured_ms, *predicted))
-        axis.plot(ends, ends, color="#888888", linewidth=1)
-        axis.plot(check.measured_ms, predicted, "o", color=COLOURS[0], markersize=4)
-        title = f"{accuracy.predictor}: MAPE {accuracy.mape:.1%}, Spearman {accuracy.spearman:.3f}"
-        axis.set(title=title, xlabel="measured ms", ylabel="predicted ms")
-        axis.grid(alpha=0.3)
-    figure.suptitle(
-        f"{len(check.networks)} networks held out, {setting.runner}, {setting.precision}, batch {setting.batch}; "
-        f"measured again: MAPE {check.noise.mape:.1%}",
-        fontsize="small",
-    )
-    rows = zip(check.networks, check.measured_ms, check.predicted_ms, strict=True)
-    table = [(name, f"{measured:.2f}", f"{predicted:.2f}") for name, measured, predicted in rows]
-    rows_of_all = [("network", "measured ms", "predicted ms"), *table]
-    write_figure(figure, path, "Predicted and measured latency", rows_of_all, replace=replace)
-
-
 def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
     """Measurements that make one line, ordered by batch, under a name that tells it from the others."""
     found: dict[str, list[Measurement]] = {}
@@ -80,6 +135,8 @@ def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
 
 
 def _stacked(axis: Axes, bars: Sequence[Measurement]) -> None:
+    from resnas_deploy.measuring.extras import KINDS
+
     found = [bar.configuration for bar in bars]
     names = [plain(f"{c.runner}\n{c.label}\nbatch {c.batch}") for c in found]
     bottom = [0.0] * len(bars)

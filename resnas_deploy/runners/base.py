@@ -77,6 +77,25 @@ class Network(Protocol):
         ...
 
 
+class EngineFile(Protocol):
+    """A built engine, for the runners that load one."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept, for messages."""
+        ...
+
+    @property
+    def file(self) -> Path:
+        """The engine that was hashed, to read, whatever has its name by now."""
+        ...
+
+    @property
+    def made_of(self) -> Mapping[str, Any]:
+        """Its identity, of which `builder` is the compiler and its version."""
+        ...
+
+
 class Runner(Protocol):
     """A network, loaded on a runtime and a device. A context manager: leaving it frees both."""
 
@@ -133,6 +152,7 @@ class Options:
     device: str = ""  # cpu, cuda or cuda:N; the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
+    engine: EngineFile | None = None  # for a runner that loads one, which `engines.opening` finds or builds
 
 
 def always_here(device: str) -> None:
@@ -155,6 +175,7 @@ class RunnerKind:
     devices: tuple[str, ...] = (CPU,)  # kinds, the usual one first
     usual: str = ""  # the device where none is asked for, if not the first of `devices`
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
+    engine: str = ""  # the target whose engines it loads, where it loads one
 
     def on(self, device: str) -> RunnerKind:
         """The same runner with another usual device. Raises `BadInput` for one that it never runs on."""
@@ -187,15 +208,21 @@ class RunnerKind:
 
     def open(self, network: Network, options: Options) -> Runner:
         """Open a network. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
+        self.check_opening(network, options)
+        return self.open_network(network, replace(options, device=self.device(options.device)))
+
+    def check_opening(self, network: Network, options: Options) -> None:
+        """Raise what `open` would raise before the runtime sees the network, or its engine is built."""
         device = self.device(options.device)
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check(network.precision, device)
+        if self.engine and (not isinstance(network, Artifact) or options.model is not None):
+            raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
             from resnas_deploy.artifact.graph import check_graph  # imports onnx
 
             check_graph(network)
-        return self.open_network(network, replace(options, device=device))
 
     def check(self, precision: str, device: str = "") -> None:
         """Raise `NotAvailable` or `BadInput` where this runner cannot run a graph of that precision here."""

@@ -10,6 +10,7 @@ import onnx
 from onnx import inliner
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import (
     Images,
@@ -28,10 +29,6 @@ from resnas_deploy.runners.openvino_profile import name_by_element, operation_se
 
 ov = load("openvino")
 
-# What OpenVINO is told to compute in. Without a hint it would run an fp32 graph in bf16 where the CPU can.
-_HINTS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16", "int8": "f32"}  # of int8: what is not quantised
-_CAPABILITIES = {"fp32": "FP32", "fp16": "FP16", "bf16": "BF16", "int8": "INT8"}
-
 
 class OpenVinoRunner(Runner):
     """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
@@ -39,10 +36,11 @@ class OpenVinoRunner(Runner):
     def __init__(self, name: str, network: Network, options: Options, computes: str = "") -> None:
         core = openvino_core()
         precision = computes or network.precision
-        native = _CAPABILITIES[precision] in _capabilities()
+        native = precision.upper() in _capabilities()
         self.computes = precision if native else "fp32"
         settings = {
-            "INFERENCE_PRECISION_HINT": _HINTS[self.computes],
+            # Without a hint it would run an fp32 graph in bf16 where the CPU can.
+            "INFERENCE_PRECISION_HINT": PRECISIONS[self.computes].openvino,
             "INFERENCE_NUM_THREADS": options.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "PERF_COUNT": options.profile,
@@ -100,7 +98,7 @@ def bf16_problem(device: str) -> str | None:
     """Why this CPU cannot compute in bf16, or None. Told to all the same, OpenVINO would compute in fp32."""
     del device
     found = _capabilities()
-    if _CAPABILITIES["bf16"] in found:
+    if "BF16" in found:
         return None
     return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
+from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
 from resnas_deploy.runners.devices import device_name, index
@@ -46,7 +47,7 @@ class OrtGpuRunner(OrtRunner):
         super().__init__(name, providers, network, options)
         self.device = device_name(options.device)
         if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
-            self.computes = "tf32"  # there is no option for it
+            self.computes = TF32  # there is no option for it
         graph = ", captured CUDA graph" if options.cuda_graph else ""
         self.boundary += f", pageable host memory{graph}"
         clock = "CUDA events" if self._stream else "the host's clock"

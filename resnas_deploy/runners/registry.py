@@ -61,13 +61,13 @@ def _open_openvino_bf16(network: Network, options: Options) -> Runner:
 def _open_tensorrt(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.tensorrt import TensorRTRunner
 
-    return TensorRTRunner("tensorrt", network, options)
+    return TensorRTRunner("tensorrt", "tensorrt", network, options)
 
 
 def _open_tensorrt_rtx(network: Network, options: Options) -> Runner:
     from resnas_deploy.runners.tensorrt import TensorRTRunner
 
-    return TensorRTRunner("tensorrt-rtx", network, options)
+    return TensorRTRunner("tensorrt-rtx", "tensorrt_rtx", network, options)
 
 
 def _torch_problem(device: str) -> str | None:
@@ -159,6 +159,7 @@ RUNNERS = {
             install="pip install 'tensorrt>=10.15,<12' torch",
             precisions=_ENGINES,
             open_network=_open_tensorrt,
+            engine="tensorrt",
             device_problem=_torch_problem,
             devices=(CUDA,),
         ),
@@ -169,6 +170,7 @@ RUNNERS = {
             install="pip install tensorrt-rtx-cu13 torch",
             precisions=_ENGINES,
             open_network=_open_tensorrt_rtx,
+            engine="tensorrt-rtx",
             device_problem=_torch_problem,
             devices=(CUDA,),
         ),

@@ -1,4 +1,4 @@
-"""Engines of TensorRT and of TensorRT for RTX, built where the artifact does not hold them yet. Buffers are PyTorch's.
+"""Engines of TensorRT and of TensorRT for RTX, which are handed in. Buffers are PyTorch's.
 
 The two modules share the calls that are used here; tests hold them to the names in the real bindings. No machine with a
 GPU and either module has run this yet.
@@ -14,13 +14,8 @@ import torch
 from torch import Tensor
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
-from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.build import build_engine
-from resnas_deploy.engines.options import BuildOptions
-from resnas_deploy.engines.store import Engine
-from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
+from resnas_deploy.runners.base import EngineFile, Images, Network, Options, Outputs, Runner
 from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 
@@ -28,16 +23,14 @@ from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 class TensorRTRunner(Runner):
     """An engine with one execution context on one stream."""
 
-    def __init__(self, target: str, network: Network, options: Options) -> None:
-        if not isinstance(network, Artifact) or options.model is not None:
-            raise BadInput(f"the runner {target} runs the engines of artifacts, found {network.source}")
-        built = build_engine(network, target_named(target), BuildOptions(), lambda _: None)
-        trt = importlib.import_module(target_named(target).module)
-        self.name, self.version = target, str(built.engine.made_of["builder"])
+    def __init__(self, name: str, module: str, network: Network, options: Options) -> None:
+        if options.engine is None:
+            raise BadInput(f"the runner {name} must be handed an engine of {network.source}, found none")
+        self.name, self.version = name, str(options.engine.made_of["builder"])
         self.device, self.computes = device_name(options.device), network.precision
         self._options, self._device = options, torch.device(options.device)
         torch.cuda.set_device(self._device)
-        self._engine, self._context = _load(trt, built.engine)
+        self._engine, self._context = _load(importlib.import_module(module), options.engine)
         graph = ", captured CUDA graph" if options.cuda_graph else ""
         self.boundary = f"host to host, CUDA, pageable host memory{graph}, engine, preprocessing excluded"
         self.device_boundary = f"device only, engine, CUDA events, one stream{graph}"
@@ -81,7 +74,7 @@ class TensorRTRunner(Runner):
         return self._graphs[len(images)]
 
 
-def _load(trt: Any, built: Engine) -> tuple[Any, Any]:
+def _load(trt: Any, built: EngineFile) -> tuple[Any, Any]:
     """An engine and a context of it. Raises `BadInput` where the runtime refuses: another version, another GPU."""
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     engine = runtime.deserialize_cuda_engine(built.file.read_bytes())

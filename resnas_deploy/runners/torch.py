@@ -15,14 +15,13 @@ from torch import Tensor, nn
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
 from resnas_deploy.network.module import ViTResNAS
+from resnas_deploy.precision import precision_named
 from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
 from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 from resnas_deploy.runners.torch_profile import module_seconds
 
 Forward = Callable[[Tensor], Tensor]  # images (B, 3, S, S) to logits (B, classes), float32, both on the device
-
-_DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
 class InPrecision(nn.Module):
@@ -41,7 +40,7 @@ def module_on(network: Network, device: torch.device) -> InPrecision:
     module = network.module()
     if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
         module = fuse_reductions(module)
-    return InPrecision(module, _DTYPES[network.precision]).to(device)
+    return InPrecision(module, precision_named(network.precision).torch).to(device)
 
 
 class TorchRunner(Runner):

@@ -12,7 +12,7 @@ from resnas_deploy.files.reading import parse_json
 
 @dataclass(frozen=True)
 class Score:
-    """How many of the held-out pictures a candidate got right."""
+    """How many of the held-out images a candidate got right."""
 
     correct: int
     seen: int

@@ -26,7 +26,7 @@ class Search:
     space: SearchSpace
     supernet: str  # digest of its weights
     data: str
-    held_out: int  # pictures that candidates are scored on
+    held_out: int  # images that candidates are scored on
     limits: Limits
     costs: tuple[Cost, ...]  # that are kept of each candidate, the limited ones or the front's first
     evolution: Evolution

@@ -1,4 +1,4 @@
-"""From what a user asks of a search to the search: supernet, held-out pictures, limits, checked before any work."""
+"""From what a user asks of a search to the search: supernet, held-out images, limits, checked before any work."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
-from resnas_deploy.data.labelled import Pictures, split
+from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.limits import Cost
 from resnas_deploy.searching.scorer import Scorer, held_out
-from resnas_deploy.training.distributed import usable_device
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 
 LATENCY = "latency"
@@ -27,7 +27,7 @@ LATENCY = "latency"
 
 @dataclass(frozen=True)
 class ScorerSource:
-    """Makes a scorer wherever it is sent: it reads the supernet and the pictures there."""
+    """Makes a scorer wherever it is sent: it reads the supernet and the images there."""
 
     supernet: Path
     data: str
@@ -36,8 +36,8 @@ class ScorerSource:
 
     def __call__(self) -> Scorer:
         supernet = load(self.supernet)
-        pictures = search_pictures(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(pictures, supernet, self.batch), usable_device(self.device))
+        images = held_out_images(supernet, self.supernet, self.data)
+        return Scorer(supernet, held_out(images, supernet, self.batch), torch_device(self.device))
 
 
 def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
@@ -50,13 +50,13 @@ def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
     raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
 
 
-def search_pictures(supernet: Checkpoint, path: Path, data: str) -> Pictures:
+def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:
     """What training left to the search. Raises `BadInput` where it left nothing, or the data is other data."""
     opened = open_data(data)
     check_classes(classes_of(supernet.arch.classes, supernet.task), opened.train.class_names, str(path))
     if supernet.task is None or not supernet.task.held_out:
         raise BadInput(
-            f"{path} must have been trained with held_out pictures of each class, found none; "
+            f"{path} must have been trained with held_out images of each class, found none; "
             "train it by: resnas train supernet"
         )
     return split(opened.train, supernet.task.held_out)[1]
@@ -79,7 +79,7 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> Cost:
             f"the supernet must take images of {profiled} pixels, of which a profile is, found {space.image_size}; "
             "limit MACs instead"
         )
-    return Cost(LATENCY, "ms", lambda archs: model.predict(archs).ms)
+    return Cost(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms)
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

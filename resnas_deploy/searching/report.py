@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from resnas_deploy.measuring.drawing import COLOURS, new_figure, write_figure
+from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.finalists import Finalist
 from resnas_deploy.searching.limits import Cost

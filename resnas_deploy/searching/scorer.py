@@ -1,4 +1,4 @@
-"""How good a subnet is with the supernet's weights, on pictures that training did not see.
+"""How good a subnet is with the supernet's weights, on images that training did not see.
 
 Nothing is built for a candidate: its pass reads slices of the supernet's weights, which are views.
 """
@@ -13,51 +13,54 @@ import torch
 from torch import Tensor
 
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.data.labelled import Part, Pictures
+from resnas_deploy.data.accuracy import is_right
+from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.stopping import hopeless
-from resnas_deploy.training.data.loader import evaluation_batches
+from resnas_deploy.training.batches import evaluation_batches
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
 
-_ORDER_SEED = 0  # of the pictures: in random order, so that the first ones are a fair sample
+_ORDER_SEED = 0  # of the images: in random order, so that the first ones are a fair sample
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The pictures that candidates are scored on, decoded once, in batches."""
+    """The images that candidates are scored on, decoded once, in batches."""
 
     images: tuple[Tensor, ...]  # each (B, 3, S, S), normalised
     labels: tuple[Tensor, ...]  # each (B,)
 
     @property
     def total(self) -> int:
-        """Pictures of all batches."""
+        """Images of all batches."""
         return sum(map(len, self.labels))
 
 
-def held_out(pictures: Pictures, checkpoint: Checkpoint, batch: int, workers: int = 0) -> HeldOut:
-    """Decode the pictures. Raises `BadInput` where one cannot be read."""
+def held_out(images: LabelledImages, checkpoint: Checkpoint, batch: int, workers: int = 0) -> HeldOut:
+    """Decode the images. Raises `BadInput` where one cannot be read."""
     if checkpoint.task is None:
         raise BadInput("the supernet must be one that resnas trained, found a checkpoint that names no classes")
-    order = np.random.default_rng(_ORDER_SEED).permutation(len(pictures.labels))
-    batches = list(evaluation_batches(Part(pictures, order), checkpoint.task.preprocessing, batch, workers=workers))
+    order = np.random.default_rng(_ORDER_SEED).permutation(len(images.labels))
+    batches = list(
+        evaluation_batches(ImageSubset(images, order), checkpoint.task.preprocessing, batch, workers=workers)
+    )
     if unreadable := [line for item in batches for line in item.unreadable]:
         raise BadInput(unreadable[0])
     return HeldOut(tuple(item.pixels for item in batches), tuple(item.labels for item in batches))
 
 
 class Scorer:
-    """Scores subnets of one supernet on one set of pictures."""
+    """Scores subnets of one supernet on one set of images."""
 
-    def __init__(self, checkpoint: Checkpoint, pictures: HeldOut, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint, held_out: HeldOut, device: torch.device) -> None:
         self._network = TrainedNetwork(checkpoint.arch)
         self._network.load(checkpoint)
         self._network.to(device).eval()
-        self._images = [images.to(device) for images in pictures.images]
-        self._labels = [labels.to(device) for labels in pictures.labels]
-        self._total = pictures.total
+        self._images = [images.to(device) for images in held_out.images]
+        self._labels = [labels.to(device) for labels in held_out.labels]
+        self._total = held_out.total
 
     @torch.inference_mode()
     def score(self, subnet: Subnet, target: int | None = None) -> Score:
@@ -66,7 +69,7 @@ class Scorer:
         looks = len(self._labels) - 1
         for images, labels in zip(self._images, self._labels, strict=True):
             logits = self._network(images, (subnet,)).image
-            correct += int((logits.argmax(1) == labels).sum())
+            correct += int(is_right(logits, labels).sum())
             seen += len(labels)
             if target is not None and seen < self._total and hopeless(correct, seen, target, self._total, looks):
                 return Score(correct, seen, stopped=True)

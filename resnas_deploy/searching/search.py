@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.data.chance import note_chance
+from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
-from resnas_deploy.measuring.drawing import check_plot
 from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import Finalist, Place, measure_finalists, winner
 from resnas_deploy.searching.iterations import Found, Search, run
@@ -21,10 +21,10 @@ from resnas_deploy.searching.limits import Cost, Limit, Limits, limit_of
 from resnas_deploy.searching.pool import check_workers, opened_pool
 from resnas_deploy.searching.prepare import (
     ScorerSource,
+    held_out_images,
     latency_cost,
     macs_cost,
     parameters_cost,
-    search_pictures,
     space_of,
 )
 from resnas_deploy.searching.report import FRONT, write_report
@@ -91,7 +91,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
     check_workers(job.workers)
     supernet = load(job.supernet)
     space = space_of(supernet, job.supernet)
-    pictures = search_pictures(supernet, job.supernet, job.data)
+    images = held_out_images(supernet, job.supernet, job.data)
     costs: list[Cost] = []
     limits: list[Limit] = []
     measured, most_ms = "", None
@@ -110,7 +110,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
         space=space,
         supernet=supernet.digest,
         data=job.data,
-        held_out=len(pictures.labels),
+        held_out=len(images.labels),
         limits=Limits(tuple(limits)),
         costs=tuple(costs),
         evolution=job.evolution,
@@ -125,7 +125,7 @@ def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
         outcome = _searched(job, search, scorer, supernet, costs, most_ms, tell)
     best = max((item.score for item in outcome.found.candidates), key=lambda score: score.accuracy)
     what = "the accuracy of the best subnet"
-    note_chance(best.correct, best.seen, pictures.labels, pictures.class_names, what)
+    note_chance(best.correct, best.seen, images.labels, images.class_names, what)
     return outcome
 
 

@@ -1,8 +1,8 @@
 """When a candidate is hopeless: the rule by which its evaluation stops early.
 
-The pictures are in random order, so what a candidate got right of the first `seen` is a draw without replacement from
+The images are in random order, so what a candidate got right of the first `seen` is a draw without replacement from
 all of them: hypergeometric. It is stopped where so few would be right with a probability below `RISK` if of all
-pictures it got as many right as the worst parent did. The risk is shared out over the looks (Bonferroni), so that of
+images it got as many right as the worst parent did. The risk is shared out over the looks (Bonferroni), so that of
 the candidates that are as good as that parent at most `RISK` are lost.
 """
 

@@ -70,7 +70,7 @@ def _candidate(
 ) -> Candidate:
     """What a row says. Raises `BadInput` where it cannot have been a candidate."""
     if not (_is_count(correct) and _is_count(seen) and correct <= seen and stopped in (0, 1) and _is_count(iteration)):
-        raise BadInput(f"a score must be of so many of so many pictures, found {shown((correct, seen, stopped))}")
+        raise BadInput(f"a score must be of so many of so many images, found {shown((correct, seen, stopped))}")
     numbers = parse_json(costs if isinstance(costs, str) else "", "costs")
     if not isinstance(numbers, list) or not all(type(number) in (int, float) and number >= 0 for number in numbers):
         raise BadInput(f"costs must be a list of numbers from 0, found {shown(numbers)}")

@@ -60,7 +60,7 @@ class Task:
 
     class_names: tuple[str, ...]  # by number
     preprocessing: Preprocessing
-    held_out: int = 0  # pictures of each class of the training split that training did not see
+    held_out: int = 0  # images of each class of the training split that training did not see
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
@@ -84,28 +84,28 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredAccuracy:
     """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
 
     data: str  # its name
-    pictures: int  # of the validation split
+    images: int  # of the validation split
     top1: float  # from 0 to 1
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.data, str) and type(self.pictures) is int and type(self.top1) is float
-        if not fits or self.pictures < 1 or not 0 <= self.top1 <= 1:
+        fits = isinstance(self.data, str) and type(self.images) is int and type(self.top1) is float
+        if not fits or self.images < 1 or not 0 <= self.top1 <= 1:
             raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
 
     def to_json(self) -> dict[str, object]:
         """Plain data for JSON."""
-        return {"data": self.data, "pictures": self.pictures, "top1": self.top1}
+        return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
     @staticmethod
-    def from_json(data: object) -> Measured:
+    def from_json(data: object) -> MeasuredAccuracy:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
             raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
-        return Measured(**data)
+        return MeasuredAccuracy(data["data"], data["pictures"], data["top1"])
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Checkpoint:
     tensors: Mapping[str, Array]
     provenance: Provenance
     task: Task | None = None  # where training told it
-    accuracy: Measured | None = None  # where training measured it; what is made of the weights has none
+    accuracy: MeasuredAccuracy | None = None  # where training measured it; what is made of the weights has none
     checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
 
     def __post_init__(self, checked: bool) -> None:
@@ -197,6 +197,8 @@ def load(path: Path) -> Checkpoint:
             lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
             found = "a folder" if path.is_dir() else lost
             raise BadInput(f"{path}: a checkpoint must be a file (.safetensors), found {found}")
+    except BadInput:
+        raise
     except (OSError, ValueError) as error:  # a name that is too long, or has a null character
         raise unreadable(path, error) from None
     try:
@@ -209,7 +211,7 @@ def load(path: Path) -> Checkpoint:
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
             task = Task.from_json(header["task"]) if "task" in header else None
-            accuracy = Measured.from_json(header["accuracy"]) if "accuracy" in header else None
+            accuracy = MeasuredAccuracy.from_json(header["accuracy"]) if "accuracy" in header else None
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
         _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from support.strategies import SMALL, arch_specs, refusal
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
-from resnas_deploy.artifact.headroom import NOT_FINITE, OwnArithmetic, Peak
-from resnas_deploy.artifact.manifest import PRECISIONS, SCHEMA, Accuracy, Manifest, Verification
+from resnas_deploy.artifact.headroom import OwnArithmetic, Peak
+from resnas_deploy.artifact.manifest import SCHEMA, Accuracy, Manifest, Verification
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.precision import NOT_FINITE, PRECISIONS
 from resnas_deploy.weights.checkpoint import Provenance, file_digest
 
 OWN = OwnArithmetic(
@@ -86,7 +87,7 @@ verifications = st.builds(
     | st.builds(
         Accuracy,
         data=texts,
-        pictures=st.integers(1, 10**9),
+        images=st.integers(1, 10**9),
         reference=percentages,
         graph=percentages,
         max_drop=percentages,
@@ -112,7 +113,7 @@ manifests = (
             Manifest,
             name=texts,
             arch=st.just(arch),
-            precision=st.sampled_from(PRECISIONS),
+            precision=st.sampled_from(list(PRECISIONS)),
             alignment=st.sampled_from(ALIGNMENTS),
             batch=st.tuples(st.integers(1, MAX_BATCH), st.integers(1, MAX_BATCH)).map(
                 lambda pair: BatchRange(*sorted(pair))
@@ -361,12 +362,12 @@ def test_only_known_alignments_are_believed(value):
 def test_a_verification_is_one_line_with_its_figures():
     plain = replace(VERIFICATION, accuracy=None, element_errors={}, own=None)
     line = (
-        "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images and 1 of 1 photographs "
+        "error 3.0e-07 of tolerance 1e-05, top-1 agrees on 12 of 12 images and 1 of 1 real images "
         "(ort-cpu against torch 2)"
     )
     assert str(plain) == line
     assert str(VERIFICATION) == (
-        f"{line}; top-1 90.25 % against 90.50 % on 1000 pictures of demo, a drop of 0.25 of at most 0.5 points; "
+        f"{line}; top-1 90.25 % against 90.50 % on 1000 images of demo, a drop of 0.25 of at most 0.5 points; "
         "stage1.block1 adds most to the error; "
         "in fp16 arithmetic error 1.0e-03 of tolerance 5e-03, headroom: at most 1,310 (2.00% of 65504, 25.00% allowed) "
         "at head.linear (Gemm)"

@@ -142,7 +142,7 @@ def test_kernels_counts_every_spelling(resnas, arch, tmp_path):
     assert counted["packed+grid"]["problem"] is None
 
     table = resnas("kernels", "--arch", arch, "--batch", "1:8").out
-    assert table.startswith(f"{arch} fp16, batch 1:8, tensorrt_rtx ")
+    assert table.startswith(f"{Path(arch).stem} fp16, batch 1:8, tensorrt_rtx ")
     rows = cells(table)
     for name, each in counted.items():
         if each["layers"]:

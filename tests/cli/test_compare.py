@@ -4,8 +4,9 @@ import re
 import shutil
 
 import pytest
+from support.measured import counted_steps
 
-from resnas_deploy.measuring import cases as opening
+from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.report import SCHEMA
 from resnas_deploy.runners.openvino import OpenVinoRunner
 
@@ -42,12 +43,12 @@ def test_a_far_slower_one_is_slower(resnas, mini_artifact, monkeypatch):
 
 
 def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch):
-    def too_much(network, batch, noise=opening.noise):
+    def too_much(batch, size, noise=cases.noise):
         if batch == 2:
             raise MemoryError
-        return noise(network, batch)
+        return noise(batch, size)
 
-    monkeypatch.setattr(opening, "noise", too_much)
+    monkeypatch.setattr(cases, "noise", too_much)
     done = resnas("compare", mini_artifact, mini_artifact, "--batch", "1,2", *QUICK)
     assert done.out.count("batch 1, host to host:") == 1
     assert done.out.count("batch 2, host to host: out of memory") == 2
@@ -67,8 +68,9 @@ def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch)
     ],
 )
 def test_wrong_options(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.measuring.interleaved.interleaved", None)
+    steps = counted_steps(monkeypatch)
     assert said in refused("compare", mini_artifact, mini_artifact, *options)
+    assert steps == []
 
 
 def test_artifacts_that_are_none(refused, mini_artifact):

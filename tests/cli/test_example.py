@@ -28,7 +28,7 @@ def test_it_is_as_accurate_as_its_log_says(resnas, last_epoch):
 
 def test_its_page_names_its_accuracy_and_seed(last_epoch):
     text = " ".join((EXAMPLE / "README.md").read_text().split())
-    assert f"{last_epoch['top1']:.2%} of the 2,000 validation pictures" in text
+    assert f"{last_epoch['top1']:.2%} of the 2,000 validation images" in text
     provenance = load(CHECKPOINT).provenance
     assert provenance.trained
     assert "seed 0" in provenance.history[-1]
@@ -40,11 +40,11 @@ def test_its_architecture_is_beside_it():
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-def test_it_names_what_pictures_show(resnas, tmp_path, precision):
+def test_it_names_what_images_show(resnas, tmp_path, precision):
     out = tmp_path / "artifact"
     resnas("export", "--checkpoint", CHECKPOINT, "--precision", precision, "--out", out)
-    pictures = sorted((EXAMPLE / "pictures").iterdir())
-    document = resnas("predict", out, *pictures, "--json").json
+    images = sorted((EXAMPLE / "pictures").iterdir())
+    document = resnas("predict", out, *images, "--json").json
     found = {Path(item["image"]).name: item["top"][0]["name"] for item in document["images"]}
     right = {name for name, top in found.items() if name == f"{top.replace('/', '-').replace(' ', '-').lower()}.png"}
     assert found.keys() - right == CONFUSED

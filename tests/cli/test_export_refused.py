@@ -68,7 +68,7 @@ def test_a_wrong_option_is_one_line_and_leaves_nothing(refused, tiny, options, s
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "--arch or --checkpoint, found neither; try: resnas export --arch small"),
+        ([], "--arch or --checkpoint, found neither; try --arch small"),
         (["--arch", "nothing"], "tiny, small, medium or a file, found 'nothing'"),
         (["--arch", "."], "tiny, small, medium or a file, found '.'"),
         (["--arch", "x" * 5000], "tiny, small, medium or a file"),

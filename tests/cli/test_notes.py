@@ -1,4 +1,4 @@
-"""What the library notes is said on stderr, once and in a line; folders of pictures are taken where pictures are."""
+"""What the library notes is said on stderr, once and in a line; folders of images are taken where images are."""
 
 from __future__ import annotations
 
@@ -12,44 +12,44 @@ from support.strategies import GOLDEN
 
 from resnas_deploy.cli.output import notes
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.checkpoint import Measured, Provenance, Task, load, save
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, Provenance, Task, load, save
 from resnas_deploy.weights.untrained import untrained
 
 DATA = GOLDEN / "images"
 
 
 @pytest.fixture
-def photographs(tmp_path):
-    """A folder of two photographs, one of them deeper, and what a system left beside them."""
+def photos(tmp_path):
+    """A folder of two images, one of them deeper, and what a system left beside them."""
     for name in ("cat.jpg", "deep/rocket.jpg"):
-        (tmp_path / "photographs" / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(DATA / name.rpartition("/")[2], tmp_path / "photographs" / name)
-    (tmp_path / "photographs" / "._cat.jpg").write_bytes(bytes(4000))
-    (tmp_path / "photographs" / "notes.txt").write_text("about")
-    return "photographs"
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(DATA / name.rpartition("/")[2], tmp_path / "photos" / name)
+    (tmp_path / "photos" / "._cat.jpg").write_bytes(bytes(4000))
+    (tmp_path / "photos" / "notes.txt").write_text("about")
+    return "photos"
 
 
 NOTE = (
-    "resnas: note: ignored in photographs: 1 left by a system or a program (._cat.jpg), "
-    "1 without the name of a picture (notes.txt)"
+    "resnas: note: ignored in photos: 1 left by a system or a program (._cat.jpg), "
+    "1 without the name of an image (notes.txt)"
 )
 
 
-def test_predict_takes_folders(resnas, mini_artifact, photographs):
-    done = resnas("predict", mini_artifact, photographs, "--json")
-    assert [item["image"] for item in done.json["images"]] == ["photographs/cat.jpg", "photographs/deep/rocket.jpg"]
+def test_predict_takes_folders(resnas, mini_artifact, photos):
+    done = resnas("predict", mini_artifact, photos, "--json")
+    assert [item["image"] for item in done.json["images"]] == ["photos/cat.jpg", "photos/deep/rocket.jpg"]
     assert done.err.splitlines() == [NOTE]
-    both = resnas("predict", mini_artifact, DATA / "coffee.jpg", photographs, photographs)
-    assert both.out.count("photographs/cat.jpg") == 2
+    both = resnas("predict", mini_artifact, DATA / "coffee.jpg", photos, photos)
+    assert both.out.count("photos/cat.jpg") == 2
     assert both.err.splitlines() == [NOTE]  # once
 
 
-def test_a_folder_without_pictures_is_an_error_among_others(resnas, mini_artifact, photographs, tmp_path):
+def test_a_folder_without_images_is_an_error_among_others(resnas, mini_artifact, photos, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / ".DS_Store").write_bytes(b"")
-    done = resnas("predict", mini_artifact, "empty", photographs, "--json", code=2)
+    done = resnas("predict", mini_artifact, "empty", photos, "--json", code=2)
     assert len(done.json["images"]) == 2
-    assert "'empty' must hold pictures (" in done.json["errors"][0]
+    assert "'empty' must hold images (" in done.json["errors"][0]
     assert "found none (ignored: 1 left by a system or a program (.DS_Store)); name another folder" in done.err
 
 
@@ -79,7 +79,7 @@ def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, netwo
     data = write_folder(tmp_path / "data", train=2, val=3)
     (data / "val" / "red" / "._0.png").write_bytes(b"")
     done = resnas("train", "evaluate", network, "--data", data)
-    assert "of 9 validation pictures" in done.out
+    assert "of 9 validation images" in done.out
     ignored, chance = done.err.splitlines()
     assert ignored.endswith("1 left by a system or a program (._0.png)")
     assert "cannot be told from chance: always answering 'blue' gets 33.33 % right" in chance
@@ -87,7 +87,7 @@ def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, netwo
 
 def test_evaluate_notes_what_is_far_below_what_the_checkpoint_says(resnas, network, tmp_path):
     data = write_folder(tmp_path / "data", train=2, val=3)
-    save(replace(load(network), accuracy=Measured("stripes", 100, 0.9)), network)
+    save(replace(load(network), accuracy=MeasuredAccuracy("stripes", 100, 0.9)), network)
     lines = resnas("train", "evaluate", network, "--data", data).err.splitlines()
     assert "far below the 90.00 % that the checkpoint says of itself, on stripes; see whether" in lines[0]
 

@@ -30,11 +30,11 @@ def linked(artifact_copy, tmp_path):
 
 
 def test_every_command_reads_a_linked_artifact(resnas, linked, tmp_path):
-    photograph = tmp_path / "photograph.png"
+    image = tmp_path / "image.png"
     from PIL import Image
 
-    Image.new("RGB", (32, 32)).save(photograph)
-    assert resnas("predict", linked, photograph, "--runner", "ort-cpu", "--json").json["images"]
+    Image.new("RGB", (32, 32)).save(image)
+    assert resnas("predict", linked, image, "--runner", "ort-cpu", "--json").json["images"]
     assert resnas("verify", linked, "--json").json["error"] is None
     assert resnas("inspect", linked, "--json").json["name"] == str(linked)
     assert resnas("bench", linked, *QUICK, "--json").json["measurements"]

@@ -16,15 +16,15 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 
 DATA = GOLDEN / "images"
-PHOTOGRAPHS = sorted(DATA.glob("*.jpg"))
+IMAGE_FILES = sorted(DATA.glob("*.jpg"))
 CAT = DATA / "cat.jpg"
 
 
 @pytest.fixture
 def expected(mini_artifact):
-    """The probabilities of the photographs, computed apart from the command."""
+    """The probabilities of the images, computed apart from the command."""
     artifact = open_artifact(mini_artifact)
-    batch = np.stack([preprocess(load_image(path), artifact.manifest.preprocessing) for path in PHOTOGRAPHS])
+    batch = np.stack([preprocess(load_image(path), artifact.manifest.preprocessing) for path in IMAGE_FILES])
     with RUNNERS["torch"].open(artifact, Options(2)) as runner:
         logits = runner.run(batch)[OUTPUT].astype(np.float64)
     shares = np.exp(logits)
@@ -37,23 +37,23 @@ def best_of(done):
     return {row[0]: row[2] for row in rows if len(row) == 5 and row[1] == "class"}
 
 
-def test_photographs(resnas, mini_artifact, expected):
-    done = resnas("predict", mini_artifact, *PHOTOGRAPHS)
+def test_several_images(resnas, mini_artifact, expected):
+    done = resnas("predict", mini_artifact, *IMAGE_FILES)
     assert done.err == ""
     assert done.out.splitlines()[0] == "mini fp32 112 on ort-cpu"
     assert "untrained" not in done.out
     assert best_of(done) == {
-        str(path): str(best) for path, best in zip(PHOTOGRAPHS, expected.argmax(axis=1), strict=True)
+        str(path): str(best) for path, best in zip(IMAGE_FILES, expected.argmax(axis=1), strict=True)
     }
-    assert len(done.out.splitlines()) == 2 + 5 * len(PHOTOGRAPHS)
+    assert len(done.out.splitlines()) == 2 + 5 * len(IMAGE_FILES)
 
 
 @pytest.mark.parametrize("runner", ["ort-cpu", "openvino", "torch"])
 def test_json_has_every_class_asked_for(resnas, mini_artifact, expected, runner):
-    found = resnas("predict", mini_artifact, *PHOTOGRAPHS, "--json", "--top", "100", "--runner", runner).json
+    found = resnas("predict", mini_artifact, *IMAGE_FILES, "--json", "--top", "100", "--runner", runner).json
     assert (found["label"], found["trained"], found["runner"]) == ("mini fp32 112", True, runner)
     assert found["errors"] == []
-    assert [image["image"] for image in found["images"]] == list(map(str, PHOTOGRAPHS))
+    assert [image["image"] for image in found["images"]] == list(map(str, IMAGE_FILES))
     for image, shares in zip(found["images"], expected, strict=True):
         top = image["top"]
         assert [entry["class"] for entry in top] == list(np.argsort(-shares))
@@ -87,23 +87,23 @@ def test_class_names(resnas, tiny, tmp_path):
 def save(path, kind):
     """The cat in another kind of image."""
     with Image.open(CAT) as image:
-        photograph = image.convert("RGB").resize((160, 120))
+        small = image.convert("RGB").resize((160, 120))
     if kind == "grey":
-        photograph.convert("L").save(path)
+        small.convert("L").save(path)
     elif kind == "rgba":
-        photograph.putalpha(200)
-        photograph.save(path)
+        small.putalpha(200)
+        small.save(path)
     elif kind == "palette":
-        photograph.convert("P").save(path)
+        small.convert("P").save(path)
     elif kind == "16 bits":
-        wide = np.asarray(photograph.convert("L")).astype(np.uint16) * 257
+        wide = np.asarray(small.convert("L")).astype(np.uint16) * 257
         Image.fromarray(wide).save(path)
     elif kind == "cmyk":
-        photograph.convert("CMYK").save(path, format="JPEG")
+        small.convert("CMYK").save(path, format="JPEG")
     else:
         exif = Image.Exif()
         exif[0x0112] = 6  # turned
-        photograph.save(path, format="JPEG", exif=exif)
+        small.save(path, format="JPEG", exif=exif)
 
 
 def test_every_kind_of_image(resnas, mini_artifact, tmp_path):

@@ -57,11 +57,11 @@ def test_errors_are_one_line_and_a_code(tmp_path, arguments, code):
 
 def test_a_whole_session(tiny, tmp_path, cache_home):
     """Export, verify, predict and bench as a user would, with no word on stderr."""
-    photograph = IMAGES / "cat.jpg"
+    image = IMAGES / "cat.jpg"
     for arguments in (
         ("export", "--arch", tiny, "--out", "out", "--json"),
         ("verify", "out", "--runner", "openvino", "--json"),
-        ("predict", "out", photograph, "--json"),
+        ("predict", "out", image, "--json"),
         ("bench", "out", "--batch", "1", "--runs", "2", "--json"),
     ):
         done = run(*arguments, cwd=tmp_path, env={**ENVIRONMENT, "XDG_CACHE_HOME": str(cache_home)})

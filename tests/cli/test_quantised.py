@@ -19,7 +19,7 @@ from resnas_deploy.weights.checkpoint import load
 ONE = ("--threads", "1")  # two of torch's wait for each other in turns while other processes have the cores
 CAT = GOLDEN / "images" / "cat.jpg"
 TOP1 = re.compile(
-    r"top-1 (\d\d\.\d\d) % against (\d\d\.\d\d) % on 2000 pictures of demo, a drop of -?\d\.\d\d of at most"
+    r"top-1 (\d\d\.\d\d) % against (\d\d\.\d\d) % on 2000 images of demo, a drop of -?\d\.\d\d of at most"
 )
 
 
@@ -121,7 +121,7 @@ def test_more_images_than_there_are(refused, tiny, tmp_path):
     [
         ("nowhere", "found no such thing"),
         ("nowhere.npy", "nowhere.npy must be a readable file"),
-        ("empty", "must hold pictures"),
+        ("empty", "must hold images"),
     ],
 )
 def test_a_wrong_calibration(refused, tiny, tmp_path, source, said):
@@ -139,7 +139,7 @@ def test_what_was_not_measured_is_in_the_label(resnas, tiny):
     text = resnas("export", "--arch", tiny, "--precision", "int8", "--calibration-images", "8").out
     assert "tiny int8 56 (untrained weights, accuracy not measured)" in text
     assert "top-1 agrees on " in text
-    assert "pictures of" not in text
+    assert "images of" not in text
     assert "accuracy not measured" in resnas("inspect", "tiny-int8").out
 
 

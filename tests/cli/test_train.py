@@ -1,4 +1,4 @@
-"""`resnas train` and `resnas search`, end to end on small pictures, and what they refuse."""
+"""`resnas train` and `resnas search`, end to end on small images, and what they refuse."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def little_space(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory):
+def images(tmp_path_factory):
     return write_folder(tmp_path_factory.mktemp("pictures") / "data", train=16, val=4)
 
 
@@ -61,15 +61,15 @@ def first_run(tmp_path_factory):
 
 
 @pytest.fixture
-def supernet(resnas, pictures, recipe, first_run, tmp_path):
+def supernet(resnas, images, recipe, first_run, tmp_path):
     """The checkpoint in a whole run's folder, a copy that a test may alter."""
     if not first_run.exists():
-        resnas("train", "supernet", "--space", "little", "--recipe", recipe, "--data", pictures, "--out", first_run)
+        resnas("train", "supernet", "--space", "little", "--recipe", recipe, "--data", images, "--out", first_run)
     return shutil.copytree(first_run, tmp_path / "supernet") / "checkpoint.safetensors"
 
 
-def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, supernet, tmp_path):
-    done = resnas("train", "evaluate", supernet, "--data", pictures, "--json").json
+def test_from_images_to_a_network_that_was_searched(resnas, images, recipe, supernet, tmp_path):
+    done = resnas("train", "evaluate", supernet, "--data", images, "--json").json
     assert done["pictures"] == 12
     assert done["top1"] > 0.5
     lines = [json.loads(line) for line in (supernet.parent / "metrics.jsonl").read_text().splitlines()]
@@ -77,7 +77,7 @@ def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, 
     assert {"loss", "learning_rate", "images_per_second", "top1", "top5"} <= lines[-1].keys()
 
     found = tmp_path / "found"
-    options = ("--data", pictures, "--max-macs", "60%", "--iterations", 2, "--first", 6, "--children", 4)
+    options = ("--data", images, "--max-macs", "60%", "--iterations", 2, "--first", 6, "--children", 4)
     options += ("--parents", 3, "--finalists", 2, "--out", found, "--json")
     document = resnas("search", "--supernet", supernet, *options).json
     assert document["evaluated"] == 10
@@ -90,7 +90,7 @@ def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, 
     again = resnas("search", "--supernet", supernet, *options, "--resume").json
     assert again["arch"] == document["arch"]
 
-    start = ("--checkpoint", found / "checkpoint.safetensors", "--recipe", recipe, "--data", pictures)
+    start = ("--checkpoint", found / "checkpoint.safetensors", "--recipe", recipe, "--data", images)
     text = resnas("train", "subnet", *start, "--out", tmp_path / "trained").out
     assert "next: resnas export --checkpoint" in text
     larger = resnas("train", "finetune", *start, "--out", tmp_path / "larger", "--json").json
@@ -102,35 +102,35 @@ def test_from_pictures_to_a_network_that_was_searched(resnas, pictures, recipe, 
     assert manifest["weights"] == "trained"
 
 
-def test_a_search_by_latency_says_how_to_profile(resnas, supernet, pictures, tmp_path):
+def test_a_search_by_latency_says_how_to_profile(resnas, supernet, images, tmp_path):
     error = resnas(
-        "search", "--supernet", supernet, "--data", pictures, "--max-latency", "1ms", "--out", tmp_path / "found",
+        "search", "--supernet", supernet, "--data", images, "--max-latency", "1ms", "--out", tmp_path / "found",
         "--store", tmp_path / "latency.sqlite", code=2,
     ).err  # fmt: skip
     assert "run: resnas latency profile --space little --runner ort-cpu --precision fp32 --batch 1" in error
     assert not (tmp_path / "found").exists()
 
 
-def test_a_limit_that_nothing_meets(resnas, supernet, pictures, tmp_path):
-    options = ("--data", pictures, "--out", tmp_path / "found")
+def test_a_limit_that_nothing_meets(resnas, supernet, images, tmp_path):
+    options = ("--data", images, "--out", tmp_path / "found")
     error = resnas("search", "--supernet", supernet, "--max-macs", "1", *options, code=2).err
     assert "must have subnets with MACs of at most 1e-09 G, found from" in error
     assert not (tmp_path / "found").exists()
     assert "there must be a limit" in resnas("search", "--supernet", supernet, *options, code=2).err
 
 
-def test_workers_that_there_are_not_are_refused_before_any_work(resnas, supernet, pictures, tmp_path):
-    options = ("--data", pictures, "--max-macs", "60%", "--workers", "dask", "--out", tmp_path / "found")
+def test_workers_that_there_are_not_are_refused_before_any_work(resnas, supernet, images, tmp_path):
+    options = ("--data", images, "--max-macs", "60%", "--workers", "dask", "--out", tmp_path / "found")
     error = resnas("search", "--supernet", supernet, *options, code=2).err
     assert "--workers must be ray or ray:ADDRESS, found 'dask'" in error
     assert not (tmp_path / "found").exists()
 
 
-def test_another_networks_checkpoint_is_no_supernet(resnas, pictures, tmp_path):
+def test_another_networks_checkpoint_is_no_supernet(resnas, images, tmp_path):
     path = tmp_path / "other.safetensors"
     save(untrained(SPACE.narrowest().arch), path)
     error = resnas(
-        "search", "--supernet", path, "--data", pictures, "--max-macs", "1G", "--out", tmp_path / "found", code=2
+        "search", "--supernet", path, "--data", images, "--max-macs", "1G", "--out", tmp_path / "found", code=2
     ).err
     assert "must be a supernet of one of the spaces" in error
 
@@ -145,23 +145,23 @@ def test_other_classes_are_refused(resnas, supernet, tmp_path):
     assert "must tell the 10 classes of --data apart, found one for 3" in error
 
 
-def test_a_run_is_not_overwritten(resnas, supernet, pictures, recipe):
-    options = ("--space", "little", "--recipe", recipe, "--data", pictures, "--out", supernet.parent)
+def test_a_run_is_not_overwritten(resnas, supernet, images, recipe):
+    options = ("--space", "little", "--recipe", recipe, "--data", images, "--out", supernet.parent)
     before = supernet.read_bytes()
     assert "exists; give --resume to go on with it" in resnas("train", "supernet", *options, code=2).err
     resnas("train", "supernet", *options, "--resume")
     assert supernet.read_bytes() == before
 
 
-def test_another_recipe_does_not_go_on_with_a_run_and_leaves_it(resnas, supernet, pictures, recipe):
-    options = ("--space", "little", "--recipe", recipe, "--data", pictures, "--out", supernet.parent)
+def test_another_recipe_does_not_go_on_with_a_run_and_leaves_it(resnas, supernet, images, recipe):
+    options = ("--space", "little", "--recipe", recipe, "--data", images, "--out", supernet.parent)
     before = {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()}
     error = resnas("train", "supernet", *options, "--set", "epochs=7", "--resume", code=2).err
     assert "must be of the same run, found another network, recipe, data or seed" in error
     assert {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()} == before
 
 
-def test_unreadable_pictures(resnas, recipe, tmp_path):
+def test_unreadable_images(resnas, recipe, tmp_path):
     data = write_folder(tmp_path / "data")
     (data / "train" / "red" / "0.png").write_bytes(b"broken")
     (data / "val" / "red" / "0.png").write_bytes(b"")
@@ -170,8 +170,8 @@ def test_unreadable_pictures(resnas, recipe, tmp_path):
     assert "0.png' must be an image" in error
     assert "or give --skip-unreadable" in error
     done = resnas("train", "supernet", *options, "--out", tmp_path / "b", "--skip-unreadable")
-    assert "pictures could not be read: " in done.err
-    assert "of 5 validation pictures; 1 more could not be read" in done.out
+    assert "images could not be read: " in done.err
+    assert "of 5 validation images; 1 more could not be read" in done.out
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_unreadable_pictures(resnas, recipe, tmp_path):
         ("supernet", ("--set", "speed=1"), "a setting has the unknown key 'speed'; known are epochs, batch,"),
         ("supernet", ("--set", "speed"), "a setting must be KEY=VALUE, found 'speed'"),
         ("supernet", ("--set", "group=24"), "batch must be a multiple of group = 24, found 64"),
-        ("supernet", ("--set", "held_out=800"), "must have more than the 800 pictures that are held out, found 800"),
+        ("supernet", ("--set", "held_out=800"), "must have more than the 800 images that are held out, found 800"),
         ("supernet", ("--recipe", "nowhere"), "a recipe must be tiny, small, demo or a file, found 'nowhere'"),
         (
             "supernet",

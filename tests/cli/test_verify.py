@@ -8,7 +8,7 @@ import pytest
 from onnx import numpy_helper
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
-from resnas_deploy.exporting.verify import TOLERANCES
+from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 
 
@@ -17,7 +17,7 @@ def test_a_good_artifact(resnas, mini_artifact, runner):
     lines = resnas("verify", mini_artifact, "--runner", runner).out.splitlines()
     assert lines[0] == f"{mini_artifact}: mini fp32 112: every file is as its hash says"
     assert lines[1].startswith("verified: error ")
-    assert f"12 of 12 images and 4 of 4 photographs ({runner} (" in lines[1]
+    assert f"12 of 12 images and 4 of 4 real images ({runner} (" in lines[1]
 
 
 def test_json(resnas, mini_artifact):
@@ -38,7 +38,7 @@ def test_a_runner_that_computes_in_less_is_held_to_what_it_computes_in(resnas, m
     really = RUNNERS["openvino-bf16"].problem() is None
     cpu_that_has("FP32", "BF16")
     found = resnas("verify", mini_artifact, "--runner", "openvino-bf16", "--json").json["verification"]
-    assert found["tolerance"] == TOLERANCES["bf16"]
+    assert found["tolerance"] == tolerance_of("bf16")
     assert 1e-5 * really < found["error"] <= found["tolerance"]
     assert found["runner"].endswith("computing in bf16")
 

@@ -1,4 +1,4 @@
-"""What systems leave in data folders is no data: the same pictures whatever lies there, and a note that counts."""
+"""What systems leave in data folders is no data: the same images whatever lies there, and a note that counts."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from support.strategies import refusal
 from resnas_deploy.data.source import open_data
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.images import listing
-from resnas_deploy.images.listing import Ignored, files_below, is_leftover, pictures_below
+from resnas_deploy.images.listing import Ignored, files_below, images_below, is_leftover
 from resnas_deploy.images.preprocessing import Preprocessing
 
 
 def content():
-    """A picture that belongs to no data set here."""
+    """An image that belongs to no data set here."""
     file = io.BytesIO()
     Image.new("RGB", (16, 16), "white").save(file, "PNG")
     return file.getvalue()
@@ -83,7 +83,7 @@ def names(data):
 
 @pytest.mark.parametrize("place", ["val", "val/red", "train/blue"])
 @pytest.mark.parametrize("kind", LEFT)
-def test_folders_have_the_same_pictures(plain, tmp_path, kind, place, caplog):
+def test_folders_have_the_same_images(plain, tmp_path, kind, place, caplog):
     wanted = open_data(str(plain))
     assert not caplog.messages
     root = copied(plain, tmp_path)
@@ -96,7 +96,7 @@ def test_folders_have_the_same_pictures(plain, tmp_path, kind, place, caplog):
 
 
 @pytest.mark.parametrize("kind", LEFT)
-def test_calibration_has_the_same_pictures(plain, tmp_path, kind, caplog):
+def test_calibration_has_the_same_images(plain, tmp_path, kind, caplog):
     how = Preprocessing(16, 16)
     wanted = calibration(plain / "train", 9, how)
     root = copied(plain, tmp_path)
@@ -107,7 +107,7 @@ def test_calibration_has_the_same_pictures(plain, tmp_path, kind, caplog):
     assert "found 9" in refusal(lambda: calibration(root / "train", 10, how))
 
 
-def test_a_socket_is_no_picture(plain, tmp_path, monkeypatch):
+def test_a_socket_is_no_image(plain, tmp_path, monkeypatch):
     root = copied(plain, tmp_path)
     monkeypatch.chdir(root / "val" / "red")  # a socket's whole path may be too long
     with socket.socket(socket.AF_UNIX) as server:
@@ -144,14 +144,14 @@ def test_classes_of_such_names_stay(plain, tmp_path, name):
 # --- folders and links ---
 
 
-def test_a_folder_named_like_a_picture_is_a_folder(plain, tmp_path):
+def test_a_folder_named_like_an_image_is_a_folder(plain, tmp_path):
     root = copied(plain, tmp_path)
     (root / "val" / "red" / "0.jpg").mkdir()
     assert names(open_data(str(root))) == names(open_data(str(plain)))
     (root / "val" / "red" / "0.png").rename(root / "val" / "red" / "0.jpg" / "0.png")
     found = open_data(str(root)).val
     assert [os.fsdecode(name) for name in found.names if b"red" in name] == ["red/0.jpg/0.png", "red/1.png"]
-    assert len(pictures_below(root / "val")) == 6
+    assert len(images_below(root / "val")) == 6
 
 
 def test_links_to_folders_and_files_are_followed(plain, tmp_path):
@@ -164,9 +164,9 @@ def test_links_to_folders_and_files_are_followed(plain, tmp_path):
     (root / "val" / "green" / "0.png").rename(tmp_path / "0.png")
     (root / "val" / "green" / "0.png").symlink_to(tmp_path / "0.png")
     found = open_data(str(root)).val
-    pictures = [np.asarray(found.picture(index)).tobytes() for index in range(6)]
+    images = [np.asarray(found.image(index)).tobytes() for index in range(6)]
     wanted = open_data(str(plain)).val
-    assert pictures == [np.asarray(wanted.picture(index)).tobytes() for index in range(6)]
+    assert images == [np.asarray(wanted.image(index)).tobytes() for index in range(6)]
 
 
 @pytest.mark.parametrize("target", [".", "..", "../..", "../../..", "/", "../blue", "inner", "inner/up"])
@@ -184,7 +184,7 @@ def test_links_to_what_is_listed_anyway_or_in_circles_end(plain, tmp_path, targe
 
 
 def test_links_that_fan_out_are_walked_once(tmp_path):
-    """Two links a folder, thirty folders deep: a billion paths to one picture."""
+    """Two links a folder, thirty folders deep: a billion paths to one image."""
     for number in range(30):
         (tmp_path / f"far{number}").mkdir()
         for name in ("a", "b"):
@@ -255,7 +255,7 @@ def test_a_class_of_nothing_else_is_refused(plain, tmp_path, kind):
     root = copied(plain, tmp_path)
     (root / "val" / "rest").mkdir()
     LEFT[kind](root / "val" / "rest")
-    assert "rest must hold at least one picture" in refusal(lambda: open_data(str(root)))
+    assert "rest must hold at least one image" in refusal(lambda: open_data(str(root)))
 
 
 def test_two_classes_in_one_folder_are_refused(plain, tmp_path):
@@ -265,7 +265,7 @@ def test_two_classes_in_one_folder_are_refused(plain, tmp_path):
     assert "found 'red' and 'rot' leading to one" in refusal(lambda: open_data(str(root)))
 
 
-def test_pictures_without_class_folders_are_counted(tmp_path):
+def test_images_without_class_folders_are_counted(tmp_path):
     for split in ("train", "val"):
         put(tmp_path / split / "0.png")
         put(tmp_path / split / ".hidden" / "0.png")

@@ -16,8 +16,8 @@ from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained
 
@@ -57,7 +57,7 @@ def test_it_is_kept_with_its_report_and_built_once(artifact, built):
     assert built.engine.path.suffix == ".pt2"
     assert not built.cached
     report = open_engine(built.engine.path).report
-    assert report["parity"]["error"] <= TOLERANCES["fp32"]
+    assert report["parity"]["error"] <= tolerance_of("fp32")
     assert report["identity"]["target"] == "aoti"
     assert report["identity"]["device"].startswith("cpu ")
     before = built.engine.path.stat()
@@ -80,7 +80,7 @@ def test_pytorch_alone_loads_it(artifact, built, tmp_path, count):
     assert done.returncode == 0, done.stderr
     with RUNNERS["ort-cpu"].open(artifact, Options(1)) as runner:
         wanted = runner.run(images)["logits"]
-    assert relative_error(np.load(tmp_path / "logits.npy"), wanted) <= 2 * TOLERANCES["fp32"]
+    assert relative_error(np.load(tmp_path / "logits.npy"), wanted) <= 2 * tolerance_of("fp32")
 
 
 def test_a_package_that_was_cut_short_is_refused_and_built_again(artifact, built, tmp_path):

@@ -10,10 +10,9 @@ import pytest
 from support.building import LITTLE, exported, needs_builder
 
 from resnas_deploy.arch.elements import elements
-from resnas_deploy.engines.build import ALLOWED
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import Profile
-from resnas_deploy.engines.report import element_of, graph_nodes, report_of
+from resnas_deploy.engines.report import allowed_in, element_of, graph_nodes, report_of
 
 pytestmark = needs_builder
 
@@ -38,7 +37,7 @@ def quantised(tmp_path_factory, log_of):
 
 
 def reported(log, nodes, precision="fp16"):
-    return report_of(parse_layers(log), nodes, LITTLE, ALLOWED[precision])
+    return report_of(parse_layers(log), nodes, LITTLE, allowed_in(precision))
 
 
 def altered(log, kind, node, old, new):

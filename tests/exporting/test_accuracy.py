@@ -15,18 +15,18 @@ from support.places import DEMO
 from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.artifact.headroom import NOT_FINITE
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.data.demo import CLASS_NAMES, demo_pictures
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data, open_data
+from resnas_deploy.data.demo import CLASS_NAMES, demo_images
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import accuracy
-from resnas_deploy.exporting.accuracy import MOST_PICTURES, compare_accuracy
+from resnas_deploy.exporting.accuracy import MOST_IMAGES, compare_accuracy
 from resnas_deploy.exporting.export import export, failed_name, unchanged
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
+from resnas_deploy.precision import NOT_FINITE
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Provenance, load
 from resnas_deploy.weights.untrained import untrained
@@ -60,13 +60,13 @@ def trained(arch):
     return replace(untrained(arch), provenance=Provenance(True, ("trained elsewhere",)))
 
 
-def folder_of(root, pictures, indices):
-    """The pictures as a data set in a folder, both splits the same."""
+def folder_of(root, images, indices):
+    """The images as a data set in a folder, both splits the same."""
     for index in indices:
-        name = f"{int(pictures.labels[index])}-{CLASS_NAMES[pictures.labels[index]].replace('/', ' ')}"
+        name = f"{int(images.labels[index])}-{CLASS_NAMES[images.labels[index]].replace('/', ' ')}"
         path = root / "val" / name / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pictures.picture(int(index)).save(path)
+        images.image(int(index)).save(path)
     shutil.copytree(root / "val", root / "train")
     return root
 
@@ -75,7 +75,7 @@ def test_the_demo_network_loses_little(tmp_path):
     found = demo(tmp_path).manifest.verification
     assert found.passed
     assert found.accuracy.data == "demo"
-    assert found.accuracy.pictures == MOST_PICTURES
+    assert found.accuracy.images == MOST_IMAGES
     assert found.accuracy.reference > 85
     assert abs(found.accuracy.drop) <= 0.5
     assert found.accuracy.max_drop == 0.5
@@ -88,10 +88,10 @@ def test_the_demo_network_loses_little(tmp_path):
 
 @pytest.mark.parametrize("batch", [BatchRange(1, 8), BatchRange(3, 3), BatchRange(20, 40)], ids=str)
 def test_it_is_what_a_plain_loop_counts(artifacts, batch):
-    """53 pictures fill no batch, the last one's least of all."""
+    """53 images fill no batch, the last one's least of all."""
     artifact = artifacts(batch)
-    whole = demo_pictures()[1]
-    data = Data("part", whole, Part(whole, np.arange(100, 153)))
+    whole = demo_images()[1]
+    data = DataSet("part", whole, ImageSubset(whole, np.arange(100, 153)))
     told = []
     found = compare_accuracy(artifact, RUNNERS["ort-cpu"], data, 1.0, 1, told.append)
     preprocessing = artifact.manifest.preprocessing
@@ -99,19 +99,19 @@ def test_it_is_what_a_plain_loop_counts(artifacts, batch):
     session = ort.InferenceSession(artifact.model, providers=["CPUExecutionProvider"])
     right = np.zeros(2, int)
     for index in range(100, 153):
-        image = preprocess(whole.picture(index), preprocessing)[None]
+        image = preprocess(whole.image(index), preprocessing)[None]
         with torch.inference_mode():
             wanted = module(torch.from_numpy(image)).numpy()[0]
         logits = session.run(None, {"images": np.repeat(image, batch.least, axis=0)})[0][0]
         right += [wanted.argmax() == whole.labels[index], logits.argmax() == whole.labels[index]]
     assert (found.reference, found.graph) == pytest.approx(tuple(100 * right / 53))
     assert 0 < right[0] < 53
-    assert (found.data, found.pictures, found.max_drop) == ("part", 53, 1.0)
+    assert (found.data, found.images, found.max_drop) == ("part", 53, 1.0)
     assert len(told) == -(-53 // max(batch.least, min(batch.most, 16)))
 
 
-def test_the_sample_of_many_pictures_is_the_same_in_every_run(artifacts, monkeypatch):
-    monkeypatch.setattr(accuracy, "MOST_PICTURES", 40)
+def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypatch):
+    monkeypatch.setattr(accuracy, "MOST_IMAGES", 40)
     seen = []
     monkeypatch.setattr(
         accuracy, "preprocess", lambda image, how: seen.append(image.tobytes()) or preprocess(image, how)
@@ -122,8 +122,8 @@ def test_the_sample_of_many_pictures_is_the_same_in_every_run(artifacts, monkeyp
         found = compare_accuracy(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], open_data("demo"), 1.0, 1, quiet)
         runs.append((found, list(seen)))
     assert runs[0] == runs[1]
-    assert runs[0][0].pictures == len(set(runs[0][1])) == 40
-    first = [demo_pictures()[1].picture(index).tobytes() for index in range(40)]
+    assert runs[0][0].images == len(set(runs[0][1])) == 40
+    first = [demo_images()[1].image(index).tobytes() for index in range(40)]
     assert runs[0][1] != first
 
 
@@ -144,7 +144,7 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
 @pytest.mark.usefixtures("few_pictures")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
-    monkeypatch.setitem(verify.__globals__["TOLERANCES"], "int8", NOT_FINITE / 10)
+    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
     wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}
@@ -162,23 +162,28 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "x.png")
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
     message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
-    assert "the network must tell the 2 classes of --data apart, found one for 10" in message
+    assert "the network must tell the 2 classes of `data` apart, found one for 10" in message
     said = []
     message = refusal(
         lambda: export(lambda: trained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
     )
-    assert "the network must tell the 10 classes of --data apart, found one for 7" in message
+    assert "the network must tell the 10 classes of `data` apart, found one for 7" in message
     assert "emitting the graph" not in said  # refused before the work
     assert not (tmp_path / "out").exists()
 
 
-def test_a_folder_of_labelled_pictures(tmp_path, artifacts):
-    root = folder_of(tmp_path / "set", demo_pictures()[1], range(60))
+def test_a_folder_of_labelled_images(tmp_path, artifacts):
+    root = folder_of(tmp_path / "set", demo_images()[1], range(60))
     found = verify(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], 1, quiet, str(root), 5.0).accuracy
-    assert (found.data, found.pictures, found.max_drop) == ("set", 60, 5.0)
-    whole = demo_pictures()[1]
+    assert (found.data, found.images, found.max_drop) == ("set", 60, 5.0)
+    whole = demo_images()[1]
     same = compare_accuracy(
-        artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], Data("set", whole, Part(whole, np.arange(60))), 5.0, 1, quiet
+        artifacts(BatchRange(1, 8)),
+        RUNNERS["ort-cpu"],
+        DataSet("set", whole, ImageSubset(whole, np.arange(60))),
+        5.0,
+        1,
+        quiet,
     )
     assert found == same
 

@@ -14,15 +14,15 @@ from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
-from resnas_deploy.data.demo import CLASS_NAMES, demo_pictures
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data
+from resnas_deploy.data.demo import CLASS_NAMES, demo_images
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
 from resnas_deploy.weights.untrained import untrained
 
 KIND = RUNNERS["ort-cpu"]
@@ -57,12 +57,12 @@ def nameless(tmp_path_factory):
 
 
 def folder_of(root, names, indices=range(100)):
-    """Validation pictures of the built-in data in folders; `names` has a class's folder by its number."""
-    pictures = demo_pictures()[1]
+    """Validation images of the built-in data in folders; `names` has a class's folder by its number."""
+    images = demo_images()[1]
     for index in indices:
-        path = root / "val" / names[int(pictures.labels[index])] / f"{index}.png"
+        path = root / "val" / names[int(images.labels[index])] / f"{index}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        pictures.picture(int(index)).save(path)
+        images.image(int(index)).save(path)
     shutil.copytree(root / "val", root / "train")
     return str(root)
 
@@ -78,7 +78,7 @@ def test_classes_in_another_order_are_refused_before_the_work(tmp_path, artifact
     data = folder_of(tmp_path / "set", PLAIN)
     said = []
     message = refusal(lambda: verify(artifact, KIND, 1, said.append, data))
-    assert "the network must be of the classes of --data, found " in message
+    assert "the network must be of the classes of `data`, found " in message
     assert "the same names in another order; put each class's number before its folder's name" in message
     assert said == []
     wanted = request(tmp_path, precision="int8", threads=1, data=data)
@@ -89,7 +89,7 @@ def test_classes_in_another_order_are_refused_before_the_work(tmp_path, artifact
 
 def test_numbers_put_them_in_order(tmp_path, artifact):
     found = verify(artifact, KIND, 1, quiet, folder_of(tmp_path / "set", NUMBERED), 5.0).accuracy
-    assert found.pictures == 100
+    assert found.images == 100
     assert found.reference > 75
     assert not found.problem
 
@@ -105,7 +105,7 @@ def test_given_names_count_and_their_order_must_be_that_of_training(tmp_path):
     (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in other))
     data = folder_of(tmp_path / "set", other)
     found = exported(tmp_path, data=data, max_drop=5.0, class_names=tmp_path / "names.txt")
-    assert found.manifest.verification.accuracy.pictures == 100
+    assert found.manifest.verification.accuracy.images == 100
     (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in sorted(CLASS_NAMES)))
     message = refusal(lambda: exported(tmp_path, force=True, class_names=tmp_path / "names.txt"))
     assert "must name the classes in the order of training" in message
@@ -116,7 +116,7 @@ def test_given_names_count_and_their_order_must_be_that_of_training(tmp_path):
 
 @dataclass(frozen=True)
 class Relabelled:
-    """Pictures whose labels were changed."""
+    """Images whose labels were changed."""
 
     whole: object
     order: tuple[int, ...]
@@ -130,20 +130,20 @@ class Relabelled:
     def runs(self):
         return self.whole.runs
 
-    def picture(self, index):
-        return self.whole.picture(index)
+    def image(self, index):
+        return self.whole.image(index)
 
 
-def measured(artifact, pictures, max_drop=5.0):
-    return compare_accuracy(artifact, KIND, Data("set", pictures, pictures), max_drop, 1, quiet)
+def measured(artifact, images, max_drop=5.0):
+    return compare_accuracy(artifact, KIND, DataSet("set", images, images), max_drop, 1, quiet)
 
 
 def some(indices):
-    return Part(demo_pictures()[1], np.asarray(indices))
+    return ImageSubset(demo_images()[1], np.asarray(indices))
 
 
 def of_class(number, count):
-    return np.flatnonzero(demo_pictures()[1].labels == number)[:count]
+    return np.flatnonzero(demo_images()[1].labels == number)[:count]
 
 
 def test_a_network_without_names_is_held_to_chance(tmp_path, nameless, caplog):
@@ -156,7 +156,7 @@ def test_a_network_without_names_is_held_to_chance(tmp_path, nameless, caplog):
     assert "which shows nothing: the module itself is at chance, since always answering " in message
     assert "train the network, or give the data that it was trained for" in message
     assert not caught.value.report.passed
-    assert "the network has no names of its classes: those of --data are taken by number" in caplog.text
+    assert "the network has no names of its classes: those of `data` are taken by number" in caplog.text
 
 
 def test_what_fails_so_says_so_wherever_it_is_kept(tmp_path):
@@ -188,10 +188,10 @@ def test_chance_is_the_most_frequent_classs_share(nameless):
     assert not rightly.problem
 
 
-def test_few_pictures_that_are_right_cannot_be_told_from_chance(nameless):
+def test_few_images_that_are_right_cannot_be_told_from_chance(nameless):
     few = measured(nameless, some(np.concatenate([of_class(8, 30), of_class(1, 9)])))
     assert few.reference > 90
-    said = "the module cannot be told from chance, since always answering 'bag' gets 76.92 % right; give more pictures"
+    said = "the module cannot be told from chance, since always answering 'bag' gets 76.92 % right; give more images"
     assert said in few.problem
     assert not measured(nameless, some(np.concatenate([of_class(8, 30), of_class(1, 30)]))).problem
 
@@ -220,16 +220,16 @@ def test_far_below_what_the_checkpoint_says_of_itself(artifact):
     rng_mask = rng.random(300) < 0.4
     found = measured(artifact, Mislabelled(whole, tuple(range(10))))
     assert 40 < found.reference < 65
-    assert (
-        "the checkpoint says 89.45 % of itself, on 2000 pictures of demo, and the module is far below" in found.problem
-    )
+    assert "the checkpoint says 89.45 % of itself, on 2000 images of demo, and the module is far below" in found.problem
     assert not measured(artifact, whole).problem
 
 
 def test_what_a_checkpoint_does_not_say_is_not_missed(tmp_path):
     plain = exported(tmp_path, replace(weights(), accuracy=None), verify_on=None)
     assert not measured(plain, some(range(200))).problem
-    modest = exported(tmp_path, replace(weights(), accuracy=Measured("demo", 9, 0.2)), verify_on=None, force=True)
+    modest = exported(
+        tmp_path, replace(weights(), accuracy=MeasuredAccuracy("demo", 9, 0.2)), verify_on=None, force=True
+    )
     assert not measured(modest, some(range(200))).problem
 
 
@@ -271,15 +271,13 @@ def test_untrained_weights_have_no_accuracy(tmp_path):
         (lambda: np.r_[of_class(3, 50), of_class(4, 9)], "found 9 beside 50 of 'dress'"),
         (lambda: np.arange(10), "found "),
     ],
-    ids=["one class", "nearly", "ten pictures"],
+    ids=["one class", "nearly", "ten images"],
 )
-def test_pictures_that_can_show_nothing(monkeypatch, artifact, indices, said):
-    data = Data("set", demo_pictures()[0], some(indices()))
+def test_images_that_can_show_nothing(monkeypatch, artifact, indices, said):
+    data = DataSet("set", demo_images()[0], some(indices()))
     monkeypatch.setattr("resnas_deploy.exporting.accuracy.open_data", lambda _: data)
     message = refusal(lambda: labelled_data("set", artifact.manifest, weights().task))
-    assert message.startswith(
-        "the validation split of set must have at least 10 pictures of other classes than its most"
-    )
+    assert message.startswith("the validation split of set must have at least 10 images of other classes than its most")
     assert said in message
 
 

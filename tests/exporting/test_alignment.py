@@ -30,7 +30,7 @@ from resnas_deploy.graph import fold
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.network.module import build_model
-from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.precision import PRECISIONS, tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights import padding as rules
 from resnas_deploy.weights.checkpoint import Checkpoint, load
@@ -124,7 +124,7 @@ def test_an_aligned_export_is_verified(tmp_path, precision, runner):
     artifact = export(lambda: untrained(SMALL, seed=4), wanted, lambda _: None)
     manifest = open_artifact(artifact.folder).manifest
     assert manifest.verification.passed
-    assert manifest.verification.tolerance == verify.TOLERANCES[precision]
+    assert manifest.verification.tolerance == tolerance_of(precision)
     assert (manifest.alignment, manifest.arch) == (16, SMALL)
     assert manifest.label == f"test {precision} 112 align 16 (untrained weights)"
     kept, given = load(artifact.weights), untrained(SMALL, seed=4)

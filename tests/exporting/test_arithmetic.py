@@ -23,8 +23,7 @@ from resnas_deploy.exporting.arithmetic.evaluate import Graph
 from resnas_deploy.exporting.export import export
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import SPELLINGS
-from resnas_deploy.precision import PRECISIONS
-from resnas_deploy.runners.parity import relative_error
+from resnas_deploy.precision import PRECISIONS, relative_error
 from resnas_deploy.weights.untrained import untrained
 
 FP16, FP32 = PRECISIONS["fp16"], PRECISIONS["fp32"]

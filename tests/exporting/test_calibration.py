@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.strategies import refusal
 
-from resnas_deploy.data.demo import demo_pictures
+from resnas_deploy.data.demo import demo_images
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
@@ -21,20 +21,20 @@ SIZE = 32
 PREPROCESSING = Preprocessing.for_image_size(SIZE)
 
 
-def picture(number):
-    """A picture that differs from that of every other number."""
+def image(number):
+    """An image that differs from that of every other number."""
     return Image.fromarray(np.full((40, 48, 3), 20 * number, np.uint8))
 
 
 @pytest.fixture
-def pictures(tmp_path):
-    """A folder of eight pictures, some of them in folders, beside a text file."""
+def images(tmp_path):
+    """A folder of eight images, some of them in folders, beside a text file."""
     folder = tmp_path / "pictures"
     for number in range(8):
         path = folder / ("", "a", "a/b")[number % 3] / f"{number}{('.png', '.BMP')[number % 2]}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture(number).save(path)
-    (folder / "notes.txt").write_text("no picture")
+        image(number).save(path)
+    (folder / "notes.txt").write_text("no image")
     return folder
 
 
@@ -58,25 +58,25 @@ def refused(source, count=2):
     return refusal(lambda: calibration(source, count, PREPROCESSING))
 
 
-def test_a_folder_at_any_depth(pictures):
-    found = calibration(pictures, 8, PREPROCESSING)
+def test_a_folder_at_any_depth(images):
+    found = calibration(images, 8, PREPROCESSING)
     assert found.source == "pictures"
     assert found.images.shape == (8, 3, SIZE, SIZE)
     assert found.images.dtype == np.float32
-    shades = {preprocess(picture(number), PREPROCESSING).tobytes() for number in range(8)}
+    shades = {preprocess(image(number), PREPROCESSING).tobytes() for number in range(8)}
     assert {image.tobytes() for image in found.images} == shades
 
 
 def test_a_flat_folder(tmp_path):
     for number in range(3):
-        picture(number).save(tmp_path / f"{number}.png")
+        image(number).save(tmp_path / f"{number}.png")
     found = calibration(tmp_path, 3, PREPROCESSING).images
     for number in range(3):  # all of them are taken in the order of their names
-        np.testing.assert_array_equal(found[number], preprocess(picture(number), PREPROCESSING))
+        np.testing.assert_array_equal(found[number], preprocess(image(number), PREPROCESSING))
 
 
-def test_the_same_pictures_are_drawn_in_every_export(pictures):
-    one, other = (calibration(pictures, 5, PREPROCESSING) for _ in range(2))
+def test_the_same_images_are_drawn_in_every_export(images):
+    one, other = (calibration(images, 5, PREPROCESSING) for _ in range(2))
     assert one.to_json() == other.to_json()
     np.testing.assert_array_equal(one.images, other.images)
     assert len({image.tobytes() for image in one.images}) == 5
@@ -98,14 +98,14 @@ def test_an_array(array):
     assert found.source == "images.npy"
 
 
-def test_the_built_in_pictures():
+def test_the_built_in_images():
     found = calibration(None, 6, PREPROCESSING)
     assert found.source == "demo"
     assert found.images.shape == (6, 3, SIZE, SIZE)
-    train = demo_pictures()[0]
+    train = demo_images()[0]
     assert found.images.tobytes() == calibration(None, 6, PREPROCESSING).images.tobytes()
     everything = calibration(None, len(train.labels), PREPROCESSING).images
-    np.testing.assert_array_equal(everything[0], preprocess(train.picture(0), PREPROCESSING))
+    np.testing.assert_array_equal(everything[0], preprocess(train.image(0), PREPROCESSING))
     assert f"found {len(train.labels)}" in refused(None, len(train.labels) + 1)
 
 
@@ -117,33 +117,33 @@ def test_what_the_manifest_says_tells_images_apart(array):
     assert calibration(array(images), 4, PREPROCESSING).to_json()["sha256"] != said["sha256"]
 
 
-def test_fewer_than_asked(pictures, array):
-    assert "must hold the 9 images that were asked for, found 8" in refused(pictures, 9)
+def test_fewer_than_asked(images, array):
+    assert "must hold the 9 images that were asked for, found 8" in refused(images, 9)
     line = refused(array(normalised(3)), 5)
     assert "images.npy must hold the 5 images that were asked for, found 3" in line
     assert "--calibration-images" in line
 
 
 def test_an_empty_folder(tmp_path):
-    (tmp_path / "notes.txt").write_text("no picture")
-    assert "must hold pictures (.bmp, " in refused(tmp_path)
+    (tmp_path / "notes.txt").write_text("no image")
+    assert "must hold images (.bmp, " in refused(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.npy", "notes.txt", "x" * 300, "x" * 300 + ".npy"])
 def test_no_such_thing(tmp_path, name):
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     assert "must be a" in refused(tmp_path / name)
 
 
-def test_a_damaged_picture_is_named(pictures):
-    path = pictures / "a" / "1.BMP"
+def test_a_damaged_image_is_named(images):
+    path = images / "a" / "1.BMP"
     path.write_bytes(path.read_bytes()[:100])
-    assert "1.BMP" in refused(pictures, 8)
+    assert "1.BMP" in refused(images, 8)
 
 
-def test_a_folder_that_ends_like_a_picture_is_no_picture(pictures):
-    (pictures / "folder.png").mkdir()
-    assert len(calibration(pictures, 8, PREPROCESSING).images) == 8
+def test_a_folder_that_ends_like_an_image_is_no_image(images):
+    (images / "folder.png").mkdir()
+    assert len(calibration(images, 8, PREPROCESSING).images) == 8
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_a_header_that_promises_too_much(tmp_path):
 
 def test_a_folder_that_is_called_like_an_array(tmp_path):
     (tmp_path / "images.npy").mkdir()
-    picture(1).save(tmp_path / "images.npy" / "1.png")
+    image(1).save(tmp_path / "images.npy" / "1.png")
     assert len(calibration(tmp_path / "images.npy", 1, PREPROCESSING).images) == 1
 
 

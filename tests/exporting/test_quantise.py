@@ -21,11 +21,10 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.quantise import activation_ranges, quantise, scheme_for
-from resnas_deploy.exporting.verify import TOLERANCES, relative_error
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.precision import precision_named
+from resnas_deploy.precision import precision_named, relative_error, tolerance_of
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.untrained import untrained
 
@@ -260,7 +259,7 @@ def test_the_error_is_below_the_tolerance_and_above_that_of_fp32(on_cpu):
         )
         for path in on_cpu
     )
-    assert 1e-4 < relative_error(found, wanted) < TOLERANCES["int8"]
+    assert 1e-4 < relative_error(found, wanted) < tolerance_of("int8")
 
 
 def test_the_ranges_are_those_of_the_activations(tmp_path):

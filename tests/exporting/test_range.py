@@ -87,7 +87,7 @@ def test_scores_beyond_float16_are_refused_in_every_spelling(tmp_path, spelling,
         assert found.report.error <= found.report.tolerance, "the runtime here finds nothing wrong"
     assert "in the element stage1.block1, at stage1.block1.attention" in str(found)
     assert ".scores (" in str(found)
-    assert str(found).endswith("export with --precision bf16 or fp32")
+    assert str(found).endswith("export with `precision` bf16 or fp32")
     assert found.report.own.headroom["stage1.block1"] > 1
     assert not found.report.passed
 
@@ -127,8 +127,8 @@ def test_what_is_too_near_to_the_end_is_refused(tmp_path):
 
 def test_an_error_in_the_graphs_own_type_alone_is_refused(tmp_path, monkeypatch):
     """As where a value is rounded to nothing that a wider runtime keeps."""
-    monkeypatch.setitem(run.__globals__["verify"].__globals__["TOLERANCES"], "fp16", 0.9)  # of the runtime
-    monkeypatch.setattr("resnas_deploy.exporting.arithmetic.check.TOLERANCES", {"fp16": 1e-5})
+    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: 0.9)  # of the runtime
+    monkeypatch.setattr("resnas_deploy.exporting.arithmetic.check.tolerance_of", lambda _: 1e-5)
     found = refused(tmp_path, demo())
     assert "must compute in fp16 arithmetic what the module computes" in str(found)
     assert "the first element that differs is stem (error " in str(found)
@@ -216,7 +216,7 @@ def test_what_is_no_number_is_said_so(tmp_path):
     assert out_of_room(found) == (
         "the graph must leave room in fp16: no result may be above 25.00% of its largest number, 65504, "
         "found NaN or infinity in the element head, at head.norm (LayerNormalization); "
-        "export with --precision bf16 or fp32"
+        "export with `precision` bf16 or fp32"
     )
 
 

@@ -12,6 +12,7 @@ from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import verify
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.graph import fold
+from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.untrained import untrained
@@ -27,7 +28,7 @@ def run(tmp_path, **changes):
 )
 def test_passes_within_the_stated_tolerance(tmp_path, precision, runner):
     found = run(tmp_path, precision=precision, verify_on=RUNNERS[runner]).manifest.verification
-    assert found.tolerance == verify.TOLERANCES[precision]
+    assert found.tolerance == tolerance_of(precision)
     assert found.error <= found.tolerance, f"largest difference {found.error:.1e}, tolerance {found.tolerance:.0e}"
     assert found.error > 0, "a lower precision or another runtime never gives the very same bits"
     assert found.batches == (1, 2, 8)

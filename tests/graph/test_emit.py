@@ -23,7 +23,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GRID, SPELLINGS, spelling_named
 from resnas_deploy.network.module import build_model
-from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.untrained import untrained
 
@@ -67,7 +67,7 @@ def assert_all_known(model):
             assert all(known[output][0]), f"{output} has the unknown shape {known[output][0]}"
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("precision", FLOATS)
 @pytest.mark.parametrize("size", [224, 280, 336, 392])
 @pytest.mark.parametrize("batch", [RANGE, BatchRange(3, 3)], ids=["dynamic", "fixed"])
 @pytest.mark.parametrize("spelling", SPELLINGS.values(), ids=SPELLINGS)

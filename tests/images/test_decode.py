@@ -8,64 +8,64 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.pictures import assert_near, coffee, exif, levels, levels_in, png
+from support.images import assert_near, coffee, exif, levels, levels_in, png
 
 
 @pytest.fixture(scope="module")
-def photograph() -> Image.Image:
+def coffee_cup() -> Image.Image:
     return coffee()
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "ppm", "tiff", "webp"])
-def test_rgb_is_unchanged_by_lossless_formats(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
+def test_rgb_is_unchanged_by_lossless_formats(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
     path = tmp_path / f"image.{suffix}"
-    photograph.save(path, lossless=True)
-    assert_near(levels_in(path), levels(photograph))
+    coffee_cup.save(path, lossless=True)
+    assert_near(levels_in(path), levels(coffee_cup))
 
 
 @pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits"])
-def test_rgb_is_unchanged_by_compressed_tiff(tmp_path: Path, photograph: Image.Image, compression: str) -> None:
+def test_rgb_is_unchanged_by_compressed_tiff(tmp_path: Path, coffee_cup: Image.Image, compression: str) -> None:
     path = tmp_path / "image.tiff"
-    photograph.save(path, compression=compression)
-    assert_near(levels_in(path), levels(photograph))
+    coffee_cup.save(path, compression=compression)
+    assert_near(levels_in(path), levels(coffee_cup))
 
 
-def test_the_suffix_does_not_matter(tmp_path: Path, photograph: Image.Image) -> None:
+def test_the_suffix_does_not_matter(tmp_path: Path, coffee_cup: Image.Image) -> None:
     path = tmp_path / "image.txt"
-    photograph.save(path, "PNG")
-    assert_near(levels_in(path), levels(photograph))
+    coffee_cup.save(path, "PNG")
+    assert_near(levels_in(path), levels(coffee_cup))
 
 
-def test_progressive_jpeg_equals_baseline_jpeg(tmp_path: Path, photograph: Image.Image) -> None:
-    photograph.save(tmp_path / "baseline.jpg", quality=90)
-    photograph.save(tmp_path / "progressive.jpg", quality=90, progressive=True)
+def test_progressive_jpeg_equals_baseline_jpeg(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    coffee_cup.save(tmp_path / "baseline.jpg", quality=90)
+    coffee_cup.save(tmp_path / "progressive.jpg", quality=90, progressive=True)
     assert_near(levels_in(tmp_path / "progressive.jpg"), levels_in(tmp_path / "baseline.jpg"))
-    assert_near(levels_in(tmp_path / "progressive.jpg"), levels(photograph), mean=4, most=80)
+    assert_near(levels_in(tmp_path / "progressive.jpg"), levels(coffee_cup), mean=4, most=80)
 
 
-def test_cmyk_jpeg(tmp_path: Path, photograph: Image.Image) -> None:
-    photograph.convert("CMYK").save(tmp_path / "image.jpg", quality=95)
-    assert_near(levels_in(tmp_path / "image.jpg"), levels(photograph), mean=3, most=60)
+def test_cmyk_jpeg(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    coffee_cup.convert("CMYK").save(tmp_path / "image.jpg", quality=95)
+    assert_near(levels_in(tmp_path / "image.jpg"), levels(coffee_cup), mean=3, most=60)
 
 
-def test_grey(tmp_path: Path, photograph: Image.Image) -> None:
-    grey = photograph.convert("L")
+def test_grey(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    grey = coffee_cup.convert("L")
     grey.save(tmp_path / "image.png")
     assert_near(levels_in(tmp_path / "image.png"), levels(grey))
     grey.save(tmp_path / "image.jpg", quality=95)
     assert_near(levels_in(tmp_path / "image.jpg"), levels(grey), mean=2, most=30)
 
 
-def test_black_and_white(tmp_path: Path, photograph: Image.Image) -> None:
-    bits = photograph.convert("1")
+def test_black_and_white(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    bits = coffee_cup.convert("1")
     bits.save(tmp_path / "image.png")
     found = levels_in(tmp_path / "image.png")
     assert set(np.unique(found)) == {0, 255}
     assert_near(found, levels(bits))
 
 
-def test_grey_with_alpha_lies_on_white(tmp_path: Path, photograph: Image.Image) -> None:
-    grey = photograph.convert("L")
+def test_grey_with_alpha_lies_on_white(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    grey = coffee_cup.convert("L")
     image = Image.merge("LA", (grey, Image.new("L", grey.size, 255)))
     image.save(tmp_path / "opaque.png")
     assert_near(levels_in(tmp_path / "opaque.png"), levels(grey))
@@ -75,14 +75,14 @@ def test_grey_with_alpha_lies_on_white(tmp_path: Path, photograph: Image.Image) 
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff", "webp"])
-def test_rgba_lies_on_white(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
-    image = photograph.convert("RGBA")
+def test_rgba_lies_on_white(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
+    image = coffee_cup.convert("RGBA")
     opaque, half, clear = (tmp_path / f"{name}.{suffix}" for name in ("opaque", "half", "clear"))
     image.save(opaque, lossless=True)
-    assert_near(levels_in(opaque), levels(photograph))
+    assert_near(levels_in(opaque), levels(coffee_cup))
     image.putalpha(128)
     image.save(half, lossless=True)
-    expected = np.rint((levels(photograph) * 128 + 255 * 127) / 255).astype(np.int64)
+    expected = np.rint((levels(coffee_cup) * 128 + 255 * 127) / 255).astype(np.int64)
     assert_near(levels_in(half), expected, mean=1, most=1)  # one level of rounding
     image.putalpha(0)
     image.save(clear, lossless=True)
@@ -90,10 +90,10 @@ def test_rgba_lies_on_white(tmp_path: Path, photograph: Image.Image, suffix: str
 
 
 @pytest.mark.parametrize("suffix", ["png", "tiff"])
-def test_16_bit_grey_keeps_its_brightness(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
-    grey = np.asarray(photograph.convert("L")).astype(np.uint16)
+def test_16_bit_grey_keeps_its_brightness(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
+    grey = np.asarray(coffee_cup.convert("L")).astype(np.uint16)
     path = tmp_path / f"image.{suffix}"
-    expected = levels(photograph.convert("L"))
+    expected = levels(coffee_cup.convert("L"))
     for low_bits in (0, 100, -100):
         wide = np.clip(grey.astype(np.int64) * 257 + low_bits, 0, 65535).astype(np.uint16)
         Image.fromarray(wide).save(path)
@@ -102,10 +102,10 @@ def test_16_bit_grey_keeps_its_brightness(tmp_path: Path, photograph: Image.Imag
         assert_near(levels_in(path), expected)
 
 
-def test_16_bit_grey_of_other_byte_order_and_width(tmp_path: Path, photograph: Image.Image) -> None:
-    grey = np.asarray(photograph.convert("L")).astype(np.uint16)
-    expected = levels(photograph.convert("L"))
-    big = Image.frombytes("I;16B", photograph.size, (grey * 257).astype(">u2").tobytes())
+def test_16_bit_grey_of_other_byte_order_and_width(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    grey = np.asarray(coffee_cup.convert("L")).astype(np.uint16)
+    expected = levels(coffee_cup.convert("L"))
+    big = Image.frombytes("I;16B", coffee_cup.size, (grey * 257).astype(">u2").tobytes())
     big.save(tmp_path / "big.tiff")
     assert_near(levels_in(tmp_path / "big.tiff"), expected)
     Image.fromarray(grey.astype(np.int32) * 257).save(tmp_path / "wide.tiff")
@@ -117,27 +117,27 @@ def test_16_bit_grey_of_other_byte_order_and_width(tmp_path: Path, photograph: I
     assert_near(levels_in(tmp_path / "image.pgm"), expected)
 
 
-def test_16_bit_colour(tmp_path: Path, photograph: Image.Image) -> None:
-    wide = np.asarray(photograph).astype(">u2") * 257
+def test_16_bit_colour(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    wide = np.asarray(coffee_cup).astype(">u2") * 257
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in wide)
     (tmp_path / "image.png").write_bytes(png(120, 80, 16, 2, rows))
-    assert_near(levels_in(tmp_path / "image.png"), levels(photograph))
+    assert_near(levels_in(tmp_path / "image.png"), levels(coffee_cup))
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif", "tiff", "bmp"])
-def test_palette(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
-    image = photograph.quantize(256)
+def test_palette(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
+    image = coffee_cup.quantize(256)
     path = tmp_path / f"image.{suffix}"
     image.save(path)
     with Image.open(path) as stored:
         assert stored.mode == "P"
     assert_near(levels_in(path), levels(image))
-    assert_near(levels_in(path), levels(photograph), mean=6, most=100)  # what 256 colours cannot show
+    assert_near(levels_in(path), levels(coffee_cup), mean=6, most=100)  # what 256 colours cannot show
 
 
 @pytest.mark.parametrize("suffix", ["png", "gif"])
-def test_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
-    image = photograph.quantize(64)
+def test_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
+    image = coffee_cup.quantize(64)
     index = image.getpixel((60, 40))
     path = tmp_path / f"image.{suffix}"
     image.save(path, transparency=index)
@@ -146,8 +146,8 @@ def test_palette_with_a_transparent_colour_lies_on_white(tmp_path: Path, photogr
     assert_near(levels_in(path), expected)
 
 
-def test_palette_with_alphas_lies_on_white(tmp_path: Path, photograph: Image.Image) -> None:
-    image = photograph.quantize(64)
+def test_palette_with_alphas_lies_on_white(tmp_path: Path, coffee_cup: Image.Image) -> None:
+    image = coffee_cup.quantize(64)
     alphas = np.arange(64) * 4
     image.save(tmp_path / "image.png", transparency=bytes(alphas.tolist()))
     alpha = alphas[np.asarray(image)][:, :, None]
@@ -169,8 +169,8 @@ def test_a_transparent_colour_without_palette_lies_on_white(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tiff"])
-def test_of_an_animation_the_first_frame_counts(tmp_path: Path, photograph: Image.Image, suffix: str) -> None:
-    first = photograph.quantize(64).convert("RGB")  # exact in a GIF too
+def test_of_an_animation_the_first_frame_counts(tmp_path: Path, coffee_cup: Image.Image, suffix: str) -> None:
+    first = coffee_cup.quantize(64).convert("RGB")  # exact in a GIF too
     frames = [Image.new("RGB", first.size, colour) for colour in ("red", "blue")]
     path = tmp_path / f"image.{suffix}"
     first.save(path, save_all=True, append_images=frames, lossless=True)
@@ -193,31 +193,31 @@ TURNED = {
 
 @pytest.mark.parametrize("orientation", TURNED)
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tiff"])
-def test_exif_orientation(tmp_path: Path, photograph: Image.Image, suffix: str, orientation: int) -> None:
+def test_exif_orientation(tmp_path: Path, coffee_cup: Image.Image, suffix: str, orientation: int) -> None:
     turn = TURNED[orientation]
     path = tmp_path / f"image.{suffix}"
-    stored = photograph if turn is None else photograph.transpose(turn)
+    stored = coffee_cup if turn is None else coffee_cup.transpose(turn)
     stored.save(path, exif=exif(orientation), quality=100, subsampling=0, lossless=True)
     if suffix == "jpg":
-        assert_near(levels_in(path), levels(photograph), mean=1, most=8)  # rounding of YCbCr
+        assert_near(levels_in(path), levels(coffee_cup), mean=1, most=8)  # rounding of YCbCr
     else:
-        assert_near(levels_in(path), levels(photograph))
+        assert_near(levels_in(path), levels(coffee_cup))
 
 
-def test_exif_orientation_of_grey_and_transparent_images(tmp_path: Path, photograph: Image.Image) -> None:
+def test_exif_orientation_of_grey_and_transparent_images(tmp_path: Path, coffee_cup: Image.Image) -> None:
     for mode in ("L", "LA", "RGBA", "P"):
-        image = photograph.quantize() if mode == "P" else photograph.convert(mode)
+        image = coffee_cup.quantize() if mode == "P" else coffee_cup.convert(mode)
         image.transpose(Image.Transpose.ROTATE_90).save(tmp_path / "image.png", exif=exif(6))
         assert_near(levels_in(tmp_path / "image.png"), levels(image))
 
 
 @pytest.mark.parametrize("orientation", [0, 9, 65535])
-def test_an_unknown_orientation_is_upright(tmp_path: Path, photograph: Image.Image, orientation: int) -> None:
-    photograph.save(tmp_path / "image.png", exif=exif(orientation))
-    assert_near(levels_in(tmp_path / "image.png"), levels(photograph))
+def test_an_unknown_orientation_is_upright(tmp_path: Path, coffee_cup: Image.Image, orientation: int) -> None:
+    coffee_cup.save(tmp_path / "image.png", exif=exif(orientation))
+    assert_near(levels_in(tmp_path / "image.png"), levels(coffee_cup))
 
 
 @pytest.mark.parametrize("block", [b"Exif\0\0", b"Exif\0\0nonsense", b"Exif\0\0II*\0\xff\xff\xff\xff", b"MM"])
-def test_a_damaged_exif_block_is_upright(tmp_path: Path, photograph: Image.Image, block: bytes) -> None:
-    photograph.save(tmp_path / "image.png", exif=block)
-    assert_near(levels_in(tmp_path / "image.png"), levels(photograph))
+def test_a_damaged_exif_block_is_upright(tmp_path: Path, coffee_cup: Image.Image, block: bytes) -> None:
+    coffee_cup.save(tmp_path / "image.png", exif=block)
+    assert_near(levels_in(tmp_path / "image.png"), levels(coffee_cup))

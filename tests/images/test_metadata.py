@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from support.pictures import assert_near, coffee, exif, levels_in
+from support.images import assert_near, coffee, exif, levels_in
 
 MEGABYTES = b"x" * 3_000_000
 PACKED = zlib.compress(b"x" * 5_000_000)  # a few kilobytes that unpack to more than Pillow takes
@@ -132,7 +132,7 @@ def test_other_formats_with_large_metadata(tmp_path: Path, kind: str, options: d
     assert_near(levels_in(path), whole)
 
 
-def test_of_several_pictures_in_a_jpeg_the_first_counts(tmp_path: Path) -> None:
+def test_of_several_images_in_a_jpeg_the_first_counts(tmp_path: Path) -> None:
     path = tmp_path / "image.jpg"
     path.write_bytes(encoded("JPEG"))
     whole = levels_in(path)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile
-from support.pictures import COFFEE, SMALL, assert_near, coffee, exif, levels_in, png, refused
+from support.images import COFFEE, SMALL, assert_near, coffee, exif, levels_in, png, refused
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import decode as images

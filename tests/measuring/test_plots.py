@@ -13,10 +13,9 @@ from support.measured import measurement, report
 from support.strategies import refusal
 
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.measuring.drawing import SUFFIXES, check_plot
+from resnas_deploy.measuring.extras import KINDS
 from resnas_deploy.measuring.measurement import DEVICE
-from resnas_deploy.measuring.plots import plot_report
-from resnas_deploy.measuring.shares import KINDS
+from resnas_deploy.measuring.plots import SUFFIXES, check_plot, plot_report
 
 pytest.importorskip("matplotlib")
 

@@ -10,8 +10,8 @@ import sys
 import pytest
 from support.lookups import problem, recorded
 from support.places import IMAGES, PACKAGE, SEARCHED, SUPPORT
-from support.running import PYTHON, needs_server
 from support.small_data import write_folder
+from support.triton_server import PYTHON, needs_server
 
 from resnas_deploy.processes.quiet import OFF, OFFLINE, load, turn_off
 

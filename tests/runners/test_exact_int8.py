@@ -69,7 +69,7 @@ def test_every_session_asks_for_it(artifact, tmp_path, monkeypatch):
     with RUNNERS["ort-cpu"].open(artifact, OPTIONS) as runner:
         assert runner._session.get_session_options().get_session_config_entry(EXACT_INT8) == "1"
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", SimpleNamespace())
-    source = Path(resnas_deploy.serving.__path__[0]) / "models" / "network.py"
+    source = Path(resnas_deploy.serving.__path__[0]) / "repository" / "models" / "network.py"
     spec = importlib.util.spec_from_file_location("served_network", source)
     served = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(served)

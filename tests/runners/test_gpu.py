@@ -12,6 +12,7 @@ from support.strategies import golden_arrays
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import CUDA, Options
 from resnas_deploy.runners.devices import gpus
@@ -26,7 +27,7 @@ WITHIN = {"fp32": 1e-5, "fp16": 1e-2, "bf16": 8e-2}
 def opened(name, network, options=OPTIONS):
     """A runner on the GPU; the test is skipped where what it needs is not installed."""
     try:
-        return RUNNERS[name].open(network, options)
+        return open_runner(RUNNERS[name], network, options)
     except NotAvailable as error:
         pytest.skip(str(error))
 

@@ -11,7 +11,7 @@ LOOKS = TOTAL // BATCH - 1
 
 
 def stopped_at(right, target):
-    """After how many pictures a candidate is stopped; None where it is not."""
+    """After how many images a candidate is stopped; None where it is not."""
     for seen in range(BATCH, TOTAL, BATCH):
         if hopeless(int(right[:seen].sum()), seen, target, TOTAL, LOOKS):
             return seen

@@ -5,26 +5,28 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from support.running import served
+from support.triton_server import started_server
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.batching import Batching
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory, mini_artifact):
     """A repository of the network `mini` with what is around it. No test may change it."""
     folder = tmp_path_factory.mktemp("serving") / "models"
-    add_model(folder, open_artifact(mini_artifact), Serving("mini", batching=Batching((4, 8), 20_000)), ensemble=True)
+    add_model(
+        folder, open_artifact(mini_artifact), ModelSettings("mini", batching=Batching((4, 8), 20_000)), ensemble=True
+    )
     return folder
 
 
 @pytest.fixture(scope="session")
 def server(repository):
     """A server of it."""
-    with served(repository) as running:
+    with started_server(repository) as running:
         yield running
 
 

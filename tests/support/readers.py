@@ -218,7 +218,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def read_definition(folder: Path) -> None:
-    from resnas_deploy.cli.options import read_definition
+    from resnas_deploy.weights.arch_files import read_definition
     from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
     parse_network_def(read_definition(str(folder / "a.txt")), image_size=112)
@@ -226,7 +226,7 @@ def read_definition(folder: Path) -> None:
 
 def read_arch(folder: Path) -> None:
     from resnas_deploy.arch.cost import macs
-    from resnas_deploy.cli.options import read_arch
+    from resnas_deploy.weights.arch_files import read_arch
 
     macs(read_arch(str(folder / "a.json")))
 
@@ -315,7 +315,7 @@ def read_engine(folder: Path) -> None:
 def read_state(folder: Path) -> None:
     from support.seeds import STATE
 
-    from resnas_deploy.training.state import load_state
+    from resnas_deploy.training.saved_state import load_state
 
     load_state(folder / "a", "a run", STATE, 10)
 
@@ -335,16 +335,18 @@ def read_store(folder: Path) -> None:
     from support.mini_space import MINI
     from support.seeds import SETTING
 
-    from resnas_deploy.measuring.latency.profile import profiled_model
-    from resnas_deploy.measuring.latency.store import Store
+    from resnas_deploy.measuring.latency.profile import Profiler
+    from resnas_deploy.measuring.latency.setup import Setup
+    from resnas_deploy.measuring.latency.store import LatencyStore
+    from resnas_deploy.runners.registry import RUNNERS
 
-    with Store(folder / "a", create=False) as store:
+    with LatencyStore(folder / "a", create=False) as store:
         store.settings()
-        profiled_model(store, SETTING, MINI, "")
+        Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 
 def read_report(folder: Path) -> None:
-    from resnas_deploy.cli.measuring import print_measurements
+    from resnas_deploy.api.bench_tables import measurements_table, shares_table
     from resnas_deploy.measuring.baseline import configurations_of
     from resnas_deploy.measuring.gate import identity
     from resnas_deploy.measuring.report import read_report
@@ -354,18 +356,17 @@ def read_report(folder: Path) -> None:
         identity(item.configuration)
         if item.samples_s:
             item.figured(report.reference.samples_s)
-    print_measurements("read", report)
+    assert len(measurements_table(report).rows) == len(report.measurements)
+    shares_table(report)
+    report.notes()
     configurations_of(report, folder / "a.json")
 
 
 def read_ceilings(folder: Path) -> None:
-    from resnas_deploy.measuring.machine.roofline import _load
+    from resnas_deploy.measuring.machine.roofline import read_ceilings
 
-    said: list[str] = []
-    for ceiling in _load(folder / "a.json", said.append):
+    for ceiling in read_ceilings(folder / "a.json"):
         assert ceiling.flops is not None
-    if said:  # a cache is no input of the user's: what cannot be read is set aside
-        raise BadInput(said[0])
 
 
 def read_repository(folder: Path) -> None:
@@ -386,11 +387,11 @@ def read_checkpoint(folder: Path) -> None:
 
 
 def read_shards(folder: Path) -> None:
-    from resnas_deploy.data.shards import shard_pictures
+    from resnas_deploy.data.shards import shard_images
 
-    pictures = shard_pictures(folder / "train")
-    for number in range(len(pictures.labels)):
-        pictures.picture(number)
+    images = shard_images(folder / "train")
+    for number in range(len(images.labels)):
+        images.image(number)
 
 
 def read_array(folder: Path) -> None:

@@ -17,10 +17,9 @@ from PIL import Image
 
 from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.data.loader import Share
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.recipe import Recipe
-from resnas_deploy.training.settings import Run
+from resnas_deploy.training.run import TrainingRun
 
 SIDE, CLASSES = 16, 3
 
@@ -42,7 +41,7 @@ RECIPE = Recipe(epochs=2, batch=8, group=4, learning_rate=0.1, warm_up_epochs=1,
 
 @dataclass(frozen=True)
 class Stripes:
-    """Pictures that a network can learn: each class has stripes of its own direction and colour."""
+    """Images that a network can learn: each class has stripes of its own direction and colour."""
 
     count: int = 24
     seed: int = 0
@@ -57,12 +56,12 @@ class Stripes:
     def runs(self):
         return [np.arange(self.count)]
 
-    def picture(self, index):
+    def image(self, index):
         return Image.fromarray(pixels(index % CLASSES, (self.seed, index)))
 
 
 def pixels(label, seed):
-    """One picture, `(SIDE, SIDE, 3)`."""
+    """One image, `(SIDE, SIDE, 3)`."""
     rng = np.random.default_rng(seed)
     found = rng.integers(0, 80, (SIDE, SIDE, 3), dtype=np.uint8)
     found[:: 2 + label, :, label] += 150
@@ -88,11 +87,11 @@ def run(folder, *, space=SPACE, recipe=RECIPE, seed=0, **changes):
         "seed": seed,
         "folder": folder,
     }
-    return Run(**usual | changes)
+    return TrainingRun(**usual | changes)
 
 
 def write_folder(root: Path, train=8, val=2):
-    """A folder of class folders with pictures, as `--data` takes it."""
+    """A folder of class folders with images, as `--data` takes it."""
     for split, count in (("train", train), ("val", val)):
         for label, name in enumerate(Stripes().class_names):
             inside = root / split / name
@@ -110,9 +109,9 @@ def write_shards(root: Path, shards=3, samples=6):
             with tarfile.open(root / split / f"{shard:04}.tar", "w") as archive:
                 for number in range(samples):
                     label, key = number % CLASSES, f"{shard:02}/{number:04}"
-                    picture = io.BytesIO()
-                    Image.fromarray(pixels(label, (shard, number))).save(picture, "PNG")
-                    add(archive, f"{key}.png", picture.getvalue())
+                    image = io.BytesIO()
+                    Image.fromarray(pixels(label, (shard, number))).save(image, "PNG")
+                    add(archive, f"{key}.png", image.getvalue())
                     add(archive, f"{key}.cls", str(label).encode())
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in Stripes().class_names))
     return root

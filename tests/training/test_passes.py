@@ -115,10 +115,10 @@ def test_the_golden_supernet_gives_the_same_logits_as_its_slices():
     made = TrainedNetwork(checkpoint.arch)
     made.load(checkpoint)
     made.double().eval()
-    pictures = images(2, checkpoint.arch)
+    batch = images(2, checkpoint.arch)
     whole = Subnet.whole(checkpoint.arch)
-    expected = build_model(checkpoint).double()(pictures)
-    assert_close(made(pictures, (whole,)).image.detach(), expected.detach(), TOLERANCE, "logits")
+    expected = build_model(checkpoint).double()(batch)
+    assert_close(made(batch, (whole,)).image.detach(), expected.detach(), TOLERANCE, "logits")
 
 
 def test_drop_path_keeps_the_mean_and_grows_with_depth():

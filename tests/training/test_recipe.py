@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import refusal
 
+from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.recipe import KINDS, RECIPES, Recipe, read_recipe
-from resnas_deploy.training.schedule import learning_rate
 
 LEAST = "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 
@@ -57,7 +57,7 @@ def test_a_table_adds_to_what_is_shared(tmp_path):
         (LEAST + "ema = 'x'", "ema must be a number, found 'x'"),
         (LEAST + "ema = 1", "ema must be from 0 to below 1, found 1.0"),
         (LEAST + "crop = 0", "crop must be above 0 and at most 1, found 0.0"),
-        (LEAST + "precision = 'int8'", "precision must be one of fp32, bf16, fp16, found 'int8'"),
+        (LEAST + "precision = 'int8'", "precision must be one of fp32, fp16, bf16, found 'int8'"),
         (LEAST.replace("group = 4", "group = 3"), "batch must be a multiple of group = 3, found 8"),
         (LEAST.replace("epochs = 2", "epochs = 0"), "epochs must be from 1 to 1000000, found 0"),
         (LEAST + "weight_decay = nan", "weight_decay must be from 0 to 100000, found nan"),
@@ -126,7 +126,7 @@ def test_the_rate_rises_then_falls_as_a_cosine():
         ("ema=nan", "ema must be from 0 to below 1, found nan"),
         ("crop=nan", "crop must be above 0 and at most 1, found nan"),
         ("erasing=-inf", "erasing must be from 0 to 1, found -inf"),
-        ("precision=" + "x" * 10**6, "precision must be one of fp32, bf16, fp16, found 'xxx"),
+        ("precision=" + "x" * 10**6, "precision must be one of fp32, fp16, bf16, found 'xxx"),
         ("x" * 10**6 + "=1", "a setting has the unknown key 'xxx"),
         ("compile=1979-05-27", "compile must be true or false, found datetime.date"),
     ],

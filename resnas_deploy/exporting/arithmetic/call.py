@@ -10,17 +10,13 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.precision import FLOATS, PRECISIONS
 
-DTYPES: Mapping[int, torch.dtype] = {
-    TensorProto.FLOAT: torch.float32,
-    TensorProto.FLOAT16: torch.float16,
-    TensorProto.BFLOAT16: torch.bfloat16,
-    TensorProto.FLOAT8E4M3FN: torch.float8_e4m3fn,
-    TensorProto.INT8: torch.int8,
+DTYPES: Mapping[int, torch.dtype] = {known.onnx: known.torch for known in PRECISIONS.values()} | {
     TensorProto.UINT8: torch.uint8,
     TensorProto.INT64: torch.int64,
 }
-REAL = (torch.float32, torch.float16, torch.bfloat16)
+REAL = tuple(known.torch for known in FLOATS.values())
 
 
 class Rounding(Protocol):

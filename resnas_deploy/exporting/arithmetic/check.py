@@ -11,11 +11,8 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.headroom import MARGIN, OwnArithmetic, shown
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.arithmetic.evaluate import Evaluated, Graph
-from resnas_deploy.precision import precision_named
+from resnas_deploy.precision import precision_named, relative_error, tolerance_of
 from resnas_deploy.runners.base import Images
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
-
-OTHERS = {"fp16": "bf16 or fp32", "bf16": "fp32", "fp32": "fp32"}  # what to export with where a type does not do
 
 
 def evaluate(artifact: Artifact, images: Images, keep: Collection[str] = ()) -> Evaluated:
@@ -35,7 +32,7 @@ def in_own_arithmetic(artifact: Artifact, images: Images, reference: NDArray[np.
         type=precision.name,
         largest=precision.largest,
         margin=MARGIN,
-        tolerance=TOLERANCES[artifact.precision],
+        tolerance=tolerance_of(artifact.precision),
         error=relative_error(found.logits, reference),
         peaks=found.peaks,
     )
@@ -49,7 +46,7 @@ def out_of_room(own: OwnArithmetic) -> str:
     return (
         f"the graph must leave room in {own.type}: no result may be above {shown(own.margin)} of its largest number, "
         f"{own.largest:.5g}, found {found} in the element {own.beyond}, "
-        f"at {peak.operator}{more}; export with --precision {OTHERS[own.type]}"
+        f"at {peak.operator}{more}; export with `precision` {precision_named(own.type).wider}"
     )
 
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import CPU
 
@@ -46,7 +47,7 @@ def torch_products(
     """PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
     import torch
 
-    dtype = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    dtype = FLOATS[precision].torch
 
     def product(shape: Shape) -> Product:
         left, right = (torch.from_numpy(factor).to(device, dtype) for factor in _factors(shape))
@@ -96,15 +97,19 @@ def openvino_products(
     from resnas_deploy.runners.openvino_core import openvino_core
 
     core = openvino_core()
-    hint, capability = {"fp32": ("f32", "FP32"), "fp16": ("f16", "FP16"), "bf16": ("bf16", "BF16")}[precision]
-    settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}
+    hint = FLOATS[precision].openvino
+    settings = {
+        "INFERENCE_PRECISION_HINT": hint,
+        "INFERENCE_NUM_THREADS": threads,
+        "PERFORMANCE_HINT": "LATENCY",
+    }
 
     def product(shape: Shape) -> Product:
         left, right = _factors(shape)
         request = core.compile_model(core.read_model(_graph(left, right)), "CPU", settings).create_infer_request()
         return lambda: request.infer({"left": left}, share_inputs=True, share_outputs=True)
 
-    fits = device == CPU and capability in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    fits = device == CPU and precision.upper() in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     yield {shape: product(shape) for shape in shapes} if fits else {}
 
 

@@ -6,20 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from resnas_deploy.serving.load.load_test import Level, Load
+from resnas_deploy.serving.load.level import Level, LevelResult
 
 _STEPS = 6  # of bisection: within 2% of an interval that doubles
 _LEAST, _MOST = 0.5, 1e6  # requests a second
 
 
 @dataclass(frozen=True)
-class Limit:
+class LatencyLimit:
     """Within how many milliseconds that percentage of the answers must come."""
 
     percentile: float
     ms: float
 
-    def holds(self, load: Load) -> bool:
+    def holds(self, load: LevelResult) -> bool:
         """Whether it was kept, and every request answered."""
         return not load.failures and bool(load.latencies_s) and load.percentile_ms(self.percentile) <= self.ms
 
@@ -31,13 +31,13 @@ class Limit:
 class Capacity:
     """The highest rate that kept a limit."""
 
-    limit: Limit
+    limit: LatencyLimit
     rate: float  # requests a second; 0: none that was tried
     broken: float  # the lowest rate that broke it
 
 
 @dataclass(frozen=True)
-class Plan:
+class Fleet:
     """How many servers like the measured one a demand needs."""
 
     rate: float  # requests a second that are demanded
@@ -45,7 +45,7 @@ class Plan:
     margin: float  # what they could do beyond the demand, as a share of it
 
 
-def find_capacity(run: Callable[[Level], Load], limit: Limit, first: float) -> Capacity:
+def find_capacity(run: Callable[[Level], LevelResult], limit: LatencyLimit, first: float) -> Capacity:
     """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
     good, bad, rate = 0.0, math.inf, min(max(first, _LEAST), _MOST)
     while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
@@ -59,7 +59,7 @@ def find_capacity(run: Callable[[Level], Load], limit: Limit, first: float) -> C
     return Capacity(limit, good, bad)
 
 
-def plan(capacity: Capacity, demand: float) -> Plan:
+def plan(capacity: Capacity, demand: float) -> Fleet:
     """The fewest servers whose measured capacities add up to a demand, in requests a second."""
     servers = math.ceil(demand / capacity.rate)
-    return Plan(demand, servers, servers * capacity.rate / demand - 1)
+    return Fleet(demand, servers, servers * capacity.rate / demand - 1)

@@ -1,221 +1,125 @@
-"""A load test: how many requests a server answers, and how long they wait, at a concurrency or a rate.
-
-At a rate, a request's latency counts from when it was due and not from when it was sent: a server that falls behind
-does not thereby look faster (Tene, "How NOT to Measure Latency", on coordinated omission).
-"""
+"""A whole load test: levels, then the search for capacity, on every address of a server."""
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from resnas_deploy.errors import BadInput
-from resnas_deploy.serving.load.address import Address
+from resnas_deploy.serving.load.capacity import Capacity, Fleet, LatencyLimit, find_capacity, plan
+from resnas_deploy.serving.load.level import AskedModel, Level, LevelResult, run_level
 
-_TIMEOUT_S = 60.0  # of one request
-_GIVE_UP = 50  # failures with no answer between them: the server is gone
-_DRAIN_S = 10.0  # how long requests that were due may still take when the time is over
-Ask = Callable[[float], Awaitable[None]]  # a request that was due at that moment
-
-
-@dataclass(frozen=True)
-class Level:
-    """How hard the server is driven: so many requests at any moment, or so many a second."""
-
-    concurrency: int = 0
-    rate: float = 0.0
-
-    def __str__(self) -> str:
-        return f"{self.concurrency} at once" if self.concurrency else f"{self.rate:g} requests/s"
+SHARES = (50, 90, 95, 99)  # percentiles in the document
+_ANSWERS = 200  # at least, for a 99th percentile that is not the slowest answer alone
+_LIMITS = 10  # a level lasts so many times the limit: a queue that grows needs a while to break it
+_ALONE_S = 2.0  # of one client alone, half of whose rate the search begins with
 
 
 @dataclass(frozen=True)
-class ServerSide:
-    """The server's own statistics of a while (the statistics extension of its protocol)."""
+class LoadTest:
+    """What is to be measured."""
 
-    inferences: int
-    executions: int
-    queue_us: float  # mean of a request
-    compute_us: float  # mean of a request: input, network and output
-    batches: Mapping[int, int] = field(default_factory=dict)  # executions by batch size
-
-    @property
-    def mean_batch(self) -> float:
-        """Inferences by execution."""
-        return self.inferences / self.executions if self.executions else 0.0
+    levels: Sequence[Level]
+    seconds: float  # of each
+    p99_ms: float | None = None  # the limit whose highest rate is searched
+    demand: float | None = None  # requests a second that a plan is for
 
 
 @dataclass(frozen=True)
-class Load:
-    """What came of one level."""
+class LoadTestResult:
+    """What came of it, by protocol."""
 
-    level: Level
-    protocol: str
-    images: int  # of each request
-    seconds: float
-    latencies_s: tuple[float, ...]  # of the requests that were answered
-    failures: tuple[str, ...]  # what the others were told
-    late_ms: float  # how late 1% of the requests left, or more: the load generator's own delay, part of the latency
-    server: ServerSide | None  # None: it no longer answered when the level was over
-
-    def percentile_ms(self, share: float) -> float:
-        """Milliseconds within which that percentage of the answers came."""
-        return 1e3 * float(np.percentile(self.latencies_s, share)) if self.latencies_s else float("inf")
-
-    @property
-    def requests_per_second(self) -> float:
-        """Answers a second."""
-        return len(self.latencies_s) / self.seconds
-
-
-@dataclass(frozen=True)
-class Target:
-    """What is asked: a model, a batch of images, and the server."""
-
-    address: Address
     model: str
-    input_name: str
-    output_name: str
-    images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
-    cached: bool = False  # whether the server keeps answers: then only the first request is computed
-    headers: Mapping[str, str] | None = field(default=None, repr=False)  # the operator's key
+    cached: bool  # its answers came from the server's cache
+    loads: tuple[LevelResult, ...]  # in the order that they ran, those of the search too
+    capacities: Mapping[str, Capacity]
+    plans: Mapping[str, Fleet]
+
+    @property
+    def gone(self) -> LevelResult | None:
+        """The level at which the server was lost, which is the last."""
+        return next((load for load in self.loads if load.server is None), None)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain data for JSON."""
+        return {
+            "model": self.model,
+            "cached": self.cached,
+            "levels": [_described(load) for load in self.loads],
+            "capacity": {
+                protocol: {
+                    "percentile": found.limit.percentile,
+                    "limit_ms": found.limit.ms,
+                    "requests_per_second": found.rate,
+                }
+                for protocol, found in self.capacities.items()
+            },
+            "plan": {
+                protocol: {"requests_per_second": found.rate, "servers": found.servers, "margin": found.margin}
+                for protocol, found in self.plans.items()
+            },
+        }
 
 
-def run_level(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
-    """Drive a server at one level for a while. Raises `BadInput` where it does not answer at all."""
-    return asyncio.run(_run(target, level, seconds, rng))
+def sweep(wanted: LoadTest, targets: Sequence[AskedModel], seed: int, tell: Callable[[str], None]) -> LoadTestResult:
+    """Run every level on every target, then the search; it ends early where the server is lost.
+
+    Raises `BadInput` where the server does not answer a level's first request.
+    """
+    rng = np.random.default_rng(seed)
+    loads, capacities, plans = list[LevelResult](), dict[str, Capacity](), dict[str, Fleet]()
+
+    def run(target: AskedModel, level: Level, seconds: float) -> LevelResult:
+        tell(f"{target.model}, {level}, {target.address.protocol}, {seconds:.0f} s")
+        loads.append(run_level(target, level, seconds, rng))
+        if loads[-1].server is None:
+            raise _Gone
+        return loads[-1]
+
+    def run_long(target: AskedModel, limit: LatencyLimit, level: Level) -> LevelResult:
+        return run(target, level, max(wanted.seconds, _ANSWERS / level.rate, _LIMITS * limit.ms / 1e3))
+
+    with suppress(_Gone):
+        for target in targets:
+            for level in wanted.levels:
+                run(target, level, wanted.seconds)
+            if wanted.p99_ms is not None:
+                limit = LatencyLimit(99, wanted.p99_ms)
+                alone = run(target, Level(concurrency=1), min(wanted.seconds, _ALONE_S))
+                capacity = find_capacity(partial(run_long, target, limit), limit, alone.requests_per_second / 2)
+                capacities[target.address.protocol] = capacity
+                if wanted.demand is not None and capacity.rate:
+                    plans[target.address.protocol] = plan(capacity, wanted.demand)
+    return LoadTestResult(targets[0].model, targets[0].cached, tuple(loads), capacities, plans)
 
 
-async def _run(target: Target, level: Level, seconds: float, rng: np.random.Generator) -> Load:
-    module = _module(target.address.protocol)
-    own = {"channel_args": target.address.channel} if target.address.protocol == "grpc" else {}
-    client = module.InferenceServerClient(target.address.text, **own)
-    given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
-    given.set_data_from_numpy(target.images)
-    wanted = [module.InferRequestedOutput(target.output_name)]
-    limit: dict[str, Any] = {"headers": target.headers}
-    limit |= {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
-    latencies, delays, failures = list[float](), list[float](), list[str]()
-    in_a_row = 0
-
-    async def ask(due: float) -> None:
-        nonlocal in_a_row
-        delays.append(time.perf_counter() - due)
-        try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)
-        except Exception as error:  # noqa: BLE001  each of the two clients lets several libraries' errors through
-            failures.append(_words(error))
-            in_a_row += 1
-        else:
-            latencies.append(time.perf_counter() - due)
-            in_a_row = 0
-
-    def is_gone() -> bool:
-        return in_a_row >= _GIVE_UP
-
-    try:
-        try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)  # opens the connection
-            before = await _statistics(client, target)
-        except Exception as error:  # noqa: BLE001  as above
-            raise BadInput(f"a server must answer at {target.address.text}, found: {_words(error)}") from None
-        started = time.perf_counter()
-        if level.concurrency:
-            await _at_once(ask, level.concurrency, started + seconds, is_gone)
-        else:
-            await _at_rate(ask, level.rate, started, seconds, rng, is_gone)
-        took = time.perf_counter() - started
-        try:
-            server = _between(before, await _statistics(client, target))
-        except Exception:  # noqa: BLE001  as above; what was measured until then is kept
-            server = None
-    finally:
-        await client.close()
-    return Load(
-        level=level,
-        protocol=target.address.protocol,
-        images=len(target.images),
-        seconds=took,
-        latencies_s=tuple(latencies),
-        failures=tuple(failures),
-        late_ms=1e3 * float(np.percentile(delays, 99)) if delays else 0.0,
-        server=server,
-    )
+class _Gone(Exception):
+    """The server was lost."""
 
 
-async def _at_once(ask: Ask, concurrency: int, until: float, is_gone: Callable[[], bool]) -> None:
-    async def one_after_another() -> None:
-        while (now := time.perf_counter()) < until and not is_gone():
-            await ask(now)
-
-    await asyncio.gather(*(one_after_another() for _ in range(concurrency)))
-
-
-async def _at_rate(
-    ask: Ask, rate: float, started: float, seconds: float, rng: np.random.Generator, is_gone: Callable[[], bool]
-) -> None:
-    """Requests that come independently of each other, and of the answers: a Poisson process."""
-    tasks, due = set[asyncio.Task[None]](), started
-    while not is_gone():
-        due += float(rng.exponential(1 / rate))
-        if due > started + seconds:
-            break
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.ensure_future(ask(due))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-    if tasks:
-        _, late = await asyncio.wait(tasks, timeout=_DRAIN_S)
-        for task in late:
-            task.cancel()
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
-
-
-def _module(protocol: str) -> Any:
-    if protocol == "grpc":
-        from tritonclient.grpc import aio
-    else:
-        from tritonclient.http import aio
-    return aio
-
-
-async def _statistics(client: Any, target: Target) -> Mapping[str, Any]:
-    """The server's counters of the model, summed over its versions."""
-    options: dict[str, Any] = {"as_json": True} if target.address.protocol == "grpc" else {}
-    found = await client.get_inference_statistics(target.model, headers=target.headers, **options)
-    total: dict[str, Any] = {"inference": 0, "execution": 0, "queue": 0, "compute": 0, "success": 0, "batches": {}}
-    for model in found.get("model_stats", []):
-        stats = model.get("inference_stats", {})
-        total["inference"] += int(model.get("inference_count", 0))
-        total["execution"] += int(model.get("execution_count", 0))
-        total["success"] += int(stats.get("success", {}).get("count", 0))
-        total["queue"] += int(stats.get("queue", {}).get("ns", 0))
-        total["compute"] += sum(
-            int(stats.get(name, {}).get("ns", 0)) for name in ("compute_input", "compute_infer", "compute_output")
-        )
-        for batch in model.get("batch_stats", []):
-            size = int(batch["batch_size"])
-            total["batches"][size] = total["batches"].get(size, 0) + int(batch["compute_infer"]["count"])
-    return total
-
-
-def _between(before: Mapping[str, Any], after: Mapping[str, Any]) -> ServerSide:
-    answered = max(after["success"] - before["success"], 1)
-    batches = {size: count - before["batches"].get(size, 0) for size, count in sorted(after["batches"].items())}
-    return ServerSide(
-        inferences=after["inference"] - before["inference"],
-        executions=after["execution"] - before["execution"],
-        queue_us=(after["queue"] - before["queue"]) / answered / 1e3,
-        compute_us=(after["compute"] - before["compute"]) / answered / 1e3,
-        batches={size: count for size, count in batches.items() if count},
-    )
+def _described(load: LevelResult) -> dict[str, object]:
+    server = load.server
+    return {
+        "concurrency": load.level.concurrency or None,
+        "rate": load.level.rate or None,
+        "protocol": load.protocol,
+        "images_per_request": load.images,
+        "seconds": load.seconds,
+        "answers": len(load.latencies_s),
+        "failures": len(load.failures),
+        "first_failure": load.failures[0] if load.failures else None,
+        "requests_per_second": load.requests_per_second,
+        "latency_ms": {f"p{share}": load.percentile_ms(share) for share in SHARES} if load.latencies_s else None,
+        "late_ms": load.late_ms,
+        "server": server
+        and {
+            "queue_us": server.queue_us,
+            "compute_us": server.compute_us,
+            "inferences": server.inferences,
+            "executions": server.executions,
+            "executions_by_batch": {str(size): count for size, count in server.batches.items()},
+        },
+    }

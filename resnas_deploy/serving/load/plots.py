@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resnas_deploy.measuring.drawing import COLOURS, new_figure, plain, write_figure
-from resnas_deploy.serving.load.load_test import Load
-from resnas_deploy.serving.load.sweep import SHARES, Swept
+from resnas_deploy.measuring.plots import COLOURS, new_figure, plain, write_figure
+from resnas_deploy.serving.load.level import LevelResult
+from resnas_deploy.serving.load.load_test import SHARES, LoadTestResult
 
 _DRAWN = (50, 99)  # percentiles
 
 
-def plot_sweep(found: Swept, path: Path, *, replace: bool = True) -> None:
+def plot_sweep(found: LoadTestResult, path: Path, *, replace: bool = True) -> None:
     """Latency against throughput, and mean batch against throughput, a line for each protocol and kind of load."""
     figure, (latency, batch) = new_figure(2)
-    lines: dict[str, list[Load]] = {}
+    lines: dict[str, list[LevelResult]] = {}
     for load in found.loads:
         if load.latencies_s:
             kind = "at once" if load.level.concurrency else "at a rate"

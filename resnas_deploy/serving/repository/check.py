@@ -26,7 +26,7 @@ from resnas_deploy.serving.repository.contents import (
     packaged,
     read_manifest,
 )
-from resnas_deploy.serving.repository.placing import versions_of
+from resnas_deploy.serving.repository.insertion import versions_of
 from resnas_deploy.serving.repository.releases import onnxruntime_of, tensorrt_of
 from resnas_deploy.serving.repository.settings import PREPROCESS, engine_batch
 from resnas_deploy.weights.checkpoint import file_digest
@@ -51,7 +51,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedModel:
     """A model, what it is, and what is wrong with it."""
 
     name: str
@@ -60,7 +60,7 @@ class Checked:
     findings: tuple[Finding, ...]
 
 
-def check_repository(repository: Path, release: str = "") -> list[Checked]:
+def check_repository(repository: Path, release: str = "") -> list[CheckedModel]:
     """Check every model of a repository, as a server of that Triton release (such as 25.09) would serve it.
 
     Raises `BadInput` where there is no repository or the release is not known.
@@ -85,7 +85,7 @@ def check_repository(repository: Path, release: str = "") -> list[Checked]:
         if config is not None:
             findings[folder.name] += _check_model(folder, config, configs, release)
         checked.append(
-            Checked(
+            CheckedModel(
                 folder.name,
                 _what(folder, config),
                 tuple(versions_of(folder)),
@@ -95,7 +95,7 @@ def check_repository(repository: Path, release: str = "") -> list[Checked]:
     return checked
 
 
-def with_findings(checked: list[Checked], findings: list[Finding]) -> list[Checked]:
+def with_findings(checked: list[CheckedModel], findings: list[Finding]) -> list[CheckedModel]:
     """The same models with what else was found of them."""
     return [
         replace(model, findings=(*model.findings, *(each for each in findings if each.model == model.name)))

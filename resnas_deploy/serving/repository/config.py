@@ -14,7 +14,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, Serving, max_batch
+from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, ModelSettings, max_batch
 
 CONFIG, LABELS, PLAN = "config.pbtxt", "labels.txt", "model.plan"
 IMAGE_FILE = "image"  # the ensemble's input: the bytes of an image file
@@ -22,7 +22,7 @@ ModelConfig = Any  # pb.ModelConfig: protobuf makes its classes as it is importe
 _WARM_UPS = 3  # runs of each warm-up batch before a model is ready
 
 
-def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+def network_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
     """The configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
     most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
     config = _config(serving.name, serving.backend, most, serving)
@@ -47,7 +47,7 @@ def network_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     return config
 
 
-def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+def preprocess_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
     """The configuration of what decodes and prepares image files, one at a time, on the CPU."""
     most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
     config = _config(serving.name + PREPROCESS, "python", most, serving, on_gpu=False)
@@ -58,7 +58,7 @@ def preprocess_config(manifest: Manifest, serving: Serving) -> ModelConfig:
     return config
 
 
-def ensemble_config(manifest: Manifest, serving: Serving) -> ModelConfig:
+def ensemble_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
     """The configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
     config = pb.ModelConfig(
         name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest.batch, serving)
@@ -96,7 +96,7 @@ def parse(text: str, name: str) -> ModelConfig:
         raise BadInput(f"{name} must be a model configuration of Triton's, found {shown(str(error), 200)}") from None
 
 
-def _config(name: str, backend: str, most: int, serving: Serving, on_gpu: bool | None = None) -> ModelConfig:
+def _config(name: str, backend: str, most: int, serving: ModelSettings, on_gpu: bool | None = None) -> ModelConfig:
     on_gpu = serving.on_gpu if on_gpu is None else on_gpu
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=most)
     config.version_policy.CopyFrom(_policy(serving.versions))

@@ -27,8 +27,8 @@ from resnas_deploy.serving.repository.config import (
     network_config,
     preprocess_config,
 )
-from resnas_deploy.serving.repository.placing import Part, Written, made, place, versions_of
-from resnas_deploy.serving.repository.settings import Serving, engine_batch, max_batch
+from resnas_deploy.serving.repository.insertion import NewModel, WrittenVersion, made, place, versions_of
+from resnas_deploy.serving.repository.settings import ModelSettings, engine_batch, max_batch
 
 MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
 DECODING = (
@@ -42,8 +42,13 @@ _INTERFACE = "another image size, other classes or other names of them"
 
 
 def add_model(
-    repository: Path, artifact: Artifact, serving: Serving, engine: Engine | None = None, *, ensemble: bool = False
-) -> list[Written]:
+    repository: Path,
+    artifact: Artifact,
+    serving: ModelSettings,
+    engine: Engine | None = None,
+    *,
+    ensemble: bool = False,
+) -> list[WrittenVersion]:
     """Add an artifact, or an engine of it, as the next version of a model; with `ensemble` the models around it too.
 
     No version is ever overwritten. Raises `BadInput` where a model of that name takes or gives something else, and
@@ -61,15 +66,15 @@ def add_model(
             )
         batches = [_batch(manifest, engine.made_of if engine else None), *map(batch_of, earlier)]
         fitting = replace(serving, max_batch=min(max_batch(batch, serving) for batch in batches))
-        network = Part(
+        network = NewModel(
             network_config(manifest, fitting), lambda folder: _fill_network(folder, artifact, fitting, engine)
         )
         if not ensemble:
             return place(repository, [network], manifest)
-        before = Part(
+        before = NewModel(
             preprocess_config(manifest, fitting), lambda folder: _fill_preprocess(folder, manifest), has_versions=False
         )
-        after = Part(ensemble_config(manifest, fitting), lambda _: None, has_versions=False)
+        after = NewModel(ensemble_config(manifest, fitting), lambda _: None, has_versions=False)
         kept = repository / before.name / "1" / PREPROCESSING
         if kept.exists() and kept.read_bytes() != _preprocessing(manifest):
             raise BadInput(
@@ -79,7 +84,7 @@ def add_model(
         return place(repository, [before, network, after], manifest)
 
 
-def check_servable(artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
+def check_servable(artifact: Artifact, serving: ModelSettings, engine: Engine | None) -> None:
     """Raise `BadInput` where Triton could not serve that artifact or engine in that way."""
     if (serving.backend == "tensorrt") != (engine is not None):
         raise BadInput(
@@ -138,7 +143,7 @@ def _interface(manifest: Manifest) -> tuple[object, ...]:
     return manifest.arch.image_size, manifest.arch.classes, manifest.class_names
 
 
-def _fill_network(folder: Path, artifact: Artifact, serving: Serving, engine: Engine | None) -> None:
+def _fill_network(folder: Path, artifact: Artifact, serving: ModelSettings, engine: Engine | None) -> None:
     with write_errors(folder):
         (folder / MANIFEST).write_bytes(artifact.manifest.to_bytes())
         if engine:

@@ -19,7 +19,7 @@ _POLICY = re.compile(r"all|latest:[1-9][0-9]{0,3}|[1-9][0-9]{0,8}(,[1-9][0-9]{0,
 
 
 @dataclass(frozen=True)
-class Serving:
+class ModelSettings:
     """How to serve. Raises `BadInput` for what Triton would refuse, or would take and ignore."""
 
     name: str
@@ -57,7 +57,7 @@ class Serving:
             )
 
 
-def max_batch(batch: BatchRange, serving: Serving) -> int:
+def max_batch(batch: BatchRange, serving: ModelSettings) -> int:
     """The largest batch of an artifact's or engine's that the server may form. Raises `BadInput` where it has none."""
     if batch.least > 1:
         raise BadInput(

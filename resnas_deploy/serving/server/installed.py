@@ -15,7 +15,7 @@ from pathlib import Path
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.processes.quiet import turn_off
-from resnas_deploy.serving.server.folder import link
+from resnas_deploy.serving.server.plain_folder import link
 
 INSTALL = "pip install 'resnas[serve]'"
 _RELEASE = "24.10"  # of the server in nvidia-pytriton 0.7.0, which is 2.51
@@ -27,7 +27,7 @@ _SHELL_SETTINGS = {"BASH_ENV", "ENV", "SHELLOPTS", "BASHOPTS", "POSIXLY_CORRECT"
 
 
 @dataclass(frozen=True)
-class Installed:
+class InstalledServer:
     """A server's program, where its parts are, and the environment that it starts in."""
 
     program: Path
@@ -36,7 +36,7 @@ class Installed:
     release: str = ""  # of NVIDIA's images, as 26.08; nothing where it is not known
 
 
-def find_server(folder: Path) -> Installed:
+def find_server(folder: Path) -> InstalledServer:
     """The server that is installed here, with what it needs laid out in `folder`, whose path must be plain.
 
     Raises `NotAvailable`, and `OSError` where the folder is full.
@@ -45,7 +45,7 @@ def find_server(folder: Path) -> Installed:
     spec = importlib.util.find_spec("pytriton")  # found, not imported: only its files are used
     if spec is None or spec.origin is None:
         if program := shutil.which("tritonserver"):  # NVIDIA's own image
-            return Installed(Path(program), (), environment, os.environ.get("NVIDIA_TRITON_SERVER_VERSION", ""))
+            return InstalledServer(Path(program), (), environment, os.environ.get("NVIDIA_TRITON_SERVER_VERSION", ""))
         raise NotAvailable("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
     _check_python()
     site = Path(spec.origin).parents[1]
@@ -65,7 +65,7 @@ def find_server(folder: Path) -> Installed:
     python = Path(sys.executable)
     programs = link(folder, "python", python.parents[1]) / python.parent.name
     environment["PATH"] = os.pathsep.join([str(programs), environment["PATH"]])
-    return Installed(
+    return InstalledServer(
         _executable(files / "bin" / "tritonserver", folder),
         (f"--backend-directory={backends}", f"--cache-directory={link(folder, 'caches', files / 'caches')}"),
         environment,

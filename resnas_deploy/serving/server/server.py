@@ -9,22 +9,23 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_errors
+from resnas_deploy.progress import Progress
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
-from resnas_deploy.serving.server import launch
-from resnas_deploy.serving.server.concealed import replace_arguments
-from resnas_deploy.serving.server.doors import Key, options
-from resnas_deploy.serving.server.folder import choose_place, is_plain, link
-from resnas_deploy.serving.server.installed import Installed, find_server
+from resnas_deploy.serving.server import launcher
+from resnas_deploy.serving.server.access import OperatorKey, options
+from resnas_deploy.serving.server.addresses import Ports, asked_at, bracketed, is_loopback, loopback
+from resnas_deploy.serving.server.hidden_arguments import replace_arguments
+from resnas_deploy.serving.server.installed import InstalledServer, find_server
 from resnas_deploy.serving.server.log import Log, open_log
 from resnas_deploy.serving.server.ownership import Owned, owning
-from resnas_deploy.serving.server.ports import Ports, asked_at, bracketed, is_loopback, loopback
+from resnas_deploy.serving.server.plain_folder import choose_folder, is_plain, link
 
 _SHARED = Path("/dev/shm")
 _STOPPING_S, _POLL_S = 10, 0.1
@@ -33,7 +34,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass(frozen=True)
-class Settings:
+class ServerSettings:
     """How to start a server."""
 
     ports: Ports = field(default_factory=Ports)
@@ -41,7 +42,7 @@ class Settings:
     ready_s: float = 120  # how long it may take to load the models
     host: str = field(default_factory=loopback)
     risk_is_known: bool = False  # of a host that others reach, and a release with known holes
-    key: Key | None = None  # of the closed protocols; one is made where none is given
+    key: OperatorKey | None = None  # of the closed protocols; one is made where none is given
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Server:
     """A server that is ready."""
 
     process: subprocess.Popen[bytes]
-    settings: Settings
+    settings: ServerSettings
     log: Log
     key_file: Path | None  # None: the protocols are closed to everybody
 
@@ -78,7 +79,9 @@ class Server:
 
 
 @contextmanager
-def serving(repository: Path, settings: Settings, log: Path | None, report: Callable[[str], None]) -> Iterator[Server]:
+def running_server(
+    repository: Path, settings: ServerSettings, log: Path | None, progress: Progress
+) -> Iterator[Server]:
     """Serve a model repository until the block ends. What the server says goes into the file `log`, or a temporary one.
 
     The server, the processes that it starts and their shared memory are gone afterwards, however the block ends; where
@@ -88,7 +91,7 @@ def serving(repository: Path, settings: Settings, log: Path | None, report: Call
     """
     _check_repository(repository)
     settings.ports.check(settings.host)
-    place = choose_place()
+    place = choose_folder()
     with _undisturbed_ending() as stack:
         owned = stack.enter_context(owning([place, *([_SHARED] if _SHARED.is_dir() else [])]))
         folder = place / owned.name
@@ -98,11 +101,11 @@ def serving(repository: Path, settings: Settings, log: Path | None, report: Call
             models = link(folder, "models", repository.resolve())
         _check_exposed(settings, installed)
         output = stack.enter_context(open_log(log, folder, {str(models): str(repository)}))
-        key = settings.key or Key.new()
+        key = settings.key or OperatorKey.new()
         with _deferred():  # or there would be a process that nobody knows of
             process, has_key = _start(installed, models, settings, key, owned, output.descriptor)
             stack.callback(_stop, process)
-        report("loading the models")
+        progress("loading the models")
         _wait(process, settings, output)
         yield Server(process, settings, output, _keep(key, folder) if has_key else None)
 
@@ -123,7 +126,7 @@ def _check_repository(repository: Path) -> None:
             )
 
 
-def _check_exposed(settings: Settings, installed: Installed) -> None:
+def _check_exposed(settings: ServerSettings, installed: InstalledServer) -> None:
     if not (is_loopback(settings.host) or is_safe(installed.release) or settings.risk_is_known):
         raise BadInput(
             f"a server that others reach must be Triton {SAFE_SINCE} or newer, found {installed.release or 'another'}, "
@@ -133,7 +136,7 @@ def _check_exposed(settings: Settings, installed: Installed) -> None:
 
 
 def _start(
-    installed: Installed, models: Path, settings: Settings, key: Key, owned: Owned, log: int
+    installed: InstalledServer, models: Path, settings: ServerSettings, key: OperatorKey, owned: Owned, log: int
 ) -> tuple[subprocess.Popen[bytes], bool]:
     """The server's process, and whether the closed protocols are open to whoever has the key."""
     host = settings.host
@@ -160,7 +163,7 @@ def _start(
     with os.fdopen(reading, "rb") as notice:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-I", launch.__file__, str(os.getpid()), str(writing), *command],
+                [sys.executable, "-I", launcher.__file__, str(os.getpid()), str(writing), *command],
                 env={**installed.environment, **secrets},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -174,14 +177,14 @@ def _start(
     return process, is_stopped and replace_arguments(process.pid, dict(zip(closed, secrets, strict=True)))
 
 
-def _keep(key: Key, folder: Path) -> Path:
+def _keep(key: OperatorKey, folder: Path) -> Path:
     path = folder / "key"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(f"{key.text}\n")
     return path
 
 
-def _wait(process: subprocess.Popen[bytes], settings: Settings, log: Log) -> None:
+def _wait(process: subprocess.Popen[bytes], settings: ServerSettings, log: Log) -> None:
     """Wait until every model is ready. Raises `ServerFailed` with the server's own words where that does not come."""
     until = time.monotonic() + settings.ready_s
     url = f"http://{bracketed(asked_at(settings.host))}:{settings.ports.http}/v2/health/ready"

@@ -45,6 +45,8 @@ def check_archive(path: Path) -> None:
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):
                         check_pickle(io.BytesIO(archive.read(name)))
+        except BadInput:
+            raise
         except (zipfile.BadZipFile, NotImplementedError, ValueError, IndexError, OSError, struct.error) as error:
             raise _damaged(shortened(str(error), 100)) from None
 
@@ -55,6 +57,8 @@ def _check_older(file: BinaryIO) -> None:
     try:
         for _ in range(_OLDER_PICKLES):
             check_pickle(start)
+    except BadInput:
+        raise
     except (ValueError, IndexError, OverflowError) as error:
         raise _damaged(shortened(str(error), 100)) from None
 

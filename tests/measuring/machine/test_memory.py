@@ -146,7 +146,7 @@ import numpy as np
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.plan import Plan, Subject
-from resnas_deploy.measuring.interleaved import measure
+from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -160,7 +160,7 @@ plan = Plan((Subject(open_artifact(Path(sys.argv[1])), kind),), (1, 1536, 2), ru
 with kind.open(plan.subjects[0].network, Options(2)) as runner:
     runner.run(np.zeros((1, 3, 112, 112), np.float32))  # what the library itself needs is there already
 with limited(Path(sys.argv[2])):
-    outcome = measure(plan, Work(), np.random.default_rng(0))
+    outcome = measure_openings(plan, Work(), np.random.default_rng(0))
 print(json.dumps([(m.configuration.batch, m.failure, [len(s) for s in m.samples_s]) for m in outcome.measurements]))
 """
 

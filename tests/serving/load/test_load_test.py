@@ -17,20 +17,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.building import wait_for
-from support.running import command, needs_server, perf_analyzer, served
 from support.strategies import refusal
+from support.triton_server import command, needs_server, perf_analyzer, started_server
 
-from resnas_deploy.serving.load.address import Address
-from resnas_deploy.serving.load.capacity import Capacity, Limit, find_capacity, plan
+from resnas_deploy.serving.load.asked_model import find_model
+from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, find_capacity, plan
+from resnas_deploy.serving.load.level import Level, LevelResult, run_level
 from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
-from resnas_deploy.serving.load.load_test import Level, Load, run_level
+from resnas_deploy.serving.load.load_test import LoadTest, sweep
 from resnas_deploy.serving.load.plots import plot_sweep
-from resnas_deploy.serving.load.sweep import Sweep, sweep
-from resnas_deploy.serving.load.target import find_target
+from resnas_deploy.serving.server.addresses import Address
 
 
 def load(level, latencies_s, failures=()):
-    return Load(level, "grpc", 1, 1.0, tuple(latencies_s), tuple(failures), 0.0, None)
+    return LevelResult(level, "grpc", 1, 1.0, tuple(latencies_s), tuple(failures), 0.0, None)
 
 
 @given(st.floats(0.6, 500_000))
@@ -41,22 +41,22 @@ def test_the_search_finds_the_highest_rate_that_keeps_the_limit(most):
         tried.append(level.rate)
         return load(level, [0.01 if level.rate <= most else 1.0])
 
-    found = find_capacity(run, Limit(99, 50), first=8)
+    found = find_capacity(run, LatencyLimit(99, 50), first=8)
     assert found.rate <= most < found.broken
     assert found.broken <= 1.04 * found.rate
     assert len(tried) < 30
 
 
 def test_a_limit_that_no_rate_keeps():
-    slow = find_capacity(lambda level: load(level, [1.0]), Limit(99, 50), first=8)
+    slow = find_capacity(lambda level: load(level, [1.0]), LatencyLimit(99, 50), first=8)
     assert (slow.rate, slow.broken) == (0, 0.5)
-    failing = find_capacity(lambda level: load(level, [0.01] * 99, ["refused"]), Limit(99, 50), first=8)
+    failing = find_capacity(lambda level: load(level, [0.01] * 99, ["refused"]), LatencyLimit(99, 50), first=8)
     assert failing.rate == 0
 
 
 @given(st.floats(0.5, 1e4), st.floats(0.1, 1e6))
 def test_a_plan_is_the_fewest_servers_that_are_enough(rate, demand):
-    found = plan(Capacity(Limit(99, 50), rate, math.inf), demand)
+    found = plan(Capacity(LatencyLimit(99, 50), rate, math.inf), demand)
     assert found.servers * rate >= demand
     assert (found.servers - 1) * rate < demand
     assert found.margin == pytest.approx(found.servers * rate / demand - 1)
@@ -97,7 +97,7 @@ def address(request, server):
 @needs_server
 def test_it_counts_what_the_server_counts_and_what_it_merges(address, tmp_path):
     levels = [Level(concurrency=1), Level(concurrency=16), Level(rate=40)]
-    found = sweep(Sweep(levels, seconds=1), [find_target(address, "", 1)], 0, lambda _: None)
+    found = sweep(LoadTest(levels, seconds=1), [find_model(address, "", 1)], 0, lambda _: None)
     assert found.gone is None
     for one in found.loads:
         assert not one.failures
@@ -114,7 +114,7 @@ def test_it_counts_what_the_server_counts_and_what_it_merges(address, tmp_path):
 
 @needs_server
 def test_requests_come_at_the_rate_of_a_poisson_process(server):
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     found = run_level(target, Level(rate=60), 1, np.random.default_rng(5))
     due = np.cumsum(np.random.default_rng(5).exponential(1 / 60, 500))
     assert len(found.latencies_s) + len(found.failures) == np.count_nonzero(due <= 1)
@@ -125,7 +125,7 @@ def test_every_request_that_was_due_feels_a_pause(server):
     """While the server stands still for half a second, a client that waits for answers would see one slow request."""
     (child,) = children(server.process.pid)
 
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     begun = threading.Event()
 
     def stand_still():
@@ -159,9 +159,9 @@ def children(process):
 @needs_server
 def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
     """In the second level of three; the command writes and prints what there is, and then says it."""
-    with served(repository) as running:
+    with started_server(repository) as running:
         (child,) = children(running.process.pid)
-        target = find_target(Address.parse(f"http://{running.http}"), "mini", 1)
+        target = find_model(Address.parse(f"http://{running.http}"), "mini", 1)
         levels = [Level(concurrency=1), Level(concurrency=2), Level(concurrency=4)]
 
         def kill_soon():
@@ -173,7 +173,7 @@ def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
             if "2 at once" in words:
                 threading.Thread(target=kill_soon).start()
 
-        found = sweep(Sweep(levels, seconds=2), [target], 0, tell)
+        found = sweep(LoadTest(levels, seconds=2), [target], 0, tell)
     first, second = found.loads
     assert first.latencies_s
     assert not first.failures
@@ -185,7 +185,7 @@ def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
 @needs_server
 def test_the_command_keeps_what_it_measured_too(repository, tmp_path):
     out = tmp_path / "load.json"
-    with served(repository) as running:
+    with started_server(repository) as running:
         (child,) = children(running.process.pid)
         options = ("--model", "mini", "--concurrency", "2", "--seconds", "600", "--out", out)
         with command("triton", "load", running.grpc, *options) as process:
@@ -218,13 +218,13 @@ def answered(running):
     ],
 )
 def test_a_model_that_cannot_be_asked(address, model, batch, said):
-    assert said in refusal(lambda: find_target(address, model, batch))
+    assert said in refusal(lambda: find_model(address, model, batch))
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_nobody_answers(protocol):
     assert "a server must answer at 127.0.0.1:9, found" in refusal(
-        lambda: find_target(Address.parse(f"{protocol}://127.0.0.1:9"), "", 1)
+        lambda: find_model(Address.parse(f"{protocol}://127.0.0.1:9"), "", 1)
     )
 
 
@@ -260,7 +260,7 @@ def test_the_command_searches_the_capacity(repository):
 @pytest.mark.slow
 def test_perf_analyzer_measures_the_same(server, tmp_path):
     """At four requests at once, in turns: within 15% in one of six pairs, since others may use this machine too."""
-    target = find_target(Address.parse(server.grpc), "mini", 1)
+    target = find_model(Address.parse(server.grpc), "mini", 1)
     pairs = []
     for _ in range(6):
         ours = run_level(target, Level(concurrency=4), 3, np.random.default_rng(0))

@@ -7,8 +7,8 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.findings import found
 from support.recorded import IDENTITY, LAYERS
+from support.repository_findings import findings
 from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
@@ -16,7 +16,7 @@ from resnas_deploy.engines.store import save_report
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 
 def edited(models, name, old, new):
@@ -55,7 +55,7 @@ def edited(models, name, old, new):
 )
 def test_a_configuration_edited_by_hand(models, name, old, new, said):
     edited(models, name, old, new)
-    assert any(said in line for line in found(models)), found(models)
+    assert any(said in line for line in findings(models)), findings(models)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_file_that_was_changed_or_is_missing(models, path, said, is_there):
         (models / path).write_bytes((models / path).read_bytes()[:-1] + b"\x00")
     else:
         (models / path).unlink()
-    assert any(said in line for line in found(models)), found(models)
+    assert any(said in line for line in findings(models)), findings(models)
 
 
 FILES = (
@@ -108,11 +108,11 @@ def test_no_content_of_a_file_makes_the_check_fail(fuzzed, file, data):
 
 
 def test_onnx_runtime_of_the_release_must_know_the_operators(tmp_path, mini_artifact):
-    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini", backend="onnxruntime"))
-    assert found(tmp_path / "models", "26.08") == []
-    (line,) = found(tmp_path / "models", "25.06")
+    add_model(tmp_path / "models", open_artifact(mini_artifact), ModelSettings("mini", backend="onnxruntime"))
+    assert findings(tmp_path / "models", "26.08") == []
+    (line,) = findings(tmp_path / "models", "25.06")
     assert "must know opset 23 (1.23 or newer), found 1.22.0 in Triton 25.06" in line
-    assert "found '19.01'" in refusal(lambda: found(tmp_path / "models", "19.01"))
+    assert "found '19.01'" in refusal(lambda: findings(tmp_path / "models", "19.01"))
 
 
 @pytest.fixture
@@ -141,17 +141,17 @@ def engine(mini_artifact, tmp_path):
 def test_an_engine_says_its_own_batches_and_release(engine, tmp_path):
     models = tmp_path / "models"
     artifact, made = engine("1:2:4")
-    add_model(models, artifact, Serving("mini", backend="tensorrt", on_gpu=True), made)
+    add_model(models, artifact, ModelSettings("mini", backend="tensorrt", on_gpu=True), made)
     config = parse((models / "mini" / "config.pbtxt").read_text(), "config")
     assert (config.backend, config.max_batch_size, config.default_model_filename) == ("tensorrt", 4, "model.plan")
-    assert found(models, "26.08") == []
-    (line,) = found(models, "26.05")
+    assert findings(models, "26.08") == []
+    (line,) = findings(models, "26.05")
     assert "must be built by the TensorRT of Triton 26.05, 10.16.1, found 11.2.1.2" in line
     edited(models, "mini", "max_batch_size: 4", "max_batch_size: 8")
-    (line,) = found(models)
+    (line,) = findings(models)
     assert "batches must lie in the engine's first profile 1:4, found 1:8" in line
     (models / "mini" / "1" / "model.plan").write_bytes(b"another")
-    assert any("model.plan differs from the hash in engine.json" in line for line in found(models))
+    assert any("model.plan differs from the hash in engine.json" in line for line in findings(models))
 
 
 @pytest.mark.parametrize(
@@ -166,6 +166,6 @@ def test_an_engine_says_its_own_batches_and_release(engine, tmp_path):
 )
 def test_an_engine_that_triton_cannot_serve(engine, tmp_path, options, said):
     artifact, made = engine(**options)
-    serving = Serving("mini", backend="tensorrt", on_gpu=True)
+    serving = ModelSettings("mini", backend="tensorrt", on_gpu=True)
     assert said in refusal(lambda: add_model(tmp_path / "models", artifact, serving, made))
     assert not (tmp_path / "models").exists()

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from support.findings import found
+from support.repository_findings import findings
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 
 @pytest.fixture
 def models(mini_artifact, tmp_path):
-    add_model(tmp_path / "models", open_artifact(mini_artifact), Serving("mini"), ensemble=True)
+    add_model(tmp_path / "models", open_artifact(mini_artifact), ModelSettings("mini"), ensemble=True)
     return tmp_path / "models"
 
 
@@ -34,7 +34,7 @@ def test_a_damaged_configuration(models, old, new, said):
     content = path.read_bytes()
     assert old in content
     path.write_bytes(content.replace(old, new, 1))
-    lines = found(models)
+    lines = findings(models)
     assert any(said in line for line in lines), lines
     assert all(len(line) < 1000 for line in lines)
 
@@ -42,12 +42,12 @@ def test_a_damaged_configuration(models, old, new, said):
 def test_a_configuration_as_editors_of_windows_write_it(models):
     path = models / "mini" / "config.pbtxt"
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
-    assert found(models) == []
+    assert findings(models) == []
     path.write_bytes(path.read_text(encoding="utf-8-sig").encode("utf-16"))
-    assert any("found UTF-16; save it as UTF-8" in line for line in found(models))
+    assert any("found UTF-16; save it as UTF-8" in line for line in findings(models))
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b'{"image_size": 1e400}', b'{"image_size": "x"}', b"[" * 100_000])
 def test_damaged_preprocessing(models, content):
     (models / "mini_preprocess" / "1" / "preprocessing.json").write_bytes(content)
-    assert any("preprocessing.json must be one that resnas wrote" in line for line in found(models))
+    assert any("preprocessing.json must be one that resnas wrote" in line for line in findings(models))

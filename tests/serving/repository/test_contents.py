@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 from support.exporting import request
-from support.findings import found
+from support.repository_findings import findings
 from support.strategies import mini, refusal
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, open_artifact
@@ -19,8 +19,8 @@ from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.batching import Batching, batching_for
 from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.placing import versions_of
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.insertion import versions_of
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 
 def test_the_configuration_is_the_artifacts(models, mini_artifact):
@@ -32,16 +32,16 @@ def test_the_configuration_is_the_artifacts(models, mini_artifact):
     assert list(config.dynamic_batching.preferred_batch_size) == [4, 8]
     assert config.dynamic_batching.max_queue_delay_microseconds == 20_000
     assert [warm.batch_size for warm in config.model_warmup] == [1, 8]
-    assert found(models) == []
+    assert findings(models) == []
 
 
 def test_versions_are_added(models, mini_artifact):
     before = (models / "mini" / "1" / MODEL).stat()
-    (written,) = add_model(models, open_artifact(mini_artifact), Serving("mini"))
+    (written,) = add_model(models, open_artifact(mini_artifact), ModelSettings("mini"))
     assert (written.version, written.is_new) == (2, True)
     assert versions_of(models / "mini") == [1, 2]
     assert (models / "mini" / "1" / MODEL).stat() == before
-    assert found(models) == []
+    assert findings(models) == []
     assert {path.name for path in models.parent.iterdir()} == {"models"}
     assert {path.name for path in models.iterdir()} == {"mini", "mini_jpeg", "mini_preprocess"}
 
@@ -52,10 +52,10 @@ def test_the_largest_batch_is_one_that_every_version_takes(models, tmp_path):
         replace(request(tmp_path), out=tmp_path / "narrow", batch=BatchRange(1, 2), verify_on=None),
         lambda _: None,
     )
-    add_model(models, narrow, Serving("mini"), ensemble=True)
+    add_model(models, narrow, ModelSettings("mini"), ensemble=True)
     for name in ("mini", "mini_jpeg", "mini_preprocess"):
         assert parse((models / name / "config.pbtxt").read_text(), name).max_batch_size == 2
-    assert found(models) == []
+    assert findings(models) == []
 
 
 def test_another_network_under_the_same_name_is_refused(models, tmp_path):
@@ -64,7 +64,7 @@ def test_another_network_under_the_same_name_is_refused(models, tmp_path):
         replace(request(tmp_path), out=tmp_path / "other", verify_on=None, class_names=_names(tmp_path)),
         lambda _: None,
     )
-    line = refusal(lambda: add_model(models, other, Serving("mini")))
+    line = refusal(lambda: add_model(models, other, ModelSettings("mini")))
     assert "give this one another --name" in line
     assert versions_of(models / "mini") == [1]
 
@@ -79,7 +79,7 @@ def test_a_network_for_larger_batches_alone_is_refused(tmp_path):
     fixed = export(
         mini, replace(request(tmp_path), out=tmp_path / "a", batch=BatchRange(4, 4), verify_on=None), lambda _: None
     )
-    line = refusal(lambda: add_model(tmp_path / "models", fixed, Serving("mini")))
+    line = refusal(lambda: add_model(tmp_path / "models", fixed, ModelSettings("mini")))
     assert "must take single images, found one for batches of 4" in line
     assert not (tmp_path / "models").exists()
 
@@ -97,7 +97,7 @@ def test_a_network_for_larger_batches_alone_is_refused(tmp_path):
     ],
 )
 def test_what_triton_would_refuse_or_ignore(options, said):
-    assert said in refusal(lambda: Serving(**options))
+    assert said in refusal(lambda: ModelSettings(**options))
 
 
 def test_a_full_disk_leaves_the_repository_as_it_was(models, mini_artifact, monkeypatch):
@@ -106,7 +106,7 @@ def test_a_full_disk_leaves_the_repository_as_it_was(models, mini_artifact, monk
 
     before = sorted(models.rglob("*"))
     monkeypatch.setattr("resnas_deploy.serving.repository.contents.shutil.copyfile", full)
-    line = refusal(lambda: add_model(models, open_artifact(mini_artifact), Serving("mini")))
+    line = refusal(lambda: add_model(models, open_artifact(mini_artifact), ModelSettings("mini")))
     assert "No space left on device; free some space" in line
     assert sorted(models.rglob("*")) == before
 
@@ -116,7 +116,7 @@ import shutil, sys, time
 from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 
 def write(path, content):
     with path.open("wb") as here:
@@ -132,7 +132,7 @@ def copy(source, target):
 
 Path.write_bytes = write
 shutil.copyfile = copy
-add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), Serving("mini"), ensemble=True)
+add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), ModelSettings("mini"), ensemble=True)
 """
 
 
@@ -150,10 +150,10 @@ def test_a_killed_export_leaves_nothing_that_a_server_would_take(repository, min
     if is_new:
         assert list(models.iterdir()) == []
     else:
-        assert found(models) == []
-    add_model(models, open_artifact(mini_artifact), Serving("mini"), ensemble=True)
+        assert findings(models) == []
+    add_model(models, open_artifact(mini_artifact), ModelSettings("mini"), ensemble=True)
     assert versions_of(models / "mini") == ([1] if is_new else [1, 2])
-    assert found(models) == []
+    assert findings(models) == []
 
 
 def test_batches_follow_from_latencies_and_a_limit():

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from support.running import FREE, command, folders, leftovers, needs_server, served, until
+from support.triton_server import FREE, command, folders, leftovers, needs_server, started_server, until
 
 pytestmark = needs_server
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -53,7 +53,7 @@ def test_soon_after_the_start(repository, number, after):
 
 @pytest.mark.slow
 def test_a_second_signal_does_not_keep_it_from_cleaning_up(repository):
-    with served(repository) as running:
+    with started_server(repository) as running:
         for number in ENDING:
             running.process.send_signal(number)
             time.sleep(0.2)
@@ -64,7 +64,7 @@ def test_a_second_signal_does_not_keep_it_from_cleaning_up(repository):
 @pytest.mark.slow
 def test_a_hang_up_that_is_ignored_ends_nothing(repository):
     """As by nohup."""
-    with served(repository, before=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]) as running:
+    with started_server(repository, before=["sh", "-c", 'trap "" HUP; exec "$@"', "sh"]) as running:
         running.process.send_signal(signal.SIGHUP)
         time.sleep(1)
         assert running.process.poll() is None
@@ -78,5 +78,5 @@ def test_killed_while_the_models_load(never_ready, repository):
         until(lambda: leftovers(process))
         process.kill()
     until(lambda: not [each for each in leftovers(process) if each.isdecimal()])
-    with served(repository):
+    with started_server(repository):
         assert leftovers(process) == folders(process) == locks(process) == []

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
-from support.running import folders, leftovers, needs_server, served, until
+from support.triton_server import folders, leftovers, needs_server, started_server, until
 from tritonclient import grpc
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import Serving
+from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.serving.server.ownership import owning, remove_abandoned
 
 OWNER = """
@@ -178,13 +178,13 @@ def test_many_that_begin_and_end_at_once_take_nothing_from_each_other(places):
 @needs_server
 def test_a_model_without_its_server_is_ended_by_the_next_start(repository):
     """What shares memory with the server is all that is left, and would hold the locks for ever."""
-    with served(repository, stop=signal.SIGKILL) as running:
+    with started_server(repository, stop=signal.SIGKILL) as running:
         models = [number for number in started(running) if not is_triton(number)]
         (server,) = set(started(running)) - set(models)
         running.process.send_signal(signal.SIGSTOP)  # or it would clean up
         os.kill(server, signal.SIGKILL)
     assert len(models) == 2
-    with served(repository):
+    with started_server(repository):
         assert leftovers(running.process) == folders(running.process) == []
         assert not list(Path("/dev/shm").glob(f".resnas_{running.process.pid}_*"))
 
@@ -208,15 +208,15 @@ def test_a_second_server_leaves_the_first_ones_files(repository, tmp_path, mini_
     except (OSError, subprocess.CalledProcessError):
         pytest.skip("this kernel lets nobody have process numbers of their own")
     models = tmp_path / "models"
-    add_model(models, open_artifact(mini_artifact), Serving("mini"))
-    with served(models, "--poll", "1") as first:
+    add_model(models, open_artifact(mini_artifact), ModelSettings("mini"))
+    with started_server(models, "--poll", "1") as first:
         (folder,) = folders(first.process)
         second = ["timeout", "-s", "INT", "12", *before]
-        with served(repository, before=second, stop=0):
+        with started_server(repository, before=second, stop=0):
             pass
         assert (folder / "backends" / "python" / "triton_python_backend_stub").exists()
         assert leftovers(first.process)
-        add_model(models, open_artifact(mini_artifact), Serving("mini"))
+        add_model(models, open_artifact(mini_artifact), ModelSettings("mini"))
         client = grpc.InferenceServerClient(first.grpc)
         until(lambda: client.get_model_metadata("mini").versions == ["2"])
         client.close()

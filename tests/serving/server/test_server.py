@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.exporting import request
-from support.running import FREE, folders, leftovers, needs_server, refusal, served, until
 from support.sent_images import GOOD, HUGE, noise_png
 from support.strategies import mini
+from support.triton_server import FREE, folders, leftovers, needs_server, refusal, started_server, until
 from tritonclient import grpc, http
 from tritonclient.utils import InferenceServerException
 
@@ -25,12 +25,12 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.parity import TOLERANCES, relative_error
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.serving.load.address import Address
 from resnas_deploy.serving.repository.check import check_repository
-from resnas_deploy.serving.server.live_check import check_server
+from resnas_deploy.serving.server.addresses import Address
+from resnas_deploy.serving.server.check_server import check_server
 from resnas_deploy.weights.untrained import untrained
 
 pytestmark = needs_server
@@ -68,7 +68,7 @@ def logits(folder, images):
 def test_answers_are_the_artifacts(client, mini_artifact, count):
     images = noise(count)
     found = asked(client, "images", images, "mini").as_numpy(OUTPUT)
-    assert relative_error(found, logits(mini_artifact, images)) <= TOLERANCES["fp32"]
+    assert relative_error(found, logits(mini_artifact, images)) <= tolerance_of("fp32")
 
 
 def test_files_of_images_become_classes(client, mini_artifact):
@@ -77,7 +77,7 @@ def test_files_of_images_become_classes(client, mini_artifact):
     wanted = logits(mini_artifact, np.stack([preprocess(image, manifest.preprocessing) for image, _ in pairs]))
     files = np.array([[content] for _, content in pairs], dtype=object)
     found = asked(client, "image", files, "mini_jpeg").as_numpy(OUTPUT)
-    assert relative_error(found, wanted) <= TOLERANCES["fp32"]
+    assert relative_error(found, wanted) <= tolerance_of("fp32")
     _, module = client
     best = asked(client, "image", files, "mini_jpeg", outputs=[module.InferRequestedOutput(OUTPUT, class_count=1)])
     numbers = [int(text.decode().split(":")[1]) for text in best.as_numpy(OUTPUT).ravel()]
@@ -145,7 +145,7 @@ def test_malformed_requests_do_not_stop_it(server, mini_artifact):
             urllib.request.urlopen(asking, timeout=300)
     client = http.InferenceServerClient(server.http)
     found = asked((client, http), "images", noise(2), "mini").as_numpy(OUTPUT)
-    assert relative_error(found, logits(mini_artifact, noise(2))) <= TOLERANCES["fp32"]
+    assert relative_error(found, logits(mini_artifact, noise(2))) <= tolerance_of("fp32")
     client.close()
 
 
@@ -173,7 +173,7 @@ def test_a_check_of_the_server_finds_what_it_does_otherwise(server, repository, 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_stops_cleanly(repository, number):
-    with served(repository, stop=number) as running:
+    with started_server(repository, stop=number) as running:
         assert leftovers(running.process)
     assert running.process.returncode == 0
     assert running.last_words == ["stopped\n", ""]
@@ -181,21 +181,21 @@ def test_it_stops_cleanly(repository, number):
 
 
 def test_when_it_is_killed_the_server_ends_too(repository):
-    with served(repository, stop=signal.SIGKILL) as running:
+    with started_server(repository, stop=signal.SIGKILL) as running:
         pass
     assert running.process.returncode == -signal.SIGKILL
     until(lambda: not leftovers(running.process))
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
-    with served(repository, stop=signal.SIGKILL) as running:
+    with started_server(repository, stop=signal.SIGKILL) as running:
         children = [int(pid) for pid in leftovers(running.process) if pid.isdecimal()]
         running.process.kill()
         for child in children:
             os.kill(child, signal.SIGKILL)
     assert leftovers(running.process)
     assert folders(running.process)
-    with served(repository):
+    with started_server(repository):
         pass
     assert leftovers(running.process) == folders(running.process) == []
 

@@ -12,9 +12,9 @@ from support.strategies import GOLDEN, golden_text, refusal, subnets, supernet_d
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.cli.options import read_arch, read_definition
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.reading import MOST_TEXT
+from resnas_deploy.weights.arch_files import read_arch, read_definition
 from resnas_deploy.weights.vit_search.network_def import MAX_CHARACTERS, format_network_def, parse_network_def
 
 STEM, BLOCK, REDUCTION = "(4, 32)", "(1, (32, 2, 16), (32, 64), 1)", "(3, 32, 64)"

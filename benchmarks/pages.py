@@ -1,0 +1,41 @@
+"""Write the tables and figures of README and docs from the result files: `make docs`.
+
+A page has `<!-- table: NAME -->` and `<!-- end -->` around a table, and `<!-- figure: NAME -->` and `<!-- end -->`
+around words in a sentence. What stands between them is what the function of that name returns.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import search_tables
+import tables
+from tabulated import ROOT
+
+TABLES = tables.TABLES | search_tables.TABLES
+_BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
+
+
+def pages() -> list[Path]:
+    """Return the files that may have generated blocks."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def written(text: str) -> str:
+    """Return a page with what its blocks should hold."""
+
+    def block(found: re.Match[str]) -> str:
+        kind, name = found.groups()
+        content = f"\n{TABLES[name]()}\n" if kind == "table" else tables.FIGURES[name]()
+        return f"<!-- {kind}: {name} -->{content}<!-- end -->"
+
+    return _BLOCK.sub(block, text)
+
+
+if __name__ == "__main__":
+    for page in pages():
+        text = page.read_text()
+        if (new := written(text)) != text:
+            page.write_text(new)
+            print(f"{page.relative_to(ROOT)} was written")

@@ -1,0 +1,169 @@
+"""Tables of architectures, the latency model, training and search, from the result files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+from tabulated import RESULTS, interval, percent, result, table
+
+from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
+from resnas_deploy.arch.cost import breakdown, macs, parameters
+from resnas_deploy.arch.elements import ReductionElement, elements
+from resnas_deploy.arch.published import PUBLISHED
+
+
+def networks() -> str:
+    """Return the published networks."""
+    rows = {
+        name: [f"{macs(found.arch) / 1e9:.3f}", f"{parameters(found.arch):,}", f"{found.top1:g} %"]
+        for name, found in PUBLISHED.items()
+    }
+    return table(("", "GMACs", "parameters", "top-1 (the paper's, not measured here)"), rows)
+
+
+def alignment() -> str:
+    """Return the MACs added by alignment: in all, in the stem, and if heads were made longer instead of more."""
+    rows = {}
+    for name, published in PUBLISHED.items():
+        arch, total = published.arch, macs(published.arch)
+        for multiple in ALIGNMENTS[1:]:
+            wider = aligned_arch(arch, multiple)
+            stem = next(breakdown(wider)).macs - next(breakdown(arch)).macs
+            longer = replace(
+                wider,
+                stages=tuple(
+                    replace(
+                        stage,
+                        blocks=tuple(
+                            replace(block, heads=own.heads, head_dim=round_up(own.head_dim, multiple))
+                            for block, own in zip(stage.blocks, true.blocks, strict=True)
+                        ),
+                    )
+                    for stage, true in zip(wider.stages, arch.stages, strict=True)
+                ),
+            )
+            shares = (macs_added(arch, multiple), stem / total, macs(longer) / total - 1)
+            rows[f"{name}, {multiple}"] = [f"{share:.1%}" for share in shares]
+    return table(("network, multiple", "MACs added", "of these in the stem", "with longer heads alone"), rows)
+
+
+def latency_model() -> str:
+    """Return the latency model's errors on networks held out, of every setting that was checked."""
+    rows = {}
+    for path in sorted(RESULTS.glob("latency-model-*.json")):
+        found = json.loads(path.read_text())
+        setting, (model, macs_, parameters) = found["setting"], found["accuracies"]
+        cells = [f"{model['mape']:.2%}", f"{model['worst']:.1%}", f"{model['spearman']:.3f}", f"{model['kendall']:.3f}"]
+        cells += [f"{other['mape']:.2%}, {other['spearman']:.3f}" for other in (macs_, parameters, found["noise"])]
+        rows[f"{setting['runner']} {setting['precision']}, batch {setting['batch']}"] = cells
+    ours = ("error (MAPE)", "worst", "Spearman", "Kendall")
+    return table(("", *ours, "MACs: error, Spearman", "parameters", "measured again"), rows)
+
+
+def latency_methods() -> str:
+    """Return the errors of other ways to predict latency."""
+    rows = {
+        name: [f"{error['mape']:.2%}", f"{error['worst']:.1%}", f"{error['spearman']:.3f}"]
+        for name, error in result("latency-methods")["errors"].items()
+    }
+    return table(("method", "error (MAPE)", "worst", "Spearman"), rows)
+
+
+def training_step() -> str:
+    """Return a supernet's step over a plain one of the widest subnet."""
+    rows = {}
+    for path in sorted(RESULTS.glob("training-step-*.json")):
+        found = json.loads(path.read_text())
+        cells = [interval(found["over_widest"][way]) for way in ("sliced", "masked")]
+        rows[f"{found['space']}, {found['batch']} images in groups of {found['group']}"] = cells
+    return table(("", "slices", "masks"), rows)
+
+
+def sampling() -> str:
+    """Return the accuracy and the ranks of supernets by how they were sampled."""
+    found, rows = result("evidence-sampling"), {}
+    for way, name in {"multi": "multi-architectural", "single": "single-architectural"}.items():
+        rank = found["spearman_with_trained_alone"][way]
+        rows[name] = [percent(found["accuracy"][way]), f"{rank['mean']:.2f} ({rank['low']:.2f} to {rank['high']:.2f})"]
+    rows["difference"] = [percent(found["multi_minus_single"]), ""]
+    return table(("sampling", "accuracy", "Spearman with trained alone"), rows)
+
+
+def residual() -> str:
+    """Return the accuracy with and without the reductions' residual."""
+    found = result("evidence-residual")
+    rows = {name: [percent(value)] for name, value in found["accuracy"].items()}
+    return table(("residual", "accuracy"), rows | {"difference": [percent(found["with_minus_without"])]})
+
+
+def search() -> str:
+    """Return what a search by measured latency gains over one by MACs."""
+    found = result("evidence-search")
+    rows = {
+        "accuracy gained at equal measured latency": [percent(found["accuracy_gained_at_equal_latency"])],
+        "latency more at equal accuracy": [percent(found["latency_difference_at_equal_accuracy"])],
+    }
+    return table(("", "over three seeds"), rows)
+
+
+def limits() -> str:
+    """Return what the winners took, by limit."""
+    took: dict[str, dict[str, list[float]]] = {}
+    for row in result("evidence-search")["winners"]:
+        took.setdefault(f"{row['limit']:.0%}", {}).setdefault(row["by"], []).append(row["measured_ms"])
+    rows = {
+        limit: [f"{min(found[by]):.2f} to {max(found[by]):.2f} ms" for by in ("latency", "MACs")]
+        for limit, found in took.items()
+    }
+    return table(("limit", "by latency", "by MACs"), rows)
+
+
+def kernel_traffic() -> str:
+    """Return the bytes that a reduction reads and writes in fp16, counted from shapes."""
+    rows = {}
+    for element in elements(PUBLISHED["small"].arch):
+        if isinstance(element, ReductionElement):
+            for batch in (1, 64):
+                sizes = (element.side**2, element.width, element.out_width, batch)
+                megabytes = [2 * count(*sizes) / 1e6 for count in (_one_by_one, _fused)]
+                cells = [*(f"{found:.2f}" for found in megabytes), f"{megabytes[0] / megabytes[1]:.1f}"]
+                rows[f"{element.name}, batch {batch}"] = cells
+    return table(("", "one by one", "the kernel", "ratio"), rows)
+
+
+def _fused(n: int, c: int, out: int, batch: int) -> int:
+    """Count each input once, each output once; the table is read for every image, and counted once."""
+    tokens = 1 + n // 4
+    read = batch * ((1 + n) * c + tokens * out) + tokens * out
+    return read + batch * 2 * tokens * out
+
+
+def _one_by_one(n: int, c: int, out: int, batch: int) -> int:
+    """Count the operators of `ResidualReduction.forward` after its convolution and linear, and the next norm."""
+    quarter, tokens = n // 4, 1 + n // 4
+    operators = (
+        (quarter * out, quarter * out),  # patches + position
+        (tokens * out, tokens * out),  # class token and patches put together
+        (n * c, quarter * c),  # pooling
+        (tokens * c, tokens * c),  # class token and pooled put together
+        (tokens * c, tokens * out),  # zero-padding
+        (2 * tokens * out, tokens * out),  # the sum
+        (tokens * out, tokens * out),  # the norm
+    )
+    return batch * sum(read + written for read, written in operators) + quarter * out  # positions
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "alignment": alignment,
+    "kernel-traffic": kernel_traffic,
+    "latency-methods": latency_methods,
+    "latency-model": latency_model,
+    "limits": limits,
+    "networks": networks,
+    "residual": residual,
+    "sampling": sampling,
+    "search": search,
+    "training-step": training_step,
+}

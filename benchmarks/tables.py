@@ -1,0 +1,241 @@
+"""Tables of graphs, precisions, kernels and serving, from the result files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from tabulated import RESULTS, SETTINGS, TRACED, interval, result, table
+
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.artifact.headroom import shown
+from resnas_deploy.measuring.peers import PEERS
+from resnas_deploy.measuring.report import read_report
+from resnas_deploy.measuring.statistics import ratio_interval
+from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
+
+
+def latency() -> str:
+    """Return the emitted graph's time over the traced graphs'."""
+    runs = ("ort-cpu-batch1", "ort-cpu-batch16", "openvino-batch1", "openvino-batch16")
+    found = [result(f"latency-{run}")["emitted_over"] for run in runs]
+    return table(("over", *SETTINGS), {name: [interval(one[name]) for one in found] for name in found[0]})
+
+
+def operators() -> str:
+    """Return the share of time of each kind of operator, emitted and traced."""
+    found = [result(f"profile-ort-cpu-batch{batch}")["ms_by_operator"] for batch in (1, 16)]
+    columns = [(one[name], one["emitted"]["total"]) for one in found for name in ("emitted", "traced, opset 23")]
+    kinds = dict.fromkeys(kind for column, _ in columns for kind in column if kind != "other")
+    rows = {
+        kind: [f"{column[kind] / total:.3f}" if kind in column else "" for column, total in columns]
+        for kind in sorted(kinds, key=lambda name: -columns[0][0].get(name, 0))
+    }
+    return table(("operator", "emitted, batch 1", "traced, batch 1", "emitted, batch 16", "traced, batch 16"), rows)
+
+
+def spellings() -> str:
+    """Return the times of other spellings over that of the emitted graph."""
+    found = result("spellings")["time_over_emitted"].values()
+    names = next(iter(found))
+    return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
+
+
+def errors() -> str:
+    """Return the tolerance of each precision and the worst error that was measured."""
+    worst, rows = result("precision-error")["worst"], {}
+    for precision in PRECISIONS:
+        run = max((run for run in worst if run.startswith(precision)), key=lambda run: worst[run])
+        rows[precision] = [
+            f"{tolerance_of(precision):.0e}" if precision in FLOATS else f"{tolerance_of(precision):g}",
+            f"{worst[run]:.1e}",
+            run.split()[1],
+        ]
+    return table(("precision", "tolerance", "worst error measured", "on"), rows)
+
+
+def own_arithmetic() -> str:
+    """Return the worst error in a graph's own type, and the most of that type's range that was reached."""
+    networks, rows = result("own-arithmetic")["networks"], {}
+    for precision in ("fp16", "bf16", "int8", "fp8"):
+        found = {name: row[precision] for name, row in networks.items()}
+        worst = max(found, key=lambda name: found[name]["error"])
+        nearest = max(found, key=lambda name: found[name]["share"])
+        type_ = found[nearest]["type"]
+        rows[precision if precision == type_ else f"{precision} around {type_}"] = [
+            f"{found[worst]['error']:.1e} ({worst})",
+            shown(found[nearest]["share"]),
+            f"{found[nearest]['magnitude']:.3g} at {found[nearest]['at'].partition(' ')[0]}, {nearest}",
+        ]
+    return table(("precision", "worst error, in its own type", "most of the type's range", "that is"), rows)
+
+
+def low_precision() -> str:
+    """Return ratios of times, by what is compared and batch size."""
+    rows: dict[str, list[str]] = {}
+    found = result("low-precision")["ratios"]
+    for what in dict.fromkeys(name.rpartition(", batch ")[0] for name in found):
+        rows[what] = [interval(found[f"{what}, batch {batch}"]) for batch in (1, 16)]
+    return table(("", "batch 1", "batch 16"), rows)
+
+
+def int8_operators() -> str:
+    """Return the time of each kind of operator in int8, and in fp32, over the whole of fp32's."""
+    found, rows = result("low-precision")["ort_batch16_ms_by_operator"], {}
+    for operator in sorted(found["int8"], key=lambda name: -found["int8"][name]):
+        if operator != "other":
+            both = (found[precision].get(operator) for precision in ("int8", "fp32"))
+            rows[operator] = [f"{time / found['fp32']['total']:.3f}" if time else "" for time in both]
+    return table(("operator", "int8", "fp32"), rows)
+
+
+def accuracy() -> str:
+    """Return what low precision cost the demo network."""
+    rows = {
+        precision: [
+            f"{found['accuracy']['graph']:.2f}%",
+            f"{found['accuracy']['reference']:.2f}%",
+            f"{found['error']:.1e}",
+        ]
+        for precision, found in result("low-precision")["demo"].items()
+    }
+    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
+
+
+def kernels() -> str:
+    """Return the kernels of each network by spelling; in brackets those of one residual reduction."""
+    columns = ("packed+grid", "packed+views", "operator+grid", "operator+views", *TRACED)
+    rows = {
+        name: [f"{counts[column]['kernels']} ({counts[column]['by_element']['reduction1']})" for column in columns]
+        for name, counts in result("kernel-counts")["networks"].items()
+    }
+    return table(("", *columns), rows)
+
+
+def build_seconds() -> str:
+    """Return how long small's engine takes to build."""
+    return f"{result('kernel-counts')['build_small_fp16_s']['median']:.1f} s"
+
+
+def backend() -> str:
+    """Return what serving adds to a runner's time."""
+    columns = ("bare", "backend_adds", "request_adds")
+    rows = {
+        name: [f"{found[f'{what}_ms']:.2f}" for what in columns] for name, found in result("serving")["added"].items()
+    }
+    heads = ("bare runner, ms", "the backend adds, ms", "the whole gRPC request adds, ms")
+    return table(("", *heads), rows)
+
+
+def merged() -> str:
+    """Return what dynamic batching gains."""
+    rows = {
+        name: [interval(found["throughput"]), f"{found['inferences']:,}", f"{found['executions']:,}"]
+        for name, found in result("serving")["merged"].items()
+    }
+    return table(("", "throughput", "images", "executions"), rows)
+
+
+def rolled() -> str:
+    """Return how many clients asked for how long while a version changed, and how often they were answered."""
+    found = result("serving")["rolling"]
+    answers = sum(found["answers"].values())
+    return f"{found['clients']} clients asked for {found['seconds']} s and had {answers:,} answers"
+
+
+def load_test() -> str:
+    """Return our load test's figures over perf_analyzer's."""
+    found = result("serving")["perf_analyzer"]
+    return f"throughput {interval(found['throughput'])}, median latency {interval(found['p50'])}"
+
+
+def peers() -> str:
+    """Return the times of other papers' networks over that of small."""
+    ours, rows, gmacs = {}, {}, macs(PUBLISHED["small"].arch) / 1e9
+    for item in read_report(RESULTS / "peers.json").measurements:
+        source, where = item.configuration.source, (item.configuration.runner, item.configuration.batch)
+        if source not in PEERS:
+            ours[where] = item
+            continue
+        found = ratio_interval(item.samples_s, ours[where].samples_s, np.random.default_rng(0))
+        row = rows.setdefault(source, [f"{PEERS[source].gmacs / gmacs:.1f}"])
+        row.append(f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})")
+    return table(("", "MACs", *SETTINGS), rows)
+
+
+def cpu() -> str:
+    """Return the processor that everything was measured on."""
+    return str(result("emission")["machine"]["cpu"].partition(" (")[0])
+
+
+def summary() -> str:
+    """Return what else README tells."""
+    emission, command = result("emission"), result("command")
+    times = sorted(emission["tracing_over_emission"].values())
+    step = result("training-step-tiny-group8")["over_widest"]
+    scoring = result("scoring")["scored_over_passes"]["median"]
+    small = result("kernel-counts")["networks"]["small"]
+    traced = sorted(small[name]["kernels"] for name in TRACED)
+    ours, theirs = (small[name]["by_element"]["reduction1"] for name in ("packed+grid", TRACED[0]))
+    ratios = result("low-precision")["ratios"]
+    int8 = {
+        runner: " and ".join(f"{ratios[f'int8 over fp32, {runner}, batch {batch}']['ratio']:.2f}" for batch in (1, 16))
+        for runner in ("ort-cpu", "openvino")
+    }
+    loss = result("low-precision")["demo"]["int8"]["accuracy"]
+    added, rolling = result("serving")["added"]["small"], result("serving")["rolling"]
+    rows = {
+        "emitting the graph from weights in memory": f"{emission['emission_s']:.2f} s",
+        "`torch.onnx.export(dynamo=True)` of our own module, in the same run (opset 23, and torch's own)": (
+            f"{times[0]:.0f} to {times[-1]:.0f} times as long"
+        ),
+        "`resnas export --arch small`: imports, verification and flushing to disk included": (
+            f"{command['seconds_median']:.1f} s; at its peak {command['peak_over_weights']:.1f} times the weights' "
+            "size in memory beyond the imports"
+        ),
+        "a supernet's training step (tiny), over a plain step of the widest network at the same batch": (
+            f"{step['sliced']['ratio']:.2f}; under masks {step['masked']['ratio']:.2f}"
+        ),
+        "slicing a subnet out of the small space": f"{1000 * result('slicing')['median_s']:.0f} ms",
+        "scoring a candidate of a search": f"{scoring - 1:.1%} more than the forward passes alone",
+        "kernels of small in fp16, by TensorRT for RTX": (
+            f"{small['packed+grid']['kernels']}; of the plain module traced by PyTorch {traced[0]} to {traced[1]}"
+        ),
+        "kernels of a residual reduction there": f"{ours} instead of {theirs}",
+        "building that engine": build_seconds(),
+        "int8 over fp32 in time, batch 1 and 16": f"ONNX Runtime {int8['ort-cpu']}, OpenVINO {int8['openvino']}",
+        "top-1 that the trained demo network loses in int8": f"{loss['reference'] - loss['graph']:.2f} points",
+        "Triton's Python backend, added to small's time at batch 1": (
+            f"{added['backend_adds_ms']:.2f} ms to {added['bare_ms']:.0f} ms; the whole gRPC request "
+            f"{added['request_adds_ms']:.2f} ms"
+        ),
+        f"answers to {rolling['clients']} clients in {rolling['seconds']} s while a new version was rolled in": (
+            f"{sum(rolling['answers'].values()):,}; {rolling['failed'] or 'none'} failed, "
+            f"{rolling['wrong'] or 'none'} wrong"
+        ),
+    }
+    return table(("", "measured"), {name: [cell] for name, cell in rows.items()})
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "accuracy": accuracy,
+    "backend": backend,
+    "errors": errors,
+    "int8-operators": int8_operators,
+    "kernels": kernels,
+    "latency": latency,
+    "low-precision": low_precision,
+    "merged": merged,
+    "operators": operators,
+    "own-arithmetic": own_arithmetic,
+    "peers": peers,
+    "spellings": spellings,
+    "summary": summary,
+}
+FIGURES: dict[str, Callable[[], str]] = {
+    "build-seconds": build_seconds,
+    "cpu": cpu,
+    "load-test": load_test,
+    "rolled": rolled,
+}

@@ -1,0 +1,157 @@
+"""Exporting: from an architecture or a checkpoint to a verified artifact, with an engine if asked."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnas_deploy.api.artifact import Artifact
+from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.build import Built, build_engine, check_buildable
+from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.targets import AOTI, TARGETS, Target
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
+from resnas_deploy.exporting.export import Request, unchanged
+from resnas_deploy.exporting.export import export as write_artifact
+from resnas_deploy.exporting.source import read_source
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
+from resnas_deploy.measuring.choosing import with_auto_alignment, with_auto_spelling
+from resnas_deploy.precision import QUANTISED, check_precision
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.registry import graph_runner, runner_kind
+from resnas_deploy.weights.checkpoint import Checkpoint
+
+AUTO, GRAPH = "auto", "onnx"
+
+
+@dataclass(frozen=True)
+class Exported(Artifact):
+    """An artifact that was just made, with the engine that was asked for."""
+
+    seconds: float = 0.0  # that it took
+    built: Built | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas export --json` prints."""
+        engine = self.built.to_json() if self.built else {}
+        return {"artifact": str(self.folder), "seconds": self.seconds, "manifest": self.manifest.to_json()} | engine
+
+
+def export(
+    arch: str | Path | ArchSpec | None = None,
+    out: str | Path | None = None,
+    *,
+    checkpoint: str | Path | Checkpoint | None = None,
+    subnet: str | Path = "",
+    precision: str = "",
+    target: str = GRAPH,
+    spelling: str = "",
+    batch: str | int = "1:64",
+    image_size: int | None = None,
+    align: int | str = 1,
+    calibration: str | Path | None = None,
+    calibration_images: int | None = None,
+    data: str | Path = "",
+    max_drop: float = 0.5,
+    force: bool = False,
+    class_names: str | Path | None = None,
+    seed: int | None = None,
+    verify_on: str = "",
+    unverified: bool = False,
+    keep_failed: bool = False,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> Exported:
+    """Write an ONNX graph, verify it against the PyTorch module, and pack it as an artifact, with an engine if asked.
+
+    Args:
+        arch: a published name, a file (JSON or a `network_def`), or an `ArchSpec`. Without a checkpoint the weights are
+            random: good for latency work, and marked as untrained.
+        out: the folder to write; NAME-PRECISION where none is given.
+        checkpoint: weights, as a .safetensors file or in memory.
+        subnet: a `network_def`, or a file with one: slice this subnet out of the checkpoint of a supernet.
+        precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
+        target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
+            here, or the one of the fewest kernels.
+        batch: a range of batch sizes such as "1:64", or one size.
+        image_size: pixels a side; the network's own where none is given. Positions are resized bicubically.
+        align: pad widths with zeros to multiples of 8, 16, 32 or 64: the same logits; auto: if measured faster here.
+        calibration: int8 and fp8: a folder of images, or a .npy of normalised ones, float32 (N, 3, S, S).
+        calibration_images: how many of them; 128 where no number is given.
+        data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
+        max_drop: int8 and fp8: percentage points of top-1 that may be lost.
+        force: replace an artifact that is there.
+        class_names: a text file, a class a line.
+        seed: of untrained weights; 0 where none is given.
+        verify_on: the runner that the graph is verified on; the first that can where none is named.
+        unverified: do not verify; the manifest says so.
+        keep_failed: where verification fails, keep the artifact as OUT.failed.
+        threads: of the CPU; 0 takes every core.
+        progress: told what is being done.
+
+    Raise `BadInput` for what is wrong or does not go together, `NotAvailable` where a runtime or a builder is missing,
+    `StorageError` where the folder cannot be written, and `VerificationFailed` where the graph does not compute what
+    the module does; then nothing is written.
+    """
+    started = time.perf_counter()
+    source = read_source(arch, checkpoint, subnet, seed, image_size)
+    if unverified and verify_on:
+        raise BadInput("`verify_on` must come without `unverified`, found both")
+    batches, alignment = BatchRange.parse(str(batch)), _alignment(align)
+    builder = _builder(target)
+    for_gpu = builder is not None and builder.name != AOTI  # which is made of the weights, not of the graph
+    precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
+    if calibration_images and precision not in QUANTISED:
+        raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
+    if builder:
+        check_buildable(builder, precision, BuildOptions())
+    usual = FOR_TENSORRT if for_gpu else FOR_RUNTIMES
+    request = Request(
+        name=source.name,
+        precision=precision,
+        align=alignment or 1,
+        batch=batches,
+        for_engine=for_gpu,
+        calibration=Path(calibration) if calibration else None,
+        calibration_images=calibration_images or DEFAULT_IMAGES,
+        data=str(data),
+        max_drop=max_drop,
+        spelling=usual if spelling in ("", AUTO) else spelling_named(spelling),
+        class_names=Path(class_names) if class_names else None,
+        out=Path(out or f"{source.name}-{precision}" + (f"-align{align}" if alignment != 1 else "")),
+        force=force,
+        verify_on=None if unverified else graph_runner(verify_on, precision),
+        keep_failed=keep_failed,
+        threads=threads or usable_cores(),
+    )
+    kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner("", precision)
+    if spelling == AUTO:
+        request = with_auto_spelling(request, source.load, kind, builder, progress)
+    if alignment is None:
+        request = with_auto_alignment(request, source.load, kind, progress)
+    there = unchanged(source.load, request, progress) if builder else None
+    artifact = there or write_artifact(source.load, request, progress)
+    built = build_engine(artifact, builder, BuildOptions(), progress) if builder else None
+    return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
+
+
+def _builder(target: str) -> Target | None:
+    if target == GRAPH:
+        return None
+    if target not in TARGETS:
+        raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
+    return TARGETS[target]
+
+
+def _alignment(align: int | str) -> int | None:
+    """Return the multiple, or None for auto."""
+    known = {str(multiple): multiple for multiple in ALIGNMENTS} | {AUTO: None}
+    if str(align) not in known:
+        raise BadInput(f"`align` must be one of {', '.join(known)} (1: nothing is padded), found {shown(str(align))}")
+    return known[str(align)]

@@ -1,0 +1,133 @@
+"""Inspecting: what an artifact, an engine, a checkpoint or an architecture is."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.arch import cost
+from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, elements
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import ArchSpec, Subnet
+from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.engines.store import Engine, open_engine
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.weights.arch_files import read_arch
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.vit_search.network_def import format_network_def
+
+_PICKLES = (".pth", ".pth.tar", ".pt", ".tar")
+
+
+@dataclass(frozen=True)
+class InspectedEngine:
+    """An engine, with the report of its layers or its logits."""
+
+    engine: Engine
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas inspect --json` prints of an engine."""
+        return {"engine": str(self.engine.path), "report": dict(self.engine.report)}
+
+
+@dataclass(frozen=True)
+class Inspected(Tabular):
+    """A network's architecture and what it costs, with the checkpoint or the artifact that holds it."""
+
+    name: str
+    arch: ArchSpec
+    checkpoint: Checkpoint | None = None
+    artifact: Artifact | None = None
+    operators: Mapping[str, int] = field(default_factory=dict)  # of an artifact's graph: how many of each
+
+    @property
+    def cost(self) -> dict[str, int]:
+        """MACs, parameters, and bytes in fp32, of one image."""
+        return {
+            "macs": cost.macs(self.arch),
+            "parameters": cost.parameters(self.arch),
+            "weight_bytes_fp32": cost.weight_bytes(self.arch),
+            "activation_bytes_fp32": cost.activation_bytes(self.arch),
+        }
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas inspect --json` prints of a network."""
+        found: dict[str, object] = {
+            "name": self.name,
+            "fingerprint": self.arch.fingerprint,
+            "cost": self.cost,
+            "arch": self.arch.to_json(),
+            "network_def": format_network_def(Subnet.whole(self.arch)),
+        }
+        if self.checkpoint:
+            found |= {"provenance": self.checkpoint.provenance.to_json(), "weights_sha256": self.checkpoint.digest}
+        if self.artifact:
+            found["name"] = str(self.artifact.folder)
+            found |= {"manifest": self.artifact.manifest.to_json(), "operators": dict(self.operators)}
+        return found
+
+    def table(self) -> Table:
+        """Return a row for each element of the network, in the order of computation."""
+        rows = [
+            (element.name, _dimensions(element), f"{part.macs / 1e6:.1f}", f"{part.parameters:,}")
+            for element, part in zip(elements(self.arch), cost.breakdown(self.arch), strict=True)
+        ]
+        total = self.cost
+        pixels = f"{self.arch.image_size} pixels"
+        rows.append(("total", pixels, f"{total['macs'] / 1e6:.1f}", f"{total['parameters']:,}"))
+        return Table(self.name, ("element", "dimensions", "MMACs", "parameters"), rows, text_columns=2)
+
+
+def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected | InspectedEngine:
+    """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
+
+    `source` is an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), an architecture's file, a
+    published name, or one of these in memory. Raise `BadInput` for anything else, and for what is not whole.
+    """
+    if isinstance(source, ArchSpec):
+        return Inspected(source.fingerprint, source)
+    if isinstance(source, Checkpoint):
+        return Inspected(source.arch.fingerprint, source.arch, checkpoint=source)
+    if isinstance(source, Artifact):
+        return _artifact(source)
+    name, path = str(source), Path(source)
+    if name not in PUBLISHED and not path.exists():
+        raise BadInput(
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), "
+            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(name)}"
+        )
+    if path.is_dir():
+        return _artifact(open_artifact(path))
+    if name.endswith((".engine", ".pt2")):
+        return InspectedEngine(open_engine(path))
+    if name.endswith(_PICKLES):
+        raise BadInput(
+            f"{name} must be a checkpoint of ours (.safetensors), found a .pth; convert it: `import_checkpoint()`"
+        )
+    if name.endswith(".safetensors"):
+        checkpoint = load(path)
+        return Inspected(name, checkpoint.arch, checkpoint=checkpoint)
+    return Inspected(name, read_arch(source))
+
+
+def _artifact(artifact: Artifact) -> Inspected:
+    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+
+    operators = Counter(node.op_type for node in read_graph(artifact).graph.node)
+    return Inspected(
+        artifact.manifest.label, artifact.arch, artifact=artifact, operators=dict(sorted(operators.items()))
+    )
+
+
+def _dimensions(element: Element) -> str:
+    match element:
+        case BlockElement(width=width, block=block):
+            return f"{width}: {block.heads} heads x {block.head_dim}, hidden {block.hidden}"
+        case ReductionElement(width=width, out_width=out_width):
+            return f"{width} -> {out_width}"
+        case HeadElement(width=width, classes=classes):
+            return f"{width} -> {classes}"
+    return f"3 -> {element.width}"

@@ -1,0 +1,63 @@
+"""Verifying: an artifact's graph against the PyTorch module, again and anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.manifest import Verification
+from resnas_deploy.exporting.export import check_verifiable
+from resnas_deploy.exporting.quantise import DEFAULT_DROP
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.registry import graph_runner
+
+
+@dataclass(frozen=True)
+class Verified:
+    """An artifact whose files are as their hashes say and whose graph computes what the module does."""
+
+    artifact: Artifact
+    verification: Verification  # what was compared, with the tolerance and the largest difference
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas verify --json` prints."""
+        return {
+            "artifact": str(self.artifact.folder),
+            "label": self.artifact.manifest.label,
+            "error": None,
+            "verification": self.verification.to_json(),
+        }
+
+
+def verify(
+    artifact: str | Path | Artifact,
+    *,
+    runner: str = "",
+    device: str = "",
+    data: str | Path = "",
+    max_drop: float = DEFAULT_DROP,
+    threads: int = 0,
+    progress: Progress = silent,
+) -> Verified:
+    """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
+
+    Args:
+        artifact: a folder, or an artifact that is open.
+        runner: the runtime; the first that can run the precision where none is named.
+        device: cpu, cuda or cuda:N; the runner's usual one where none is named.
+        data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
+        max_drop: int8 and fp8: percentage points of top-1 that may be lost.
+        threads: of the CPU; 0 takes every core.
+        progress: told what is being done.
+
+    Raise `VerificationFailed`, whose `report` is what was compared, where the two differ by more than the tolerance;
+    `BadInput` for an artifact that is not whole, and `NotAvailable` where torch or the runtime is missing.
+    """
+    opened = open_artifact(artifact)
+    kind = graph_runner(runner, opened.precision, device).on(device)
+    check_verifiable(kind, opened.precision)
+    from resnas_deploy.exporting.verify import verify as compare  # imports torch
+
+    return Verified(opened, compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop))

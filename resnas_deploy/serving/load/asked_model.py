@@ -1,0 +1,64 @@
+"""What a load test asks a server: a model of it, and images that the model takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import InferenceServerClient
+from tritonclient.http import InferenceServerClient as HttpClient
+from tritonclient.utils import InferenceServerException
+
+from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.images.preprocessing import MAX_SIDE
+from resnas_deploy.serving.load.level import AskedModel
+from resnas_deploy.serving.server.access import OperatorKey
+from resnas_deploy.serving.server.addresses import Address
+
+_SEED = 0
+
+
+def find_model(address: Address, model: str, batch: int, key: OperatorKey | None = None) -> AskedModel:
+    """A model of the server, the only network where none is named, and `batch` images of seeded noise for it.
+
+    The statistics say which are ready: the list of models is of the repository's protocol, which is closed. Raises
+    `BadInput` where the server does not answer, or has no such model, or it takes something else.
+    """
+    http = address.protocol == "http"
+    headers = key.headers(address.protocol) if key else None
+    client: Any = (
+        HttpClient(address.text) if http else InferenceServerClient(address.text, channel_args=address.channel)
+    )
+    told = {"headers": headers} if http else {"headers": headers, "as_json": True}
+    try:
+        ready = sorted({entry["name"] for entry in client.get_inference_statistics(**told).get("model_stats", [])})
+        taking = {}
+        for name in [model] if model else ready:
+            if name not in ready:
+                raise BadInput(
+                    f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}"
+                )
+            config = client.get_model_config(name, **told)
+            config = config if http else config["config"]
+            if [tensor["name"] for tensor in config["input"]] == [INPUT]:
+                taking[name] = config
+    except InferenceServerException as error:
+        raise BadInput(f"a server must answer at {address.text}, found: {error.message()}") from None
+    except OSError as error:  # of HTTP
+        raise BadInput(f"a server must answer at {address.text}, found: {error.strerror or error}") from None
+    finally:
+        client.close()
+    if len(taking) != 1:
+        found = ", ".join(taking) or "none"
+        raise BadInput(f"one network that takes {INPUT} must be meant, found {found}: name it with --model")
+    ((name, config),) = taking.items()
+    most = int(config["max_batch_size"])
+    if batch > most:
+        raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
+    dims = [int(size) for size in config["input"][0]["dims"]]
+    if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything
+        raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
+    images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
+    cached = bool(config.get("response_cache", {}).get("enable"))
+    return AskedModel(address, name, INPUT, OUTPUT, images, cached, headers)

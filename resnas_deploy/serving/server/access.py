@@ -1,0 +1,63 @@
+"""Which of a server's protocols are open to anybody, and the key of the operator for the others.
+
+A client of the shared-memory protocol may name any region, the Python backend's own too, and have results written over
+it; one of the logging and trace protocols may fill disks and name files to write; one of the model-repository protocol
+may unload what is served. What clients need is open: health, metadata, inference, and what a load test asks for.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnas_deploy.errors import BadInput
+
+CLOSED = ("shared-memory", "logging", "trace", "model-repository")
+HEADER = "resnas-key"
+HTTP_OPTION, GRPC_OPTION = "--http-restricted-api", "--grpc-restricted-protocol"
+_GRPC_PREFIX = "triton-grpc-protocol-"  # Triton's own, before the name of the header
+_KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
+# No request has a header of that name or such a value: HTTP ends both at the line's end, and gRPC has lower case alone.
+_NOBODY = "Closed to all=\n"
+
+
+@dataclass(frozen=True)
+class OperatorKey:
+    """What an operator's requests carry."""
+
+    text: str = field(repr=False)
+
+    @staticmethod
+    def new() -> OperatorKey:
+        """One that nobody can guess."""
+        return OperatorKey(secrets.token_hex(32))
+
+    @staticmethod
+    def read(path: Path) -> OperatorKey:
+        """The key in a file, which ends with a line's end or without. Raises `BadInput`."""
+        if path.exists() and not path.is_file():  # reading a pipe could block for ever
+            raise BadInput(f"the key must be in a file, found something else at {path}")
+        try:
+            with path.open("rb") as file:
+                text = file.read(1000).decode("ascii", "replace").strip()
+        except OSError as error:
+            raise BadInput(f"the key must be in a file, found that {path} cannot be read: {error.strerror}") from None
+        if not _KEY.fullmatch(text):
+            raise BadInput(
+                f"the key in {path} must be 16 to 128 letters, digits, dashes and underscores, found something else; "
+                "make one: openssl rand -hex 32"
+            )
+        return OperatorKey(text)
+
+    def headers(self, protocol: str) -> Mapping[str, str]:
+        """The header of a request over `grpc` or `http`."""
+        return {(_GRPC_PREFIX if protocol == "grpc" else "") + HEADER: self.text}
+
+
+def options(key: OperatorKey | None) -> tuple[str, ...]:
+    """The server's options that close the doors; without a key to everybody."""
+    value = f"{HEADER}={key.text}" if key else _NOBODY
+    return tuple(f"{option}={','.join(CLOSED)}:{value}" for option in (HTTP_OPTION, GRPC_OPTION))

@@ -1,9 +1,0 @@
-"""What a check of a repository finds."""
-
-from __future__ import annotations
-
-from resnas_deploy.serving.repository.check import check_repository
-
-
-def found(models, release=""):
-    return [str(finding) for model in check_repository(models, release) for finding in model.findings]
