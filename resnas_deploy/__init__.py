@@ -12,6 +12,7 @@ from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
     from resnas_deploy.api import latency as latency
+    from resnas_deploy.api import train as train
     from resnas_deploy.api.archs import archs as archs
     from resnas_deploy.api.archs import read_arch as read_arch
     from resnas_deploy.api.artifact import Artifact as Artifact
@@ -65,6 +66,7 @@ _HOMES = {
     "predict": "resnas_deploy.api.predict:predict",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
+    "train": "resnas_deploy.api.train",
     "verify": "resnas_deploy.api.verify:verify",
 }
 

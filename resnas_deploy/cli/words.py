@@ -17,6 +17,7 @@ _OTHERWISE = {
     "images": "IMAGES..",
     "runners": "--runner",
     "peers": "--peer",
+    "settings": "--set",
 }
 _COMMANDS = {
     "available_runners": "runners",

@@ -315,7 +315,7 @@ def read_engine(folder: Path) -> None:
 def read_state(folder: Path) -> None:
     from support.seeds import STATE
 
-    from resnas_deploy.training.state import load_state
+    from resnas_deploy.training.saved_state import load_state
 
     load_state(folder / "a", "a run", STATE, 10)
 

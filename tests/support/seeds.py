@@ -22,7 +22,7 @@ from resnas_deploy.measuring.machine.roofline import Ceiling, read_ceilings, wri
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.recipe import read_recipe
-from resnas_deploy.training.state import TrainingState, save_state
+from resnas_deploy.training.saved_state import TrainingState, save_state
 
 STATE = {"network/a": torch.ones(5), "network/b": torch.zeros(2, 3), "adam/a/step": torch.ones(())}
 SETTING = replace(mini_space.SETTING, machine="a-machine")

@@ -18,8 +18,8 @@ from support.strategies import refusal
 
 from resnas_deploy.training import loop
 from resnas_deploy.training.loop import train
-from resnas_deploy.training.settings import CHECKPOINT, STATE
-from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.training.run import CHECKPOINT, STATE
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
 
 SILENT = lambda _: None  # noqa: E731  a name for it
 
@@ -56,7 +56,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path, space):
 def test_the_checkpoint_says_what_its_accuracy_was(tmp_path):
     trained = train(run(tmp_path), alone(), SILENT)
     kept = load(tmp_path / CHECKPOINT).accuracy
-    assert kept == trained.checkpoint.accuracy == Measured("stripes", 9, trained.accuracy.top1)
+    assert kept == trained.checkpoint.accuracy == MeasuredAccuracy("stripes", 9, trained.accuracy.top1)
     before = (tmp_path / CHECKPOINT).read_bytes()
     train(run(tmp_path), alone(), SILENT)  # which is at its end
     assert (tmp_path / CHECKPOINT).read_bytes() == before
@@ -154,9 +154,9 @@ def test_unreadable_images_are_fatal_or_skipped(tmp_path):
             return super().image(index)
 
     message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), SILENT))
-    assert message == "number 5 cannot be read; or give --skip-unreadable"
+    assert message == "number 5 cannot be read; or give `skip_unreadable`"
     trained = train(run(tmp_path / "b", train=Damaged(), skip_unreadable=True), alone(), SILENT)
-    assert set(trained.unreadable) == {"number 5 cannot be read"}
+    assert set(trained.skipped) == {"number 5 cannot be read"}
 
 
 def test_threads_of_torch_stay_as_they_are(tmp_path):
