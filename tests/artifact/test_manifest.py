@@ -353,10 +353,13 @@ def test_the_label_says_the_alignment():
     assert replace(MANIFEST, alignment=8, provenance=untrained).label == "small fp32 32 align 8 (untrained weights)"
 
 
-@pytest.mark.parametrize("value", [0, 2, 7, 128, 8.0, "8", True, None])
-def test_only_known_alignments_are_believed(value):
-    message = refusal(lambda: read(signed({**body(), "alignment": value})))
-    assert "an alignment must be one of 1, 8, 16, 32, 64" in message
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(value, "an alignment must be one of 1, 8, 16, 32, 64") for value in (0, 2, 7, 128)]
+    + [(value, "manifest.json.alignment must be ") for value in (8.0, "8", True, None)],
+)
+def test_only_known_alignments_are_believed(value, said):
+    assert said in refusal(lambda: read(signed({**body(), "alignment": value})))
 
 
 def test_a_verification_is_one_line_with_its_figures():
