@@ -16,6 +16,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.settings import variable
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
 from resnas_deploy.runners.devices import device_name, index
 from resnas_deploy.runners.ort import CUDA_PROVIDER, TENSORRT_PROVIDER, OrtRunner, Provider
@@ -23,6 +24,7 @@ from resnas_deploy.runners.ort import CUDA_PROVIDER, TENSORRT_PROVIDER, OrtRunne
 ort = load("onnxruntime")
 
 _TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
+_TF32 = variable(_TF32_SWITCH)
 
 
 class OrtGpuRunner(OrtRunner):
@@ -34,6 +36,20 @@ class OrtGpuRunner(OrtRunner):
                 f"a CUDA graph of the runner {name} must be of a network with one batch size, found {network.batch}; "
                 "export it with a fixed --batch, or leave the graph out"
             )
+        with contextlib.ExitStack() as settings:
+            if provider == TENSORRT_PROVIDER:
+                settings.enter_context(_TF32.at(os.environ.get(_TF32_SWITCH, "0")))
+            self._load(name, provider, network, options)
+            if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
+                self.computes = TF32  # there is no option for it
+            self._settings = settings.pop_all()
+        graph = ", captured CUDA graph" if options.cuda_graph else ""
+        self.boundary += f", pageable host memory{graph}"
+        clock = "CUDA events" if self._stream else "the host's clock"
+        self.device_boundary = f"device only, {provider}, {clock}, one stream{graph}"
+        self._bindings: dict[int, _Binding] = {}
+
+    def _load(self, name: str, provider: str, network: Network, options: Options) -> None:
         _load_libraries(provider)
         self._number = index(options.device)
         self._torch = _torch_with_cuda()
@@ -46,13 +62,6 @@ class OrtGpuRunner(OrtRunner):
             providers.insert(0, _tensorrt_provider(cuda, network, graph=options.cuda_graph))
         super().__init__(name, providers, network, options)
         self.device = device_name(options.device)
-        if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
-            self.computes = TF32  # there is no option for it
-        graph = ", captured CUDA graph" if options.cuda_graph else ""
-        self.boundary += f", pageable host memory{graph}"
-        clock = "CUDA events" if self._stream else "the host's clock"
-        self.device_boundary = f"device only, {provider}, {clock}, one stream{graph}"
-        self._bindings: dict[int, _Binding] = {}
 
     def run(self, images: Images) -> Outputs:
         if not self._options.cuda_graph:
@@ -96,6 +105,7 @@ class OrtGpuRunner(OrtRunner):
     def close(self) -> None:
         del self._bindings
         super().close()
+        self._settings.close()
 
     def _binding(self, images: Images) -> _Binding:
         """The buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
@@ -153,10 +163,8 @@ def _load_libraries(provider: str) -> None:
     """NVIDIA's libraries from their Python packages, where the linker would not find them."""
     with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and may not need
         ort.preload_dlls()
-    if provider == TENSORRT_PROVIDER:
-        os.environ.setdefault(_TF32_SWITCH, "0")
-        if importlib.util.find_spec("tensorrt"):
-            importlib.import_module("tensorrt")
+    if provider == TENSORRT_PROVIDER and importlib.util.find_spec("tensorrt"):
+        importlib.import_module("tensorrt")
 
 
 def _torch_with_cuda() -> Any:

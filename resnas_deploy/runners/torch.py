@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import cast
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
 from resnas_deploy.network.module import ViTResNAS
+from resnas_deploy.network.settings import THREADS, exact_on
 from resnas_deploy.precision import precision_named
 from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
 from resnas_deploy.runners.devices import device_name
@@ -52,23 +54,21 @@ class TorchRunner(Runner):
         self.device = device_name(options.device)
         self.computes = network.precision
         self._network, self._options, self._device = network, options, torch.device(options.device)
-        torch.set_num_threads(options.threads)
         where = "CPU"
         if options.device != CPU:
-            torch.cuda.set_device(self._device)
-            # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
-            torch.backends.cudnn.allow_tf32 = False
-            # Else partial sums of fp16 and bf16 products are added in that type, which no verification looks at.
-            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             graph = ", captured CUDA graph" if options.cuda_graph else ""
             if network.arch is not None and fusion_problem(self._device) is None:
                 way = f"{way}, reductions with a fused kernel"
             where = f"CUDA, pageable host memory{graph}"
             self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
         self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._module = module_on(network, self._device)
         self._graphs: dict[int, CapturedGraph] = {}
+        with ExitStack() as settings:
+            settings.enter_context(THREADS.at(options.threads))
+            if options.device != CPU:
+                settings.enter_context(exact_on(self._device))
+            self._module = module_on(network, self._device)
+            self._settings = settings.pop_all()
 
     @abstractmethod
     def forward(self, images: Tensor) -> Forward:
@@ -104,6 +104,7 @@ class TorchRunner(Runner):
 
     def close(self) -> None:
         del self._module, self._graphs
+        self._settings.close()
 
     def _graph(self, images: Tensor) -> CapturedGraph:
         """The graph captured for this batch size."""

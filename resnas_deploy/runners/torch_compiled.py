@@ -50,6 +50,7 @@ class AotiRunner(TorchRunner):
             self._package = load_package(path, self._device)
         except BaseException:
             self._folder.close()
+            super().close()
             raise
 
     def forward(self, images: Tensor) -> Forward:

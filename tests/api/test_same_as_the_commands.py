@@ -98,4 +98,3 @@ def test_progress_comes_last_and_is_silent(words):
             assert parameter is parameters[-1]
             assert parameter.default is silent
             assert parameter.annotation in (Progress, "Progress")
-

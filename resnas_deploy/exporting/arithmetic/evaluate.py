@@ -29,6 +29,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.arithmetic.call import Call, Rounding, dtype_of, tensor_of
 from resnas_deploy.exporting.arithmetic.compute import COMPUTING
 from resnas_deploy.exporting.arithmetic.move import MOVING
+from resnas_deploy.network.settings import THREADS
 from resnas_deploy.precision import Precision
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.profiling import element_operation
@@ -154,12 +155,8 @@ def _check_names(nodes: Sequence[NodeProto]) -> None:
 @contextmanager
 def _threads_for(pixels: int) -> Iterator[None]:
     """One thread for little work, else as many as torch was told to take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if pixels < _LITTLE else threads)
-    try:
+    with THREADS.at(1 if pixels < _LITTLE else torch.get_num_threads()):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _one_line(error: Exception) -> str:
