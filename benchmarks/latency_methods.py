@@ -37,13 +37,14 @@ from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.graph.stem import emit_stem
 from resnas_deploy.images.preprocessing import noise
-from resnas_deploy.measuring.latency.campaign import Bench, anchor_of
-from resnas_deploy.measuring.latency.check import accuracy
+from resnas_deploy.measuring.latency.anchored import anchor_of
+from resnas_deploy.measuring.latency.check import errors_of
 from resnas_deploy.measuring.latency.features import features
-from resnas_deploy.measuring.latency.model import regress
 from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.regression import regress
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
@@ -204,11 +205,11 @@ def with_constant(columns):
 
 def main() -> None:
     """Measure the pieces, fit every method on the profile, and write each one's error on the networks held out."""
-    with Store(Path(sys.argv[1])) as store:
+    with LatencyStore(Path(sys.argv[1])) as store:
         machine = this_machine(usable_cores()).slug
-        setting = Bench(RUNNERS["ort-cpu"], "fp32", 1, usable_cores()).setting(machine)
+        setting = Setup(RUNNERS["ort-cpu"], "fp32", 1, usable_cores()).setting(machine)
         profiled = store.networks(setting, SPACE.name, PROFILE)
-        first, second = (store.networks(setting, SPACE.name, CHECK, opening) for opening in (0, 1))
+        first, second = (store.networks(setting, SPACE.name, CHECK, repeat) for repeat in (0, 1))
     again = {item.arch: item.ratio for item in second}
     archs, held = [item.arch for item in profiled], [item.arch for item in first]
     measured = np.array([item.ratio for item in profiled])
@@ -225,7 +226,7 @@ def main() -> None:
         "structure, each width apart": per_block,
     }
     errors = {
-        name: asdict(accuracy(name, terms(held) @ regress(terms(archs), measured), truth))
+        name: asdict(errors_of(name, terms(held) @ regress(terms(archs), measured), truth))
         for name, terms in whole.items()
     }
     result = {

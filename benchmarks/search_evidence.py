@@ -23,12 +23,9 @@ from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import open_data
-from resnas_deploy.measuring.latency.campaign import Bench
-from resnas_deploy.measuring.latency.profile import NETWORKS, PROFILE, measure, model_of, subnets
-from resnas_deploy.measuring.latency.store import Store
-from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.latency.profile import profile
+from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.network.module import ResidualReduction
-from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.evolution import Evolution
@@ -195,16 +192,12 @@ def residual() -> None:
 def searching() -> None:
     """Search by measured latency against search by MACs, from the same supernets."""
     kind = runner_kind("ort-cpu")
-    bench = Bench(kind, "fp32", BATCH, THREADS)
     place = Place(kind, "fp32", BATCH, THREADS)
     evolution = Evolution(iterations=4, first=40, mutated=10, crossed=10, parents=10)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        setting = bench.setting(this_machine(usable_cores()).slug)
-        with Store(Path(folder, "latency.sqlite")) as store:
-            told("profiling")
-            wanted = subnets(SPACE, PROFILE, NETWORKS)
-            model = model_of(measure(store, setting, SPACE, bench, PROFILE, wanted, 0, lambda _: None))
+        told("profiling")
+        model = profile(SPACE, Setup(kind, "fp32", BATCH, THREADS), Path(folder, "latency.sqlite"))
         costs = {"latency": latency_cost(model, SPACE), "MACs": macs_cost()}
         for seed in SEEDS:
             checkpoint = supernet(seed, "multi")

@@ -6,7 +6,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.features import NAMES, features
-from resnas_deploy.measuring.latency.model import fit
+from resnas_deploy.measuring.latency.regression import fit
 
 COUNT, ROUNDS = 10_000, 10
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
+    from resnas_deploy.api import latency as latency
     from resnas_deploy.api.archs import archs as archs
     from resnas_deploy.api.archs import read_arch as read_arch
     from resnas_deploy.api.artifact import Artifact as Artifact
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.import_checkpoint import import_checkpoint as import_checkpoint
     from resnas_deploy.api.inspect import inspect as inspect
     from resnas_deploy.api.kernels import kernels as kernels
+    from resnas_deploy.api.latency import LatencyModel as LatencyModel
+    from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.verify import verify as verify
@@ -35,6 +38,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
 _HOMES = {
     "Artifact": "resnas_deploy.api.artifact:Artifact",
     "BadInput": "resnas_deploy.errors:BadInput",
+    "LatencyModel": "resnas_deploy.api.latency:LatencyModel",
     "NotAvailable": "resnas_deploy.errors:NotAvailable",
     "PackageMissing": "resnas_deploy.errors:PackageMissing",
     "RegressionFound": "resnas_deploy.errors:RegressionFound",
@@ -48,8 +52,10 @@ _HOMES = {
     "import_checkpoint": "resnas_deploy.api.import_checkpoint:import_checkpoint",
     "inspect": "resnas_deploy.api.inspect:inspect",
     "kernels": "resnas_deploy.api.kernels:kernels",
+    "latency": "resnas_deploy.api.latency",
     "open": "resnas_deploy.api.artifact:open",
     "predict": "resnas_deploy.api.predict:predict",
+    "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
     "verify": "resnas_deploy.api.verify:verify",
 }

@@ -92,6 +92,12 @@ def shown(value: object, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def called(function: str, **arguments: object) -> str:
+    """Return a call of a function of the Python API for a message, which the command line shows as its command."""
+    plain = {name: value if isinstance(value, int | float) else str(value) for name, value in arguments.items()}
+    return f"`{function}({', '.join(f'{name}={value!r}' for name, value in plain.items())})`"
+
+
 def whole_number(text: str, most: int = 10**9) -> int | None:
     """The number that a text is in the digits 0 to 9 alone, up to `most`; None for anything else.
 

@@ -15,6 +15,7 @@ LAYERS = (
     "version",
     "progress",
     "errors",
+    "units",
     "precision",
     "batch",
     "processes",

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
+from resnas_deploy.errors import BadInput, shown
 
 T = TypeVar("T")
 Pick = Callable[[tuple[int, ...], int], int]  # (choices, what is there now or 0) -> the value to take
@@ -192,3 +193,10 @@ SPACES = {
         ),
     )
 }
+
+
+def space_named(name: str) -> SearchSpace:
+    """Return the search space of that name. Raises `BadInput` that lists the known ones."""
+    if name not in SPACES:
+        raise BadInput(f"`space` must be one of {', '.join(SPACES)}, found {shown(name)}")
+    return SPACES[name]

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.cli.latency_options import (
-    SetupOptions,
-    Space,
-    bench_and_setting,
-    options_of,
-    space_named,
-    store_path,
-)
+from resnas_deploy.cli.latency_options import SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
-from resnas_deploy.cli.options import (
-    MAX_COUNT,
-    Json,
-    check_file,
-    complete,
-    threads_or_all,
-)
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, save_results, say, to_json
-from resnas_deploy.errors import BadInput
+from resnas_deploy.cli.options import MAX_COUNT, Json, check_file, complete
+from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
+from resnas_deploy.cli.words import spoken
+from resnas_deploy.errors import called
 from resnas_deploy.files.atomic import write_text
-from resnas_deploy.weights.arch_files import read_arch
-
-if TYPE_CHECKING:
-    from resnas_deploy.measuring.latency.check import Accuracy, Check
-    from resnas_deploy.measuring.latency.model import LatencyModel
 
 latency = typer.Typer(
     name="latency",
@@ -67,49 +50,22 @@ def profile(
     """
     with progress(spinner=False) as tell:
         tell("opening the store")
-        from resnas_deploy.measuring.latency.model import LEAST
-        from resnas_deploy.measuring.latency.profile import NETWORKS, PROFILE, measure, profiled_model, subnets
-        from resnas_deploy.measuring.latency.store import Store
-        from resnas_deploy.measuring.machine.conditions import watch
-
-        bench, setting = bench_and_setting(setup)
-        options = options_of(setting, setup)
-        if networks is not None and networks < LEAST:
-            raise BadInput(f"--networks must be {LEAST} or more, which a latency model needs, found {networks}")
-        chosen = space_named(space)
-        wanted = subnets(chosen, PROFILE, networks or NETWORKS)
-        started = time.monotonic()
-        with Store(store_path(setup.store)) as kept, kept.measuring():
-            before, since = len(kept.networks(setting, chosen.name, PROFILE)), watch()
-            measure(kept, setting, chosen, bench, PROFILE, wanted, 0, tell)
-            throttled = since().throttled()
-            model = profiled_model(kept, setting, chosen, options)
-        seconds = time.monotonic() - started
-    for text in throttled:
+        model = resnas.latency.profile(space, networks=networks, progress=tell, **setup.arguments())
+    for text in model.notes:
         complain(f"note: {text}")
     if as_json:
-        print_json(
-            {
-                "space": space,
-                "setting": vars(setting),
-                "networks": model.networks,
-                "measured_now": model.networks - before,
-                "seconds": seconds,
-                "anchor_ms": model.anchor_ms,
-                "mape": model.mape,
-                "interval": model.spread,
-            }
-        )
+        print_json(model.to_json())
         return
+    found, before = model.regression, model.regression.networks - model.measured_now
+    minutes = model.seconds / 60
+    say(f"{found.networks} networks of the space {space} ({before} were measured before), in {minutes:.1f} minutes")
     say(
-        f"{model.networks} networks of the space {space} ({before} were measured before), in {seconds / 60:.1f} minutes"
+        f"error on networks held out: {found.mape:.1%} on average, 95% within {found.spread:.1%}; "
+        f"the anchor took {found.anchor_ms:.1f} ms"
     )
-    say(
-        f"error on networks held out: {model.mape:.1%} on average, 95% within {model.spread:.1%}; "
-        f"the anchor took {model.anchor_ms:.1f} ms"
-    )
-    say(f"next: resnas latency check --space {space}{options}")
-    say(f"  or: resnas latency predict --arch FILE{options}")
+    same = model.setup.arguments() | ({"store": setup.store} if setup.store else {})
+    say(f"next: {spoken(called('latency.check', space=space, **same))}")
+    say(f"  or: {spoken(called('latency.predict', arch='FILE', **same))}")
 
 
 @latency.command()
@@ -133,42 +89,13 @@ def predict(
     $ resnas latency predict --arch small --arch medium
     $ resnas latency predict --arch found.json --runner openvino --batch 16
     """
-    archs = [read_arch(source) for source in arch]
     with progress() as tell:
         tell("reading the store")
-        from resnas_deploy.arch.cost import macs
-        from resnas_deploy.arch.space import SPACES
-        from resnas_deploy.measuring.latency.profile import profiled_model
-        from resnas_deploy.measuring.latency.store import Store
-
-        _, setting = bench_and_setting(setup)
-        options = options_of(setting, setup)
-        rows: list[tuple[str, str, int, float, float, float]] = []
-        models: dict[str, LatencyModel] = {}
-        with Store(store_path(setup.store), create=False) as kept:
-            for source, one in zip(arch, archs, strict=True):
-                space = next((space for space in SPACES.values() if space.holds(one)), None)
-                if space is None:
-                    raise BadInput(
-                        f"{source} must be a network of a search space ({', '.join(SPACES)}) at 224 pixels, found "
-                        "another; measure it by: resnas export and resnas bench"
-                    )
-                if space.name not in models:
-                    models[space.name] = profiled_model(kept, setting, space, options)
-                found = models[space.name].predict([one])
-                ms, low, high = (float(values[0]) for values in (found.ms, found.low, found.high))
-                rows.append((source, space.name, macs(one), ms, low, high))
+        found = resnas.latency.predict(arch, **setup.arguments())
     if as_json:
-        names = ("arch", "space", "macs", "ms", "low_ms", "high_ms")
-        print_json({"setting": vars(setting), "predictions": [dict(zip(names, row, strict=True)) for row in rows]})
+        print_json(found.to_json())
         return
-    print_table(
-        f"Predicted for {setting.runner} ({setting.version}), {setting.precision}, batch {setting.batch}, "
-        f"{setting.threads} threads",
-        ("architecture", "space", "GMACs", "ms", "95% interval"),
-        [(n, s, f"{m / 1e9:.3f}", f"{ms:.1f}", f"{low:.1f} to {high:.1f}") for n, s, m, ms, low, high in rows],
-        text_columns=2,
-    )
+    show_table(found.table())
 
 
 @latency.command()
@@ -198,55 +125,24 @@ def check(
     """
     for path in filter(None, (plot, out)):
         check_file(path, replace=force, option="--plot" if path is plot else "--out")
-    with progress(spinner=False) as tell:
-        tell("opening the store")
-        from resnas_deploy.measuring.latency.check import check as checked
-        from resnas_deploy.measuring.latency.check import document_of, plot_check
-        from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, measure, profiled_model
-        from resnas_deploy.measuring.latency.profile import subnets as draw
-        from resnas_deploy.measuring.latency.store import Store
-        from resnas_deploy.measuring.machine.conditions import watch
-        from resnas_deploy.measuring.machine.description import this_machine
+    if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        if plot:
-            check_plot(plot)
-        bench, setting = bench_and_setting(setup)
-        chosen = space_named(space)
-        unsaved: list[BadInput] = []
-        with Store(store_path(setup.store), create=False) as kept:
-            model = profiled_model(kept, setting, chosen, options_of(setting, setup))
-            profiled = kept.networks(setting, chosen.name, PROFILE)
-            wanted = draw(chosen, CHECK, subnets, without=[item.arch for item in profiled])
-            since = watch()
-            with kept.measuring():
-                first, second = (measure(kept, setting, chosen, bench, CHECK, wanted, n, tell, unsaved) for n in (0, 1))
-            throttled = since().throttled()
-        found = checked(model, profiled, first, second)
-        document = document_of(setting, chosen.name, this_machine(threads_or_all(0)), model, found)
-    for text in throttled:
+        check_plot(plot)
+    with progress(spinner=False) as tell:
+        tell("opening the store")
+        found = resnas.latency.check(space, subnets=subnets, progress=tell, **setup.arguments())
+    for text in found.notes:
         complain(f"note: {text}")
     if as_json:
-        print_json(document)
+        print_json(found.to_json())
     else:
-        _print_check(found, f"{space}, {setting.runner}, {setup.precision}, batch {setup.batch}")
+        show_table(found.table())
+        say(f"{found.deviations.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
     save_results(
-        (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
-        (plot, lambda path: plot_check(found, setting, path, replace=force)),
+        (out, lambda path: write_text(path, to_json(found.to_json()) + "\n", replace=force)),
+        (plot, lambda path: found.plot(path, replace=force)),
         tell=not as_json,
     )
-    if unsaved:
-        raise unsaved[0]
-
-
-def _print_check(found: Check, what: str) -> None:
-    print_table(
-        f"{len(found.networks)} networks that the profile has not seen, of the space {what}",
-        ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
-        [_row(item) for item in (*found.accuracies, found.noise)],
-    )
-    say(f"{found.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
-
-
-def _row(item: Accuracy) -> tuple[str, ...]:
-    return (item.predictor, f"{item.mape:.2%}", f"{item.worst:.1%}", f"{item.spearman:.3f}", f"{item.kendall:.3f}")
+    if found.unsaved:
+        raise found.unsaved

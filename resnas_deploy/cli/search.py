@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.latency_options import SetupOptions, bench_and_setting, options_of, space_named, store_path
+from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
@@ -88,19 +87,20 @@ def search(
     check_torch()
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        from resnas_deploy.measuring.latency.profile import profiled_model
-        from resnas_deploy.measuring.latency.store import Store
+        from resnas_deploy.arch.space import space_named
+        from resnas_deploy.measuring.latency.profile import stored_model
+        from resnas_deploy.measuring.latency.setup import choose_setup
+        from resnas_deploy.measuring.latency.store import usual_store
         from resnas_deploy.searching.evolution import Evolution
         from resnas_deploy.searching.finalists import Place
         from resnas_deploy.searching.report import finalist_table
         from resnas_deploy.searching.search import Job, carry_out
 
-        bench, setting = bench_and_setting(setup)
+        bench = choose_setup(setup.runner, setup.precision, setup.batch, setup.threads, setup.device)
 
         def latency_model(space: str) -> tuple[LatencyModel, str]:
-            with Store(store_path(setup.store), create=False) as kept:
-                model = profiled_model(kept, setting, space_named(space), options_of(setting, setup))
-            return model, json.dumps([vars(setting), model.weights, model.anchor_ms])
+            model = stored_model(space_named(space), bench, setup.store or usual_store())
+            return model, model.identity
 
         outcome = carry_out(
             Job(
@@ -111,7 +111,7 @@ def search(
                 max_parameters=max_parameters,
                 max_latency=max_latency,
                 evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
-                place=Place(bench.kind, bench.precision, bench.batch, bench.threads, bench.device),
+                place=Place(bench.kind, bench.precision, bench.batch, bench.cores, bench.device),
                 latency_model=latency_model,
                 finalists=finalists,
                 early_stopping=not evaluate_fully,

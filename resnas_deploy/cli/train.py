@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.latency_options import Space, space_named
+from resnas_deploy.cli.latency_options import Space
 from resnas_deploy.cli.options import MAX_SEED, Json
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say
 from resnas_deploy.cli.train_options import (
@@ -75,6 +75,7 @@ def supernet(
     $ resnas train supernet --data imagenet --workers 8 --out run --resume
     """
     wanted = _wanted(out, recipe, set_, data, seed, resume, workers, save_every, skip_unreadable)
+    from resnas_deploy.arch.space import space_named
     from resnas_deploy.training.prepare import supernet_run
 
     _train(lambda: supernet_run(space_named(space), wanted), wanted, device, as_json)

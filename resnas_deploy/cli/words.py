@@ -5,9 +5,11 @@ The one place where a field of a message becomes an option.
 
 from __future__ import annotations
 
+import ast
 import re
+import shlex
 
-_NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(\(\))?`")
+_NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(?:\(([^`]*)\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
 _OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
 _COMMANDS = {
@@ -24,7 +26,17 @@ def spoken(message: str) -> str:
 
 
 def _word(match: re.Match[str]) -> str:
-    name, is_function = match.groups()
-    if is_function:
-        return f"resnas {_COMMANDS.get(name, name).replace('.', ' ')}"
+    name, arguments = match.groups()
+    if arguments is None:
+        return _option(name)
+    command = f"resnas {_COMMANDS.get(name, name).replace('.', ' ')}"
+    try:
+        call = ast.parse(f"f({arguments})", mode="eval").body
+        given = {item.arg: ast.literal_eval(item.value) for item in call.keywords}  # type: ignore[attr-defined]  # a call
+    except (SyntaxError, ValueError):  # a message that was shortened
+        return match[0]
+    return " ".join([command, *(f"{_option(name or '')} {shlex.quote(str(value))}" for name, value in given.items())])
+
+
+def _option(name: str) -> str:
     return _OTHERWISE.get(name, f"--{name.replace('_', '-')}")

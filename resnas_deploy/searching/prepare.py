@@ -79,7 +79,7 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> Cost:
             f"the supernet must take images of {profiled} pixels, of which a profile is, found {space.image_size}; "
             "limit MACs instead"
         )
-    return Cost(LATENCY, "ms", lambda archs: model.predict(archs).ms)
+    return Cost(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms)
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

@@ -18,17 +18,14 @@ from support.mini_space import EIGHT, MINI, drawn, measured, truth
 from support.places import SUPPORT
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.cli.latency_options import SPACE_NAMES, SetupOptions, options_of
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.latency import campaign
-from resnas_deploy.measuring.latency.campaign import Bench
-from resnas_deploy.measuring.latency.model import LEAST
+from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
-from resnas_deploy.measuring.latency.store import Store
-from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.latency.regression import LEAST
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.processes.resources import Throttling
-from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
 OPTIONS = ("--runner", "ort-cpu", "--threads", "1", "--store", "s.sqlite")
@@ -42,20 +39,20 @@ def mini(monkeypatch, tmp_path):
     """The space, and rounds that are few."""
     monkeypatch.setitem(SPACES, "mini", MINI)
     monkeypatch.setitem(SPACES, "eight", EIGHT)
-    monkeypatch.setattr(campaign, "LEAST_ROUNDS", 3)
-    monkeypatch.setattr(campaign, "MOST_ROUNDS", 3)
-    monkeypatch.setattr(campaign, "WARM", WarmUp(window=1, tolerance=0.5, most=2))
+    monkeypatch.setattr(anchored, "LEAST_ROUNDS", 3)
+    monkeypatch.setattr(anchored, "MOST_ROUNDS", 3)
+    monkeypatch.setattr(anchored, "WARM", WarmUp(window=1, tolerance=0.5, most=2))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
 
 
 def setting(precision="fp32", batch=1, runner="ort-cpu"):
-    return Bench(RUNNERS[runner], precision, batch, 1).setting(this_machine(usable_cores()).slug)
+    return Setup(RUNNERS[runner], precision, batch, 1).setting()
 
 
-def filled(path, networks, purpose=PROFILE, opening=0):
+def filled(path, networks, purpose=PROFILE, repeat=0):
     """A store with made-up measurements."""
-    with Store(path) as store:
-        store.add(setting(), "mini", purpose, opening, measured(networks, truth()))
+    with LatencyStore(path) as store:
+        store.add(setting(), "mini", purpose, repeat, measured(networks, truth()))
 
 
 @pytest.fixture
@@ -79,7 +76,7 @@ def test_profile_goes_on_where_it_was_and_says_what_is_next(resnas, tmp_path):
     assert f"next: resnas latency check --space mini {rest}\n" in done.out
     assert f"or: resnas latency predict --arch FILE {rest}\n" in done.out
     assert done.err == ""
-    with Store(tmp_path / "s.sqlite") as store:
+    with LatencyStore(tmp_path / "s.sqlite") as store:
         kept = [item.arch for item in store.networks(setting(), "mini", PROFILE)]
     assert kept == subnets(MINI, PROFILE, LEAST)
     again = resnas("latency", "profile", *SPACE, *OPTIONS, "--networks", LEAST, "--json").json
@@ -119,7 +116,7 @@ def test_predict(resnas, profiled, found):
 
 
 def test_check(resnas, profiled, tmp_path):
-    archs = [item.arch for item in Store(profiled).networks(setting(), "mini", PROFILE)]
+    archs = [item.arch for item in LatencyStore(profiled).networks(setting(), "mini", PROFILE)]
     done = resnas("latency", "check", *SPACE, *OPTIONS, "--subnets", 3, "--out", "c.json", "--plot", "c.svg", "--json")
     assert done.json == json.loads((tmp_path / "c.json").read_text())
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
@@ -135,7 +132,7 @@ def test_a_check_that_cannot_be_kept_is_printed_all_the_same(resnas, profiled, m
     def full(*_):
         raise BadInput("s.sqlite cannot be read or written: the disk is full; free some space")
 
-    monkeypatch.setattr(Store, "add", full)
+    monkeypatch.setattr(LatencyStore, "add", full)
     done = resnas("latency", "check", *SPACE, *OPTIONS, "--subnets", "8", code=2)
     assert "Spearman" in done.out
     assert done.err.endswith("resnas: s.sqlite cannot be read or written: the disk is full; free some space\n")
@@ -234,7 +231,7 @@ def test_a_store_from_the_future_is_named_and_left(refused, profiled, found):
 
 
 def test_a_second_profiling_is_refused(refused, profiled):
-    with Store(profiled) as store, store.measuring():
+    with LatencyStore(profiled) as store, store.measuring():
         for command in ("profile", "check"):
             line = refused("latency", command, *SPACE, *OPTIONS)
             assert "another one is measuring for s.sqlite; start again when it has ended" in line
@@ -244,7 +241,7 @@ def test_a_second_profiling_is_refused(refused, profiled):
 def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
     """The whole command in a process of its own."""
     path, all_networks = tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST)
-    there = LEAST - 4 * campaign.GROUP
+    there = LEAST - 4 * anchored.GROUP
     filled(path, all_networks[:there])
     command = [sys.executable, str(PROGRAM), "latency", "profile", *SPACE, *OPTIONS, "--networks", str(LEAST)]
     environment = {**os.environ, "COLUMNS": "80"}
@@ -261,25 +258,26 @@ def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
     assert (process.returncode, out, err) == (130, "", "resnas: interrupted\n")
     now = kept(path)  # on a busy machine the next group may have been measured before the signal came
     assert there < now < LEAST
-    assert (now - there) % campaign.GROUP == 0
+    assert (now - there) % anchored.GROUP == 0
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{LEAST} networks of the space mini ({now} were measured before)" in done.stdout
 
 
 def kept(path):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         return len(store.networks(setting(), "mini", PROFILE))
 
 
-def test_the_options_of_a_hint_can_be_given_to_a_shell():
-    text = options_of(setting(), SetupOptions(threads=2, device="cuda:1", store=Path("a folder/it's.sqlite")))
-    assert shlex.split(text)[-6:] == ["--threads", "2", "--device", "cuda:1", "--store", "a folder/it's.sqlite"]
-    assert options_of(setting(), SetupOptions()) == " --runner ort-cpu --precision fp32 --batch 1"
-
-
-def test_the_shell_completes_every_space_and_precision():
-    assert set(SPACE_NAMES) == set(SPACES) - {"mini", "eight"}
+def test_the_command_of_a_hint_can_be_given_to_a_shell(refused, found):
+    """Whatever the store is called, and with what was given of threads and device alone."""
+    given = ("--runner", "ort-cpu", "--threads", "2", "--device", "cpu", "--store", "a folder/it's.sqlite")
+    line = refused("latency", "predict", "--arch", found, *given)
+    words = shlex.split(line.partition("run: resnas ")[2])
+    assert words[:4] == ["latency", "profile", "--space", "mini"]
+    assert words[-6:] == ["--threads", "2", "--device", "cpu", "--store", "a folder/it's.sqlite"]
+    usual = refused("latency", "predict", "--arch", found, "--runner", "ort-cpu")
+    assert usual.endswith("--space mini --runner ort-cpu --precision fp32 --batch 1")
 
 
 @pytest.mark.parametrize(
@@ -290,6 +288,8 @@ def test_the_shell_completes_every_space_and_precision():
         ("check", "--precision", "b", "bf16"),
         ("predict", "--arch", "med", "medium"),
         ("predict", "--device", "cp", "cpu"),
+        ("profile", "--space", "d", "demo"),
+        ("check", "--precision", "fp1", "fp16"),
     ],
 )
 def test_the_shell_completes_the_values_of_options(command, option, begun, expected):

@@ -12,7 +12,7 @@ import pytest
 from support.strategies import refusal
 
 from resnas_deploy.files.locks import Lock, ask, claiming, holding, opened
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.store import LatencyStore
 
 OWNER = """
 import sys, time
@@ -69,7 +69,7 @@ def test_without_locks_work_goes_on(tmp_path, lockless):
             assert ask(descriptor) is Lock.UNKNOWN
         finally:
             os.close(descriptor)
-    with Store(tmp_path / "s.sqlite") as store, store.measuring():
+    with LatencyStore(tmp_path / "s.sqlite") as store, store.measuring():
         pass
 
 
@@ -89,7 +89,7 @@ def test_a_lock_is_asked_of_a_descriptor_that_can_write(tmp_path):
 
 def test_a_file_beside_a_store_is_not_emptied(tmp_path):
     (tmp_path / "poetry.lock").write_text("precious")
-    with Store(tmp_path / "poetry") as store, store.measuring():
+    with LatencyStore(tmp_path / "poetry") as store, store.measuring():
         pass
     assert (tmp_path / "poetry.lock").read_text() == "precious"
 
@@ -99,6 +99,6 @@ def test_a_store_without_hard_links(tmp_path, monkeypatch):
         raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
     monkeypatch.setattr("os.link", link)
-    with Store(tmp_path / "s.sqlite"):
+    with LatencyStore(tmp_path / "s.sqlite"):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["s.sqlite"]

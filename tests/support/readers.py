@@ -335,12 +335,14 @@ def read_store(folder: Path) -> None:
     from support.mini_space import MINI
     from support.seeds import SETTING
 
-    from resnas_deploy.measuring.latency.profile import profiled_model
-    from resnas_deploy.measuring.latency.store import Store
+    from resnas_deploy.measuring.latency.profile import Profiler
+    from resnas_deploy.measuring.latency.setup import Setup
+    from resnas_deploy.measuring.latency.store import LatencyStore
+    from resnas_deploy.runners.registry import RUNNERS
 
-    with Store(folder / "a", create=False) as store:
+    with LatencyStore(folder / "a", create=False) as store:
         store.settings()
-        profiled_model(store, SETTING, MINI, "")
+        Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 
 def read_report(folder: Path) -> None:

@@ -18,7 +18,7 @@ from support.strategies import SMALL
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_report
 from resnas_deploy.files.records import to_json
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.roofline import Ceiling, _File, _save
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
@@ -47,7 +47,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     rng = np.random.default_rng(0)
     with SearchStore(root / "search" / "a", "a search") as store:
         store.add(Candidate(small_data.SPACE.sample(rng), Score(3, 4), (1.0, 2.0), 0) for _ in range(5))
-    with Store(root / "store" / "a") as store:
+    with LatencyStore(root / "store" / "a") as store:
         archs = mini_space.drawn(mini_space.MINI, 60)
         store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
     measured.report(measured.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")

@@ -16,7 +16,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from support.mini_space import MINI, SETTING, drawn, sampled
 
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.store import LatencyStore
 
 GROUP = 8
 ARCHS = drawn(MINI, GROUP)
@@ -43,7 +43,7 @@ def write(path: Path, writer: int, first: int, last: int) -> None:
     status = 1
     try:
         measured = [sampled(arch, 1.0 + writer) for arch in ARCHS]
-        with Store(path) as store:
+        with LatencyStore(path) as store:
             for group in range(first, last):
                 for setting in (SETTING, replace(SETTING, threads=100 + writer)):  # one that all share, one of its own
                     store.add(setting, space_of(group), "profile", 0, measured)

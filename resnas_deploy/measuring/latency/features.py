@@ -25,7 +25,7 @@ NAMES = (
 
 
 def features(archs: Iterable[ArchSpec]) -> NDArray[np.float64]:
-    """The terms of each network, `(networks, len(NAMES))`. None is negative."""
+    """Return the terms of each network, `(networks, len(NAMES))`. None is negative."""
     return np.array([_of(arch) for arch in archs], dtype=np.float64).reshape(-1, len(NAMES))
 
 
@@ -40,5 +40,5 @@ def _of(arch: ArchSpec) -> list[float]:
 
 
 def _linears(width: int, blocks: Sequence[Block]) -> int:
-    """Weights of the blocks' linears."""
+    """Count the weights of the blocks' linears."""
     return width * sum(4 * block.inner + 2 * block.hidden for block in blocks)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class UntrainedNetwork:
     """A `Network` with random weights. Nothing of it is verified: only its time is of interest."""
 
     arch: ArchSpec
@@ -53,9 +53,9 @@ class Candidate:
         return build_model(untrained(self.arch))
 
 
-def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> Candidate:
-    """The network of these weights, written to `folder`. Its batch is dynamic, as that of an export is by default."""
+def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> UntrainedNetwork:
+    """Write the network of these weights to `folder`. Its batch is dynamic, as that of an export is by default."""
     range_ = BatchRange(1, max(64, batch))
     path = folder / f"{weights.arch.fingerprint}.onnx"
     emit(weights, precision_named(precision), range_).write(path)
-    return Candidate(weights.arch, precision, range_, path)
+    return UntrainedNetwork(weights.arch, precision, range_, path)

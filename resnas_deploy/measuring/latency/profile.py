@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import time
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, first_few
-from resnas_deploy.measuring.latency.campaign import Bench, anchor_of, groups, measure_group
-from resnas_deploy.measuring.latency.model import LatencyModel, fit
-from resnas_deploy.measuring.latency.store import Sampled, Setting, Store
+from resnas_deploy.errors import BadInput, ResnasError, called, first_few
+from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
+from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.latency.regression import LEAST, Regression, fit
+from resnas_deploy.measuring.latency.setup import Setting, Setup
+from resnas_deploy.measuring.latency.store import LatencyStore, Sampled, usual_store
+from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.timing import after
+from resnas_deploy.progress import Progress, silent
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
 NETWORKS = 120  # that a profile measures: the model's error no longer falls with more (docs/latency.md)
@@ -21,8 +28,115 @@ _FIT_SEED = 0
 _TRIES = 20  # draws for each network that is wanted: spaces are far larger than what is measured of them
 
 
+@dataclass(frozen=True)
+class Profile(LatencyModel):
+    """The model of what was measured, and what was measured for it now."""
+
+    measured_now: int  # networks; the others were in the store
+    seconds: float
+    notes: tuple[str, ...]  # what disturbed the measurement
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {
+            "space": self.space.name,
+            "setting": asdict(self.setting),
+            "networks": self.regression.networks,
+            "measured_now": self.measured_now,
+            "seconds": self.seconds,
+            "anchor_ms": self.regression.anchor_ms,
+            "mape": self.regression.mape,
+            "interval": self.regression.spread,
+        }
+
+
+@dataclass(frozen=True)
+class Group:
+    """Networks that were measured together."""
+
+    networks: tuple[Sampled, ...]
+    unsaved: ResnasError | None  # why the store has not got them
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Measures networks of a space for a store."""
+
+    store: LatencyStore
+    space: SearchSpace
+    setup: Setup
+    setting: Setting  # that of the setup on this machine
+
+    def measure(
+        self, wanted: Sequence[ArchSpec], purpose: str, repeat: int = 0, progress: Progress = silent
+    ) -> Iterator[Group]:
+        """Measure those of the networks that the store does not have yet, and keep each group as soon as it is."""
+        there = {item.arch for item in self.kept(purpose, repeat)}
+        missing = [arch for arch in wanted if arch not in there]
+        done = len(wanted) - len(missing)
+        rng = np.random.default_rng()
+        for group in groups(missing):
+            heading = after(f"{done} of {len(wanted)} networks: ", progress)
+            measured = tuple(measure_group(self.setup, group, anchor_of(self.space), rng, heading))
+            unsaved = None
+            try:
+                self.store.add(self.setting, self.space.name, purpose, repeat, measured)
+            except ResnasError as error:
+                unsaved = error
+            done += len(group)
+            yield Group(measured, unsaved)
+
+    def kept(self, purpose: str, repeat: int = 0) -> list[Sampled]:
+        """Return what the store has."""
+        return self.store.networks(self.setting, self.space.name, purpose, repeat)
+
+    def model(self) -> LatencyModel:
+        """Return the model of what was profiled. Raises `BadInput` where nothing was, with what there is instead."""
+        if measured := self.kept(PROFILE):
+            return LatencyModel(self.space, self.setup, self.setting, regression_of(measured))
+        there = [
+            f"{name} on {other}" + (" of another machine" if other.machine != self.setting.machine else "")
+            for other, name, _ in self.store.settings()
+        ]
+        place = {} if self.store.path == usual_store() else {"store": self.store.path}
+        remedy = called("latency.profile", space=self.space.name, **self.setup.arguments(), **place)
+        raise BadInput(
+            f"{self.store.path} must hold a profile of the space {self.space.name} on {self.setting}, "
+            f"found {first_few(there) or 'none'}; run: {remedy}"
+        )
+
+
+def profile(
+    space: SearchSpace, setup: Setup, store: Path, networks: int | None = None, progress: Progress = silent
+) -> Profile:
+    """Measure networks of a space, unless the store has them, and fit the model of all that it has.
+
+    Raises `BadInput` and what a store raises that cannot be read or written.
+    """
+    if networks is not None and networks < LEAST:
+        raise BadInput(f"`networks` must be {LEAST} or more, which a latency model needs, found {networks}")
+    wanted = subnets(space, PROFILE, networks or NETWORKS)
+    started = time.monotonic()
+    with LatencyStore(store) as opened, opened.measuring():
+        profiler = Profiler(opened, space, setup, setup.setting())
+        before, since = len(profiler.kept(PROFILE)), watch()
+        for group in profiler.measure(wanted, PROFILE, progress=progress):
+            if group.unsaved:
+                raise group.unsaved
+        notes = tuple(since().throttled())
+        model = profiler.model()
+    now = model.regression.networks - before
+    return Profile(**vars(model), measured_now=now, seconds=time.monotonic() - started, notes=notes)
+
+
+def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
+    """Return the model of what was profiled before. Raises `BadInput` where nothing was."""
+    with LatencyStore(store, create=False) as opened:
+        return Profiler(opened, space, setup, setup.setting()).model()
+
+
 def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
-    """Distinct random networks of the space, the same ones every time, and none of `without`.
+    """Draw distinct random networks of the space, the same ones every time, and none of `without`.
 
     More of them begin with the fewer. Raises `BadInput` where the space has not so many.
     """
@@ -45,70 +159,8 @@ def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[Ar
     return list(found)[:count]
 
 
-def measure(
-    store: Store,
-    setting: Setting,
-    space: SearchSpace,
-    bench: Bench,
-    purpose: str,
-    wanted: Sequence[ArchSpec],
-    opening: int,
-    tell: Callable[[str], None],
-    unsaved: list[BadInput] | None = None,
-) -> list[Sampled]:
-    """Measure those of the wanted networks that the store does not have yet; returns them all.
-
-    Each group is kept as soon as it is measured. `opening` tells one whole measurement of the same networks from
-    another. Raises `BadInput` where a group cannot be kept; with a list `unsaved` that is added there, and the group is
-    among what is returned all the same.
-    """
-    lost: list[Sampled] = []
-    there = {item.arch for item in store.networks(setting, space.name, purpose, opening)}
-    missing = [arch for arch in wanted if arch not in there]
-    done = len(wanted) - len(missing)
-    rng = np.random.default_rng()
-    for group in groups(missing):
-        heading = f"{done} of {len(wanted)} networks: "
-        measured = measure_group(bench, group, anchor_of(space), rng, after(heading, tell))
-        try:
-            store.add(setting, space.name, purpose, opening, measured)
-        except BadInput as error:
-            if unsaved is None:
-                raise
-            unsaved.append(error)
-            lost += measured
-        done += len(group)
-    asked = set(wanted)
-    kept = [item for item in store.networks(setting, space.name, purpose, opening) if item.arch in asked]
-    return kept + lost
-
-
-def model_of(measured: list[Sampled]) -> LatencyModel:
-    """The model of a profile's networks."""
+def regression_of(measured: Sequence[Sampled]) -> Regression:
+    """Fit a profile's networks. Raises `BadInput` for too few."""
     anchor_ms = 1e3 * float(np.median([np.median(item.anchor_s) for item in measured]))
-    return fit(
-        [item.arch for item in measured],
-        [item.ratio for item in measured],
-        anchor_ms,
-        np.random.default_rng(_FIT_SEED),
-    )
-
-
-def profiled_model(store: Store, setting: Setting, space: SearchSpace, options: str) -> LatencyModel:
-    """The model of what was profiled. Raises `BadInput` where nothing was, with what there is instead.
-
-    `options` are those of the command line that name the setting and the store.
-    """
-    measured = store.networks(setting, space.name, PROFILE)
-    if measured:
-        return model_of(measured)
-    there = [
-        f"{name} on {other.runner} ({other.version}), {other.precision}, batch {other.batch}, {other.threads} threads"
-        + (" of another machine" if other.machine != setting.machine else "")
-        for other, name, _ in store.settings()
-    ]
-    raise BadInput(
-        f"{store.path} must hold a profile of the space {space.name} on {setting.runner} ({setting.version}), "
-        f"{setting.precision}, batch {setting.batch}, {setting.threads} threads, found {first_few(there) or 'none'}; "
-        f"run: resnas latency profile --space {space.name}{options}"
-    )
+    archs, ratios = [item.arch for item in measured], [item.ratio for item in measured]
+    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED))

@@ -21,6 +21,8 @@ from resnas_deploy.files import records as record
 from resnas_deploy.files.locks import Lock, ask
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.sqlite import Database, Format
+from resnas_deploy.files.user_folders import data_folder
+from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.report import LONGEST, SHORTEST
 
 UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
@@ -38,25 +40,12 @@ CREATE TABLE network (
     PRIMARY KEY (setting, space, purpose, opening, fingerprint)
 );
 """
-FORMAT = Format("latency store", "--store", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """All that a latency depends on beside the network. Measurements of different settings are never mixed."""
-
-    machine: str  # `Machine.slug`
-    runner: str
-    version: str  # of the runtime
-    device: str
-    precision: str
-    batch: int
-    threads: int
+FORMAT = Format("latency store", "`store`", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """A network that was measured, in turns with the anchor."""
+    """A network that was measured, interleaved with the anchor."""
 
     arch: ArchSpec
     samples_s: tuple[float, ...]  # seconds, by round, at the pace that the machine had in the middle of its rounds
@@ -68,19 +57,22 @@ class Sampled:
         return float(np.percentile(self.samples_s, UNDISTURBED) / np.percentile(self.anchor_s, UNDISTURBED))
 
 
-class Store(Database):
+class LatencyStore(Database):
     """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas, and leaves it."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         super().__init__(path, FORMAT, create=create)
 
-    def add(self, setting: Setting, space: str, purpose: str, opening: int, measured: Iterable[Sampled]) -> None:
-        """Keep networks, all or none of them. One that is there already stays as it was."""
+    def add(self, setting: Setting, space: str, purpose: str, repeat: int, measured: Iterable[Sampled]) -> None:
+        """Keep networks, all or none of them. One that is there already stays as it was.
+
+        `repeat` tells one whole measurement of the same networks from another.
+        """
         rows = [
             (
                 space,
                 purpose,
-                opening,
+                repeat,
                 item.arch.fingerprint,
                 json.dumps(item.arch.to_json()),
                 json.dumps(item.samples_s),
@@ -95,18 +87,18 @@ class Store(Database):
                 "INSERT OR IGNORE INTO network VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in rows]
             )
 
-    def networks(self, setting: Setting, space: str, purpose: str, opening: int = 0) -> list[Sampled]:
-        """What was measured, in the order in which it was kept."""
+    def networks(self, setting: Setting, space: str, purpose: str, repeat: int = 0) -> list[Sampled]:
+        """Return what was measured, in the order in which it was kept."""
         with self.errors():
             rows = self.rows(
                 "SELECT arch, samples_s, anchor_s FROM network JOIN setting ON setting.id = network.setting "
                 "WHERE content = ? AND space = ? AND purpose = ? AND opening = ? ORDER BY network.rowid",
-                (_content(setting), space, purpose, opening),
+                (_content(setting), space, purpose, repeat),
             )
             return [_sampled(*row) for row in rows]
 
     def settings(self) -> list[tuple[Setting, str, int]]:
-        """What was profiled: each setting and space, and the number of networks."""
+        """List what was profiled: each setting and space, and the number of networks."""
         with self.errors():
             rows = self.rows(
                 "SELECT content, space, COUNT(*) FROM network JOIN setting ON setting.id = network.setting "
@@ -128,7 +120,7 @@ class Store(Database):
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise BadInput(
-                f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another --store"
+                f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another `store`"
             ) from None
         try:
             if ask(lock) is Lock.TAKEN:
@@ -140,6 +132,16 @@ class Store(Database):
             yield  # without locks: a second one would be slow, and what is kept still whole
         finally:
             os.close(lock)
+
+
+def usual_store() -> Path:
+    """Return the file of the user's own store. Raises `BadInput` for a user without a home."""
+    if (folder := data_folder()) is None:
+        raise BadInput(
+            "measurements are kept in the user's data folder, found neither a home nor XDG_DATA_HOME; "
+            "name a file: `store`"
+        )
+    return folder / "latency.sqlite"
 
 
 def _content(setting: Setting) -> str:

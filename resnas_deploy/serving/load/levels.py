@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.serving.load.level import Level
+from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 _MOST_AT_ONCE, _FASTEST = 4096, 1_000_000.0
-_QUANTITY = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,20})?) ?([a-z]*)")
 _RATES = {"": 1.0, "rps": 1.0}
-_MILLISECONDS = {"": 1.0, "ms": 1.0, "s": 1e3}
+_MILLISECONDS = MILLISECONDS | {"": 1.0}
 
 
 def parse_levels(concurrency: str, rate: str) -> list[Level]:
@@ -29,7 +26,7 @@ def parse_levels(concurrency: str, rate: str) -> list[Level]:
 
 def parse_rate(text: str, option: str) -> float:
     """Requests a second: `50` or `50rps`. Raises `BadInput`."""
-    found = _quantity(text, _RATES)
+    found = parse_quantity(text, _RATES)
     if found is None or not 0 < found <= _FASTEST:
         raise BadInput(f"{option} must be requests a second such as 50 or 50rps, found {shown(text)}")
     return found
@@ -37,12 +34,7 @@ def parse_rate(text: str, option: str) -> float:
 
 def parse_milliseconds(text: str, option: str) -> float:
     """Milliseconds: `50`, `50ms` or `0.05s`. Raises `BadInput`."""
-    found = _quantity(text, _MILLISECONDS)
-    if not found:
+    found = parse_quantity(text, _MILLISECONDS)
+    if found is None or not 0 < found <= 1e10:
         raise BadInput(f"{option} must be a time such as 50ms or 0.05s, found {shown(text)}")
     return found
-
-
-def _quantity(text: str, units: Mapping[str, float]) -> float | None:
-    match = _QUANTITY.fullmatch(text.strip())
-    return float(match[1]) * units[match[2]] if match and match[2] in units else None

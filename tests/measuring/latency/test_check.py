@@ -10,18 +10,21 @@ import pytest
 from support.mini_space import ANCHOR_S, MINI, SETTING, drawn, measured, sampled, truth
 
 from resnas_deploy.arch.cost import macs, parameters
-from resnas_deploy.measuring.latency.check import accuracy, check, document_of
+from resnas_deploy.measuring.latency.check import LatencyCheck, deviations_of, errors_of
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import model_of
+from resnas_deploy.measuring.latency.profile import regression_of
+from resnas_deploy.measuring.latency.regression import Regression
+from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.runners.registry import RUNNERS
 
 PROFILED = measured(drawn(MINI, 80), truth())
 HELD_OUT = measured(drawn(MINI, 20, seed=1), truth())
-MODEL = model_of(PROFILED)
+MODEL = regression_of(PROFILED)
 
 
 def test_errors_by_hand():
-    found = accuracy("it", np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 2.0, 2.4, 5.0]))
+    found = errors_of("it", np.array([1.0, 2.0, 3.0, 4.0]), np.array([2.0, 2.0, 2.4, 5.0]))
     assert found.predictor == "it"
     assert found.mape == pytest.approx((0.5 + 0 + 0.25 + 0.2) / 4)
     assert found.worst == pytest.approx(0.5)
@@ -38,17 +41,17 @@ def test_errors_by_hand():
     ],
 )
 def test_correlations_by_hand(measured_ms, spearman, kendall):
-    found = accuracy("it", np.array([10.0, 20.0, 30.0, 40.0]), np.array(measured_ms, float))
+    found = errors_of("it", np.array([10.0, 20.0, 30.0, 40.0]), np.array(measured_ms, float))
     assert (found.spearman, found.kendall) == pytest.approx((spearman, kendall))
 
 
 def test_a_predictor_that_always_says_the_same_ranks_nothing():
-    found = accuracy("it", np.full(4, 3.0), np.array([1.0, 2.0, 3.0, 4.0]))
+    found = errors_of("it", np.full(4, 3.0), np.array([1.0, 2.0, 3.0, 4.0]))
     assert (found.spearman, found.kendall) == (0, 0)
 
 
 def test_a_perfect_model():
-    found = check(MODEL, PROFILED, HELD_OUT, HELD_OUT)
+    found = deviations_of(MODEL, PROFILED, HELD_OUT, HELD_OUT)
     ours, by_macs, by_parameters = found.accuracies
     assert [item.predictor for item in found.accuracies] == ["latency model", "MACs", "parameters"]
     assert ours.mape < 1e-6
@@ -65,14 +68,14 @@ def test_a_line_is_exact_where_latency_is_one(cost, place):
     """A latency that is a line through MACs is what the line through MACs predicts, and so with parameters."""
     linear = [sampled(arch, 0.3 + 1e-7 * cost(arch)) for arch in drawn(MINI, 80)]
     others = [sampled(arch, 0.3 + 1e-7 * cost(arch)) for arch in drawn(MINI, 20, seed=1)]
-    found = check(MODEL, linear, others, others)
+    found = deviations_of(MODEL, linear, others, others)
     assert found.accuracies[place].mape < 1e-9
     assert found.accuracies[3 - place].mape > 1e-6
 
 
 def test_what_was_measured_is_between_the_two_measurements_whatever_their_order():
     again = [sampled(item.arch, 1.21 * item.ratio) for item in reversed(HELD_OUT)]
-    found = check(MODEL, PROFILED, HELD_OUT, again)
+    found = deviations_of(MODEL, PROFILED, HELD_OUT, again)
     np.testing.assert_allclose(found.measured_ms, [1.1 * 1e3 * ANCHOR_S * item.ratio for item in HELD_OUT])
     assert found.accuracies[0].mape == pytest.approx(1 - 1 / 1.1, rel=1e-6)
     assert found.noise.mape == pytest.approx(0.21)
@@ -83,14 +86,15 @@ def test_what_was_measured_is_between_the_two_measurements_whatever_their_order(
 def test_the_share_inside_the_interval(slower, inside):
     model = replace(MODEL, spread=float(np.log(1.1)))
     shifted = [sampled(item.arch, slower * item.ratio) for item in HELD_OUT]
-    assert check(model, PROFILED, shifted, shifted).inside == inside
+    assert deviations_of(model, PROFILED, shifted, shifted).inside == inside
 
 
 def test_the_document_is_json_whatever_the_model():
     machine = Machine("A CPU", 2, "Linux", "3.11")
-    constant = LatencyModel((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80)
+    constant = Regression((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80)
     for model in (MODEL, constant):
-        document = document_of(SETTING, "mini", machine, model, check(model, PROFILED, HELD_OUT, HELD_OUT))
+        whole = LatencyModel(MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING, model)
+        document = LatencyCheck(whole, machine, deviations_of(model, PROFILED, HELD_OUT, HELD_OUT)).to_json()
         read = json.loads(json.dumps(document, allow_nan=False))
         assert (read["schema"], read["space"], read["profiled"]) == (1, "mini", 80)
         assert read["setting"]["runner"] == "ort-cpu"

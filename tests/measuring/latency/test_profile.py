@@ -7,45 +7,54 @@ from support.mini_space import EIGHT, MINI, SETTING, drawn, measured, truth
 from support.strategies import refusal
 
 from resnas_deploy.arch.space import SPACES
+from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import profile as module
-from resnas_deploy.measuring.latency.campaign import GROUP, anchor_of
-from resnas_deploy.measuring.latency.model import LEAST
-from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, measure, profiled_model, subnets
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.anchored import GROUP, anchor_of
+from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, profile, subnets
+from resnas_deploy.measuring.latency.regression import LEAST
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import LatencyStore
+from resnas_deploy.runners.registry import RUNNERS
 
 SPACE_LIST = [*SPACES.values(), MINI]
+SETUP = Setup(RUNNERS["ort-cpu"], "fp32", 1)
 
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "latency.sqlite") as opened:
+    with LatencyStore(tmp_path / "latency.sqlite") as opened:
         yield opened
+
+
+def profiler(store):
+    return Profiler(store, MINI, SETUP, SETTING)
 
 
 @pytest.fixture
 def measuring(monkeypatch):
     """A function: measure so many networks, with Ctrl-C in a group; returns the groups that were measured."""
 
-    def run(store, wanted, purpose=PROFILE, opening=0, interrupt=None):
+    def run(store, wanted, purpose=PROFILE, repeat=0, interrupt=None):
         seen = []
 
-        def fake(bench, archs, anchor, rng, tell):
+        def fake(setup, archs, anchor, rng, progress):
             assert anchor == anchor_of(MINI)
             if len(seen) == interrupt:
                 raise KeyboardInterrupt
             seen.append(list(archs))
-            tell("measured")
+            progress("measured")
             return measured(archs, truth())
 
         monkeypatch.setattr(module, "measure_group", fake)
         told = []
         try:
-            found = measure(store, SETTING, MINI, None, purpose, wanted, opening, told.append)
+            assert not any(group.unsaved for group in profiler(store).measure(wanted, purpose, repeat, told.append))
         except KeyboardInterrupt:
             assert interrupt is not None
         else:
-            assert {item.arch for item in found} == set(wanted)
-            assert len(found) == len(wanted)
+            found = [item.arch for item in profiler(store).kept(purpose, repeat)]
+            assert len(found) == len(set(found))
+            assert set(wanted) <= set(found)
         assert all("networks: measured" in text for text in told)
         return seen
 
@@ -119,30 +128,51 @@ def test_a_larger_count_measures_the_rest_and_a_smaller_one_nothing(store, measu
     assert measuring(store, subnets(MINI, PROFILE, 12)) == []
 
 
-def test_purposes_and_openings_are_measured_for_themselves(store, measuring):
+def test_purposes_and_repeats_are_measured_for_themselves(store, measuring):
     wanted = subnets(MINI, CHECK, 5)
-    for purpose, opening in ((PROFILE, 0), (CHECK, 0), (CHECK, 1)):
-        assert measuring(store, wanted, purpose, opening) == [wanted]
+    for purpose, repeat in ((PROFILE, 0), (CHECK, 0), (CHECK, 1)):
+        assert measuring(store, wanted, purpose, repeat) == [wanted]
 
 
 def test_a_model_of_what_was_profiled(store):
     store.add(SETTING, "mini", PROFILE, 0, measured(drawn(MINI, 80), truth()))
     store.add(SETTING, "mini", CHECK, 0, measured(drawn(MINI, 20, seed=1), 9 * truth()))  # which is never fitted
-    model = profiled_model(store, SETTING, MINI, "")
-    assert model.networks == 80
-    assert model.anchor_ms == pytest.approx(2.0)
-    assert model.mape < 1e-6
+    model = profiler(store).model()
+    assert (model.space, model.setting, model.regression.networks) == (MINI, SETTING, 80)
+    assert model.regression.anchor_ms == pytest.approx(2.0)
+    assert model.regression.mape < 1e-6
+    archs = drawn(MINI, 5, seed=2)
+    assert model.predict(archs).ms == pytest.approx([2 * item.ratio for item in measured(archs, truth())], rel=1e-4)
+    message = refusal(lambda: model.predict([*archs, EIGHT.widest().arch]))
+    assert "must be a network of the space mini, found another" in message
 
 
 def test_no_profile_is_said_with_what_there_is(store):
-    message = refusal(lambda: profiled_model(store, SETTING, MINI, " --runner ort-cpu --store 'a b'"))
-    assert "found none; run: resnas latency profile --space mini --runner ort-cpu --store 'a b'" in message
+    message = refusal(lambda: profiler(store).model())
+    call = f"`latency.profile(space='mini', runner='ort-cpu', precision='fp32', batch=1, store='{store.path}')`"
+    assert message.endswith(f"found none; run: {call}")
     store.add(SETTING, "tiny", PROFILE, 0, measured(drawn(MINI, 3), truth()))
-    message = refusal(lambda: profiled_model(store, SETTING, MINI, ""))
+    message = refusal(lambda: profiler(store).model())
     assert "found tiny on ort-cpu (onnxruntime 1), fp32, batch 1, 2 threads; run: " in message
 
 
 def test_a_profile_of_too_few_networks_is_said(store):
     store.add(SETTING, "mini", PROFILE, 0, measured(drawn(MINI, 8), truth()))
-    message = refusal(lambda: profiled_model(store, SETTING, MINI, ""))
+    message = refusal(lambda: profiler(store).model())
     assert f"at least {LEAST} measured networks, found 8" in message
+
+
+def test_a_profiling_ends_at_the_first_group_that_cannot_be_kept(tmp_path, monkeypatch):
+    seen = []
+
+    def fake(setup, archs, anchor, rng, progress):
+        seen.append(archs)
+        return measured(archs, truth())
+
+    def full(*_):
+        raise BadInput("the disk is full")
+
+    monkeypatch.setattr(module, "measure_group", fake)
+    monkeypatch.setattr(LatencyStore, "add", full)
+    assert "the disk is full" in refusal(lambda: profile(MINI, SETUP, tmp_path / "s.sqlite", LEAST))
+    assert len(seen) == 1

@@ -13,7 +13,8 @@ from support.mini_space import MINI, SETTING, drawn, sampled
 from support.strategies import refusal
 
 from resnas_deploy.files import sqlite as database
-from resnas_deploy.measuring.latency.store import FORMAT, Sampled, Setting, Store
+from resnas_deploy.measuring.latency.setup import Setting
+from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore, Sampled
 
 ARCHS = drawn(MINI, 10)
 
@@ -25,12 +26,12 @@ def path(tmp_path):
 
 def test_what_is_kept_comes_back_in_its_order(path):
     kept = [Sampled(arch, (0.1 + number, 1 / 3, 1e-9), (0.3, 7.0, 2.5)) for number, arch in enumerate(ARCHS)]
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         assert store.networks(SETTING, "mini", "profile") == []
         assert store.settings() == []
         store.add(SETTING, "mini", "profile", 0, kept[:4])
         store.add(SETTING, "mini", "profile", 0, kept[4:])
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         assert store.networks(SETTING, "mini", "profile") == kept
         assert store.settings() == [(SETTING, "mini", 10)]
     assert [item.name for item in path.parent.iterdir()] == [path.name]
@@ -45,7 +46,7 @@ def test_the_ratio_is_that_of_the_runs_that_nothing_disturbed():
 
 
 def test_a_network_that_is_there_stays_as_it_was(path):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
         assert [item.ratio for item in store.networks(SETTING, "mini", "profile")] == [1.0, 2.0]
@@ -60,7 +61,7 @@ def other(setting: Setting, name: str) -> Setting:
 @pytest.mark.parametrize("name", [field.name for field in fields(Setting)])
 def test_settings_that_differ_in_one_field_are_not_mixed(path, name):
     second = other(SETTING, name)
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
         assert store.networks(second, "mini", "profile") == []
         store.add(second, "mini", "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
@@ -71,7 +72,7 @@ def test_settings_that_differ_in_one_field_are_not_mixed(path, name):
 
 @pytest.mark.parametrize("key", [("tiny", "profile", 0), ("mini", "check", 0), ("mini", "profile", 1)])
 def test_spaces_purposes_and_openings_are_not_mixed(path, key):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
         assert store.networks(SETTING, *key) == []
         store.add(SETTING, *key, [sampled(ARCHS[0], 2.0)])
@@ -80,7 +81,7 @@ def test_spaces_purposes_and_openings_are_not_mixed(path, key):
 
 
 def test_a_group_is_kept_whole_or_not_at_all(path):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         with pytest.raises(KeyboardInterrupt):
             store.add(SETTING, "mini", "profile", 0, interrupted())
         assert store.networks(SETTING, "mini", "profile") == []
@@ -94,61 +95,62 @@ def interrupted():
 
 
 def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
         store._connection.execute("PRAGMA max_page_count = 6")
         message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)))
         assert "free some space" in message
         assert str(path) in message
         assert len(store.networks(SETTING, "mini", "profile")) == 1
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
         assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
 
 
 def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, monkeypatch):
-    Store(path).__exit__()
+    LatencyStore(path).__exit__()
     monkeypatch.setattr(database, "WAIT", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    message = refusal(lambda: Store(path))
+    message = refusal(lambda: LatencyStore(path))
     assert "keeps it locked" in message
     assert "must be" not in message
     holder.execute("ROLLBACK")
     holder.close()
-    Store(path).__exit__()
+    LatencyStore(path).__exit__()
 
 
 def test_a_store_that_appeared_meanwhile_is_not_replaced(path):
     """Two processes that both found none: the second to make it must leave the first one's."""
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
         database._create(path, FORMAT)
         assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
     assert len(list(path.parent.iterdir())) == 1
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
 
 
 def test_only_reading_makes_no_file(path):
-    with Store(path, create=False) as store:
+    with LatencyStore(path, create=False) as store:
         assert store.networks(SETTING, "mini", "profile") == []
         assert store.settings() == []
     assert not path.parent.exists()
 
 
 def test_only_reading_reads_what_is_there(path):
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
-    with Store(path, create=False) as store:
+    with LatencyStore(path, create=False) as store:
         assert [item.arch for item in store.networks(SETTING, "mini", "profile")] == ARCHS
 
 
 HOLD = """
 import sys
 from pathlib import Path
-from resnas_deploy.measuring.latency.store import Store
-with Store(Path(sys.argv[1])) as store, store.measuring():
+from resnas_deploy.measuring.latency.setup import Setting
+from resnas_deploy.measuring.latency.store import LatencyStore
+with LatencyStore(Path(sys.argv[1])) as store, store.measuring():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -160,7 +162,7 @@ def test_a_second_profiling_is_refused_until_the_first_ends(path, end):
         [sys.executable, "-c", HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as first:
         assert first.stdout.readline() == "held\n"
-        with Store(path) as store:
+        with LatencyStore(path) as store:
             message = refusal(lambda: store.measuring().__enter__())
             assert f"another one is measuring for {path}" in message
             store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))  # the lock is about measuring alone
@@ -168,21 +170,21 @@ def test_a_second_profiling_is_refused_until_the_first_ends(path, end):
             first.kill()
         first.stdin.close()
         first.wait(timeout=30)
-    with Store(path) as store, store.measuring():
+    with LatencyStore(path) as store, store.measuring():
         assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
 
 
 def test_a_link_to_a_store_has_the_same_lock(path, tmp_path):
     link = tmp_path / "link.sqlite"
-    Store(path).__exit__()
+    LatencyStore(path).__exit__()
     link.symlink_to(path)
-    with Store(path) as store, Store(link) as same, store.measuring():
+    with LatencyStore(path) as store, LatencyStore(link) as same, store.measuring():
         assert "another one is measuring" in refusal(lambda: same.measuring().__enter__())
 
 
 def test_the_file_says_what_it_is(path):
     """What the file holds is part of what users keep: another layout needs another schema number."""
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
     database = sqlite3.connect(path)
     assert database.execute("PRAGMA user_version").fetchone() == (1,)

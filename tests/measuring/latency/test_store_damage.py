@@ -18,7 +18,7 @@ from support.places import TESTS
 from support.strategies import refusal
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.latency.store import FORMAT, Store
+from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore
 
 ARCHS = drawn(MINI, 24)
 
@@ -27,7 +27,7 @@ ARCHS = drawn(MINI, 24)
 def whole(tmp_path_factory):
     """The bytes of a store."""
     path = tmp_path_factory.mktemp("whole") / "latency.sqlite"
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
     return path.read_bytes()
 
@@ -47,7 +47,7 @@ def altered(path, whole, *statements):
 
 
 def read(path, create=True):
-    with Store(path, create=create) as store:
+    with LatencyStore(path, create=create) as store:
         store.settings()
         return store.networks(SETTING, "mini", "profile")
 
@@ -60,7 +60,7 @@ def refused(path):
     assert sorted(path.parent.iterdir()) == beside
     (message,) = messages
     assert str(path) in message
-    assert "--store" in message
+    assert "`store`" in message
     return message
 
 
@@ -172,23 +172,23 @@ def test_a_store_without_a_table(path, whole, table):
 
 def test_what_is_no_file(path):
     path.mkdir()
-    assert "must be a file" in refusal(lambda: Store(path))
+    assert "must be a file" in refusal(lambda: LatencyStore(path))
     path.rmdir()
     os.mkfifo(path)
-    assert "must be a file" in refusal(lambda: Store(path))  # and it does not wait for a writer
+    assert "must be a file" in refusal(lambda: LatencyStore(path))  # and it does not wait for a writer
 
 
 def test_a_folder_that_cannot_be_made(path):
     path.touch()
-    message = refusal(lambda: Store(path / "latency.sqlite"))
+    message = refusal(lambda: LatencyStore(path / "latency.sqlite"))
     assert "cannot be opened: " in message
-    assert message.endswith("choose another --store")
+    assert message.endswith("choose another `store`")
 
 
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.errors import BadInput
 sys.path.append(sys.argv[2])
 from support.mini_space import MINI, SETTING, drawn, sampled
@@ -199,13 +199,13 @@ folder = Path(sys.argv[1])
 def measuring(store):
     with store.measuring():
         pass
-with Store(folder / "latency.sqlite") as store:
+with LatencyStore(folder / "latency.sqlite") as store:
     print(len(store.networks(SETTING, "mini", "profile")))
     for act in (
         lambda: store.add(SETTING, "mini", "profile", 0, few),
         lambda: measuring(store),
-        lambda: Store(folder / "new.sqlite"),
-        lambda: Store(folder / "new" / "new.sqlite"),
+        lambda: LatencyStore(folder / "new.sqlite"),
+        lambda: LatencyStore(folder / "new" / "new.sqlite"),
     ):
         try:
             act()
@@ -231,7 +231,7 @@ def test_a_folder_that_cannot_be_written(whole):
         count, *messages = done.stdout.splitlines()
         assert int(count) == len(ARCHS)
         assert [sum(word in message for message in messages) for word in ("readonly", "Permission denied")] == [1, 3]
-        assert all(str(folder) in message and "--store" in message for message in messages)
+        assert all(str(folder) in message and "`store`" in message for message in messages)
     finally:
         folder.chmod(0o755)  # or its owner could not remove what is in it
         shutil.rmtree(folder)

@@ -18,7 +18,7 @@ import pytest
 from support.mini_space import SETTING
 from support.places import SUPPORT
 
-from resnas_deploy.measuring.latency.store import Store
+from resnas_deploy.measuring.latency.store import LatencyStore
 
 GROUP = 8
 ENDLESS = 1_000_000
@@ -61,7 +61,7 @@ class Writer:
 def groups(path: Path, since: int = 0) -> set[int]:
     """The groups that were written, of which each must be whole, and from `since` on of one writer."""
     found = set()
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         for setting, space, count in store.settings():
             number = int(space.removeprefix("group "))
             assert count == GROUP, "a group is there whole"
@@ -81,7 +81,7 @@ def test_several_writers_at_once_lose_nothing_and_double_nothing(tmp_path):
             writer.start(number, 0, each)
         assert [writer.status() for writer in writers] == [0] * count
     assert groups(path) == set(range(each))
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         found = Counter(setting.threads for setting, _, _ in store.settings())
         assert found == {SETTING.threads: each} | {100 + number: each for number in range(count)}
         for number in range(count):
@@ -163,6 +163,6 @@ def test_a_kill_of_one_of_two_writers_does_not_stop_the_other(tmp_path):
             first.kill(pid, after=0.02)
             assert second.status() == 0
     assert groups(path) >= set(range(100))
-    with Store(path) as store:
+    with LatencyStore(path) as store:
         own = replace(SETTING, threads=101)
         assert sum(setting == own for setting, _, _ in store.settings()) == 100

@@ -11,7 +11,7 @@ from support.strategies import refusal
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.features import features
-from resnas_deploy.measuring.latency.model import COVERED, LEAST, fit
+from resnas_deploy.measuring.latency.regression import COVERED, LEAST, fit
 
 SPACE = SPACES["small"]
 ARCHS = drawn(SPACE, 120)

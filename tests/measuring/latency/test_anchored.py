@@ -11,9 +11,11 @@ import pytest
 from support.mini_space import EIGHT, MINI, drawn
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.measuring.latency import campaign
-from resnas_deploy.measuring.latency.campaign import ANCHORS, GROUP, Bench, anchor_of, groups, measure_group, steadied
+from resnas_deploy.measuring.latency import anchored
+from resnas_deploy.measuring.latency.anchored import ANCHORS, GROUP, anchor_of, groups, measure_group, steadied
 from resnas_deploy.measuring.latency.networks import emitted
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained
 
@@ -39,10 +41,10 @@ class Fake:
     closed: int = 0
     runs: int = 0
 
-    def bench(self, **changes):
+    def setup(self, **changes):
         self.opened = []
         kind = replace(RUNNERS["ort-cpu"], open_network=lambda network, options: Opened(self, network, options))
-        return replace(Bench(kind, "fp32", 1, 1), **changes)
+        return replace(Setup(kind, "fp32", 1, 1), **changes)
 
 
 class Opened:
@@ -67,14 +69,14 @@ class Opened:
         return run
 
 
-def measure(bench, archs=ARCHS, anchor=ANCHOR, tell=lambda _: None):
-    return measure_group(bench, archs, anchor, np.random.default_rng(0), tell)
+def measure(setup, archs=ARCHS, anchor=ANCHOR, progress=silent):
+    return measure_group(setup, archs, anchor, np.random.default_rng(0), progress)
 
 
 def test_a_group_on_a_runtime(temporary, monkeypatch):
-    monkeypatch.setattr(campaign, "MOST_ROUNDS", 8)
+    monkeypatch.setattr(anchored, "MOST_ROUNDS", 8)
     told = []
-    found = measure(Bench(RUNNERS["ort-cpu"], "fp32", 1, 1), tell=told.append)
+    found = measure(Setup(RUNNERS["ort-cpu"], "fp32", 1, 1), progress=told.append)
     assert [item.arch for item in found] == ARCHS
     assert all(len(item.samples_s) == len(item.anchor_s) == 8 for item in found)
     assert all(0.05 < item.ratio < 20 for item in found)
@@ -93,13 +95,13 @@ def test_a_round_in_which_all_is_slow_is_steadied_and_a_single_slow_run_is_not()
 def test_a_larger_network_takes_longer_than_the_anchor(temporary):
     """The widest of all, on images of four times the area, against the narrowest."""
     large = MINI.widest().arch.with_image_size(448)
-    (found,) = measure(Bench(RUNNERS["ort-cpu"], "fp32", 1, 1), [large], MINI.narrowest().arch)
+    (found,) = measure(Setup(RUNNERS["ort-cpu"], "fp32", 1, 1), [large], MINI.narrowest().arch)
     assert found.ratio > 2
 
 
 def test_the_anchor_is_opened_twice_and_before_all_others(temporary):
     fake = Fake()
-    measure(fake.bench(threads=3))
+    measure(fake.setup(threads=3))
     assert [network.arch for network, _ in fake.opened] == [ANCHOR] * ANCHORS + ARCHS
     assert ANCHORS == 2
     assert fake.closed == len(fake.opened)
@@ -108,7 +110,7 @@ def test_the_anchor_is_opened_twice_and_before_all_others(temporary):
 
 def test_the_anchor_is_measured_beside_itself_too(temporary):
     fake = Fake()
-    found = measure(fake.bench(), [ANCHOR, *ARCHS])
+    found = measure(fake.setup(), [ANCHOR, *ARCHS])
     assert [item.arch for item in found] == [ANCHOR, *ARCHS]
     assert len(fake.opened) == ANCHORS + 1 + len(ARCHS)
 
@@ -116,7 +118,7 @@ def test_the_anchor_is_measured_beside_itself_too(temporary):
 @pytest.mark.parametrize(("precision", "batch"), [("fp32", 1), ("fp16", 3)])
 def test_networks_are_of_the_precision_and_the_batch_asked_for(temporary, precision, batch):
     fake = Fake()
-    measure(fake.bench(precision=precision, batch=batch))
+    measure(fake.setup(precision=precision, batch=batch))
     assert {network.precision for network, _ in fake.opened} == {precision}
     assert fake.shape == (batch, 3, 112, 112)
 
@@ -126,7 +128,7 @@ def test_ctrl_c_gives_nothing_of_the_group_and_leaves_nothing(temporary, at):
     """While the anchor is run for the first time, in the warm-up, and in the rounds."""
     fake = Fake(interrupt_at=at)
     with pytest.raises(KeyboardInterrupt):
-        measure(fake.bench())
+        measure(fake.setup())
     assert fake.closed == len(fake.opened) == ANCHORS + len(ARCHS)
     assert list(temporary.iterdir()) == []
 
@@ -151,14 +153,3 @@ def test_the_anchor_is_a_network_of_the_space_and_always_the_same():
     for space in (*SPACES.values(), MINI, EIGHT):
         assert anchor_of(space) == anchor_of(space)
         assert space.holds(anchor_of(space))
-
-
-def test_a_setting_holds_all_that_a_bench_is():
-    bench = Bench(RUNNERS["ort-cpu"], "fp32", 4, 2)
-    setting = bench.setting("a-machine")
-    assert (setting.machine, setting.runner, setting.device) == ("a-machine", "ort-cpu", "cpu")
-    assert (setting.precision, setting.batch, setting.threads) == ("fp32", 4, 2)
-    assert setting.version.startswith("onnxruntime ")
-    others = [replace(bench, batch=5), replace(bench, threads=3), replace(bench, precision="fp16")]
-    others.append(replace(bench, kind=RUNNERS["torch"]))
-    assert len({setting, *(other.setting("a-machine") for other in others)}) == 5

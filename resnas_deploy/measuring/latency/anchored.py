@@ -1,15 +1,14 @@
-"""Measures many networks in small groups, each group in turns with an anchor network.
+"""Times many networks in small groups, each group interleaved with an anchor network.
 
 A shared machine drifts, and the same work may take twice as long minutes later; what counts of a network is its time
-over the anchor's in the same rounds. The anchor is opened twice, and anew for each group: an opening is a little faster
-or slower for as long as it lives, and a single one would shift everything that is measured beside it.
+over the anchor's in the same rounds. The anchor is opened twice, and anew for each group: a runtime that is opened is a
+little faster or slower for as long as it lives, and a single one would shift everything that is measured beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,10 +17,12 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import noise
-from resnas_deploy.measuring.latency.networks import Candidate, emitted
-from resnas_deploy.measuring.latency.store import Sampled, Setting
+from resnas_deploy.measuring.latency.networks import UntrainedNetwork, emitted
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import Sampled
 from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
-from resnas_deploy.runners.base import Options, RunnerKind
+from resnas_deploy.progress import Progress
+from resnas_deploy.runners.base import Options
 from resnas_deploy.weights.untrained import untrained
 
 GROUP = 8  # networks that are open at once
@@ -34,65 +35,42 @@ WARM = WarmUp(window=1, tolerance=0.1)  # one slow run more or less tells little
 _ANCHOR = tuple(f"anchor {number}" for number in range(ANCHORS))
 
 
-@dataclass(frozen=True)
-class Bench:
-    """Where and how networks are measured."""
-
-    kind: RunnerKind
-    precision: str
-    batch: int
-    threads: int
-    device: str = ""
-
-    def setting(self, machine: str) -> Setting:
-        """What measurements of it are kept under, on a machine of that slug."""
-        return Setting(
-            machine=machine,
-            runner=self.kind.name,
-            version=self.kind.version(),
-            device=self.kind.device(self.device),
-            precision=self.precision,
-            batch=self.batch,
-            threads=self.threads,
-        )
-
-
 def anchor_of(space: SearchSpace) -> ArchSpec:
-    """The network that all others of a space are measured beside."""
+    """Return the network that all others of a space are measured beside."""
     return space.sample(np.random.default_rng(ANCHOR_SEED)).arch
 
 
 def groups(archs: Sequence[ArchSpec]) -> Iterator[Sequence[ArchSpec]]:
-    """The networks in groups that are measured together."""
+    """Yield the networks in groups that are measured together."""
     return (archs[start : start + GROUP] for start in range(0, len(archs), GROUP))
 
 
 def measure_group(
-    bench: Bench, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, tell: Callable[[str], None]
+    setup: Setup, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, progress: Progress
 ) -> list[Sampled]:
     """Measure a few networks beside the anchor. Raises `KeyboardInterrupt` where Ctrl-C cuts it short."""
     with scratch_folder("latency") as folder, ExitStack() as stack:
 
-        def opened(network: Candidate) -> Timed:
-            options = Options(bench.threads, shares_cores=True, device=bench.device)
-            runner = stack.enter_context(open_runner(bench.kind, network, options, tell))
-            return timed(runner.step(noise(bench.batch, network.image_size)))
+        def opened(network: UntrainedNetwork) -> Timed:
+            options = Options(setup.cores, shares_cores=True, device=setup.device)
+            runner = stack.enter_context(open_runner(setup.kind, network, options, progress))
+            return timed(runner.step(noise(setup.batch, network.image_size)))
 
-        def made(arch: ArchSpec) -> Candidate:
-            return emitted(untrained(arch), bench.precision, bench.batch, folder)
+        def made(arch: ArchSpec) -> UntrainedNetwork:
+            return emitted(untrained(arch), setup.precision, setup.batch, folder)
 
         steps: dict[str, Timed] = {}
         beside = made(anchor)
         for name in _ANCHOR:
             steps[name] = opened(beside)
         for arch in archs:
-            tell(f"loading {arch.fingerprint}")
+            progress(f"loading {arch.fingerprint}")
             network = made(arch)
             steps[arch.fingerprint] = opened(network)
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=tell)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=progress)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)
@@ -101,7 +79,7 @@ def measure_group(
 
 
 def steadied(samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    """The samples, those of each round divided by how slow the machine was in it.
+    """Return the samples, those of each round divided by how slow the machine was in it.
 
     That is the median, over everything that was timed in the round, of its time over its own median time: a machine
     that drifts moves all of them, what disturbs a single run does not.

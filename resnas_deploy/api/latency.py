@@ -1,0 +1,142 @@
+"""Latencies: measure networks of a search space, predict all others of it, and check how good that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.arch.space import SearchSpace, space_named
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.measuring.latency import check as checking
+from resnas_deploy.measuring.latency import predict as predicting
+from resnas_deploy.measuring.latency import profile as profiling
+from resnas_deploy.measuring.latency.model import LatencyModel as LatencyModel
+from resnas_deploy.measuring.latency.setup import choose_setup
+from resnas_deploy.measuring.latency.store import usual_store
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.weights.arch_files import read_arch
+
+
+@dataclass(frozen=True)
+class Profile(profiling.Profile, Tabular):
+    """A latency model, its error on networks held out, and what was measured for it now."""
+
+    def table(self) -> Table:
+        """Return the model's error."""
+        found = self.regression
+        figures = f"{found.mape:.1%}", f"{found.spread:.1%}", f"{found.anchor_ms:.1f}"
+        head = ("space", "networks", "error held out", "95% within", "anchor ms")
+        return Table(f"Latency model of {self.setting}", head, [(self.space.name, str(found.networks), *figures)])
+
+
+@dataclass(frozen=True)
+class Predictions(predicting.Predictions, Tabular):
+    """The predicted latency of several networks, with the intervals that hold 95% of networks."""
+
+    def table(self) -> Table:
+        """Return a row for each network."""
+        rows = [
+            (one.arch, one.space, f"{one.macs / 1e9:.3f}", f"{one.ms:.1f}", f"{one.low_ms:.1f} to {one.high_ms:.1f}")
+            for one in self.networks
+        ]
+        head = ("architecture", "space", "GMACs", "ms", "95% interval")
+        return Table(f"Predicted for {self.setting}", head, rows, text_columns=2)
+
+
+@dataclass(frozen=True)
+class LatencyCheck(checking.LatencyCheck, Tabular):
+    """How far predictions are from measurements of networks that the profile has not seen."""
+
+    def table(self) -> Table:
+        """Return a row for each way to predict, and one for the noise."""
+        setting, found = self.model.setting, self.deviations
+        rows = [
+            (one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}")
+            for one in (*found.accuracies, found.noise)
+        ]
+        return Table(
+            f"{len(found.networks)} networks that the profile has not seen, of the space {self.model.space.name}, "
+            f"{setting.runner}, {setting.precision}, batch {setting.batch}",
+            ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
+            rows,
+        )
+
+
+def profile(
+    space: str | SearchSpace = "small",
+    *,
+    runner: str = "",
+    batch: int = 1,
+    precision: str = "fp32",
+    threads: int = 0,
+    device: str = "",
+    networks: int | None = None,
+    store: str | Path | None = None,
+    progress: Progress = silent,
+) -> Profile:
+    """Measure networks of a search space, and return the model that predicts the latency of any other one of it.
+
+    It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
+    and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
+    `runner` is the first that can run the precision, `threads` 0 every core. `predict([arch]).ms` of the result are
+    milliseconds a batch.
+
+    Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
+    """
+    setup = choose_setup(runner, precision, batch, threads, device)
+    return Profile(**vars(profiling.profile(_space(space), setup, _store(store), networks, progress)))
+
+
+def predict(
+    archs: str | Path | ArchSpec | Sequence[str | Path | ArchSpec],
+    *,
+    runner: str = "",
+    batch: int = 1,
+    precision: str = "fp32",
+    threads: int = 0,
+    device: str = "",
+    store: str | Path | None = None,
+) -> Predictions:
+    """Predict the latency of networks, in milliseconds a batch, from what was profiled. Nothing is run.
+
+    A network is a published name, a file (JSON or a `network_def`) or an `ArchSpec`.
+
+    Raise `BadInput` for a network of no search space, and where its space was not profiled in that setting.
+    """
+    several = [archs] if isinstance(archs, str | Path | ArchSpec) else archs
+    named = [(one.fingerprint, one) if isinstance(one, ArchSpec) else (str(one), read_arch(one)) for one in several]
+    setup = choose_setup(runner, precision, batch, threads, device)
+    return Predictions(**vars(predicting.predict(named, setup, _store(store))))
+
+
+def check(
+    space: str | SearchSpace = "small",
+    *,
+    runner: str = "",
+    batch: int = 1,
+    precision: str = "fp32",
+    threads: int = 0,
+    device: str = "",
+    subnets: int = 50,
+    store: str | Path | None = None,
+    progress: Progress = silent,
+) -> LatencyCheck:
+    """Measure random networks that the profile has not seen, twice, and compare with what was predicted for them.
+
+    Beside the model stand lines through MACs and through parameters, fitted on the same profile, and the noise: how one
+    measurement predicts the other. `unsaved` of the result says why the store has not got all of it, where it has not.
+
+    Raise `BadInput` where nothing was profiled; `NotAvailable` where the runner cannot run here.
+    """
+    setup = choose_setup(runner, precision, batch, threads, device)
+    return LatencyCheck(**vars(checking.check(_space(space), setup, _store(store), subnets, progress)))
+
+
+def _space(space: str | SearchSpace) -> SearchSpace:
+    return space if isinstance(space, SearchSpace) else space_named(space)
+
+
+def _store(path: str | Path | None) -> Path:
+    return Path(path) if path else usual_store()

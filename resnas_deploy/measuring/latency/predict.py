@@ -1,0 +1,64 @@
+"""Predicts what networks take, each by the model of the space that it is of. Nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.latency.profile import Profiler
+from resnas_deploy.measuring.latency.setup import Setting, Setup
+from resnas_deploy.measuring.latency.store import LatencyStore
+
+
+@dataclass(frozen=True)
+class PredictedNetwork:
+    """A network's latency in milliseconds a batch; between `low_ms` and `high_ms` lie 95% of networks."""
+
+    arch: str  # what the caller calls it
+    space: str
+    macs: int
+    ms: float
+    low_ms: float
+    high_ms: float
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Several networks in one setting."""
+
+    setting: Setting
+    networks: tuple[PredictedNetwork, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {"setting": asdict(self.setting), "predictions": [asdict(item) for item in self.networks]}
+
+
+def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) -> Predictions:
+    """Predict networks, given by name, from what the store has of their spaces.
+
+    Raises `BadInput` for a network of no space, and where its space was not profiled.
+    """
+    models: dict[str, LatencyModel] = {}
+    found = []
+    setting = setup.setting()
+    with LatencyStore(store, create=False) as opened:
+        for name, arch in archs:
+            space = next((space for space in SPACES.values() if space.holds(arch)), None)
+            if space is None:
+                raise BadInput(
+                    f"{name} must be a network of a search space ({', '.join(SPACES)}) at 224 pixels, found another; "
+                    "measure it by: `export()` and `bench()`"
+                )
+            if space.name not in models:
+                models[space.name] = Profiler(opened, space, setup, setting).model()
+            of = models[space.name].regression.predict([arch])
+            ms, low, high = (float(values[0]) for values in (of.ms, of.low, of.high))
+            found.append(PredictedNetwork(name, space.name, macs(arch), ms, low, high))
+    return Predictions(setting, tuple(found))

@@ -1,0 +1,85 @@
+"""The latency model's regression: not negative, on a network's structure, relative to an anchor network's time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import nnls
+
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency.features import NAMES, features
+
+FOLDS = 10  # of the cross-validation
+COVERED = 0.95  # of networks whose latency lies within the interval
+LEAST = 3 * len(NAMES)  # networks that a fit needs: with fewer, it follows their noise
+
+Values = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Milliseconds a batch, of each network: `(networks,)`. Between `low` and `high` lie `COVERED` of them."""
+
+    ms: Values
+    low: Values
+    high: Values
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Predicts networks of one space in one setting."""
+
+    weights: tuple[float, ...]  # of `NAMES`, in the anchor's time
+    anchor_ms: float  # the anchor's median time while the networks were measured
+    mape: float  # mean absolute relative error on networks held out
+    spread: float  # of the logarithm of predicted over measured, on networks held out: half the interval
+    networks: int  # that were measured
+
+    def predict(self, archs: Sequence[ArchSpec]) -> Prediction:
+        """Return the latency of each network."""
+        ms = self.anchor_ms * (features(archs) @ np.array(self.weights))
+        return Prediction(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
+
+
+def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator) -> Regression:
+    """Fit measured networks; `ratios` are their times over the anchor's. Raises `BadInput` for too few."""
+    if len(archs) < LEAST:
+        raise BadInput(f"a latency model needs at least {LEAST} measured networks, found {len(archs)}; profile more")
+    terms, measured = features(archs), np.array(ratios)
+    predicted = held_out(terms, measured, rng)
+    errors = np.abs(np.log(predicted / measured))
+    rank = min(len(errors), math.ceil((len(errors) + 1) * COVERED))  # as split conformal prediction takes it
+    return Regression(
+        weights=tuple(regress(terms, measured)),
+        anchor_ms=anchor_ms,
+        mape=float(np.mean(np.abs(predicted / measured - 1))),
+        spread=float(np.sort(errors)[rank - 1]),
+        networks=len(archs),
+    )
+
+
+def held_out(terms: Values, measured: Values, rng: np.random.Generator) -> Values:
+    """Return what a fit without a network predicts for it, by cross-validation: `(networks,)`."""
+    predicted = np.empty(len(measured))
+    folds = rng.permutation(len(measured)) % min(FOLDS, len(measured))
+    for fold in np.unique(folds):
+        inside = folds == fold
+        predicted[inside] = terms[inside] @ regress(terms[~inside], measured[~inside])
+    return predicted
+
+
+def regress(terms: Values, measured: Values) -> Values:
+    """Return the weights, none negative, of the least squared relative error: `(terms,)`.
+
+    More work never takes less time: without that condition the noise of terms that go together makes some negative, and
+    the model wrong at the edge of the space.
+    """
+    scale = terms.mean(axis=0)
+    scale[scale == 0] = 1
+    weights, _ = nnls(terms / scale / measured[:, None], np.ones(len(measured)))
+    return np.asarray(weights / scale, dtype=np.float64)
