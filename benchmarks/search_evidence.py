@@ -36,12 +36,10 @@ from resnas_deploy.searching.limits import Cost, Limit, Limits
 from resnas_deploy.searching.prepare import latency_cost, macs_cost
 from resnas_deploy.searching.scorer import Scorer, held_out
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.training.data.loader import Share
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.loop import Trained, train
-from resnas_deploy.training.prepare import preprocessing_for
 from resnas_deploy.training.recipe import Recipe, read_recipe
-from resnas_deploy.training.settings import Run
+from resnas_deploy.training.run import TrainingRun, preprocessing_for
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
 SPACE = SPACES["demo"]
@@ -73,7 +71,7 @@ def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int
     """A run on the demo's images that leaves nothing behind."""
     data = open_data("demo")
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(
+        run = TrainingRun(
             arch=arch,
             space=space,
             recipe=recipe,

@@ -14,8 +14,7 @@ from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.searching.scorer import HeldOut, Scorer
-from resnas_deploy.training.loss import token_label_loss
-from resnas_deploy.training.mixing import unmixed
+from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
 from resnas_deploy.weights.slicing import slice_subnet

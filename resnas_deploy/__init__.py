@@ -12,10 +12,15 @@ from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
     from resnas_deploy.api import latency as latency
+    from resnas_deploy.api import train as train
     from resnas_deploy.api.archs import archs as archs
     from resnas_deploy.api.archs import read_arch as read_arch
     from resnas_deploy.api.artifact import Artifact as Artifact
     from resnas_deploy.api.artifact import open as open  # noqa: A004  the API's name for it
+    from resnas_deploy.api.bench import Report as Report
+    from resnas_deploy.api.bench import bench as bench
+    from resnas_deploy.api.bench import compare as compare
+    from resnas_deploy.api.bench import gate as gate
     from resnas_deploy.api.build import build as build
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.import_checkpoint import import_checkpoint as import_checkpoint
@@ -42,13 +47,17 @@ _HOMES = {
     "NotAvailable": "resnas_deploy.errors:NotAvailable",
     "PackageMissing": "resnas_deploy.errors:PackageMissing",
     "RegressionFound": "resnas_deploy.errors:RegressionFound",
+    "Report": "resnas_deploy.api.bench:Report",
     "ResnasError": "resnas_deploy.errors:ResnasError",
     "StorageError": "resnas_deploy.errors:StorageError",
     "VerificationFailed": "resnas_deploy.errors:VerificationFailed",
     "archs": "resnas_deploy.api.archs:archs",
     "available_runners": "resnas_deploy.api.runners:available_runners",
+    "bench": "resnas_deploy.api.bench:bench",
     "build": "resnas_deploy.api.build:build",
+    "compare": "resnas_deploy.api.bench:compare",
     "export": "resnas_deploy.api.export:export",
+    "gate": "resnas_deploy.api.bench:gate",
     "import_checkpoint": "resnas_deploy.api.import_checkpoint:import_checkpoint",
     "inspect": "resnas_deploy.api.inspect:inspect",
     "kernels": "resnas_deploy.api.kernels:kernels",
@@ -57,6 +66,7 @@ _HOMES = {
     "predict": "resnas_deploy.api.predict:predict",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
+    "train": "resnas_deploy.api.train",
     "verify": "resnas_deploy.api.verify:verify",
 }
 

@@ -10,3 +10,8 @@ Progress = Callable[[str], None]  # told what is being done, a few words at a ti
 def silent(text: str) -> None:
     """Listen to nothing."""
     del text
+
+
+def headed(heading: str, progress: Progress) -> Progress:
+    """Return a listener that hears every text with a heading before it."""
+    return lambda text: progress(heading + text)

@@ -22,7 +22,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import export
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.measuring.machine.roofline import Ceiling, ceiling, library_versions
+from resnas_deploy.measuring.machine.roofline import Ceiling, Ceilings, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.checkpoint import save
@@ -95,7 +95,7 @@ def cache_home(tmp_path_factory):
     for precision in ("fp32", "fp16", "bf16"):
         for threads in {1, 2, usable_cores()}:
             machine = this_machine(usable_cores())
-            ceiling(machine, "cpu", precision, threads, home / "resnas", lambda _: None, made)
+            Ceilings(machine, home / "resnas", made).of("cpu", precision, threads)
     return home
 
 

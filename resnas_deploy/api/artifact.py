@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from resnas_deploy.api.bench import bench
 from resnas_deploy.api.build import build
 from resnas_deploy.api.predict import predict
 from resnas_deploy.api.verify import verify
@@ -23,6 +24,7 @@ class Artifact(room.Artifact):
     predict = predict
     verify = verify
     build = build
+    bench = bench
 
     @classmethod
     def of(cls, artifact: room.Artifact | str | Path) -> Self:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import (
     Batches,
     CudaGraph,
@@ -16,19 +16,12 @@ from resnas_deploy.cli.measuring import (
     Plot,
     Runners,
     Runs,
-    batches_of,
-    kinds_of,
+    batch_sizes,
     numbers,
-    open_networks,
-    openings_of,
-    print_measurements,
-    print_shares,
+    show_notes,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file, threads_or_all
-from resnas_deploy.cli.output import complain, print_json, progress, save_results
-from resnas_deploy.errors import BadInput
-from resnas_deploy.files.user_folders import cache_folder
-from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file
+from resnas_deploy.cli.output import print_json, progress, save_results, show_table
 from resnas_deploy.processes import ending
 
 
@@ -67,7 +60,7 @@ def bench(
     force: Force = False,
     as_json: Json = False,
 ) -> None:
-    """Time artifacts on runtimes at several batch sizes, all in turns, so that drift of the machine hits all alike.
+    """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     A small reference workload is timed in every round. "±" is how far the median of another run, relative to that
     workload, will be from this one's in 19 of 20 cases. "of ceiling" is the least time that this machine could take
@@ -82,53 +75,42 @@ def bench(
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
-    if not artifacts and not peer:
-        raise BadInput("there must be something to measure, found no artifact; name folders, or give --peer")
     if out:
         check_file(out, replace=force)
     if plot:
         check_file(plot, replace=force, option="--plot")
-    with progress(spinner=False) as tell, ExitStack() as stack:
-        tell("checking the files")
-        from resnas_deploy.measuring.measure import Extras, measure
-        from resnas_deploy.measuring.plan import Plan, Subject
-        from resnas_deploy.measuring.plots import check_plot, plot_report
+    with progress(spinner=False) as show:
+        show("checking the files")
+        from resnas_deploy.measuring.plots import check_plot
 
         if plot:
             check_plot(plot)
-        networks = stack.enter_context(
-            open_networks(artifacts or (), [name.strip() for name in peer.split(",")] if peer else (), tell)
-        )
-        plan = Plan(
-            subjects=tuple(
-                Subject(network, kind) for network in networks for kind in kinds_of(runner, networks, device)
-            ),
-            batches=batches_of(batch, networks),
+        report = resnas.bench(
+            artifacts or (),
+            runners=runner or (),
+            batches=batch_sizes(batch),
             runs=runs,
-            threads=threads_or_all(threads),
-            openings=openings_of(openings, runs),
+            openings=openings,
             streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),
+            peers=[name.strip() for name in peer.split(",")] if peer else (),
+            threads=threads,
             device=device,
             cuda_graph=cuda_graph,
+            shares=shares or plot is not None,
+            progress=show,
         )
-        if (ceilings := cache_folder()) is None:
-            complain("note: there is no home and no XDG_CACHE_HOME, so the machine's ceilings are measured each time")
-            ceilings = stack.enter_context(scratch_folder("ceilings"))
-        report = measure(plan, Extras(energy=True, shares=shares or bool(plot), ceilings=ceilings, note=_note), tell)
     if as_json:
         print_json(report.to_json())
     else:
-        print_measurements(f"{runs} interleaved runs in {plan.openings} openings, {plan.threads} threads", report)
-        print_shares(report)
+        show_table(report.table())
+        if (shared := report.shares_table()).rows:
+            show_table(shared)
+        show_notes(report.notes())
     # What took minutes is on the screen by now, whatever becomes of the files.
     save_results(
-        (out, lambda path: report.write(path, replace=force)),
-        (plot, lambda path: plot_report(report, path, replace=force)),
+        (out, lambda path: report.save(path, force=force)),
+        (plot, lambda path: report.plot(path, force=force)),
         tell=not as_json,
     )
     if report.interrupted:
         raise typer.Exit(ending.INTERRUPTED)
-
-
-def _note(text: str) -> None:
-    complain(f"note: {text}")

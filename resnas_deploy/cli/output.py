@@ -129,17 +129,21 @@ def resumable(out: Path) -> last_words:
     return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
 
 
+def is_first_process() -> bool:
+    """Return whether this process speaks, of those that torchrun has numbered."""
+    return not os.environ.get("RANK", "").strip(" 0")
+
+
 class _Notes(logging.Handler):
     """Says what the library logs, once, and of several processes of one run only in the first."""
 
     def __init__(self) -> None:
         super().__init__()
         self._said = set[str]()
-        self._first = os.environ.get("RANK", "0") == "0"  # as torchrun numbers them
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.getMessage()
-        if self._first and text not in self._said:
+        if is_first_process() and text not in self._said:
             self._said.add(text)
             complain(f"note: {text}")
 

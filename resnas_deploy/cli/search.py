@@ -11,7 +11,7 @@ from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
-from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice, check_torch
+from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
 
 if TYPE_CHECKING:
     from resnas_deploy.measuring.latency.model import LatencyModel
@@ -84,7 +84,9 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
-    check_torch()
+    from resnas_deploy.runners.devices import check_torch
+
+    check_torch("searching")
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
         from resnas_deploy.arch.space import space_named

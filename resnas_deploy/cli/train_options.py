@@ -1,16 +1,21 @@
-"""What the commands of `resnas train` and `resnas search` share."""
+"""The options that the commands of `resnas train` share, and some of them `resnas search`."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
-from resnas_deploy.errors import NotAvailable
 
-RECIPE_NAMES = ("tiny", "small", "demo")
+
+def _recipes(incomplete: str) -> list[str]:
+    from resnas_deploy.training.recipe import RECIPES
+
+    return [name for name in RECIPES if name.startswith(incomplete)]
+
 
 DataOption = Annotated[
     str,
@@ -28,7 +33,7 @@ RecipeOption = Annotated[
         help="demo, tiny, small, or a TOML file.",
         metavar="NAME|FILE",
         show_default="demo for --data demo; the space's; small",
-        autocompletion=complete(RECIPE_NAMES),
+        autocompletion=_recipes,
     ),
 ]
 SetOption = Annotated[
@@ -60,9 +65,31 @@ Skip = Annotated[
 ]
 
 
-def check_torch() -> None:
-    """Raise `NotAvailable` without PyTorch."""
-    import importlib.util
+@dataclass(frozen=True)
+class RunOptions:
+    """What every kind of training is told: the parameters of these names in the API."""
 
-    if importlib.util.find_spec("torch") is None:
-        raise NotAvailable("training needs the package torch", "pip install torch")
+    out: Annotated[
+        Path, typer.Option(help="The folder of the run, which is made.", metavar="FOLDER", show_default=False)
+    ]
+    data: DataOption
+    recipe: RecipeOption = ""
+    settings: SetOption = None
+    seed: Seed = 0
+    resume: Resume = False
+    workers: Workers = 0
+    save_every: Annotated[
+        int,
+        typer.Option(
+            help="Steps between saves, from which a run goes on; 0: at the end of each epoch.",
+            metavar="N",
+            min=0,
+            max=MAX_SEED,
+        ),
+    ] = 0
+    skip_unreadable: Skip = False
+    device: TorchDevice = ""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as the API takes them."""
+        return asdict(self) | {"settings": self.settings or ()}

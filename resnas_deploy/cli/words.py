@@ -11,7 +11,14 @@ import shlex
 
 _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(?:\(([^`]*)\))?`")
 # Parameters whose option, or argument, has another name. Each value is shown as it is.
-_OTHERWISE = {"artifact": "ARTIFACT", "artifacts": "ARTIFACT..", "images": "IMAGES.."}
+_OTHERWISE = {
+    "artifact": "ARTIFACT",
+    "artifacts": "ARTIFACT..",
+    "images": "IMAGES..",
+    "runners": "--runner",
+    "peers": "--peer",
+    "settings": "--set",
+}
 _COMMANDS = {
     "available_runners": "runners",
     "import_checkpoint": "import",

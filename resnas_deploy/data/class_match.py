@@ -55,7 +55,7 @@ def check_classes(classes: Classes, names: Names, who: str) -> None:
     """
     if classes.count != len(names):
         raise BadInput(
-            f"{who} must tell the {len(names)} classes of --data apart, found one for {classes.count}"
+            f"{who} must tell the {len(names)} classes of `data` apart, found one for {classes.count}"
             + _surplus(classes, names)
         )
     if any(_agree(one, other) for own in classes.names for one in _forms(own) for other in _forms(names)):
@@ -67,7 +67,7 @@ def check_classes(classes: Classes, names: Names, who: str) -> None:
     if classes.names and not (classes.assumed and _are_others(classes.names[0], plain)):
         raise BadInput(_difference(classes.names[0], plain, who))
     _check_order_of_numbers(names)
-    _note(f"{who} has no names of its classes: those of --data are taken by number, {names[0]!r} for class 0")
+    _note(f"{who} has no names of its classes: those of `data` are taken by number, {names[0]!r} for class 0")
 
 
 def same_name(one: str, other: str) -> bool:
@@ -164,10 +164,10 @@ def _is_permutation(own: Names, other: Names) -> bool:
 def _check_nameless(classes: Classes, who: str) -> None:
     if classes.names and not classes.assumed:
         raise BadInput(
-            f"{who} must be of the classes of --data, found {classes.names[0][0]!r} where the data has a number alone; "
+            f"{who} must be of the classes of `data`, found {classes.names[0][0]!r} where the data has a number alone; "
             "name its classes, as folders (0-name, 1-name ..) or by a line each in classes.txt beside train/ and val/"
         )
-    _note(f"--data has no names of its classes: they are taken by number for those of {who}")
+    _note(f"`data` has no names of its classes: they are taken by number for those of {who}")
 
 
 def _check_order_of_numbers(names: Names) -> None:
@@ -186,7 +186,7 @@ def _difference(own: Names, other: Names, who: str) -> str:
     spelt = _spelling(own, other)
     pairs = enumerate(zip(own, other, strict=False))
     number = next((index for index, (a, b) in pairs if spelt(a) != spelt(b)), 0)
-    text = f"{who} must be of the classes of --data, found {own[number]!r} where the data has {other[number]!r}"
+    text = f"{who} must be of the classes of `data`, found {own[number]!r} where the data has {other[number]!r}"
     if _is_permutation(own, other):
         return (
             f"{text} (class {number}): the same names in another order; put each class's number before its folder's "

@@ -43,7 +43,7 @@ class DemoImages:
 
 
 def demo_images() -> tuple[DemoImages, DemoImages]:
-    """The training and the validation split."""
+    """Return the training and the validation split."""
     with (
         as_file(files("resnas_deploy.data").joinpath("fashion-mnist", "pictures.npz")) as path,
         np.load(path, allow_pickle=False) as arrays,

@@ -64,7 +64,7 @@ def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
 
 
 def has_images(folder: Path, classes: Sequence[str]) -> bool:
-    """Whether any of these folders in it holds an image."""
+    """Return whether any of these folders in it holds an image."""
     return any(files_below(folder / name, Ignored(), top=folder) for name in classes)
 
 

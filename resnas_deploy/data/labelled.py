@@ -36,12 +36,12 @@ class LabelledImages(Protocol):
         ...
 
     def image(self, index: int) -> Image.Image:
-        """An image of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
+        """Return an image of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
         ...
 
 
 @dataclass(frozen=True)
-class Part:
+class ImageSubset:
     """Some of the images; none is copied."""
 
     whole: LabelledImages
@@ -66,8 +66,11 @@ class Part:
         return self.whole.image(int(self.indices[index]))
 
 
-def split(images: LabelledImages, held_out: int) -> tuple[Part, Part]:
-    """What training may see, and `held_out` images of each class that it leaves to the search. Raises `BadInput`."""
+def split(images: LabelledImages, held_out: int) -> tuple[ImageSubset, ImageSubset]:
+    """Return what training may see, and `held_out` images of each class that it leaves to the search.
+
+    Raises `BadInput` for a class that has no more.
+    """
     labels = images.labels
     rng = np.random.default_rng(_SPLIT_SEED)
     held: list[Indices] = []
@@ -81,4 +84,4 @@ def split(images: LabelledImages, held_out: int) -> tuple[Part, Part]:
         held.append(rng.permutation(own)[:held_out])
     mask = np.zeros(len(labels), dtype=bool)
     mask[np.concatenate(held)] = True
-    return Part(images, np.flatnonzero(~mask)), Part(images, np.flatnonzero(mask))
+    return ImageSubset(images, np.flatnonzero(~mask)), ImageSubset(images, np.flatnonzero(mask))

@@ -12,11 +12,11 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
-from resnas_deploy.data.headers import MOST_IMAGE, Headers
 from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import opened, read_bytes
@@ -27,6 +27,8 @@ from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, 
 SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20
 MOST_CLASSES = 100_000
+MOST_HEADER = 1_000_000  # bytes of one extended header: a name and some times take hundreds
+MOST_IMAGE = 500_000_000  # bytes of one image's file
 CLASS_NAMES = "classes.txt"  # beside train/ and val/: a name a line, by class number
 
 
@@ -58,7 +60,7 @@ class ShardImages:
 
 
 def is_shard(name: str) -> bool:
-    """Whether a file's name is a shard's."""
+    """Return whether a file's name is a shard's."""
     return name.endswith(SUFFIX)
 
 
@@ -95,11 +97,11 @@ def shard_images(folder: Path, ignored: Ignored | None = None) -> ShardImages:
 
 
 def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
-    """Key, class, offset and size of each image."""
+    """Return key, class, offset and size of each image."""
     found: dict[str, dict[str, tuple[int, int]]] = {}
     labels: dict[str, int] = {}
     try:
-        with opened(path) as file, tarfile.open(fileobj=Headers(file), mode="r:") as archive:
+        with opened(path) as file, tarfile.open(fileobj=_Headers(file), mode="r:") as archive:
             for member in archive:
                 if not member.isfile():
                     continue
@@ -139,3 +141,38 @@ def _label(archive: tarfile.TarFile, member: tarfile.TarInfo, name: str) -> int:
 
 def _lines(path: Path) -> int:
     return len(read_bytes(path, MAX_FILE_BYTES).splitlines())
+
+
+class _Headers(io.RawIOBase):
+    """A file of which only headers and labels are read: little at once, and in all no more than there is, twice over.
+
+    Raises `tarfile.ReadError` beyond that. A damaged size would else be read whole, or lead back without an end.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        super().__init__()
+        self._file = file
+        self._left = 2 * os.fstat(file.fileno()).st_size + MOST_HEADER
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= MOST_HEADER:
+            raise tarfile.ReadError(f"an extended header of {size} bytes")
+        content = self._file.read(size)
+        self._left -= max(len(content), 1)
+        if self._left < 0:
+            raise tarfile.ReadError("headers that lead back to each other")
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        if not -(2**63) <= offset < 2**63:
+            raise tarfile.ReadError(f"a member at byte {offset:.3g}")
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()

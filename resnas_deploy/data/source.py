@@ -1,4 +1,4 @@
-"""Which data `--data` names."""
+"""Data sets by what a user names them: the built-in one, or a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TRAIN, VAL = "train", "val"
 
 
 @dataclass(frozen=True)
-class Data:
+class DataSet:
     """Both splits of a data set."""
 
     name: str
@@ -26,19 +26,19 @@ class Data:
     val: LabelledImages
 
 
-def open_data(source: str) -> Data:
-    """The built-in data set, or a folder with `train/` and `val/`, each of class folders or of tar shards.
+def open_data(source: str) -> DataSet:
+    """Open the built-in data set, or a folder with `train/` and `val/`, each of class folders or of tar shards.
 
     Raises `BadInput`, which names what is wrong with it.
     """
     if source == DEMO:
         train, val = demo_images()
-        return Data(DEMO, train, val)
+        return DataSet(DEMO, train, val)
     root = Path(source)
     if missing := [name for name in (TRAIN, VAL) if not (root / name).is_dir()]:
-        raise BadInput(f"--data must be demo or a folder with train/ and val/, found no {root / missing[0]}")
+        raise BadInput(f"`data` must be demo or a folder with train/ and val/, found no {root / missing[0]}")
     ignored = Ignored()
-    data = Data(root.name, _images(root / TRAIN, ignored), _images(root / VAL, ignored))
+    data = DataSet(root.name, _images(root / TRAIN, ignored), _images(root / VAL, ignored))
     _check_same_classes(data)
     ignored.note(source)
     return data
@@ -56,7 +56,7 @@ def _images(folder: Path, ignored: Ignored) -> LabelledImages:
     return shard_images(folder, ignored)
 
 
-def _check_same_classes(data: Data) -> None:
+def _check_same_classes(data: DataSet) -> None:
     train, val = data.train.class_names, data.val.class_names
     if len(train) == len(val) and all(map(same_name, train, val)):
         return

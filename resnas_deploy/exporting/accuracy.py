@@ -11,24 +11,24 @@ from numpy.typing import NDArray
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
-from resnas_deploy.data.chance import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
+from resnas_deploy.data.accuracy import FAR_BELOW, beats_chance, chance_of, check_telling, exchanged
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
-from resnas_deploy.data.source import DEMO, Data, open_data
+from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options, RunnerKind
-from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Task
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
 MOST_IMAGES = 2000  # of a larger validation split a sample, drawn with a seed
 _SEED, _BATCH = 0, 16
 
 
-def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | None:
+def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet | None:
     """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
     `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
@@ -48,7 +48,7 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> Data | 
 
 
 def compare_accuracy(
-    artifact: Artifact, kind: RunnerKind, data: Data, max_drop: float, threads: int, progress: Progress
+    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, progress: Progress
 ) -> Accuracy:
     """Run graph and module on the validation split and count what each gets right.
 
@@ -107,7 +107,7 @@ def _sample(labelled: LabelledImages) -> Indices:
 
 
 def _problem(
-    found: Accuracy, answers: _Answers, labels: Indices, labelled: LabelledImages, said: Measured | None
+    found: Accuracy, answers: _Answers, labels: Indices, labelled: LabelledImages, said: MeasuredAccuracy | None
 ) -> str:
     """Why the figures show nothing, and what to do; empty where they do."""
     names, chance = labelled.class_names, chance_of(labels)

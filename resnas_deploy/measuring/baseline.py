@@ -1,46 +1,52 @@
-"""What a baseline holds, to be measured again."""
+"""The course of the gate: what a baseline holds is opened, planned and measured again, and judged."""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
-from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring.cases import open_cases
-from resnas_deploy.measuring.gate import identity
-from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.gate import ATTEMPTS, Gated, differences, identity, judge
+from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.measuring.machine.memory import limited
-from resnas_deploy.measuring.measure import device_of
+from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.peers import PEERS, open_peer
-from resnas_deploy.measuring.plan import Plan, Subject
-from resnas_deploy.measuring.report import Report
+from resnas_deploy.measuring.plan import Effort, Plan, Subject
+from resnas_deploy.measuring.reference import reference_workload
+from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
-from resnas_deploy.runners.base import CPU, Network
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import CPU, Network, usable_cores
 from resnas_deploy.runners.registry import runner_kind
 
 Networks = Mapping[str, Network]  # by label
+_log = logging.getLogger(__name__)
 
 
 def baseline_file(given: Path, machine: Machine) -> Path:
-    """The baseline itself, or of a folder of them this machine's, whose name is the machine's slug."""
+    """Return the baseline itself, or of a folder of them this machine's, whose name is the machine's slug."""
     if not given.is_dir():
         return given
     path = given / f"{machine.slug}.json"
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in given.glob("*.json"))) or "none"
         raise BadInput(
-            f"{given} must hold a baseline of this machine, found {there}; make one by: "
-            f"resnas bench ARTIFACT.. --runs 120 --openings 12 --out {path}"
+            f"{given} must hold a baseline of this machine, found {there}; make one by "
+            f"`bench()` with `runs` 120 and `openings` 12, saved as {path}"
         )
     return path
 
 
 def configurations_of(report: Report, path: Path) -> list[Configuration]:
-    """What a baseline has figures of. Raises `BadInput`, which names its file, where that cannot be compared with."""
+    """Return what a baseline has figures of. Raise `BadInput`, with its file, where that cannot be compared with."""
     found = [item.configuration for item in report.measurements if item.samples_s]
     if not found:
         raise BadInput(f"{path} must hold at least one measurement, found none; measure it again")
@@ -56,16 +62,16 @@ def configurations_of(report: Report, path: Path) -> list[Configuration]:
 
 @contextmanager
 def opened_networks(
-    configurations: Sequence[Configuration], folders: Sequence[Path], tell: Callable[[str], None]
+    configurations: Sequence[Configuration], artifacts: Sequence[str | Path | Artifact], progress: Progress
 ) -> Iterator[Networks]:
-    """The networks of configurations, by label: out of `folders`, or where there are none, from their sources."""
+    """Yield the networks of configurations, by label: those given, or where there are none, from their sources."""
     labels = dict.fromkeys(item.label for item in configurations)
     precisions = {item.source: item.precision for item in configurations}
     peers = [source for source in precisions if source in PEERS]
-    where = folders or [Path(source) for source in precisions if source not in PEERS]
+    where = artifacts or [Path(source) for source in precisions if source not in PEERS]
     with ExitStack() as stack:
-        found: list[Network] = [open_artifact(folder) for folder in where]
-        found += [stack.enter_context(open_peer(name, precisions[name], tell)) for name in peers]
+        found: list[Network] = [open_artifact(item) for item in where]
+        found += [stack.enter_context(open_peer(name, precisions[name], progress)) for name in peers]
         networks: dict[str, Network] = {}
         for network in found:
             if (other := networks.setdefault(network.label, network)) is not network:
@@ -81,32 +87,78 @@ def opened_networks(
         yield networks
 
 
-def plan_of(
-    configurations: Sequence[Configuration],
-    networks: Networks,
-    runs: int,
-    openings: int,
-    device: str = "",
-    cuda_graph: bool = False,
-) -> Plan:
-    """The plan that measures these configurations again, on their own devices unless another is asked for.
+def compare_with_baseline(
+    baseline: Path | Report,
+    artifacts: Sequence[str | Path | Artifact],
+    effort: Effort,
+    *,
+    accept_different: bool = False,
+    progress: Progress = silent,
+) -> Gated:
+    """Measure again what a baseline holds: a report, its file, or a folder of such files, one for each machine.
 
-    It may hold others too, where they are no full product.
+    The artifacts are those that it names, unless others are given. What looks slower is measured again before it
+    counts. Ctrl-C ends it early. Raise `BadInput` for a baseline that cannot be compared with.
+    """
+    progress("reading the baseline")
+    machine = this_machine(usable_cores())
+    path = Path("the baseline") if isinstance(baseline, Report) else baseline_file(baseline, machine)
+    then = baseline if isinstance(baseline, Report) else read_report(path)
+    wanted = configurations_of(then, path)
+    reports: list[Report] = []
+    with opened_networks(wanted, artifacts, progress) as networks:
+        progress("comparing the machine and the runtimes with the baseline's")
+        differences = _differences(then, machine, plan_again(wanted, networks, effort))
+        if differences and not accept_different:
+            raise BadInput(
+                f"{path} must be of this machine and these versions, found {'; '.join(differences)}; make a baseline "
+                "here, or give `accept_different`"
+            )
+
+        def measure_again(configurations: Sequence[Configuration]) -> Report:
+            if reports:
+                _log.info(
+                    "measuring again what looks slower: %s (measurement %d of at most %d)",
+                    "; ".join(map(str, configurations)),
+                    len(reports) + 1,
+                    ATTEMPTS,
+                )
+            reports.append(measure(plan_again(configurations, networks, effort), Extras(), progress))
+            return reports[-1]
+
+        changes = judge(then, measure_again)
+    compared = {identity(change.configuration) for change in changes}
+    return Gated(
+        str(path),
+        tuple(differences),
+        tuple(changes),
+        tuple(item for item in wanted if identity(item) not in compared),
+        tuple(dict.fromkeys(note for report in reports for note in report.notes())),
+        reports[-1].interrupted,
+    )
+
+
+def plan_again(configurations: Sequence[Configuration], networks: Networks, effort: Effort) -> Plan:
+    """Return the plan that measures these configurations again, on their own devices unless another is asked for.
+
+    It may hold others too, where they are no full product. The threads are the configurations'.
     """
     subjects = dict.fromkeys((item.label, item.runner, item.place) for item in configurations)
-    return Plan(
-        subjects=tuple(Subject(networks[label], runner_kind(runner).on(where)) for label, runner, where in subjects),
-        batches=tuple(dict.fromkeys(item.batch for item in configurations)),
-        runs=runs,
-        threads=min((item.threads + 1) * item.streams - 1 for item in configurations),  # of all their streams together
-        openings=openings,
-        streams=tuple(dict.fromkeys(item.streams for item in configurations)),
-        device=device,
-        cuda_graph=cuda_graph,
+    threads = min((item.threads + 1) * item.streams - 1 for item in configurations)  # of all their streams together
+    return replace(effort, threads=threads).plan(
+        [Subject(networks[label], runner_kind(runner).on(where)) for label, runner, where in subjects],
+        [item.batch for item in configurations],
+        [item.streams for item in configurations],
+        least_openings=LEAST_OPENINGS,
     )
 
 
 def configurations_here(plan: Plan) -> list[Configuration]:
-    """What a plan's configurations are on this machine, with the runtimes' versions; nothing is timed."""
+    """Return what a plan's configurations are on this machine, with the runtimes' versions; nothing is timed."""
     with limited() if device_of(plan) == CPU else nullcontext(), ExitStack() as stack:
         return [ready.configuration for ready in open_cases(plan, frozenset(), stack)]
+
+
+def _differences(then: Report, machine: Machine, plan: Plan) -> list[str]:
+    with reference_workload(device_of(plan), machine.cores) as workload:
+        return differences(then, machine, workload.name, configurations_here(plan))

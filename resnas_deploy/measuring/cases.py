@@ -1,4 +1,4 @@
-"""One opening of everything that a plan measures: the timed steps, or why there are none."""
+"""Opens everything that a plan measures, once: the timed steps, or why there are none."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.timing import Timed, timed
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, Runner
 
 OUT_OF_MEMORY = "out of memory"
@@ -40,33 +41,31 @@ class Ready:
     step: Timed | None
 
 
-def open_cases(
-    plan: Plan, without: Set[Case], stack: ExitStack, tell: Callable[[str], None] = lambda _: None
-) -> Iterator[Ready]:
+def open_cases(plan: Plan, without: Set[Case], stack: ExitStack, progress: Progress = silent) -> Iterator[Ready]:
     """Open every subject of the plan on `stack` and run every case of it once, but for those in `without`."""
     for number, subject in enumerate(plan.subjects):
         for streams in plan.streams:
             cases = [Case(number, streams, batch, HOST) for batch in plan.batches]
             wanted = [case for case in cases if case not in without]
             if wanted:
-                tell(f"loading {subject.network.label} on {subject.kind.name}")
-                yield from _open_subject(plan, subject, wanted, stack, tell)
+                progress(f"loading {subject.network.label} on {subject.kind.name}")
+                yield from _open_subject(plan, subject, wanted, stack, progress)
 
 
 def _open_subject(
-    plan: Plan, subject: Subject, cases: list[Case], stack: ExitStack, tell: Callable[[str], None]
+    plan: Plan, subject: Subject, cases: list[Case], stack: ExitStack, progress: Progress
 ) -> Iterator[Ready]:
     streams, network = cases[0].streams, subject.network
     threads = max(1, plan.threads // streams)
     options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
-        runners = [stack.enter_context(open_runner(subject.kind, network, options, tell)) for _ in range(streams)]
+        runners = [stack.enter_context(open_runner(subject.kind, network, options, progress)) for _ in range(streams)]
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
         steps: dict[str, Timed] = {}
         if not loading.failed:
-            tell(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
+            progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
                 steps = _steps(runners, noise(case.batch, network.image_size), stack)
         yield Ready(case, configuration, steps.get(HOST))
@@ -92,7 +91,7 @@ class _MemoryGuard:
 
 
 def _steps(runners: list[Runner], images: Images, stack: ExitStack) -> dict[str, Timed]:
-    """The timed steps of one batch, run once: from host to host, and on a GPU on the device alone too."""
+    """Return the timed steps of one batch, run once: from host to host, and on a GPU on the device alone too."""
     ready = [runner.step(images) for runner in runners]
     for step in ready:
         step()
@@ -105,7 +104,7 @@ def _steps(runners: list[Runner], images: Images, stack: ExitStack) -> dict[str,
 
 
 def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int) -> Configuration:
-    """What a case is; where the runner could not even be opened, some of that is not known."""
+    """Return what a case is; where the runner could not even be opened, some of that is not known."""
     network = subject.network
     return Configuration(
         source=network.source,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import Target
 from resnas_deploy.errors import BadInput
@@ -14,12 +15,16 @@ from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import SPELLINGS
-from resnas_deploy.measuring.compare import choose_fastest
+from resnas_deploy.measuring.compare import FASTER, Comparison, compared
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.measure import measure
+from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.weights.checkpoint import Checkpoint
 
-_BATCH = 8  # that is measured, where the range has it
+_BATCH, _RUNS = 8, 60  # that are measured, where the range has the batch
 _log = logging.getLogger(__name__)
 
 
@@ -81,3 +86,44 @@ def _fastest(
         )
     _log.info(f"{what} {found}, on {kind.name} at batch {size}")
     return found.chosen
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The name of what was chosen, and how each other candidate compares with the first."""
+
+    chosen: str
+    comparisons: Mapping[str, Comparison]
+
+    def __str__(self) -> str:
+        found = ", ".join(
+            f"{name} takes {item.ratio.value:.3f} of the time ({item.ratio.low:.3f} to {item.ratio.high:.3f})"
+            for name, item in self.comparisons.items()
+        )
+        return f"{self.chosen} ({found})"
+
+
+def choose_fastest(
+    candidates: Mapping[str, Artifact], kind: RunnerKind, batch: int, threads: int, progress: Progress
+) -> Choice:
+    """Measure all candidates and take the fastest of those that are surely faster than the first one."""
+    plan = Plan(
+        subjects=tuple(Subject(artifact, kind) for artifact in candidates.values()),
+        batches=(batch,),
+        runs=_RUNS,
+        threads=threads,
+        openings=LEAST_OPENINGS,
+    )
+    report = measure(plan, Extras(), progress)
+    measured = {item.configuration.source: item for item in report.measurements}
+    names = {artifact.source: name for name, artifact in candidates.items()}
+    first, *others = (measured[artifact.source] for artifact in candidates.values())
+    if report.interrupted:
+        raise KeyboardInterrupt
+    if first.failure is not None:
+        raise BadInput(f"the candidates must be measured to choose among them, found: {first.failure}")
+    comparisons = {
+        names[other.configuration.source]: found[0] for other in others if (found := compared((first, other)))
+    }
+    faster = {name: item.ratio.value for name, item in comparisons.items() if item.verdict == FASTER}
+    return Choice(min(faster, key=faster.__getitem__, default=next(iter(candidates))), comparisons)

@@ -1,24 +1,24 @@
-"""Two networks or runners against each other, in turns: a ratio, its interval, and what it allows to say."""
+"""Two networks or runners against each other, interleaved: a ratio, its interval, and what it allows to say."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.measure import Extras, measure
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS, Interval, ratio_interval
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.progress import Progress, silent
 
 FASTER, SLOWER, CANNOT_TELL = "faster", "slower", "cannot tell"
 _SEED = 0  # of the bootstrap: the same samples give the same verdict
-_RUNS = 60  # of each candidate for the fastest
+_MOST_ADVISED = 1000  # openings: beyond, nobody would wait for an answer
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """Of the second: `FASTER`, `SLOWER`, or `CANNOT_TELL` where the interval holds 1, or is of one opening."""
+        """Say of the second: `FASTER`, `SLOWER`, or `CANNOT_TELL` where the interval holds 1, or is of one opening."""
         if 1 in self.ratio or self.openings < LEAST_OPENINGS:
             return CANNOT_TELL
         return FASTER if self.ratio.value < 1 else SLOWER
@@ -54,8 +54,21 @@ class Comparison:
             return None
         return max(1, math.ceil(self.openings * (self.ratio.half_width / effect) ** 2) - self.openings)
 
+    def __str__(self) -> str:
+        configuration, ratio = self.first.configuration, self.ratio
+        where = f"batch {configuration.batch}, {configuration.latency}"
+        times = f"A {self.first.percentile(50):.1f} ms, B {self.second.percentile(50):.1f} ms"
+        found = f"B takes {ratio.value:.3f} of A's time ({ratio.low:.3f} to {ratio.high:.3f})"
+        if self.verdict != CANNOT_TELL:
+            return f"{where}: B is {self.verdict}. {times}; {found}"
+        advice = f"if they differ at all, it is by less than {max(ratio.high - 1, 1 - ratio.low):.1%}"
+        if (more := self.more_openings) is not None and more <= _MOST_ADVISED:
+            runs = sum(map(len, self.first.samples_s))
+            advice = f"about {more} more openings ({math.ceil(more * runs / self.openings)} runs) would tell; {advice}"
+        return f"{where}: cannot tell. {times}; {found}; {advice}"
+
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "batch": self.first.configuration.batch,
             "latency": self.first.configuration.latency,
@@ -70,55 +83,52 @@ class Comparison:
         }
 
 
-def compare(measurements: Sequence[Measurement]) -> list[Comparison]:
-    """Compare two subjects that were measured in one session, at each batch size where both could run."""
+@dataclass(frozen=True)
+class Comparisons:
+    """Two subjects, A and B, that were measured interleaved, compared at each batch size where both could run."""
+
+    first: Subject
+    second: Subject
+    comparisons: tuple[Comparison, ...]
+    measured: Report
+
+    @property
+    def verdict(self) -> str:
+        """What all comparisons say of B; `CANNOT_TELL` where they do not all say the same, or there are none."""
+        verdicts = {item.verdict for item in self.comparisons}
+        return verdicts.pop() if len(verdicts) == 1 else CANNOT_TELL
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether Ctrl-C ended it early: there is less than was asked for."""
+        return self.measured.interrupted
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {"comparisons": [item.to_json() for item in self.comparisons], "measured": self.measured.to_json()}
+
+    def __str__(self) -> str:
+        subjects = (("A", self.first), ("B", self.second))
+        lines = [f"{name}: {item.network.label} ({item.network.source}) on {item.kind.name}" for name, item in subjects]
+        lines += map(str, self.comparisons)
+        lines += [f"{item.configuration}: {item.failure}" for item in self.measured.measurements if item.failure]
+        return "\n".join(lines)
+
+
+def compare(plan: Plan, progress: Progress = silent) -> Comparisons:
+    """Measure the two subjects of a plan and compare them."""
+    report = measure(plan, Extras(), progress)
+    first, second = plan.subjects
+    return Comparisons(first, second, compared(report.measurements), report)
+
+
+def compared(measurements: Sequence[Measurement]) -> tuple[Comparison, ...]:
+    """Compare two subjects that were measured together, at each batch size where both could run."""
     pairs: dict[tuple[int, str], list[Measurement]] = {}
     for item in measurements:
         pairs.setdefault((item.configuration.batch, item.configuration.latency), []).append(item)
-    return [_compared(*pair) for pair in pairs.values() if len(pair) == 2 and all(item.samples_s for item in pair)]
-
-
-def _compared(first: Measurement, second: Measurement) -> Comparison:
-    ratio = ratio_interval(second.samples_s, first.samples_s, np.random.default_rng(_SEED))
-    return Comparison(first, second, ratio)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The name of what was chosen, and how each other candidate compares with the first."""
-
-    chosen: str
-    comparisons: Mapping[str, Comparison]
-
-    def __str__(self) -> str:
-        found = ", ".join(
-            f"{name} takes {item.ratio.value:.3f} of the time ({item.ratio.low:.3f} to {item.ratio.high:.3f})"
-            for name, item in self.comparisons.items()
-        )
-        return f"{self.chosen} ({found})"
-
-
-def choose_fastest(
-    candidates: Mapping[str, Artifact], kind: RunnerKind, batch: int, threads: int, tell: Callable[[str], None]
-) -> Choice:
-    """Measure all candidates and take the fastest of those that are surely faster than the first one."""
-    plan = Plan(
-        subjects=tuple(Subject(artifact, kind) for artifact in candidates.values()),
-        batches=(batch,),
-        runs=_RUNS,
-        threads=threads,
-        openings=LEAST_OPENINGS,
+    return tuple(
+        Comparison(first, second, ratio_interval(second.samples_s, first.samples_s, np.random.default_rng(_SEED)))
+        for first, second in (pair for pair in pairs.values() if len(pair) == 2)
+        if first.samples_s and second.samples_s
     )
-    report = measure(plan, Extras(), tell)
-    measured = {item.configuration.source: item for item in report.measurements}
-    names = {artifact.source: name for name, artifact in candidates.items()}
-    first, *others = (measured[artifact.source] for artifact in candidates.values())
-    if report.interrupted:
-        raise KeyboardInterrupt
-    if first.failure is not None:
-        raise BadInput(f"the candidates must be measured to choose among them, found: {first.failure}")
-    comparisons = {
-        names[other.configuration.source]: found[0] for other in others if (found := compare((first, other)))
-    }
-    faster = {name: item.ratio.value for name, item in comparisons.items() if item.verdict == FASTER}
-    return Choice(min(faster, key=faster.__getitem__, default=next(iter(candidates))), comparisons)

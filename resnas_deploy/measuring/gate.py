@@ -1,6 +1,6 @@
 """The regression gate: whether anything has become slower than its baseline, beyond the machine's noise.
 
-Two sessions on a shared machine differ by far more than what is looked for, so both are taken relative to the reference
+Two reports of a shared machine differ by far more than what is looked for, so both are taken relative to the reference
 workload that was timed in the same rounds. What may be slower is measured again, in fresh openings, before it is called
 so. How often it is wrong: docs/measuring.md.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from resnas_deploy.errors import BadInput, RegressionFound, first_few
 from resnas_deploy.files import records as record
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import Configuration, Measurement
@@ -17,8 +18,8 @@ from resnas_deploy.measuring.report import Reference, Report
 from resnas_deploy.measuring.statistics import Interval
 
 THRESHOLD = 1.03  # of the time now over that of the baseline: between none and the 5 per cent that must not pass
-SUSPECT = 1.01  # beyond which it is measured again: one session may be off by more than the difference to THRESHOLD
-ATTEMPTS = 3  # sessions, of which all but the first measure only what may be slower
+SUSPECT = 1.01  # beyond which it is measured again: one report may be off by more than the difference to THRESHOLD
+ATTEMPTS = 3  # at measuring, of which all but the first measure only what may be slower
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Change:
 
     @property
     def suspect(self) -> bool:
-        """Whether it may be slower, which more sessions would tell."""
+        """Whether it may be slower, which measuring again would tell."""
         return self.ratio.value > SUSPECT
 
     @property
@@ -53,7 +54,7 @@ class Change:
         return self.ratio.value > THRESHOLD and self.ratio.low > 1
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return {
             "configuration": record.to_json(self.configuration),
             "then": record.to_json(self.then),
@@ -64,16 +65,61 @@ class Change:
         }
 
 
-def judge(baseline: Report, measure: Callable[[Sequence[Configuration]], Report]) -> list[Change]:
-    """Compare with the baseline; `measure` is asked for a new session of some of its configurations.
+@dataclass(frozen=True)
+class Gated:
+    """What the gate found: everything of a baseline, beside what it is now."""
 
-    What may be slower is measured again, up to `ATTEMPTS` sessions in all, and judged by all its samples.
+    baseline: str  # its file
+    differences: tuple[str, ...]  # of the machine and the versions, where those were accepted
+    changes: tuple[Change, ...]
+    missing: tuple[Configuration, ...]  # of the baseline: what did not run
+    notes: tuple[str, ...]  # what may have disturbed it, or is not in it
+    interrupted: bool  # by Ctrl-C: there is less than was asked for
+
+    @property
+    def slower(self) -> tuple[Change, ...]:
+        """What has become slower, and that is not noise."""
+        return tuple(change for change in self.changes if change.regressed)
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything has become slower, and that is not noise."""
+        return bool(self.slower)
+
+    def check(self) -> None:
+        """Raise `RegressionFound` where something has become slower, `BadInput` where something did not run."""
+        if self.regressed:
+            worst = max(self.slower, key=lambda change: change.ratio.value)
+            raise RegressionFound(
+                f"{len(self.slower)} of {len(self.changes)} must not be slower than in {self.baseline}, found "
+                f"{worst.configuration} {worst.ratio.value - 1:.1%} slower; make a new baseline if that is meant"
+            )
+        if self.missing:
+            raise BadInput(
+                f"everything in {self.baseline} must run here, found none of {first_few(list(map(str, self.missing)))} "
+                "(out of memory, or another device); make that possible, or make a new baseline"
+            )
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {
+            "baseline": self.baseline,
+            "differences": list(self.differences),
+            "regressed": self.regressed,
+            "changes": [change.to_json() for change in self.changes],
+        }
+
+
+def judge(baseline: Report, measure_again: Callable[[Sequence[Configuration]], Report]) -> list[Change]:
+    """Compare with the baseline; `measure_again` is asked for new reports of some of its configurations.
+
+    What may be slower is measured again, up to `ATTEMPTS` times in all, and judged by all its samples.
     """
     then = {identity(item.configuration): item for item in baseline.measurements if item.samples_s}
     seen: dict[Identity, tuple[Measurement, Reference]] = {}
     waiting = [item.configuration for item in then.values()]
     for _ in range(ATTEMPTS):
-        report = measure(waiting)
+        report = measure_again(waiting)
         for item in report.measurements:
             key = identity(item.configuration)
             if key in then and item.samples_s:
@@ -89,7 +135,7 @@ Identity = tuple[object, ...]
 
 
 def identity(configuration: Configuration) -> Identity:
-    """What makes two configurations the same, whatever graph they run, and on whichever GPU."""
+    """Return what makes two configurations the same, whatever graph they run, and on whichever GPU."""
     c = configuration
     return (c.label, c.precision, c.runner, c.place.partition(":")[0], c.latency, c.threads, c.batch, c.streams)
 
@@ -97,7 +143,7 @@ def identity(configuration: Configuration) -> Identity:
 def differences(
     baseline: Report, machine: Machine, reference: str, configurations: Sequence[Configuration]
 ) -> list[str]:
-    """Why the baseline's figures may not be compared with those of this machine and its runtimes, a line each."""
+    """Say why the baseline's figures may not be compared with those of this machine and its runtimes, a line each."""
     found = machine.differences(baseline.machine)
     if baseline.reference.name != reference:
         found.append(f"reference workload: {baseline.reference.name} there, {reference} here")

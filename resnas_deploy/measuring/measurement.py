@@ -7,15 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from resnas_deploy.measuring.machine.energy import Energy
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
 HOST, DEVICE = "host to host", "device only"  # what a latency holds
-# What sessions of an unchanged network differ by beside what their openings tell: the standard deviation of the
-# logarithm, at which recorded sessions agree in 19 of 20 cases (tests/measuring/test_gate_evidence.py).
-SESSIONS_APART = 0.005
+# What reports of an unchanged network differ by beside what their openings tell: the standard deviation of the
+# logarithm, at which recorded reports agree in 19 of 20 cases (tests/measuring/test_gate_evidence.py).
+REPORTS_APART = 0.005
 _SEED = 0  # of the bootstrap: the same samples give the same interval
 
 
@@ -35,7 +34,7 @@ class Configuration:
     latency: str  # `HOST` or `DEVICE`
     threads: int  # of each stream
     batch: int
-    streams: int  # sessions that run at once
+    streams: int  # sessions of the runtime that run at once
     images: int  # in one sample, of all streams
 
     @property
@@ -59,7 +58,7 @@ class Figures:
     over_reference: float  # median time over that of the reference workload in the same rounds
     over_reference_low: float
     over_reference_high: float
-    repeats_within: float  # of `over_reference`: where another session's lies with the same probability, relative
+    repeats_within: float  # of `over_reference`: where another report's lies with the same probability, relative
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Measurement:
     energy: tuple[Energy, ...] = ()
 
     def percentile(self, percent: float) -> float:
-        """Milliseconds that `percent` per cent of the samples stayed below (linear between samples)."""
+        """Return the milliseconds that `percent` per cent of the samples stayed below (linear between samples)."""
         return float(np.percentile(np.concatenate(self.samples_s), percent)) * 1e3
 
     @property
@@ -93,11 +92,11 @@ class Measurement:
         return self.ceiling_ms / self.percentile(50) if self.ceiling_ms and self.samples_s else None
 
     def over(self, reference: Groups) -> Interval:
-        """Median time over that of the reference workload, timed in the same rounds."""
+        """Return the median time over that of the reference workload, timed in the same rounds."""
         return ratio_interval(self.samples_s, reference, np.random.default_rng(_SEED))
 
     def figured(self, reference: Groups) -> Figures:
-        """All figures. Needs samples."""
+        """Return all figures. Needs samples."""
         relative = self.over(reference)
         return Figures(
             p50_ms=self.percentile(50),
@@ -112,6 +111,8 @@ class Measurement:
 
 
 def _repeats_within(relative: Interval) -> float:
-    """How far another session's figure may be from this one's, relative: each has an error of its own."""
-    apart = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * SESSIONS_APART
+    """Return how far another report's figure may be from this one's, relative: each has an error of its own."""
+    from scipy import stats  # takes half a second to import
+
+    apart = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * REPORTS_APART
     return math.expm1(math.sqrt(2) * math.hypot(relative.half_width, apart))

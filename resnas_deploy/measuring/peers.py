@@ -8,20 +8,22 @@ from __future__ import annotations
 import importlib.util
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
-from resnas_deploy.artifact.artifact import MODEL
+from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import Network
 from resnas_deploy.weights.checkpoint import file_digest
 
 if TYPE_CHECKING:
@@ -42,7 +44,6 @@ class PeerSpec:
     """A published network: what Hugging Face's transformers builds it from, and what it costs."""
 
     name: str
-    paper: str
     gmacs: float  # billions of multiply-accumulates for one image, as published
     parameters: int
     family: str  # `model_type` of transformers
@@ -60,17 +61,17 @@ class Peer:
     arch = None
     batch = BATCH
 
-    def __init__(self, spec: PeerSpec, precision: str, folder: Path, tell: Callable[[str], None]) -> None:
+    def __init__(self, spec: PeerSpec, precision: str, folder: Path, progress: Progress) -> None:
         self.precision = precision
         self.image_size = spec.image_size
         self.source = spec.name
         self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
-        self._spec, self._folder, self._tell = spec, folder, tell
+        self._spec, self._folder, self._progress = spec, folder, progress
 
     @cached_property
     def model(self) -> Path:
         """The ONNX graph in this precision, with float32 images and logits."""
-        self._tell(f"tracing {self.label}")
+        self._progress(f"tracing {self.label}")
         path = self._folder / MODEL
         _trace(self.module(), self.precision, self.image_size, path)
         return path
@@ -81,7 +82,7 @@ class Peer:
         return file_digest(self.model)
 
     def module(self) -> torch.nn.Module:
-        """The network as a PyTorch module, float32, in evaluation mode; the same weights each time."""
+        """Return the network as a PyTorch module, float32, in evaluation mode; the same weights each time."""
         import torch
 
         network = _build(self._spec)
@@ -102,12 +103,12 @@ class Peer:
 def open_peer(
     name: str,
     precision: str,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
     specs: Mapping[str, PeerSpec] | None = None,
 ) -> Iterator[Peer]:
-    """Yield the network of that name; its graph is removed when the block ends. `tell` hears when it is traced.
+    """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
-    Raises `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
+    Raise `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
     """
     specs = PEERS if specs is None else specs
     if name not in specs:
@@ -117,11 +118,22 @@ def open_peer(
         names = " ".join(missing)
         raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
     with scratch_folder("peer") as folder:
-        yield Peer(specs[name], precision, folder, tell)
+        yield Peer(specs[name], precision, folder, progress)
+
+
+@contextmanager
+def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none."""
+    precision = artifacts[0].precision if artifacts else "fp32"
+    with ExitStack() as stack:
+        yield [
+            *artifacts,
+            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+        ]
 
 
 def _build(spec: PeerSpec) -> Any:
-    """The network as transformers makes it, with seeded weights; other users of torch's generator do not notice."""
+    """Return the network as transformers makes it, with seeded weights; torch's own generator stays as it is."""
     import torch
 
     transformers, sdpa = load("transformers"), load("transformers.integrations.sdpa_attention")
@@ -166,7 +178,7 @@ def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path)
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Without the exporter's words about its own internals and about torchvision, which nothing here needs."""
+    """Silence the exporter's words about its own internals and about torchvision, which nothing here needs."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -179,7 +191,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 def _deit(name: str, gmacs: float, parameters: int, width: int, heads: int) -> PeerSpec:
-    """DeiT without its distillation token, which is ViT's architecture (DeiT, table 1). MACs: PVT, table 2."""
+    """Return DeiT without its distillation token: ViT (arXiv 2012.12877, table 1). MACs: PVT, table 2."""
     config = {
         "patch_size": 16,
         "hidden_size": width,
@@ -190,11 +202,11 @@ def _deit(name: str, gmacs: float, parameters: int, width: int, heads: int) -> P
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,
     }
-    return PeerSpec(f"deit-{name}", "arXiv 2012.12877", gmacs, parameters, "vit", UNMASKED, 224, config)
+    return PeerSpec(f"deit-{name}", gmacs, parameters, "vit", UNMASKED, 224, config)
 
 
 def _pvt(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
-    """The pyramid vision transformer, version 1 (PVT, tables 1 and 2)."""
+    """Return the pyramid vision transformer, version 1 (PVT, arXiv 2102.12122, tables 1 and 2)."""
     config = {
         "depths": depths,
         "hidden_sizes": (64, 128, 320, 512),
@@ -207,11 +219,14 @@ def _pvt(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> P
         "layer_norm_eps": 1e-6,
         "qkv_bias": True,
     }
-    return PeerSpec(f"pvt-{name}", "arXiv 2102.12122", gmacs, parameters, "pvt", "eager", 224, config)
+    return PeerSpec(f"pvt-{name}", gmacs, parameters, "pvt", "eager", 224, config)
 
 
 def _swin(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
-    """Swin (section 3.3 and table 1). With sdpa attention its windows cannot be traced with a dynamic batch."""
+    """Return Swin (arXiv 2103.14030, section 3.3 and table 1).
+
+    With sdpa attention its windows cannot be traced with a dynamic batch.
+    """
     config = {
         "patch_size": 4,
         "embed_dim": 96,
@@ -224,7 +239,7 @@ def _swin(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> 
         "qkv_bias": True,
         "use_absolute_embeddings": False,
     }
-    return PeerSpec(f"swin-{name}", "arXiv 2103.14030", gmacs, parameters, "swin", "eager", 224, config)
+    return PeerSpec(f"swin-{name}", gmacs, parameters, "swin", "eager", 224, config)
 
 
 PEERS: Mapping[str, PeerSpec] = {

@@ -1,13 +1,18 @@
-"""What is to be measured."""
+"""What is to be measured, and what is usual where nothing is said."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Network, RunnerKind
+from resnas_deploy.runners.base import Network, RunnerKind, usable_cores
+from resnas_deploy.runners.registry import default_runner, runner_kind
 
+RUNS, OPENINGS = 60, 6
+MOST_RUNS = 100_000  # of a configuration, over all openings
 MOST_STREAMS = 64  # each of which holds the network's weights
+_USUAL_BATCHES = (1, 8, 32)
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,46 @@ class Subject:
 
     network: Network
     kind: RunnerKind
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is timed, and with what of this machine."""
+
+    runs: int = RUNS  # rounds, of all openings together
+    openings: int | None = None  # of every runtime; None: `OPENINGS`, or as many as runs where that is fewer
+    threads: int = 0  # of all streams together; 0: every core
+    device: str = ""  # the runner's usual one where it is empty
+    cuda_graph: bool = False  # on a GPU: capture the network once and replay it
+
+    def plan(
+        self,
+        subjects: Sequence[Subject],
+        batches: Sequence[int] = (),
+        streams: Sequence[int] = (1,),
+        *,
+        least_openings: int = 1,
+    ) -> Plan:
+        """Return the plan of so much. Raise `BadInput` or `NotAvailable` as `Plan` does, or for too few openings.
+
+        Without batch sizes they are those of 1, 8 and 32 that every network takes, or the smallest of the first one.
+        """
+        openings = min(OPENINGS, self.runs) if self.openings is None else self.openings
+        if 0 < openings < least_openings:
+            raise BadInput(
+                f"`openings` must be at least {least_openings} for an interval, found {openings}; "
+                "give more `runs` or `openings`"
+            )
+        return Plan(
+            subjects=tuple(subjects),
+            batches=tuple(dict.fromkeys(batches)) or usual_batches([subject.network for subject in subjects]),
+            runs=self.runs,
+            threads=self.threads or usable_cores(),
+            openings=openings,
+            streams=tuple(dict.fromkeys(streams)),
+            device=self.device,
+            cuda_graph=self.cuda_graph,
+        )
 
 
 @dataclass(frozen=True)
@@ -30,7 +75,7 @@ class Plan:
     runs: int  # rounds, of all openings together
     threads: int  # of all streams together
     openings: int
-    streams: tuple[int, ...] = (1,)  # sessions that run at once
+    streams: tuple[int, ...] = (1,)  # sessions of the runtime that run at once
     device: str = ""
     cuda_graph: bool = False
 
@@ -38,11 +83,13 @@ class Plan:
         counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
         for name, value in counts.items():
             if value < 1:
-                raise BadInput(f"{name} must be at least 1, found {value}")
+                raise BadInput(f"`{name}` must be at least 1, found {value}")
         if wrong := [number for number in self.streams if not 1 <= number <= MOST_STREAMS]:
-            raise BadInput(f"streams must be from 1 to {MOST_STREAMS}, found {wrong[0]}")
+            raise BadInput(f"`streams` must be from 1 to {MOST_STREAMS}, found {wrong[0]}")
+        if self.runs > MOST_RUNS:
+            raise BadInput(f"`runs` must be at most {MOST_RUNS}, found {self.runs}")
         if self.runs < self.openings:
-            raise BadInput(f"runs must be at least as many as openings, {self.openings}, found {self.runs}")
+            raise BadInput(f"`runs` must be at least as many as `openings`, {self.openings}, found {self.runs}")
         for subject in self.subjects:
             network = subject.network
             for batch in self.batches:
@@ -54,5 +101,18 @@ class Plan:
             subject.kind.check(network.precision, self.device)
 
     def rounds(self, opening: int) -> int:
-        """How many of the runs belong to an opening, the first of which is 0."""
+        """Return how many of the runs belong to an opening, the first of which is 0."""
         return self.runs // self.openings + (opening < self.runs % self.openings)
+
+
+def runners_for(names: Sequence[str], networks: Sequence[Network], device: str = "") -> tuple[RunnerKind, ...]:
+    """Return the runners of these names, or the first that can run every network. Raise `BadInput`, `NotAvailable`."""
+    found = tuple(runner_kind(name) for name in dict.fromkeys(names))
+    return found or (default_runner(*(network.precision for network in networks), device=device),)
+
+
+def usual_batches(networks: Sequence[Network]) -> tuple[int, ...]:
+    """Return those of the usual sizes that every network takes, or the smallest that the first one does."""
+    ranges = [network.batch for network in networks]
+    usual = tuple(size for size in _USUAL_BATCHES if all(size in batches for batches in ranges))
+    return usual or (ranges[0].least,)

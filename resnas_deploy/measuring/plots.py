@@ -7,7 +7,8 @@ import importlib.util
 import io
 import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +39,27 @@ def check_plot(path: Path) -> None:
 
 
 def plain(text: str) -> str:
-    """Text that matplotlib draws as it is: no formula, nothing that XML forbids, no name that legends leave out."""
+    """Return a text that matplotlib draws as it is: no formula, nothing that XML forbids, nothing that legends omit."""
     text = "".join(c if c.isprintable() or c == "\n" else "?" for c in text).replace("$", r"\$")
     return f" {text}" if text.startswith("_") else text
 
 
+@contextmanager
+def _quiet_matplotlib() -> Iterator[None]:
+    """Keep it from telling at length of a home that cannot be written."""
+    logger = logging.getLogger("matplotlib")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
 def new_figure(panels: int) -> tuple[Figure, Any]:
-    """A figure with that many axes beside each other."""
-    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells at length of a home that cannot be written
-    from matplotlib.figure import Figure
+    """Return a figure with that many axes beside each other."""
+    with _quiet_matplotlib():
+        from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")
     return figure, figure.subplots(1, panels)
@@ -58,7 +71,7 @@ def write_figure(
     """Write it in the form that the suffix names; a page holds the table too, whose first row is its head."""
     suffix = path.suffix.lower()
     drawn = io.BytesIO()
-    with warnings.catch_warnings():
+    with _quiet_matplotlib(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
         figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
     content = drawn.getvalue()
@@ -69,7 +82,7 @@ def write_figure(
 
 
 def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
-    """A page with the drawing and its figures; names come from files and may hold anything."""
+    """Return a page with the drawing and its figures; names come from files and may hold anything."""
 
     def row(cells: Sequence[str], tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
@@ -84,7 +97,7 @@ def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
 
 
 def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
-    """Latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
+    """Draw latency against batch with bands from p50 to p99, throughput, and the share of time by kind of block."""
     lines = _lines(report.measurements)
     bars = [item for item in report.measurements if item.shares]
     figure, axes = new_figure(3 if bars else 2)

@@ -48,7 +48,7 @@ class Workload(Protocol):
 
 
 def reference_workload(device: str, cores: int) -> Workload:
-    """The workload for a device: `cpu` or `cuda:N`. Where PyTorch cannot use the GPU it is the CPU's, and named so."""
+    """Return the workload for `cpu` or `cuda:N`. Where PyTorch cannot use the GPU it is the CPU's, and named so."""
     return CpuWorkload(cores) if device == CPU or not _torch_has_cuda() else CudaWorkload(device)
 
 

@@ -1,4 +1,4 @@
-"""The document of one session of measuring: what `--json` prints, `--out` writes, and `resnas gate` compares with."""
+"""The document of what was measured together: what `bench()` returns, and `gate()` compares with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import Measurement
+from resnas_deploy.measuring.plan import MOST_RUNS
 
 SCHEMA = 2
 MAX_BYTES = 32_000_000  # of a document: a million samples
-MAX_RUNS = 100_000  # of a configuration, over all openings
 SHORTEST, LONGEST = 1e-9, 1e9  # seconds of a sample
 
 
@@ -30,7 +30,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured in one session on one machine."""
+    """What was measured together, interleaved, on one machine."""
 
     machine: Machine
     conditions: Conditions
@@ -39,8 +39,20 @@ class Report:
     interrupted: bool  # by Ctrl-C: there is less than was asked for
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON, with a line for each thing that may have disturbed the measurement."""
+        """Return plain data for JSON, with a line for each thing that may have disturbed the measurement."""
         return {"schema": SCHEMA, "warnings": self.conditions.warnings(), **record.to_json(self)}
+
+    def notes(self) -> list[str]:
+        """Say what may have disturbed the measurement, or is not in it, a line each."""
+        found = self.conditions.warnings()
+        if unsettled := [str(item.configuration) for item in self.measurements if item.samples_s and not item.settled]:
+            found.append(f"still not steady after the warm-up: {'; '.join(unsettled)}")
+        limit = self.conditions.memory_limit
+        if limit is not None and any(item.failure is not None for item in self.measurements):
+            found.append(f"the control group allows {limit / 2**30:.1f} GiB of memory")
+        if self.interrupted:
+            found.append("interrupted: there is less than was asked for")
+        return found
 
     def write(self, path: Path, *, replace: bool = True) -> None:
         """Write the document, at once and whole. Raises `BadInput` where it cannot be written, or must not replace."""
@@ -52,16 +64,16 @@ def read_report(path: Path) -> Report:
     try:
         content = read_bytes(path, MAX_BYTES)
     except BadInput as error:
-        raise BadInput(f"{error}; resnas bench --out makes one") from None
+        raise BadInput(f"{error}; `bench()` makes one") from None
     if not content.strip():
-        raise BadInput(f"{path} must be a result of resnas bench, found an empty file; measure it again")
+        raise BadInput(f"{path} must be a report of `bench()`, found an empty file; measure it again")
     try:
         data = parse_json(content, str(path))
     except BadInput as error:
         raise BadInput(f"{error}; measure it again") from None
     schema = data.pop("schema", None) if isinstance(data, dict) else None
     if not isinstance(data, dict) or type(schema) is not int:
-        raise BadInput(f"{path} must be a result of resnas bench, found JSON without a schema number")
+        raise BadInput(f"{path} must be a report of `bench()`, found JSON without a schema number")
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
         raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
@@ -70,14 +82,12 @@ def read_report(path: Path) -> Report:
 
 
 def _checked(report: Report, path: Path) -> Report:
-    """Every sample must be a time, and belong to a round of the reference."""
+    """Check that every sample is a time, and belongs to a round of the reference."""
     rounds = [len(opening) for opening in report.reference.samples_s]
     if 0 in rounds:
         raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
-    if sum(rounds) > MAX_RUNS:
-        raise BadInput(
-            f"{path} must have at most {MAX_RUNS} runs, found {sum(rounds)}; is it a result of resnas bench?"
-        )
+    if sum(rounds) > MOST_RUNS:
+        raise BadInput(f"{path} must have at most {MOST_RUNS} runs, found {sum(rounds)}; is it a report of `bench()`?")
     named = [("the reference workload", report.reference.samples_s, rounds)]
     named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
     for name, samples, expected in named:

@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 RESAMPLES = 2000
 _AT_ONCE = 4_000_000  # values of draws in memory
@@ -47,7 +46,7 @@ class Interval:
 
 
 def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> Interval:
-    """The ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
+    """Return the ratio of ours to theirs, sample by sample: both must be of the same rounds of the same openings.
 
     It is the median over openings of the median over rounds: one opening that something disturbed does not move it.
     Of a single opening the rounds are drawn: the interval then tells nothing of other openings.
@@ -69,7 +68,9 @@ def ratio_interval(ours: Groups, theirs: Groups, rng: np.random.Generator) -> In
 
 
 def _widening(openings: int) -> float:
-    """By what the percentiles are too narrow for so many openings: Student's quantile, and the bootstrap's own bias."""
+    """Return by what percentiles of so few openings are too narrow: Student's quantile, and the bootstrap's bias."""
+    from scipy import stats  # takes half a second to import
+
     if openings == 1:
         return 1.0
     upper = (1 + CONFIDENCE) / 2

@@ -1,4 +1,4 @@
-"""Timing several steps in turns, so that a machine that slows down slows all of them alike."""
+"""Times several steps interleaved, so that a machine that slows down slows all of them alike."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from resnas_deploy.processes import ending
+from resnas_deploy.progress import Progress, silent
 
 Key = TypeVar("Key", bound=Hashable)
 Timed = Callable[[], float]  # does its work once and returns the seconds that it took
@@ -26,7 +27,7 @@ class WarmUp:
     most: int = 30  # rounds, after which a step that has not settled is measured all the same, and said to be unsettled
 
     def settled(self, samples: Sequence[float]) -> bool:
-        """Whether the last two windows have the same median, but for the tolerance."""
+        """Return whether the last two windows have the same median, but for the tolerance."""
         if len(samples) < 2 * self.window:
             return False
         now, before = np.median(samples[-self.window :]), np.median(samples[-2 * self.window : -self.window])
@@ -44,7 +45,7 @@ class Rounds(Generic[Key]):
 
 
 def timed(step: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> Timed:
-    """`step`, with the seconds that pass on a clock until it returns."""
+    """Return `step` as one that returns the seconds that pass on a clock until it is done."""
 
     def once() -> float:
         start = clock()
@@ -54,11 +55,6 @@ def timed(step: Callable[[], object], clock: Callable[[], float] = time.perf_cou
     return once
 
 
-def after(heading: str, tell: Callable[[str], None]) -> Callable[[str], None]:
-    """`tell`, with a heading before every text."""
-    return lambda text: tell(heading + text)
-
-
 def time_interleaved(
     steps: Mapping[Key, Timed],
     runs: int,
@@ -66,11 +62,11 @@ def time_interleaved(
     *,
     warm_up: WarmUp | None = None,
     sleep: Callable[[float], None] = time.sleep,
-    tell: Callable[[str], None] = lambda _: None,
+    progress: Progress = silent,
 ) -> Rounds[Key]:
     """Time `runs` calls of each step, once all of them are warm.
 
-    Every round calls each step once, in an order drawn anew. `tell` hears of every round, outside of what is timed.
+    Every round calls each step once, in an order drawn anew. `progress` is told of it outside of what is timed.
     """
     warm_up = warm_up or WarmUp()
     samples: dict[Key, list[float]] = {key: [] for key in steps}
@@ -80,11 +76,11 @@ def time_interleaved(
     try:
         while len(settled) < len(steps) and rounds < warm_up.most:
             rounds += 1
-            tell(f"warm-up, {len(settled)} of {len(steps)} configurations have settled")
+            progress(f"warm-up, {len(settled)} of {len(steps)} configurations have settled")
             _round(steps, cold, rng, sleep)
             settled |= {key for key, times in cold.items() if warm_up.settled(times)}
-        for turn in range(runs):
-            tell(f"round {turn + 1} of {runs}, each of {len(steps)} configurations")
+        for number in range(runs):
+            progress(f"round {number + 1} of {runs}, each of {len(steps)} configurations")
             _round(steps, samples, rng, sleep)
     except KeyboardInterrupt:
         ending.taken()

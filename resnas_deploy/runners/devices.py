@@ -6,8 +6,14 @@ The driver honours CUDA_VISIBLE_DEVICES, so numbers and names are those that the
 from __future__ import annotations
 
 import ctypes
+import importlib.util
+from typing import TYPE_CHECKING
 
-from resnas_deploy.runners.base import CUDA
+from resnas_deploy.errors import BadInput, PackageMissing, shown, whole_number
+from resnas_deploy.runners.base import CPU, CUDA
+
+if TYPE_CHECKING:
+    import torch
 
 _DRIVER = "libcuda.so.1"
 _NAME_BYTES = 256
@@ -46,6 +52,32 @@ def device_name(device: str) -> str:
 def index(device: str) -> int:
     """The number of the GPU `cuda:N`."""
     return int(device.partition(":")[2])
+
+
+def check_torch(what: str) -> None:
+    """Raise `PackageMissing` where PyTorch is not installed, which `what` needs."""
+    if importlib.util.find_spec("torch") is None:
+        raise PackageMissing(f"{what} needs the package torch", "pip install torch")
+
+
+def torch_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raises `BadInput`.
+
+    Of several processes of one machine each takes the GPU of its own number, `local_rank`.
+    """
+    import torch
+
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name in ("", CUDA) and there:
+        return torch.device(CUDA, local_rank % there)
+    if name in ("", CPU):
+        return torch.device(CPU)
+    number = whole_number(name.removeprefix(f"{CUDA}:")) if name != CUDA else 0
+    if not name.startswith(CUDA) or number is None or number >= there:
+        raise BadInput(
+            f"`device` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
+        )
+    return torch.device(CUDA, number)
 
 
 def _name(driver: ctypes.CDLL, number: int) -> str:

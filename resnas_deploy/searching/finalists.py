@@ -9,7 +9,8 @@ from pathlib import Path
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.measuring.measure import Extras, measure
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report

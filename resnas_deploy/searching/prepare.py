@@ -17,9 +17,9 @@ from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.limits import Cost
 from resnas_deploy.searching.scorer import Scorer, held_out
-from resnas_deploy.training.distributed import usable_device
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 
 LATENCY = "latency"
@@ -37,7 +37,7 @@ class ScorerSource:
     def __call__(self) -> Scorer:
         supernet = load(self.supernet)
         images = held_out_images(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(images, supernet, self.batch), usable_device(self.device))
+        return Scorer(supernet, held_out(images, supernet, self.batch), torch_device(self.device))
 
 
 def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:

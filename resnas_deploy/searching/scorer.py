@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.data.labelled import LabelledImages, Part
+from resnas_deploy.data.accuracy import is_right
+from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.stopping import hopeless
-from resnas_deploy.training.data.loader import evaluation_batches
+from resnas_deploy.training.batches import evaluation_batches
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -42,7 +43,9 @@ def held_out(images: LabelledImages, checkpoint: Checkpoint, batch: int, workers
     if checkpoint.task is None:
         raise BadInput("the supernet must be one that resnas trained, found a checkpoint that names no classes")
     order = np.random.default_rng(_ORDER_SEED).permutation(len(images.labels))
-    batches = list(evaluation_batches(Part(images, order), checkpoint.task.preprocessing, batch, workers=workers))
+    batches = list(
+        evaluation_batches(ImageSubset(images, order), checkpoint.task.preprocessing, batch, workers=workers)
+    )
     if unreadable := [line for item in batches for line in item.unreadable]:
         raise BadInput(unreadable[0])
     return HeldOut(tuple(item.pixels for item in batches), tuple(item.labels for item in batches))
@@ -66,7 +69,7 @@ class Scorer:
         looks = len(self._labels) - 1
         for images, labels in zip(self._images, self._labels, strict=True):
             logits = self._network(images, (subnet,)).image
-            correct += int((logits.argmax(1) == labels).sum())
+            correct += int(is_right(logits, labels).sum())
             seen += len(labels)
             if target is not None and seen < self._total and hopeless(correct, seen, target, self._total, looks):
                 return Score(correct, seen, stopped=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.data.chance import note_chance
+from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file, check_writable

@@ -1,4 +1,4 @@
-"""The processes that train together, as torchrun starts them; one by default."""
+"""The processes that train together, as torchrun starts them; one by default. And what they compute together."""
 
 from __future__ import annotations
 
@@ -12,16 +12,27 @@ from datetime import timedelta
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
-from resnas_deploy.errors import BadInput, shown, whole_number
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.training.data.loader import Share
-from resnas_deploy.training.torchrun import launched
+from resnas_deploy.runners.devices import torch_device
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
 _SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
+_MOST_PROCESSES, _MOST_PORT = 100_000, 65_535
+_MOST_DIGITS = 6
+_HOW = "start it by torchrun, which sets all of them, or unset them for a single process"
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which process this is, of how many, each of which takes an equal part of every batch."""
+
+    rank: int = 0
+    processes: int = 1
+    local_rank: int = 0  # among those of its machine
 
 
 @dataclass(frozen=True)
@@ -33,56 +44,140 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes files and speaks."""
+        """Whether this one writes files and tells of the progress."""
         return self.share.rank == 0
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes, in place."""
+        """Return the mean over all processes, made in place."""
         if self.share.processes > 1:
             dist.all_reduce(value)
             value /= self.share.processes
         return value
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """Return the sum over all processes, made in place."""
         if self.share.processes > 1:
             dist.all_reduce(value)
         return value
 
     def wait(self) -> None:
-        """Until all processes are here."""
+        """Wait until all processes are here."""
         if self.share.processes > 1:
             dist.barrier()
+
+
+def share_of(environment: Mapping[str, str]) -> Share:
+    """Read what torchrun, or a job manager, says in the environment of a process that it starts.
+
+    An empty variable is one that is not there. Raises `BadInput` that names the variable.
+    """
+    processes = _number(environment, "WORLD_SIZE", 1, _MOST_PROCESSES)
+    if processes is None or processes == 1:
+        rank = _number(environment, "RANK", 0, 0 if processes else _MOST_PROCESSES)
+        if rank:
+            raise BadInput(f"RANK must come with WORLD_SIZE, found {rank} without; {_HOW}")
+        return Share(local_rank=_number(environment, "LOCAL_RANK", 0, _MOST_PROCESSES) or 0)
+    for name in ("RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not environment.get(name, "").strip():
+            raise BadInput(f"{name} must be set where WORLD_SIZE is {processes}, found none; {_HOW}")
+    _number(environment, "MASTER_PORT", 1, _MOST_PORT)
+    rank = _number(environment, "RANK", 0, processes - 1)
+    local_rank = _number(environment, "LOCAL_RANK", 0, processes - 1)
+    return Share(rank or 0, processes, local_rank or 0)
 
 
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
     """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
-    if "TORCHELASTIC_RUN_ID" in environment:
-        _end_with_parent()  # torchrun, which may be killed
-    this = launched(environment)
-    share, place = Share(this.rank, this.processes), usable_device(device, this.local_rank)
-    if not environment.get("OMP_NUM_THREADS") and torch.get_num_threads() > (cores := usable_cores()):
-        torch.set_num_threads(cores)  # PyTorch knows nothing of a quota, and torchrun sets the variable
-    if share.processes == 1:
-        yield Processes(share, place)
-        return
-    if place.type == "cuda":
-        torch.cuda.set_device(place)
-    with _lost_processes():
-        dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
-        try:
+    share = share_of(environment)
+    place = torch_device(device, share.local_rank)
+    with _ending_with_parent("TORCHELASTIC_RUN_ID" in environment), _own_cores(environment):
+        if share.processes == 1:
             yield Processes(share, place)
+            return
+        before = torch.cuda.current_device() if place.type == "cuda" else None
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+        try:
+            with _lost_processes():
+                dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+                try:
+                    yield Processes(share, place)
+                finally:
+                    dist.destroy_process_group()
         finally:
-            dist.destroy_process_group()
+            if before is not None:
+                torch.cuda.set_device(before)
 
 
-def _end_with_parent() -> None:
-    """Have Linux send SIGTERM to this process when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG)."""
-    parent = os.getppid()
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+def share_batch_norms(network: nn.Module, device: torch.device) -> None:
+    """Let every batch normalisation inside take its statistics of the whole batch, however many processes share it.
+
+    Every process must have as many images as the others. Parameters and buffers stay the same objects.
+    """
+    if device.type == "cuda":
+        nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]  # torch's own lack
+        return
+    for child in network.modules():
+        if isinstance(child, nn.BatchNorm2d):
+            child.__class__ = _SharedBatchNorm
+
+
+class _SharedBatchNorm(nn.BatchNorm2d):
+    """As `BatchNorm2d` of one process with the whole batch, on CPUs, where PyTorch's `SyncBatchNorm` refuses to run."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.running_mean is None or self.running_var is None:
+            return super().forward(x)
+        count = x.numel() // x.shape[1] * dist.get_world_size()
+        mean = _total_with_gradients(x.sum((0, 2, 3))) / count
+        centred = x - mean[:, None, None]
+        variance = _total_with_gradients(centred.square().sum((0, 2, 3))) / count
+        momentum = self.momentum or 0.1
+        self.running_mean.lerp_(mean.detach(), momentum)
+        self.running_var.lerp_(variance.detach() * count / (count - 1), momentum)
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return centred * scale[:, None, None] + self.bias[:, None, None]
+
+
+def _total_with_gradients(value: Tensor) -> Tensor:
+    from torch.distributed.nn.functional import all_reduce
+
+    total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]  # torch's own lack
+    return total
+
+
+@contextmanager
+def _own_cores(environment: Mapping[str, str]) -> Iterator[None]:
+    """Compute on no more threads than there are cores: PyTorch knows nothing of a quota; torchrun sets the variable."""
+    before, cores = torch.get_num_threads(), usable_cores()
+    if environment.get("OMP_NUM_THREADS") or before <= cores:
+        yield
+        return
+    torch.set_num_threads(cores)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _ending_with_parent(wanted: bool) -> Iterator[None]:
+    """Have Linux send SIGTERM to this process when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+
+    It may be torchrun, killed.
+    """
+    if not wanted:
+        yield
+        return
+    parent, library = os.getppid(), ctypes.CDLL(None, use_errno=True)
+    library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:  # it ended meanwhile
         os.kill(os.getpid(), signal.SIGTERM)
+    try:
+        yield
+    finally:
+        library.prctl(_PR_SET_PDEATHSIG, 0)
 
 
 @contextmanager
@@ -100,20 +195,18 @@ def _lost_processes() -> Iterator[None]:
         raise BadInput(
             "the processes that train together must all be there, found that one has ended or did not answer within "
             f"{_PATIENCE.total_seconds() / 60:.0f} minutes, and may have said why: {text[:150]}; start them again, "
-            "with --resume to go on from what was saved"
+            "with `resume` to go on from what was saved"
         ) from error
 
 
-def usable_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device of that name; of "", a GPU where there is one. Raises `BadInput`."""
-    if name in ("", "cuda") and torch.cuda.is_available():
-        return torch.device("cuda", local_rank % torch.cuda.device_count())
-    if name in ("", "cpu"):
-        return torch.device("cpu")
-    number = whole_number(name.removeprefix("cuda:")) if name != "cuda" else 0
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if not name.startswith("cuda") or number is None or number >= there:
+def _number(environment: Mapping[str, str], name: str, least: int, most: int) -> int | None:
+    text = environment.get(name, "").strip()
+    if not text:
+        return None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS
+    if not is_number or not least <= int(text) <= most:
         raise BadInput(
-            f"--device must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
+            f"the environment variable {name} must be a whole number from {least} to {most}, found {shown(text)}; "
+            f"{_HOW}"
         )
-    return torch.device("cuda", number)
+    return int(text)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -16,54 +17,80 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.training.averaging import Averaged
-from resnas_deploy.training.batch_norm import share_batch_norms
-from resnas_deploy.training.data.loader import Batch, evaluation_batches, steps_per_epoch, training_batches
-from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.draws import mixed_of, own_groups, subnets_of, survival_of, weights_generator
-from resnas_deploy.training.evaluate import Accuracy, evaluate
-from resnas_deploy.training.loss import token_label_loss
-from resnas_deploy.training.metrics import Metrics
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.distributed import Processes, share_batch_norms
+from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
+from resnas_deploy.training.metrics import Metrics, Pace
+from resnas_deploy.training.mixing import token_label_loss
 from resnas_deploy.training.network import TrainedNetwork
-from resnas_deploy.training.optimiser import memory, moments, optimiser_of, possible_memory, remember, set_rate
-from resnas_deploy.training.pace import Pace
+from resnas_deploy.training.optimiser import (
+    averaged_network,
+    learning_rate,
+    memory,
+    moments,
+    optimiser_of,
+    possible_memory,
+    remember,
+    set_rate,
+)
 from resnas_deploy.training.resort import resort
-from resnas_deploy.training.schedule import learning_rate
-from resnas_deploy.training.settings import CHECKPOINT, RECIPE, STATE, Run
-from resnas_deploy.training.state import OPTIONAL, TrainingState, load_state, save_state
-from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task, save
+from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
+from resnas_deploy.training.sampling import mixed_of, own_groups, subnets_of, survival_of, weights_generator
+from resnas_deploy.training.saved_state import OPTIONAL, TrainingState, load_state, save_state
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What came out of a run."""
+    """What came out of a training run."""
 
+    run: TrainingRun
     checkpoint: Checkpoint
-    accuracy: Accuracy
-    unreadable: tuple[str, ...]  # what was wrong with images that others stood in for
+    accuracy: ValidationAccuracy
+    skipped: tuple[str, ...]  # why others stood in for images, in this process
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's file."""
+        return self.run.folder / CHECKPOINT
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas train supernet --json` prints."""
+        return {
+            "checkpoint": str(self.path),
+            "arch": self.run.arch.to_json(),
+            "recipe": asdict(self.run.recipe),
+            **self.accuracy.to_json(),
+            "skipped": list(self.skipped),
+        }
+
+    def __str__(self) -> str:
+        epochs, images = self.run.recipe.epochs, len(self.run.train.labels)
+        return f"{self.path}: {self.run.what}, {epochs} epochs on {images} images"
 
 
 def train(
-    run: Run, processes: Processes, tell: Callable[[str], None], epoch_ended: Callable[[str], None] = lambda _: None
+    run: TrainingRun, processes: Processes, progress: Progress = silent, each_epoch: Progress = silent
 ) -> Trained:
     """Train to the end, from the last save on where there is one. Raises `BadInput`.
 
-    `tell` is given a line each step, of which the last one counts, and `epoch_ended` one each epoch, to keep.
+    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep; both
+    in the first process alone.
 
-    The weights depend on `Run.identity` alone, not on where the run was cut off or how many processes there are, but
-    for the order of floating-point sums.
+    The weights depend on `TrainingRun.identity` alone, not on where the run was cut off or how many processes there
+    are, but for the order of floating-point sums.
     """
     with ending_with_us() if run.recipe.compile else nullcontext():  # the compiler starts processes
-        return _Training(run, processes, tell, epoch_ended).train()
+        return _Training(run, processes, progress, each_epoch).train()
 
 
 class _Training:
-    def __init__(
-        self, run: Run, processes: Processes, tell: Callable[[str], None], epoch_ended: Callable[[str], None]
-    ) -> None:
-        self.run, self.processes, self.tell, self.epoch_ended = run, processes, tell, epoch_ended
+    def __init__(self, run: TrainingRun, processes: Processes, progress: Progress, each_epoch: Progress) -> None:
+        self.run, self.processes = run, processes
+        self.progress, self.each_epoch = (progress, each_epoch) if processes.first else (silent, silent)
         recipe, share = run.recipe, processes.share
         if recipe.groups % share.processes:
             raise BadInput(
@@ -76,27 +103,28 @@ class _Training:
         else:
             self.network.initialise(weights_generator(run))
         self.network.to(processes.device)
-        self.module: nn.Module = self.network
+        if share.processes > 1:
+            share_batch_norms(self.network, processes.device)
+        self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
+        self.module: nn.Module = self.network
         if share.processes > 1:
-            share_batch_norms(self.network)
             # A subnet may leave parameters of the supernet out.
             self.module = DistributedDataParallel(
                 self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
             )
         self.optimiser = optimiser_of(self.network, recipe)
-        self.averaged = Averaged(self.network, recipe.ema) if recipe.ema else None
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
         self.steps_per_epoch = steps_per_epoch(run.train, recipe)
         self.total = self.steps_per_epoch * recipe.epochs
-        self.unreadable: list[str] = []
+        self.skipped: list[str] = []
 
     def train(self) -> Trained:
         run, first = self.run, 0
         state_file = run.folder / STATE
         if state_file.exists():
-            first = self._restore(load_state(state_file, run.identity, self._wanted(), self.total))
+            first = self._restore(load_state(state_file, run.identity, self._possible(), self.total))
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as partial:
                 partial.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -108,7 +136,7 @@ class _Training:
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
-                self.tell(line)
+                self.progress(line)
                 ends = done % self.steps_per_epoch == 0
                 figures = {"loss": loss, "learning_rate": self._rate(step), "images_per_second": pace.images_per_second}
                 if ends:
@@ -120,12 +148,12 @@ class _Training:
                 if ends or (run.save_every and done % run.save_every == 0):
                     self._save(done)
                 if ends and accuracy:
-                    self.epoch_ended(f"{line}, top-1 {accuracy.top1:.2%}")
+                    self.each_epoch(f"{line}, top-1 {accuracy.top1:.2%}")
         accuracy = accuracy or self.accuracy()
         checkpoint = self._checkpoint(accuracy)
         if self.processes.first:
             save(checkpoint, run.folder / CHECKPOINT)
-        return Trained(checkpoint, accuracy, tuple(self.unreadable))
+        return Trained(run, checkpoint, accuracy, tuple(self.skipped))
 
     def _batches(self, first: int) -> Iterator[Batch]:
         run = self.run
@@ -140,15 +168,15 @@ class _Training:
         )
         for batch in batches:
             if batch.unreadable:
-                self.unreadable += batch.unreadable
+                self.skipped += batch.unreadable
                 if not run.skip_unreadable:
-                    raise BadInput(f"{batch.unreadable[0]}; or give --skip-unreadable")
+                    raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
                 if 2 * len(batch.unreadable) > len(batch.labels):
                     raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
             yield batch
 
     def _step(self, step: int, batch: Batch) -> float:
-        """One update; returns the loss, the mean over all processes."""
+        """Make one update and return the loss, the mean over all processes."""
         recipe = self.run.recipe
         device, groups = self.processes.device, own_groups(self.run, self.processes.share)
         subnets = subnets_of(self.run, step, self._opened(step), groups)
@@ -172,8 +200,8 @@ class _Training:
             )
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        if self.averaged:
-            self.averaged.update(self.network)
+        if self.average:
+            self.average.update_parameters(self.network)
         return value
 
     def _normalised(self, pixels: Tensor) -> Tensor:
@@ -192,64 +220,64 @@ class _Training:
         return learning_rate(self.run.recipe, step, self.steps_per_epoch)
 
     def _opened(self, step: int) -> float:
-        """How far the choices are open in the epoch of a step."""
+        """Return how far the choices are open in the epoch of a step."""
         epochs = self.run.recipe.opening_epochs
         return min(1.0, step // self.steps_per_epoch / epochs) if epochs else 1.0
 
     def _end_of_epoch(self, done: int) -> None:
         epoch = done // self.steps_per_epoch
         if self.run.space is not None and epoch <= self.run.recipe.opening_epochs:
-            names: dict[Tensor, str] = {own: name for name, own in self.network.named_parameters()}
+            averages: dict[Tensor, Tensor] = {}
+            if self.average:
+                averages = dict(zip(self.network.parameters(), self.average.module.parameters(), strict=True))
 
             def companions(parameter: Tensor) -> Iterator[Tensor]:
                 yield from moments(self.optimiser, parameter)
-                if self.averaged:
-                    yield self.averaged.state[names[parameter]]
+                if parameter in averages:
+                    yield averages[parameter]
 
             resort(self.network.body, companions)
 
-    def accuracy(self) -> Accuracy:
-        """Of the whole network, with the averaged weights where there are some, on the validation split."""
+    @property
+    def best(self) -> TrainedNetwork:
+        """The network with the averaged weights where there are some, else as it is."""
+        average = self.average.module if self.average else None
+        return average if isinstance(average, TrainedNetwork) else self.network
+
+    def accuracy(self) -> ValidationAccuracy:
+        """Measure the whole network on the validation split."""
         run, whole = self.run, (Subnet.whole(self.run.arch),)
         batches = evaluation_batches(
             run.val, run.preprocessing, run.recipe.batch, share=self.processes.share, workers=run.workers
         )
-        network = self.network
-        if self.averaged:
-            network = TrainedNetwork(run.arch, masked=network.masked).to(self.processes.device)
-            network.load_state_dict(self.averaged.state)
-        network.eval()
+        network = self.best.eval()
         return evaluate(lambda images: network(images, whole).image, batches, self.processes)
 
-    def _checkpoint(self, accuracy: Accuracy) -> Checkpoint:
-        run, network = self.run, self.network
-        if self.averaged:
-            network = TrainedNetwork(run.arch)
-            network.load_state_dict(self.averaged.state)
-        what = f"supernet of the space {run.space.name}" if run.space else f"network {run.arch.fingerprint}"
+    def _checkpoint(self, accuracy: ValidationAccuracy) -> Checkpoint:
+        run = self.run
         trained_on = f"{run.data}, {len(run.train.labels)} images, seed {run.seed}"
-        done = f"{what} trained {run.recipe.epochs} epochs on {trained_on}"
+        done = f"{run.what} trained {run.recipe.epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
         names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
         task = Task(names, run.preprocessing, run.recipe.held_out)
-        measured = Measured(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
-        return network.checkpoint(replace(before, trained=True).then(done), task, measured)
+        measured = MeasuredAccuracy(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
+        return self.best.checkpoint(replace(before, trained=True).then(done), task, measured)
 
     def _save(self, done: int) -> None:
         if self.processes.first:
-            tensors = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-            tensors |= {f"{OPTIONAL}{name}": value for name, value in memory(self.optimiser, self.network).items()}
-            if self.averaged:
-                tensors |= {f"ema/{name}": value for name, value in self.averaged.state.items()}
+            tensors = self._networks() | {OPTIONAL + k: v for k, v in memory(self.optimiser, self.network).items()}
             state = TrainingState(self.run.identity, done, tensors, self.scaler.state_dict())
             save_state(state, self.run.folder / STATE)
         self.processes.wait()
 
-    def _wanted(self) -> dict[str, Tensor]:
-        """Tensors like those that a state may hold."""
-        found = {f"network/{name}": value for name, value in self.network.state_dict().items()}
-        found |= {f"{OPTIONAL}{name}": value for name, value in possible_memory(self.network).items()}
-        return found | ({f"ema/{name}": value for name, value in self.averaged.state.items()} if self.averaged else {})
+    def _networks(self) -> dict[str, Tensor]:
+        """Return the tensors of the network and of its average, as a state names them."""
+        networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
+        return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
+
+    def _possible(self) -> dict[str, Tensor]:
+        """Return tensors like those that a state may hold."""
+        return self._networks() | {OPTIONAL + name: like for name, like in possible_memory(self.network).items()}
 
     def _restore(self, state: TrainingState) -> int:
         def part(name: str) -> dict[str, Tensor]:
@@ -257,9 +285,8 @@ class _Training:
 
         self.network.load_state_dict(part("network"))
         remember(self.optimiser, self.network, part("adam"))
-        if self.averaged:
-            for name, value in part("ema").items():
-                self.averaged.state[name].copy_(value)
+        if self.average:
+            self.best.load_state_dict(part("ema"))
         if self.scaler.is_enabled():
             if state.scaler.keys() != self.scaler.state_dict().keys():
                 raise BadInput(f"{self.run.folder / STATE} must hold the loss's scaler, found another; start anew")

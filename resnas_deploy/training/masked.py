@@ -36,7 +36,7 @@ class Masks:
 
 
 def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: torch.device) -> Masks:
-    """The masks of a batch whose equal groups belong to the subnets, in order."""
+    """Return the masks of a batch whose equal groups belong to the subnets, in order."""
 
     def rows(counts: Sequence[int], size: int) -> Tensor:
         leading = torch.arange(size, device=device) < torch.tensor(counts, device=device)[:, None]
@@ -59,7 +59,7 @@ def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: to
 
 
 def masked_tokens(body: ViTResNAS, features: Tensor, masks: Masks, survival: Tensor | None) -> Tensor:
-    """Normed tokens of the last stage at full width, `(B, 1 + N, C)`: zero in the channels that a subnet lacks.
+    """Return normed tokens of the last stage at full width, `(B, 1 + N, C)`: zero in the channels that a subnet lacks.
 
     `features` and `survival` are those of `sliced.sliced_tokens`, of the whole batch.
     """
@@ -87,7 +87,7 @@ def masked_tokens(body: ViTResNAS, features: Tensor, masks: Masks, survival: Ten
 
 
 def masked_norm(layer: torch.nn.LayerNorm, x: Tensor, mask: Tensor) -> Tensor:
-    """Layer normalisation with the statistics of the channels that `mask`, `(B, 1, C)`, keeps; `x` is 0 elsewhere."""
+    """Normalise by the statistics of the channels that `mask`, `(B, 1, C)`, keeps; `x` is 0 elsewhere."""
     count = mask.sum(-1, keepdim=True)
     centred = (x - x.sum(-1, keepdim=True) / count) * mask
     variance = centred.square().sum(-1, keepdim=True) / count

@@ -1,11 +1,13 @@
-"""A run's figures as they come: JSON lines, and TensorBoard's events where it is installed."""
+"""A run's figures as they come, in JSON lines and TensorBoard's events where it is installed; and its speed."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import math
-from collections.abc import Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +18,7 @@ from resnas_deploy.files.reading import opened, parse_json
 
 FILE = "metrics.jsonl"
 _LONGEST = 10_000  # bytes of a line
+_STEPS = 50  # that the speed is of
 
 
 class Metrics:
@@ -33,7 +36,7 @@ class Metrics:
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step or None)
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
-        """The figures after so many steps."""
+        """Add the figures after so many steps."""
         self._file.write(json.dumps({"step": step, **figures}) + "\n")
         self._file.flush()
         if self._events:
@@ -51,15 +54,40 @@ class Metrics:
             self._events.close()
 
 
+class Pace:
+    """Images a second over the last steps, and how much time is left."""
+
+    def __init__(self, batch: int, total: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._batch, self._total, self._clock = batch, total, clock
+        self._times: deque[float] = deque([clock()], maxlen=_STEPS)
+        self._done = 0
+
+    def add(self, done: int) -> None:
+        """Note that so many steps are done now."""
+        self._done = done
+        self._times.append(self._clock())
+
+    @property
+    def images_per_second(self) -> float:
+        """Images a second, over all processes."""
+        passed = self._times[-1] - self._times[0]
+        return self._batch * (len(self._times) - 1) / passed if passed > 0 else 0.0
+
+    def __str__(self) -> str:
+        rate = self.images_per_second
+        left = (self._total - self._done) * self._batch / rate if rate else 0.0
+        return f"{rate:.0f} images/s, {left / 60:.1f} minutes left"
+
+
 def _lines(path: Path) -> Iterator[bytes]:
-    """The whole lines of a file, if it is there."""
+    """Yield the whole lines of a file, if it is there."""
     if path.exists():
         with opened(path) as file:
             yield from (line for line in iter(lambda: file.readline(_LONGEST), b"") if line.endswith(b"\n"))
 
 
 def _step(line: bytes) -> float:
-    """The step of a line; that of one that a kill cut off, or that is none of ours, is beyond all."""
+    """Return the step of a line; that of one that a kill cut off, or that is none of ours, is beyond all."""
     try:
         found = parse_json(line, FILE)
     except BadInput:

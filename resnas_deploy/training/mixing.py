@@ -1,4 +1,7 @@
-"""Patch-wise CutMix and Mixup with a label for every patch (arXiv 2109.00642, 3.3; 1905.04899; 1710.09412)."""
+"""Patch-wise CutMix and Mixup with a label for every patch (arXiv 2109.00642, 3.3; 1905.04899; 1710.09412).
+
+And the loss on such labels.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from resnas_deploy.training.network import Logits
 
 MIXUP_ALPHA = 0.8  # of the Beta distribution of Mixup's share
 CUTMIX_ALPHA = 1.0
@@ -23,13 +28,13 @@ class Mixed:
 
 
 def unmixed(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float) -> Mixed:
-    """The images as they are, each patch with the label of its image."""
+    """Return the images as they are, each patch with the label of its image."""
     target = soft_labels(labels, classes, smoothing)
     return Mixed(images, target, target[:, None].expand(-1, side * side, -1))
 
 
 def mix(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float, rng: np.random.Generator) -> Mixed:
-    """Every other image gets cells of another one (CutMix), those between are blended with another (Mixup).
+    """Give every other image cells of another one (CutMix), and blend those between with another (Mixup).
 
     `side` is how many cells a side the image has: as many as the last stage has patch tokens. `labels` is `(B,)`.
     """
@@ -53,13 +58,20 @@ def mix(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: floa
     )
 
 
+def token_label_loss(logits: Logits, mixed: Mixed) -> Tensor:
+    """Return the soft cross-entropy of the class token plus that of the patch tokens, each a mean (3.3)."""
+    image = F.cross_entropy(logits.image.float(), mixed.target)
+    patches = F.cross_entropy(logits.patches.float().flatten(0, 1), mixed.patch_targets.flatten(0, 1))
+    return image + patches
+
+
 def soft_labels(labels: Tensor, classes: int, smoothing: float) -> Tensor:
-    """One-hot labels `(B, classes)`, of which `smoothing` is spread over all classes."""
+    """Return one-hot labels `(B, classes)`, of which `smoothing` is spread over all classes."""
     return F.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
 
 
 def _box(side: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """A random square of cells, 1 inside: its share of the image is drawn from Beta(1, 1), rounded to whole cells."""
+    """Draw a square of cells, 1 inside: its share of the image is drawn from Beta(1, 1), rounded to whole cells."""
     edge = round(side * float(np.sqrt(rng.beta(CUTMIX_ALPHA, CUTMIX_ALPHA))))
     top, left = rng.integers(0, side - edge + 1, 2)
     box = np.zeros((side, side), dtype=np.float32)

@@ -1,6 +1,6 @@
 """What is trained: a supernet, or one network, with the head on patch tokens that training has beside the other.
 
-`model.ViTResNAS` holds the weights and knows nothing of this; a pass computes subnets of it.
+`network.module.ViTResNAS` holds the weights and knows nothing of this; a pass computes subnets of it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.training.masked import masked_tokens, masks_of
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
-from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, Task
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task
 from resnas_deploy.weights.schema import tensor_shapes
 
 INITIAL_DEVIATION = 0.02  # of weights, tokens and positions at the start (truncated normal)
@@ -25,7 +25,7 @@ INITIAL_DEVIATION = 0.02  # of weights, tokens and positions at the start (trunc
 
 @dataclass(frozen=True)
 class Logits:
-    """What both heads say."""
+    """The logits of both heads."""
 
     image: Tensor  # (B, classes), from the class token
     patches: Tensor  # (B, N, classes), from the patch tokens of the last stage
@@ -70,14 +70,14 @@ class TrainedNetwork(nn.Module):
         self._sliced_tokens = torch.compile(sliced_tokens)
 
     def _logits(self, tokens: Tensor) -> Logits:
-        """Both heads on normed tokens `(B, 1 + N, C)`, of as many channels as there are."""
+        """Return what both heads say of normed tokens `(B, 1 + N, C)`, of as many channels as there are."""
         head, classes = part_of(self.body, "head", Head).linear, self.arch.classes
         return Logits(
             sliced_linear(head, tokens[:, 0], classes), sliced_linear(self.patch_head, tokens[:, 1:], classes)
         )
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Random weights to train from; norms, biases and the stem's convolutions as PyTorch makes them."""
+        """Draw random weights to train from; norms, biases and the stem's convolutions as PyTorch makes them."""
         for name, parameter in self.named_parameters():
             layer, _, kind = name.rpartition(".")
             if kind in ("class_token", "position") or isinstance(self.get_submodule(layer), nn.Linear):
@@ -99,8 +99,8 @@ class TrainedNetwork(nn.Module):
         for name, tensor in tensors.items():
             own[name if name.startswith("patch_head.") else f"body.{name}"].copy_(tensor)
 
-    def checkpoint(self, provenance: Provenance, task: Task, accuracy: Measured | None = None) -> Checkpoint:
-        """The weights as they are now."""
+    def checkpoint(self, provenance: Provenance, task: Task, accuracy: MeasuredAccuracy | None = None) -> Checkpoint:
+        """Return the weights as they are now."""
         state = self.state_dict()
         names = {name: f"body.{name}" for name in tensor_shapes(self.arch)}
         names |= {f"patch_head.{name}": f"patch_head.{name}" for name in ("weight", "bias")}
@@ -109,7 +109,7 @@ class TrainedNetwork(nn.Module):
 
 
 def drop_path(rate: float, positions: int, images: int, generator: torch.Generator) -> Tensor:
-    """By what to multiply each residual branch of each image: `(2 x positions, images)`, in expectation 1.
+    """Draw by what to multiply each residual branch of each image: `(2 x positions, images)`, in expectation 1.
 
     Stochastic depth (arXiv 1603.09382): the chance that a branch is dropped grows linearly with depth up to `rate`.
     """

@@ -1,12 +1,14 @@
-"""AdamW over a network's parameters, and what it remembers of each."""
+"""AdamW over a network's parameters, what it remembers of each, its learning rate, and the average of the weights."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnas_deploy.training.recipe import Recipe
 
@@ -15,7 +17,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def optimiser_of(network: nn.Module, recipe: Recipe) -> AdamW:
-    """AdamW with the recipe's weight decay on matrices and kernels alone."""
+    """Return AdamW with the recipe's weight decay on matrices and kernels alone."""
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
@@ -26,19 +28,39 @@ def optimiser_of(network: nn.Module, recipe: Recipe) -> AdamW:
 
 
 def set_rate(optimiser: AdamW, rate: float) -> None:
-    """The learning rate of the next step."""
+    """Set the learning rate of the next step."""
     for group in optimiser.param_groups:
         group["lr"] = rate
 
 
+def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """Return the rate of a step, counted from 0 over the whole run: a linear warm-up, then half a cosine."""
+    warm_up, total = recipe.warm_up_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
+    if step < warm_up:
+        return recipe.first_rate + (recipe.peak_rate - recipe.first_rate) * step / warm_up
+    passed = (step - warm_up) / max(1, total - warm_up)
+    return recipe.final_rate + (recipe.peak_rate - recipe.final_rate) * (1 + math.cos(math.pi * passed)) / 2
+
+
+def averaged_network(network: nn.Module, decay: float) -> AveragedModel:
+    """Return the exponential moving average of a network's weights and running statistics, which begins as they are.
+
+    Its `module` is such a network. `update_parameters` moves it towards the network as it is then.
+    """
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own lack
+    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)
+    average.n_averaged.fill_(1)  # the first weights are averaged too, not replaced by those after the first step
+    return average
+
+
 def moments(optimiser: AdamW, parameter: Tensor) -> Iterator[Tensor]:
-    """What has the parameter's shape."""
+    """Return what is remembered in the parameter's shape."""
     state = optimiser.state.get(parameter, {})
     return (value for value in state.values() if value.shape == parameter.shape and value.dim())
 
 
 def memory(optimiser: AdamW, network: nn.Module) -> dict[str, Tensor]:
-    """All that it remembers, by the parameters' names."""
+    """Return all that it remembers, by the parameters' names."""
     return {
         f"{name}/{key}": state[key]
         for name, parameter in network.named_parameters()
@@ -48,7 +70,7 @@ def memory(optimiser: AdamW, network: nn.Module) -> dict[str, Tensor]:
 
 
 def possible_memory(network: nn.Module) -> dict[str, Tensor]:
-    """Tensors like those that `memory` may give, by the same names."""
+    """Return tensors like those that `memory` may give, by the same names."""
     return {
         f"{name}/{key}": torch.zeros(()) if key == "step" else parameter
         for name, parameter in network.named_parameters()

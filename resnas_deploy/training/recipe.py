@@ -14,7 +14,7 @@ from resnas_deploy.files.reading import read_text
 from resnas_deploy.images.preprocessing import MAX_SIDE
 from resnas_deploy.precision import FLOATS
 
-RECIPES = ("tiny", "small", "demo")  # the files of train/recipes
+RECIPES = ("tiny", "small", "demo")  # the files of training/recipes
 KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
 SAMPLINGS = ("multi", "single")
 MOST_BYTES = 100_000  # of a recipe's file
@@ -88,13 +88,13 @@ class Recipe:
         return self.learning_rate * self.batch / 512
 
     def to_toml(self) -> str:
-        """The recipe as a file of its own, every key written out."""
+        """Return the recipe as a file of its own, every key written out."""
         return "".join(f"{name} = {_toml(value)}\n" for name, value in asdict(self).items())
 
-    def override(self, settings: Sequence[str]) -> Recipe:
-        """The recipe with some keys changed; each setting is `KEY=VALUE`, the value as TOML writes it."""
-        values: dict[str, Any] = {}
-        for setting in settings:
+    def override(self, settings: Sequence[str] | Mapping[str, object]) -> Recipe:
+        """Return the recipe with some keys changed: by name, or each as `KEY=VALUE`, the value as TOML writes it."""
+        values: dict[str, Any] = dict(settings) if isinstance(settings, Mapping) else {}
+        for setting in () if isinstance(settings, Mapping) else settings:
             key, equals, text = setting.partition("=")
             if not equals:
                 raise BadInput(f"a setting must be KEY=VALUE, found {shown(setting)}")
@@ -102,8 +102,8 @@ class Recipe:
         return replace(self, **_checked(values, "a setting"))
 
 
-def read_recipe(source: str, kind: str) -> Recipe:
-    """The recipe of a kind of training, out of a built-in file or one of the user's. Raises `BadInput`.
+def read_recipe(source: str | Path, kind: str) -> Recipe:
+    """Return the recipe of a kind of training, out of a built-in file or one of the user's. Raises `BadInput`.
 
     A file has the keys that all kinds share first, then a table for each kind: [supernet], [subnet], [finetune]. One
     without tables is a recipe for whatever it is used for.
@@ -112,6 +112,7 @@ def read_recipe(source: str, kind: str) -> Recipe:
         text = files("resnas_deploy.training").joinpath("recipes", f"{source}.toml").read_text(encoding="utf-8")
     else:
         text = _read(Path(source))
+    source = str(source)
     data = _toml_of(text, source)
     tables = {name: value for name, value in data.items() if isinstance(value, dict)}
     if wrong := [name for name in tables if name not in KINDS]:
@@ -134,7 +135,7 @@ def _made(values: Mapping[str, Any]) -> Recipe:
 
 
 def _checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
-    """The values with the types of their keys."""
+    """Return the values with the types of their keys."""
     kinds = {field.name: str(field.type) for field in fields(Recipe)}
     found = {}
     for key, value in values.items():

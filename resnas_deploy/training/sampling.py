@@ -1,4 +1,8 @@
-"""Multi-architectural sampling: which subnet each group of a batch trains (arXiv 2109.00642, section 3.3)."""
+"""All that is random about a step: subnets, mixing and dropped blocks.
+
+It follows from the seed, the step and the group: not from how the groups are shared out among processes, and not from
+where a run was cut off.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +11,73 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.arch.spec import STAGES, Subnet
+from resnas_deploy.training.distributed import Share
+from resnas_deploy.training.mixing import Mixed, mix, unmixed
+from resnas_deploy.training.network import drop_path
+from resnas_deploy.training.run import TrainingRun
 
 T = TypeVar("T", int, bool)
 
+_SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
+
+
+def own_groups(run: TrainingRun, share: Share) -> range:
+    """Return the numbers of a process's groups among those of a step."""
+    count = run.recipe.groups // share.processes
+    return range(share.rank * count, (share.rank + 1) * count)
+
+
+def weights_generator(run: TrainingRun) -> torch.Generator:
+    """Return the generator of the first weights."""
+    return _generator(_WEIGHTS, run.seed)
+
+
+def subnets_of(run: TrainingRun, step: int, opened: float, groups: range) -> tuple[Subnet, ...]:
+    """Return the subnet of each of these groups."""
+    if run.space is None:
+        return (Subnet.whole(run.arch),) * len(groups)
+    rng = np.random.default_rng((_SUBNETS, run.seed, step))
+    if run.recipe.sampling == "single":
+        return draw_groups(run.space, 1, rng, opened) * len(groups)
+    return draw_groups(run.space, run.recipe.groups, rng, opened)[groups.start : groups.stop]
+
+
+def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
+    """Return what drop-path multiplies with, `(2 x positions, images of these groups)`; None without drop-path."""
+    rate, size = run.recipe.drop_path, run.recipe.group
+    if not rate:
+        return None
+    positions = sum(len(stage.blocks) for stage in run.arch.stages)
+    drawn = [drop_path(rate, positions, size, _generator(_DROP_PATH, run.seed, step, group)) for group in groups]
+    return torch.cat(drawn, dim=1)
+
+
+def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels: Tensor) -> Mixed:
+    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels."""
+    recipe, classes, side = run.recipe, run.arch.classes, run.arch.side(STAGES - 1)
+    parts = []
+    for index, group in enumerate(groups):
+        own = slice(index * recipe.group, (index + 1) * recipe.group)
+        rng = np.random.default_rng((_MIXING, run.seed, step, group))
+        given = _erased(images[own], recipe.erasing, rng)
+        if recipe.mixing:
+            parts.append(mix(given, labels[own], classes, side, recipe.label_smoothing, rng))
+        else:
+            parts.append(unmixed(given, labels[own], classes, side, recipe.label_smoothing))
+    return Mixed(
+        torch.cat([part.images for part in parts]),
+        torch.cat([part.target for part in parts]),
+        torch.cat([part.patch_targets for part in parts]),
+    )
+
 
 def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opened: float = 1.0) -> tuple[Subnet, ...]:
-    """A subnet for each group of a batch.
+    """Draw a subnet for each group of a batch (multi-architectural sampling, arXiv 2109.00642, section 3.3).
 
     Of every dimension, the groups together take each choice that is open equally often, give or take one, in an order
     drawn anew for each layer. `opened` is how far the choices are open: 0 is the widest alone, 1 all of them.
@@ -39,11 +101,32 @@ def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opene
 
 
 def open_choices(choices: Sequence[int], opened: float) -> list[int]:
-    """The choices that are open, the widest first; each of n opens when `opened` has gone another n-th of its way."""
+    """Return the choices that are open, the widest first.
+
+    Each of n opens when `opened` has gone another n-th of its way.
+    """
     return sorted(choices, reverse=True)[: 1 + int(opened * len(choices))]
 
 
 def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
-    """`count` of the choices in random order, each of them equally often, give or take one."""
+    """Return `count` of the choices in random order, each of them equally often, give or take one."""
     found: list[T] = rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
     return found
+
+
+def _erased(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
+    """Return images of which a random rectangle is noise, in that share of them (arXiv 1708.04896), by kornia."""
+    if not share:
+        return images
+    from kornia.augmentation import RandomErasing
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(int(rng.integers(2**31)))
+        changed: Tensor = RandomErasing(p=share)(images)
+    return changed
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Return a generator that those numbers alone decide."""
+    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed) % 2**63)

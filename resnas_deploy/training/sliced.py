@@ -15,7 +15,7 @@ from resnas_deploy.network.module import Attention, Head, Mlp, ResidualReduction
 
 
 def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: Tensor | None) -> Tensor:
-    """Normed tokens of the last stage, `(B, 1 + N, C)`, with C the subnet's width there.
+    """Return normed tokens of the last stage, `(B, 1 + N, C)`, with C the subnet's width there.
 
     `features` is what the stem's projection reads; `survival`, `(2 x positions, B)`, by what each residual branch of
     each image is multiplied (drop-path), or None for as it is.
@@ -47,7 +47,7 @@ def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: T
 
 
 def sliced_linear(layer: nn.Linear, x: Tensor, outputs: int) -> Tensor:
-    """The first `outputs` rows of a linear, on as many of its leading inputs as `x` has channels."""
+    """Return the first `outputs` rows of a linear, on as many of its leading inputs as `x` has channels."""
     return F.linear(x, layer.weight[:outputs, : x.shape[-1]], layer.bias[:outputs])
 
 

@@ -84,7 +84,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredAccuracy:
     """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
 
     data: str  # its name
@@ -101,11 +101,11 @@ class Measured:
         return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
     @staticmethod
-    def from_json(data: object) -> Measured:
+    def from_json(data: object) -> MeasuredAccuracy:
         """Read what `to_json` wrote; raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
             raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
-        return Measured(data["data"], data["pictures"], data["top1"])
+        return MeasuredAccuracy(data["data"], data["pictures"], data["top1"])
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Checkpoint:
     tensors: Mapping[str, Array]
     provenance: Provenance
     task: Task | None = None  # where training told it
-    accuracy: Measured | None = None  # where training measured it; what is made of the weights has none
+    accuracy: MeasuredAccuracy | None = None  # where training measured it; what is made of the weights has none
     checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
 
     def __post_init__(self, checked: bool) -> None:
@@ -211,7 +211,7 @@ def load(path: Path) -> Checkpoint:
             arch = ArchSpec.from_json(header.get("arch"))
             provenance = Provenance.from_json(header.get("provenance"))
             task = Task.from_json(header["task"]) if "task" in header else None
-            accuracy = Measured.from_json(header["accuracy"]) if "accuracy" in header else None
+            accuracy = MeasuredAccuracy.from_json(header["accuracy"]) if "accuracy" in header else None
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
         _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}

@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+from support.measured import counted_steps
 
 from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.report import SCHEMA, read_report
@@ -150,8 +151,9 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
         (["--runs", "0"], "runs must be at least 1, found 0"),
         (["--runs", "-1"], "runs must be at least 1, found -1"),
         (["--runs", "1e9"], "Invalid value for '--runs'"),
+        (["--runs", "100001"], "--runs must be at most 100000, found 100001"),
         (["--openings", "0"], "openings must be at least 1, found 0"),
-        (["--runs", "3", "--openings", "4"], "runs must be at least as many as openings, 4, found 3"),
+        (["--runs", "3", "--openings", "4"], "--runs must be at least as many as --openings, 4, found 3"),
         (["--streams", "0"], "--streams must be numbers of sessions such as 1,2, found '0'"),
         (["--streams", "9999"], "streams must be from 1 to 64, found 9999"),
         (["--threads", "-1"], "Invalid value for '--threads'"),
@@ -167,8 +169,9 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
     ],
 )
 def test_wrong_options_are_found_before_anything_is_measured(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.measuring.openings.time_interleaved", None)
+    steps = counted_steps(monkeypatch)
     assert said in refused("bench", mini_artifact, *options)
+    assert steps == []
 
 
 def test_nothing_to_measure(refused):

@@ -4,6 +4,7 @@ import re
 import shutil
 
 import pytest
+from support.measured import counted_steps
 
 from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.report import SCHEMA
@@ -67,8 +68,9 @@ def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch)
     ],
 )
 def test_wrong_options(refused, mini_artifact, monkeypatch, options, said):
-    monkeypatch.setattr("resnas_deploy.measuring.openings.time_interleaved", None)
+    steps = counted_steps(monkeypatch)
     assert said in refused("compare", mini_artifact, mini_artifact, *options)
+    assert steps == []
 
 
 def test_artifacts_that_are_none(refused, mini_artifact):

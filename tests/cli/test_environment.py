@@ -9,7 +9,7 @@ from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.measuring.machine.nvml import open_gpu
 from resnas_deploy.measuring.machine.products import numpy_products
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.training.torchrun import Launched, launched
+from resnas_deploy.training.distributed import Share, share_of
 
 THREE, SQUARED = "\N{ARABIC-INDIC DIGIT THREE}", "\N{SUPERSCRIPT TWO}"
 NO_NUMBERS = ("abc", "-1", "1.5", "1e3", "nan", "0x10", THREE, SQUARED, "9" * 5000, "1 2")
@@ -56,17 +56,17 @@ def test_what_is_right_stays_and_what_is_empty_goes():
 
 
 def test_where_torchrun_puts_a_process():
-    assert launched({}) == Launched()
-    assert launched(TORCHRUN) == Launched(1, 2, 1)
-    assert launched({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}) == Launched()
-    assert launched(dict.fromkeys(TORCHRUN, "")) == Launched()
+    assert share_of({}) == Share()
+    assert share_of(TORCHRUN) == Share(1, 2, 1)
+    assert share_of({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}) == Share()
+    assert share_of(dict.fromkeys(TORCHRUN, "")) == Share()
 
 
 @pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_PORT"])
 @pytest.mark.parametrize("value", ["99999999", *NO_NUMBERS])
 def test_numbers_of_a_job_that_are_none(name, value):
     with pytest.raises(BadInput, match=f"{name} must be a whole number from [01] to [0-9]+, found") as raised:
-        launched(TORCHRUN | {name: value})
+        share_of(TORCHRUN | {name: value})
     assert len(str(raised.value)) < 250
 
 
@@ -85,7 +85,7 @@ def test_numbers_of_a_job_that_are_none(name, value):
 )
 def test_jobs_that_cannot_be(changes, message):
     with pytest.raises(BadInput, match=message):
-        launched(TORCHRUN | changes)
+        share_of(TORCHRUN | changes)
 
 
 @pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK"])

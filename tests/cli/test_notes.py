@@ -12,7 +12,7 @@ from support.strategies import GOLDEN
 
 from resnas_deploy.cli.output import notes
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.checkpoint import Measured, Provenance, Task, load, save
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, Provenance, Task, load, save
 from resnas_deploy.weights.untrained import untrained
 
 DATA = GOLDEN / "images"
@@ -87,7 +87,7 @@ def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, netwo
 
 def test_evaluate_notes_what_is_far_below_what_the_checkpoint_says(resnas, network, tmp_path):
     data = write_folder(tmp_path / "data", train=2, val=3)
-    save(replace(load(network), accuracy=Measured("stripes", 100, 0.9)), network)
+    save(replace(load(network), accuracy=MeasuredAccuracy("stripes", 100, 0.9)), network)
     lines = resnas("train", "evaluate", network, "--data", data).err.splitlines()
     assert "far below the 90.00 % that the checkpoint says of itself, on stripes; see whether" in lines[0]
 

@@ -109,7 +109,7 @@ def test_a_reader_that_takes_one_line(arguments):
     assert reader.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("arguments", [["archs"], ["--help"]], ids=" ".join)  # what rich prints, and what typer does
 @pytest.mark.parametrize(
     ("closed", "code"),
     [(">&-", "0"), ("2>&-", "0"), ("<&-", "0"), ("<&- >&- 2>&-", "0"), (">/dev/full", "2"), (">/dev/full 2>&1", "2")],

@@ -78,11 +78,11 @@ def test_the_same_classes(own, names, noted):
         ),
         (CLASS_NAMES, sorted(name.replace("/", "-") for name in CLASS_NAMES), "the same names in another order"),
         (("red", "green", "blue"), ("red", "green", "rot"), "found 'blue' where the data has 'rot' (class 2); use the"),
-        (("a", "b", "c"), ("a", "b"), "must tell the 2 classes of --data apart, found one for 3; the data lacks 'c'"),
+        (("a", "b", "c"), ("a", "b"), "must tell the 2 classes of `data` apart, found one for 3; the data lacks 'c'"),
         (
             ("a", "b"),
             ("a", "b", "c"),
-            "must tell the 3 classes of --data apart, found one for 2; the data alone has 'c'",
+            "must tell the 3 classes of `data` apart, found one for 2; the data alone has 'c'",
         ),
         (("A", "a"), ("a", "A"), "found 'A' where the data has 'a'"),
         (("a b", "a-b"), ("a-b", "a b"), "found 'a b' where the data has 'a-b'"),
@@ -124,12 +124,12 @@ def test_the_remedy_for_another_order_is_one(tmp_path):
 def test_without_names_classes_are_taken_by_number_and_a_note_says_so(noted):
     check(None, ("ant", "bee"))
     assert noted() == [
-        "x.safetensors has no names of its classes: those of --data are taken by number, 'ant' for class 0"
+        "x.safetensors has no names of its classes: those of `data` are taken by number, 'ant' for class 0"
     ]
     check(None, ("0", "1", "2"))
     check(None, ("00", "01", "02"))
     check(None, ("1", "2", "3"))
-    assert noted() == ["--data has no names of its classes: they are taken by number for those of x.safetensors"] * 3
+    assert noted() == ["`data` has no names of its classes: they are taken by number for those of x.safetensors"] * 3
 
 
 def test_folders_of_numbers_that_sort_otherwise_are_refused():
@@ -159,7 +159,7 @@ def test_imagenets_ids_are_its_names(noted):
 def test_other_ids_and_orders_are_not(noted):
     names, ids = imagenet_class_names(), wordnet_ids()
     for other in (ids[1:] + ids[:1], [*ids[:-1], "n99999999"]):
-        with pytest.raises(BadInput, match="must be of the classes of --data"):
+        with pytest.raises(BadInput, match="must be of the classes of `data`"):
             check(names, other)
     with pytest.raises(BadInput, match="the same names in another order"):
         check(None, sorted(names))
@@ -169,7 +169,7 @@ def test_other_ids_and_orders_are_not(noted):
     assert len(noted()) == 2
     with pytest.raises(BadInput, match="must sort in the order of the numbers"):
         check(None, sorted(map(str, range(1000))))
-    with pytest.raises(BadInput, match="must tell the 10 classes of --data apart, found one for 1000"):
+    with pytest.raises(BadInput, match="must tell the 10 classes of `data` apart, found one for 1000"):
         check_classes(classes_of(1000, None), ids[:10], "x.safetensors")
 
 

@@ -11,8 +11,7 @@ import pytest
 from support.small_data import add, write_shards
 from support.strategies import refusal
 
-from resnas_deploy.data.headers import MOST_HEADER, MOST_IMAGE
-from resnas_deploy.data.shards import shard_images
+from resnas_deploy.data.shards import MOST_HEADER, MOST_IMAGE, shard_images
 
 
 @pytest.fixture

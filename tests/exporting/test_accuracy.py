@@ -17,8 +17,8 @@ from support.strategies import refusal
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.data.demo import CLASS_NAMES, demo_images
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data, open_data
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import accuracy
 from resnas_deploy.exporting.accuracy import MOST_IMAGES, compare_accuracy
@@ -91,7 +91,7 @@ def test_it_is_what_a_plain_loop_counts(artifacts, batch):
     """53 images fill no batch, the last one's least of all."""
     artifact = artifacts(batch)
     whole = demo_images()[1]
-    data = Data("part", whole, Part(whole, np.arange(100, 153)))
+    data = DataSet("part", whole, ImageSubset(whole, np.arange(100, 153)))
     told = []
     found = compare_accuracy(artifact, RUNNERS["ort-cpu"], data, 1.0, 1, told.append)
     preprocessing = artifact.manifest.preprocessing
@@ -144,7 +144,8 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
 @pytest.mark.usefixtures("few_images")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
-    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: NOT_FINITE / 10)
+    for where in ("verify", "arithmetic.check"):
+        monkeypatch.setattr(f"resnas_deploy.exporting.{where}.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
     wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}
@@ -162,12 +163,12 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "x.png")
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
     message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
-    assert "the network must tell the 2 classes of --data apart, found one for 10" in message
+    assert "the network must tell the 2 classes of `data` apart, found one for 10" in message
     said = []
     message = refusal(
         lambda: export(lambda: trained(SMALL), request(tmp_path, precision="int8", data="demo"), said.append)
     )
-    assert "the network must tell the 10 classes of --data apart, found one for 7" in message
+    assert "the network must tell the 10 classes of `data` apart, found one for 7" in message
     assert "emitting the graph" not in said  # refused before the work
     assert not (tmp_path / "out").exists()
 
@@ -178,7 +179,12 @@ def test_a_folder_of_labelled_images(tmp_path, artifacts):
     assert (found.data, found.images, found.max_drop) == ("set", 60, 5.0)
     whole = demo_images()[1]
     same = compare_accuracy(
-        artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], Data("set", whole, Part(whole, np.arange(60))), 5.0, 1, quiet
+        artifacts(BatchRange(1, 8)),
+        RUNNERS["ort-cpu"],
+        DataSet("set", whole, ImageSubset(whole, np.arange(60))),
+        5.0,
+        1,
+        quiet,
     )
     assert found == same
 

@@ -15,14 +15,14 @@ from support.strategies import refusal
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.data.demo import CLASS_NAMES, demo_images
-from resnas_deploy.data.labelled import Part
-from resnas_deploy.data.source import Data
+from resnas_deploy.data.labelled import ImageSubset
+from resnas_deploy.data.source import DataSet
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Measured, load
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
 from resnas_deploy.weights.untrained import untrained
 
 KIND = RUNNERS["ort-cpu"]
@@ -78,7 +78,7 @@ def test_classes_in_another_order_are_refused_before_the_work(tmp_path, artifact
     data = folder_of(tmp_path / "set", PLAIN)
     said = []
     message = refusal(lambda: verify(artifact, KIND, 1, said.append, data))
-    assert "the network must be of the classes of --data, found " in message
+    assert "the network must be of the classes of `data`, found " in message
     assert "the same names in another order; put each class's number before its folder's name" in message
     assert said == []
     wanted = request(tmp_path, precision="int8", threads=1, data=data)
@@ -135,11 +135,11 @@ class Relabelled:
 
 
 def measured(artifact, images, max_drop=5.0):
-    return compare_accuracy(artifact, KIND, Data("set", images, images), max_drop, 1, quiet)
+    return compare_accuracy(artifact, KIND, DataSet("set", images, images), max_drop, 1, quiet)
 
 
 def some(indices):
-    return Part(demo_images()[1], np.asarray(indices))
+    return ImageSubset(demo_images()[1], np.asarray(indices))
 
 
 def of_class(number, count):
@@ -156,7 +156,7 @@ def test_a_network_without_names_is_held_to_chance(tmp_path, nameless, caplog):
     assert "which shows nothing: the module itself is at chance, since always answering " in message
     assert "train the network, or give the data that it was trained for" in message
     assert not caught.value.report.passed
-    assert "the network has no names of its classes: those of --data are taken by number" in caplog.text
+    assert "the network has no names of its classes: those of `data` are taken by number" in caplog.text
 
 
 def test_what_fails_so_says_so_wherever_it_is_kept(tmp_path):
@@ -227,7 +227,9 @@ def test_far_below_what_the_checkpoint_says_of_itself(artifact):
 def test_what_a_checkpoint_does_not_say_is_not_missed(tmp_path):
     plain = exported(tmp_path, replace(weights(), accuracy=None), verify_on=None)
     assert not measured(plain, some(range(200))).problem
-    modest = exported(tmp_path, replace(weights(), accuracy=Measured("demo", 9, 0.2)), verify_on=None, force=True)
+    modest = exported(
+        tmp_path, replace(weights(), accuracy=MeasuredAccuracy("demo", 9, 0.2)), verify_on=None, force=True
+    )
     assert not measured(modest, some(range(200))).problem
 
 
@@ -272,7 +274,7 @@ def test_untrained_weights_have_no_accuracy(tmp_path):
     ids=["one class", "nearly", "ten images"],
 )
 def test_images_that_can_show_nothing(monkeypatch, artifact, indices, said):
-    data = Data("set", demo_images()[0], some(indices()))
+    data = DataSet("set", demo_images()[0], some(indices()))
     monkeypatch.setattr("resnas_deploy.exporting.accuracy.open_data", lambda _: data)
     message = refusal(lambda: labelled_data("set", artifact.manifest, weights().task))
     assert message.startswith("the validation split of set must have at least 10 images of other classes than its most")

@@ -26,15 +26,28 @@ def seeds(tmp_path_factory, mini_artifact):
     return write_seeds(tmp_path_factory.mktemp("seeds"), mini_artifact)
 
 
-def fuzzed(name, count, seeds, work):
-    """What came of so many inputs of a reader, which must all have ended as they should."""
-    command = [sys.executable, str(SUPPORT / "fuzz_child.py"), name, str(count), str(SEED), str(seeds), str(work)]
+@pytest.fixture(scope="module")
+def children():
+    """The process whose children read what is damaged."""
     environment = os.environ | {"PYTHONPATH": SEARCHED, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=7200)
-    at = (work / "at").read_text() if (work / "at").exists() else "the whole one"
-    ended = signal.Signals(-done.returncode).name if done.returncode < 0 else f"exit code {done.returncode}"
-    assert done.returncode == 0, f"{name}, input {at}: {ended}\n{done.stderr[-3000:]}"
-    found = json.loads(done.stdout.splitlines()[-1])
+    command = [sys.executable, str(SUPPORT / "fuzz_child.py")]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+def fuzzed(children, name, count, seeds, work):
+    """What came of so many inputs of a reader, which must all have ended as they should."""
+    children.stdin.write(json.dumps([name, count, SEED, str(seeds), str(work)]) + "\n")
+    children.stdin.flush()
+    code = int(children.stdout.readline())
+    if code:
+        at = (work / "at").read_text() if (work / "at").exists() else "the whole one"
+        ended = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        raise AssertionError(f"{name}, input {at}: {ended}\n{(work / 'said').read_text()[-3000:]}")
+    found = json.loads((work / "found").read_text())
     sys.stdout.write(
         f"\n{name:24} {found['inputs']:6} {found['refused']:8} {found['accepted']:9} {found['cpu']:9.2f} s "
         f"{found['peak_mb']:6.0f} MB ({found['before_mb']:.0f} before) {found['failures']:4} wrong\n"
@@ -46,11 +59,11 @@ def fuzzed(name, count, seeds, work):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_some_damaged_inputs(seeds, tmp_path, name):
-    fuzzed(name, FEW, seeds, tmp_path)
+def test_some_damaged_inputs(children, seeds, tmp_path, name):
+    fuzzed(children, name, FEW, seeds, tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
-def test_many_damaged_inputs(seeds, tmp_path, name):
-    assert fuzzed(name, MANY, seeds, tmp_path)["inputs"] == MANY
+def test_many_damaged_inputs(children, seeds, tmp_path, name):
+    assert fuzzed(children, name, MANY, seeds, tmp_path)["inputs"] == MANY

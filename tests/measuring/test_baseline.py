@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.measured import MACHINE, configuration, measurement, report
+from support.measured import MACHINE, configuration, counted_steps, measurement, report
 from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
@@ -17,13 +17,16 @@ from resnas_deploy.measuring.baseline import (
     configurations_here,
     configurations_of,
     opened_networks,
-    plan_of,
+    plan_again,
 )
 from resnas_deploy.measuring.cases import open_cases
 from resnas_deploy.measuring.gate import identity
+from resnas_deploy.measuring.plan import Effort
+from resnas_deploy.progress import silent
 
 FILE = Path("baseline.json")
 TWICE = ((1.0, 1.0), (1.0, 1.0))
+QUICK = Effort(runs=4, openings=2)
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def known(mini_artifact):
 
 
 def opened(configurations, folders=()):
-    with opened_networks(configurations, folders, lambda _: None) as networks:
+    with opened_networks(configurations, folders, silent) as networks:
         return dict(networks)
 
 
@@ -49,8 +52,11 @@ def test_a_file_is_itself_there_or_not(tmp_path):
 def test_a_folder_has_one_for_each_machine(tmp_path):
     path = tmp_path / f"{MACHINE.slug}.json"
     message = refusal(lambda: baseline_file(tmp_path, MACHINE))
-    assert "must hold a baseline of this machine, found none; make one by: resnas bench" in message
-    assert message.endswith(f"--out {path}")
+    assert (
+        "must hold a baseline of this machine, found none; make one by `bench()` with `runs` 120 and `openings` 12"
+        in message
+    )
+    assert message.endswith(f"saved as {path}")
     (tmp_path / "other.json").touch()
     assert "found other.json;" in refusal(lambda: baseline_file(tmp_path, MACHINE))
     path.touch()
@@ -105,7 +111,7 @@ def test_a_source_that_is_no_artifact(source):
 )
 def test_threads_are_divided_as_before(known, total, streams):
     there = [known(threads=max(1, total // number), streams=number) for number in streams]
-    plan = plan_of(there, opened(there), 4, 2)
+    plan = plan_again(there, opened(there), QUICK)
     assert [max(1, plan.threads // number) for number in streams] == [item.threads for item in there]
 
 
@@ -117,7 +123,7 @@ def test_the_same_is_measured_again(known):
         known(batch=2, streams=2, threads=1),
         known(batch=1, runner="torch"),
     ]
-    plan = plan_of(there, opened(there), 4, 2)
+    plan = plan_again(there, opened(there), QUICK)
     assert (plan.runs, plan.openings, plan.threads) == (4, 2, 2)
     assert {identity(item) for item in there} <= {identity(item) for item in configurations_here(plan)}
 
@@ -125,9 +131,9 @@ def test_the_same_is_measured_again(known):
 def test_runners_stay_on_the_baselines_device(known):
     there = [known(runner="torch", device="cuda:0 NVIDIA L4"), known(runner="torch")]
     try:
-        plan = plan_of(there, opened(there), 4, 2)
+        plan = plan_again(there, opened(there), QUICK)
     except NotAvailable:  # no GPU here
-        plan = plan_of(there[1:], opened(there[1:]), 4, 2)
+        plan = plan_again(there[1:], opened(there[1:]), QUICK)
         assert plan.subjects[0].kind.device("") == "cpu"
     else:
         assert [subject.kind.device("") for subject in plan.subjects] == ["cuda:0", "cpu"]
@@ -135,12 +141,14 @@ def test_runners_stay_on_the_baselines_device(known):
 
 def test_an_unknown_runner(known):
     there = [known(runner="tpu")]
-    assert "a runner must be one of" in refusal(lambda: plan_of(there, opened(there), 4, 2))
+    assert "a runner must be one of" in refusal(lambda: plan_again(there, opened(there), QUICK))
 
 
-def test_what_runs_here_is_not_timed(known, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.measuring.openings.time_interleaved", None)
-    plan = plan_of([known()], opened([known()]), 4, 2)
+def test_what_runs_here_is_run_once_and_not_timed(known, monkeypatch):
+    """Each case once as it is opened, where timing would call it many times over."""
+    steps = counted_steps(monkeypatch)
+    plan = plan_again([known()], opened([known()]), QUICK)
     (found,) = configurations_here(plan)
+    assert len(steps) == 1
     with ExitStack() as stack:
         assert found == next(iter(open_cases(plan, frozenset(), stack))).configuration

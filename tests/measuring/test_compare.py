@@ -8,7 +8,7 @@ import math
 import pytest
 from support.measured import measurement
 
-from resnas_deploy.measuring.compare import CANNOT_TELL, FASTER, SLOWER, Comparison, compare
+from resnas_deploy.measuring.compare import CANNOT_TELL, FASTER, SLOWER, Comparison, compared
 from resnas_deploy.measuring.measurement import DEVICE
 from resnas_deploy.measuring.statistics import Interval
 
@@ -65,26 +65,26 @@ def test_round_by_round_though_the_machine_drifts():
     """Times of a machine that is up to nine times slower in one round than in another."""
     first = measurement(((1.0, 9.0), (3.0, 2.0), (5.0, 1.0)))
     second = measurement(tuple(tuple(0.97 * value for value in group) for group in first.samples_s), label="other")
-    (found,) = compare([first, second])
+    (found,) = compared([first, second])
     assert found.verdict == FASTER
     assert found.ratio.value == pytest.approx(0.97)
-    (found,) = compare([second, first])
+    (found,) = compared([second, first])
     assert found.verdict == SLOWER
 
 
 def test_equal_and_noisy_samples_tell_nothing():
     first = measurement(((1.0, 1.1), (1.2, 1.0), (1.1, 1.1)))
     second = measurement(((1.1, 1.05), (1.0, 1.2), (1.15, 1.2)))
-    (found,) = compare([first, second])
+    (found,) = compared([first, second])
     assert found.verdict == CANNOT_TELL
     assert found.more_openings > 0
-    assert compare([first, first])[0].verdict == CANNOT_TELL
+    assert compared([first, first])[0].verdict == CANNOT_TELL
 
 
 def test_each_batch_and_latency_that_both_could_run():
     both = [measurement(ONES, batch=batch, latency=latency) for batch in (1, 2) for latency in ("host to host", DEVICE)]
     lost = measurement((), failure="out of memory", batch=8)
-    found = compare([*both, measurement(ONES, batch=8), *both, lost, measurement(ONES, batch=4)])
+    found = compared([*both, measurement(ONES, batch=8), *both, lost, measurement(ONES, batch=4)])
     assert [(item.first.configuration.batch, item.first.configuration.latency) for item in found] == [
         (1, "host to host"),
         (1, DEVICE),

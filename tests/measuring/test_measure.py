@@ -9,9 +9,11 @@ import pytest
 from support.measured import Fake, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.measuring.extras import KINDS
+from resnas_deploy.measuring.extras import KINDS, Extras
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.measuring.measure import Extras, device_of, measure
+from resnas_deploy.measuring.machine.energy import Meters
+from resnas_deploy.measuring.machine.roofline import Ceilings
+from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import HOST
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.runners.base import usable_cores
@@ -26,14 +28,15 @@ def network(mini_artifact):
 
 
 @pytest.fixture
-def all_extras(cache_home):
-    return Extras(energy=True, shares=True, ceilings=cache_home / "resnas")
+def all_extras(cache_home, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache_home))
+    return Extras(energy=True, shares=True, ceilings=True)
 
 
 @pytest.fixture(autouse=True)
 def little_energy(monkeypatch, small_reference):
     """Meters that this machine may have are not what is tested here."""
-    monkeypatch.setattr("resnas_deploy.measuring.measure.find_meters", lambda gpu: type("None", (), {"found": ()}))
+    monkeypatch.setattr("resnas_deploy.measuring.measure.find_meters", lambda gpu: Meters())
 
 
 def test_a_real_run(network, all_extras, tmp_path):
@@ -111,7 +114,7 @@ def test_an_interrupt_after_the_rounds_keeps_the_samples(network, what, all_extr
 
     fake = Fake({("profile", 2): [KeyboardInterrupt()]} if what == "shares" else {})
     if what == "ceilings":
-        monkeypatch.setattr("resnas_deploy.measuring.measure.ceiling", interrupt)
+        monkeypatch.setattr(Ceilings, "of", interrupt)
     report = measure(plan(network, fake.kind()), all_extras)
     assert report.interrupted
     assert [len(m.samples_s) for m in report.measurements] == [2, 2]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.measured import configuration, measurement
 
-from resnas_deploy.measuring.measurement import SESSIONS_APART
+from resnas_deploy.measuring.measurement import REPORTS_APART
 
 ONES = ((1.0, 1.0), (1.0, 1.0))
 
@@ -44,7 +44,7 @@ def test_all_figures():
     found = measurement(((0.5, 0.5), (0.5, 0.5)), batch=4, images=4).figured(((0.25, 0.25), (0.25, 0.25)))
     assert (found.p50_ms, found.p90_ms, found.p99_ms, found.images_per_second) == pytest.approx((500, 500, 500, 8))
     assert (found.over_reference, found.over_reference_low, found.over_reference_high) == pytest.approx((2, 2, 2))
-    assert found.repeats_within == pytest.approx(math.exp(math.sqrt(2) * 1.959964 * SESSIONS_APART) - 1)
+    assert found.repeats_within == pytest.approx(math.exp(math.sqrt(2) * 1.959964 * REPORTS_APART) - 1)
 
 
 def test_how_far_another_session_may_lie_counts_its_error_too():
@@ -53,7 +53,7 @@ def test_how_far_another_session_may_lie_counts_its_error_too():
     half_width = item.over(reference).half_width
     assert half_width > 0
     assert item.figured(reference).repeats_within == pytest.approx(
-        math.exp(math.sqrt(2) * math.hypot(half_width, 1.959964 * SESSIONS_APART)) - 1
+        math.exp(math.sqrt(2) * math.hypot(half_width, 1.959964 * REPORTS_APART)) - 1
     )
     assert item.figured(reference) == item.figured(reference)
 

@@ -1,9 +1,8 @@
-"""A session of measuring: real runtimes, and made-up ones that run out of memory or are interrupted anywhere."""
+"""Measuring opening by opening: real runtimes, and made-up ones that run out of memory or are interrupted anywhere."""
 
 from __future__ import annotations
 
 import gc
-import time
 import weakref
 from dataclasses import replace
 
@@ -13,6 +12,7 @@ from support.measured import Fake, FakeRunner, Work, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.cases import OUT_OF_MEMORY
+from resnas_deploy.measuring.machine.energy import Meters
 from resnas_deploy.measuring.measurement import DEVICE, HOST
 from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.runners.registry import RUNNERS
@@ -48,7 +48,7 @@ def rows(outcome):
 def test_every_network_on_every_runner_at_every_batch_size(network):
     told = []
     kinds = (RUNNERS["ort-cpu"], RUNNERS["openvino"])
-    outcome = measured(plan(network, *kinds, runs=3), tell=told.append)
+    outcome = measured(plan(network, *kinds, runs=3), progress=told.append)
     assert rows(outcome) == [(kind.name, batch, None) for kind in kinds for batch in (1, 2)]
     assert [len(opening) for opening in outcome.reference.samples_s] == [2, 1]
     assert outcome.reference.name == "nothing"
@@ -150,7 +150,7 @@ def test_an_interrupt_in_the_rounds(network):
         if text.startswith("opening 2 of 2, round 3"):
             work.at = work.calls + 1
 
-    outcome = measured(plan(network, fake.kind(), runs=10), work, tell=tell)
+    outcome = measured(plan(network, fake.kind(), runs=10), work, progress=tell)
     assert outcome.interrupted
     assert [len(opening) for opening in outcome.reference.samples_s] == [5, 2]
     assert rows(outcome) == [("fake", 1, None), ("fake", 2, None)]
@@ -168,7 +168,7 @@ def test_an_interrupt_in_the_second_opening_keeps_the_first(network, text):
             raise KeyboardInterrupt
 
     fake = Fake()
-    outcome = measured(plan(network, fake.kind()), tell=tell)
+    outcome = measured(plan(network, fake.kind()), progress=tell)
     assert outcome.interrupted
     assert [len(opening) for opening in outcome.reference.samples_s] == [2]
     assert rows(outcome) == [("fake", 1, None), ("fake", 2, None)]
@@ -198,9 +198,9 @@ class Meter:
         return self.joule
 
 
-def test_energy_of_each_case_of_the_host_once(network, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.measuring.machine.energy.measure_energy.__defaults__", (0.0, time.perf_counter))
-    outcome = measured(plan(network, Fake(on_device=True).kind(), openings=2), meters=[Meter()])
+def test_energy_of_each_case_of_the_host_once(network):
+    meters = Meters((Meter(),), least_seconds=0.0)
+    outcome = measured(plan(network, Fake(on_device=True).kind(), openings=2), meters=meters)
     for item in outcome.measurements:
         assert len(item.energy) == (item.configuration.latency == HOST)
     assert outcome.measurements[0].energy[0].joules_per_image == pytest.approx(6)

@@ -34,17 +34,17 @@ def test_a_fixed_batch(untrained_artifact):
 @pytest.mark.parametrize("value", [0, -3])
 @pytest.mark.parametrize("field", ["runs", "openings", "threads"])
 def test_counts(network, field, value):
-    assert f"{field} must be at least 1, found {value}" in refusal(lambda: plan(network, CPU, **{field: value}))
+    assert f"`{field}` must be at least 1, found {value}" in refusal(lambda: plan(network, CPU, **{field: value}))
 
 
 @pytest.mark.parametrize("value", [0, -1, MOST_STREAMS + 1, 10**9])
 def test_streams(network, value):
     message = refusal(lambda: plan(network, CPU, streams=(1, value)))
-    assert message == f"streams must be from 1 to {MOST_STREAMS}, found {value}"
+    assert message == f"`streams` must be from 1 to {MOST_STREAMS}, found {value}"
 
 
 def test_fewer_runs_than_openings(network):
-    assert "as many as openings, 6, found 5" in refusal(lambda: plan(network, CPU, runs=5, openings=6))
+    assert "as many as `openings`, 6, found 5" in refusal(lambda: plan(network, CPU, runs=5, openings=6))
 
 
 @pytest.mark.parametrize(("runs", "openings", "rounds"), [(4, 2, [2, 2]), (7, 3, [3, 2, 2]), (3, 3, [1, 1, 1])])

@@ -104,7 +104,7 @@ def test_nothing_in_it(tmp_path):
     for content in (b"", b" \n"):
         (tmp_path / "a.json").write_bytes(content)
         message = refusal(lambda: read_report(tmp_path / "a.json"))
-        assert message.endswith("a.json must be a result of resnas bench, found an empty file; measure it again")
+        assert message.endswith("a.json must be a report of `bench()`, found an empty file; measure it again")
 
 
 @pytest.mark.parametrize(

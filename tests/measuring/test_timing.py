@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnas_deploy.measuring.timing import REST, WarmUp, after, time_interleaved, timed
+from resnas_deploy.measuring.timing import REST, WarmUp, time_interleaved, timed
 
 SETTLES = 2 * WarmUp.window  # rounds of warm-up of a step whose time stands still
 
@@ -37,7 +37,7 @@ class Bench:
 
     def run(self, runs, seed=0, **options):
         rng = np.random.default_rng(seed)
-        return time_interleaved(self.steps, runs, rng, sleep=self.sleep, tell=self.told.append, **options)
+        return time_interleaved(self.steps, runs, rng, sleep=self.sleep, progress=self.told.append, **options)
 
     @property
     def calls(self):
@@ -181,9 +181,3 @@ def test_other_errors_are_not_passed_over():
 def test_nothing_to_run_is_nothing():
     found = Bench({}).run(runs=3)
     assert (found.samples, found.warm_up, found.interrupted) == ({}, 0, False)
-
-
-def test_a_heading():
-    told = []
-    after("opening 1 of 2, ", told.append)("round 3")
-    assert told == ["opening 1 of 2, round 3"]

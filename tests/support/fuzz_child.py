@@ -1,7 +1,8 @@
-"""Gives one reader many damaged inputs, in a process of its own: `fuzz_child.py READER COUNT SEED SEEDS WORK`.
+"""Gives readers many damaged inputs, each reader in a child of this process, which has imported what is heavy.
 
-An input that takes more than 5 s of this process's CPU time ends the process by a signal. The number of the input is in
-the file `at` of the work folder, and what came of all of them is one line of JSON on stdout.
+Reads lines of JSON, `[READER, COUNT, SEED, SEEDS, WORK]`, and answers the child's exit status. The work folder then has
+what came of the inputs as JSON in `found`, what else was said in `said`, and the number of the latest input in `at`. An
+input that takes more than 5 s of the child's CPU time ends it by a signal.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 import traceback
 from pathlib import Path
 
+from support import seeds as _  # noqa: F401  what the readers import, before a child begins
 from support.readers import READERS
 
 from resnas_deploy.errors import LONGEST, ResnasError
@@ -66,7 +68,31 @@ def fuzz(name: str, count: int, seed: int, seeds: Path, work: Path) -> dict[str,
     return found
 
 
+def main() -> None:
+    for line in sys.stdin:
+        name, count, seed, seeds, work = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            _child(name, count, seed, Path(seeds), Path(work))
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])}\n")
+        sys.stdout.flush()
+
+
+def _child(name: str, count: int, seed: int, seeds: Path, work: Path) -> None:
+    status = 1
+    try:
+        os.chdir(work)
+        with Path("said").open("w") as said:
+            os.dup2(said.fileno(), 1)
+            os.dup2(said.fileno(), 2)
+        Path("found").write_text(json.dumps(fuzz(name, count, seed, seeds, work)))
+        status = 0
+    except BaseException:  # noqa: BLE001  whatever it is, the file `said` has it
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    kind, number, start, *folders = sys.argv[1:]
-    os.chdir(folders[1])
-    sys.stdout.write(json.dumps(fuzz(kind, int(number), int(start), *map(Path, folders))) + "\n")
+    main()

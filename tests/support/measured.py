@@ -12,6 +12,7 @@ from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Reference, Report
 from resnas_deploy.runners.base import Runner, RunnerKind
+from resnas_deploy.runners.ort import OrtRunner
 
 MACHINE = Machine("a CPU", 2, "Linux x86_64", "3.11.2")
 CALM = Conditions(
@@ -142,3 +143,15 @@ def plan(network, *kinds, **changes):
     """A plan of one network on these runners: batch 1 and 2, 4 runs in 2 openings."""
     subjects = tuple(Subject(network, kind) for kind in kinds)
     return Plan(subjects, **{"batches": (1, 2), "runs": 4, "threads": 2, "openings": 2} | changes)
+
+
+def counted_steps(monkeypatch):
+    """What ONNX Runtime's runner was asked to do from now on: the list grows with every step that is run."""
+    steps = []
+
+    def counted(self, images, step=OrtRunner.step):
+        once = step(self, images)
+        return lambda: steps.append(once())
+
+    monkeypatch.setattr(OrtRunner, "step", counted)
+    return steps

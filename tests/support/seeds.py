@@ -17,13 +17,12 @@ from support.strategies import SMALL
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_report
-from resnas_deploy.files.records import to_json
 from resnas_deploy.measuring.latency.store import LatencyStore
-from resnas_deploy.measuring.machine.roofline import Ceiling, _File, _save
+from resnas_deploy.measuring.machine.roofline import Ceiling, read_ceilings, write_ceilings
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.recipe import read_recipe
-from resnas_deploy.training.state import TrainingState, save_state
+from resnas_deploy.training.saved_state import TrainingState, save_state
 
 STATE = {"network/a": torch.ones(5), "network/b": torch.zeros(2, 3), "adam/a/step": torch.ones(())}
 SETTING = replace(mini_space.SETTING, machine="a-machine")
@@ -52,8 +51,8 @@ def write_seeds(root: Path, artifact: Path) -> Path:
         store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
     measured.report(measured.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
     made = Ceiling(measured.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
-    _save(root / "ceilings" / "a.json", (made,), lambda _: None)
-    assert json.loads((root / "ceilings" / "a.json").read_text()) == to_json(_File(1, (made,)))
+    write_ceilings(root / "ceilings" / "a.json", (made,))
+    assert read_ceilings(root / "ceilings" / "a.json") == (made,)
     _repository(root / "repository", artifact)
     shutil.copy(MINI, root / "zip" / "a.pth.tar")
     with warnings.catch_warnings():

@@ -17,10 +17,9 @@ from PIL import Image
 
 from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.data.loader import Share
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.recipe import Recipe
-from resnas_deploy.training.settings import Run
+from resnas_deploy.training.run import TrainingRun
 
 SIDE, CLASSES = 16, 3
 
@@ -88,7 +87,7 @@ def run(folder, *, space=SPACE, recipe=RECIPE, seed=0, **changes):
         "seed": seed,
         "folder": folder,
     }
-    return Run(**usual | changes)
+    return TrainingRun(**usual | changes)
 
 
 def write_folder(root: Path, train=8, val=2):

@@ -1,12 +1,13 @@
-"""A process that has imported the store and forks a child for every line it reads, which writes groups until it ends.
+"""A process that has imported the store and forks children which write groups until they end.
 
-Usage: writer.py STORE. Reads `WRITER FIRST LAST`, starts a child that writes the groups from FIRST up to LAST as that
-writer and answers its process id; reads an empty line, waits for the child and answers with its exit status. Until that
-line the id stays the child's, ended or not.
+Reads lines of JSON: `[STORE, WRITER, FIRST, LAST]` starts a child that writes the groups from FIRST up to LAST as that
+writer, and answers its process id; that id waits for the child, and answers its exit status. Until then the id stays
+the child's, ended or not.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import replace
@@ -28,15 +29,15 @@ def space_of(group: int) -> str:
 
 
 def main() -> None:
-    path = Path(sys.argv[1])
     while line := sys.stdin.readline():
-        writer, first, last = map(int, line.split())
-        pid = os.fork()
-        if pid == 0:
-            write(path, writer, first, last)
-        answer(pid)
-        sys.stdin.readline()
-        answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        match json.loads(line):
+            case [path, writer, first, last]:
+                pid = os.fork()
+                if pid == 0:
+                    write(Path(path), writer, first, last)
+                answer(pid)
+            case pid:
+                answer(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 
 
 def write(path: Path, writer: int, first: int, last: int) -> None:

@@ -13,7 +13,7 @@ from resnas_deploy.data.shards import shard_images
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.training.state import TrainingState, load_state, save_state
+from resnas_deploy.training.saved_state import TrainingState, load_state, save_state
 
 changes = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8)
 often = settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

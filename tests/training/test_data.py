@@ -14,11 +14,12 @@ from PIL import Image
 from support.small_data import CLASSES, RECIPE, SIDE, Stripes, add, write_folder, write_shards
 from support.strategies import refusal
 
-from resnas_deploy.data.labelled import Part, split
+from resnas_deploy.data.labelled import ImageSubset, split
 from resnas_deploy.data.source import open_data
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.data.augment import augmented, random_box
-from resnas_deploy.training.data.loader import Share, epoch_order, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.augment import augmented, random_box
+from resnas_deploy.training.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.distributed import Share
 
 
 def test_folders(tmp_path):
@@ -169,7 +170,7 @@ def test_evaluation_sees_every_image_once():
 
 def test_too_few_images_for_a_batch_are_refused():
     assert "must have at least one batch of 8 images, found 7" in refusal(
-        lambda: steps_per_epoch(Part(Stripes(), np.arange(7)), RECIPE)
+        lambda: steps_per_epoch(ImageSubset(Stripes(), np.arange(7)), RECIPE)
     )
 
 

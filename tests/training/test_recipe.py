@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.strategies import refusal
 
+from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.recipe import KINDS, RECIPES, Recipe, read_recipe
-from resnas_deploy.training.schedule import learning_rate
 
 LEAST = "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 

@@ -19,7 +19,7 @@ from support.strategies import PLAIN, SMALL, arch_specs, refusal
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.weights import checkpoint as module
-from resnas_deploy.weights.checkpoint import Checkpoint, Measured, Provenance, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
 from resnas_deploy.weights.slicing import slice_subnet
@@ -63,7 +63,7 @@ def test_the_patch_head_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_accuracy_that_training_measured_is_kept_and_of_these_weights_alone(tmp_path: Path) -> None:
-    saved = replace(WEIGHTS, accuracy=Measured("flowers", 2000, 0.8945))
+    saved = replace(WEIGHTS, accuracy=MeasuredAccuracy("flowers", 2000, 0.8945))
     save(saved, tmp_path / "a.safetensors")
     assert load(tmp_path / "a.safetensors").accuracy == saved.accuracy
     assert resize(saved, saved.arch.image_size).accuracy == saved.accuracy
@@ -82,7 +82,7 @@ def test_the_accuracy_that_training_measured_is_kept_and_of_these_weights_alone(
     ))],
 )  # fmt: skip
 def test_what_is_no_accuracy_is_refused(accuracy: object) -> None:
-    assert "accuracy must have the " in refusal(lambda: Measured.from_json(accuracy))
+    assert "accuracy must have the " in refusal(lambda: MeasuredAccuracy.from_json(accuracy))
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(tmp_path: Path) -> None:

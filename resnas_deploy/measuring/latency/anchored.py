@@ -70,7 +70,7 @@ def measure_group(
             network.model.unlink()  # the runtime has read it
         once = min(steps[name]() for name in _ANCHOR for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
-        rounds = time_interleaved(steps, count, rng, warm_up=WARM, tell=progress)
+        rounds = time_interleaved(steps, count, rng, warm_up=WARM, progress=progress)
     if rounds.interrupted:
         raise KeyboardInterrupt
     samples = steadied(rounds.samples)

@@ -18,8 +18,7 @@ from resnas_deploy.measuring.latency.regression import LEAST, Regression, fit
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
-from resnas_deploy.measuring.timing import after
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Progress, headed, silent
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
 NETWORKS = 120  # that a profile measures: the model's error no longer falls with more (docs/latency.md)
@@ -76,7 +75,7 @@ class Profiler:
         done = len(wanted) - len(missing)
         rng = np.random.default_rng()
         for group in groups(missing):
-            heading = after(f"{done} of {len(wanted)} networks: ", progress)
+            heading = headed(f"{done} of {len(wanted)} networks: ", progress)
             measured = tuple(measure_group(self.setup, group, anchor_of(self.space), rng, heading))
             unsaved = None
             try:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from resnas_deploy.files import records as record
 from resnas_deploy.measuring.machine.nvml import GpuState
 from resnas_deploy.measuring.machine.observation import CoreTimes, Observation, observe
 
@@ -22,7 +21,7 @@ Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
-class Change:
+class BeforeAfter:
     """A reading before a measurement and after it."""
 
     before: float
@@ -33,9 +32,9 @@ class Change:
 class GpuConditions:
     """What NVML told of the GPU."""
 
-    sm_mhz: Change | None
-    celsius: Change | None
-    watts: Change | None
+    sm_mhz: BeforeAfter | None
+    celsius: BeforeAfter | None
+    watts: BeforeAfter | None
     throttled: tuple[str, ...] | None  # why its clocks were held down, before or after
     power_limited: float | None  # seconds of the measurement in which power held the clocks down
     heat_limited: float | None  # the same for temperature
@@ -51,8 +50,8 @@ class Conditions:
     own_load: float | None  # share that this process and its children used
     other_load: float | None  # share that others used
     steal: float | None  # share that the hypervisor took
-    clock_mhz: Change | None
-    celsius: Change | None
+    clock_mhz: BeforeAfter | None
+    celsius: BeforeAfter | None
     throttle_events: int | None
     quota_events: int | None  # periods in which the control groups' quota of CPU time was used up
     gpu: GpuConditions | None
@@ -61,7 +60,7 @@ class Conditions:
 
     @staticmethod
     def between(before: Observation, after: Observation) -> Conditions:
-        """What two observations of the same cores and GPU say of the time between them."""
+        """Return what two observations of the same cores and GPU say of the time between them."""
         seconds = after.at - before.at
         own, others, steal = _shares(before, after) if seconds >= SHORTEST else (None, None, None)
         return Conditions(
@@ -80,11 +79,11 @@ class Conditions:
         )
 
     def warnings(self) -> list[str]:
-        """What may have disturbed the measurement or held the machine back, a line each."""
+        """Return what may have disturbed the measurement or held the machine back, a line each."""
         return self.disturbed() + self.throttled()
 
     def disturbed(self) -> list[str]:
-        """What others did meanwhile."""
+        """Return what others did meanwhile."""
         found = []
         if self.other_load is not None and self.other_load > BUSY:
             found.append(f"the machine was busy: others used {self.other_load:.0%} of its {self.cores} cores")
@@ -95,7 +94,7 @@ class Conditions:
         return found
 
     def throttled(self) -> list[str]:
-        """What slowed the processor or the GPU down."""
+        """Return what slowed the processor or the GPU down."""
         found = []
         if self.throttle_events:
             found.append(f"throttled: heat slowed the processor down, {self.throttle_events} events")
@@ -110,25 +109,16 @@ class Conditions:
             found.append(f"throttled: heat held the GPU's clocks down for {self.gpu.heat_limited:.2g} s")
         return found
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON, without what is None; `from_json` is its inverse."""
-        return record.to_json(self)
-
-    @staticmethod
-    def from_json(data: object) -> Conditions:
-        """Read what `to_json` wrote. Raises `BadInput` that names the field that is wrong."""
-        return record.from_json(Conditions, data, "conditions")
-
 
 def watch() -> Callable[[], Conditions]:
-    """Look at the cores that this process may run on now; the function returned tells what has happened since."""
+    """Look at the cores that this process may run on now. Return a function that tells what has happened since."""
     cores = os.sched_getaffinity(0)
     before = observe(cores)
     return lambda: Conditions.between(before, observe(cores))
 
 
 def _shares(before: Observation, after: Observation) -> tuple[float, float, float] | tuple[None, None, None]:
-    """Of the cores' time: what this process used, what others used, what the hypervisor took."""
+    """Return of the cores' time what this process used, what others used, what the hypervisor took."""
     if not before.times or not after.times:
         return None, None, None
     first, last = before.times, after.times
@@ -158,8 +148,8 @@ def _gpu_conditions(before: GpuState, after: GpuState) -> GpuConditions:
     )
 
 
-def _change(before: float | None, after: float | None) -> Change | None:
-    return None if before is None or after is None else Change(before, after)
+def _change(before: float | None, after: float | None) -> BeforeAfter | None:
+    return None if before is None or after is None else BeforeAfter(before, after)
 
 
 def _more(before: Number | None, after: Number | None) -> Number | None:

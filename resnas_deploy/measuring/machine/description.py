@@ -34,17 +34,12 @@ class Machine:
     cpu_quota: float | None = None  # cores' worth of CPU time that control groups allow; None where there is no quota
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON; `from_json` is its inverse."""
+        """Return plain data for JSON."""
         return record.to_json(self)
-
-    @staticmethod
-    def from_json(data: object) -> Machine:
-        """Read what `to_json` wrote. Raises `BadInput` that names the field that is wrong."""
-        return record.from_json(Machine, data, "machine")
 
     @property
     def slug(self) -> str:
-        """A name for files: the same for the same machine, and another where anything differs.
+        """Return a name for files: the same for the same machine, and another where anything differs.
 
         The processor, the cores, the GPUs, and eight digits of a hash of everything: `intel-xeon-2-cores-1a2b3c4d`.
         """
@@ -55,14 +50,14 @@ class Machine:
         return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
     def differences(self, other: Machine) -> list[str]:
-        """What is not the same on the other machine (`there`) and on this one (`here`), a line each."""
+        """Return what is not the same on the other machine (`there`) and on this one (`here`), a line each."""
         names = [field.name for field in fields(self)]
         pairs = [(name, getattr(other, name), getattr(self, name)) for name in names]
         return [f"{name}: {_text(there)} there, {_text(here)} here" for name, there, here in pairs if there != here]
 
 
 def cuda_gpus() -> tuple[str, ...]:
-    """The names of the GPUs that CUDA shows this process."""
+    """Return the names of the GPUs that CUDA shows this process."""
     from resnas_deploy.runners.devices import gpus
 
     return gpus()
@@ -75,7 +70,7 @@ def this_machine(
     gpus: Callable[[], tuple[str, ...]] = cuda_gpus,
     quota: Callable[[], float | None] = cpu_quota,
 ) -> Machine:
-    """The machine that this process runs on. The processor's name is the kernel's; `driver` is files of its version."""
+    """Return the machine that this process runs on, as the kernel names it; `driver` is files of its version."""
     return Machine(
         cpu=_cpu_model(cpuinfo),
         cores=cores,

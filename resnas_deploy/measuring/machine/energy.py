@@ -6,6 +6,7 @@ part of it, which the package's includes. They are the whole package's or GPU's:
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import time
@@ -18,6 +19,7 @@ from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.measuring.machine.nvml import Gpu, open_gpu
 
 POWERCAP = Path("/sys/class/powercap")
+_log = logging.getLogger(__name__)
 LEAST_SECONDS = 2.0  # NVML's counter moves about ten times a second: 5 per cent of this at most is its rounding
 _PACKAGE = re.compile(r"intel-rapl:\d+")  # AMD's are named so too; intel-rapl:0:0 is a part of intel-rapl:0
 
@@ -31,16 +33,8 @@ class EnergyMeter(Protocol):
         ...
 
     def joules(self) -> float:
-        """Energy since some moment in the past. It never falls."""
+        """Return the energy since some moment in the past. It never falls."""
         ...
-
-
-@dataclass(frozen=True)
-class Meters:
-    """The meters that are here, and why others are not."""
-
-    found: tuple[EnergyMeter, ...]
-    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -52,6 +46,36 @@ class Energy:
     watts: float  # on average
     seconds: float
     images: int
+
+
+@dataclass(frozen=True)
+class Meters:
+    """The meters that are here, and how long something must run to be measured by them."""
+
+    found: tuple[EnergyMeter, ...] = ()
+    least_seconds: float = LEAST_SECONDS
+    clock: Callable[[], float] = time.perf_counter
+
+    def measure(self, step: Callable[[], object], images_per_step: int) -> list[Energy]:
+        """Run `step` back to back for long enough, and at least once. Return what each meter counted meanwhile.
+
+        Without meters nothing is run.
+        """
+        if images_per_step < 1:
+            raise BadInput(f"a step must have at least one image, found {images_per_step}")
+        if not self.found:
+            return []
+        steps, started = 0, self.clock()
+        before = [meter.joules() for meter in self.found]
+        while not steps or self.clock() - started < self.least_seconds:
+            step()
+            steps += 1
+        joules = [meter.joules() - first for meter, first in zip(self.found, before, strict=True)]
+        seconds, images = self.clock() - started, steps * images_per_step
+        return [
+            Energy(meter.name, spent / images, spent / seconds, seconds, images)
+            for meter, spent in zip(self.found, joules, strict=True)
+        ]
 
 
 class RaplMeter:
@@ -97,51 +121,24 @@ class NvmlMeter:
 def find_meters(
     gpu: int | None = None, powercap: Path = POWERCAP, environment: Mapping[str, str] = os.environ
 ) -> Meters:
-    """The meters of this machine: its processors', and the GPU's where `gpu` is N of `cuda:N`."""
-    found: list[EnergyMeter] = []
-    missing: list[str] = []
-    try:
-        found.append(RaplMeter(_packages(powercap)))
-    except NotAvailable as error:
-        missing.append(str(error))
-    if gpu is not None:
-        try:
-            found.append(NvmlMeter(open_gpu(gpu, environment), gpu))
-        except NotAvailable as error:
-            missing.append(str(error))
-    return Meters(tuple(found), tuple(missing))
+    """Return the meters of this machine: its processors', and the GPU's where `gpu` is N of `cuda:N`.
 
-
-def measure_energy(
-    step: Callable[[], object],
-    images_per_step: int,
-    meters: Sequence[EnergyMeter],
-    least_seconds: float = LEAST_SECONDS,
-    clock: Callable[[], float] = time.perf_counter,
-) -> list[Energy]:
-    """Run `step` back to back for at least that long, and at least once; what each meter counted meanwhile.
-
-    Without meters nothing is run.
+    Why one is not here is logged, for whoever debugs it.
     """
-    if images_per_step < 1:
-        raise BadInput(f"a step must have at least one image, found {images_per_step}")
-    if not meters:
-        return []
-    steps, started = 0, clock()
-    before = [meter.joules() for meter in meters]
-    while not steps or clock() - started < least_seconds:
-        step()
-        steps += 1
-    joules = [meter.joules() - first for meter, first in zip(meters, before, strict=True)]
-    seconds, images = clock() - started, steps * images_per_step
-    return [
-        Energy(meter.name, spent / images, spent / seconds, seconds, images)
-        for meter, spent in zip(meters, joules, strict=True)
-    ]
+    wanted: list[Callable[[], EnergyMeter]] = [lambda: RaplMeter(_packages(powercap))]
+    if gpu is not None:
+        wanted.append(lambda: NvmlMeter(open_gpu(gpu, environment), gpu))
+    found: list[EnergyMeter] = []
+    for opened in wanted:
+        try:
+            found.append(opened())
+        except NotAvailable as error:
+            _log.debug("no energy is measured: %s", error)
+    return Meters(tuple(found))
 
 
 def _packages(powercap: Path) -> list[Path]:
-    """The folders of the packages; a platform's own counter (`psys`), which includes them, is left out."""
+    """Return the folders of the packages; a platform's own counter (`psys`), which includes them, is left out."""
     domains = sorted(powercap.glob("intel-rapl:*")) if powercap.is_dir() else []
     domains = [domain for domain in domains if _PACKAGE.fullmatch(domain.name) and _is_package(domain)]
     if not domains:

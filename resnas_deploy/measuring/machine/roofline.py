@@ -1,4 +1,4 @@
-"""A machine's own ceiling, and the least time that a network can take under it.
+"""A machine's own ceilings, kept once measured, and the least time that a network can take under one.
 
 The roofline model: an operation takes at least as long as its arithmetic at the highest rate of the machine, and at
 least as long as its traffic at the memory's bandwidth (Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009).
@@ -7,6 +7,7 @@ least as long as its traffic at the memory's bandwidth (Williams, Waterman, Patt
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -17,7 +18,7 @@ from pathlib import Path
 from resnas_deploy.arch.cost import Cost, breakdown
 from resnas_deploy.arch.elements import BlockElement, elements
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
 from resnas_deploy.files import records as record
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import read_json
@@ -27,8 +28,10 @@ from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.resources import free_memory
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import CPU
 
+_log = logging.getLogger(__name__)
 SCHEMA = 1
 PRODUCT_SECONDS, MEMORY_SECONDS = 4.0, 1.0
 _BUFFERS = 3  # of what must be free: two that are copied between, and what else is needed
@@ -50,15 +53,6 @@ class Ceiling:
     libraries: Mapping[str, str]  # package: version
     warnings: tuple[str, ...]  # what may have kept the machine from doing its most (`Conditions.disturbed`)
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON; `from_json` is its inverse."""
-        return record.to_json(self)
-
-    @staticmethod
-    def from_json(data: object) -> Ceiling:
-        """Read what `to_json` wrote. Raises `BadInput` that names the field that is wrong."""
-        return record.from_json(Ceiling, data, "ceiling")
-
 
 @dataclass(frozen=True)
 class _File:
@@ -69,7 +63,7 @@ class _File:
 
 
 def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling) -> float:
-    """The least seconds of one pass over `batch` images under the machine's ceiling, element by element.
+    """Return the least seconds of one pass over `batch` images under the machine's ceiling, element by element.
 
     For each element (stem, block, reduction, head) the longer of its arithmetic, two operations for each
     multiply-accumulate of `cost.breakdown`, and its traffic. Traffic is its parameters, read once a pass, and its
@@ -91,7 +85,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
 
 
 def measure_ceiling(machine: Machine, device: str, precision: str, threads: int) -> Ceiling:
-    """Measure it now. Raises `NotAvailable` where nothing here can."""
+    """Measure it now. Raise `NotAvailable` where nothing here can."""
     cores, gpu = os.sched_getaffinity(0), None if device == CPU else int(device.partition(":")[2] or 0)
     before = observe(cores, gpu)
     size = buffer_bytes()
@@ -116,40 +110,96 @@ def measure_ceiling(machine: Machine, device: str, precision: str, threads: int)
     )
 
 
-def ceiling(
-    machine: Machine,
-    device: str,
-    precision: str,
-    threads: int,
-    folder: Path,
-    tell: Callable[[str], None],
-    measure: Callable[[Machine, str, str, int], Ceiling] = measure_ceiling,
-    note: Callable[[str], None] | None = None,
-) -> Ceiling:
-    """The machine's ceiling: from the cache in `folder`, or measured and put there.
+class Ceilings:
+    """A machine's ceilings: each is measured once, and kept in a file of `folder`, where there is a folder.
 
-    It takes about five seconds and up to 2 GiB of memory to measure. One that was measured on a busy machine is not
-    kept. `tell` hears of all this; `note`, where it is given, of a cache that cannot be used. A damaged one is set
-    aside. Raises `NotAvailable` where nothing here can measure it.
+    A damaged file is set aside. What is wrong with it, or keeps it from being written, is logged: it only costs time.
     """
-    note = note or tell
-    path = folder / f"ceilings-{machine.slug}.json"
-    known = _load(path, note)
-    key = (machine, device, precision, threads, library_versions())
-    for found in known:
-        if _key(found) == key:
-            return found
-    tell(f"measuring what this machine can do at most in {precision} on {device} with {threads} threads")
-    found = measure(machine, device, precision, threads)
-    if found.warnings:
-        tell(f"the ceiling may be too low, and is not kept: {'; '.join(found.warnings)}")
-    else:
-        _save(path, (*(other for other in known if _key(other)[:4] != key[:4]), found), note)
-    return found
+
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path | None,
+        measure: Callable[[Machine, str, str, int], Ceiling] = measure_ceiling,
+    ) -> None:
+        self._machine, self._measure = machine, measure
+        self._path = folder / f"ceilings-{machine.slug}.json" if folder else None
+        self._known: dict[tuple[str, str, int], Ceiling] = {}
+
+    def of(self, device: str, precision: str, threads: int, progress: Progress = silent) -> Ceiling:
+        """Return the ceiling of a device, in that precision, with so many threads.
+
+        It takes about five seconds and up to 2 GiB of memory to measure. One that was measured on a busy machine is not
+        kept in the file. Raise `NotAvailable` where nothing here can measure it.
+        """
+        key = device, precision, threads
+        if key not in self._known:
+            self._known[key] = self._kept(key) or self._measured(key, progress)
+        return self._known[key]
+
+    def _kept(self, key: tuple[str, str, int]) -> Ceiling | None:
+        wanted = (self._machine, *key, library_versions())
+        return next((found for found in self._read() if (*_key(found), found.libraries) == wanted), None)
+
+    def _measured(self, key: tuple[str, str, int], progress: Progress) -> Ceiling:
+        device, precision, threads = key
+        progress(f"measuring what this machine can do at most in {precision} on {device} with {threads} threads")
+        found = self._measure(self._machine, *key)
+        if found.warnings:
+            progress(f"the ceiling may be too low, and is not kept: {'; '.join(found.warnings)}")
+        elif self._path:
+            others = tuple(other for other in self._read() if _key(other) != _key(found))
+            try:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                write_ceilings(self._path, (*others, found))
+            except (ResnasError, OSError) as error:
+                _log.warning("the ceilings are not kept: %s", error)
+        return found
+
+    def _read(self) -> tuple[Ceiling, ...]:
+        path = self._path
+        if path is None:
+            return ()
+        try:
+            os.close(os.open(path, os.O_RDONLY))
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            _log.warning("the ceilings that were kept cannot be read: %s: %s", path, error.strerror)
+            return ()
+        try:
+            return read_ceilings(path)
+        except BadInput as error:
+            aside = path.with_name(f"{path.name}.corrupt")
+            with suppress(OSError):  # where it cannot be moved, it cannot be written either, which is told then
+                path.replace(aside)
+            reason = str(error)[:200]
+            _log.warning(
+                "%s is no cache of ceilings (%s); it is now %s, and they are measured anew", path, reason, aside.name
+            )
+            return ()
+
+
+def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
+    """Read what `write_ceilings` wrote. Raise `BadInput` for anything else."""
+    content = record.from_json(_File, read_json(path), "the cache")
+    if content.schema != SCHEMA:
+        raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
+    return content.ceilings
+
+
+def write_ceilings(path: Path, ceilings: tuple[Ceiling, ...]) -> None:
+    """Write a cache file. Raise `BadInput` or `StorageError` where it cannot be written."""
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(record.to_json(_File(SCHEMA, ceilings)), indent=1) + "\n")
+
+
+def _key(found: Ceiling) -> tuple[Machine, str, str, int]:
+    return found.machine, found.device, found.precision, found.threads
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of what ceilings are measured with."""
+    """Return the versions of what ceilings are measured with."""
     found = {}
     for package in _PACKAGES:
         try:
@@ -160,42 +210,7 @@ def library_versions() -> dict[str, str]:
 
 
 def _costs(arch: ArchSpec) -> Iterator[tuple[Cost, int]]:
-    """Each element's cost, and the values that go through memory for one image."""
+    """Yield each element's cost, and the values that go through memory for one image."""
     for element, cost in zip(elements(arch), breakdown(arch), strict=True):
         scores = (element.side**2 + 1) ** 2 * element.block.heads if isinstance(element, BlockElement) else 0
         yield cost, cost.values - scores
-
-
-def _key(found: Ceiling) -> tuple[Machine, str, str, int, Mapping[str, str]]:
-    return found.machine, found.device, found.precision, found.threads, found.libraries
-
-
-def _load(path: Path, tell: Callable[[str], None]) -> tuple[Ceiling, ...]:
-    try:
-        os.close(os.open(path, os.O_RDONLY))
-    except FileNotFoundError:
-        return ()
-    except OSError as error:
-        tell(f"the ceilings that were kept cannot be read: {path}: {error.strerror}")
-        return ()
-    try:
-        content = record.from_json(_File, read_json(path), "the cache")
-        if content.schema != SCHEMA:
-            raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
-    except BadInput as error:
-        aside = path.with_name(f"{path.name}.corrupt")
-        with suppress(OSError):  # where it cannot be moved, it cannot be written either, which is told then
-            path.replace(aside)
-        tell(f"{path} is no cache of ceilings ({str(error)[:200]}); it is now {aside.name}, and they are measured anew")
-        return ()
-    return content.ceilings
-
-
-def _save(path: Path, ceilings: tuple[Ceiling, ...], tell: Callable[[str], None]) -> None:
-    """A cache that cannot be written costs time at the next run, and must not cost this one."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with atomic_file(path) as partial:
-            partial.write_text(json.dumps(record.to_json(_File(SCHEMA, ceilings)), indent=1) + "\n")
-    except (BadInput, OSError) as error:
-        tell(f"the ceilings are not kept: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,38 +24,39 @@ GROUP = 8
 ENDLESS = 1_000_000
 
 
-class Writer:
-    """The process of writer.py."""
+class Writers:
+    """The process of writer.py, and through it children that write."""
 
-    def __init__(self, path: Path) -> None:
-        command = [sys.executable, str(SUPPORT / "writer.py"), str(path)]
+    def __init__(self) -> None:
+        command = [sys.executable, str(SUPPORT / "writer.py")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.stdin.close()
-        self.process.wait(timeout=300)
-        self.process.stdout.close()
-
-    def start(self, writer: int, first: int, last: int) -> int:
+    def start(self, path: Path, writer: int, first: int, last: int) -> int:
         """The process id of a child that writes."""
-        return self.ask(f"{writer} {first} {last}\n")
+        return self.ask([str(path), writer, first, last])
 
-    def status(self) -> int:
+    def status(self, pid: int) -> int:
         """The exit status of that child, once it has ended."""
-        return self.ask("\n")
+        return self.ask(pid)
 
     def kill(self, pid: int, after: float) -> None:
         time.sleep(after)
         os.kill(pid, signal.SIGKILL)
-        assert self.status() == -signal.SIGKILL
+        assert self.status(pid) == -signal.SIGKILL
 
-    def ask(self, line: str) -> int:
-        self.process.stdin.write(line)
+    def ask(self, asked: object) -> int:
+        self.process.stdin.write(f"{json.dumps(asked)}\n")
         self.process.stdin.flush()
         return int(self.process.stdout.readline())
+
+
+@pytest.fixture(scope="module")
+def writers():
+    found = Writers()
+    yield found
+    found.process.stdin.close()
+    found.process.wait(timeout=300)
+    found.process.stdout.close()
 
 
 def groups(path: Path, since: int = 0) -> set[int]:
@@ -72,14 +73,11 @@ def groups(path: Path, since: int = 0) -> set[int]:
     return found
 
 
-def test_several_writers_at_once_lose_nothing_and_double_nothing(tmp_path):
+def test_several_writers_at_once_lose_nothing_and_double_nothing(tmp_path, writers):
     """All begin on no file, which only one can make, and write the same groups as well as their own."""
     path, count, each = tmp_path / "latency.sqlite", 6, 15
-    with ExitStack() as stack:
-        writers = [stack.enter_context(Writer(path)) for _ in range(count)]
-        for number, writer in enumerate(writers):
-            writer.start(number, 0, each)
-        assert [writer.status() for writer in writers] == [0] * count
+    started = [writers.start(path, number, 0, each) for number in range(count)]
+    assert [writers.status(pid) for pid in started] == [0] * count
     assert groups(path) == set(range(each))
     with LatencyStore(path) as store:
         found = Counter(setting.threads for setting, _, _ in store.settings())
@@ -91,7 +89,7 @@ def test_several_writers_at_once_lose_nothing_and_double_nothing(tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
 
-def kills(path: Path, count: int, seed: int = 0) -> tuple[int, int]:
+def kills(writers: Writers, path: Path, count: int, seed: int = 0) -> tuple[int, int]:
     """Kill a writer so many times; how many groups there are then, and how many kills left a half-written change.
 
     At random moments within twice the time that this machine needs for a group, and on, up to four times as often,
@@ -99,69 +97,63 @@ def kills(path: Path, count: int, seed: int = 0) -> tuple[int, int]:
     """
     rng, done, half_made = np.random.default_rng(seed), 1, 0
     journal = path.with_name(f"{path.name}-journal")
-    with Writer(path) as writer:
-        started = time.perf_counter()
-        writer.start(0, 0, done)
-        assert writer.status() == 0
-        most = 2 * (time.perf_counter() - started)
-        for number in range(1, 4 * count):
-            if number > count and half_made and done > 1:
-                break
-            pid = writer.start(number, done, ENDLESS)
-            writer.kill(pid, after=rng.uniform(0, most))
-            half_made += journal.exists() and journal.stat().st_size > 0
-            found = groups(path, since=done)
-            assert found == set(range(len(found))), "no group is missing before another"
-            assert len(found) >= done, "what was kept is still there"
-            done = len(found)
-        writer.start(5 * count, done, done + 1)
-        assert writer.status() == 0  # it goes on
+    started = time.perf_counter()
+    assert writers.status(writers.start(path, 0, 0, done)) == 0
+    most = 2 * (time.perf_counter() - started)
+    for number in range(1, 4 * count):
+        if number > count and half_made and done > 1:
+            break
+        pid = writers.start(path, number, done, ENDLESS)
+        writers.kill(pid, after=rng.uniform(0, most))
+        half_made += journal.exists() and journal.stat().st_size > 0
+        found = groups(path, since=done)
+        assert found == set(range(len(found))), "no group is missing before another"
+        assert len(found) >= done, "what was kept is still there"
+        done = len(found)
+    assert writers.status(writers.start(path, 5 * count, done, done + 1)) == 0  # it goes on
     assert groups(path, since=done) == set(range(done + 1))
     return done, half_made
 
 
-def test_a_writer_that_is_killed_leaves_whole_groups_and_the_next_goes_on(tmp_path):
-    done, half_made = kills(tmp_path / "latency.sqlite", 8)
+def test_a_writer_that_is_killed_leaves_whole_groups_and_the_next_goes_on(tmp_path, writers):
+    done, half_made = kills(writers, tmp_path / "latency.sqlite", 8)
     assert done > 1
     assert half_made, "no kill came in the middle of a change"
 
 
 @pytest.mark.slow
-def test_many_more_kills(tmp_path):
-    found = [kills(tmp_path / f"{number}.sqlite", 60, seed=number) for number in range(10)]
+def test_many_more_kills(tmp_path, writers):
+    found = [kills(writers, tmp_path / f"{number}.sqlite", 60, seed=number) for number in range(10)]
     assert sum(half_made for _, half_made in found) > 10
 
 
-def test_a_kill_while_the_file_is_made_leaves_none_or_a_whole_one(tmp_path):
+def test_a_kill_while_the_file_is_made_leaves_none_or_a_whole_one(tmp_path, writers):
     rng, states = np.random.default_rng(0), set()
     folder = tmp_path / "store"
     path = folder / "latency.sqlite"
-    with Writer(path) as writer:
-        started = time.perf_counter()
-        pid = writer.start(0, 0, ENDLESS)
-        while not path.exists():
-            assert time.perf_counter() < started + 300
-        most = 2 * (time.perf_counter() - started)
-        writer.kill(pid, after=0)
-        for kill in range(8):
-            for left in folder.iterdir():
-                shutil.rmtree(left) if left.is_dir() else left.unlink()
-            pid = writer.start(0, 0, ENDLESS)
-            writer.kill(pid, after=rng.uniform(0, most) if kill else 0)
-            states.add(path.exists())
-            if path.exists():
-                groups(path)
+    started = time.perf_counter()
+    pid = writers.start(path, 0, 0, ENDLESS)
+    while not path.exists():
+        assert time.perf_counter() < started + 300
+    most = 2 * (time.perf_counter() - started)
+    writers.kill(pid, after=0)
+    for kill in range(8):
+        for left in folder.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        pid = writers.start(path, 0, 0, ENDLESS)
+        writers.kill(pid, after=rng.uniform(0, most) if kill else 0)
+        states.add(path.exists())
+        if path.exists():
+            groups(path)
     assert states == {False, True}
 
 
-def test_a_kill_of_one_of_two_writers_does_not_stop_the_other(tmp_path):
+def test_a_kill_of_one_of_two_writers_does_not_stop_the_other(tmp_path, writers):
     path = tmp_path / "latency.sqlite"
-    with Writer(path) as first, Writer(path) as second:
-        for number in range(10):
-            pid = first.start(0, 0, ENDLESS)
-            second.start(1, number * 10, number * 10 + 10)
-            first.kill(pid, after=0.02)
-            assert second.status() == 0
+    for number in range(10):
+        one, other = writers.start(path, 0, 0, ENDLESS), writers.start(path, 1, number * 10, number * 10 + 10)
+        writers.kill(one, after=0.02)
+        assert writers.status(other) == 0
     assert groups(path) >= set(range(100))
     with LatencyStore(path) as store:
         own = replace(SETTING, threads=101)

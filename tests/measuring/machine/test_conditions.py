@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from support.strategies import refusal
 
-from resnas_deploy.measuring.machine.conditions import BUSY, STOLEN, Change, Conditions
+from resnas_deploy.files import records
+from resnas_deploy.measuring.machine.conditions import BUSY, STOLEN, BeforeAfter, Conditions
 from resnas_deploy.measuring.machine.nvml import GpuState
 from resnas_deploy.measuring.machine.observation import CoreTimes, Observation, observe
 
@@ -49,8 +50,8 @@ def test_shares_of_the_cores_time():
     assert found.own_load == pytest.approx(0.60)
     assert found.other_load == pytest.approx(0.05)
     assert found.steal == pytest.approx(0.02)
-    assert found.clock_mhz == Change(3000, 2800)
-    assert found.celsius == Change(40, 40)
+    assert found.clock_mhz == BeforeAfter(3000, 2800)
+    assert found.celsius == BeforeAfter(40, 40)
     assert (found.throttle_events, found.quota_events) == (0, 0)
 
 
@@ -60,7 +61,7 @@ def test_what_a_quota_cost():
     assert (found.quota_events, found.quota_seconds, found.memory_limit) == (2, 2.25, 2**30)
     note = "throttled: the control group's CPU quota was used up in 2 periods, 2.2 s of waiting"
     assert note in found.throttled()
-    assert Conditions.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert records.from_json(Conditions, json.loads(json.dumps(records.to_json(found))), "conditions") == found
 
 
 def test_more_own_time_than_the_ticks_saw_is_no_load_of_others():
@@ -133,13 +134,13 @@ def test_what_disturbed_the_gpu(changes, words):
 @pytest.mark.parametrize("after", [AFTER, CALM, replace(AFTER, gpu=None, times=None, celsius=None)])
 def test_json_and_back(after):
     found = Conditions.between(BEFORE, after)
-    assert Conditions.from_json(json.loads(json.dumps(found.to_json()))) == found
+    assert records.from_json(Conditions, json.loads(json.dumps(records.to_json(found))), "conditions") == found
 
 
 def test_what_is_not_exposed_is_left_out():
     bare = {"times": None, "clock_mhz": None, "celsius": None, "throttle_events": None, "quota_events": None}
     found = between(replace(BEFORE, gpu=None, **bare), gpu=None, **bare)
-    assert found.to_json() == {"seconds": 10.0, "cores": 2}
+    assert records.to_json(found) == {"seconds": 10.0, "cores": 2}
     assert found.warnings() == []
 
 
@@ -157,7 +158,7 @@ def test_what_is_not_exposed_is_left_out():
     ],
 )
 def test_a_wrong_field_is_named(change, words):
-    assert words in refusal(lambda: Conditions.from_json(between().to_json() | change))
+    assert words in refusal(lambda: records.from_json(Conditions, records.to_json(between()) | change, "conditions"))
 
 
 BUSY_FOR_HALF_A_SECOND = "import time\nwhile time.process_time() < 0.5: pass\nprint(flush=True)\ninput()"

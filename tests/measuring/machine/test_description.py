@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from support.strategies import refusal
 
+from resnas_deploy.files import records
 from resnas_deploy.measuring.machine.description import Machine, this_machine
 
 XEON = "Intel(R) Xeon(R) Platinum 8480C @ 2.00GHz (cpu family 6, model 143, stepping 8)"
@@ -48,7 +49,7 @@ def test_the_gpus_are_those_that_cuda_shows(tmp_path):
 
 @pytest.mark.parametrize("machine", [PLAIN, WITH_GPUS])
 def test_json_and_back(machine):
-    assert Machine.from_json(json.loads(json.dumps(machine.to_json()))) == machine
+    assert records.from_json(Machine, json.loads(json.dumps(machine.to_json())), "machine") == machine
 
 
 @pytest.mark.parametrize(
@@ -63,12 +64,12 @@ def test_json_and_back(machine):
     ],
 )
 def test_a_wrong_field_is_named(change, words):
-    assert words in refusal(lambda: Machine.from_json(PLAIN.to_json() | change))
+    assert words in refusal(lambda: records.from_json(Machine, PLAIN.to_json() | change, "machine"))
 
 
 @pytest.mark.parametrize("data", [None, [], "text", 3])
 def test_no_object(data):
-    assert "machine must be a JSON object" in refusal(lambda: Machine.from_json(data))
+    assert "machine must be a JSON object" in refusal(lambda: records.from_json(Machine, data, "machine"))
 
 
 def test_a_name_for_files():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import time
@@ -12,7 +13,7 @@ from support.strategies import refusal
 from support.sysfs import tree
 
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.measuring.machine.energy import Energy, RaplMeter, find_meters, measure_energy
+from resnas_deploy.measuring.machine.energy import Energy, Meters, RaplMeter, find_meters
 
 TURN = 1_000_000_000  # microjoules after which the counters begin again
 
@@ -63,22 +64,26 @@ def test_packages_are_added_and_parts_are_not(tmp_path):
     assert meter.joules() - first == pytest.approx(11)
 
 
-def test_no_powercap_is_no_meter_and_a_reason(tmp_path):
-    found = find_meters(powercap=tmp_path / "none")
-    assert found.found == ()
-    (reason,) = found.missing
-    assert f"found no package in {tmp_path / 'none'}" in reason
+@pytest.fixture
+def reasons(caplog):
+    """Why a meter is not here, as it is logged."""
+    caplog.set_level(logging.DEBUG, "resnas_deploy.measuring.machine.energy")
+    return caplog
 
 
-def test_counters_for_root_alone(tmp_path):
+def test_no_powercap_is_no_meter_and_a_reason(tmp_path, reasons):
+    assert find_meters(powercap=tmp_path / "none").found == ()
+    assert f"found no package in {tmp_path / 'none'}" in reasons.messages[0]
+
+
+def test_counters_for_root_alone(tmp_path, reasons):
     """The tests may run as root, whom no file's mode stops; a folder in the counter's place cannot be read either."""
     powercap(tmp_path)
     (tmp_path / "intel-rapl:0/energy_uj").unlink()
     (tmp_path / "intel-rapl:0/energy_uj").mkdir()
-    found = find_meters(powercap=tmp_path)
-    assert found.found == ()
-    assert "only root may, unless: sudo chmod" in found.missing[0]
-    assert found.missing[0].isprintable()
+    assert find_meters(powercap=tmp_path).found == ()
+    assert "only root may, unless: sudo chmod" in reasons.messages[0]
+    assert reasons.messages[0].isprintable()
 
 
 def test_a_counter_that_is_no_number(tmp_path):
@@ -109,7 +114,7 @@ class Bench:
             meter.spent += meter.watts * self.seconds
 
     def measure(self, images, least):
-        return measure_energy(self.step, images, self.meters, least, lambda: self.now)
+        return Meters(self.meters, least, lambda: self.now).measure(self.step, images)
 
 
 def test_energy_an_image_and_mean_power():
@@ -166,22 +171,21 @@ def test_a_gpu_counts_millijoules_and_never_falls(monkeypatch, tmp_path):
     assert [meter.joules() for _ in range(3)] == [4.5, 4.5, 6.0]
 
 
-def test_a_gpu_that_does_not_count(monkeypatch, tmp_path):
+def test_a_gpu_that_does_not_count(monkeypatch, tmp_path, reasons):
     monkeypatch.setitem(sys.modules, "pynvml", stand_in([None]))
-    found = find_meters(0, tmp_path, {})
-    assert found.found == ()
-    assert "GPUs before Volta cannot" in found.missing[1]
+    assert find_meters(0, tmp_path, {}).found == ()
+    assert "GPUs before Volta cannot" in reasons.messages[1]
 
 
-def test_without_nvml_there_is_a_reason(monkeypatch, tmp_path):
+def test_without_nvml_there_is_a_reason(monkeypatch, tmp_path, reasons):
     monkeypatch.setitem(sys.modules, "pynvml", None)
     found = find_meters(0, powercap(tmp_path), {})
     assert [meter.name for meter in found.found] == ["RAPL, 1 package"]
-    assert found.missing == ("NVML needs the package nvidia-ml-py; install it with: pip install nvidia-ml-py",)
+    assert "NVML needs the package nvidia-ml-py; install it with: pip install nvidia-ml-py" in reasons.messages[0]
 
 
 @pytest.mark.gpu
 def test_a_real_gpu(tmp_path):
     (meter,) = find_meters(0, tmp_path, os.environ).found
-    (found,) = measure_energy(lambda: time.sleep(0.1), 1, [meter])
+    (found,) = Meters((meter,)).measure(lambda: time.sleep(0.1), 1)
     assert 1 < found.watts < 3000  # at rest

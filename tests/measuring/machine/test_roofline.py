@@ -17,10 +17,12 @@ from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.machine.roofline import (
     Ceiling,
-    ceiling,
+    Ceilings,
     library_versions,
     measure_ceiling,
     minimum_seconds,
+    read_ceilings,
+    write_ceilings,
 )
 
 MACHINE = Machine("A CPU", 2, "Linux x86_64", "3.11.2")
@@ -73,7 +75,16 @@ class Measuring:
         return made(machine, device, precision, threads, flops=1e9 * len(self.asked), **self.changes)
 
     def ceiling(self, folder, machine=MACHINE, device="cpu", precision="fp32", threads=2):
-        return ceiling(machine, device, precision, threads, folder, self.told.append, self.measure)
+        """As another process would ask."""
+        return Ceilings(machine, folder, self.measure).of(device, precision, threads, self.told.append)
+
+
+def test_measured_once_and_remembered_without_a_folder():
+    bench = Measuring(warnings=("the machine was busy",))
+    ceilings = Ceilings(MACHINE, None, bench.measure)
+    assert ceilings.of("cpu", "fp32", 2) == ceilings.of("cpu", "fp32", 2)
+    assert ceilings.of("cpu", "bf16", 2).flops == 2e9
+    assert len(bench.asked) == 2
 
 
 def test_measured_once_and_kept(tmp_path):
@@ -81,7 +92,6 @@ def test_measured_once_and_kept(tmp_path):
     first = bench.ceiling(folder)
     assert bench.told == ["measuring what this machine can do at most in fp32 on cpu with 2 threads"]
     assert bench.ceiling(folder) == first
-    assert Measuring().ceiling(folder) == first  # of another process
     assert len(bench.asked) == len(bench.told) == 1
     assert [path.name for path in folder.iterdir()] == [f"ceilings-{MACHINE.slug}.json"]
 
@@ -120,15 +130,16 @@ def test_other_library_versions_replace_it(tmp_path):
         b"[" * 100_000,
     ],
 )
-def test_a_corrupt_cache_is_set_aside(tmp_path, content):
+def test_a_corrupt_cache_is_set_aside(tmp_path, content, caplog):
     path = tmp_path / f"ceilings-{MACHINE.slug}.json"
     path.write_bytes(content)
     bench = Measuring()
     found = bench.ceiling(tmp_path)
     aside = tmp_path / f"{path.name}.corrupt"
     assert aside.read_bytes() == content
-    assert f"it is now {aside.name}" in bench.told[0]
-    assert bench.told[0].isprintable()
+    (note,) = caplog.messages
+    assert f"it is now {aside.name}" in note
+    assert note.isprintable()
     assert bench.ceiling(tmp_path) == found
     assert len(bench.asked) == 1
 
@@ -141,11 +152,11 @@ def test_a_busy_machines_ceiling_is_used_and_not_kept(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path):
+def test_a_cache_that_cannot_be_written_costs_nothing_but_time(tmp_path, caplog):
     (tmp_path / "file").touch()
     bench = Measuring()
     assert bench.ceiling(tmp_path / "file" / "cache").flops == 1e9
-    assert bench.told[-1].startswith("the ceilings are not kept: ")
+    assert caplog.messages[-1].startswith("the ceilings are not kept: ")
 
 
 def test_what_cannot_be_measured_is_not_kept(tmp_path):
@@ -153,7 +164,7 @@ def test_what_cannot_be_measured_is_not_kept(tmp_path):
         raise NotAvailable("no GPU")
 
     with pytest.raises(NotAvailable, match="no GPU"):
-        ceiling(MACHINE, "cuda:0", "fp32", 2, tmp_path, lambda _: None, measure)
+        Ceilings(MACHINE, tmp_path, measure).of("cuda:0", "fp32", 2)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -170,11 +181,13 @@ def test_where_the_cache_is(environment, folder):
     assert cache_folder(environment) == folder
 
 
-def test_json_and_back():
-    found = made(warnings=("busy",))
-    assert Ceiling.from_json(json.loads(json.dumps(found.to_json()))) == found
-    message = refusal(lambda: Ceiling.from_json(found.to_json() | {"flops": "fast"}))
-    assert "ceiling.flops must be a finite number, found 'fast'" in message
+def test_a_file_and_back(tmp_path):
+    path, found = tmp_path / "ceilings.json", (made(warnings=("busy",)), made(device="cuda:0"))
+    write_ceilings(path, found)
+    assert read_ceilings(path) == found
+    path.write_text(path.read_text().replace("400000000000.0", '"fast"'))
+    message = refusal(lambda: read_ceilings(path))
+    assert "ceilings[0].flops must be a finite number, found 'fast'" in message
 
 
 def test_the_versions_are_those_that_are_here():

@@ -61,7 +61,7 @@ def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -
     if header.get("run") != run:
         raise BadInput(
             f"{path} must be of the same run, found another network, recipe, data or seed; "
-            "give the same options as before, or another --out"
+            "give the same options as before, or another `out`"
         )
     problem = _other_shapes(shapes, wanted)  # looked at before any is read, which may take gigabytes
     if not problem:
@@ -83,7 +83,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _other_shapes(found: Mapping[str, list[int]], wanted: Mapping[str, Tensor]) -> str:
-    """What is not of this network, or nothing."""
+    """Return what is not of this network, or nothing."""
     for name, shape in found.items():
         if name not in wanted or tuple(shape) != tuple(wanted[name].shape):
             return f"the tensor {shown(name)} of the shape {shown(tuple(shape))}, which is not of this network"
@@ -92,7 +92,7 @@ def _other_shapes(found: Mapping[str, list[int]], wanted: Mapping[str, Tensor]) 
 
 
 def _impossible(header: Mapping[str, object], steps: int) -> str:
-    """What no run of so many steps says of itself, or nothing."""
+    """Return what no run of so many steps says of itself, or nothing."""
     step, scaler = header.get("step"), header.get("scaler")
     if type(step) is not int or not 0 <= step <= steps:
         return f"{shown(step)} steps of a run of {steps}"

@@ -19,7 +19,7 @@ _OPERATIONS = 2  # of RandAugment on each image
 
 
 def augmented(image: Image.Image, recipe: Recipe, side: int, rng: np.random.Generator) -> Pixels:
-    """A random view of an image, `(3, side, side)`, by the recipe."""
+    """Return a random view of an image, `(3, side, side)`, by the recipe."""
     view = image.resize((side, side), Image.Resampling.BICUBIC, box=random_box(image.size, recipe.crop, rng))
     if recipe.flip and rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
@@ -28,7 +28,7 @@ def augmented(image: Image.Image, recipe: Recipe, side: int, rng: np.random.Gene
 
 
 def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
-    """Left, top, right and bottom of a random crop of at least `least` of the area (arXiv 1409.4842, section 6)."""
+    """Return left, top, right and bottom of a random crop that keeps at least `least` of the area (arXiv 1409.4842)."""
     width, height = size
     for _ in range(_TRIES):
         area = rng.uniform(least, 1) * width * height
@@ -43,7 +43,7 @@ def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) ->
 
 
 def _rand_augment(pixels: Pixels, strength: int, rng: np.random.Generator) -> Pixels:
-    """RandAugment (arXiv 1909.13719) by kornia, which draws its operations once a batch: so for each image alone."""
+    """Change an image by kornia's RandAugment (arXiv 1909.13719), which draws its operations once a batch: so alone."""
     import torch
 
     with torch.random.fork_rng(devices=[]):

@@ -1,4 +1,4 @@
-"""Whether an accuracy says anything: against what a network gets right that knows nothing of its images.
+"""What of labelled images is right, and whether that says anything: against a network that knows nothing of them.
 
 Such a network does best by always answering the most frequent class, so that its share of the images is chance, and
 not one over the number of classes.
@@ -9,12 +9,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SIGNIFICANCE = 0.001  # how probable it may be, at most, that a network no better than chance passes
 LEAST_OTHERS = 10  # images of other classes than the most frequent: with fewer, none right by chance shows nothing
@@ -27,7 +31,7 @@ Right = NDArray[np.bool_]  # (images,): whether each was classified rightly
 
 @dataclass(frozen=True)
 class Chance:
-    """What always answering one class gets right."""
+    """The share that always answering one class gets right."""
 
     number: int  # the most frequent class
     count: int  # images of it
@@ -39,15 +43,23 @@ class Chance:
         return self.count / max(1, self.images)
 
 
+def is_right(logits: Tensor, labels: Tensor, among: int = 1) -> Tensor:
+    """Return whether each image's class is among so many of its largest logits, `(B,)`; of `(B, classes)` and `(B,)`.
+
+    The one place where hits are counted: of training, of a search's candidates, and of exported graphs.
+    """
+    return (logits.topk(min(among, logits.shape[1])).indices == labels[:, None]).any(1)
+
+
 def chance_of(labels: Indices) -> Chance:
-    """The most frequent of the labels."""
+    """Return what the most frequent of the labels gets right."""
     counts = np.bincount(labels) if len(labels) else np.zeros(1, int)
     number = int(counts.argmax())
     return Chance(number, int(counts[number]), len(labels))
 
 
 def beats_chance(labels: Indices, right: Right) -> bool:
-    """Whether a network is better than always answering the most frequent class, beyond doubt.
+    """Return whether a network is better than always answering the most frequent class, beyond doubt.
 
     A sign test on the same images: those of other classes that it gets right against those of the most frequent one
     that it gets wrong.
@@ -57,7 +69,7 @@ def beats_chance(labels: Indices, right: Right) -> bool:
 
 
 def is_more(gained: int, lost: int) -> bool:
-    """Whether so many more gained than lost are beyond doubt, if either were as probable: the binomial tail."""
+    """Return whether so many more gained than lost are beyond doubt, if either were as probable: the binomial tail."""
     from scipy.special import bdtrc
 
     return gained > 0 and float(bdtrc(gained - 1, gained + lost, 0.5)) <= SIGNIFICANCE
@@ -88,7 +100,7 @@ def check_telling(labels: Indices, names: Sequence[str], what: str) -> None:
 
 
 def exchanged(labels: Indices, answers: Indices, classes: int) -> tuple[int, ...]:
-    """Classes whose images are mostly taken for each other in a ring: their labels are in another order.
+    """Return classes whose images are mostly taken for each other in a ring: their labels are in another order.
 
     No network makes such mistakes that tells its classes apart otherwise. Empty where there are none.
     """

@@ -13,23 +13,16 @@ from torch import Tensor
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
-from resnas_deploy.training.data.augment import Pixels, augmented
-from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training.augment import Pixels, augmented
+from resnas_deploy.training.distributed import Share
+from resnas_deploy.training.image_workers import made_in_order
 from resnas_deploy.training.recipe import Recipe
 
 _AT_ONCE = 8  # shards whose images are mixed
 _SUBSTITUTES = 20  # images to try in the place of one that cannot be read
 
-Place = tuple[int, int]  # the epoch, and an image's number
-Made = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # a `Batch`, as a worker makes it
-
-
-@dataclass(frozen=True)
-class Share:
-    """One process of several, each of which takes an equal part of every batch."""
-
-    rank: int = 0
-    processes: int = 1
+EpochImage = tuple[int, int]  # the epoch, and an image's number
+BatchArrays = tuple[NDArray[np.uint8] | NDArray[np.float32], Indices, tuple[str, ...]]  # of a `Batch`
 
 
 @dataclass(frozen=True)
@@ -42,7 +35,7 @@ class Batch:
 
 
 def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:
-    """The images that one process takes in an epoch, `(steps, batch // processes)`.
+    """Return the images that one process takes in an epoch, `(steps, batch // processes)`.
 
     Where the images are of one run, the processes share out one permutation, so that a step has the same images
     however many there are. Of several runs (shards) each process reads its own, and several of them at a time are
@@ -67,14 +60,14 @@ class _Views:
     side: int
     seed: int
 
-    def __call__(self, places: Sequence[Place]) -> Made:
+    def __call__(self, places: Sequence[EpochImage]) -> BatchArrays:
         unreadable: list[str] = []
         views = [self._view(epoch, index, unreadable) for epoch, index in places]
         pixels, labels = zip(*views, strict=True)
         return np.stack(pixels), np.array(labels), tuple(unreadable)
 
     def _view(self, epoch: int, index: int, unreadable: list[str]) -> tuple[Pixels, int]:
-        """A view of the image, or of the next one that can be read."""
+        """Return a view of the image, or of the next one that can be read."""
         labels = self.images.labels
         for number in range(index, index + _SUBSTITUTES):
             number %= len(labels)
@@ -89,7 +82,7 @@ class _Views:
 
 
 def steps_per_epoch(images: LabelledImages, recipe: Recipe) -> int:
-    """Whole batches of an epoch. Raises `BadInput` where there is none."""
+    """Return how many whole batches an epoch has. Raises `BadInput` where there is none."""
     if (steps := len(images.labels) // recipe.batch) < 1:
         raise BadInput(
             f"the training split must have at least one batch of {recipe.batch} images, found "
@@ -108,14 +101,14 @@ def training_batches(
     share: Share | None = None,
     workers: int = 0,
 ) -> Iterator[Batch]:
-    """The batches of one process from a step on, to the end of the last epoch.
+    """Yield the batches of one process from a step on, to the end of the last epoch.
 
     For an image that cannot be read another one stands in, and the batch names it.
     """
     share = share or Share()
     steps = steps_per_epoch(images, recipe)
 
-    def places() -> Iterator[list[Place]]:
+    def places() -> Iterator[list[EpochImage]]:
         for epoch in range(first_step // steps, recipe.epochs):
             rng = np.random.default_rng((seed, epoch))
             order = epoch_order(images.runs, steps, recipe.batch, share, rng)
@@ -132,7 +125,7 @@ class _Evaluated:
     images: LabelledImages
     preprocessing: Preprocessing
 
-    def __call__(self, indices: Sequence[int]) -> Made:
+    def __call__(self, indices: Sequence[int]) -> BatchArrays:
         pixels, labels, unreadable = [], [], []
         for index in indices:
             try:
@@ -148,13 +141,13 @@ class _Evaluated:
 def evaluation_batches(
     images: LabelledImages, preprocessing: Preprocessing, batch: int, *, share: Share | None = None, workers: int = 0
 ) -> Iterator[Batch]:
-    """Every image of a process's share once, in order; one that cannot be read is left out and named."""
+    """Yield every image of a process's share once, in order; one that cannot be read is left out and named."""
     share = share or Share()
     own = np.arange(len(images.labels))[share.rank :: share.processes]
     rows = [own[start : start + batch].tolist() for start in range(0, len(own), batch)]
     return _batches(made_in_order(_Evaluated(images, preprocessing), rows, workers))
 
 
-def _batches(made: Iterator[Made]) -> Iterator[Batch]:
+def _batches(made: Iterator[BatchArrays]) -> Iterator[Batch]:
     for pixels, labels, unreadable in made:
         yield Batch(torch.from_numpy(pixels), torch.from_numpy(labels), unreadable)

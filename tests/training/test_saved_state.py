@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from support.strategies import refusal
 
-from resnas_deploy.training.state import TrainingState, load_state, save_state
+from resnas_deploy.training.saved_state import TrainingState, load_state, save_state
 
 WANTED = {"a": torch.zeros(1000)}
 
@@ -33,7 +33,7 @@ import resource, signal, sys
 from pathlib import Path
 import torch
 from resnas_deploy.errors import BadInput
-from resnas_deploy.training.state import TrainingState, save_state
+from resnas_deploy.training.saved_state import TrainingState, save_state
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:

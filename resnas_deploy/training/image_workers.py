@@ -31,11 +31,11 @@ Made = TypeVar("Made")
 _AHEAD = 2  # items that each worker has
 _PIPE_BYTES = 2**20  # as much as anybody may have
 _LOOKS, _LOOK_S = 60, 10.0  # a batch may take ten minutes; a process that was stopped for a while is not blamed for it
-_REMEDY = "give fewer --workers, or --workers 0"
+_REMEDY = "give fewer `workers`, or `workers` 0"
 
 
 def made_in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
-    """What `make` makes of each item, in their order, by so many processes; by this one for 0.
+    """Yield what `make` makes of each item, in their order, by so many processes; by this one for 0.
 
     `make` must be such as can be pickled, and what it makes may hold arrays. Raises `BadInput` where a worker dies,
     fails, or gives nothing for ten minutes. The workers end when the iterator is closed, and when this process does.

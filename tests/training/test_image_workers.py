@@ -16,8 +16,8 @@ from support.commands import ENVIRONMENT
 from support.signalled import below, gone, is_alive, wait_for
 from support.strategies import refusal
 
-from resnas_deploy.training.data import workers as workers_module
-from resnas_deploy.training.data.workers import made_in_order
+from resnas_deploy.training import image_workers as workers_module
+from resnas_deploy.training.image_workers import made_in_order
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,9 @@ def test_large_requests_do_not_wait_for_each_other():
 @pytest.mark.parametrize(
     ("what", "said"),
     [
-        ("kill", "an image worker was ended by SIGKILL, as happens where memory runs out; give fewer --workers"),
-        ("exit", "an image worker stopped with exit status 3; give fewer --workers, or --workers 0"),
-        ("fail", "an image worker failed: ValueError: of its own; give fewer --workers, or --workers 0"),
+        ("kill", "an image worker was ended by SIGKILL, as happens where memory runs out; give fewer `workers`"),
+        ("exit", "an image worker stopped with exit status 3; give fewer `workers`, or `workers` 0"),
+        ("fail", "an image worker failed: ValueError: of its own; give fewer `workers`, or `workers` 0"),
         ("memory", "an image worker failed: MemoryError"),
     ],
 )
@@ -130,8 +130,8 @@ def test_they_end_when_nobody_asks_any_more():
 
 PARENT = """
 import sys, time
-from test_workers import Making
-from resnas_deploy.training.data.workers import made_in_order
+from test_image_workers import Making
+from resnas_deploy.training.image_workers import made_in_order
 found = made_in_order(Making(), iter(range(10**9)), 2)
 if sys.argv[1] == "starting":
     print("there", flush=True)
@@ -201,8 +201,8 @@ LITTLE_SHARED_MEMORY = """
 mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77
 head -c 4096 /dev/zero > /dev/shm/full
 exec timeout -k 5 240 "$0" -c "
-from test_workers import Making
-from resnas_deploy.training.data.workers import made_in_order
+from test_image_workers import Making
+from resnas_deploy.training.image_workers import made_in_order
 print(sum(number for _, number, _ in made_in_order(Making(), range(10), 2)))
 "
 """

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from support.strategies import refusal
 
-from resnas_deploy.data.chance import (
+from resnas_deploy.data.accuracy import (
     LEAST_OTHERS,
     SIGNIFICANCE,
     beats_chance,

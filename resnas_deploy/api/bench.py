@@ -1,0 +1,193 @@
+"""Measuring: latency and throughput of artifacts, two of them compared, and the gate against a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Self
+
+from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
+from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring import compare as comparing
+from resnas_deploy.measuring import gate as gating
+from resnas_deploy.measuring import report as reporting
+from resnas_deploy.measuring.baseline import compare_with_baseline
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.measure import measure
+from resnas_deploy.measuring.peers import beside_peers
+from resnas_deploy.measuring.plan import RUNS, Effort, Subject, runners_for
+from resnas_deploy.measuring.plots import check_plot, plot_report
+from resnas_deploy.measuring.statistics import LEAST_OPENINGS
+from resnas_deploy.progress import Progress, silent
+
+AnyArtifact = str | Path | Artifact
+
+
+@dataclass(frozen=True)
+class Report(reporting.Report, Tabular):
+    """What was measured together, interleaved, on one machine: raw samples, figures, and the machine's state."""
+
+    @classmethod
+    def of(cls, report: reporting.Report) -> Self:
+        """Return a report with the methods of this class."""
+        return cls(**{field.name: getattr(report, field.name) for field in fields(report)})
+
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write the JSON document. Raise `BadInput` where a file is there that `force` does not replace."""
+        self.write(Path(path), replace=force)
+
+    def plot(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw latency, throughput and the shares of time into a .png, .svg or .html.
+
+        Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
+        without matplotlib.
+        """
+        check_plot(Path(path))
+        plot_report(self, Path(path), replace=force)
+
+    def table(self) -> Table:
+        """Return the figures, a row for each configuration."""
+        return measurements_table(self)
+
+    def shares_table(self) -> Table:
+        """Return the share of time by kind of block; no rows where none was asked for, or no runtime could tell."""
+        return shares_table(self)
+
+    def _repr_html_(self) -> str:
+        shares = self.shares_table()
+        return self.table().html() + (shares.html() if shares.rows else "")
+
+
+@dataclass(frozen=True)
+class Comparisons(comparing.Comparisons, Tabular):
+    """Artifact B beside artifact A, at each batch size, and what was measured for it."""
+
+    def table(self) -> Table:
+        """Return how B compares with A, a row for each batch size."""
+        return comparisons_table(self)
+
+
+@dataclass(frozen=True)
+class Gated(gating.Gated, Tabular):
+    """What the gate found: everything of a baseline, beside what it is now."""
+
+    def table(self) -> Table:
+        """Return each configuration now and in the baseline."""
+        return changes_table(self)
+
+
+def bench(
+    artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
+    *,
+    runners: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    runs: int = RUNS,
+    openings: int | None = None,
+    streams: Sequence[int] = (1,),
+    peers: Sequence[str] = (),
+    threads: int = 0,
+    device: str = "",
+    cuda_graph: bool = False,
+    shares: bool = False,
+    progress: Progress = silent,
+) -> Report:
+    """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
+
+    Args:
+        artifacts: folders, or opened ones.
+        runners: names of runtimes; the first that can run every precision where none is named.
+        batches: sizes; those of 1, 8 and 32 that every artifact takes where none is given.
+        runs: timed runs of each configuration, over all openings.
+        openings: times that every runtime is opened anew; 6, or as many as `runs` where that is fewer.
+        streams: numbers of sessions that run at once, for throughput. They share the threads.
+        peers: names of other networks to measure beside, at random weights: deit-base, ..
+        threads: of the CPU; 0 takes every core.
+        device: cpu, cuda or cuda:N; the runner's usual one where none is given.
+        cuda_graph: on a GPU, capture the network once and replay it.
+        shares: find out where the time goes, by kind of block.
+        progress: told what is being done, outside of what is timed.
+
+    Return what was measured: times in seconds, figures in milliseconds and images a second. Ctrl-C ends it early, and
+    the report says so. Raise `BadInput` for what is wrong or does not go together, `NotAvailable` where a runtime, a
+    device or a package is missing.
+    """
+    given = _sequence(artifacts)
+    if not given and not peers:
+        raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
+    effort = Effort(runs, openings, threads, device, cuda_graph)
+    with beside_peers([open_artifact(item) for item in given], peers, progress) as networks:
+        kinds = runners_for(runners, networks, device)
+        plan = effort.plan([Subject(network, kind) for network in networks for kind in kinds], batches, streams)
+        return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
+
+
+def compare(
+    first: AnyArtifact,
+    second: AnyArtifact,
+    *,
+    runners: Sequence[str] = (),
+    batches: Sequence[int] = (1,),
+    runs: int = RUNS,
+    openings: int | None = None,
+    threads: int = 0,
+    device: str = "",
+    cuda_graph: bool = False,
+    progress: Progress = silent,
+) -> Comparisons:
+    """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
+
+    The parameters are those of `bench`; of two `runners` the first runs A and the second runs B. The interval is of
+    95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and the result says so. Raise
+    what `bench` raises.
+    """
+    networks = [open_artifact(first), open_artifact(second)]
+    kinds = runners_for(runners, networks, device)
+    if len(kinds) > 2:
+        raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(kinds)}")
+    plan = Effort(runs, openings, threads, device, cuda_graph).plan(
+        [Subject(networks[0], kinds[0]), Subject(networks[1], kinds[-1])], batches, least_openings=LEAST_OPENINGS
+    )
+    found = comparing.compare(plan, progress)
+    return Comparisons(found.first, found.second, found.comparisons, found.measured)
+
+
+def gate(
+    baseline: str | Path | reporting.Report,
+    artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
+    *,
+    runs: int = RUNS,
+    openings: int | None = None,
+    device: str = "",
+    cuda_graph: bool = False,
+    accept_different: bool = False,
+    progress: Progress = silent,
+) -> Gated:
+    """Measure again what a baseline holds, and say whether anything has become slower.
+
+    Both are taken relative to a reference workload that is timed in the same rounds, since a shared machine may be
+    twice as slow minutes later. What looks slower is measured again before it counts.
+
+    Args:
+        baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
+        artifacts: folders, or opened ones; those that the baseline names where none is given.
+        accept_different: compare with a baseline of another machine or other versions.
+        runs, openings, device, cuda_graph, progress: as those of `bench`.
+
+    Ctrl-C ends it early, and the result says so; its `check` raises `RegressionFound` where something is slower. Raise
+    `BadInput` for a baseline that cannot be compared with, and what `bench` raises.
+    """
+    found = compare_with_baseline(
+        Path(baseline) if isinstance(baseline, str) else baseline,
+        _sequence(artifacts),
+        Effort(runs, openings, device=device, cuda_graph=cuda_graph),
+        accept_different=accept_different,
+        progress=progress,
+    )
+    return Gated(**{field.name: getattr(found, field.name) for field in fields(found)})
+
+
+def _sequence(artifacts: AnyArtifact | Sequence[AnyArtifact]) -> Sequence[AnyArtifact]:
+    return [artifacts] if isinstance(artifacts, (str, Path, Artifact)) else artifacts

@@ -1,0 +1,220 @@
+"""Training supernets and single networks, and measuring how good they are.
+
+Several processes that torchrun starts train together, each by the same call: the first one writes the files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from resnas_deploy.arch.space import space_named
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.locks import claiming
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.devices import check_torch
+from resnas_deploy.weights.arch_files import read_arch
+from resnas_deploy.weights.checkpoint import Checkpoint
+
+if TYPE_CHECKING:  # which import torch
+    from resnas_deploy.training.evaluate import ValidationAccuracy
+    from resnas_deploy.training.loop import Trained
+    from resnas_deploy.training.recipe import Recipe
+    from resnas_deploy.training.run import TrainingOptions, TrainingRun
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How good a checkpoint is on the validation split of some data."""
+
+    checkpoint: str
+    data: str
+    accuracy: ValidationAccuracy
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas train evaluate --json` prints."""
+        return {"checkpoint": self.checkpoint, "data": self.data, **self.accuracy.to_json()}
+
+
+def supernet(
+    out: str | Path,
+    data: str | Path,
+    *,
+    space: str = "small",
+    recipe: str | Path | Recipe = "",
+    settings: Sequence[str] | Mapping[str, object] = (),
+    seed: int = 0,
+    resume: bool = False,
+    workers: int = 0,
+    save_every: int = 0,
+    skip_unreadable: bool = False,
+    device: str = "",
+    each_epoch: Progress = silent,
+    progress: Progress = silent,
+) -> Trained:
+    """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
+
+    Args:
+        out: the folder of the run, which is made: checkpoint, recipe, metrics, and what a stopped run goes on from.
+        data: demo, the small data set that is built in, or a folder with train/ and val/, each of class folders or of
+            WebDataset shards.
+        space: the search space: tiny, small or demo.
+        recipe: demo, tiny, small, a TOML file, or a `Recipe`; where none is given demo for the demo's data, else the
+            space's.
+        settings: keys of the recipe with other values, as a mapping or as "KEY=VALUE".
+        seed: everything random follows from it.
+        resume: go on with a run that was stopped, to the same weights, or start it where none was.
+        workers: processes that decode images; 0: this one does.
+        save_every: steps between saves, from which a run goes on; 0: at the end of each epoch.
+        skip_unreadable: go on without images that cannot be read; the result names them.
+        device: cpu, cuda or cuda:N; cuda where there is one if none is named.
+        each_epoch: told a line at the end of each epoch, to keep.
+        progress: told a line each step, of which the last one counts.
+
+    Raise `BadInput` for what is wrong or does not go together, for an image that cannot be read, and for a loss that is
+    not finite; `NotAvailable` without PyTorch; `StorageError` where the folder cannot be written.
+    """
+    check_torch("training")
+    from resnas_deploy.training.run import TrainingOptions, supernet_run
+
+    options = TrainingOptions(
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+    )
+    return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
+
+
+def subnet(
+    out: str | Path,
+    data: str | Path,
+    *,
+    arch: str | Path | ArchSpec = "",
+    checkpoint: str | Path | Checkpoint | None = None,
+    recipe: str | Path | Recipe = "",
+    settings: Sequence[str] | Mapping[str, object] = (),
+    seed: int = 0,
+    resume: bool = False,
+    workers: int = 0,
+    save_every: int = 0,
+    skip_unreadable: bool = False,
+    device: str = "",
+    each_epoch: Progress = silent,
+    progress: Progress = silent,
+) -> Trained:
+    """Train one network, from scratch or from weights that are there.
+
+    Args:
+        arch: what to train from scratch: a published name, a file, or an `ArchSpec`.
+        checkpoint: weights to start from, such as a search's winner; instead of `arch`.
+
+    The others are those of `supernet`, and so is what is raised.
+    """
+    if bool(arch) == bool(checkpoint):
+        raise BadInput("there must be one of `arch` and `checkpoint`, found " + ("both" if arch else "neither"))
+    check_torch("training")
+    from resnas_deploy.training.run import TrainingOptions, scratch_run, weights_run
+
+    options = TrainingOptions(
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+    )
+
+    def start() -> TrainingRun:
+        if checkpoint:
+            return weights_run(_path(checkpoint), "subnet", options)
+        return scratch_run(arch if isinstance(arch, ArchSpec) else read_arch(arch), options)
+
+    return _trained(start, options, device, each_epoch, progress)
+
+
+def finetune(
+    out: str | Path,
+    checkpoint: str | Path | Checkpoint,
+    data: str | Path,
+    *,
+    recipe: str | Path | Recipe = "",
+    settings: Sequence[str] | Mapping[str, object] = (),
+    seed: int = 0,
+    resume: bool = False,
+    workers: int = 0,
+    save_every: int = 0,
+    skip_unreadable: bool = False,
+    device: str = "",
+    each_epoch: Progress = silent,
+    progress: Progress = silent,
+) -> Trained:
+    """Train a network on, at the recipe's image size: position tables are resized bicubically.
+
+    Args:
+        checkpoint: the weights to start from.
+
+    The others are those of `supernet`, and so is what is raised.
+    """
+    check_torch("training")
+    from resnas_deploy.training.run import TrainingOptions, weights_run
+
+    options = TrainingOptions(
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+    )
+    return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
+
+
+def evaluate(
+    checkpoint: str | Path | Checkpoint,
+    data: str | Path,
+    *,
+    batch: int = 64,
+    workers: int = 0,
+    skip_unreadable: bool = False,
+    device: str = "",
+    progress: Progress = silent,
+) -> Evaluated:
+    """Measure what share of the validation split a network gets right.
+
+    Args:
+        checkpoint: a checkpoint, in memory or as a file (.safetensors).
+        data: demo, or a folder with train/ and val/.
+        batch: images at once.
+        workers: processes that decode images; 0: this one does.
+        skip_unreadable: go on without images that cannot be read; the result names them.
+        device: cpu, cuda or cuda:N; cuda where there is one if none is named.
+        progress: told what is being done.
+
+    Raise `BadInput` for data of other classes and for images that cannot be read, `NotAvailable` without PyTorch.
+    """
+    check_torch("training")
+    from resnas_deploy.training.distributed import joined
+    from resnas_deploy.training.evaluate import evaluate_checkpoint
+
+    with joined(device, os.environ) as processes:
+        progress("evaluating")
+        found = evaluate_checkpoint(_path(checkpoint), str(data), batch, workers, skip_unreadable, processes)
+    name = f"checkpoint {checkpoint.digest[:16]}" if isinstance(checkpoint, Checkpoint) else str(checkpoint)
+    return Evaluated(name, str(data), found)
+
+
+def _path(checkpoint: str | Path | Checkpoint) -> Path | Checkpoint:
+    return checkpoint if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
+
+
+def _trained(
+    start: Callable[[], TrainingRun],
+    options: TrainingOptions,
+    device: str,
+    each_epoch: Progress,
+    progress: Progress,
+) -> Trained:
+    """Train in the folder of a run, which is this run's until it ends, together with the processes that there are."""
+    from resnas_deploy.training.distributed import joined
+    from resnas_deploy.training.loop import train
+
+    remedy = "give `resume` to go on with it, or choose another `out`"
+    with joined(device, os.environ) as processes:
+        run = start()
+        claimed = claiming(options.out, resume=options.resume, taken=remedy) if processes.first else nullcontext()
+        with claimed:
+            processes.wait()
+            return train(run, processes, progress, each_epoch)
