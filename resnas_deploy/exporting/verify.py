@@ -28,10 +28,10 @@ from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.images.preprocessing import Preprocessing, noise
 from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
-from resnas_deploy.network.settings import THREADS
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.torch_settings import torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -98,7 +98,7 @@ def verify(
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
     inputs = verification_inputs(artifact.manifest.preprocessing)
-    with THREADS.at(threads):
+    with torch_threads(threads):
         progress("computing the reference on torch")
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph

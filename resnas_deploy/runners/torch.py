@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
 from resnas_deploy.network.module import ViTResNAS
-from resnas_deploy.network.settings import THREADS, exact_on
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
-from resnas_deploy.runners.devices import device_name
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, check_profiling
+from resnas_deploy.runners.devices import CPU, device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 from resnas_deploy.runners.torch_profile import module_seconds
+from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
 Forward = Callable[[Tensor], Tensor]  # images (B, 3, S, S) to logits (B, classes), float32, both on the device
 
@@ -38,7 +38,7 @@ class InPrecision(nn.Module):
 
 
 def module_on(network: Network, device: torch.device) -> InPrecision:
-    """The network's module in its precision on a device; on a GPU with fused reductions, where it can."""
+    """Return the network's module in its precision on a device; on a GPU with fused reductions, where it can."""
     module = network.module()
     if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
         module = fuse_reductions(module)
@@ -64,15 +64,15 @@ class TorchRunner(Runner):
         self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
         self._graphs: dict[int, CapturedGraph] = {}
         with ExitStack() as settings:
-            settings.enter_context(THREADS.at(options.threads))
+            settings.enter_context(torch_threads(options.threads))
             if options.device != CPU:
                 settings.enter_context(exact_on(self._device))
             self._module = module_on(network, self._device)
-            self._settings = settings.pop_all()
+            self._settings = settings.pop_all()  # as they were before once the runner is closed
 
     @abstractmethod
     def forward(self, images: Tensor) -> Forward:
-        """What runs a batch like this one; all that it has to do once is done."""
+        """Return what runs a batch like this one; all that it has to do once is done."""
 
     def run(self, images: Images) -> Outputs:
         logits = cast(Tensor, self.step(images)())
@@ -103,8 +103,8 @@ class TorchRunner(Runner):
         return timed_on_device(lambda: forward(batch), self._device)
 
     def close(self) -> None:
-        del self._module, self._graphs
         self._settings.close()
+        del self._module, self._graphs
 
     def _graph(self, images: Tensor) -> CapturedGraph:
         """The graph captured for this batch size."""

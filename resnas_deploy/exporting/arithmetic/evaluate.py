@@ -29,10 +29,10 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.arithmetic.call import Call, Rounding, dtype_of, tensor_of
 from resnas_deploy.exporting.arithmetic.compute import COMPUTING
 from resnas_deploy.exporting.arithmetic.move import MOVING
-from resnas_deploy.network.settings import THREADS
 from resnas_deploy.precision import Precision
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.profiling import element_operation
+from resnas_deploy.runners.torch_settings import torch_threads
 
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
@@ -155,7 +155,7 @@ def _check_names(nodes: Sequence[NodeProto]) -> None:
 @contextmanager
 def _threads_for(pixels: int) -> Iterator[None]:
     """One thread for little work, else as many as torch was told to take."""
-    with THREADS.at(1 if pixels < _LITTLE else torch.get_num_threads()):
+    with torch_threads(1 if pixels < _LITTLE else torch.get_num_threads()):
         yield
 
 
