@@ -21,6 +21,7 @@ Record = TypeVar("Record")
 
 _LARGEST = 2**63 - 1  # integer, as in other programs that read JSON
 _NAMES = {str: "a text", int: "an integer", bool: "true or false"}
+_WHOLE = "the document"  # which has no name in paths
 _FORM = "json"  # the key of a field's metadata
 
 
@@ -62,27 +63,27 @@ def to_json(record: object) -> dict[str, object]:
 
 
 def from_json(kind: type[Record], data: object, what: str, *, defaults: bool = False) -> Record:
-    """Read what `to_json` wrote of a `kind`. Raise `BadInput` with the field's path, which begins with `what`.
+    """Read what `to_json` wrote of a `kind`. Raise `BadInput` with the field's path, which begins with `what`, if any.
 
     With `defaults`, for what people write, a field that has one may be missing.
     """
     if not isinstance(data, dict):
-        raise BadInput(f"{what} must be a JSON object, found {shown(data)}")
+        raise BadInput(f"{what or _WHOLE} must be a JSON object, found {shown(data)}")
     known, derived = forms(kind), derived_of(kind)
     names = [*(form.name for form in known.values()), *derived]
     if foreign := [name for name in data if name not in names]:
-        raise BadInput(f"{what} has the unknown field {shown(foreign[0])}; known are {', '.join(names)}")
+        raise BadInput(f"{what or _WHOLE} has the unknown field {shown(foreign[0])}; known are {', '.join(names)}")
     for name, hint in derived.items():
-        _read(hint, data.get(name), f"{what}.{name}", defaults)
+        _read(hint, data.get(name), _within(what, name), defaults)
     values = {
-        name: form.read(_read(form.kind, data.get(form.name), f"{what}.{form.name}", defaults))
+        name: form.read(_read(form.kind, data.get(form.name), _within(what, form.name), defaults))
         for name, form in known.items()
         if not (defaults and form.optional and form.name not in data)
     }
     try:
         return kind(**values)
     except BadInput as error:
-        raise BadInput(f"{what}: {error}") from None
+        raise BadInput(f"{what}: {error}" if what else str(error)) from None
 
 
 def forms(kind: Any) -> Mapping[str, _Form]:
@@ -149,6 +150,10 @@ def _read(hint: Any, value: object, where: str, defaults: bool) -> Any:
     if type(value) is not hint or (hint is int and abs(value) > _LARGEST):  # type: ignore[arg-type]  # a number
         raise BadInput(f"{where} must be {_NAMES[hint]}, found {shown(value)}")
     return value
+
+
+def _within(what: str, name: str) -> str:
+    return f"{what}.{name}" if what else name
 
 
 def _read_list(kinds: tuple[Any, ...], value: object, where: str, defaults: bool) -> tuple[Any, ...]:

@@ -11,6 +11,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.places import GOLDEN
 from support.strategies import SMALL, arch_specs, refusal
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
@@ -514,3 +515,13 @@ def test_passing_needs_room_in_the_graphs_own_type(own, beyond, passed):
 )
 def test_only_a_headroom_of_ours_is_believed(changes):
     refusal(lambda: read(signed(with_own(**changes))))
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "manifests").iterdir()), ids=lambda path: path.stem)
+def test_manifests_of_version_0_1_read_and_are_written_the_same(path):
+    """As `resnas export` wrote them before one reader read all documents."""
+    manifest = read(path.read_bytes())
+    assert manifest.to_bytes() == path.read_bytes()
+    assert manifest.label.startswith(f"tiny {path.stem.partition('-')[2]} 224")
+    assert manifest.verification.passed
+    assert list(manifest.verification.own.peaks)[0] == "stem"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.building import needs_builder
+from support.mutations import sealed
 from support.recorded import IDENTITY, LAYERS
 from support.strategies import refusal
 
@@ -34,8 +34,7 @@ def saved(tmp_path):
 
 def written(path, body):
     """Write a report with a hash of its own that is right."""
-    text = json.dumps(body | {"report_sha256": hashlib.sha256(store._dump(body)).hexdigest()})
-    path.with_suffix(".json").write_text(text)
+    path.with_suffix(".json").write_bytes(sealed(body, "report_sha256"))
 
 
 def test_round_trip(saved, tmp_path):
@@ -157,7 +156,7 @@ def test_a_report_that_cannot_be_under_a_hash_that_is_right(saved, where, value)
     holder[where[-1]] = value
     written(saved.path, body)
     message = refusal(lambda: open_engine(saved.path))
-    assert message.endswith("; build the engine again: resnas build") or "cut short or changed" in message
+    assert message.endswith("; build the engine again by `build()`") or "cut short or changed" in message
 
 
 def test_an_engine_of_another_size_is_not_hashed(saved, monkeypatch):
