@@ -15,7 +15,7 @@ from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.torch import module_on
-from resnas_deploy.runners.torch_package import load_package, write_package
+from resnas_deploy.runners.torch_compiled import load_package, write_package
 
 SUFFIX = ".pt2"
 _IMAGES = 4

@@ -18,8 +18,7 @@ from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
 from resnas_deploy.engines.targets import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, check_writable, lexical
-from resnas_deploy.runners.base import CPU
-from resnas_deploy.runners.devices import device_name, gpu_problem, gpus
+from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
 
 Report = Callable[[str], None]

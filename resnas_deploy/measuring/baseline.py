@@ -24,7 +24,8 @@ from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import CPU, Network, usable_cores
+from resnas_deploy.runners.base import Network, usable_cores
+from resnas_deploy.runners.devices import CPU
 from resnas_deploy.runners.registry import runner_kind
 
 Networks = Mapping[str, Network]  # by label

@@ -20,7 +20,8 @@ from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import CPU, usable_cores
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.devices import CPU
 
 
 def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:

@@ -15,7 +15,7 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 _SEED = 0
 # One core's share of a step: small matrix products, most of them with weights that come from memory once, as a network

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable, shown
-from resnas_deploy.processes import resources as limits
+from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, shown
+from resnas_deploy.processes import resources
+from resnas_deploy.runners.devices import CPU, CUDA, kind_of, no_problem, parse_device
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-CPU, CUDA = "cpu", "cuda"  # kinds of device
-MAX_INDEX_DIGITS = 4  # of a device: more is no number of a GPU, and int() refuses thousands
-
-Images = NDArray[np.float32]  # (B, 3, S, S), normalised
-Outputs = Mapping[str, NDArray[np.float32]]
+# As text, so that the registry of the runners can be read without NumPy.
+Images: TypeAlias = "NDArray[np.float32]"  # (B, 3, S, S), normalised
+Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 
 class Network(Protocol):
@@ -49,7 +47,7 @@ class Network(Protocol):
 
     @property
     def precision(self) -> str:
-        """The graph's: `fp32`, `fp16` or `bf16`."""
+        """The graph's, by its name in `precision.PRECISIONS`."""
         ...
 
     @property
@@ -155,9 +153,20 @@ class Options:
     engine: EngineFile | None = None  # for a runner that loads one, which `engines.opening` finds or builds
 
 
-def always_here(device: str) -> None:
-    """What is in the way of a runner that any machine can run."""
-    del device
+@dataclass(frozen=True)
+class Opener:
+    """The class of a runner, `module:Class` of this room, with parameters of its own. It is imported when called."""
+
+    path: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+
+    def __call__(self, network: Network, options: Options) -> Runner:
+        """Open a network."""
+        module, _, name = self.path.partition(":")
+        opened: Runner = getattr(importlib.import_module(f"{__package__}.{module}"), name)(
+            network, options, **self.parameters
+        )
+        return opened
 
 
 @dataclass(frozen=True)
@@ -170,41 +179,39 @@ class RunnerKind:
     install: str  # the command that provides it
     precisions: Mapping[str, str]  # precision: how it runs it
     open_network: Callable[[Network, Options], Runner]
-    device_problem: Callable[[str], str | None]  # why it cannot run on that device, though its package is here
-    build_problem: Callable[[str], str | None] = always_here  # why it cannot with that package, where `install` helps
+    device_problem: Callable[[str], str | None] = no_problem  # why not on that device, with its package here
+    build_problem: Callable[[str], str | None] = no_problem  # why not with that package: `install` helps
     devices: tuple[str, ...] = (CPU,)  # kinds, the usual one first
     usual: str = ""  # the device where none is asked for, if not the first of `devices`
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
 
     def on(self, device: str) -> RunnerKind:
-        """The same runner with another usual device. Raises `BadInput` for one that it never runs on."""
+        """Return the same runner with another usual device. Raises `BadInput` for one that it never runs on."""
         return replace(self, usual=self.device(device))
 
     def version(self) -> str:
-        """The version of the package that is installed, which is not imported for it."""
-        distribution = next(iter(packages_distributions().get(self.module, [self.module])))
-        return f"{self.module} {version(distribution)}"
+        """Return the version of the package that is installed, which is not imported for it."""
+        return installed_version(self.module)
 
     def problem(self, device: str = "") -> str | None:
-        """Why this runner cannot be used here on that device, or None."""
+        """Say why this runner cannot be used here on that device, or None."""
         device = self.device(device)
         if self._is_missing():
             return f"the package {self.module} is not installed"
         return ", and ".join(filter(None, (self.device_problem(device), self.build_problem(device)))) or None
 
     def remedy(self, device: str = "") -> str:
-        """The command that helps where there is a problem; empty where none does, or no package is the matter."""
+        """Return the command that helps where there is a problem; empty where none does, or no package is missing."""
         return self.install if self._is_missing() or self.build_problem(self.device(device)) else ""
 
     def device(self, asked: str) -> str:
-        """The device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
-        kind, colon, index = (asked or self.usual or self.devices[0]).partition(":")
-        is_number = index.isascii() and index.isdecimal() and len(index) <= MAX_INDEX_DIGITS
-        if kind not in self.devices or (colon and (kind == CPU or not is_number)):
+        """Return the device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
+        found = parse_device(asked or self.usual or self.devices[0])
+        if found is None or kind_of(found) not in self.devices:
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
             raise BadInput(f"the device of the runner {self.name} must be {known}, found {shown(asked)}")
-        return kind if kind == CPU else f"{kind}:{int(index or 0)}"
+        return found
 
     def open(self, network: Network, options: Options) -> Runner:
         """Open a network. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
@@ -217,6 +224,8 @@ class RunnerKind:
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check(network.precision, device)
+        from resnas_deploy.artifact.artifact import Artifact
+
         if self.engine and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
@@ -227,35 +236,44 @@ class RunnerKind:
     def check(self, precision: str, device: str = "") -> None:
         """Raise `NotAvailable` or `BadInput` where this runner cannot run a graph of that precision here."""
         if problem := self.problem(device):
-            raise NotAvailable(f"the runner {self.name} is not available here: {problem}", self.remedy(device))
+            error = PackageMissing if self._is_missing() else NotAvailable
+            raise error(f"the runner {self.name} is not available here: {problem}", self.remedy(device))
         if precision not in self.precisions:
             raise BadInput(
                 f"the runner {self.name} must have kernels for {precision}, found only "
-                f"{', '.join(self.precisions)}; use another --runner (resnas runners lists them)"
+                f"{', '.join(self.precisions)}; use another `runner` (`available_runners()` lists them)"
             )
 
     def _is_missing(self) -> bool:
         return importlib.util.find_spec(self.module) is None
 
 
+def installed_version(module: str) -> str:
+    """Return a package that is installed and its version, without importing it."""
+    distribution = next(iter(packages_distributions().get(module, [module])))
+    return f"{module} {version(distribution)}"
+
+
 def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
-    """What to raise where a runtime refuses a graph: one line, of which the runtime's own words are the end."""
+    """Return what to raise where a runtime refuses a graph: one line, of which its own words are the end."""
     return BadInput(f"{network.source}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
 
 
 def graph_of(network: Network) -> Path:
-    """The graph to read: an artifact's is the one that was hashed, whatever has its name by now."""
+    """Return the graph to read: an artifact's is the one that was hashed, whatever has its name by now."""
+    from resnas_deploy.artifact.artifact import Artifact
+
     return network.graph if isinstance(network, Artifact) else network.model
 
 
 def cannot_run(network: Network, runtime: str, error: Exception) -> BadInput:
-    """What to raise where a runtime took a graph and fails at running it, be it for want of memory."""
+    """Return what to raise where a runtime took a graph and fails at running it, be it for want of memory."""
     return BadInput(f"{network.source}: {runtime} cannot run the graph: {' '.join(str(error).split())[:300]}")
 
 
 def usable_cores() -> int:
-    """CPU cores that this process may use: those that it may run on, or fewer where a quota fills no more."""
-    return limits.usable_cores()
+    """Return the CPU cores that this process may use: those that it may run on, or fewer where a quota says so."""
+    return resources.usable_cores()
 
 
 def check_profiling(options: Options) -> None:
@@ -265,5 +283,7 @@ def check_profiling(options: Options) -> None:
 
 
 def as_float32(values: Any) -> NDArray[np.float32]:
-    """A runtime's output as a float32 array of its own memory."""
+    """Return a runtime's output as a float32 array of its own memory."""
+    import numpy as np
+
     return np.array(values, dtype=np.float32)

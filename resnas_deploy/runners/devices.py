@@ -1,26 +1,64 @@
-"""The NVIDIA GPUs that are here, asked of the driver itself: no package is needed to know that there is none.
+"""Where a network runs: device strings, and why a runner cannot use a device here.
 
-The driver honours CUDA_VISIBLE_DEVICES, so numbers and names are those that the runtimes see.
+The NVIDIA GPUs are asked of the driver itself: no package is needed to know that there is none. The driver honours
+CUDA_VISIBLE_DEVICES, so numbers and names are those that the runtimes see. A problem is a phrase for a message, or
+None; packages are imported only to look for one.
 """
 
 from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
+import shutil
 from typing import TYPE_CHECKING
 
-from resnas_deploy.errors import BadInput, PackageMissing, shown, whole_number
-from resnas_deploy.runners.base import CPU, CUDA
+from resnas_deploy.errors import BadInput, PackageMissing, shown
+from resnas_deploy.processes.quiet import load
 
 if TYPE_CHECKING:
     import torch
 
+CPU, CUDA = "cpu", "cuda"  # kinds of device
+CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
+_MAX_INDEX_DIGITS = 4  # of a device: more is no number of a GPU, and int() refuses thousands
 _DRIVER = "libcuda.so.1"
 _NAME_BYTES = 256
 
 
+def parse_device(text: str) -> str | None:
+    """Return `cpu`, or `cuda:N` for `cuda` and `cuda:N`; None for any other text."""
+    kind, colon, number = text.partition(":")
+    if kind not in (CPU, CUDA) or (kind == CPU and colon):
+        return None
+    is_number = number.isascii() and number.isdecimal() and len(number) <= _MAX_INDEX_DIGITS
+    if colon and not is_number:
+        return None
+    return CPU if kind == CPU else f"{CUDA}:{int(number or 0)}"
+
+
+def kind_of(device: str) -> str:
+    """Return the kind of a device: `CPU` or `CUDA`."""
+    return device.partition(":")[0]
+
+
+def is_gpu(device: str) -> bool:
+    """Whether a device is a GPU."""
+    return kind_of(device) == CUDA
+
+
+def index(device: str) -> int:
+    """Return the number of the GPU `cuda:N`."""
+    return int(device.partition(":")[2])
+
+
+def device_name(device: str) -> str:
+    """Return the device for tables: `cpu`, or `cuda:N` and the GPU's name."""
+    return f"{device} {gpus()[index(device)]}" if is_gpu(device) else device
+
+
 def gpus() -> tuple[str, ...]:
-    """The names of the GPUs that this process may use, by number; none where there is no driver."""
+    """Return the names of the GPUs that this process may use, by number; none where there is no driver."""
     try:
         driver = ctypes.CDLL(_DRIVER)
     except OSError:
@@ -31,9 +69,21 @@ def gpus() -> tuple[str, ...]:
     return tuple(_name(driver, number) for number in range(count.value))
 
 
+def _name(driver: ctypes.CDLL, number: int) -> str:
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
+    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceGetName(name, _NAME_BYTES, device):
+        return "unknown GPU"
+    return name.value.decode(errors="replace")
+
+
+def no_problem(device: str) -> None:
+    """Find nothing in the way, as of what any machine can run."""
+    del device
+
+
 def gpu_problem(device: str) -> str | None:
-    """Why nothing can run on a device `cuda:N` here, or None. Any other device is no matter of this module."""
-    if not device.startswith(CUDA):
+    """Say why nothing can run on a GPU `cuda:N` here; the CPU is always here."""
+    if not is_gpu(device):
         return None
     found = gpus()
     if not found:
@@ -44,14 +94,51 @@ def gpu_problem(device: str) -> str | None:
     return None
 
 
-def device_name(device: str) -> str:
-    """The device for tables: `cpu`, or `cuda:N` and the GPU's name."""
-    return f"{device} {gpus()[index(device)]}" if device.startswith(CUDA) else device
+def torch_problem(device: str) -> str | None:
+    """Say why PyTorch cannot use a device."""
+    if not is_gpu(device):
+        return None
+    if problem := gpu_problem(device):
+        return problem
+    import torch
+
+    if torch.cuda.is_available():
+        return None
+    return (
+        f"this PyTorch {torch.__version__} cannot use the GPU; "
+        "a build that can is installed by: pip install --force-reinstall torch"
+    )
 
 
-def index(device: str) -> int:
-    """The number of the GPU `cuda:N`."""
-    return int(device.partition(":")[2])
+def compiled_torch_problem(device: str) -> str | None:
+    """Say why PyTorch cannot compile for a device. For a GPU, what calls the kernels is compiled C++ too."""
+    if problem := torch_problem(device):
+        return problem
+    compiler = os.environ.get("CXX") or "g++"  # as torch._inductor chooses
+    if shutil.which(compiler) is None:
+        return f"PyTorch compiles with {compiler}, and that was not found (apt-get install g++, or name another in CXX)"
+    if is_gpu(device) and importlib.util.find_spec("triton") is None:
+        return "PyTorch compiles for a GPU with the package triton, and that is not installed (pip install triton)"
+    return None
+
+
+def provider_problem(provider: str, device: str) -> str | None:
+    """Say why this build of ONNX Runtime cannot use an execution provider."""
+    del device
+    if provider in load("onnxruntime").get_available_providers():
+        return None
+    return f"this build of ONNX Runtime has no {provider}"
+
+
+def bf16_problem(device: str) -> str | None:
+    """Say why this CPU cannot compute in bf16. Told to all the same, OpenVINO would compute in fp32."""
+    del device
+    from resnas_deploy.runners.openvino import capabilities
+
+    found = capabilities()
+    if "BF16" in found:
+        return None
+    return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
 
 
 def check_torch(what: str) -> None:
@@ -72,16 +159,9 @@ def torch_device(name: str, local_rank: int = 0) -> torch.device:
         return torch.device(CUDA, local_rank % there)
     if name in ("", CPU):
         return torch.device(CPU)
-    number = whole_number(name.removeprefix(f"{CUDA}:")) if name != CUDA else 0
-    if not name.startswith(CUDA) or number is None or number >= there:
+    found = parse_device(name)
+    if found is None or index(found) >= there:
         raise BadInput(
             f"`device` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
         )
-    return torch.device(CUDA, number)
-
-
-def _name(driver: ctypes.CDLL, number: int) -> str:
-    device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
-    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceGetName(name, _NAME_BYTES, device):
-        return "unknown GPU"
-    return name.value.decode(errors="replace")
+    return torch.device(found)

@@ -1,8 +1,12 @@
-"""OpenVINO on the CPU. It knows no model-local functions, so the reductions' bodies are put in their places first."""
+"""OpenVINO on the CPU. It knows no model-local functions, so the reductions' bodies are put in their places first.
+
+Its operations get the names of the network's elements before it compiles the model, so that its profile has them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +28,7 @@ from resnas_deploy.runners.base import (
     check_profiling,
     graph_of,
 )
-from resnas_deploy.runners.openvino_core import openvino_core
-from resnas_deploy.runners.openvino_profile import name_by_element, operation_seconds
+from resnas_deploy.runners.profiling import ADDED, element_operation, summed
 
 ov = load("openvino")
 
@@ -33,10 +36,10 @@ ov = load("openvino")
 class OpenVinoRunner(Runner):
     """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
 
-    def __init__(self, name: str, network: Network, options: Options, computes: str = "") -> None:
+    def __init__(self, network: Network, options: Options, *, name: str, computes: str = "") -> None:
         core = openvino_core()
         precision = computes or network.precision
-        native = precision.upper() in _capabilities()
+        native = precision.upper() in capabilities()
         self.computes = precision if native else "fp32"
         settings = {
             # Without a hint it would run an fp32 graph in bf16 where the CPU can.
@@ -48,7 +51,7 @@ class OpenVinoRunner(Runner):
         try:
             model = core.read_model(_inlined(graph_of(network), options.model))
             if options.profile and network.arch is not None:
-                name_by_element(model)
+                _name_by_element(model)
             compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
             raise cannot_load(network, "OpenVINO", error) from error
@@ -81,7 +84,7 @@ class OpenVinoRunner(Runner):
         for _ in range(runs):
             self.run(images)
         after = self._request.get_profiling_info()
-        return operation_seconds((earlier, before), (self._runs, after), ours=self._ours)
+        return _operation_seconds((earlier, before), (self._runs, after), ours=self._ours)
 
     def close(self) -> None:
         del self._request
@@ -94,16 +97,19 @@ class OpenVinoRunner(Runner):
             raise cannot_run(self._network, "OpenVINO", error) from error
 
 
-def bf16_problem(device: str) -> str | None:
-    """Why this CPU cannot compute in bf16, or None. Told to all the same, OpenVINO would compute in fp32."""
-    del device
-    found = _capabilities()
-    if "BF16" in found:
-        return None
-    return f"this CPU cannot compute in bf16, OpenVINO found only {', '.join(sorted(found))}"
+@cache
+def openvino_core() -> Any:
+    """Return the `Core` that everything uses and nothing closes.
+
+    The CPU plugin of each sets the stack that signals are handled on, and sets the one before back when it goes. Where
+    the first of two goes first, the stack that stays is one that was freed, and the next signal ends the process
+    (seen in OpenVINO 2026.4).
+    """
+    return ov.Core()
 
 
-def _capabilities() -> set[str]:
+def capabilities() -> set[str]:
+    """Return what this CPU has instructions for, by OpenVINO's names: `FP32`, `BF16`, .."""
     return set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
@@ -113,3 +119,48 @@ def _inlined(path: Path, model: bytes | None) -> bytes:
     proto = inliner.inline_local_functions(proto)
     inlined: bytes = proto.SerializeToString()
     return inlined
+
+
+def _name_by_element(model: Any) -> None:
+    """Give each operation without an element's name that of the value it makes, or of the first that reads it.
+
+    Those are the bodies of the reductions, and operators that OpenVINO has in several parts: what ran just before
+    would give the parts of a norm the name of the element before it.
+    """
+    for operation in reversed(model.get_ordered_ops()):
+        own = operation.get_friendly_name()
+        if element_operation(own) or operation.get_type_name() in ("Constant", "Parameter", "Result"):
+            continue
+        made = [name for output in operation.outputs() for name in sorted(output.get_names())]
+        readers = [
+            target.get_node().get_friendly_name()
+            for output in operation.outputs()
+            for target in output.get_target_inputs()
+        ]
+        named = next(filter(None, map(element_operation, [*made, *readers])), None)
+        if named:
+            operation.set_friendly_name(f"{named.partition(ADDED)[0]}{ADDED}{own}")
+
+
+def _operation_seconds(
+    before: tuple[int, Sequence[Any]], after: tuple[int, Sequence[Any]], *, ours: bool
+) -> Mapping[str, float]:
+    """Seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
+
+    It tells the mean of all runs since the model was compiled, so the earlier ones are taken out.
+    """
+    (earlier, first), (runs, last) = before, after
+    known = {info.node_name: _seconds(info) for info in first}
+    operations = [
+        (
+            info.node_name,
+            max(0.0, (_seconds(info) * runs - known.get(info.node_name, 0.0) * earlier) / (runs - earlier)),
+        )
+        for info in last
+        if info.status == info.Status.EXECUTED
+    ]
+    return summed(operations, ours=ours)
+
+
+def _seconds(info: Any) -> float:
+    return float(info.real_time.total_seconds())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,6 @@ from resnas_deploy.errors import NotAvailable
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import (
-    CPU,
     Images,
     Network,
     Options,
@@ -25,25 +24,32 @@ from resnas_deploy.runners.base import (
     check_profiling,
     graph_of,
 )
+from resnas_deploy.runners.devices import CPU_PROVIDER
 from resnas_deploy.runners.profiling import summed
 
 ort = load("onnxruntime")
 
-CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
 EXACT_INT8 = "session.x64quantprecision"  # ONNX Runtime's setting, which changes nothing on a CPU with VNNI
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
 class OrtRunner(Runner):
-    """A session of the first provider, or of the next for what that one leaves."""
+    """A session of the first provider, or of the next for what that one leaves. `widened` it computes in float32."""
 
-    def __init__(self, name: str, providers: Sequence[Provider], network: Network, options: Options) -> None:
+    def __init__(
+        self,
+        network: Network,
+        options: Options,
+        *,
+        name: str,
+        widened: Collection[str] = (),
+        providers: Sequence[Provider] = ((CPU_PROVIDER, {}),),
+    ) -> None:
         self.name = name
         self.version = f"onnxruntime {ort.__version__}"
         self.device = options.device
-        widened = options.device == CPU and network.precision != "int8"
-        self.computes = "fp32" if widened else network.precision
+        self.computes = "fp32" if network.precision in widened else network.precision
         self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, preprocessing excluded"
         if options.shares_cores:
             self.boundary += ", threads asleep between runs"
@@ -104,13 +110,6 @@ class OrtRunner(Runner):
         del self._session
         if self._options.profile:
             self._profiles.close()
-
-
-def provider_problem(provider: str) -> str | None:
-    """Why this build of ONNX Runtime cannot use an execution provider, or None."""
-    if provider in ort.get_available_providers():
-        return None
-    return f"this build of ONNX Runtime has no {provider}"
 
 
 def _kernels(events: Sequence[Mapping[str, Any]], runs: int) -> Iterator[tuple[str, float]]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import io
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,8 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
-from resnas_deploy.runners.devices import device_name, index
-from resnas_deploy.runners.ort import CUDA_PROVIDER, TENSORRT_PROVIDER, OrtRunner, Provider
+from resnas_deploy.runners.devices import CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, index
+from resnas_deploy.runners.ort import OrtRunner, Provider
 
 ort = load("onnxruntime")
 
@@ -28,12 +28,19 @@ _TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF3
 class OrtGpuRunner(OrtRunner):
     """A session on one stream of a GPU. Where PyTorch is here with CUDA, that stream and its events are PyTorch's."""
 
-    def __init__(self, name: str, provider: str, network: Network, options: Options) -> None:
+    def __init__(self, network: Network, options: Options, *, name: str, provider: str) -> None:
         if provider == TENSORRT_PROVIDER and options.cuda_graph and not network.batch.fixed:
             raise BadInput(
                 f"a CUDA graph of the runner {name} must be of a network with one batch size, found {network.batch}; "
-                "export it with a fixed --batch, or leave the graph out"
+                "export it with a fixed `batch`, or leave `cuda_graph` out"
             )
+        with ExitStack() as settings:
+            if provider == TENSORRT_PROVIDER:
+                settings.enter_context(_tf32_off())
+            self._open_on_gpu(network, options, name, provider)
+            self._settings = settings.pop_all()
+
+    def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str) -> None:
         _load_libraries(provider)
         self._number = index(options.device)
         self._torch = _torch_with_cuda()
@@ -44,7 +51,7 @@ class OrtGpuRunner(OrtRunner):
         providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER)]
         if provider == TENSORRT_PROVIDER:
             providers.insert(0, _tensorrt_provider(cuda, network, graph=options.cuda_graph))
-        super().__init__(name, providers, network, options)
+        super().__init__(network, options, name=name, providers=providers)
         self.device = device_name(options.device)
         if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
             self.computes = TF32  # there is no option for it
@@ -96,6 +103,7 @@ class OrtGpuRunner(OrtRunner):
     def close(self) -> None:
         del self._bindings
         super().close()
+        self._settings.close()
 
     def _binding(self, images: Images) -> _Binding:
         """The buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
@@ -149,18 +157,28 @@ def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bo
     return TENSORRT_PROVIDER, options
 
 
+@contextmanager
+def _tf32_off() -> Iterator[None]:
+    """Turn TF32 off in what NVIDIA's libraries read, unless the user has said something there."""
+    said = _TF32_SWITCH in os.environ
+    os.environ.setdefault(_TF32_SWITCH, "0")
+    try:
+        yield
+    finally:
+        if not said:
+            os.environ.pop(_TF32_SWITCH, None)
+
+
 def _load_libraries(provider: str) -> None:
-    """NVIDIA's libraries from their Python packages, where the linker would not find them."""
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it does not find, and may not need
+    """Load NVIDIA's libraries from their Python packages, where the linker would not find them."""
+    with redirect_stdout(io.StringIO()):  # it prints what it does not find, and may not need
         ort.preload_dlls()
-    if provider == TENSORRT_PROVIDER:
-        os.environ.setdefault(_TF32_SWITCH, "0")
-        if importlib.util.find_spec("tensorrt"):
-            importlib.import_module("tensorrt")
+    if provider == TENSORRT_PROVIDER and importlib.util.find_spec("tensorrt"):
+        importlib.import_module("tensorrt")
 
 
 def _torch_with_cuda() -> Any:
-    """PyTorch, where it is here and can use a GPU."""
+    """Return PyTorch, where it is here and can use a GPU."""
     if importlib.util.find_spec("torch") is None:
         return None
     import torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -23,14 +24,16 @@ from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 class TensorRTRunner(Runner):
     """An engine with one execution context on one stream."""
 
-    def __init__(self, name: str, module: str, network: Network, options: Options) -> None:
+    def __init__(self, network: Network, options: Options, *, name: str, module: str) -> None:
         if options.engine is None:
             raise BadInput(f"the runner {name} must be handed an engine of {network.source}, found none")
         self.name, self.version = name, str(options.engine.made_of["builder"])
         self.device, self.computes = device_name(options.device), network.precision
         self._options, self._device = options, torch.device(options.device)
-        torch.cuda.set_device(self._device)
-        self._engine, self._context = _load(importlib.import_module(module), options.engine)
+        with ExitStack() as settings:
+            settings.enter_context(torch.cuda.device(self._device))
+            self._engine, self._context = _load(importlib.import_module(module), options.engine)
+            self._settings = settings.pop_all()
         graph = ", captured CUDA graph" if options.cuda_graph else ""
         self.boundary = f"host to host, CUDA, pageable host memory{graph}, engine, preprocessing excluded"
         self.device_boundary = f"device only, engine, CUDA events, one stream{graph}"
@@ -55,6 +58,7 @@ class TensorRTRunner(Runner):
         return timed_on_device(lambda: self._forward(batch), self._device)
 
     def close(self) -> None:
+        self._settings.close()
         del self._graphs, self._context, self._engine
 
     def _forward(self, images: Tensor) -> Tensor:
@@ -82,6 +86,6 @@ def _load(trt: Any, built: EngineFile) -> tuple[Any, Any]:
     if context is None:
         raise BadInput(
             f"{built.path} must be for this GPU and this version of {trt.__name__} ({trt.__version__}), found that "
-            "it cannot be loaded; build it here: resnas build"
+            "it cannot be loaded; build it here by `build()`"
         )
     return engine, context

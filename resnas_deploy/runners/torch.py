@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import cast
 
 import torch
@@ -16,10 +17,11 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
 from resnas_deploy.network.module import ViTResNAS
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import CPU, Images, Network, Options, Outputs, Runner, check_profiling
-from resnas_deploy.runners.devices import device_name
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, check_profiling
+from resnas_deploy.runners.devices import CPU, device_name
 from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
 from resnas_deploy.runners.torch_profile import module_seconds
+from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
 Forward = Callable[[Tensor], Tensor]  # images (B, 3, S, S) to logits (B, classes), float32, both on the device
 
@@ -36,7 +38,7 @@ class InPrecision(nn.Module):
 
 
 def module_on(network: Network, device: torch.device) -> InPrecision:
-    """The network's module in its precision on a device; on a GPU with fused reductions, where it can."""
+    """Return the network's module in its precision on a device; on a GPU with fused reductions, where it can."""
     module = network.module()
     if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
         module = fuse_reductions(module)
@@ -52,27 +54,25 @@ class TorchRunner(Runner):
         self.device = device_name(options.device)
         self.computes = network.precision
         self._network, self._options, self._device = network, options, torch.device(options.device)
-        torch.set_num_threads(options.threads)
         where = "CPU"
         if options.device != CPU:
-            torch.cuda.set_device(self._device)
-            # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
-            torch.backends.cudnn.allow_tf32 = False
-            # Else partial sums of fp16 and bf16 products are added in that type, which no verification looks at.
-            torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False
-            torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
             graph = ", captured CUDA graph" if options.cuda_graph else ""
             if network.arch is not None and fusion_problem(self._device) is None:
                 way = f"{way}, reductions with a fused kernel"
             where = f"CUDA, pageable host memory{graph}"
             self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
         self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._module = module_on(network, self._device)
         self._graphs: dict[int, CapturedGraph] = {}
+        with ExitStack() as settings:
+            settings.enter_context(torch_threads(options.threads))
+            if options.device != CPU:
+                settings.enter_context(exact_on(self._device))
+            self._module = module_on(network, self._device)
+            self._settings = settings.pop_all()  # as they were before once the runner is closed
 
     @abstractmethod
     def forward(self, images: Tensor) -> Forward:
-        """What runs a batch like this one; all that it has to do once is done."""
+        """Return what runs a batch like this one; all that it has to do once is done."""
 
     def run(self, images: Images) -> Outputs:
         logits = cast(Tensor, self.step(images)())
@@ -103,6 +103,7 @@ class TorchRunner(Runner):
         return timed_on_device(lambda: forward(batch), self._device)
 
     def close(self) -> None:
+        self._settings.close()
         del self._module, self._graphs
 
     def _graph(self, images: Tensor) -> CapturedGraph:

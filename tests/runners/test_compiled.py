@@ -14,7 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.compiler import compiler_problem
+from resnas_deploy.runners.devices import compiled_torch_problem
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.untrained import untrained
 
@@ -25,7 +25,7 @@ LITTLE = ArchSpec(
     classes=5,
     image_size=56,
 )
-needs_compiler = pytest.mark.skipif(compiler_problem("cpu") is not None, reason="no C++ compiler is here")
+needs_compiler = pytest.mark.skipif(compiled_torch_problem("cpu") is not None, reason="no C++ compiler is here")
 
 
 class Little:
@@ -156,11 +156,13 @@ def test_no_compiler(artifact, monkeypatch, unavailable, tmp_path, name):
     assert RUNNERS[name].problem() is None
 
 
-def test_a_gpu_needs_triton_too(hide):
-    assert compiler_problem("cpu") is None
+def test_a_gpu_needs_triton_too(hide, with_gpus, monkeypatch):
+    assert compiled_torch_problem("cpu") is None
     hide("triton")
-    assert compiler_problem("cpu") is None
-    assert "pip install triton" in compiler_problem("cuda:0")
+    assert compiled_torch_problem("cpu") is None
+    with_gpus("NVIDIA L4")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert "pip install triton" in compiled_torch_problem("cuda:0")
 
 
 def test_weights_that_are_corrupt_are_one_line(artifact, artifact_copy):

@@ -15,7 +15,8 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import shown
 from resnas_deploy.runners import devices as cuda
-from resnas_deploy.runners.base import CPU, CUDA, Options
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.devices import CPU, CUDA
 from resnas_deploy.runners.registry import RUNNERS
 
 OPTIONS = Options(threads=2)
@@ -113,11 +114,11 @@ def test_a_cuda_graph_on_the_cpu(artifact, name):
 
 def test_tensorrt_captures_one_batch_size(artifact, untrained_artifact):
     """Its provider keeps one graph, which it would replay for a batch of another size."""
-    from resnas_deploy.runners.ort import TENSORRT_PROVIDER
+    from resnas_deploy.runners.devices import TENSORRT_PROVIDER
     from resnas_deploy.runners.ort_gpu import OrtGpuRunner
 
     options = replace(OPTIONS, device="cuda:0", cuda_graph=True)
-    message = refusal(lambda: OrtGpuRunner("ort-tensorrt", TENSORRT_PROVIDER, artifact, options))
+    message = refusal(lambda: OrtGpuRunner(artifact, options, name="ort-tensorrt", provider=TENSORRT_PROVIDER))
     assert "one batch size, found 1:8" in message
     assert open_artifact(untrained_artifact(batch="3")).batch.fixed
 

@@ -14,8 +14,8 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.runners.base import CUDA, Options
-from resnas_deploy.runners.devices import gpus
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.devices import CUDA, gpus
 from resnas_deploy.runners.registry import RUNNERS
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not gpus(), reason="no NVIDIA GPU is here")]

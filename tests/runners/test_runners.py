@@ -102,7 +102,8 @@ def test_a_missing_package_comes_with_its_command(artifact, hide, unavailable, n
 def test_a_provider_that_falls_back_is_not_available(artifact, monkeypatch, with_gpus, unavailable, name):
     """Where a library of the GPU's is missing, ONNX Runtime runs on the CPU and raises nothing."""
     with_gpus("NVIDIA L4")
-    monkeypatch.setattr("resnas_deploy.runners.ort.provider_problem", lambda _provider: None)
+    providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # which the TensorRT runner sets
     session, asked = onnxruntime.InferenceSession, []
 

@@ -9,7 +9,8 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.exporting.arithmetic.evaluate import Graph
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import CPU, Images, Options, Outputs, Runner, RunnerKind
+from resnas_deploy.runners.base import Images, Options, Outputs, Runner, RunnerKind
+from resnas_deploy.runners.devices import CPU
 
 
 class OwnRunner(Runner):

@@ -17,7 +17,7 @@ import numpy as np
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.machine.products import Product, Products, Shape, installed
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 # One image's tokens through a block's first linear, and square ones, where libraries do best. The smallest come first.
 SHAPES: tuple[Shape, ...] = ((257, 880, 3200), (1024, 1024, 1024), (2048, 2048, 2048))

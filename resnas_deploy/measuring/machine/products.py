@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.quiet import load
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
 Product = Callable[[], object]
@@ -94,7 +94,7 @@ def openvino_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
-    from resnas_deploy.runners.openvino_core import openvino_core
+    from resnas_deploy.runners.openvino import openvino_core
 
     core = openvino_core()
     hint = FLOATS[precision].openvino

@@ -29,7 +29,7 @@ from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import CPU
+from resnas_deploy.runners.devices import CPU
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1

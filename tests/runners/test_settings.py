@@ -1,0 +1,84 @@
+"""What a runner changes for the whole process is as before once it is closed, or could not be opened."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.runners.base import Options
+from resnas_deploy.runners.devices import TENSORRT_PROVIDER
+from resnas_deploy.runners.ort_gpu import OrtGpuRunner
+from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.runners.torch_settings import torch_threads
+
+TF32 = "NVIDIA_TF32_OVERRIDE"
+
+
+@pytest.fixture
+def three_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_torchs_threads(artifact):
+    with RUNNERS["torch"].open(artifact, Options(threads=1)):
+        assert torch.get_num_threads() == 1
+        with RUNNERS["torch"].open(artifact, Options(threads=2)):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_torchs_threads_where_it_cannot_be_opened(artifact):
+    class Broken:
+        source, precision, arch = "broken", "fp32", artifact.arch
+
+        def module(self):
+            assert torch.get_num_threads() == 1
+            raise BadInput("no weights")
+
+    with pytest.raises(BadInput, match="no weights"):
+        RUNNERS["torch"].open(Broken(), Options(threads=1))
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("three_threads")
+def test_threads_for_a_while():
+    seen = []
+
+    def fail():
+        with torch_threads(2):
+            seen.append(torch.get_num_threads())
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+    assert seen == [2]
+    assert torch.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("said", [None, "1"])
+def test_the_switch_of_tf32(artifact, monkeypatch, said):
+    """It is set while the TensorRT provider is opened; here that fails, for there is no GPU."""
+    monkeypatch.delenv(TF32, raising=False)
+    if said:
+        monkeypatch.setenv(TF32, said)
+    seen = []
+
+    def refuse(*_args, **_kwargs):
+        seen.append(os.environ[TF32])
+        raise NotAvailable("no GPU")
+
+    monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
+    with pytest.raises((NotAvailable, BadInput)):
+        OrtGpuRunner(artifact, replace(Options(1), device="cuda:0"), name="ort-tensorrt", provider=TENSORRT_PROVIDER)
+    assert seen == [said or "0"]
+    assert os.environ.get(TF32) == said
