@@ -39,7 +39,7 @@ def quiet(_):
 
 
 def traced(checkpoint, folder, opset):
-    """The plain module in fp16, traced; every node renamed to begin with the element that it is of."""
+    """Trace the plain module in fp16, every node renamed to begin with the element that it is of."""
     path = trace(checkpoint, folder, opset, torch.half).path
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
@@ -51,7 +51,7 @@ def traced(checkpoint, folder, opset):
 
 
 def count_traced(checkpoint, path):
-    """Kernels of a traced graph: all, and those that touch each element."""
+    """Count the kernels of a traced graph: all, and those that touch each element."""
     request = {
         "module": "tensorrt_rtx",
         "model": str(path),
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def build_seconds(target):
-    """Seconds of building small in fp16, child process, parsing and report included."""
+    """Return the seconds of building small in fp16, child process, parsing and report included."""
     request = Request("small", Path("small"), "fp16", BATCH, for_engine=True)
     seconds = []
     for _ in range(BUILDS):

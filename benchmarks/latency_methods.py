@@ -2,7 +2,7 @@
 
 Run: .venv/bin/python benchmarks/latency_methods.py STORE
 STORE is what `resnas latency profile` and `resnas latency check` (space small, ort-cpu, batch 1, fp32) wrote. This
-script then measures the space's pieces alone, each attention, MLP, reduction, stem and head once, in turns, and fits
+script then measures the space's pieces alone, each attention, MLP, reduction, stem and head once, interleaved, and fits
 every method on the profiled networks.
 Writes results/latency-methods.json: the error of each method on the held-out networks.
 """
@@ -58,7 +58,7 @@ REPEATS = 5  # of a piece in one step: what waking the threads costs is then lit
 
 
 def pieces(arch):
-    """A network's pieces: the kind, what decides its time, and the element."""
+    """Yield a network's pieces: the kind, what decides its time, and the element."""
     for element in elements(arch):
         match element:
             case BlockElement(_, width, block, side, last):
@@ -73,7 +73,7 @@ def pieces(arch):
 
 
 def all_pieces():
-    """Every distinct piece of the space, with a network that has it."""
+    """Return every distinct piece of the space, with a network that has it."""
     base = SPACE.narrowest().arch
     found = {}
 
@@ -100,7 +100,7 @@ def all_pieces():
 
 
 def alone(kind, arch, element):
-    """The bytes of a model that is one piece, and the shape of its input."""
+    """Return the bytes of a model that is one piece, and the shape of its input."""
     graph = GraphBuilder(PRECISIONS["fp32"], OPSET)
     prefix = f"{element.name}."
     tensors = {
@@ -164,7 +164,7 @@ def measure_pieces():
 
 
 def repeated(step):
-    """The seconds of `REPEATS` runs."""
+    """Time `REPEATS` runs."""
 
     def several():
         for _ in range(REPEATS):
@@ -184,7 +184,7 @@ def by_kind(archs, taken):
 
 
 def per_block(archs):
-    """The features with each width's linears apart: more terms, for kernels that like some widths better."""
+    """Return the features with each width's linears apart: more terms, for kernels that like some widths better."""
     widths = [(index, width) for index, stage in enumerate(SPACE.stages) for width in stage.widths]
     extra = [
         [
@@ -199,7 +199,7 @@ def per_block(archs):
 
 
 def with_constant(columns):
-    """A constant beside the columns."""
+    """Add a constant beside the columns."""
     return np.column_stack([np.ones(len(columns)), columns])
 
 

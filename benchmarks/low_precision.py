@@ -1,4 +1,4 @@
-"""int8 against fp32 on the CPU, and bf16 through OpenVINO against a graph that PyTorch traced, in turns.
+"""int8 against fp32 on the CPU, and bf16 through OpenVINO against a graph that PyTorch traced, interleaved.
 
 Run on an idle machine: .venv/bin/python benchmarks/low_precision.py
 Writes results/low-precision.json: small (untrained), batch 1 and 16; and accuracy of the trained demo network.

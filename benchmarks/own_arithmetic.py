@@ -34,7 +34,7 @@ CALIBRATION_IMAGES = 32
 
 
 def networks() -> dict[str, Checkpoint]:
-    """The published networks with random weights, the reference's own, and a trained one."""
+    """Yield the published networks with random weights, the reference's own, and a trained one."""
     golden = ROOT / "tests" / "golden" / "vit_search_mini"
     definition = golden.with_suffix(".network_def.txt").read_text()
     found = {

@@ -35,7 +35,7 @@ SEEDS = (0, 1, 2)
 
 
 def networks() -> dict[str, Checkpoint]:
-    """The networks to measure: published ones of several seeds, larger images, the reference's own, a trained one."""
+    """Return the networks: published ones of several seeds, larger images, the reference's own, a trained one."""
     golden = ROOT / "tests" / "golden" / "vit_search_mini"
     found = {
         "reference mini": import_checkpoint(
@@ -51,7 +51,7 @@ def networks() -> dict[str, Checkpoint]:
 
 
 def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
-    """The error of each precision and runtime, by `precision runner`."""
+    """Return the error of each precision and runtime, by `precision runner`."""
     threads, errors, reference = usable_cores(), {}, None
     for precision, runner in RUNS:
         request = Request("network", folder / precision, precision=precision, force=True)

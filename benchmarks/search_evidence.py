@@ -28,12 +28,10 @@ from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.network.module import ResidualReduction
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.costs import CostKind, CostLimit, CostLimits, latency_cost, macs_cost
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Place, measure_finalists
-from resnas_deploy.searching.iterations import Search
-from resnas_deploy.searching.iterations import run as search
-from resnas_deploy.searching.limits import Cost, Limit, Limits
-from resnas_deploy.searching.prepare import latency_cost, macs_cost
+from resnas_deploy.searching.finalists import measure_finalists
+from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.scorer import Scorer, held_out
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.distributed import Processes, Share
@@ -68,7 +66,7 @@ def told(text: str) -> None:
 
 
 def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int) -> Trained:
-    """A run on the demo's images that leaves nothing behind."""
+    """Train on the demo's images that leaves nothing behind."""
     data = open_data("demo")
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(
@@ -86,7 +84,7 @@ def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int
 
 
 def supernet(seed: int, way: str) -> Checkpoint:
-    """A supernet of one way of sampling."""
+    """Train a supernet of one way of sampling."""
     path = KEPT / f"{way}-{EPOCHS}-{seed}.safetensors"
     if path.exists():
         return load(path)
@@ -105,7 +103,7 @@ def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
 
 
 def spread(values: Sequence[float]) -> dict[str, object]:
-    """The mean over seeds with a 95% interval (Student's), and the values."""
+    """Return the mean over seeds with a 95% interval (Student's), and the values."""
     mean, error = float(np.mean(values)), float(stats.sem(values))
     half = float(stats.t.ppf(0.975, len(values) - 1)) * error
     return {"mean": mean, "low": mean - half, "high": mean + half, "by_seed": list(map(float, values))}
@@ -165,7 +163,7 @@ def without_residual() -> Iterator[None]:
 
 
 def residual() -> None:
-    """The same network with and without the residual of its reductions."""
+    """Train the same network with and without the residual of its reductions."""
     arch = SPACE.widest().arch
     recipe = replace(read_recipe("demo", "subnet"), epochs=EPOCHS)
     found: dict[str, list[float]] = {"with": [], "without": []}
@@ -189,13 +187,12 @@ def residual() -> None:
 
 def searching() -> None:
     """Search by measured latency against search by MACs, from the same supernets."""
-    kind = runner_kind("ort-cpu")
-    place = Place(kind, "fp32", BATCH, THREADS)
+    setup = Setup(runner_kind("ort-cpu"), "fp32", BATCH, THREADS)
     evolution = Evolution(iterations=4, first=40, mutated=10, crossed=10, parents=10)
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         told("profiling")
-        model = profile(SPACE, Setup(kind, "fp32", BATCH, THREADS), Path(folder, "latency.sqlite"))
+        model = profile(SPACE, setup, Path(folder, "latency.sqlite"))
         costs = {"latency": latency_cost(model, SPACE), "MACs": macs_cost()}
         for seed in SEEDS:
             checkpoint = supernet(seed, "multi")
@@ -207,7 +204,7 @@ def searching() -> None:
                     told(f"search by {by}, {share:.0%} of the widest, seed {seed}")
                     winners.append((by, share, best(by, cost, share, evolution, seed, scorer, Path(folder))))
             candidates, inside = [winner for _, _, winner in winners], Path(folder, f"finalists{seed}")
-            finalists, _ = measure_finalists(candidates, checkpoint, place, inside, lambda _: None)
+            finalists, _ = measure_finalists(candidates, checkpoint, setup, inside)
             right = accuracies(checkpoint, [winner.subnet for _, _, winner in winners])
             rows += [
                 {"seed": seed, "by": by, "limit": share, "measured_ms": item.measured_ms, "accuracy": accuracy}
@@ -238,12 +235,15 @@ def searching() -> None:
     )
 
 
-def best(by: str, cost: Cost, share: float, evolution: Evolution, seed: int, scorer: Scorer, folder: Path) -> Candidate:
-    """The winner of one search."""
+def best(
+    by: str, cost: CostKind, share: float, evolution: Evolution, seed: int, scorer: Scorer, folder: Path
+) -> Candidate:
+    """Return the winner of one search."""
     most = share * cost.of([SPACE.widest().arch]).item()
-    wanted = Search(SPACE, f"seed {seed}", "demo", 1000, Limits((Limit(cost, most),)), (cost,), evolution, seed=seed)
+    limits = CostLimits((CostLimit(cost, most),))
+    wanted = SearchProblem(SPACE, f"seed {seed}", "demo", 1000, limits, (cost,), evolution, seed=seed)
     with SearchStore(folder / f"{by}-{share}-{seed}.sqlite", wanted.identity) as store:
-        return search(wanted, store, scorer, lambda _: None).best[0]
+        return iterate(wanted, store, scorer).best[0]
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ CLIENTS, ROLLING_S = 64, 60
 
 
 def added(artifact, folder):
-    """What a request costs beyond the bare runner's time for the same image, in turns: in all, and in the backend."""
+    """Measure what a request costs beyond the runner's time for its image, interleaved: in all, and in the backend."""
     add_model(folder, artifact, ModelSettings("network", threads=THREADS))
     size = artifact.arch.image_size
     images = np.random.default_rng(0).standard_normal((1, 3, size, size), dtype=np.float32)
@@ -66,13 +66,13 @@ def added(artifact, folder):
 
 
 def computed(client):
-    """Seconds that the backend has spent on requests: their input, the network, their output."""
+    """Return the seconds that the backend has spent on requests: their input, the network, their output."""
     stats = client.get_inference_statistics("network").model_stats[0].inference_stats
     return 1e-9 * (stats.compute_input.ns + stats.compute_infer.ns + stats.compute_output.ns)
 
 
 def merged(artifact, folder):
-    """Throughput with dynamic batching over that of single images, both with as many requests at once, in turns."""
+    """Compare throughput with dynamic batching with that of single images, at as many requests at once, interleaved."""
     found = {}
     add_model(folder / "single", artifact, ModelSettings("network", threads=THREADS, max_batch=1))
     add_model(folder / "merged", artifact, ModelSettings("network", threads=THREADS, max_batch=AT_ONCE))
@@ -91,7 +91,7 @@ def merged(artifact, folder):
 
 
 def cross_checked(artifact, folder):
-    """Our figures over perf_analyzer's, at four requests at once, in turns."""
+    """Compare our figures with perf_analyzer's, at four requests at once, interleaved."""
     add_model(folder, artifact, ModelSettings("network", threads=THREADS))
     throughput, median = ([], []), ([], [])
     with started_server(folder) as running:
@@ -109,7 +109,7 @@ def cross_checked(artifact, folder):
 
 
 def rolled(old, new, folder):
-    """A new version under the load of many clients."""
+    """Roll out a new version under the load of many clients."""
     add_model(folder, old, ModelSettings("network"))
     with started_server(folder, "--poll", "1") as running:
         found = roll(running, folder, "network", old.folder, new.folder, CLIENTS, ROLLING_S)

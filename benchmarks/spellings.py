@@ -1,7 +1,7 @@
 """The spellings of the graph on runtimes for CPUs, each beside the one that is emitted for them.
 
 Run on an idle machine: .venv/bin/python benchmarks/spellings.py
-Writes results/spellings.json: time over that of the emitted graph, in turns, for small in fp32.
+Writes results/spellings.json: time over that of the emitted graph, interleaved, for small in fp32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROUNDS = {1: 80, 16: 20}
 
 
 def artifacts(folder):
-    """An artifact of each spelling, every one verified."""
+    """Export an artifact of each spelling, every one verified."""
     checkpoint = untrained(PUBLISHED["small"].arch)
     for name, spelling in SPELLINGS.items():
         request = Request(name, folder / name, spelling=spelling, verify_on=RUNNERS["ort-cpu"], threads=usable_cores())

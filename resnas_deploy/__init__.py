@@ -13,6 +13,7 @@ from resnas_deploy.version import __version__ as __version__
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
     from resnas_deploy.api import latency as latency
     from resnas_deploy.api import train as train
+    from resnas_deploy.api import triton as triton
     from resnas_deploy.api.archs import archs as archs
     from resnas_deploy.api.archs import read_arch as read_arch
     from resnas_deploy.api.artifact import Artifact as Artifact
@@ -30,6 +31,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
     from resnas_deploy.api.runners import available_runners as available_runners
+    from resnas_deploy.api.search import search as search
     from resnas_deploy.api.verify import verify as verify
     from resnas_deploy.errors import BadInput as BadInput
     from resnas_deploy.errors import NotAvailable as NotAvailable
@@ -66,7 +68,9 @@ _HOMES = {
     "predict": "resnas_deploy.api.predict:predict",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
+    "search": "resnas_deploy.api.search:search",
     "train": "resnas_deploy.api.train",
+    "triton": "resnas_deploy.api.triton",
     "verify": "resnas_deploy.api.verify:verify",
 }
 

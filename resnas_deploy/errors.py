@@ -7,7 +7,7 @@ The command line puts its own words in their places (`cli/words.py`).
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 LONGEST = 1000  # characters of a message: what is in a file is never shown whole
@@ -36,9 +36,9 @@ class StorageError(ResnasError):
 
 
 class VerificationReport(Protocol):
-    """What was compared, with the tolerance and the largest difference; `artifact.manifest.Verification` is one."""
+    """What was compared, and what came of it: `artifact.manifest.Verification`, `api.triton.RepositoryCheck`."""
 
-    def to_json(self) -> Mapping[str, object]:
+    def to_json(self) -> object:
         """Return it as plain data."""
         ...
 

@@ -35,6 +35,18 @@ def pytest_configure():
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Share files out to processes, those that start servers as one: a server sweeps up what a killed one has left."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "tests/serving" if nodeid.startswith("tests/serving/") else super()._split_scope(nodeid)
+
+    return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
 class _Frozen:
     """What was taken out of the garbage collector's sight: at the beginning of which file, of how many modules."""
 

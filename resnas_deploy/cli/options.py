@@ -11,7 +11,6 @@ import typer
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.files.atomic import check_new_file
 
 RUNNER_NAMES = (
     "ort-cpu",
@@ -108,11 +107,6 @@ def threads_or_all(threads: int) -> int:
     from resnas_deploy.runners.base import usable_cores
 
     return threads or usable_cores()
-
-
-def check_file(out: Path, *, replace: bool, option: str = "out") -> None:
-    """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    check_new_file(out, replace=replace, field=option.lstrip("-"))
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

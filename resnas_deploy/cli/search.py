@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, resumable, say
+from resnas_deploy.cli.output import complain, print_json, progress, resumable, say, show_table
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
-
-if TYPE_CHECKING:
-    from resnas_deploy.measuring.latency.model import LatencyModel
-    from resnas_deploy.searching.finalists import Finalist
-    from resnas_deploy.searching.search import Outcome
 
 
 @with_groups
@@ -84,84 +80,38 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
-    from resnas_deploy.runners.devices import check_torch
-
-    check_torch("searching")
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        from resnas_deploy.arch.space import space_named
-        from resnas_deploy.measuring.latency.profile import stored_model
-        from resnas_deploy.measuring.latency.setup import choose_setup
-        from resnas_deploy.measuring.latency.store import usual_store
-        from resnas_deploy.searching.evolution import Evolution
-        from resnas_deploy.searching.finalists import Place
-        from resnas_deploy.searching.report import finalist_table
-        from resnas_deploy.searching.search import Job, carry_out
-
-        bench = choose_setup(setup.runner, setup.precision, setup.batch, setup.threads, setup.device)
-
-        def latency_model(space: str) -> tuple[LatencyModel, str]:
-            model = stored_model(space_named(space), bench, setup.store or usual_store())
-            return model, model.identity
-
-        outcome = carry_out(
-            Job(
-                supernet=supernet,
-                data=data,
-                out=out,
-                max_macs=max_macs,
-                max_parameters=max_parameters,
-                max_latency=max_latency,
-                evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
-                place=Place(bench.kind, bench.precision, bench.batch, bench.cores, bench.device),
-                latency_model=latency_model,
-                finalists=finalists,
-                early_stopping=not evaluate_fully,
-                eval_batch=eval_batch,
-                eval_device=eval_device,
-                workers=workers,
-                seed=seed,
-                resume=resume,
-            ),
-            tell,
+        found = resnas.search(
+            supernet,
+            data=data,
+            out=out,
+            max_macs=max_macs,
+            max_parameters=max_parameters,
+            max_latency=max_latency,
+            pareto=pareto,
+            **setup.arguments(),
+            iterations=iterations,
+            first=first,
+            children=children,
+            parents=parents,
+            finalists=finalists,
+            evaluate_fully=evaluate_fully,
+            eval_batch=eval_batch,
+            eval_device=eval_device,
+            workers=workers,
+            seed=seed,
+            resume=resume,
+            progress=tell,
         )
     if as_json:
-        print_json(_document(outcome, out))
-        if outcome.unsaved:
-            raise outcome.unsaved
-        return
-    found, table = outcome.found, finalist_table(outcome.finalists, outcome.costs)
-    title = f"{len(found.candidates)} subnets of the space {outcome.space} evaluated, {found.stopped} not to the end"
-    print_table(title, table[0], table[1:])
-    if not outcome.within_limit:
-        complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
-    if outcome.unsaved:
-        raise outcome.unsaved
-    say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-    say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
-
-
-def _document(outcome: Outcome, out: Path) -> dict[str, object]:
-    found, names = outcome.found, [cost.name for cost in outcome.costs]
-    return {
-        "out": str(out),
-        "arch": outcome.winner.checkpoint.arch.to_json(),
-        "evaluated": len(found.candidates),
-        "stopped_early": found.stopped,
-        "within_limit_as_measured": outcome.within_limit,
-        "finalists": [_finalist(item, names) for item in outcome.finalists],
-    }
-
-
-def _finalist(item: Finalist, costs: list[str]) -> dict[str, object]:
-    candidate = item.candidate
-    return {
-        "artifact": item.artifact.source,
-        "fingerprint": item.checkpoint.arch.fingerprint,
-        "top1_held_out": candidate.score.accuracy,
-        **{
-            f"predicted_{name}" if name == "latency" else name: cost
-            for name, cost in zip(costs, candidate.costs, strict=True)
-        },
-        "measured_latency": item.measured_ms,
-    }
+        print_json(found.to_json())
+    else:
+        show_table(found.table())
+        if not found.within_limit:
+            complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
+    if found.unsaved:
+        raise found.unsaved
+    if not as_json:
+        say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
+        say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")

@@ -7,27 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.cli.options import (
-    MAX_THREADS,
-    Json,
-    Threads,
-    complete,
-    finite,
-    threads_or_all,
-)
-from resnas_deploy.cli.output import complain, print_json, print_table, progress, say
-from resnas_deploy.cli.triton_load import KeyFile, Repository, check_extra, load, read_key
-from resnas_deploy.cli.triton_serve import serve
-from resnas_deploy.errors import BadInput, VerificationFailed, first_few
-from resnas_deploy.files.atomic import lexical
-from resnas_deploy.serving.repository.backends import ACCELERATORS, BACKENDS
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, complete, finite
+from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
+from resnas_deploy.cli.triton_load import KeyFile, Repository, load
+from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.processes import ending
+from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES
 
 if TYPE_CHECKING:
-    from resnas_deploy.artifact.artifact import Artifact
-    from resnas_deploy.engines.store import Engine
-    from resnas_deploy.serving.repository.batching import Batching
-    from resnas_deploy.serving.repository.check import CheckedModel
+    from resnas_deploy.api.triton import RepositoryCheck
 
 triton = typer.Typer(
     name="triton",
@@ -68,7 +59,9 @@ def export(
     ensemble: Annotated[
         bool, typer.Option("--ensemble", help="Take JPEG (or PNG, ..) files too: NAME_jpeg.", metavar="")
     ] = False,
-    instances: Annotated[int, typer.Option(help="Of the network, on each device.", metavar="N", min=1, max=64)] = 1,
+    instances: Annotated[
+        int, typer.Option(help="Of the network, on each device.", metavar="N", min=1, max=MAX_INSTANCES)
+    ] = 1,
     threads: Annotated[int, typer.Option(help="CPU threads of an instance.", metavar="N", min=1, max=MAX_THREADS)] = 1,
     max_batch: Annotated[
         int | None,
@@ -103,45 +96,30 @@ def export(
     $ resnas triton export clothes --repository models --ensemble --instances 2
     $ resnas triton export small-fp32 --repository models --backend onnxruntime
     """
-    check_extra()
-    if latency is not None and measured is None:
-        raise BadInput("--latency must come with --measured, the latencies to reach it with, found none")
-    with progress() as tell:
-        tell("checking the files")
-        from resnas_deploy.serving.repository.contents import add_model
-        from resnas_deploy.serving.repository.settings import ModelSettings
-
-        opened = [_open(path) for path in artifacts]
-        names = [name or lexical(artifact.folder).name for artifact, _ in opened]
-        if len(set(names)) < len(names):
-            twice = next(each for each in names if names.count(each) > 1)
-            raise BadInput(
-                f"models that are exported together must have names of their own, found {twice!r} more than once; "
-                "export them one after the other to make them versions of one model"
-            )
-        written = []
-        for (artifact, engine), model in zip(opened, names, strict=True):
-            serving = ModelSettings(
-                name=model,
-                backend=backend or ("tensorrt" if engine else "python"),
-                accelerator=accelerator,
-                on_gpu=gpu or engine is not None,
-                instances=instances,
-                threads=threads,
-                batching=_batching(measured, artifact, max_batch, latency),
-                cache=cache,
-                versions=versions,
-                max_batch=max_batch,
-            )
-            tell(f"writing {model}")
-            written += add_model(repository, artifact, serving, engine, ensemble=ensemble)
-    for artifact, _ in opened:
-        if doubt := artifact.manifest.doubt:
-            complain(f"note: {artifact.folder} is marked {doubt}; check it with: resnas verify {artifact.folder}")
+    with progress() as show:
+        exported = resnas.triton.export(
+            artifacts,
+            repository,
+            name=name,
+            backend=backend,
+            accelerator=accelerator,
+            gpu=gpu,
+            ensemble=ensemble,
+            instances=instances,
+            threads=threads,
+            max_batch=max_batch,
+            measured=measured,
+            latency=latency,
+            cache=cache,
+            versions=versions,
+            progress=show,
+        )
+    for note in exported.notes:
+        complain(f"note: {note}")
     if as_json:
-        print_json([{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in written])
+        print_json(exported.to_json())
         return
-    for each in written:
+    for each in exported.versions:
         say(f"{each.folder}{'' if each.is_new else ' (was there already)'}")
     say(f"next: resnas triton check {repository}   or   resnas triton serve {repository}")
 
@@ -172,85 +150,88 @@ def check(
     $ resnas triton check models --release 26.08
     $ resnas triton check models --url grpc://localhost:8001
     """
-    check_extra()
-    with progress() as tell:
-        tell("comparing files with their hashes")
-        from resnas_deploy.serving.repository.check import check_repository, with_findings
-        from resnas_deploy.serving.server.addresses import Address
-
-        address = Address.parse(url) if url else None
-        checked = check_repository(repository, release)
-        if address:
-            if address.protocol != "grpc":
-                raise BadInput(f"--url must be the server's gRPC address, such as grpc://localhost:8001, found {url}")
-            from resnas_deploy.serving.server.check_server import check_server
-
-            tell(f"asking {address.text}")
-            key = read_key(key_file)
-            checked = with_findings(checked, check_server(repository, address, checked, threads_or_all(threads), key))
-    if as_json:
-        print_json(
-            [
-                {
-                    "model": model.name,
-                    "what": model.what,
-                    "versions": list(model.versions),
-                    "findings": [str(finding) for finding in model.findings],
-                }
-                for model in checked
-            ]
-        )
-    else:
-        _print_checked(checked)
-    if findings := [str(finding) for model in checked for finding in model.findings]:
-        raise VerificationFailed(first_few(findings))
+    with progress() as show:
+        try:
+            checked = resnas.triton.check(
+                repository, release=release, url=url, key_file=key_file, threads=threads, progress=show
+            )
+        except VerificationFailed as error:
+            if isinstance(error.report, resnas.triton.RepositoryCheck):
+                _show_check(error.report, as_json)
+            raise
+    _show_check(checked, as_json)
 
 
-triton.command()(serve)
+@triton.command()
+def serve(
+    repository: Repository,
+    http_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8000,
+    grpc_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8001,
+    metrics_port: Annotated[int, typer.Option(help="0: a free one.", metavar="PORT", min=0, max=65535)] = 8002,
+    address: Annotated[
+        str, typer.Option(help="Listen there, for others too.", metavar="IP", show_default="this machine alone")
+    ] = "",
+    risk_known: Annotated[
+        bool,
+        typer.Option("--risk-known", help="Let others reach a release with known holes, as pip's is.", metavar=""),
+    ] = False,
+    key_file: KeyFile = None,
+    poll: Annotated[
+        int,
+        typer.Option(
+            help="Look for new versions every so many seconds; 0: never.", metavar="SECONDS", min=0, max=MAX_SECONDS
+        ),
+    ] = 0,
+    ready_within: Annotated[
+        float,
+        typer.Option(help="How long loading may take.", metavar="SECONDS", min=1, max=MAX_SECONDS, callback=finite),
+    ] = 120,
+    log: Annotated[
+        Path | None,
+        typer.Option(help="The server's log is added to this file.", metavar="FILE", show_default="a temporary one"),
+    ] = None,
+) -> None:
+    """Start a real Triton server on this machine, and stop it on Ctrl-C or SIGTERM.
+
+    It listens on 127.0.0.1 alone and serves on the CPU. Shared memory, logging, tracing and the repository are closed
+    to whoever does not have the key, which is made anew where --key-file names none.
+
+    Examples:
+    $ resnas triton serve models
+    $ resnas triton serve models --poll 5 --log triton.log
+    $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
+    """
+    if log:
+        check_new_file(log, replace=True, field="log")  # it is appended to
+    with progress() as show:
+        try:
+            with resnas.triton.serve(
+                repository,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                metrics_port=metrics_port,
+                address=address,
+                risk_known=risk_known,
+                key_file=key_file,
+                poll=poll,
+                ready_within=ready_within,
+                log=log,
+                progress=show,
+            ) as server:
+                show("serving; Ctrl-C stops it")
+                key = f" (key of what is closed: {server.key_file})" if server.key_file else ""
+                say(f"ready: HTTP {server.http}, gRPC {server.grpc}, metrics {server.metrics}{key}")
+                server.wait()
+        except KeyboardInterrupt:
+            ending.taken()
+    say("stopped")
+
+
 triton.command()(load)
 
 
-def _open(path: Path) -> tuple[Artifact, Engine | None]:
-    """The artifact of that folder; or that an engine is in, and the engine."""
-    from resnas_deploy.artifact.artifact import ENGINES, open_artifact
-    from resnas_deploy.engines.store import open_engine
-
-    if path.is_dir():
-        return open_artifact(path), None
-    inside = lexical(path)  # by its own name, wherever a link leads
-    if inside.parent.name != ENGINES:
-        raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
-    return open_artifact(inside.parents[1]), open_engine(path)
-
-
-def _batching(measured: Path | None, artifact: Artifact, most: int | None, latency: float | None) -> Batching:
-    """Batch sizes and a delay from a result of resnas bench, of that very graph."""
-    from resnas_deploy.measuring.report import read_report
-    from resnas_deploy.serving.repository.batching import Batching, batching_for
-
-    if measured is None:
-        return Batching()
-    took = {
-        item.configuration.batch: item.percentile(50)
-        for item in read_report(measured).measurements
-        if item.samples_s and item.configuration.digest == artifact.digest and item.configuration.streams == 1
-    }
-    if not took:
-        raise BadInput(
-            f"{measured} must have latencies of {artifact.folder}, found none of its graph; measure it again"
-        )
-    slowest = 2 * max(took.values())
-    return batching_for(took, most or artifact.batch.most, slowest if latency is None else latency)
-
-
-def _print_checked(checked: list[CheckedModel]) -> None:
-    rows = [
-        (
-            model.name,
-            model.what,
-            ", ".join(map(str, model.versions)),
-            "; ".join(finding.problem for finding in model.findings) or "holds",
-        )
-        for model in checked
-    ]
-    print_table("Models", ("model", "what", "versions", "claims"), rows, text_columns=4)
+def _show_check(checked: RepositoryCheck, as_json: bool) -> None:
+    if as_json:
+        print_json(checked.to_json())
+    else:
+        show_table(checked.table())

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
-from resnas_deploy.cli.output import print_json, print_table, progress, save_results, say, to_json
-from resnas_deploy.errors import BadInput, NotAvailable, shown
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
+from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
+from resnas_deploy.errors import BadInput, shown, whole_number
+from resnas_deploy.files.outputs import check_new_file, write_text
+from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 if TYPE_CHECKING:
-    from resnas_deploy.serving.load.level import LevelResult
-    from resnas_deploy.serving.load.load_test import LoadTestResult
-    from resnas_deploy.serving.server.access import OperatorKey
-    from resnas_deploy.serving.server.addresses import Address
+    from resnas_deploy.api.triton import LoadTestResult
 
-PROTOCOLS = ("grpc", "http")
-LATE_MS = 5.0  # a load generator that is so late is told of
+_PROTOCOLS = ("grpc", "http")
+_RATES = {"": 1.0, "rps": 1.0}
+_MILLISECONDS = MILLISECONDS | {"": 1.0}
+_MOST = 1e10
 Repository = Annotated[Path, typer.Argument(help="A model repository's folder.", show_default=False)]
 KeyFile = Annotated[
     Path | None,
@@ -55,7 +54,7 @@ def load(
             help="For a folder: how it is asked.",
             metavar="grpc|http|grpc,http",
             show_default="grpc",
-            autocompletion=complete(PROTOCOLS),
+            autocompletion=complete(_PROTOCOLS),
         ),
     ] = "",
     seconds: Annotated[
@@ -91,133 +90,70 @@ def load(
     $ resnas triton load models --p99 50ms --plan 20000rps
     $ resnas triton load models --plot load.html --out load.json
     """
-    check_extra()
-    if plan and not p99:
-        raise BadInput("--plan must come with --p99, the limit that the servers are to keep, found none")
-    from resnas_deploy.measuring.plots import check_plot
-    from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
-
-    levels = parse_levels(concurrency or ("" if rate or p99 else "1,2,4,8"), rate)
-    limit_ms = parse_milliseconds(p99, "--p99") if p99 else None
-    demand = parse_rate(plan, "--plan") if plan else None
+    concurrencies = [_count(text) for text in filter(None, concurrency.split(","))]
+    rates = [_quantity(text, _RATES, "--rate", "requests a second such as 50 or 50rps") for text in _parts(rate)]
+    limit = _quantity(p99, _MILLISECONDS, "--p99", "a time such as 50ms or 0.05s") if p99 else None
+    demand = _quantity(plan, _RATES, "--plan", "requests a second such as 50 or 50rps") if plan else None
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, option="--plot")
-        check_plot(plot)
-    with progress() as tell, _server_at(server, _protocols(server, protocol), tell) as addresses:
-        from resnas_deploy.serving.load.asked_model import find_model
-        from resnas_deploy.serving.load.load_test import LoadTest, sweep
+        from resnas_deploy.measuring.plots import check_plot
 
-        found = sweep(
-            LoadTest(levels, seconds, limit_ms, demand),
-            [find_model(address, model, batch, read_key(key_file)) for address in addresses],
-            seed,
-            tell,
+        check_new_file(plot, replace=force, field="plot")
+        check_plot(plot)
+    with progress() as show:
+        found = resnas.triton.load(
+            server,
+            model=model,
+            concurrencies=concurrencies,
+            rates=rates,
+            batch=batch,
+            protocols=_parts(protocol),
+            seconds=seconds,
+            p99=limit,
+            plan=demand,
+            key_file=key_file,
+            seed=seed,
+            progress=show,
         )
     document = found.to_json()
     if as_json:
         print_json(document)
     else:
         _print(found)
-
-    def write_plot(path: Path) -> None:
-        from resnas_deploy.serving.load.plots import plot_sweep
-
-        plot_sweep(found, path, replace=force)
-
     save_results(
         (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
-        (plot, write_plot),
+        (plot, lambda path: found.plot(path, force=force)),
         tell=not as_json,
     )
-    if gone := found.gone:
-        raise BadInput(
-            f"the server must answer until the end, found that it was gone at {gone.level} ({gone.protocol}) after "
-            f"{len(gone.latencies_s)} answers: {gone.failures[0] if gone.failures else 'no statistics'}"
-        )
+    found.check_complete()
 
 
-def check_extra() -> None:
-    """Raise `NotAvailable` without the `serve` extra."""
-    if importlib.util.find_spec("tritonclient") is None:
-        from resnas_deploy.serving.server.installed import INSTALL
-
-        raise NotAvailable("resnas triton needs the package tritonclient, which is not installed", INSTALL)
+def _parts(text: str) -> list[str]:
+    return [part for part in text.split(",") if part]
 
 
-def read_key(path: Path | None) -> OperatorKey | None:
-    """The key in a file. Raises `BadInput`."""
-    from resnas_deploy.serving.server.access import OperatorKey
-
-    return OperatorKey.read(path) if path else None
-
-
-def _protocols(server: str, text: str) -> tuple[str, ...]:
-    """How a folder's server is asked; nothing for a running one, whose address says it."""
-    if not Path(server).is_dir():
-        if text:
-            raise BadInput(f"--protocol must come with a folder: the address says it, found {server} and {text}")
-        return ()
-    chosen = tuple(dict.fromkeys(text.split(","))) if text else PROTOCOLS[:1]
-    if not set(chosen) <= set(PROTOCOLS):
-        raise BadInput(f"--protocol must be grpc, http, or grpc,http, found {shown(text)}")
-    return chosen
+def _count(text: str) -> int:
+    number = whole_number(text)
+    if number is None:
+        raise BadInput(f"--concurrency must be numbers such as 1,8,32, found {shown(text)}")
+    return number
 
 
-@contextmanager
-def _server_at(server: str, protocols: Sequence[str], tell: Callable[[str], None]) -> Iterator[list[Address]]:
-    """The running server of that address; or one that serves that folder until the block ends, by protocol."""
-    from resnas_deploy.serving.server.addresses import Address
-
-    if not protocols:
-        yield [Address.parse(server)]
-        return
-    from resnas_deploy.serving.server.addresses import Ports
-    from resnas_deploy.serving.server.server import ServerSettings, running_server
-
-    with running_server(Path(server), ServerSettings(Ports.free()), None, tell) as running:
-        yield [Address.parse(f"{protocol}://{getattr(running, protocol)}") for protocol in protocols]
+def _quantity(text: str, units: Mapping[str, float], option: str, wanted: str) -> float:
+    found = parse_quantity(text, units)
+    if found is None or not 0 < found <= _MOST:
+        raise BadInput(f"{option} must be {wanted}, found {shown(text)}")
+    return found
 
 
 def _print(found: LoadTestResult) -> None:
-    from resnas_deploy.serving.load.load_test import SHARES
-
-    columns = ("load", "answers/s", *(f"p{share} ms" for share in SHARES), "queue ms", "compute ms", "batch", "failed")
-    print_table(
-        "Latency as the client sees it; queue, compute and mean batch as the server does",
-        columns,
-        [_row(load) for load in found.loads],
-    )
-    if failures := [failure for load in found.loads for failure in load.failures]:
+    show_table(found.table())
+    if failures := [failure for level in found.levels for failure in level.failures]:
         say(f"the first failure: {failures[0]}")
-    if found.cached:
-        say("note: the model has a response cache, so this is how fast the cache is; export it without --cache")
-    if late := [load for load in found.loads if load.late_ms > LATE_MS]:
-        say(
-            f"note: the load generator was behind at {late[0].level}: requests left up to {late[0].late_ms:.0f} ms late"
-        )
+    for note in found.notes:
+        complain(f"note: {note}")
     for protocol, capacity in found.capacities.items():
-        if capacity.rate:
-            say(f"{protocol}: {capacity.rate:.4g} requests/s with {capacity.limit}")
-        else:
-            say(f"{protocol}: {capacity.limit} holds at no rate, not even {capacity.broken:g} requests/s")
-    for protocol, needed in found.plans.items():
-        say(
-            f"{protocol}: {needed.rate:g} requests/s need {needed.servers} such servers, "
-            f"with a margin of {needed.margin:.0%}"
-        )
-
-
-def _row(load: LevelResult) -> tuple[str, ...]:
-    from resnas_deploy.serving.load.load_test import SHARES
-
-    server = load.server
-    return (
-        f"{load.level}, {load.protocol}",
-        f"{load.requests_per_second:.1f}",
-        *(f"{load.percentile_ms(share):.1f}" if load.latencies_s else "" for share in SHARES),
-        *((f"{server.queue_us / 1e3:.1f}", f"{server.compute_us / 1e3:.1f}") if server else ("", "")),
-        f"{server.mean_batch:.1f}" if server else "",
-        str(len(load.failures) or ""),
-    )
+        say(f"{protocol}: {capacity}")
+    for protocol, needed in found.servers.items():
+        say(f"{protocol}: {needed}")

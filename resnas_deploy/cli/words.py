@@ -14,9 +14,12 @@ _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(?:\(([^`]*)\))?`")
 _OTHERWISE = {
     "artifact": "ARTIFACT",
     "artifacts": "ARTIFACT..",
+    "concurrencies": "--concurrency",
     "images": "IMAGES..",
-    "runners": "--runner",
     "peers": "--peer",
+    "protocols": "--protocol",
+    "rates": "--rate",
+    "runners": "--runner",
     "settings": "--set",
 }
 _COMMANDS = {

@@ -20,7 +20,7 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Top-1 on what it saw, from 0 to 1."""
+        """Return top-1 on what it saw, from 0 to 1."""
         return self.correct / max(1, self.seen)
 
 
@@ -35,12 +35,12 @@ class Candidate:
 
     @property
     def rank(self) -> tuple[bool, float, tuple[float, ...]]:
-        """The better, the larger: whatever was stopped comes after all else, and of equals the cheaper comes first."""
+        """Return what is larger for a better one: what was stopped is last, and of equals the cheaper is first."""
         return (not self.score.stopped, self.score.accuracy, tuple(-cost for cost in self.costs))
 
 
 def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
-    """The same network and weights, written in one way: a dropped block has the widest's dimensions."""
+    """Return the same network and weights, written in one way: a dropped block has the widest's dimensions."""
     stages = tuple(
         replace(
             stage,
@@ -54,7 +54,7 @@ def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
 
 
 def to_text(subnet: Subnet) -> str:
-    """One line of JSON; the same subnet gives the same line."""
+    """Return one line of JSON; the same subnet gives the same line."""
     return json.dumps({"full": subnet.full.to_json(), "kept": subnet.kept}, sort_keys=True, separators=(",", ":"))
 
 

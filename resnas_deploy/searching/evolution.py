@@ -15,7 +15,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Candidate, canonical
-from resnas_deploy.searching.limits import Limits
+from resnas_deploy.searching.costs import CostLimits
 from resnas_deploy.searching.pareto import best_first
 
 _DRAWS = 200  # for each subnet that is wanted: then the search says that it found no more
@@ -42,7 +42,7 @@ class Evolution:
             raise BadInput(f"mutated and crossed must be from 0 and one above, found {self.mutated}, {self.crossed}")
 
     def chosen(self, found: Sequence[Candidate]) -> list[Candidate]:
-        """The parents among all candidates, best first."""
+        """Choose the parents among all candidates, best first."""
         if self.pareto:
             return best_first(found)[: self.parents]
         return sorted(found, key=lambda candidate: candidate.rank, reverse=True)[: self.parents]
@@ -50,12 +50,12 @@ class Evolution:
 
 def propose(
     space: SearchSpace,
-    limits: Limits,
+    limits: CostLimits,
     evolution: Evolution,
     found: Sequence[Candidate],
     rng: np.random.Generator,
 ) -> list[Subnet]:
-    """The subnets of the next iteration: none that was there before, all inside the limits.
+    """Propose the subnets of the next iteration: none that was there before, all inside the limits.
 
     They are fewer than asked for where draws without end would find no others. Raises `BadInput` where the first
     iteration finds none.
@@ -81,8 +81,11 @@ def propose(
     return mutated + _collect(space, limits, evolution.crossed, known, lambda: space.crossover(parent(), parent(), rng))
 
 
-def _random(space: SearchSpace, limits: Limits, rng: np.random.Generator) -> Callable[[], Subnet]:
-    """Draws of random subnets; every other one leans to an end of the space, where limits far from its middle lie."""
+def _random(space: SearchSpace, limits: CostLimits, rng: np.random.Generator) -> Callable[[], Subnet]:
+    """Return a function that draws random subnets, every other one nearer to an end of the space.
+
+    Limits far from the middle lie there.
+    """
     ends = (space.narrowest(), space.widest())
     draws = 0
 
@@ -98,9 +101,9 @@ def _random(space: SearchSpace, limits: Limits, rng: np.random.Generator) -> Cal
 
 
 def _collect(
-    space: SearchSpace, limits: Limits, count: int, known: set[Subnet], draw: Callable[[], Subnet]
+    space: SearchSpace, limits: CostLimits, count: int, known: set[Subnet], draw: Callable[[], Subnet]
 ) -> list[Subnet]:
-    """Up to `count` new subnets inside the limits."""
+    """Collect up to `count` new subnets inside the limits."""
     widest, kept = space.widest(), dict[Subnet, None]()
     for batch in _batches(_DRAWS * count, _AT_ONCE):
         if len(kept) >= count:

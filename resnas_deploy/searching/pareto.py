@@ -8,12 +8,12 @@ from resnas_deploy.searching.candidate import Candidate
 
 
 def front(found: Sequence[Candidate]) -> list[Candidate]:
-    """Those that no other beats in accuracy at no higher first cost, the cheapest first. Stopped ones are left out."""
+    """List those that no other beats in accuracy at no higher first cost, cheapest first, none that was stopped."""
     return _front([candidate for candidate in found if not candidate.score.stopped])
 
 
 def best_first(found: Sequence[Candidate]) -> list[Candidate]:
-    """By fronts, the outer first; inside a front, those with the widest gaps around them first. Stopped ones last."""
+    """Order by fronts, the outer first; inside one by the gaps around each, the widest first. Stopped ones are last."""
     left = [candidate for candidate in found if not candidate.score.stopped]
     ordered: list[Candidate] = []
     while left:
@@ -35,7 +35,7 @@ def _front(found: Sequence[Candidate]) -> list[Candidate]:
 
 
 def _gaps(layer: Sequence[Candidate]) -> list[float]:
-    """How far the neighbours of each are apart along the front: endless at its ends."""
+    """Return how far the neighbours of each are apart along the front: endless at its ends."""
     if len(layer) < 3:
         return [float("inf")] * len(layer)
     cost = layer[-1].costs[0] - layer[0].costs[0] or 1.0

@@ -1,4 +1,4 @@
-"""Who evaluates candidates: this process, or Ray's workers."""
+"""The pools that score candidates: this process, or Ray's workers."""
 
 from __future__ import annotations
 
@@ -6,15 +6,25 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
 from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.data.class_match import check_classes, classes_of
+from resnas_deploy.data.labelled import LabelledImages, split
+from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.cluster import connected
-from resnas_deploy.searching.scorer import Scorer
+from resnas_deploy.searching.ray_cluster import connected
+from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.checkpoint import load as load_checkpoint
+
+if TYPE_CHECKING:  # which imports torch
+    from resnas_deploy.searching.scorer import Scorer
 
 RAY = "ray"
 _HOME = "HOME"
@@ -27,7 +37,7 @@ class Pool(Protocol):
     """Scores subnets, in order."""
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
-        """The score of each; `target` as `Scorer.score` takes it."""
+        """Return the score of each; `target` as `Scorer.score` takes it."""
         ...
 
 
@@ -36,14 +46,43 @@ def check_workers(workers: str) -> None:
     if not workers:
         return
     if workers.partition(":")[0] != RAY:
-        raise BadInput(f"--workers must be ray or ray:ADDRESS, found {shown(workers)}")
+        raise BadInput(f"`workers` must be ray or ray:ADDRESS, found {shown(workers)}")
     if importlib.util.find_spec("ray") is None:
-        raise NotAvailable("--workers ray needs the package ray", "pip install 'ray>=2.40'")
+        raise NotAvailable("`workers` ray needs the package ray", "pip install 'ray>=2.40'")
+
+
+@dataclass(frozen=True)
+class ScorerSource:
+    """Makes a scorer wherever it is sent: it reads the supernet and the images there."""
+
+    supernet: Path
+    data: str
+    batch: int
+    device: str  # "": a GPU where there is one
+
+    def __call__(self) -> Scorer:
+        from resnas_deploy.searching.scorer import Scorer, held_out
+
+        supernet = load_checkpoint(self.supernet)
+        images = held_out_images(supernet, self.supernet, self.data)
+        return Scorer(supernet, held_out(images, supernet, self.batch), torch_device(self.device))
+
+
+def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:
+    """Return what training left to the search. Raises `BadInput` where it left nothing, or the data is other data."""
+    opened = open_data(data)
+    check_classes(classes_of(supernet.arch.classes, supernet.task), opened.train.class_names, str(path))
+    if supernet.task is None or not supernet.task.held_out:
+        raise BadInput(
+            f"{path} must have been trained with held_out images of each class, found none; "
+            "train it by: `train.supernet()`"
+        )
+    return split(opened.train, supernet.task.held_out)[1]
 
 
 @contextmanager
 def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
-    """This process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
+    """Yield this process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
 
     `scorer` makes what scores; it is sent to the workers, and reads its files there. Raises `BadInput`, `NotAvailable`.
     """
@@ -71,7 +110,7 @@ class _RayPool:
             if not there:
                 raise BadInput(
                     f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
-                    "without --workers this process does the work"
+                    "without `workers` this process does the work"
                 )
             self._pool = load("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
 
@@ -96,7 +135,7 @@ def _said_in_a_line() -> Iterator[None]:
             raise cause from None
         raise BadInput(
             f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
-            f"{_words(error)}; is there memory for all? without --workers this process does the work"
+            f"{_words(error)}; is there memory for all? without `workers` this process does the work"
         ) from error
 
 
@@ -117,7 +156,7 @@ class _Actor:
         self._scorer: Scorer | None = None
 
     def ready(self) -> bool:
-        """Whether it has started."""
+        """Tell that it has started."""
         return True
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:

@@ -7,16 +7,15 @@ from pathlib import Path
 
 from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.costs import LATENCY, CostKind
 from resnas_deploy.searching.finalists import Finalist
-from resnas_deploy.searching.limits import Cost
 from resnas_deploy.searching.pareto import front
 
 FRONT, PAGE = "front.png", "report.html"
-LATENCY = "latency"
 
 
 def write_report(
-    candidates: Sequence[Candidate], finalists: Sequence[Finalist], costs: Sequence[Cost], folder: Path
+    candidates: Sequence[Candidate], finalists: Sequence[Finalist], costs: Sequence[CostKind], folder: Path
 ) -> None:
     """Draw `front.png` and write `report.html`."""
     whole = [candidate for candidate in candidates if not candidate.score.stopped]
@@ -55,8 +54,8 @@ def write_report(
         write_figure(figure, folder / name, "Search", table)
 
 
-def finalist_table(finalists: Sequence[Finalist], costs: Sequence[Cost]) -> list[tuple[str, ...]]:
-    """A head and a row for each finalist; predicted and measured latency apart."""
+def finalist_table(finalists: Sequence[Finalist], costs: Sequence[CostKind]) -> list[tuple[str, ...]]:
+    """Return a head and a row for each finalist; predicted and measured latency apart."""
     heads = [
         f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs
     ]

@@ -1,6 +1,11 @@
 """How good a subnet is with the supernet's weights, on images that training did not see.
 
 Nothing is built for a candidate: its pass reads slices of the supernet's weights, which are views.
+
+The evaluation of a hopeless one stops early. The images are in random order, so what a candidate got right of the first
+`seen` is a draw without replacement from all of them: hypergeometric. It is stopped where so few would be right with a
+probability below `RISK` if of all images it got as many right as the worst parent did. The risk is shared out over the
+looks (Bonferroni), so that of the candidates that are as good as that parent at most `RISK` are lost.
 """
 
 from __future__ import annotations
@@ -10,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor
 
 from resnas_deploy.arch.spec import Subnet
@@ -17,11 +23,11 @@ from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.stopping import hopeless
 from resnas_deploy.training.batches import evaluation_batches
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
 
+RISK = 0.001
 _ORDER_SEED = 0  # of the images: in random order, so that the first ones are a fair sample
 
 
@@ -34,7 +40,7 @@ class HeldOut:
 
     @property
     def total(self) -> int:
-        """Images of all batches."""
+        """Count the images of all batches."""
         return sum(map(len, self.labels))
 
 
@@ -64,7 +70,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, subnet: Subnet, target: int | None = None) -> Score:
-        """Count what it gets right; stop where it is hopeless that `target` of all would be (`stopping`)."""
+        """Count what it gets right; stop where it is hopeless that `target` of all would be (`hopeless`)."""
         correct = seen = 0
         looks = len(self._labels) - 1
         for images, labels in zip(self._images, self._labels, strict=True):
@@ -76,5 +82,12 @@ class Scorer:
         return Score(correct, seen)
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
-        """Those of several subnets."""
+        """Score several subnets."""
         return [self.score(subnet, target) for subnet in subnets]
+
+
+def hopeless(correct: int, seen: int, target: int, total: int, looks: int) -> bool:
+    """Tell whether a candidate with so many correct of those seen cannot be expected to reach `target` of `total`."""
+    if correct + total - seen < target:  # not even if all others are right
+        return True
+    return bool(stats.hypergeom.cdf(correct, total, target, seen) < RISK / max(1, looks))

@@ -1,32 +1,36 @@
-"""A whole search, from the supernet's file to the winner's: what `resnas search` does."""
+"""A whole search, from the supernet's file to the winner's: what `search` of the API does."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
-from resnas_deploy.errors import BadInput
-from resnas_deploy.files.atomic import atomic_file, check_writable
-from resnas_deploy.files.locks import claiming
+from resnas_deploy.errors import BadInput, ResnasError, StorageError
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.latency.profile import stored_model
+from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.measuring.plots import check_plot
-from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Finalist, Place, measure_finalists, winner
-from resnas_deploy.searching.iterations import Found, Search, run
-from resnas_deploy.searching.limits import Cost, Limit, Limits, limit_of
-from resnas_deploy.searching.pool import check_workers, opened_pool
-from resnas_deploy.searching.prepare import (
-    ScorerSource,
-    held_out_images,
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.searching.costs import (
+    Bounds,
+    CostKind,
+    CostLimit,
+    CostLimits,
     latency_cost,
     macs_cost,
     parameters_cost,
-    space_of,
 )
+from resnas_deploy.searching.evolution import Evolution
+from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
+from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
+from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
@@ -38,123 +42,165 @@ ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
     "search.sqlite",
     "finalists",
 )
-_TAKEN = "give --resume to go on with a search there, or choose another --out"
-_BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
-_MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
-_MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+_TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 
 
 @dataclass(frozen=True)
-class Job:
-    """A search as it is asked for. Limits are as text: a quantity, or per cent of the widest subnet's; "" is none."""
+class Scoring:
+    """How candidates are scored."""
+
+    early_stopping: bool = True
+    batch: int = 100  # images at once
+    device: str = ""  # "": a GPU where there is one
+    workers: str = ""  # ray, or ray:ADDRESS; "": this process
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """A search as it is asked for."""
 
     supernet: Path
     data: str
     out: Path
-    max_macs: str
-    max_parameters: str
-    max_latency: str
-    evolution: Evolution
-    place: Place  # where latency is limited, and finalists are measured
-    latency_model: Callable[[str], tuple[LatencyModel, str]]  # of a space by name, and what tells it from others
-    finalists: int
-    early_stopping: bool
-    eval_batch: int
-    eval_device: str
-    workers: str
-    seed: int
-    resume: bool
+    bounds: Bounds
+    setup: Setup  # how latency is limited, and finalists are measured
+    evolution: Evolution = field(default_factory=Evolution)
+    scoring: Scoring = field(default_factory=Scoring)
+    finalists: int = 3
+    seed: int = 0
+    resume: bool = False
+    store: Path | None = None  # that has the latency model; None: the user's own
+    model: LatencyModel | None = None  # instead of the store's
+
+    def __post_init__(self) -> None:
+        bounds = self.bounds
+        if not (bounds.macs or bounds.parameters or bounds.latency or self.evolution.pareto):
+            raise BadInput(
+                "no limit given: the widest subnet would always win; "
+                "give `max_macs`, `max_parameters`, `max_latency` or `pareto`"
+            )
+        for name, value in {"finalists": self.finalists, "eval_batch": self.scoring.batch}.items():
+            if value < 1:
+                raise BadInput(f"`{name}` must be 1 or more, found {value}")
+        if self.seed < 0:
+            raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came out."""
+class SearchResult:
+    """What a search found."""
 
+    out: Path
     space: str
-    found: Found
+    evaluated: EvaluatedSubnets
     finalists: tuple[Finalist, ...]  # best first
     winner: Finalist
-    costs: tuple[Cost, ...]
+    costs: tuple[CostKind, ...]
     within_limit: bool  # of latency, as measured
-    unsaved: BadInput | None  # why not all of it could be written, where it could not
+    unsaved: ResnasError | None  # why not all of it could be written, where it could not
 
 
-def carry_out(job: Job, tell: Callable[[str], None]) -> Outcome:
-    """Search, export and measure the finalists, write the winner and the report into `job.out`. Raises `BadInput`."""
-    if not (job.max_macs or job.max_parameters or job.max_latency or job.evolution.pareto):
-        raise BadInput(
-            "there must be a limit, or the widest subnet would win, found none; "
-            "give --max-macs, --max-parameters, --max-latency or --pareto"
-        )
-    if job.out.exists() and (not job.out.is_dir() or any(job.out.iterdir())) and not job.resume:
-        raise BadInput(f"{job.out} exists; {_TAKEN}")
-    check_plot(job.out / FRONT)
-    check_workers(job.workers)
-    supernet = load(job.supernet)
-    space = space_of(supernet, job.supernet)
-    images = held_out_images(supernet, job.supernet, job.data)
-    costs: list[Cost] = []
-    limits: list[Limit] = []
-    measured, most_ms = "", None
-    if job.max_latency or job.evolution.pareto:
-        model, measured = job.latency_model(space.name)
-        costs.append(latency_cost(model, space))
-        if job.max_latency:
-            limits.append(limit_of(costs[0], job.max_latency, _MILLISECONDS, "--max-latency", space))
-            most_ms = limits[0].most
-    if job.max_macs:
-        limits.append(limit_of(macs_cost(), job.max_macs, _BILLIONS, "--max-macs", space))
-    if job.max_parameters:
-        limits.append(limit_of(parameters_cost(), job.max_parameters, _MILLIONS, "--max-parameters", space))
-    costs += [macs_cost(), parameters_cost()]
-    search = Search(
-        space=space,
-        supernet=supernet.digest,
-        data=job.data,
-        held_out=len(images.labels),
-        limits=Limits(tuple(limits)),
-        costs=tuple(costs),
-        evolution=job.evolution,
-        seed=job.seed,
-        early_stopping=job.early_stopping,
-        measured=measured,
-    )
-    search.limits.within(space)  # before anything is written
-    there = job.data if job.data == DEMO else str(Path(job.data).resolve())  # workers have another working directory
-    scorer = ScorerSource(job.supernet.resolve(), there, job.eval_batch, job.eval_device)
-    with claiming(job.out, resume=job.resume, taken=_TAKEN):
-        outcome = _searched(job, search, scorer, supernet, costs, most_ms, tell)
-    best = max((item.score for item in outcome.found.candidates), key=lambda score: score.accuracy)
+@dataclass(frozen=True)
+class _Prepared:
+    """A search that was checked before any work."""
+
+    supernet: Checkpoint
+    problem: SearchProblem
+    scorer: ScorerSource
+    most_ms: float | None  # that a finalist may take
+
+
+def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
+    """Search, export and measure the finalists, write the winner and the report into the folder `out`.
+
+    Raises `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
+    """
+    out = request.out
+    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
+    check_plot(out / FRONT)
+    check_workers(request.scoring.workers)
+    supernet = load(request.supernet)
+    space = space_of(supernet, request.supernet)
+    images = held_out_images(supernet, request.supernet, request.data)
+    prepared = _prepare(request, supernet, space, len(images.labels))
+    with claiming(out, resume=request.resume, remedy=_TAKEN):
+        found = _carry_out(request, prepared, progress)
+    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
     what = "the accuracy of the best subnet"
     note_chance(best.correct, best.seen, images.labels, images.class_names, what)
-    return outcome
+    return found
 
 
-def _searched(
-    job: Job,
-    search: Search,
-    scorer: ScorerSource,
-    supernet: Checkpoint,
-    costs: Sequence[Cost],
-    most_ms: float | None,
-    tell: Callable[[str], None],
-) -> Outcome:
-    """Search, measure and write in a folder that is there. What cannot be written at the end is told in the outcome."""
-    check_writable(job.out / CHECKPOINT)
-    with SearchStore(job.out / STATE, search.identity) as store, opened_pool(job.workers, scorer) as pool:
-        found = run(search, store, pool, tell)
-    finalists, report = measure_finalists(
-        found.finalists(job.finalists), supernet, job.place, job.out / FINALISTS, tell
+def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
+    """Return the space whose supernet this is. Raises `BadInput` where it is none's."""
+    arch = supernet.arch
+    for space in SPACES.values():
+        same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
+        if same and space.widest().full.stages == arch.stages:
+            return replace(space, classes=arch.classes, image_size=arch.image_size)
+    raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
+
+
+def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
+    """Turn what was asked for into costs and limits. Raises `BadInput` where no subnet meets them."""
+    bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
+    measured, most_ms = "", None
+    if bounds.latency or request.evolution.pareto:
+        model = request.model or stored_model(SPACES[space.name], request.setup, request.store or usual_store())
+        measured = model.identity
+        costs.append(latency_cost(model, space))
+        if bounds.latency:
+            limits.append(bounds.latency.limit(costs[0], space))
+            most_ms = limits[0].most
+    for bound, cost in ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost())):
+        costs.append(cost)
+        if bound:
+            limits.append(bound.limit(cost, space))
+    problem = SearchProblem(
+        space=space,
+        supernet=supernet.digest,
+        data=request.data,
+        held_out=images,
+        limits=CostLimits(tuple(limits)),
+        costs=tuple(costs),
+        evolution=request.evolution,
+        seed=request.seed,
+        early_stopping=request.scoring.early_stopping,
+        measured=measured,
     )
+    problem.limits.within(space)  # before anything is written
+    # Workers have another working directory.
+    data = request.data if request.data == DEMO else str(Path(request.data).resolve())
+    scorer = ScorerSource(request.supernet.resolve(), data, request.scoring.batch, request.scoring.device)
+    return _Prepared(supernet, problem, scorer, most_ms)
+
+
+def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
+    """Search, measure and write in a folder that is there. What cannot be written at the end is in the result."""
+    out, problem, most_ms = request.out, prepared.problem, prepared.most_ms
+    check_writable(out / CHECKPOINT)
+    store = SearchStore(out / STATE, problem.identity)
+    with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+        evaluated = iterate(problem, store, pool, progress)
+    chosen = evaluated.finalists(request.finalists)
+    finalists, report = measure_finalists(chosen, prepared.supernet, request.setup, out / FINALISTS, progress)
     best = winner(finalists, most_ms)
-    unsaved = None
+    unsaved: ResnasError | None = None
     try:
-        with atomic_file(job.out / ARCH) as partial:
+        with atomic_file(out / ARCH) as partial:
             partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
-        save(best.checkpoint, job.out / CHECKPOINT)
-        report.write(job.out / MEASURED)
-        write_report(found.candidates, finalists, costs, job.out)
-    except BadInput as error:
+        save(best.checkpoint, out / CHECKPOINT)
+        report.write(out / MEASURED)
+        write_report(evaluated.candidates, finalists, problem.costs, out)
+    except (BadInput, StorageError) as error:
         unsaved = error
-    within = most_ms is None or (best.measured_ms is not None and best.measured_ms <= most_ms)
-    return Outcome(search.space.name, found, tuple(finalists), best, tuple(costs), within, unsaved)
+    return SearchResult(
+        out=out,
+        space=problem.space.name,
+        evaluated=evaluated,
+        finalists=tuple(finalists),
+        winner=best,
+        costs=problem.costs,
+        within_limit=best.within(most_ms),
+        unsaved=unsaved,
+    )

@@ -23,7 +23,7 @@ CREATE TABLE candidate (
     costs TEXT NOT NULL
 );
 """
-FORMAT = Format("search", "--out", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
+FORMAT = Format("search", "out", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
 
 
 class SearchStore(Database):
@@ -39,7 +39,7 @@ class SearchStore(Database):
             self.__exit__()
             raise BadInput(
                 f"{path} must be of the same search, found another supernet, data, limit or setting; "
-                "give the same options as before, or another --out"
+                "give the same options as before, or another `out`"
             )
 
     def add(self, candidates: Iterable[Candidate]) -> None:
@@ -59,7 +59,7 @@ class SearchStore(Database):
             self.insert("INSERT OR IGNORE INTO candidate VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def candidates(self) -> list[Candidate]:
-        """All of them, in the order in which they were kept."""
+        """Return all of them, in the order in which they were kept."""
         with self.errors():
             rows = self.rows("SELECT subnet, correct, seen, stopped, costs, iteration FROM candidate ORDER BY rowid")
             return [_candidate(*row) for row in rows]
@@ -68,7 +68,7 @@ class SearchStore(Database):
 def _candidate(
     subnet: object, correct: object, seen: object, stopped: object, costs: object, iteration: object
 ) -> Candidate:
-    """What a row says. Raises `BadInput` where it cannot have been a candidate."""
+    """Read a row. Raises `BadInput` where it cannot have been a candidate."""
     if not (_is_count(correct) and _is_count(seen) and correct <= seen and stopped in (0, 1) and _is_count(iteration)):
         raise BadInput(f"a score must be of so many of so many images, found {shown((correct, seen, stopped))}")
     numbers = parse_json(costs if isinstance(costs, str) else "", "costs")

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, first_few, shown
+from resnas_deploy.errors import BadInput, StorageError, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
 from resnas_deploy.files.records import from_json, to_json
@@ -172,7 +172,7 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 
 def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
-    """Write a checkpoint to a name that nobody else reads yet. Raises `BadInput`, which names `place` where given."""
+    """Write a checkpoint to a name that nobody else reads yet. Raises `StorageError` that names `place` where given."""
     header: dict[str, object] = {
         "schema": SCHEMA,
         "arch": checkpoint.arch.to_json(),
@@ -186,7 +186,7 @@ def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None
     try:
         save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
     except SafetensorError as error:  # its own text for what the operating system said
-        raise BadInput(
+        raise StorageError(
             f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
         ) from error
 

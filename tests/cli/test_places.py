@@ -87,7 +87,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(r
 
 
 def test_what_was_measured_is_printed_even_if_it_cannot_be_saved(resnas, mini_artifact, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.cli.options.check_writable", lambda _: None)  # it filled up since
+    monkeypatch.setattr("resnas_deploy.files.outputs.check_writable", lambda _: None)  # it filled up since
     done = resnas("bench", mini_artifact, *QUICK, "--out", "/proc/x.json", code=2)
     assert "p50 ms" in done.out
     assert "written" not in done.out

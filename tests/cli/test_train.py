@@ -116,7 +116,10 @@ def test_a_limit_that_nothing_meets(resnas, supernet, images, tmp_path):
     error = resnas("search", "--supernet", supernet, "--max-macs", "1", *options, code=2).err
     assert "must have subnets with MACs of at most 1e-09 G, found from" in error
     assert not (tmp_path / "found").exists()
-    assert "there must be a limit" in resnas("search", "--supernet", supernet, *options, code=2).err
+    assert (
+        "no limit given: the widest subnet would always win"
+        in resnas("search", "--supernet", supernet, *options, code=2).err
+    )
 
 
 def test_workers_that_there_are_not_are_refused_before_any_work(resnas, supernet, images, tmp_path):

@@ -34,7 +34,7 @@ def test_export_and_check(resnas, models, mini_artifact):
 def test_an_artifact_in_doubt_is_said_to_be(resnas, mini_checkpoint):
     resnas("export", "--checkpoint", mini_checkpoint, "--unverified", "--out", "unverified")
     err = resnas("triton", "export", "unverified", "--repository", "models").err
-    assert "note: unverified is marked UNVERIFIED; check it with: resnas verify unverified" in " ".join(err.split())
+    assert "note: unverified is marked UNVERIFIED; check it by resnas verify" in " ".join(err.split())
 
 
 def test_check_ends_with_3_and_says_what_does_not_hold(resnas, models):
@@ -102,9 +102,14 @@ def test_two_of_one_name(refused, mini_artifact, tmp_path):
         (("load", "nothing"), "a server must be given as grpc://HOST:PORT or http://HOST:PORT, found 'nothing'"),
         (("load", "127.0.0.1:9"), "a server must answer at 127.0.0.1:9"),
         (("load", "127.0.0.1:9", "--protocol", "http"), "--protocol must come with a folder"),
-        (("load", "models", "--protocol", "ftp"), "--protocol must be grpc, http, or grpc,http"),
+        (("load", "models", "--protocol", "ftp"), "--protocol must be grpc, http, or both, found 'ftp'"),
         (("load", "models", "--plan", "20000rps"), "--plan must come with --p99"),
         (("load", "models", "--p99", "0ms"), "--p99 must be a time such as 50ms"),
+        (("load", "models", "--plan", "5ms", "--p99", "9"), "--plan must be requests a second such as 50 or 50rps"),
+        (("load", "models", "--concurrency", "0"), "--concurrency must be numbers from 1 to 4096, found 0"),
+        (("load", "models", "--concurrency", "1;2"), "--concurrency must be numbers such as 1,8,32, found '1;2'"),
+        (("load", "models", "--rate", "0"), "--rate must be requests a second such as 50 or 50rps, found '0'"),
+        (("load", "models", "--rate", "5ms"), "--rate must be requests a second such as 50 or 50rps, found '5ms'"),
         (("load", "models", "--plot", "load.pdf"), "a plot must end in"),
         (("load", "models", "--out", "missing/load.json"), "--out must lie in a folder that is there"),
     ],

@@ -8,9 +8,8 @@ import pytest
 from support.triton_server import started_server
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.repository.batching import Batching
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import ModelSettings
+from resnas_deploy.serving.repository.settings import Batching, ModelSettings
 
 
 @pytest.fixture(scope="session")

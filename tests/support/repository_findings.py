@@ -6,4 +6,4 @@ from resnas_deploy.serving.repository.check import check_repository
 
 
 def findings(models, release=""):
-    return [str(finding) for model in check_repository(models, release) for finding in model.findings]
+    return [str(finding) for finding in check_repository(models, release).findings]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from support.places import GOLDEN
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
@@ -84,9 +84,9 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
     return Subnet(full, draw(kept_flags(full)))
 
 
-def refusal(call: Callable[[], object]) -> str:
-    """The message of the `BadInput` that `call` must raise: one line that a terminal can show."""
-    with pytest.raises(BadInput) as caught:
+def refusal(call: Callable[[], object], kind: type[ResnasError] = BadInput) -> str:
+    """The message of the `BadInput`, or other kind, that `call` must raise: one line that a terminal can show."""
+    with pytest.raises(kind) as caught:
         call()
     message = str(caught.value)
     assert message.isprintable(), repr(message)

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from support.strategies import PLAIN, SMALL, arch_specs, refusal
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 from resnas_deploy.weights import checkpoint as module
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save, untrained
 from resnas_deploy.weights.resize import resize
@@ -180,10 +180,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     save(WEIGHTS, path)
     before = path.read_bytes()
     monkeypatch.setattr(module, "save_file", _raise(error))
-    expected = BadInput if isinstance(error, OSError | SafetensorError) else type(error)
+    expected = StorageError if isinstance(error, OSError | SafetensorError) else type(error)
     with pytest.raises(expected) as caught:
         save(untrained(SMALL, 2), path)
-    if expected is BadInput:
+    if expected is StorageError:
         assert str(caught.value).isprintable()
         assert str(caught.value).startswith(f"{path} cannot be written: ")
     with pytest.raises(expected):

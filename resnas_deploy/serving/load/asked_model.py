@@ -9,7 +9,7 @@ from tritonclient.grpc import InferenceServerClient
 from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.utils import InferenceServerException
 
-from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.preprocessing import MAX_SIDE
 from resnas_deploy.serving.load.level import AskedModel
@@ -19,10 +19,10 @@ from resnas_deploy.serving.server.addresses import Address
 _SEED = 0
 
 
-def find_model(address: Address, model: str, batch: int, key: OperatorKey | None = None) -> AskedModel:
-    """A model of the server, the only network where none is named, and `batch` images of seeded noise for it.
+def find_model(address: Address, name: str, batch: int, key: OperatorKey | None = None) -> AskedModel:
+    """Return a model of the server, the only network where none is named, and `batch` images of seeded noise for it.
 
-    The statistics say which are ready: the list of models is of the repository's protocol, which is closed. Raises
+    The statistics say which are ready: the list of models is of the repository's protocol, which is closed. Raise
     `BadInput` where the server does not answer, or has no such model, or it takes something else.
     """
     http = address.protocol == "http"
@@ -34,15 +34,13 @@ def find_model(address: Address, model: str, batch: int, key: OperatorKey | None
     try:
         ready = sorted({entry["name"] for entry in client.get_inference_statistics(**told).get("model_stats", [])})
         taking = {}
-        for name in [model] if model else ready:
-            if name not in ready:
-                raise BadInput(
-                    f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}"
-                )
-            config = client.get_model_config(name, **told)
+        if name and name not in ready:
+            raise BadInput(f"the model must be one that the server has ready ({', '.join(ready)}), found {shown(name)}")
+        for each in [name] if name else ready:
+            config = client.get_model_config(each, **told)
             config = config if http else config["config"]
             if [tensor["name"] for tensor in config["input"]] == [INPUT]:
-                taking[name] = config
+                taking[each] = config
     except InferenceServerException as error:
         raise BadInput(f"a server must answer at {address.text}, found: {error.message()}") from None
     except OSError as error:  # of HTTP
@@ -51,14 +49,14 @@ def find_model(address: Address, model: str, batch: int, key: OperatorKey | None
         client.close()
     if len(taking) != 1:
         found = ", ".join(taking) or "none"
-        raise BadInput(f"one network that takes {INPUT} must be meant, found {found}: name it with --model")
+        raise BadInput(f"one network that takes {INPUT} must be meant, found {found}: name it by `model`")
     ((name, config),) = taking.items()
     most = int(config["max_batch_size"])
-    if batch > most:
+    if not 1 <= batch <= most:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
     dims = [int(size) for size in config["input"][0]["dims"]]
     if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything
         raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
     images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
     cached = bool(config.get("response_cache", {}).get("enable"))
-    return AskedModel(address, name, INPUT, OUTPUT, images, cached, headers)
+    return AskedModel(address, name, images, cached, headers)

@@ -1,4 +1,4 @@
-"""The most requests a second within a latency limit, and how many instances a demand needs."""
+"""The most requests a second within a latency limit, and how many servers a demand needs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class LatencyLimit:
     percentile: float
     ms: float
 
-    def holds(self, load: LevelResult) -> bool:
-        """Whether it was kept, and every request answered."""
-        return not load.failures and bool(load.latencies_s) and load.percentile_ms(self.percentile) <= self.ms
+    def holds(self, found: LevelResult) -> bool:
+        """Return whether it was kept, and every request answered."""
+        return not found.failures and bool(found.latencies_s) and found.percentile_ms(self.percentile) <= self.ms
 
     def __str__(self) -> str:
         return f"p{self.percentile:g} within {self.ms:g} ms"
@@ -35,14 +35,27 @@ class Capacity:
     rate: float  # requests a second; 0: none that was tried
     broken: float  # the lowest rate that broke it
 
+    def servers_for(self, demand: float) -> ServersNeeded:
+        """Return the fewest servers like this one whose rates add up to a demand, in requests a second."""
+        servers = math.ceil(demand / self.rate)
+        return ServersNeeded(demand, servers, servers * self.rate / demand - 1)
+
+    def __str__(self) -> str:
+        if self.rate:
+            return f"{self.rate:.4g} requests/s with {self.limit}"
+        return f"{self.limit} holds at no rate, not even {self.broken:g} requests/s"
+
 
 @dataclass(frozen=True)
-class Fleet:
+class ServersNeeded:
     """How many servers like the measured one a demand needs."""
 
-    rate: float  # requests a second that are demanded
+    demand: float  # requests a second
     servers: int
     margin: float  # what they could do beyond the demand, as a share of it
+
+    def __str__(self) -> str:
+        return f"{self.demand:g} requests/s need {self.servers} such servers, with a margin of {self.margin:.0%}"
 
 
 def find_capacity(run: Callable[[Level], LevelResult], limit: LatencyLimit, first: float) -> Capacity:
@@ -57,9 +70,3 @@ def find_capacity(run: Callable[[Level], LevelResult], limit: LatencyLimit, firs
         middle = (good + bad) / 2
         good, bad = (middle, bad) if limit.holds(run(Level(rate=middle))) else (good, middle)
     return Capacity(limit, good, bad)
-
-
-def plan(capacity: Capacity, demand: float) -> Fleet:
-    """The fewest servers whose measured capacities add up to a demand, in requests a second."""
-    servers = math.ceil(demand / capacity.rate)
-    return Fleet(demand, servers, servers * capacity.rate / demand - 1)

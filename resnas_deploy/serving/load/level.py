@@ -1,4 +1,4 @@
-"""A load test: how many requests a server answers, and how long they wait, at a concurrency or a rate.
+"""One level of a load test: how many requests a server answers, and how long they wait, at a concurrency or a rate.
 
 At a rate, a request's latency counts from when it was due and not from when it was sent: a server that falls behind
 does not thereby look faster (Tene, "How NOT to Measure Latency", on coordinated omission).
@@ -9,27 +9,36 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.serving.server.addresses import Address
 
 _TIMEOUT_S = 60.0  # of one request
 _GIVE_UP = 50  # failures with no answer between them: the server is gone
+_MOST_AT_ONCE, _FASTEST = 4096, 1e6
 _DRAIN_S = 10.0  # how long requests that were due may still take when the time is over
 Ask = Callable[[float], Awaitable[None]]  # a request that was due at that moment
 
 
 @dataclass(frozen=True)
 class Level:
-    """How hard the server is driven: so many requests at any moment, or so many a second."""
+    """How hard the server is driven: so many requests at any moment, or so many a second. Raises `BadInput`."""
 
     concurrency: int = 0
     rate: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (self.rate or 1 <= self.concurrency <= _MOST_AT_ONCE):
+            raise BadInput(f"`concurrencies` must be numbers from 1 to {_MOST_AT_ONCE}, found {self.concurrency}")
+        if not self.concurrency and not 0 < self.rate <= _FASTEST:
+            raise BadInput(f"`rates` must be more than 0 and at most {_FASTEST:g} requests/s, found {self.rate:g}")
 
     def __str__(self) -> str:
         return f"{self.concurrency} at once" if self.concurrency else f"{self.rate:g} requests/s"
@@ -65,7 +74,7 @@ class LevelResult:
     server: ServerStatistics | None  # None: it no longer answered when the level was over
 
     def percentile_ms(self, share: float) -> float:
-        """Milliseconds within which that percentage of the answers came."""
+        """Return the milliseconds within which that percentage of the answers came."""
         return 1e3 * float(np.percentile(self.latencies_s, share)) if self.latencies_s else float("inf")
 
     @property
@@ -79,28 +88,32 @@ class AskedModel:
     """What is asked: a model, a batch of images, and the server."""
 
     address: Address
-    model: str
-    input_name: str
-    output_name: str
+    name: str
     images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
     cached: bool = False  # whether the server keeps answers: then only the first request is computed
     headers: Mapping[str, str] | None = field(default=None, repr=False)  # the operator's key
 
 
-def run_level(target: AskedModel, level: Level, seconds: float, rng: np.random.Generator) -> LevelResult:
-    """Drive a server at one level for a while. Raises `BadInput` where it does not answer at all."""
-    return asyncio.run(_run(target, level, seconds, rng))
+def run_level(model: AskedModel, level: Level, seconds: float, rng: np.random.Generator) -> LevelResult:
+    """Drive a server at one level for a while. Raise `BadInput` where it does not answer at all."""
+    course = _run(model, level, seconds, rng)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(course)
+    with ThreadPoolExecutor(1) as pool:  # this thread has a loop that runs, as in a notebook
+        return pool.submit(asyncio.run, course).result()
 
 
-async def _run(target: AskedModel, level: Level, seconds: float, rng: np.random.Generator) -> LevelResult:
-    module = _module(target.address.protocol)
-    own = {"channel_args": target.address.channel} if target.address.protocol == "grpc" else {}
-    client = module.InferenceServerClient(target.address.text, **own)
-    given = module.InferInput(target.input_name, list(target.images.shape), "FP32")
-    given.set_data_from_numpy(target.images)
-    wanted = [module.InferRequestedOutput(target.output_name)]
-    limit: dict[str, Any] = {"headers": target.headers}
-    limit |= {"client_timeout": _TIMEOUT_S} if target.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
+async def _run(model: AskedModel, level: Level, seconds: float, rng: np.random.Generator) -> LevelResult:
+    module = _module(model.address.protocol)
+    own = {"channel_args": model.address.channel} if model.address.protocol == "grpc" else {}
+    client = module.InferenceServerClient(model.address.text, **own)
+    given = module.InferInput(INPUT, list(model.images.shape), "FP32")
+    given.set_data_from_numpy(model.images)
+    wanted = [module.InferRequestedOutput(OUTPUT)]
+    limit: dict[str, Any] = {"headers": model.headers}
+    limit |= {"client_timeout": _TIMEOUT_S} if model.address.protocol == "grpc" else {"timeout": int(1e6 * _TIMEOUT_S)}
     latencies, delays, failures = list[float](), list[float](), list[str]()
     in_a_row = 0
 
@@ -108,7 +121,7 @@ async def _run(target: AskedModel, level: Level, seconds: float, rng: np.random.
         nonlocal in_a_row
         delays.append(time.perf_counter() - due)
         try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)
+            await client.infer(model.name, [given], outputs=wanted, **limit)
         except Exception as error:  # noqa: BLE001  each of the two clients lets several libraries' errors through
             failures.append(_words(error))
             in_a_row += 1
@@ -121,10 +134,10 @@ async def _run(target: AskedModel, level: Level, seconds: float, rng: np.random.
 
     try:
         try:
-            await client.infer(target.model, [given], outputs=wanted, **limit)  # opens the connection
-            before = await _statistics(client, target)
+            await client.infer(model.name, [given], outputs=wanted, **limit)  # opens the connection
+            before = await _statistics(client, model)
         except Exception as error:  # noqa: BLE001  as above
-            raise BadInput(f"a server must answer at {target.address.text}, found: {_words(error)}") from None
+            raise BadInput(f"a server must answer at {model.address.text}, found: {_words(error)}") from None
         started = time.perf_counter()
         if level.concurrency:
             await _at_once(ask, level.concurrency, started + seconds, is_gone)
@@ -132,15 +145,15 @@ async def _run(target: AskedModel, level: Level, seconds: float, rng: np.random.
             await _at_rate(ask, level.rate, started, seconds, rng, is_gone)
         took = time.perf_counter() - started
         try:
-            server = _between(before, await _statistics(client, target))
+            server = _between(before, await _statistics(client, model))
         except Exception:  # noqa: BLE001  as above; what was measured until then is kept
             server = None
     finally:
         await client.close()
     return LevelResult(
         level=level,
-        protocol=target.address.protocol,
-        images=len(target.images),
+        protocol=model.address.protocol,
+        images=len(model.images),
         seconds=took,
         latencies_s=tuple(latencies),
         failures=tuple(failures),
@@ -160,7 +173,7 @@ async def _at_once(ask: Ask, concurrency: int, until: float, is_gone: Callable[[
 async def _at_rate(
     ask: Ask, rate: float, started: float, seconds: float, rng: np.random.Generator, is_gone: Callable[[], bool]
 ) -> None:
-    """Requests that come independently of each other, and of the answers: a Poisson process."""
+    """Send requests that come independently of each other, and of the answers: a Poisson process."""
     tasks, due = set[asyncio.Task[None]](), started
     while not is_gone():
         due += float(rng.exponential(1 / rate))
@@ -189,21 +202,21 @@ def _module(protocol: str) -> Any:
     return aio
 
 
-async def _statistics(client: Any, target: AskedModel) -> Mapping[str, Any]:
-    """The server's counters of the model, summed over its versions."""
-    options: dict[str, Any] = {"as_json": True} if target.address.protocol == "grpc" else {}
-    found = await client.get_inference_statistics(target.model, headers=target.headers, **options)
+async def _statistics(client: Any, model: AskedModel) -> Mapping[str, Any]:
+    """Return the server's counters of the model, summed over its versions."""
+    options: dict[str, Any] = {"as_json": True} if model.address.protocol == "grpc" else {}
+    found = await client.get_inference_statistics(model.name, headers=model.headers, **options)
     total: dict[str, Any] = {"inference": 0, "execution": 0, "queue": 0, "compute": 0, "success": 0, "batches": {}}
-    for model in found.get("model_stats", []):
-        stats = model.get("inference_stats", {})
-        total["inference"] += int(model.get("inference_count", 0))
-        total["execution"] += int(model.get("execution_count", 0))
+    for counted in found.get("model_stats", []):
+        stats = counted.get("inference_stats", {})
+        total["inference"] += int(counted.get("inference_count", 0))
+        total["execution"] += int(counted.get("execution_count", 0))
         total["success"] += int(stats.get("success", {}).get("count", 0))
         total["queue"] += int(stats.get("queue", {}).get("ns", 0))
         total["compute"] += sum(
             int(stats.get(name, {}).get("ns", 0)) for name in ("compute_input", "compute_infer", "compute_output")
         )
-        for batch in model.get("batch_stats", []):
+        for batch in counted.get("batch_stats", []):
             size = int(batch["batch_size"])
             total["batches"][size] = total["batches"].get(size, 0) + int(batch["compute_infer"]["count"])
     return total

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.report import read_report
+from resnas_deploy.serving.repository.settings import Batching
 
 _NEAR_BEST = 0.95  # of the best throughput: a larger batch that gains less is not worth its latency
 
 
-@dataclass(frozen=True)
-class Batching:
-    """Triton's dynamic batching (its model configuration, `ModelDynamicBatching`)."""
+def batching_from(result: Path, artifact: Artifact, most: int | None, target_ms: float | None) -> Batching:
+    """Return batch sizes and a delay by the latencies of that very graph in a result of `bench()`.
 
-    preferred: tuple[int, ...] = ()  # batch sizes that are run at once when they are full
-    queue_delay_us: int = 0  # how long a request may wait for others, in microseconds
+    Without a target the slowest measured batch may wait for another one. Raise `BadInput` where the result has none of
+    this graph, or nothing that was measured fits the target.
+    """
+    latency_ms = {
+        item.configuration.batch: item.percentile(50)
+        for item in read_report(result).measurements
+        if item.samples_s and item.configuration.digest == artifact.digest and item.configuration.streams == 1
+    }
+    if not latency_ms:
+        raise BadInput(f"{result} must have latencies of {artifact.folder}, found none of its graph; measure it again")
+    slowest = 2 * max(latency_ms.values())
+    return batching_for(latency_ms, most or artifact.batch.most, slowest if target_ms is None else target_ms)
 
 
 def batching_for(latency_ms: Mapping[int, float], most: int, target_ms: float) -> Batching:
-    """Batch sizes and a delay with which a request is answered within `target_ms`, if the server is not overloaded.
+    """Return batch sizes and a delay with which a request is answered within `target_ms`, short of an overload.
 
     `latency_ms` are measured by batch size. A request waits for others, then for the batch that is running, then for
     its own: so a batch may take half of the target, and the delay is what the two leave. Preferred is the smallest
     batch within 5% of the best throughput of those that fit, and smaller measured ones that divide it.
 
-    Raises `BadInput` where nothing that was measured fits.
+    Raise `BadInput` where nothing that was measured fits.
     """
-    if not target_ms > 0:
+    if not 0 < target_ms < math.inf:
         raise BadInput(f"a latency target must be more than 0 ms, found {target_ms:g}")
     fitting = {batch: took for batch, took in sorted(latency_ms.items()) if batch <= most and 2 * took <= target_ms}
     if not fitting:
         fastest = min(latency_ms.values(), default=0.0)
         raise BadInput(
             f"the latency target must leave room for two batches in a row, found {target_ms:g} ms with a fastest batch "
-            f"of {fastest:.1f} ms; raise it, or measure smaller batches (resnas bench --batch)"
+            f"of {fastest:.1f} ms; raise it, or measure smaller batches by `bench()`"
         )
     throughput = {batch: batch / took for batch, took in fitting.items()}
     best = min(batch for batch, found in throughput.items() if found >= _NEAR_BEST * max(throughput.values()))

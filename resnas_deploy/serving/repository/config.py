@@ -14,7 +14,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, ModelSettings, max_batch
+from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, ModelSettings
 
 CONFIG, LABELS, PLAN = "config.pbtxt", "labels.txt", "model.plan"
 IMAGE_FILE = "image"  # the ensemble's input: the bytes of an image file
@@ -22,10 +22,10 @@ ModelConfig = Any  # pb.ModelConfig: protobuf makes its classes as it is importe
 _WARM_UPS = 3  # runs of each warm-up batch before a model is ready
 
 
-def network_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
-    """The configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
-    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
-    config = _config(serving.name, serving.backend, most, serving)
+def network_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
+    """Return the configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
+    most, size = settings.largest_batch(manifest.batch), manifest.arch.image_size
+    config = _config(settings.name, settings.backend, most, settings)
     config.input.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
     config.output.add(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[manifest.arch.classes])
     if manifest.class_names:
@@ -35,22 +35,22 @@ def network_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
         warm.inputs[INPUT].data_type = pb.TYPE_FP32
         warm.inputs[INPUT].dims.extend([3, size, size])
         warm.inputs[INPUT].random_data = True
-    if serving.cache:
+    if settings.cache:
         config.response_cache.enable = True
-    if serving.backend == "tensorrt":
+    if settings.backend == "tensorrt":
         config.default_model_filename = PLAN
         return config
-    config.parameters["intra_op_thread_count"].string_value = str(serving.threads)
-    if serving.backend == "onnxruntime":
+    config.parameters["intra_op_thread_count"].string_value = str(settings.threads)
+    if settings.backend == "onnxruntime":
         config.default_model_filename = MODEL
-        _accelerate(config, serving.accelerator, manifest.precision)
+        _accelerate(config, settings.accelerator, manifest.precision)
     return config
 
 
-def preprocess_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
-    """The configuration of what decodes and prepares image files, one at a time, on the CPU."""
-    most, size = max_batch(manifest.batch, serving), manifest.arch.image_size
-    config = _config(serving.name + PREPROCESS, "python", most, serving, on_gpu=False)
+def preprocess_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
+    """Return the configuration of what decodes and prepares image files, one at a time, on the CPU."""
+    most, size = settings.largest_batch(manifest.batch), manifest.arch.image_size
+    config = _config(settings.name + PREPROCESS, "python", most, settings, on_gpu=False)
     config.ClearField("dynamic_batching")  # requests gain nothing from each other here
     config.version_policy.CopyFrom(_policy("latest:1"))
     config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])
@@ -58,10 +58,10 @@ def preprocess_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig
     return config
 
 
-def ensemble_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
-    """The configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
+def ensemble_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
+    """Return the configuration of preprocessing and network in a row: image files `(B, 1)` to logits `(B, classes)`."""
     config = pb.ModelConfig(
-        name=serving.name + ENSEMBLE, platform="ensemble", max_batch_size=max_batch(manifest.batch, serving)
+        name=settings.name + ENSEMBLE, platform="ensemble", max_batch_size=settings.largest_batch(manifest.batch)
     )
     config.version_policy.CopyFrom(_policy("latest:1"))
     config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])
@@ -69,8 +69,8 @@ def ensemble_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
     if manifest.class_names:
         config.output[0].label_filename = LABELS
     for name, source, result in (
-        (serving.name + PREPROCESS, IMAGE_FILE, INPUT),
-        (serving.name, INPUT, OUTPUT),
+        (settings.name + PREPROCESS, IMAGE_FILE, INPUT),
+        (settings.name, INPUT, OUTPUT),
     ):
         step = config.ensemble_scheduling.step.add(model_name=name, model_version=-1)
         step.input_map[source] = source
@@ -79,12 +79,12 @@ def ensemble_config(manifest: Manifest, serving: ModelSettings) -> ModelConfig:
 
 
 def to_text(config: ModelConfig) -> str:
-    """The text of `config.pbtxt`."""
+    """Return the text of `config.pbtxt`."""
     return str(text_format.MessageToString(config))
 
 
 def parse(text: str, name: str) -> ModelConfig:
-    """Read `config.pbtxt` strictly. Raises `BadInput` for an unknown field, a wrong type or a syntax error."""
+    """Read `config.pbtxt` strictly. Raise `BadInput` for an unknown field, a wrong type or a syntax error."""
     try:
         return text_format.Parse(text, pb.ModelConfig())
     except text_format.ParseError as error:
@@ -96,14 +96,14 @@ def parse(text: str, name: str) -> ModelConfig:
         raise BadInput(f"{name} must be a model configuration of Triton's, found {shown(str(error), 200)}") from None
 
 
-def _config(name: str, backend: str, most: int, serving: ModelSettings, on_gpu: bool | None = None) -> ModelConfig:
-    on_gpu = serving.on_gpu if on_gpu is None else on_gpu
+def _config(name: str, backend: str, most: int, settings: ModelSettings, on_gpu: bool | None = None) -> ModelConfig:
+    on_gpu = settings.on_gpu if on_gpu is None else on_gpu
     config = pb.ModelConfig(name=name, backend=backend, max_batch_size=most)
-    config.version_policy.CopyFrom(_policy(serving.versions))
+    config.version_policy.CopyFrom(_policy(settings.versions))
     kind = pb.ModelInstanceGroup.KIND_GPU if on_gpu else pb.ModelInstanceGroup.KIND_CPU
-    config.instance_group.add(kind=kind, count=serving.instances)
-    config.dynamic_batching.preferred_batch_size.extend(size for size in serving.batching.preferred if size <= most)
-    config.dynamic_batching.max_queue_delay_microseconds = serving.batching.queue_delay_us
+    config.instance_group.add(kind=kind, count=settings.instances)
+    config.dynamic_batching.preferred_batch_size.extend(size for size in settings.batching.preferred if size <= most)
+    config.dynamic_batching.max_queue_delay_microseconds = settings.batching.queue_delay_us
     return config
 
 

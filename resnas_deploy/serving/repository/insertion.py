@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file, atomic_folder, write_errors
 from resnas_deploy.files.reading import read_bytes
 from resnas_deploy.serving.repository.config import CONFIG, LABELS, ModelConfig, to_text
@@ -25,7 +25,7 @@ _Undo = list[Callable[[], None]]
 
 
 @dataclass(frozen=True)
-class WrittenVersion:
+class InsertedVersion:
     """A version of a model that is in the repository now."""
 
     folder: Path
@@ -48,8 +48,8 @@ class NewModel:
 
 
 @contextmanager
-def made(repository: Path) -> Iterator[None]:
-    """Make the folder, and the folders above it, which are gone again after an error. Raises `BadInput`."""
+def created_folder(repository: Path) -> Iterator[None]:
+    """Make the folder, and the folders above it, which are gone again after an error. Raise `BadInput`."""
     above = [folder for folder in (repository, *repository.parents) if not folder.exists()]
     with write_errors(repository):
         repository.mkdir(parents=True, exist_ok=True)
@@ -62,12 +62,13 @@ def made(repository: Path) -> Iterator[None]:
         raise
 
 
-def place(repository: Path, parts: Sequence[NewModel], manifest: Manifest) -> list[WrittenVersion]:
-    """Put these models, or the next versions of them, into a repository, in that order. Raises `BadInput`."""
+def insert_models(repository: Path, models: Sequence[NewModel], manifest: Manifest) -> list[InsertedVersion]:
+    """Put these models, or the next versions of them, into a repository, in that order. Raise `BadInput`."""
     undo: _Undo = []
     try:
         with ExitStack() as stack:  # which ends what began last first
-            return [stack.enter_context(_placed(repository, part, manifest, undo)) for part in reversed(parts)][::-1]
+            inserted = [stack.enter_context(_inserted(repository, new, manifest, undo)) for new in reversed(models)]
+            return inserted[::-1]
     except BaseException:
         for step in undo:
             with suppress(OSError):
@@ -76,45 +77,45 @@ def place(repository: Path, parts: Sequence[NewModel], manifest: Manifest) -> li
 
 
 def versions_of(model: Path) -> list[int]:
-    """The versions of a model that are on disk, ascending, as Triton counts them: folders named by a number."""
+    """Return the versions of a model that are on disk, ascending, as Triton counts them: folders named by a number."""
     if not model.is_dir():
         return []
     return sorted(int(path.name) for path in model.iterdir() if is_version(path))
 
 
 def is_version(path: Path) -> bool:
-    """Whether a folder of a model is one of its versions."""
+    """Return whether a folder of a model is one of its versions."""
     name = path.name
     return path.is_dir() and name.isascii() and name.isdecimal() and len(name) <= 18 and not name.startswith("0")
 
 
 @contextmanager
-def _placed(repository: Path, part: NewModel, manifest: Manifest, undo: _Undo) -> Iterator[WrittenVersion]:
+def _inserted(repository: Path, new: NewModel, manifest: Manifest, undo: _Undo) -> Iterator[InsertedVersion]:
     """Write a model, a version, or nothing; it is there when the block has ended well."""
-    model = repository / part.name
+    model = repository / new.name
     if not model.exists():
         with atomic_folder(model, lambda _: False, beside=_beside(model)) as partial:
             with _naming(model, partial):
-                _write_config(partial, part, manifest, [])
+                _write_config(partial, new, manifest, [])
                 (partial / "1").mkdir()
-                part.fill(partial / "1")
-            yield WrittenVersion(model / "1", 1, is_new=True)
+                new.fill(partial / "1")
+            yield InsertedVersion(model / "1", 1, is_new=True)
         undo.append(lambda: _take_away(model, _beside(model)))
-    elif part.has_versions:
+    elif new.has_versions:
         version = max(versions_of(model), default=0) + 1
         with atomic_folder(model / str(version), lambda _: False) as partial:
             with _naming(model / str(version), partial):
-                part.fill(partial)
-            yield WrittenVersion(model / str(version), version, is_new=True)
+                new.fill(partial)
+            yield InsertedVersion(model / str(version), version, is_new=True)
         undo.append(lambda: _take_away(model / str(version), model / str(version)))
-        _write_config(model, part, manifest, undo)
+        _write_config(model, new, manifest, undo)
     else:
-        yield WrittenVersion(model / "1", 1, is_new=False)
-        _write_config(model, part, manifest, undo)  # the largest batch may have changed
+        yield InsertedVersion(model / "1", 1, is_new=False)
+        _write_config(model, new, manifest, undo)  # the largest batch may have changed
 
 
 def _beside(model: Path) -> Path:
-    """What a new model is written beside: the repository, where Triton would take it for a model.
+    """Return what a new model is written beside: the repository, where Triton would take it for a model.
 
     Where the repository is a disk of its own, or nothing can be written beside it, it must be within.
     """
@@ -124,13 +125,13 @@ def _beside(model: Path) -> Path:
 
 
 @contextmanager
-def _naming(place: Path, partial: Path) -> Iterator[None]:
-    """Have errors name the place that was asked for, not the hidden folder that becomes it."""
+def _naming(folder: Path, partial: Path) -> Iterator[None]:
+    """Have errors name the folder that was asked for, not the hidden folder that becomes it."""
     try:
-        with write_errors(place):
+        with write_errors(folder):
             yield
-    except BadInput as error:
-        raise BadInput(str(error).replace(str(partial), str(place))) from error
+    except (BadInput, StorageError) as error:
+        raise type(error)(str(error).replace(str(partial), str(folder))) from error
 
 
 def _take_away(folder: Path, beside: Path) -> None:
@@ -140,10 +141,10 @@ def _take_away(folder: Path, beside: Path) -> None:
     shutil.rmtree(gone, ignore_errors=True)
 
 
-def _write_config(model: Path, part: NewModel, manifest: Manifest, undo: _Undo) -> None:
-    if part.config.output[0].label_filename:
+def _write_config(model: Path, new: NewModel, manifest: Manifest, undo: _Undo) -> None:
+    if new.config.output[0].label_filename:
         _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode(), undo)
-    _write(model / CONFIG, to_text(part.config).encode(), undo)
+    _write(model / CONFIG, to_text(new.config).encode(), undo)
 
 
 def _write(path: Path, content: bytes, undo: _Undo) -> None:

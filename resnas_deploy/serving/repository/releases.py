@@ -66,12 +66,12 @@ _TENSORRT = {
 
 
 def onnxruntime_of(release: str) -> str:
-    """The version of ONNX Runtime in a release. Raises `BadInput` for a release that is not known."""
+    """Return the version of ONNX Runtime in a release. Raise `BadInput` for a release that is not known."""
     return _of(_ONNXRUNTIME, release, "ONNX Runtime")
 
 
 def tensorrt_of(release: str) -> str:
-    """The version of TensorRT in a release. Raises `BadInput` for a release that is not known."""
+    """Return the version of TensorRT in a release. Raise `BadInput` for a release that is not known."""
     return _of(_TENSORRT, release, "TensorRT")
 
 
@@ -92,5 +92,5 @@ authentication passed by, CVE-2026-24206 and -24207; 26.03), 5848 (26.04), 5853 
 
 
 def is_safe(release: str) -> bool:
-    """Whether a release, such as 26.08, has no published hole; one that is not known may have any."""
+    """Return whether a release, such as 26.08, has no published hole; one that is not known may have any."""
     return re.fullmatch(r"[0-9]{2}\.[0-9]{2}", release) is not None and release >= SAFE_SINCE

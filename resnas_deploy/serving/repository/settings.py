@@ -1,26 +1,35 @@
-"""What is to be served, and how: everything that a model's configuration follows from."""
+"""How a model is to be served: everything, beside the artifact, that its configuration follows from.
+
+It imports little, so that the command line knows the names of backends without what serving them needs.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import Profile
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.serving.repository.backends import ACCELERATORS, BACKENDS
-from resnas_deploy.serving.repository.batching import Batching
 
+BACKENDS = ("python", "onnxruntime", "tensorrt")
+ACCELERATORS = ("tensorrt", "cuda", "openvino")  # execution providers of the onnxruntime backend
+MAX_INSTANCES, MAX_THREADS = 64, 1024
 PREPROCESS, ENSEMBLE = "_preprocess", "_jpeg"  # names of the models around the network
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 _POLICY = re.compile(r"all|latest:[1-9][0-9]{0,3}|[1-9][0-9]{0,8}(,[1-9][0-9]{0,8})*")
 
 
 @dataclass(frozen=True)
+class Batching:
+    """Triton's dynamic batching (its model configuration, `ModelDynamicBatching`)."""
+
+    preferred: tuple[int, ...] = ()  # batch sizes that are run at once when they are full
+    queue_delay_us: int = 0  # how long a request may wait for others, in microseconds
+
+
+@dataclass(frozen=True)
 class ModelSettings:
-    """How to serve. Raises `BadInput` for what Triton would refuse, or would take and ignore."""
+    """How to serve a model. Raises `BadInput` for what Triton would refuse, or would take and ignore."""
 
     name: str
     backend: str = "python"
@@ -39,6 +48,19 @@ class ModelSettings:
                 "a model's name must be letters, digits, dots, dashes and underscores, up to 100, "
                 f"found {shown(self.name)}"
             )
+        self._check_backend()
+        if not _POLICY.fullmatch(self.versions):
+            raise BadInput(
+                f"the versions to serve must be latest:N, all, or numbers as 1,3, found {shown(self.versions)}"
+            )
+        for what, found, most in (
+            ("`instances`", self.instances, MAX_INSTANCES),
+            ("`threads`", self.threads, MAX_THREADS),
+        ):
+            if not 1 <= found <= most:
+                raise BadInput(f"{what} must be from 1 to {most}, found {found}")
+
+    def _check_backend(self) -> None:
         if self.backend not in BACKENDS:
             raise BadInput(f"a backend must be one of {', '.join(BACKENDS)}, found {shown(self.backend)}")
         if self.accelerator and self.accelerator not in ACCELERATORS:
@@ -46,36 +68,22 @@ class ModelSettings:
         if self.accelerator and self.backend != "onnxruntime":
             raise BadInput(f"an accelerator must come with the backend onnxruntime, found {self.backend}")
         if self.accelerator in ("tensorrt", "cuda") and not self.on_gpu:
-            raise BadInput(f"the accelerator {self.accelerator} must run on a GPU: give --gpu too")
+            raise BadInput(f"the accelerator {self.accelerator} must run on a GPU: give `gpu` too")
         if self.accelerator == "openvino" and self.on_gpu:
-            raise BadInput("the accelerator openvino must run on the CPU: leave --gpu out")
+            raise BadInput("the accelerator openvino must run on the CPU: leave `gpu` out")
         if self.backend == "tensorrt" and not self.on_gpu:
-            raise BadInput("the backend tensorrt must run on a GPU: give --gpu too")
-        if not _POLICY.fullmatch(self.versions):
+            raise BadInput("the backend tensorrt must run on a GPU: give `gpu` too")
+
+    def largest_batch(self, batch: BatchRange) -> int:
+        """Return the largest batch, of those that an artifact or an engine takes, that the server may form.
+
+        Raise `BadInput` where it takes no single images, or not as many as are wanted.
+        """
+        if batch.least > 1:
             raise BadInput(
-                f"the versions to serve must be latest:N, all, or numbers as 1,3, found {shown(self.versions)}"
+                f"a served network must take single images, found one for batches of {batch}; "
+                f"export it with `batch` 1:{batch.most}, or build an engine with a profile from 1"
             )
-
-
-def max_batch(batch: BatchRange, serving: ModelSettings) -> int:
-    """The largest batch of an artifact's or engine's that the server may form. Raises `BadInput` where it has none."""
-    if batch.least > 1:
-        raise BadInput(
-            f"a served network must take single images, found one for batches of {batch}; "
-            f"export it with --batch 1:{batch.most}, or build an engine with a profile from 1"
-        )
-    if serving.max_batch is not None and not 1 <= serving.max_batch <= batch.most:
-        raise BadInput(f"the largest batch must be from 1 to the exported {batch.most}, found {serving.max_batch}")
-    return serving.max_batch or batch.most
-
-
-def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
-    """The batches that an engine of that identity takes: those of its first profile, the only one that Triton uses.
-
-    Raises `BadInput` where it names none.
-    """
-    profiles = made_of.get("profiles")
-    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
-        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
-    profile = Profile.parse(profiles[0])
-    return BatchRange(profile.least, profile.most)
+        if self.max_batch is not None and not 1 <= self.max_batch <= batch.most:
+            raise BadInput(f"the largest batch must be from 1 to the exported {batch.most}, found {self.max_batch}")
+        return self.max_batch or batch.most

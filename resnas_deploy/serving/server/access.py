@@ -32,12 +32,12 @@ class OperatorKey:
 
     @staticmethod
     def new() -> OperatorKey:
-        """One that nobody can guess."""
+        """Return one that nobody can guess."""
         return OperatorKey(secrets.token_hex(32))
 
     @staticmethod
     def read(path: Path) -> OperatorKey:
-        """The key in a file, which ends with a line's end or without. Raises `BadInput`."""
+        """Return the key in a file, which ends with a line's end or without. Raise `BadInput`."""
         if path.exists() and not path.is_file():  # reading a pipe could block for ever
             raise BadInput(f"the key must be in a file, found something else at {path}")
         try:
@@ -53,11 +53,11 @@ class OperatorKey:
         return OperatorKey(text)
 
     def headers(self, protocol: str) -> Mapping[str, str]:
-        """The header of a request over `grpc` or `http`."""
+        """Return the header of a request over `grpc` or `http`."""
         return {(_GRPC_PREFIX if protocol == "grpc" else "") + HEADER: self.text}
 
 
-def options(key: OperatorKey | None) -> tuple[str, ...]:
-    """The server's options that close the doors; without a key to everybody."""
+def restrictions(key: OperatorKey | None) -> tuple[str, ...]:
+    """Return the server's options that close its protocols to whoever has not the key; without one to everybody."""
     value = f"{HEADER}={key.text}" if key else _NOBODY
     return tuple(f"{option}={','.join(CLOSED)}:{value}" for option in (HTTP_OPTION, GRPC_OPTION))

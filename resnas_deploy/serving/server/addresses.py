@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput, shown
 
+PROTOCOLS = ("grpc", "http")  # that clients speak
 LOOPBACKS = ("127.0.0.1", "::1")
 _URL = re.compile(r"(?:(grpc|http)://)?([A-Za-z0-9.-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]):([0-9]{1,5})/?")
 # tritonclient's own, which it leaves out where options are given
@@ -26,8 +27,14 @@ class Ports:
     metrics: int = 8002
 
     @staticmethod
+    def choose(http: int, grpc: int, metrics: int) -> Ports:
+        """Return these ports, with one that nobody listens on in the place of each 0."""
+        free = Ports.free()
+        return Ports(http or free.http, grpc or free.grpc, metrics or free.metrics)
+
+    @staticmethod
     def free() -> Ports:
-        """Three that nobody listens on."""
+        """Return three that nobody listens on."""
         family, host = family_of(loopback()), loopback()
         with socket.socket(family) as a, socket.socket(family) as b, socket.socket(family) as c:
             for one in (a, b, c):
@@ -78,7 +85,7 @@ class Address:
 
     @staticmethod
     def parse(text: str) -> Address:
-        """`grpc://localhost:8001`, `http://localhost:8000`; gRPC where no protocol is named. Raises `BadInput`."""
+        """Read `grpc://localhost:8001`, `http://localhost:8000`; gRPC where no protocol is named. Raise `BadInput`."""
         match = _URL.fullmatch(text)
         if not match or not 0 < int(match[3]) < 2**16:
             raise BadInput(f"a server must be given as grpc://HOST:PORT or http://HOST:PORT, found {shown(text)}")
@@ -86,7 +93,7 @@ class Address:
 
 
 def loopback() -> str:
-    """The address at which this machine reaches itself alone; a network without IPv4 has the other one."""
+    """Return the address at which this machine reaches itself alone; a network without IPv4 has the other one."""
     for host in LOOPBACKS:
         try:
             with socket.socket(family_of(host)) as one:
@@ -98,7 +105,7 @@ def loopback() -> str:
 
 
 def check_address(text: str) -> str:
-    """An IP address as people write it. Raises `BadInput`: a host's name may mean several."""
+    """Return an IP address as people write it. Raise `BadInput` for others: a host's name may mean several."""
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
@@ -106,21 +113,21 @@ def check_address(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether nobody but this machine reaches that address."""
+    """Return whether nobody but this machine reaches that address."""
     return ipaddress.ip_address(host).is_loopback
 
 
 def asked_at(host: str) -> str:
-    """Where a server is asked by this machine that listens at an address, or at all of them."""
+    """Return where a server is asked by this machine that listens at an address, or at all of them."""
     found = ipaddress.ip_address(host)
     return host if not found.is_unspecified else LOOPBACKS[found.version == 6]
 
 
 def family_of(host: str) -> socket.AddressFamily:
-    """Of a socket for that address."""
+    """Return the family of a socket for that address."""
     return socket.AF_INET6 if ":" in host else socket.AF_INET
 
 
 def bracketed(host: str) -> str:
-    """An address as it stands before a port."""
+    """Return an address as it stands before a port."""
     return f"[{host}]" if ":" in host else host

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,9 @@ from resnas_deploy.images.samples import sample_images
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import default_runner
-from resnas_deploy.serving.repository.check import CheckedModel, Finding
 from resnas_deploy.serving.repository.config import CONFIG, parse
 from resnas_deploy.serving.repository.contents import read_manifest
+from resnas_deploy.serving.repository.findings import Finding
 from resnas_deploy.serving.server.access import OperatorKey
 from resnas_deploy.serving.server.addresses import Address
 
@@ -29,18 +29,23 @@ _TIMEOUT_S = 30.0
 
 
 def check_server(
-    repository: Path, address: Address, checked: list[CheckedModel], threads: int, key: OperatorKey | None = None
+    repository: Path, address: Address, names: Iterable[str], threads: int, key: OperatorKey | None = None
 ) -> list[Finding]:
-    """What a server at a gRPC address does otherwise than the repository says.
+    """Return what a server at a gRPC address does otherwise than the repository says of the models of these names.
 
     Its configuration of every model is compared with `config.pbtxt`, its state, and where the graph is at hand its
-    logits of the package's sample images with those of the graph run here. Raises `BadInput` where it does not answer.
+    logits of the sample images with those of the graph run here. Raise `BadInput` where it does not answer.
     """
+    if address.protocol != "grpc":
+        raise BadInput(
+            f"`url` must be the server's gRPC address, such as grpc://localhost:8001, found "
+            f"{address.protocol}://{address.text}"
+        )
     client = _Client(address, key)
     try:
         if not client.is_server_ready():
             raise BadInput(f"the server at {address.text} must be ready, found that it is not")
-        return [finding for model in checked for finding in _model_findings(client, repository / model.name, threads)]
+        return [finding for name in names for finding in _model_findings(client, repository / name, threads)]
     except InferenceServerException as error:
         raise BadInput(f"a server must answer at {address.text} (gRPC), found: {error.message()}") from None
     finally:
@@ -81,16 +86,16 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
     if ours.platform == "ensemble" or ours.backend not in ("python", "onnxruntime"):
         return
     for version in map(int, client.get_model_metadata(name).versions):
-        place = folder / str(version)
-        if (place / MODEL).is_file():
-            yield from _answer_findings(client, name, version, place, threads)
+        if (folder / str(version) / MODEL).is_file():
+            yield from _answer_findings(client, folder, version, threads)
 
 
-def _answer_findings(client: Any, name: str, version: int, place: Path, threads: int) -> Iterator[Finding]:
-    manifest = read_manifest(place)
+def _answer_findings(client: Any, model: Path, version: int, threads: int) -> Iterator[Finding]:
+    name, folder = model.name, model / str(version)
+    manifest = read_manifest(folder)
     _, images = sample_images(manifest.preprocessing)
     images = images[: manifest.batch.most]
-    with default_runner(manifest.precision).open(Artifact(place, manifest), Options(threads)) as runner:
+    with default_runner(manifest.precision).open(Artifact(folder, manifest), Options(threads)) as runner:
         wanted = runner.run(images)[OUTPUT]
     given = InferInput(INPUT, list(images.shape), "FP32")
     given.set_data_from_numpy(images)

@@ -23,7 +23,7 @@ _START_OF_STACK = 28 - 3  # of the fields of /proc/PID/stat that come after the 
 def replace_arguments(process: int, replacing: Mapping[str, str]) -> bool:
     """Let arguments of a child that stops at its execve be values of its environment, then let it run.
 
-    `replacing` has the variable of each argument. Whether that could be done; the child runs in either case.
+    `replacing` has the variable of each argument. Return whether that could be done; the child runs in either case.
     """
     if not os.WIFSTOPPED(os.waitpid(process, 0)[1]):
         return False  # it ended: there was no such program
@@ -59,7 +59,7 @@ def _replace(process: int, replacing: Mapping[bytes, bytes]) -> bool:
 
 
 def _texts(memory: int, at: int) -> dict[int, bytes]:
-    """Where the pointers of an array lie, until the one that is null, with the texts that they lead to."""
+    """Return where the pointers of an array lie, until the one that is null, with the texts that they lead to."""
     found = {}
     while pointer := _pointer(memory, at):
         found[at] = _text(memory, pointer)

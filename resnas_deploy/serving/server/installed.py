@@ -13,7 +13,7 @@ from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import NotAvailable, PackageMissing
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.serving.server.plain_folder import link
 
@@ -36,17 +36,23 @@ class InstalledServer:
     release: str = ""  # of NVIDIA's images, as 26.08; nothing where it is not known
 
 
-def find_server(folder: Path) -> InstalledServer:
-    """The server that is installed here, with what it needs laid out in `folder`, whose path must be plain.
+def require_client() -> None:
+    """Raise `PackageMissing` without the package that writes configurations and asks servers."""
+    if importlib.util.find_spec("tritonclient") is None:
+        raise PackageMissing("resnas triton needs the package tritonclient, which is not installed", INSTALL)
 
-    Raises `NotAvailable`, and `OSError` where the folder is full.
+
+def find_server(folder: Path) -> InstalledServer:
+    """Return the server that is installed here, with what it needs laid out in `folder`, whose path must be plain.
+
+    Raise `NotAvailable`, and `OSError` where the folder is full.
     """
     environment = _clean(os.environ)
     spec = importlib.util.find_spec("pytriton")  # found, not imported: only its files are used
     if spec is None or spec.origin is None:
         if program := shutil.which("tritonserver"):  # NVIDIA's own image
             return InstalledServer(Path(program), (), environment, os.environ.get("NVIDIA_TRITON_SERVER_VERSION", ""))
-        raise NotAvailable("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
+        raise PackageMissing("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
     _check_python()
     site = Path(spec.origin).parents[1]
     files = site / "pytriton" / "tritonserver"
@@ -74,7 +80,7 @@ def find_server(folder: Path) -> InstalledServer:
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what would turn the server's Python or shell into another one, or report to anybody."""
+    """Return the environment without what makes the server's Python or shell another one, or reports to anybody."""
     found = {
         name: value
         for name, value in environment.items()
@@ -90,7 +96,7 @@ def _check_python() -> None:
         try:
             found = version(package)
         except PackageNotFoundError:
-            raise NotAvailable(f"served models need the package {package}, which is not installed", INSTALL) from None
+            raise PackageMissing(f"served models need the package {package}, which is not installed", INSTALL) from None
     if int(found.partition(".")[0]) > 1:
         raise NotAvailable(
             f"this server's Python backend was built for NumPy 1, found {found}; give it an environment of its own",
@@ -99,7 +105,7 @@ def _check_python() -> None:
 
 
 def _lay_out_python(files: Path, folder: Path) -> None:
-    """Triton's Python backend with the stub for this Python: copies, because it refuses links."""
+    """Write Triton's Python backend with the stub for this Python: copies, because it refuses links."""
     release = f"{sys.version_info.major}.{sys.version_info.minor}"
     stub = files / "python_backend_stubs" / release / _STUB
     if not stub.is_file():
@@ -112,7 +118,7 @@ def _lay_out_python(files: Path, folder: Path) -> None:
 
 
 def _executable(program: Path, folder: Path) -> Path:
-    """The program, or a copy that may be run: pip does not keep the permission of every file in a package."""
+    """Return the program, or a copy that may be run: pip does not keep the permission of every file in a package."""
     if os.access(program, os.X_OK):
         return program
     copy = folder / program.name

@@ -43,12 +43,12 @@ class Log:
     links: Mapping[str, str] = field(default_factory=dict)  # paths that the server knows, and what they stand for
 
     def failure(self, what: str) -> ServerFailed:
-        """The error that says what happened, why by the server's own words, and where there is more."""
+        """Return the error that says what happened, why by the server's own words, and where there is more."""
         why = self._why()
         return ServerFailed(f"{what}: {why} (its log: {self._kept() if self.is_temporary else self.path})")
 
     def _why(self) -> str:
-        """The first line that says what is wrong: those after it say what came of that."""
+        """Return the first line that says what is wrong: those after it say what came of that."""
         if not stat.S_ISREG(os.fstat(self.descriptor).st_mode):
             return "its log says why"
         with self.path.open("rb") as file:
@@ -63,7 +63,7 @@ class Log:
         return text if len(text) <= 300 else f"{text[:300]} .."
 
     def _kept(self) -> Path:
-        """A copy that stays: the log itself goes with the server's folder."""
+        """Return a copy that stays: the log itself goes with the server's folder."""
         with suppress(OSError):
             descriptor, name = tempfile.mkstemp(prefix="resnas-triton-", suffix=".log")
             with os.fdopen(descriptor, "wb") as copy, self.path.open("rb") as file:
@@ -74,9 +74,9 @@ class Log:
 
 @contextmanager
 def open_log(path: Path | None, folder: Path, links: Mapping[str, str]) -> Iterator[Log]:
-    """A file, appended to; without a path one in the server's folder, of which a failure keeps a copy and names it.
+    """Open a file to append to; without a path one in the server's folder, of which a failure keeps a copy.
 
-    Raises `BadInput` where it cannot be written.
+    Raise `BadInput` where it cannot be written.
     """
     kept = path or folder / "server.log"
     with write_errors(kept):

@@ -42,7 +42,7 @@ class Owned:
 def owning(places: Sequence[Path]) -> Iterator[Owned]:
     """Own a name in every one of these folders until the block ends; then what has that name is removed.
 
-    What killed owners left there is removed first. Raises `BadInput` where a folder cannot be written.
+    What killed owners left there is removed first. Raise `BadInput` where a folder cannot be written.
     """
     end_orphans()
     for place in places:
@@ -105,7 +105,7 @@ def _remove_if_abandoned(lock: Path, name: str) -> None:
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether an open file still has that name."""
+    """Return whether an open file still has that name."""
     with suppress(OSError):
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     return False
@@ -122,7 +122,7 @@ def _remove(place: Path, name: str) -> None:
 
 
 def _is_orphan(entry: Path) -> bool:
-    """Whether a process is a server's child, of one that we started, whose server is gone."""
+    """Return whether a process is a server's child, of one that we started, whose server is gone."""
     command = (entry / "cmdline").read_bytes().split(b"\0")
     if not command[0].endswith(_STUB) or not any(_NAME.match(word.decode(errors="replace")) for word in command):
         return False

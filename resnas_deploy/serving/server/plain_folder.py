@@ -21,15 +21,15 @@ _ROOM = 64 * 2**20  # bytes: the backend's programs and the log
 
 
 def choose_folder() -> Path:
-    """Where the folder is to be: TMPDIR, or another folder for temporary files where that one will not do.
+    """Return where the folder is to be: TMPDIR, or another folder for temporary files where that one will not do.
 
-    Raises `BadInput` that says what is wrong with each, where none will do.
+    Raise `BadInput` that says what is wrong with each, where none will do.
     """
     wrong = []
-    for place in dict.fromkeys(_candidates()):
-        if not (problem := _problem(place)):
-            return place
-        wrong.append(f"{place} ({problem})")
+    for folder in dict.fromkeys(_candidates()):
+        if not (problem := _problem(folder)):
+            return folder
+        wrong.append(f"{folder} ({problem})")
     raise BadInput(
         "a server must have a folder for temporary files with a path of plain letters, that can be written and "
         f"programs can be run from, found none: {', '.join(wrong)}; set TMPDIR to one"
@@ -37,14 +37,14 @@ def choose_folder() -> Path:
 
 
 def link(folder: Path, name: str, target: Path) -> Path:
-    """A plain name in the folder for any path."""
+    """Make a plain name in the folder for any path, and return it."""
     path = folder / name
     path.symlink_to(target)
     return path
 
 
 def is_plain(text: str) -> bool:
-    """Whether a path or a name is one that every program takes."""
+    """Return whether a path or a name is one that every program takes."""
     return _PLAIN.fullmatch(text) is not None
 
 
@@ -57,13 +57,13 @@ def _candidates() -> Iterator[Path]:
             yield Path(value) / below
 
 
-def _problem(place: Path) -> str:
-    """Why a folder will not do; nothing where it will."""
-    if not is_plain(str(place)):
+def _problem(folder: Path) -> str:
+    """Return why a folder will not do; nothing where it will."""
+    if not is_plain(str(folder)):
         return "its path is not plain"
     try:
-        with tempfile.TemporaryFile(dir=place):
-            found = os.statvfs(place)
+        with tempfile.TemporaryFile(dir=folder):
+            found = os.statvfs(folder)
     except OSError as error:
         return error.strerror or str(error)
     if found.f_flag & os.ST_NOEXEC:

@@ -9,18 +9,20 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_errors
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
 from resnas_deploy.serving.server import launcher
-from resnas_deploy.serving.server.access import OperatorKey, options
-from resnas_deploy.serving.server.addresses import Ports, asked_at, bracketed, is_loopback, loopback
+from resnas_deploy.serving.server.access import OperatorKey, restrictions
+from resnas_deploy.serving.server.addresses import Address, Ports, asked_at, bracketed, is_loopback, loopback
 from resnas_deploy.serving.server.hidden_arguments import replace_arguments
 from resnas_deploy.serving.server.installed import InstalledServer, find_server
 from resnas_deploy.serving.server.log import Log, open_log
@@ -41,32 +43,47 @@ class ServerSettings:
     poll_s: int = 0  # how often it looks for new versions; 0: never
     ready_s: float = 120  # how long it may take to load the models
     host: str = field(default_factory=loopback)
-    risk_is_known: bool = False  # of a host that others reach, and a release with known holes
+    risk_known: bool = False  # of a host that others reach, and a release with known holes
     key: OperatorKey | None = None  # of the closed protocols; one is made where none is given
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Server:
-    """A server that is ready."""
+    """A server that is ready, until `stop`, the end of a `with` block, or that of this process."""
 
-    process: subprocess.Popen[bytes]
     settings: ServerSettings
-    log: Log
+    process: subprocess.Popen[bytes] = field(repr=False)
+    log: Log = field(repr=False)
     key_file: Path | None  # None: the protocols are closed to everybody
+    _end: Callable[[], object] | None = field(default=None, repr=False)
 
     def wait(self) -> None:
-        """Wait while it runs, until an interrupt. Raises `ServerFailed` where it ends by itself."""
+        """Wait while it runs, until an interrupt. Raise `ServerFailed` where it ends by itself."""
         self.process.wait()
         raise self.log.failure("the server ended by itself")
 
+    def stop(self) -> None:
+        """End it, with everything that it started and wrote but its log; again it does nothing."""
+        if self._end:
+            self._end()
+
+    @property
+    def url(self) -> str:
+        """Where it is asked, as `triton.check()` and `triton.load()` take it: over gRPC."""
+        return f"grpc://{self.grpc}"
+
+    def address(self, protocol: str) -> Address:
+        """Return where it is asked over `grpc` or `http`."""
+        return Address.parse(f"{protocol}://{self.grpc if protocol == 'grpc' else self.http}")
+
     @property
     def http(self) -> str:
-        """Host and port, as tritonclient takes them."""
+        """Host and port of HTTP, as tritonclient takes them."""
         return self._at(self.settings.ports.http)
 
     @property
     def grpc(self) -> str:
-        """The same for gRPC."""
+        """Host and port of gRPC, as tritonclient takes them."""
         return self._at(self.settings.ports.grpc)
 
     @property
@@ -77,29 +94,44 @@ class Server:
     def _at(self, port: int) -> str:
         return f"{bracketed(asked_at(self.settings.host))}:{port}"
 
+    def __enter__(self) -> Self:
+        return self
 
-@contextmanager
-def running_server(
-    repository: Path, settings: ServerSettings, log: Path | None, progress: Progress
-) -> Iterator[Server]:
-    """Serve a model repository until the block ends. What the server says goes into the file `log`, or a temporary one.
+    def __exit__(self, *error: object) -> None:
+        self.stop()
 
-    The server, the processes that it starts and their shared memory are gone afterwards, however the block ends; where
-    this process is killed, the server ends by itself, and what is left if that is killed too, the next one removes.
-    Raises `NotAvailable` where no server is installed, and `BadInput` where it cannot be started as it is wanted, where
+
+def start_server(
+    repository: Path, settings: ServerSettings, log: Path | None = None, progress: Progress = silent
+) -> Server:
+    """Serve a model repository until the server is stopped, or is referred to no more.
+
+    What the server says goes into the file `log`, or a temporary one. The server, the processes that it starts and
+    their shared memory are gone afterwards, however this process ends; where it is killed, the server ends by itself,
+    and what is left if that is killed too, the next one removes.
+
+    Raise `NotAvailable` where no server is installed, and `BadInput` where it cannot be started as it is wanted, where
     a port is taken or a model does not load.
     """
+    opened = _running(repository, settings, log, progress)
+    server = opened.__enter__()
+    server._end = weakref.finalize(server, opened.__exit__, None, None, None)  # whose frame knows nothing of `server`
+    return server
+
+
+@contextmanager
+def _running(repository: Path, settings: ServerSettings, log: Path | None, progress: Progress) -> Iterator[Server]:
     _check_repository(repository)
     settings.ports.check(settings.host)
-    place = choose_folder()
+    parent = choose_folder()
     with _undisturbed_ending() as stack:
-        owned = stack.enter_context(owning([place, *([_SHARED] if _SHARED.is_dir() else [])]))
-        folder = place / owned.name
+        owned = stack.enter_context(owning([parent, *([_SHARED] if _SHARED.is_dir() else [])]))
+        folder = parent / owned.name
         with write_errors(folder):
             folder.mkdir(mode=0o700)
             installed = find_server(folder)
             models = link(folder, "models", repository.resolve())
-        _check_exposed(settings, installed)
+        check_exposure(settings, installed.release)
         output = stack.enter_context(open_log(log, folder, {str(models): str(repository)}))
         key = settings.key or OperatorKey.new()
         with _deferred():  # or there would be a process that nobody knows of
@@ -107,7 +139,7 @@ def running_server(
             stack.callback(_stop, process)
         progress("loading the models")
         _wait(process, settings, output)
-        yield Server(process, settings, output, _keep(key, folder) if has_key else None)
+        yield Server(settings, process, output, _keep(key, folder) if has_key else None)
 
 
 def _check_repository(repository: Path) -> None:
@@ -116,32 +148,33 @@ def _check_repository(repository: Path) -> None:
     except OSError as error:
         raise BadInput(
             f"a model repository must be a folder, found none at {repository} ({error.strerror}); "
-            "make one: resnas triton export"
+            "make one by `triton.export()`"
         ) from None
     for name in names:
         if not is_plain(name):
             raise BadInput(
                 f"a model must have a name of letters, digits, dots, dashes and underscores, found {name!r:.80} in "
-                f"{repository}; export it under another --name"
+                f"{repository}; export it under another `name`"
             )
 
 
-def _check_exposed(settings: ServerSettings, installed: InstalledServer) -> None:
-    if not (is_loopback(settings.host) or is_safe(installed.release) or settings.risk_is_known):
+def check_exposure(settings: ServerSettings, release: str) -> None:
+    """Raise `BadInput` where others would reach a server of a release with known holes, and nobody has said so."""
+    if not (is_loopback(settings.host) or is_safe(release) or settings.risk_known):
         raise BadInput(
-            f"a server that others reach must be Triton {SAFE_SINCE} or newer, found {installed.release or 'another'}, "
-            f"in which anybody who reaches it may run programs, and the address {settings.host}; leave --address out, "
-            "serve with NVIDIA's image (deploy/Dockerfile), or say --risk-known"
+            f"a server that others reach must be Triton {SAFE_SINCE} or newer, found {release or 'another'}, in which "
+            f"anybody who reaches it may run programs, and the address {settings.host}; leave `address` out, "
+            "serve with NVIDIA's image (deploy/Dockerfile), or give `risk_known`"
         )
 
 
 def _start(
     installed: InstalledServer, models: Path, settings: ServerSettings, key: OperatorKey, owned: Owned, log: int
 ) -> tuple[subprocess.Popen[bytes], bool]:
-    """The server's process, and whether the closed protocols are open to whoever has the key."""
+    """Return the server's process, and whether the closed protocols are open to whoever has the key."""
     host = settings.host
     control = ["--model-control-mode=poll", f"--repository-poll-secs={settings.poll_s}"] if settings.poll_s else []
-    closed, opened = options(None), options(key)
+    closed, opened = restrictions(None), restrictions(key)
     command = [
         str(installed.program),
         f"--model-repository={models}",
@@ -185,7 +218,7 @@ def _keep(key: OperatorKey, folder: Path) -> Path:
 
 
 def _wait(process: subprocess.Popen[bytes], settings: ServerSettings, log: Log) -> None:
-    """Wait until every model is ready. Raises `ServerFailed` with the server's own words where that does not come."""
+    """Wait until every model is ready. Raise `ServerFailed` with the server's own words where that does not come."""
     until = time.monotonic() + settings.ready_s
     url = f"http://{bracketed(asked_at(settings.host))}:{settings.ports.http}/v2/health/ready"
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy knows this machine's loopback

@@ -12,6 +12,7 @@ import pytest
 from support.mini_space import MINI, SETTING, drawn, sampled
 from support.strategies import refusal
 
+from resnas_deploy.errors import StorageError
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore, Sampled
@@ -98,7 +99,7 @@ def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
     with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
         store._connection.execute("PRAGMA max_page_count = 6")
-        message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)))
+        message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)), StorageError)
         assert "free some space" in message
         assert str(path) in message
         assert len(store.networks(SETTING, "mini", "profile")) == 1
@@ -112,7 +113,7 @@ def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, m
     monkeypatch.setattr(database, "WAIT", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    message = refusal(lambda: LatencyStore(path))
+    message = refusal(lambda: LatencyStore(path), StorageError)
     assert "keeps it locked" in message
     assert "must be" not in message
     holder.execute("ROLLBACK")

@@ -21,11 +21,9 @@ from support.strategies import refusal
 from support.triton_server import command, needs_server, perf_analyzer, started_server
 
 from resnas_deploy.serving.load.asked_model import find_model
-from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, find_capacity, plan
+from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, find_capacity
 from resnas_deploy.serving.load.level import Level, LevelResult, run_level
-from resnas_deploy.serving.load.levels import parse_levels, parse_milliseconds, parse_rate
-from resnas_deploy.serving.load.load_test import LoadTest, sweep
-from resnas_deploy.serving.load.plots import plot_sweep
+from resnas_deploy.serving.load.load_test import USUAL_CONCURRENCIES, LoadTest, run_load_test
 from resnas_deploy.serving.server.addresses import Address
 
 
@@ -56,32 +54,36 @@ def test_a_limit_that_no_rate_keeps():
 
 @given(st.floats(0.5, 1e4), st.floats(0.1, 1e6))
 def test_a_plan_is_the_fewest_servers_that_are_enough(rate, demand):
-    found = plan(Capacity(LatencyLimit(99, 50), rate, math.inf), demand)
+    found = Capacity(LatencyLimit(99, 50), rate, math.inf).servers_for(demand)
     assert found.servers * rate >= demand
     assert (found.servers - 1) * rate < demand
     assert found.margin == pytest.approx(found.servers * rate / demand - 1)
 
 
-def test_what_people_write():
-    assert parse_levels("1,8", "50,2.5rps") == [Level(1), Level(8), Level(rate=50), Level(rate=2.5)]
-    assert parse_rate("20000rps", "--plan") == 20_000
-    assert [parse_milliseconds(text, "--p99") for text in ("50", "50ms", "0.05s")] == [50, 50, 50]
+def test_levels_are_those_asked_for_or_the_usual_ones():
+    assert LoadTest.of([1, 8], [50], seconds=1).levels == [Level(1), Level(8), Level(rate=50)]
+    usual = [Level(number) for number in USUAL_CONCURRENCIES]
+    assert LoadTest.of([], [], seconds=1).levels == usual
+    assert LoadTest.of([], [], seconds=1, p99_ms=50).levels == []  # those of the search alone
 
 
 @pytest.mark.parametrize(
-    ("concurrency", "rate", "said"),
+    ("test", "said"),
     [
-        ("0", "", "--concurrency must be numbers from 1"),
-        ("1;2", "", "--concurrency must be numbers from 1"),
-        ("9" * 9, "", "--concurrency must be numbers from 1"),
-        ("", "0", "--rate must be requests a second"),
-        ("", "-1", "--rate must be requests a second"),
-        ("", "nan", "--rate must be requests a second"),
-        ("", "5ms", "--rate must be requests a second"),
+        ({"concurrencies": [0]}, "`concurrencies` must be numbers from 1 to 4096, found 0"),
+        ({"concurrencies": [4097]}, "`concurrencies` must be numbers from 1 to 4096, found 4097"),
+        ({"rates": [-1.0]}, "`rates` must be more than 0"),
+        ({"rates": [math.nan]}, "`rates` must be more than 0"),
+        ({"rates": [math.inf]}, "`rates` must be more than 0"),
+        ({"demand": 100}, "`plan` must come with `p99`"),
+        ({"p99_ms": 0}, "`p99` must be a number above 0"),
+        ({"p99_ms": 50, "demand": math.inf}, "`plan` must be a number above 0"),
+        ({"seconds": math.nan}, "`seconds` must be a number above 0"),
     ],
 )
-def test_levels_that_are_none(concurrency, rate, said):
-    assert said in refusal(lambda: parse_levels(concurrency, rate))
+def test_a_test_that_cannot_be(test, said):
+    wanted = {"concurrencies": [], "rates": [], "seconds": 1} | test
+    assert said in refusal(lambda: LoadTest.of(**wanted))
 
 
 @pytest.mark.parametrize("text", ["grpc://", "localhost", "ftp://a:1", "a:0", "a:70000", "a:1/b", "a b:1"])
@@ -97,18 +99,18 @@ def address(request, server):
 @needs_server
 def test_it_counts_what_the_server_counts_and_what_it_merges(address, tmp_path):
     levels = [Level(concurrency=1), Level(concurrency=16), Level(rate=40)]
-    found = sweep(LoadTest(levels, seconds=1), [find_model(address, "", 1)], 0, lambda _: None)
+    found = run_load_test(LoadTest(levels, seconds=1), [find_model(address, "", 1)])
     assert found.gone is None
-    for one in found.loads:
+    for one in found.levels:
         assert not one.failures
         # The server counts a batch a moment after it has sent the answers.
         assert abs(one.server.inferences - len(one.latencies_s)) <= max(one.server.batches)
         assert one.server.inferences == sum(size * count for size, count in one.server.batches.items())
         assert one.server.compute_us / 1e3 < one.percentile_ms(100)
-    alone, many, _ = found.loads
+    alone, many, _ = found.levels
     assert alone.server.mean_batch == 1
     assert many.server.mean_batch > 3
-    plot_sweep(found, tmp_path / "load.html")
+    found.plot(tmp_path / "load.html")
     assert "16 at once" in (tmp_path / "load.html").read_text()
 
 
@@ -169,12 +171,12 @@ def test_what_was_measured_until_the_server_died_is_kept(repository, tmp_path):
             wait_for(lambda: answered(running) > before + 5)
             os.kill(child, signal.SIGKILL)
 
-        def tell(words):
+        def progress(words):
             if "2 at once" in words:
                 threading.Thread(target=kill_soon).start()
 
-        found = sweep(LoadTest(levels, seconds=2), [target], 0, tell)
-    first, second = found.loads
+        found = run_load_test(LoadTest(levels, seconds=2), [target], progress=progress)
+    first, second = found.levels
     assert first.latencies_s
     assert not first.failures
     assert found.gone is second

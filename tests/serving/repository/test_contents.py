@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import sysconfig
 from dataclasses import replace
 
 import pytest
@@ -18,7 +19,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.batching import Batching, batching_for
 from resnas_deploy.serving.repository.config import parse
-from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.contents import COPIED_MODULES, add_model
 from resnas_deploy.serving.repository.insertion import versions_of
 from resnas_deploy.serving.repository.settings import ModelSettings
 
@@ -65,7 +66,7 @@ def test_another_network_under_the_same_name_is_refused(models, tmp_path):
         lambda _: None,
     )
     line = refusal(lambda: add_model(models, other, ModelSettings("mini")))
-    assert "give this one another --name" in line
+    assert "give this one another `name`" in line
     assert versions_of(models / "mini") == [1]
 
 
@@ -115,7 +116,7 @@ SLOW = """
 import shutil, sys, time
 from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.repository.contents import add_model
+from resnas_deploy.serving.repository.contents import COPIED_MODULES, add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
 
 def write(path, content):
@@ -168,3 +169,25 @@ def test_batches_follow_from_latencies_and_a_limit():
 def test_the_manifest_is_the_artifacts(models, mini_artifact):
     assert (models / "mini" / "1" / MANIFEST).read_bytes() == (mini_artifact / MANIFEST).read_bytes()
     assert json.loads((models / "mini_preprocess" / "1" / "preprocessing.json").read_text())["image_size"] == 112
+
+
+ALONE = """
+import sys
+sys.path += sys.argv[1:]  # without the links to this package that are beside the others
+from resnas_deploy import errors
+from resnas_deploy.images import decode, preprocessing
+print(*sorted(module.__file__ for name, module in sys.modules.items() if name.startswith("resnas_deploy")), sep="\\n")
+"""
+
+
+def test_what_is_copied_imports_nothing_else_of_ours(models):
+    """It runs in a server's Python, where this package is not: a module that needs another one must be copied too."""
+    version = models / "mini_preprocess" / "1"
+    done = subprocess.run(
+        [sys.executable, "-S", "-I", "-c", ALONE, version, sysconfig.get_path("purelib")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"import it elsewhere, or add it to COPIED_MODULES: {done.stderr}"
+    assert done.stdout.splitlines() == sorted(str(version / "resnas_deploy" / name) for name in COPIED_MODULES)

@@ -22,10 +22,9 @@ FULL = """
 import json, os, sys
 from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.errors import BadInput
-from resnas_deploy.serving.repository.batching import Batching
+from resnas_deploy.errors import ResnasError
 from resnas_deploy.serving.repository.contents import add_model
-from resnas_deploy.serving.repository.settings import ModelSettings
+from resnas_deploy.serving.repository.settings import Batching, ModelSettings
 
 disk, artifact = Path(sys.argv[1]), open_artifact(Path(sys.argv[2]))
 
@@ -48,7 +47,7 @@ for free in map(int, sys.argv[4:]):
         export()
         said.append("done")
         break
-    except BadInput as error:
+    except ResnasError as error:
         said.append(str(error))
     (disk / "filling").unlink()
     assert everything() == before, sorted(set(everything()) ^ set(before))

@@ -17,10 +17,9 @@ from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
-from resnas_deploy.serving.server.access import OperatorKey, options
+from resnas_deploy.serving.server.access import OperatorKey, restrictions
 from resnas_deploy.serving.server.addresses import check_address, is_loopback
-from resnas_deploy.serving.server.installed import InstalledServer
-from resnas_deploy.serving.server.server import ServerSettings, _check_exposed
+from resnas_deploy.serving.server.server import ServerSettings, check_exposure
 
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 SHARED = Path("/dev/shm")
@@ -190,8 +189,8 @@ def test_a_key_is_not_shown():
     assert key.text not in repr(key)
     assert key.text not in repr(ServerSettings(key=key))
     assert OperatorKey.new() != key
-    assert len(options(key)) == len(options(None)) == 2
-    assert all(option.endswith(f":resnas-key={key.text}") for option in options(key))
+    assert len(restrictions(key)) == len(restrictions(None)) == 2
+    assert all(option.endswith(f":resnas-key={key.text}") for option in restrictions(key))
 
 
 @needs_server
@@ -222,12 +221,11 @@ def test_another_address_is_refused(repository):
     ],
 )
 def test_who_may_be_reached_by_others(release, host, risk, may):
-    settings = ServerSettings(host=check_address(host), risk_is_known=risk)
-    installed = InstalledServer(Path("tritonserver"), (), {}, release)
+    settings = ServerSettings(host=check_address(host), risk_known=risk)
     if may:
-        _check_exposed(settings, installed)
+        check_exposure(settings, release)
     else:
-        assert "--risk-known" in refused(lambda: _check_exposed(settings, installed))
+        assert "give `risk_known`" in refused(lambda: check_exposure(settings, release))
 
 
 def test_releases_and_addresses():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnas_deploy.searching.stopping import RISK, hopeless
+from resnas_deploy.searching.scorer import RISK, hopeless
 
 TOTAL, BATCH = 1000, 100
 LOOKS = TOTAL // BATCH - 1

@@ -41,7 +41,7 @@ def connected(address: str) -> Iterator[Any]:
                 _init(ray, address)
         except Exception as error:  # Ray's own, the network's and the operating system's
             raise BadInput(
-                f"Ray must start, or be reachable at {address!r:.60} (--workers or {_ADDRESS}), "
+                f"Ray must start, or be reachable at {address!r:.60} (`workers` or {_ADDRESS}), "
                 f"found: {first_line(error)}"
             ) from error
     try:
@@ -85,7 +85,7 @@ def _other_home() -> Iterator[None]:
 
 @cache
 def _scratch_home() -> Path:
-    """One for the process, since Ray reads its key once; it goes when the process ends."""
+    """Make one for the process, since Ray reads its key once; it goes when the process ends."""
     stack = ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(scratch_folder("ray"))
