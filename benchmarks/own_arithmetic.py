@@ -56,6 +56,7 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, dict[str, object]
             for_engine=for_engine,
             calibration_images=CALIBRATION_IMAGES,
             force=True,
+            verify_on=None,
         )
         artifact = export(lambda: checkpoint, request, lambda _: None)
         inputs = verification_inputs(artifact.manifest.preprocessing)

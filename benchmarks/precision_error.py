@@ -54,7 +54,7 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
     """Return the error of each precision and runtime, by `precision runner`."""
     threads, errors, reference = usable_cores(), {}, None
     for precision, runner in RUNS:
-        request = Request("network", folder / precision, precision=precision, force=True)
+        request = Request("network", folder / precision, precision=precision, force=True, verify_on=None)
         artifact = export(lambda: checkpoint, request, lambda _: None)
         inputs = verification_inputs(artifact.manifest.preprocessing)
         if reference is None:

@@ -27,26 +27,26 @@ class UntrainedNetwork:
 
     @property
     def source(self) -> str:
-        """What names it."""
+        """Return what names it."""
         return self.arch.fingerprint
 
     @property
     def label(self) -> str:
-        """What it is."""
+        """Return what it is, for people."""
         return f"{self.arch.fingerprint} {self.precision} {self.image_size} (untrained weights)"
 
     @property
     def digest(self) -> str:
-        """The architecture's fingerprint, for a graph that nobody keeps."""
+        """Return the architecture's fingerprint, for a graph that nobody keeps."""
         return self.arch.fingerprint
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Return the pixels a side."""
         return self.arch.image_size
 
     def module(self) -> torch.nn.Module:
-        """The PyTorch module."""
+        """Return the PyTorch module."""
         from resnas_deploy.network.module import build_model
 
         return build_model(untrained(self.arch))
