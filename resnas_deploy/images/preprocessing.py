@@ -20,7 +20,6 @@ from resnas_deploy.images.decode import check_size
 MAX_SIDE = 2048
 """Largest `resize`, in pixels."""
 
-_NOISE_SEED = 0
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -90,14 +89,6 @@ class Preprocessing:
             "std": list(self.std),
             "interpolation": self.interpolation,
         }
-
-
-def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
-    """Return images of noise, `(batch, 3, size, size)`, for checks and timings that need no typical input.
-
-    They are normalised, and the same every time: the first of more are the fewer.
-    """
-    return np.random.default_rng(_NOISE_SEED).standard_normal((batch, 3, size, size), np.float32)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

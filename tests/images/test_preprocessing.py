@@ -15,8 +15,8 @@ from support.places import IMAGES
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.preprocessing import Preprocessing, noise, preprocess
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.samples import noise, sample_images
 
 
 def _batch(paths: Iterable[Path], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
