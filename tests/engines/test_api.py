@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.building import RTX, needs_builder
+from support.little_engine import RTX, needs_builder
 
 from resnas_deploy.engines import builder as worker
 

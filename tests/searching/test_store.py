@@ -8,8 +8,8 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.small_data import SPACE
-from support.strategies import refusal
 
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore

@@ -9,8 +9,8 @@ import sys
 from dataclasses import fields, replace
 
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, sampled
-from support.strategies import refusal
 
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.measuring.latency.setup import Setting

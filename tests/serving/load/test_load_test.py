@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.building import wait_for
-from support.strategies import refusal
+from support.checks import refusal
+from support.processes import wait_for
 from support.triton_server import command, needs_server, perf_analyzer, started_server
 
 from resnas_deploy.serving.load.asked_model import find_model
