@@ -1,4 +1,4 @@
-"""The emitted graph against the traced ones, in turns on one runtime.
+"""The emitted graph against the traced ones, interleaved on one runtime. Run: make bench, which runs them all.
 
 fp32 on a CPU is bound by its matrix products, which are the same in both but for the last block: there the emitted
 graph computes the class token alone (3% fewer MACs in small). The rest of the gain is work between the products:

@@ -1,4 +1,7 @@
-"""Where ONNX Runtime spends the time of the emitted and of the traced graph, by kind of operator, from its profile."""
+"""Where ONNX Runtime spends the time of the emitted and of the traced graph, by kind of operator, from its profile.
+
+Run: make bench, which runs them all.
+"""
 
 from __future__ import annotations
 

@@ -26,8 +26,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.roofline import Ceiling, Ceilings, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.weights.checkpoint import save
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import save, untrained
 
 # A busy machine fails no test, and neither does a checkout that cannot be written; what failed can be run again.
 settings.register_profile("resnas", deadline=None, database=None, print_blob=True)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.arch.space import space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
-from resnas_deploy.files.locks import claiming
+from resnas_deploy.files.outputs import claiming
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.weights.arch_files import read_arch
@@ -214,7 +214,7 @@ def _trained(
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
         run = start()
-        claimed = claiming(options.out, resume=options.resume, taken=remedy) if processes.first else nullcontext()
+        claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()
             return train(run, processes, progress, each_epoch)

@@ -20,8 +20,9 @@ from resnas_deploy.cli.measuring import (
     numbers,
     show_notes,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file
+from resnas_deploy.cli.options import DeviceOption, Json, Threads
 from resnas_deploy.cli.output import print_json, progress, save_results, show_table
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
 
 
@@ -76,9 +77,9 @@ def bench(
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, option="--plot")
+        check_new_file(plot, replace=force, field="plot")
     with progress(spinner=False) as show:
         show("checking the files")
         from resnas_deploy.measuring.plots import check_plot

@@ -10,22 +10,12 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.files.atomic import check_new_file
+from resnas_deploy.runners.registry import RUNNERS
 
-RUNNER_NAMES = (
-    "ort-cpu",
-    "ort-cuda",
-    "ort-tensorrt",
-    "tensorrt",
-    "tensorrt-rtx",
-    "openvino",
-    "openvino-bf16",
-    "torch",
-    "torch-compile",
-    "aoti",
-)
-ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt", "aoti")
+RUNNER_NAMES = tuple(RUNNERS)
+ENGINE_TARGETS = tuple(ENGINES)
 TARGETS = ("onnx", *ENGINE_TARGETS)
 DEVICES = ("cpu", "cuda", "cuda:0")
 MAX_SIDE = 2048  # pixels; `preprocessing.MAX_SIDE`, which is not imported for it
@@ -108,11 +98,6 @@ def threads_or_all(threads: int) -> int:
     from resnas_deploy.runners.base import usable_cores
 
     return threads or usable_cores()
-
-
-def check_file(out: Path, *, replace: bool, option: str = "out") -> None:
-    """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    check_new_file(out, replace=replace, field=option.lstrip("-"))
 
 
 def report_of(error: VerificationFailed) -> dict[str, object] | None:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from resnas_deploy.api.html import Table
 from resnas_deploy.cli.words import spoken
-from resnas_deploy.errors import LONGEST, BadInput, shortened
+from resnas_deploy.errors import LONGEST, BadInput, ResnasError, StorageError, shortened
 from resnas_deploy.processes.ending import last_words
 
 _BETWEEN = 2  # columns of the terminal between those of a table
@@ -108,12 +108,12 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
 
     All are tried, and then the first error raised.
     """
-    errors: list[BadInput] = []
+    errors: list[ResnasError] = []
     for path, write in files:
         try:
             if path:
                 write(path)
-        except BadInput as error:
+        except (BadInput, StorageError) as error:
             errors.append(error)
         else:
             if path and tell:

@@ -9,10 +9,11 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, check_file, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, complete, finite
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.cli.triton_load import KeyFile, Repository, load
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
 from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES
 
@@ -201,7 +202,7 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     if log:
-        check_file(log, replace=True, option="--log")  # it is appended to
+        check_new_file(log, replace=True, field="log")  # it is appended to
     with progress() as show:
         try:
             with resnas.triton.serve(

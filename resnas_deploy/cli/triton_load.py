@@ -11,10 +11,10 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
 from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
 from resnas_deploy.errors import BadInput, shown, whole_number
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import check_new_file, write_text
 from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 if TYPE_CHECKING:
@@ -95,11 +95,11 @@ def load(
     limit = _quantity(p99, _MILLISECONDS, "--p99", "a time such as 50ms or 0.05s") if p99 else None
     demand = _quantity(plan, _RATES, "--plan", "requests a second such as 50 or 50rps") if plan else None
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_file(plot, replace=force, option="--plot")
+        check_new_file(plot, replace=force, field="plot")
         check_plot(plot)
     with progress() as show:
         found = resnas.triton.load(

@@ -17,7 +17,8 @@ from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
 from resnas_deploy.engines.targets import AOTI, Target
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.files.atomic import atomic_file, check_writable, lexical
+from resnas_deploy.files.atomic import atomic_file, lexical
+from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
 

@@ -22,7 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
-from resnas_deploy.files.atomic import output_file
+from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache

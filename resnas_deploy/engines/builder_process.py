@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.processes.guardian import ending_with_us
@@ -103,6 +103,6 @@ def _keep(path: Path, content: str) -> bool:
     try:
         with atomic_file(path) as partial:
             partial.write_text(content, encoding="utf-8", errors="replace")
-    except BadInput:
+    except (BadInput, StorageError):
         return False
     return True

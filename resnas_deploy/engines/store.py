@@ -19,11 +19,12 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, StorageError, shown
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file, check_writable
+from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.locks import holding
+from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.reading import open_regular, parse_json, read_bytes
 from resnas_deploy.weights.checkpoint import file_digest
 
@@ -109,15 +110,15 @@ def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
 def building(artifact: Path) -> Iterator[None]:
     """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done.
 
-    Raises `BadInput` where nothing can be written there, before anything is built.
+    Raises `StorageError` where nothing can be written there, before anything is built.
     """
     folder = artifact / ENGINES
     try:
         folder.mkdir(exist_ok=True)
         check_writable(folder / "engine")
-    except (OSError, BadInput) as error:
+    except (OSError, BadInput, StorageError) as error:
         reason = getattr(error, "strerror", None) or getattr(error.__cause__, "strerror", None) or str(error)
-        raise BadInput(
+        raise StorageError(
             f"engines are kept in their artifact, and {folder} cannot be written: {reason}; "
             f"build in a copy of it: cp -rL {shlex.quote(str(artifact))} COPY"
         ) from None

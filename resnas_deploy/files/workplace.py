@@ -19,7 +19,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput, ResnasError
+from resnas_deploy.errors import ResnasError, StorageError
 from resnas_deploy.files.locks import Lock, ask, opened
 from resnas_deploy.files.renames import give_back
 from resnas_deploy.files.user_folders import cache_folder
@@ -40,7 +40,7 @@ _CANNOT_WRITE = {errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOTDI
 def scratch_folder(purpose: str) -> Iterator[Path]:
     """Yield a new folder for temporary files, which is gone afterwards. `purpose` is one word, in its name.
 
-    Raises `BadInput` that names the folder for temporary files where that is what is missing, full or not writable,
+    Raises `StorageError` that names the folder for temporary files where that is what is missing, full or not writable,
     whatever was being written there.
     """
     with (
@@ -58,7 +58,7 @@ def scratch_errors() -> Iterator[Path]:
         parent = Path(tempfile.gettempdir())
     except FileNotFoundError as error:  # its text lists those that were tried
         tried = str(error.strerror or error).partition("[")[2].rstrip("]").replace("'", "")
-        raise BadInput(
+        raise StorageError(
             f"there must be a folder for temporary files that can be written, found none in {tried}; "
             "free some space, or set TMPDIR to another folder"
         ) from None
@@ -78,7 +78,7 @@ def _blaming(parent: Path) -> Iterator[None]:
         full = _is_full(parent)
         if full or code == errno.EDQUOT or (code in _CANNOT_WRITE and inside):
             reason = os.strerror(errno.ENOSPC) if full else os.strerror(code or errno.EIO)
-            raise BadInput(
+            raise StorageError(
                 f"the folder for temporary files, {parent}, cannot be written: {reason}; free some space there, "
                 "or set TMPDIR to another folder"
             ) from error

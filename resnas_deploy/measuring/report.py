@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import write_text
 from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
@@ -55,7 +55,7 @@ class Report:
         return found
 
     def write(self, path: Path, *, replace: bool = True) -> None:
-        """Write the document, at once and whole. Raises `BadInput` where it cannot be written, or must not replace."""
+        """Write the document, at once and whole. Raises `StorageError` or `BadInput` where it cannot."""
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n", replace=replace)
 
 

@@ -18,7 +18,7 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions, Profile, engine_id
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError, VerificationFailed
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.devices import gpus
 
@@ -175,7 +175,7 @@ def test_tensorrt_needs_a_gpu_and_its_package(artifact):
 def test_an_artifact_that_cannot_be_written(artifact):
     shutil.rmtree(artifact.folder / "engines", ignore_errors=True)
     (artifact.folder / "engines").write_text("in the way")
-    assert "cannot be written" in refusal(lambda: built(artifact))
+    assert "cannot be written" in refusal(lambda: built(artifact), StorageError)
     assert json.loads((artifact.folder / "manifest.json").read_text())
 
 
@@ -183,11 +183,11 @@ def test_where_engines_cannot_be_kept_is_said_before_anything_is_built(artifact,
     """As an artifact in a volume that is read-only."""
 
     def refuse(_):
-        raise BadInput("it cannot be written") from OSError(30, "Read-only file system")
+        raise StorageError("it cannot be written") from OSError(30, "Read-only file system")
 
     monkeypatch.setattr("resnas_deploy.engines.store.check_writable", refuse)
     monkeypatch.setattr(module, "compile_engine", lambda *_: pytest.fail("nothing is to be built"))
-    line = refusal(lambda: built(artifact))
+    line = refusal(lambda: built(artifact), StorageError)
     assert f"{artifact.folder / 'engines'} cannot be written: Read-only file system; build in a copy of it: " in line
     assert f"cp -rL {artifact.folder} COPY" in line
 

@@ -16,7 +16,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
 from resnas_deploy.progress import silent
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SAME = """
 import sys

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, ResnasError
 
 
-def refusal(call: Callable[[], object]) -> str:
-    """The message of the `BadInput` that `call` must raise: one line that a terminal can show."""
-    with pytest.raises(BadInput) as caught:
+def refusal(call: Callable[[], object], kind: type[ResnasError] = BadInput) -> str:
+    """The message of the `BadInput`, or other kind, that `call` must raise: one line that a terminal can show."""
+    with pytest.raises(kind) as caught:
         call()
     message = str(caught.value)
     assert message.isprintable(), repr(message)

@@ -18,13 +18,12 @@ from support.checks import refusal
 from support.networks import PLAIN, SMALL, arch_specs
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 from resnas_deploy.weights import checkpoint as module
-from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save, untrained
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 WEIGHTS = untrained(SMALL, seed=1)
 HISTORY = Provenance(True, ("imported from a.pth.tar", 'sliced: é, 猫, "quotes" and\nlines'))
@@ -182,10 +181,10 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
     save(WEIGHTS, path)
     before = path.read_bytes()
     monkeypatch.setattr(module, "save_file", _raise(error))
-    expected = BadInput if isinstance(error, OSError | SafetensorError) else type(error)
+    expected = StorageError if isinstance(error, OSError | SafetensorError) else type(error)
     with pytest.raises(expected) as caught:
         save(untrained(SMALL, 2), path)
-    if expected is BadInput:
+    if expected is StorageError:
         assert str(caught.value).isprintable()
         assert str(caught.value).startswith(f"{path} cannot be written: ")
     with pytest.raises(expected):
