@@ -27,15 +27,13 @@ from resnas_deploy.arch.elements import NORM_EPS, BlockElement, ReductionElement
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.graph import block as emission
-from resnas_deploy.graph.attention import emit_with_operator
-from resnas_deploy.graph.builder import GraphBuilder
+from resnas_deploy.graph.block import emit_with_operator
 from resnas_deploy.graph.emit import IR_VERSION, OPSET
-from resnas_deploy.graph.function import DOMAIN, DOMAIN_VERSION
-from resnas_deploy.graph.head import emit_head
+from resnas_deploy.graph.ends import emit_head, emit_stem
+from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
-from resnas_deploy.graph.stem import emit_stem
 from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.check import errors_of
@@ -50,7 +48,7 @@ from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SPACE = SPACES["small"]
 GROUP, ROUNDS = 40, 15

@@ -174,7 +174,7 @@ def _no_folder(folder: Path, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         if folder.is_symlink():
             return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
-        return f"{wanted}, found nothing of that name; make one by: resnas export"
+        return f"{wanted}, found nothing of that name; make one by `export()`"
     if isinstance(error, NotADirectoryError):
         return f"{wanted}, found a file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -185,7 +185,7 @@ def _read_manifest(place: int) -> bytes:
         descriptor = open_regular(MANIFEST, place)
     except FileNotFoundError:
         raise BadInput(
-            f"an artifact must be a folder with {MANIFEST}, found a folder without; name one that resnas export made"
+            f"an artifact must be a folder with {MANIFEST}, found a folder without; name one that `export()` made"
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -242,7 +242,7 @@ def creating(folder: Path, *, force: bool) -> Iterator[Path]:
         if force:
             check_replaceable(folder)
         missing = [parent for parent in folder.parents if not parent.exists()]
-    remedy = "choose another name, or give --force to replace an earlier artifact there"
+    remedy = "choose another name, or give `force` to replace an earlier artifact there"
     try:
         with atomic_folder(folder, _is_replaceable if force else _is_empty, remedy=remedy) as partial:
             yield partial

@@ -10,21 +10,12 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.runners.registry import RUNNERS
 
-RUNNER_NAMES = (
-    "ort-cpu",
-    "ort-cuda",
-    "ort-tensorrt",
-    "tensorrt",
-    "tensorrt-rtx",
-    "openvino",
-    "openvino-bf16",
-    "torch",
-    "torch-compile",
-    "aoti",
-)
-ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt", "aoti")
+RUNNER_NAMES = tuple(RUNNERS)
+ENGINE_TARGETS = tuple(ENGINES)
 TARGETS = ("onnx", *ENGINE_TARGETS)
 DEVICES = ("cpu", "cuda", "cuda:0")
 MAX_SIDE = 2048  # pixels; `preprocessing.MAX_SIDE`, which is not imported for it

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +20,7 @@ from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options, RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
@@ -38,8 +38,8 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet
         return open_data(DEMO) if manifest.provenance.trained and manifest.class_names == CLASS_NAMES else None
     if not manifest.provenance.trained:
         raise BadInput(
-            "--data must come with trained weights, found untrained ones, whose accuracy is chance: "
-            "leave --data out, or give the --checkpoint of a network that was trained"
+            "`data` must come with trained weights, found untrained ones, whose accuracy is chance: "
+            "leave `data` out, or give the `checkpoint` of a network that was trained"
         )
     data = open_data(source)
     check_classes(classes_of(manifest.arch.classes, task, manifest.class_names), data.val.class_names, "the network")
@@ -48,7 +48,7 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet
 
 
 def compare_accuracy(
-    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, report: Callable[[str], None]
+    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, progress: Progress
 ) -> Accuracy:
     """Run graph and module on the validation split and count what each gets right.
 
@@ -56,7 +56,7 @@ def compare_accuracy(
     below what its checkpoint says of itself.
     """
     checkpoint = artifact.checkpoint()
-    answers = _answers(artifact, kind, checkpoint, data.val, threads, report)
+    answers = _answers(artifact, kind, checkpoint, data.val, threads, progress)
     labels = data.val.labels[answers.indices]
     reference, top1 = (100 * float((found == labels).mean()) for found in (answers.module, answers.graph))
     found = Accuracy(data.name, len(labels), reference, top1, max_drop)
@@ -78,17 +78,16 @@ def _answers(
     checkpoint: Checkpoint,
     labelled: LabelledImages,
     threads: int,
-    report: Callable[[str], None],
+    progress: Progress,
 ) -> _Answers:
     indices = _sample(labelled)
-    torch.set_num_threads(threads)
     module = build_model(checkpoint)
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
     batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))
-    with open_runner(kind, artifact, Options(threads), report) as runner:
+    with open_runner(kind, artifact, Options(threads), progress) as runner:
         for start in range(0, len(indices), batch):
-            report(f"accuracy: {start}/{len(indices)} images")
+            progress(f"accuracy: {start}/{len(indices)} images")
             rows = indices[start : start + batch]
             images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
@@ -128,10 +127,10 @@ def _problem(
     if ring := exchanged(labels, answers.module, len(names)):
         return (
             f"the images of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
-            "where classes are in another order; name the classes with --class-names, or put them in order"
+            "where classes are in another order; name the classes with `class_names`, or put them in order"
         )
     if found.drop <= found.max_drop and not beats_chance(labels, answers.graph == labels):
-        return f"the graph is at chance, since {usual}; quantise with other --calibration images"
+        return f"the graph is at chance, since {usual}; quantise with other `calibration` images"
     return ""
 
 

@@ -88,6 +88,6 @@ def _drawn(there: int, count: int, source: str) -> NDArray[np.int64]:
     if there < count:
         raise BadInput(
             f"{source} must hold the {count} images that were asked for, found {there}; "
-            "add some, or give --calibration-images a smaller number"
+            "add some, or give `calibration_images` a smaller number"
         )
     return np.sort(np.random.default_rng(_SEED).permutation(there)[:count])

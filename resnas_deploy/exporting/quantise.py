@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_help
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
@@ -82,12 +83,12 @@ def scheme_for(precision: str, engine: bool) -> Scheme:
 def check_quantiser() -> None:
     """Raise `NotAvailable` where ONNX Runtime, whose quantiser this is, is missing."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise NotAvailable(
+        raise PackageMissing(
             "quantisation uses ONNX Runtime's quantiser, and onnxruntime is not installed", "pip install onnxruntime"
         )
 
 
-def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Callable[[str], None]) -> Ranges:
+def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: Progress) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results.
 
     Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
@@ -105,7 +106,7 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Ca
         session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
         names = [output.name for output in session.get_outputs()]
         for start in range(0, len(images), batch):
-            report(f"calibrating: {start}/{len(images)} images")
+            progress(f"calibrating: {start}/{len(images)} images")
             rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
             found = dict(zip(names, session.run(None, {INPUT: images[rows]}), strict=True))
             _check_finite(found, graph)

@@ -7,7 +7,6 @@ less than float32 is computed in its own type as well (`arithmetic`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +17,6 @@ from onnx import ModelProto, TensorProto, helper
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
-from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.opening import open_runner
@@ -31,7 +29,9 @@ from resnas_deploy.images.preprocessing import Preprocessing, noise
 from resnas_deploy.images.samples import sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.torch_settings import torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -45,6 +45,9 @@ class Divergence:
 
     element: str
     error: float
+
+    def __str__(self) -> str:
+        return f"the first element that differs is {self.element} (error {self.error:.1e})"
 
 
 @dataclass(frozen=True)
@@ -72,75 +75,75 @@ def verify(
     artifact: Artifact,
     kind: RunnerKind,
     threads: int,
-    report: Callable[[str], None],
+    progress: Progress,
     data: str = "",
     max_drop: float = DEFAULT_DROP,
 ) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    A quantised graph is also compared on labelled images: of `data`, a data set as `--data` takes it, or of the
-    built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
-    `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
-    exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,
-    or an element of it comes too near to that type's largest number. `report` is told each step.
+    A quantised graph is also compared on labelled images: of `data`, a folder or demo, or of the built-in ones for a
+    network of their classes; its top-1 may be `max_drop` percentage points lower. Raises `VerificationFailed`, which
+    names the first element whose output differs, where an output is not finite, the error exceeds the precision's
+    tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type, or an element of it
+    comes too near to that type's largest number.
     """
     quantised = artifact.precision in QUANTISED
     if (data or max_drop != DEFAULT_DROP) and not quantised:
         raise BadInput(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
-            "leave --data and --max-drop out (resnas train evaluate has the accuracy of a checkpoint)"
+            "leave `data` and `max_drop` out (`train.evaluate()` has the accuracy of a checkpoint)"
         )
     checkpoint = artifact.checkpoint()
     labelled = None
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
-    torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
-    report("computing the reference on torch")
-    reference = reference_logits(checkpoint, inputs.images)
-    del checkpoint  # which is not in memory together with the graph
-    report(f"running the graph on {kind.name}")
-    found = compare(artifact, kind, inputs, reference, threads)
-    own: OwnArithmetic | None = None
-    if artifact.precision != "fp32":
-        report(f"computing the graph in {artifact.manifest.type} arithmetic")
-        own = in_own_arithmetic(artifact, inputs.images, reference)
-        found = replace(found, own=own)
-        if own.beyond:  # whatever else is wrong follows from it
-            raise VerificationFailed(out_of_room(own), found)
-    if quantised:
-        report("looking at the error of each element")
-        errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
-        accuracy = None
-        if labelled:
-            counted_on = computing_in_own(artifact, kind)
-            accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, report)
-        found = replace(found, accuracy=accuracy, element_errors=errors)
-    if found.passed:
-        return found
-    if found.error <= found.tolerance and found.accuracy and found.accuracy.problem:
-        raise VerificationFailed(f"accuracy must be above chance to be compared, found {found.accuracy}", found)
-    if own and own.error > own.tolerance and found.error <= found.tolerance:
-        report("looking for the element where the two part")
-        parting = first_beyond(own_divergences(artifact, inputs.images), own.tolerance)
-        raise VerificationFailed(
-            f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; "
-            f"the first element that differs is {parting.element} (error {parting.error:.1e}); "
-            f"export with `precision` {precision_named(own.type).wider}",
-            found,
+    with torch_threads(threads):
+        progress("computing the reference on torch")
+        reference = reference_logits(checkpoint, inputs.images)
+        del checkpoint  # which is not in memory together with the graph
+        progress(f"running the graph on {kind.name}")
+        found = compare(artifact, kind, inputs, reference, threads)
+        if artifact.precision != "fp32":
+            progress(f"computing the graph in {artifact.manifest.type} arithmetic")
+            own = in_own_arithmetic(artifact, inputs.images, reference)
+            found = replace(found, own=own)
+            if own.beyond:  # whatever else is wrong follows from it
+                raise VerificationFailed(out_of_room(own), found)
+        if quantised:
+            progress("looking at the error of each element")
+            errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
+            accuracy = None
+            if labelled:
+                counted_on = computing_in_own(artifact, kind)
+                accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, progress)
+            found = replace(found, accuracy=accuracy, element_errors=errors)
+        if not found.passed:
+            raise VerificationFailed(_difference(artifact, kind, threads, inputs.images, found, progress), found)
+    return found
+
+
+def _difference(
+    artifact: Artifact, kind: RunnerKind, threads: int, images: Images, found: Verification, progress: Progress
+) -> str:
+    """Return what must hold of a graph that failed, and where it does not."""
+    own = found.own
+    if found.error > found.tolerance:
+        progress("looking for the element where the two part")
+        parting = first_beyond(divergences(artifact, kind, images, threads), found.tolerance)
+        return f"the graph must compute what the module computes, found {found}; {parting}"
+    if found.accuracy and found.accuracy.problem:
+        return f"accuracy must be above chance to be compared, found {found.accuracy}"
+    if own and own.error > own.tolerance:
+        progress("looking for the element where the two part")
+        parting = first_beyond(own_divergences(artifact, images), own.tolerance)
+        return (
+            f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; {parting}; "
+            f"export with `precision` {precision_named(own.type).wider}"
         )
-    if found.error <= found.tolerance:
-        raise VerificationFailed(
-            f"the graph must be as accurate as the module, found {found}; quantise with other --calibration images, "
-            "use another --precision, or allow more with --max-drop",
-            found,
-        )
-    report("looking for the element where the two part")
-    parting = first_beyond(divergences(artifact, kind, inputs.images, threads), found.tolerance)
-    raise VerificationFailed(
-        f"the graph must compute what the module computes, found {found}; "
-        f"the first element that differs is {parting.element} (error {parting.error:.1e})",
-        found,
+    return (
+        f"the graph must be as accurate as the module, found {found}; quantise with other `calibration` images, "
+        "use another `precision`, or allow more with `max_drop`"
     )
 
 

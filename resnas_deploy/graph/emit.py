@@ -20,13 +20,11 @@ from resnas_deploy.arch.elements import (
 )
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.block import emit_block
-from resnas_deploy.graph.builder import GraphBuilder, Weight
-from resnas_deploy.graph.function import DOMAIN, DOMAIN_VERSION
-from resnas_deploy.graph.head import emit_head
+from resnas_deploy.graph.ends import emit_head, emit_stem
+from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
-from resnas_deploy.graph.stem import emit_stem
 from resnas_deploy.precision import Precision
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Array, Checkpoint

@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 from onnx import GraphProto, ModelProto, TensorProto
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.graph.builder import Weight
+from resnas_deploy.graph.nodes import Weight
 
 MODEL_GRAPH, GRAPH_INITIALIZER, TENSOR_RAW_DATA = 7, 5, 9  # field numbers
 MODEL_AFTER_GRAPH = ("opset_import", "metadata_props", "training_info", "functions", "configuration")

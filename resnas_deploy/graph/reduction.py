@@ -12,8 +12,7 @@ from onnx import FunctionProto
 
 from resnas_deploy.arch.elements import ReductionElement
 from resnas_deploy.graph import fold
-from resnas_deploy.graph.builder import TO_THE_END, GraphBuilder
-from resnas_deploy.graph.function import DOMAIN, FunctionBuilder
+from resnas_deploy.graph.nodes import DOMAIN, TO_THE_END, FunctionBuilder, GraphBuilder
 from resnas_deploy.graph.spelling import GRID, Spelling
 from resnas_deploy.weights.checkpoint import Array
 

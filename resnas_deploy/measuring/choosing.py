@@ -21,7 +21,7 @@ from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 _BATCH, _RUNS = 8, 60  # that are measured, where the range has the batch
@@ -36,7 +36,7 @@ def with_auto_spelling(
     progress: Progress,
 ) -> Request:
     """Return the request with the fastest spelling on that runner, or without its device, the fewest kernels."""
-    first = request.spelling
+    first = request.written_in
     spellings = {first.name: first} | SPELLINGS
     if kind.problem() is None:
         requests = {name: replace(request, spelling=spelling) for name, spelling in spellings.items()}
@@ -81,7 +81,9 @@ def _fastest(
             candidates[name] = export(lambda: checkpoint, tried, progress)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
-        found = choose_fastest(candidates, kind, size, next(iter(requests.values())).threads, progress)
+        found = choose_fastest(
+            candidates, kind, size, next(iter(requests.values())).threads or usable_cores(), progress
+        )
     _log.info(f"{what} {found}, on {kind.name} at batch {size}")
     return found.chosen
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import triton
 import triton.language as tl
 
-from resnas_deploy.network.kernel_shape import ReductionShape
+from resnas_deploy.network.operator import ReductionShape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,8 +28,7 @@ from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import NOT_FINITE
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Provenance, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Provenance, load, untrained
 
 
 def quiet(_text):
@@ -127,7 +126,7 @@ def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypat
     assert runs[0][1] != first
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("spoil", ["zeros", "small"])
 def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
@@ -141,14 +140,15 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
-    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: NOT_FINITE / 10)
+    for where in ("verify", "arithmetic.check"):
+        monkeypatch.setattr(f"resnas_deploy.exporting.{where}.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
     wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}
-    with pytest.raises(VerificationFailed, match=r"as accurate as the module, .* --calibration images, .*--max-drop"):
+    with pytest.raises(VerificationFailed, match=r"as accurate as the module, .* `calibration` images, .*`max_drop`"):
         demo(tmp_path, **wanted)
     kept = open_artifact(failed_name(tmp_path / "out"))
     assert "FAILED VERIFICATION" in kept.manifest.label
@@ -188,7 +188,7 @@ def test_a_folder_of_labelled_images(tmp_path, artifacts):
     assert found == same
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_an_artifact_stays_only_where_it_is_as_accurate_as_asked_now(tmp_path):
     """What `export --target` finds there is taken as it is, if its accuracy was measured on the same data."""
     first = demo(tmp_path)
@@ -211,11 +211,11 @@ def test_a_network_of_other_classes_has_no_accuracy(tmp_path):
 
 @pytest.mark.parametrize("changes", [{"data": "demo"}, {"max_drop": 1.0}])
 def test_what_would_be_ignored_is_refused(tmp_path, changes, mini_artifact):
-    option = f"--{next(iter(changes)).replace('_', '-')}"
-    assert f"{option} must come with int8 or fp8, found --precision fp32" in refusal(
+    option = f"`{next(iter(changes))}`"
+    assert f"{option} must come with int8 or fp8, found `precision` fp32" in refusal(
         lambda: request(tmp_path, **changes)
     )
     line = refusal(lambda: verify(open_artifact(mini_artifact), RUNNERS["ort-cpu"], 1, quiet, **changes))
     assert "accuracy is compared for int8 and fp8, found fp32" in line
     unverified = {"precision": "int8", "verify_on": None, "data": "demo"}
-    assert "leave --data or --unverified out" in refusal(lambda: request(tmp_path, **unverified))
+    assert "leave `data` or `unverified` out" in refusal(lambda: request(tmp_path, **unverified))

@@ -22,8 +22,7 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load, untrained
 
 KIND = RUNNERS["ort-cpu"]
 
@@ -242,7 +241,7 @@ def test_a_graph_at_chance_fails_whatever_may_be_lost(tmp_path, artifact):
     assert not measured(random, some(range(200)), max_drop=1.0).problem  # which says enough
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_the_built_in_data_is_held_to_chance_too(tmp_path):
     """A network that says it was trained, and was not."""
     random = replace(untrained(weights().arch), provenance=weights().provenance, task=weights().task)
@@ -257,8 +256,8 @@ def test_untrained_weights_have_no_accuracy(tmp_path):
     random = untrained(weights().arch)
     message = refusal(lambda: exported(tmp_path, random, data="demo"))
     assert message == (
-        "--data must come with trained weights, found untrained ones, whose accuracy is chance: leave --data out, or "
-        "give the --checkpoint of a network that was trained"
+        "`data` must come with trained weights, found untrained ones, whose accuracy is chance: leave `data` out, or "
+        "give the `checkpoint` of a network that was trained"
     )
     named = replace(random, task=weights().task)
     assert exported(tmp_path, named).manifest.verification.accuracy is None

@@ -121,7 +121,7 @@ def test_fewer_than_asked(images, array):
     assert "must hold the 9 images that were asked for, found 8" in refused(images, 9)
     line = refused(array(normalised(3)), 5)
     assert "images.npy must hold the 5 images that were asked for, found 3" in line
-    assert "--calibration-images" in line
+    assert "`calibration_images`" in line
 
 
 def test_an_empty_folder(tmp_path):

@@ -22,8 +22,8 @@ from resnas_deploy.exporting import export as pipeline
 from resnas_deploy.exporting.export import export
 from resnas_deploy.network.module import build_model
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.resize import resize
-from resnas_deploy.weights.untrained import untrained
 
 
 def quiet(_text):
@@ -100,7 +100,7 @@ def test_higher_resolution_equals_the_resized_module(tmp_path):
 def test_torch_is_needed_to_verify_and_not_to_export(tmp_path, monkeypatch):
     find = pipeline.importlib.util.find_spec
     monkeypatch.setattr(pipeline.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    with pytest.raises(NotAvailable, match=r"torch is not installed .*--unverified.*pip install torch"):
+    with pytest.raises(NotAvailable, match=r"torch is not installed .*`unverified`.*pip install torch"):
         export(lambda: untrained(SMALL), request(tmp_path), quiet)
     assert not list(tmp_path.iterdir())
     artifact = export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), quiet)

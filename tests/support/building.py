@@ -15,8 +15,7 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.graph.spelling import FOR_TENSORRT
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 RTX = TARGETS["tensorrt-rtx"]
 needs_builder = pytest.mark.skipif(importlib.util.find_spec(RTX.module) is None, reason=f"{RTX.module} is missing")
@@ -34,8 +33,8 @@ def quiet(_text):
 
 def exported(out, arch=LITTLE, seed=0, **changes):
     """An unverified artifact for an engine, fp16 and batch 1:8 unless `changes` say otherwise."""
-    usual = {"precision": "fp16", "batch": BatchRange(1, 8), "spelling": FOR_TENSORRT}
-    wanted = Request("little", Path(out), **usual | {"for_engine": True, "calibration_images": 4} | changes)
+    usual = {"precision": "fp16", "batch": BatchRange(1, 8), "for_engine": True, "verify_on": None}
+    wanted = Request("little", Path(out), **usual | {"calibration_images": 4} | changes)
     return export(lambda: untrained(arch, seed=seed), wanted, quiet)
 
 

@@ -32,6 +32,7 @@ from resnas_deploy.exporting.arithmetic.move import MOVING
 from resnas_deploy.precision import Precision
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.profiling import element_operation
+from resnas_deploy.runners.torch_settings import torch_threads
 
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
@@ -154,12 +155,8 @@ def _check_names(nodes: Sequence[NodeProto]) -> None:
 @contextmanager
 def _threads_for(pixels: int) -> Iterator[None]:
     """One thread for little work, else as many as torch was told to take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if pixels < _LITTLE else threads)
-    try:
+    with torch_threads(1 if pixels < _LITTLE else torch.get_num_threads()):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _one_line(error: Exception) -> str:

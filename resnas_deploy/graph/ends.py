@@ -1,12 +1,15 @@
-"""Emits the stem: three convolutions and a projection to tokens, then one table of class token, bias and positions."""
+"""Emits the network's ends: the stem, from images to tokens, and the head, from the class token to logits.
+
+The stem is three convolutions and a projection to tokens, then one table of class token, bias and positions.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.arch.elements import BATCH_NORM_EPS, StemElement
+from resnas_deploy.arch.elements import BATCH_NORM_EPS, HeadElement, StemElement
 from resnas_deploy.graph import fold
-from resnas_deploy.graph.builder import GraphBuilder
+from resnas_deploy.graph.nodes import GraphBuilder
 from resnas_deploy.weights.checkpoint import Array
 
 
@@ -44,3 +47,16 @@ def _conv_relu(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Arr
     stride = 2 if number == 1 else 1
     x = graph.node("Conv", [x, weight, bias], name, kernel_shape=[3, 3], pads=[1] * 4, strides=[stride] * 2)
     return graph.node("Relu", [x], f"{name}.relu")
+
+
+def emit_head(graph: GraphBuilder, head: HeadElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
+    """The class token `(B, 1, C)`, all that the last block leaves, to logits `(B, classes)`."""
+    name, width, classes = head.name, head.width, head.classes
+    linear, scale, shift = tensors["linear.weight"], tensors["norm.weight"], tensors["norm.bias"]
+    x = graph.node("Squeeze", [x, graph.ints(1)], f"{name}.class_token")
+    x = graph.normalise(x, f"{name}.norm", width, epsilon)
+    weight = graph.weight(f"{name}.linear.weight", (classes, width), lambda: fold.norm_scale_into_linear(linear, scale))
+    bias = graph.weight(
+        f"{name}.linear.bias", (classes,), lambda: fold.norm_shift_into_bias(linear, tensors["linear.bias"], shift)
+    )
+    return graph.node("Gemm", [x, weight, bias], f"{name}.linear", transB=1)

@@ -1,0 +1,100 @@
+"""What `resnas a b` does, `resnas.a.b(..)` does: a function for every command, with its parameters and its defaults."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+
+import pytest
+import typer
+
+import resnas_deploy as resnas
+from resnas_deploy.cli.app import app
+from resnas_deploy.progress import Progress, silent
+
+NAMES = {"import": "import_checkpoint", "runners": "available_runners"}  # where Python's name is another
+NOT_YET = {"bench", "compare", "gate", "latency", "search", "train", "triton"}  # their functions are on their way
+ONLY_COMMANDS = {  # of the command line alone: a result has methods for them
+    "as_json",
+    ("archs", "name"),  # read_arch() is for it
+}
+ONLY_PYTHON = {"progress"}
+OTHERWISE = {  # command, option: the parameter
+    ("build", "profile"): "profiles",
+    ("inspect", "path"): "source",
+}
+
+
+def commands(group: typer.Typer, *above: str):
+    """Every command below a group: the words that call it, and its function."""
+    for found in group.registered_commands:
+        yield (*above, found.name or found.callback.__name__.rstrip("_").replace("_", "-")), found.callback
+    for found in group.registered_groups:
+        yield from commands(found.typer_instance, *above, found.typer_instance.info.name)
+
+
+COMMANDS = {" ".join(words): command for words, command in commands(app)}
+
+
+def function_of(words: str):
+    found = resnas
+    for word in words.split():
+        found = getattr(found, NAMES.get(word, word.replace("-", "_")))
+    return found
+
+
+def waits(words: str) -> bool:
+    return words.split()[0] in NOT_YET - set(resnas._HOMES)
+
+
+def parameter_of(words: str, option: str) -> str:
+    return OTHERWISE.get((words, option), option)
+
+
+def plain(default: object) -> object:
+    """A default as both sides may write it: absence is None, "" or nothing in a sequence, and 8 may be "8"."""
+    if default is None or default is inspect.Parameter.empty:
+        return default
+    if isinstance(default, Sequence) and not isinstance(default, str):
+        default = ",".join(map(str, default))
+    return str(default) or None
+
+
+def test_there_are_commands():
+    assert {"export", "bench", "latency profile", "triton export", "train supernet"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_each_has_a_function_with_its_parameters_and_its_defaults(words):
+    if waits(words):
+        pytest.skip("its function is on its way")
+    function = function_of(words)
+    options = inspect.signature(COMMANDS[words]).parameters
+    parameters = inspect.signature(function).parameters
+    wanted = {
+        parameter_of(words, name): plain(option.default)
+        for name, option in options.items()
+        if name not in ONLY_COMMANDS and (words, name) not in ONLY_COMMANDS
+    }
+    found = {name: plain(parameter.default) for name, parameter in parameters.items()}
+    missing = set(wanted) - set(found)
+    assert not missing, f"{words} takes options that its function does not"
+    more = {name for name in set(found) - set(wanted) - ONLY_PYTHON if (words, name) not in ONLY_PYTHON}
+    assert not more, f"{words} lacks what its function takes"
+    required = inspect.Parameter.empty
+    differ = {
+        name: (wanted[name], found[name])
+        for name in wanted
+        if wanted[name] != found[name] and not (wanted[name] is None and found[name] is required)
+    }
+    assert not differ, "the command's defaults and the function's"
+
+
+@pytest.mark.parametrize("words", [words for words in COMMANDS if not waits(words)])
+def test_progress_comes_last_and_is_silent(words):
+    parameters = list(inspect.signature(function_of(words)).parameters.values())
+    for parameter in parameters:
+        if parameter.name == "progress":
+            assert parameter is parameters[-1]
+            assert parameter.default is silent
+            assert parameter.annotation in (Progress, "Progress")
