@@ -62,7 +62,7 @@ class SearchSpace:
         return self.build(subnet, pick, keep)
 
     def crossover(self, first: Subnet, second: Subnet, rng: np.random.Generator) -> Subnet:
-        """Return a child of each dimension, and of whether a block is dropped, from either parent by equal chance."""
+        """Return a child that takes every dimension, and every block's flag, from either parent with equal chance."""
         return self.blend(first, second, 0.5, rng)
 
     def blend(self, first: Subnet, second: Subnet, share: float, rng: np.random.Generator) -> Subnet:
