@@ -20,8 +20,7 @@ from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner
-from resnas_deploy.weights.checkpoint import load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import load, untrained
 
 ROOT = Path(__file__).parents[1]
 OPENINGS, ROUNDS = 4, {1: 40, 16: 10}  # of each opening

@@ -29,8 +29,7 @@ from resnas_deploy.serving.load.level import Level, run_level
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.serving.server.addresses import Address
-from resnas_deploy.weights.checkpoint import load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import load, untrained
 
 ROOT = Path(__file__).parents[1]
 THREADS, ROUNDS, WARM_UPS = 2, 150, 10

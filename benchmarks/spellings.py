@@ -19,7 +19,7 @@ from resnas_deploy.images.preprocessing import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 ROUNDS = {1: 80, 16: 20}
 

@@ -25,8 +25,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.roofline import Ceiling, Ceilings, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.weights.checkpoint import save
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import save, untrained
 
 
 def pytest_configure():

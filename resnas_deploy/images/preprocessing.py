@@ -57,7 +57,7 @@ class Preprocessing:
         return cls(image_size=image_size, resize=round(image_size * 256 / 224))
 
     def with_image_size(self, image_size: int) -> Preprocessing:
-        """The same for a crop of another size, out of as much of the image."""
+        """Return the same for a crop of another size, out of as much of the image."""
         return replace(self, image_size=image_size, resize=round(self.resize * image_size / self.image_size))
 
     @classmethod

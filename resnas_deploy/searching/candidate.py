@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files import records
 from resnas_deploy.files.reading import parse_json
 
 
@@ -63,9 +64,10 @@ def from_text(text: object) -> Subnet:
     data = parse_json(text if isinstance(text, str) else "", "a subnet")
     if not isinstance(data, dict) or data.keys() != {"full", "kept"}:
         raise BadInput(f"a subnet must have the fields full and kept, found {shown(data)}")
-    kept = data["kept"]
-    if not isinstance(kept, list) or not all(
-        isinstance(flags, list) and all(type(flag) is bool for flag in flags) for flags in kept
-    ):
-        raise BadInput("a subnet's kept must be a list of flags for each stage, found something else")
-    return Subnet(ArchSpec.from_json(data["full"]), tuple(map(tuple, kept)))
+    kept = records.from_json(_Kept, {"kept": data["kept"]}, "a subnet").kept
+    return Subnet(ArchSpec.from_json(data["full"]), kept)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    kept: tuple[tuple[bool, ...], ...]  # a flag for each block of each stage

@@ -172,6 +172,8 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     # Workers have another working directory.
     data = request.data if request.data == DEMO else str(Path(request.data).resolve())
     scorer = ScorerSource(request.supernet.resolve(), data, request.scoring.batch, request.scoring.device)
+    if not request.scoring.workers:  # which may have other devices
+        scorer.place()
     return _Prepared(supernet, problem, scorer, most_ms)
 
 

@@ -49,7 +49,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--checkpoint", "nothing"], "(.safetensors), found no file"),
         (["--checkpoint", "."], "found a folder"),
         (["--checkpoint", "tiny.json"], "tiny.json must be a whole safetensors file"),
-        (["--checkpoint", str(GOLDEN / "vit_search_mini.pth.tar")], "is converted by: resnas import"),
+        (["--checkpoint", str(GOLDEN / "vit_search_mini.pth.tar")], "is converted by resnas import"),
         (["--out", "tiny.json"], "tiny.json exists"),
         (["--out", "tiny.json", "--force"], "tiny.json exists and must be an artifact to be replaced"),
         (["--out", "tiny.json/out"], "tiny.json/out cannot be written"),

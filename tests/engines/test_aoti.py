@@ -19,7 +19,7 @@ from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 pytestmark = pytest.mark.slow  # a compiler of C++ runs for 20 seconds
 

@@ -28,8 +28,7 @@ from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import NOT_FINITE
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Provenance, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Provenance, load, untrained
 
 
 def quiet(_text):

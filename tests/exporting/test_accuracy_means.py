@@ -22,8 +22,7 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load, untrained
 
 KIND = RUNNERS["ort-cpu"]
 

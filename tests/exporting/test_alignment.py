@@ -33,8 +33,7 @@ from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import PRECISIONS, tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights import padding as rules
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 SEEDS = st.integers(0, 2**32 - 1)
 MULTIPLES = st.sampled_from(ALIGNMENTS[1:])

@@ -24,7 +24,7 @@ from resnas_deploy.exporting.export import export
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.precision import PRECISIONS, relative_error
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 FP16, FP32 = PRECISIONS["fp16"], PRECISIONS["fp32"]
 

@@ -22,8 +22,8 @@ from resnas_deploy.exporting import export as pipeline
 from resnas_deploy.exporting.export import export
 from resnas_deploy.network.module import build_model
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.resize import resize
-from resnas_deploy.weights.untrained import untrained
 
 
 def quiet(_text):

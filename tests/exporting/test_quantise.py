@@ -25,8 +25,7 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import precision_named, relative_error, tolerance_of
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 BATCH = BatchRange(1, 4)
 IMAGES = 8  # of the calibration

@@ -15,7 +15,7 @@ from support.strategies import refusal
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 
 def quiet(_text):

@@ -14,8 +14,7 @@ from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.graph import fold
 from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 
 def run(tmp_path, **changes):

@@ -24,8 +24,7 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GRID, SPELLINGS, spelling_named
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import FLOATS, PRECISIONS
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 SMALL = ArchSpec(
     (

@@ -16,7 +16,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.devices import compiled_torch_problem
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 OPTIONS = Options(threads=2)
 NAMES = ("torch-compile", "aoti")

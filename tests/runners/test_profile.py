@@ -16,7 +16,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 OPTIONS = Options(threads=2, profile=True)
 TINY = PUBLISHED["tiny"].arch

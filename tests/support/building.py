@@ -15,7 +15,7 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 RTX = TARGETS["tensorrt-rtx"]
 needs_builder = pytest.mark.skipif(importlib.util.find_spec(RTX.module) is None, reason=f"{RTX.module} is missing")

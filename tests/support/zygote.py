@@ -14,7 +14,7 @@ from pathlib import Path
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 
 def main() -> None:

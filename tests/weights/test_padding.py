@@ -19,7 +19,7 @@ from resnas_deploy.arch.spec import Block
 from resnas_deploy.graph import fold
 from resnas_deploy.network.module import ResidualReduction, ViTResNAS
 from resnas_deploy.weights import padding as rules
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SEEDS = st.integers(0, 2**32 - 1)
 MULTIPLES = st.sampled_from(ALIGNMENTS[1:])

@@ -23,7 +23,7 @@ from resnas_deploy.measuring.latency.store import Sampled
 from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 GROUP = 8  # networks that are open at once
 ANCHORS = 2

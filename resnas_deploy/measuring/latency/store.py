@@ -54,7 +54,7 @@ class Sampled:
 
     @property
     def ratio(self) -> float:
-        """Time over the anchor's, of each its lowest decile: what disturbs a run makes it longer, never shorter."""
+        """Return the time over the anchor's, of each its lowest decile: what disturbs a run never makes it shorter."""
         return float(np.percentile(self.samples_s, UNDISTURBED) / np.percentile(self.anchor_s, UNDISTURBED))
 
 

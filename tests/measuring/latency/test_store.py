@@ -6,10 +6,12 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import fields, replace
 
 import pytest
 from support.mini_space import MINI, SETTING, drawn, sampled
+from support.places import GOLDEN
 from support.strategies import refusal
 
 from resnas_deploy.errors import StorageError
@@ -195,3 +197,16 @@ def test_the_file_says_what_it_is(path):
     columns = [row[1] for row in database.execute("PRAGMA table_info(network)")]
     assert columns == ["setting", "space", "purpose", "opening", "fingerprint", "arch", "samples_s", "anchor_s"]
     database.close()
+
+
+def test_a_store_that_an_earlier_version_wrote_is_read(tmp_path):
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((GOLDEN / "stores" / "latency.sql").read_text())
+    with LatencyStore(path) as store:
+        assert store.settings() == [(SETTING, "mini", 3)]
+        found = store.networks(SETTING, "mini", "profile")
+        assert [(item.arch, item.ratio) for item in found] == list(zip(drawn(MINI, 3), (1.5, 2.5, 3.5), strict=True))
+        assert [item.ratio for item in store.networks(SETTING, "mini", "check", 1)] == [4.5]
+        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
+        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)

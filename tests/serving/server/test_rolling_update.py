@@ -14,7 +14,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 pytestmark = needs_server
 

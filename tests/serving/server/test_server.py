@@ -31,7 +31,7 @@ from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.server.addresses import Address
 from resnas_deploy.serving.server.check_server import check_server
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 pytestmark = needs_server
 PROTOCOLS = {"grpc": grpc, "http": http}
