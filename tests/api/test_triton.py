@@ -60,6 +60,19 @@ def test_an_export_that_cannot_be(mini_artifact, tmp_path, options, said):
     assert not (tmp_path / "models").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"http_port": 70_000}, "`http_port` must be from 1 to 65535, or 0 for a free one, found 70000"),
+        ({"address": "localhost"}, "an address to listen at must be an IP address"),
+        ({"poll": -1}, "`poll` and `ready_within` must be seconds"),
+        ({"key_file": "nothing"}, "the key must be in a file"),
+    ],
+)
+def test_a_server_that_cannot_be(models, options, said):
+    assert said in refusal(lambda: resnas.triton.serve(models, **options))
+
+
 SERVER = """
 import asyncio, json, sys
 import resnas_deploy as resnas

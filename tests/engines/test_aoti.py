@@ -94,9 +94,9 @@ def test_a_package_that_was_cut_short_is_refused_and_built_again(artifact, built
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        (BuildOptions(profiles=(Profile(1, 2, 4),)), "--profile"),
-        (BuildOptions(workspace=2**30), "--workspace"),
-        (BuildOptions(version_compatible=True), "--version-compatible"),
+        (BuildOptions(profiles=(Profile(1, 2, 4),)), "`profiles`"),
+        (BuildOptions(workspace=2**30), "`workspace`"),
+        (BuildOptions(version_compatible=True), "`version_compatible`"),
         (BuildOptions(capabilities=("89",)), "8.9|89"),
     ],
 )
@@ -111,7 +111,7 @@ def test_precisions_that_pytorch_cannot_compile_are_refused():
 
 
 def test_a_device_for_another_target_is_refused():
-    with pytest.raises(BadInput, match="--device is for the target aoti"):
+    with pytest.raises(BadInput, match="`device` is for the target aoti"):
         check_buildable(target_named("tensorrt-rtx"), "fp16", BuildOptions(device="cpu"))
 
 

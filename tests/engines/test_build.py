@@ -128,7 +128,7 @@ def test_precisions_that_a_gpu_has_not_are_refused_before_any_work(tmp_path):
 
 
 def test_a_timing_cache_is_for_builders_that_time(artifact, tmp_path):
-    assert "leave --timing-cache out" in refusal(lambda: built(artifact, timing_cache=tmp_path / "cache"))
+    assert "leave `timing_cache` out" in refusal(lambda: built(artifact, timing_cache=tmp_path / "cache"))
     assert not (artifact.folder / "engines").exists()
 
 

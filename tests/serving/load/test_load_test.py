@@ -79,6 +79,7 @@ def test_levels_are_those_asked_for_or_the_usual_ones():
         ({"p99_ms": 0}, "`p99` must be a number above 0"),
         ({"p99_ms": 50, "demand": math.inf}, "`plan` must be a number above 0"),
         ({"seconds": math.nan}, "`seconds` must be a number above 0"),
+        ({"seed": -1}, "`seed` must be a whole number from 0"),
     ],
 )
 def test_a_test_that_cannot_be(test, said):
