@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from support.checks import refusal
 from support.small_data import CLASSES, Stripes
-from support.strategies import refusal
 
 from resnas_deploy.data.labelled import split
 

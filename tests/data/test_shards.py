@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 from PIL import Image
+from support.checks import refusal
 from support.small_data import Stripes, add, write_shards
-from support.strategies import refusal
 
 from resnas_deploy.data.shards import MOST_HEADER, MOST_IMAGE, shard_images
 from resnas_deploy.data.source import open_data

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.small_data import SIDE, write_folder
-from support.strategies import refusal
 
 from resnas_deploy.data.source import open_data
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.checks import refusal
 from support.small_data import RECIPE, SIDE, Stripes
-from support.strategies import refusal
 
 from resnas_deploy.data.labelled import ImageSubset
 from resnas_deploy.images.preprocessing import Preprocessing

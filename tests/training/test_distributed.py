@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 import torch
-from support.commands import resnas
+from support.checks import assert_close
 from support.small_data import SPACE, write_folder, write_shards
-from support.strategies import assert_close
+from support.training_commands import resnas
 
 from resnas_deploy.training.distributed import share_batch_norms
 from resnas_deploy.training.network import TrainedNetwork
