@@ -14,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.decode import check_size
-
-MAX_SIDE = 2048
-"""Largest `resize`, in pixels."""
 
 _NOISE_SEED = 0
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact.artifact import MODEL, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, PackageMissing
