@@ -30,7 +30,7 @@ from resnas_deploy.weights.checkpoint import file_digest
 REPORT_SUFFIX = ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
-_FORMAT = SealedFormat("the report of an engine", "report_sha256", SCHEMA, "build the engine again by `build()`")
+_FORMAT = SealedFormat("the report of an engine", "report_sha256", SCHEMA, "build the engine again: `build()`")
 _PROOFS = {".engine": "layers", ".pt2": "parity"}  # what was checked of an engine, by its suffix
 SUFFIXES = tuple(_PROOFS)
 
@@ -49,7 +49,7 @@ class Engine:
         return self.held.path(self.path.name) or self.path
 
     def report_bytes(self) -> bytes:
-        """The report's file."""
+        """Return the report's file."""
         return _FORMAT.dump(self.report)
 
     @property
@@ -60,12 +60,12 @@ class Engine:
 
 
 def engine_path(artifact: Path, name: str, suffix: str = SUFFIXES[0]) -> Path:
-    """Where an artifact keeps the engine of that id."""
+    """Return where an artifact keeps the engine of that id."""
     return artifact / ENGINES / f"{name}{suffix}"
 
 
 def find(path: Path) -> Engine | None:
-    """The engine of that path, if it is there and whole."""
+    """Return the engine of that path, if it is there and whole."""
     if not path.exists():
         return None
     try:
@@ -78,7 +78,7 @@ def find(path: Path) -> Engine | None:
 def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
-        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
+        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
     report = read_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:
@@ -88,7 +88,7 @@ def open_engine(path: Path) -> Engine:
             if os.fstat(file).st_size != report["engine_bytes"] or digest(file) != report["engine_sha256"]:
                 raise BadInput(
                     f"{path} differs from the hash in its report: it was cut short or changed; "
-                    "build it again: resnas build"
+                    "build it again: `build()`"
                 )
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
@@ -96,11 +96,11 @@ def open_engine(path: Path) -> Engine:
 
 
 def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
-    """The report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
+    """Return the report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
     if not path.exists():
         raise BadInput(
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
-            "build it with: resnas build"
+            "build it with: `build()`"
         )
     return _parse(read_bytes(path, MAX_BYTES), path, _PROOFS[suffix])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
@@ -19,12 +20,12 @@ from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
 from resnas_deploy.files.records import as_json, from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.schema import differences
+from resnas_deploy.weights.schema import Shape, differences, tensor_shapes
 
 Array = NDArray[np.float32]
 
 SCHEMA = 1
-_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by `import_checkpoint()`"
 MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
@@ -37,7 +38,7 @@ class Provenance:
     history: tuple[str, ...]
 
     def then(self, what: str) -> Provenance:
-        """The same weights after one more step."""
+        """Return the same weights after one more step."""
         return replace(self, history=(*self.history, what))
 
     def to_json(self) -> dict[str, object]:
@@ -86,7 +87,7 @@ class Metadata:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
+    """A network's weights: float32 arrays by the names of `schema.tensor_shapes`, plus `patch_head.*` where kept.
 
     Raises `BadInput` where a tensor is missing, foreign, of another shape or dtype, NaN or infinite.
     """
@@ -132,6 +133,17 @@ class Checkpoint:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def untrained(arch: ArchSpec, seed: int = 0) -> Checkpoint:
+    """Return a checkpoint of random weights, the same for the same seed.
+
+    Weights have variance 1 / fan-in, so that activations keep their size through the depth. Norms, biases, running
+    statistics, tokens and positions are random too: every folding rule then changes the numbers that verification sees.
+    """
+    rng = np.random.default_rng(seed)
+    tensors = {name: _values(name, shape, rng) for name, shape in tensor_shapes(arch).items()}
+    return Checkpoint(arch, tensors, Provenance(False, (f"untrained: random weights of seed {seed}",)))
 
 
 def file_digest(path: Path) -> str:
@@ -192,7 +204,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None
 
 
 def _tensor(path: Path, name: str) -> Array:
-    """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
+    """Read one tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
     with safe_open(path, framework="numpy") as file:
         dtype = file.get_slice(name).get_dtype()
         if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
@@ -203,7 +215,9 @@ def _tensor(path: Path, name: str) -> Array:
 
 def _metadata(metadata: Mapping[str, str]) -> Metadata:
     if _KEY not in metadata:
-        raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
+        raise BadInput(
+            "the file must have the architecture in its metadata, found none; make it by `import_checkpoint()`"
+        )
     header = parse_json(metadata[_KEY], "the metadata")
     schema = header.get("schema") if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(schema) is not int or schema < 1:
@@ -212,3 +226,16 @@ def _metadata(metadata: Mapping[str, str]) -> Metadata:
         raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
     known = {field.name for field in fields(Metadata)}  # what a later resnas may have added is not needed
     return from_json(Metadata, {name: value for name, value in header.items() if name in known}, "the metadata")
+
+
+def _values(name: str, shape: Shape, rng: np.random.Generator) -> Array:
+    centre, deviation = 0.0, 0.1
+    if name.endswith("weight") and len(shape) > 1:
+        deviation = 1 / math.sqrt(math.prod(shape[1:]))
+    elif name.endswith(("weight", "running_var")):
+        centre = 1.0
+    values = rng.random(shape, dtype=np.float32)  # uniform: a third of the time of normal, and as good here
+    values -= np.float32(0.5)
+    values *= np.float32(deviation * math.sqrt(12))
+    values += np.float32(centre)
+    return values

@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.checks import refusal
+from support.networks import SMALL, arch_specs
 from support.places import GOLDEN
-from support.strategies import SMALL, arch_specs, refusal
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.artifact.headroom import OwnArithmetic, Peak
@@ -524,4 +525,4 @@ def test_manifests_of_version_0_1_read_and_are_written_the_same(path):
     assert manifest.to_bytes() == path.read_bytes()
     assert manifest.label.startswith(f"tiny {path.stem.partition('-')[2]} 224")
     assert manifest.verification.passed
-    assert list(manifest.verification.own.peaks)[0] == "stem"
+    assert next(iter(manifest.verification.own.peaks)) == "stem"

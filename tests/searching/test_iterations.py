@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.small_data import SPACE
-from support.strategies import refusal
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Score

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
-from support.strategies import PLAIN, SMALL, arch_specs, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL, arch_specs
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import StorageError
 from resnas_deploy.files.records import from_json
 from resnas_deploy.weights import checkpoint as module
-from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save, untrained
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 WEIGHTS = untrained(SMALL, seed=1)
 HISTORY = Provenance(True, ("imported from a.pth.tar", 'sliced: é, 猫, "quotes" and\nlines'))
@@ -78,8 +78,8 @@ def test_the_accuracy_that_training_measured_is_kept_and_of_these_weights_alone(
 @pytest.mark.parametrize(
     "accuracy",
     [{}, None, [], {"data": "a", "pictures": 1}, *({"data": "a", "pictures": 5, "top1": 0.5} | change for change in (
-        {"data": 1}, {"pictures": 0}, {"pictures": 1.5}, {"pictures": True}, {"top1": 1.5}, {"top1": -0.1}, {"top1": "1"},
-        {"top1": float("nan")}, {"more": 1},
+        {"data": 1}, {"pictures": 0}, {"pictures": 1.5}, {"pictures": True}, {"top1": 1.5}, {"top1": -0.1},
+        {"top1": "1"}, {"top1": float("nan")}, {"more": 1},
     ))],
 )  # fmt: skip
 def test_what_is_no_accuracy_is_refused(accuracy: object) -> None:
