@@ -20,7 +20,7 @@ def test_a_quantity_is_in_the_unit_of_one(text, value):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "G", "-1G", "+1G", "1T", "1g", "nanG", "infG", "1 2G", ".5G", "5.G", "1_0G", "\u0661G", "1G G", "0x1G", "%"]
+    "text", ["", "G", "-1G", "+1G", "1T", "1g", "nanG", "infG", "1 2G", ".5G", "5.G", "1_0G", "\u0661G", "1G G", "%"]
 )
 def test_what_is_no_quantity(text):
     assert parse_quantity(text, UNITS) is None
