@@ -18,7 +18,7 @@ from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.network.module import build_model
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 
 def pytest_addoption(parser):

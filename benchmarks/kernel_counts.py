@@ -28,7 +28,7 @@ from resnas_deploy.engines.targets import target_named
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 BATCH, BUILDS = BatchRange(1, 64), 5
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export keeps a node's module

@@ -48,7 +48,7 @@ from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SPACE = SPACES["small"]
 GROUP, ROUNDS = 40, 15

@@ -17,8 +17,7 @@ from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.verify import compare, reference_logits, verification_inputs
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
 ROOT = Path(__file__).parents[1]

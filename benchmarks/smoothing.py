@@ -29,8 +29,7 @@ from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load as imported
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 ort = imported("onnxruntime")
 

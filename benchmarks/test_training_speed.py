@@ -17,8 +17,8 @@ from resnas_deploy.searching.scorer import HeldOut, Scorer
 from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 RUNS = 12
 

@@ -17,6 +17,7 @@ _OTHERWISE = {
     "concurrencies": "--concurrency",
     "images": "IMAGES..",
     "peers": "--peer",
+    "profiles": "--profile",
     "protocols": "--protocol",
     "rates": "--rate",
     "runners": "--runner",

@@ -14,11 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.decode import check_size
-
-MAX_SIDE = 2048
-"""Largest `resize`, in pixels."""
 
 _NOISE_SEED = 0
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -57,7 +55,7 @@ class Preprocessing:
         return cls(image_size=image_size, resize=round(image_size * 256 / 224))
 
     def with_image_size(self, image_size: int) -> Preprocessing:
-        """The same for a crop of another size, out of as much of the image."""
+        """Return the same for a crop of another size, out of as much of the image."""
         return replace(self, image_size=image_size, resize=round(self.resize * image_size / self.image_size))
 
     @classmethod

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, replace
 from pathlib import Path
@@ -17,13 +18,14 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, StorageError, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
+from resnas_deploy.files.records import from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.schema import differences
+from resnas_deploy.weights.schema import Shape, differences, tensor_shapes
 
 Array = NDArray[np.float32]
 
 SCHEMA = 1
-_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by `import_checkpoint()`"
 MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
@@ -36,22 +38,17 @@ class Provenance:
     history: tuple[str, ...]
 
     def then(self, what: str) -> Provenance:
-        """The same weights after one more step."""
+        """Return the same weights after one more step."""
         return replace(self, history=(*self.history, what))
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {"trained": self.trained, "history": list(self.history)}
+        """Return it as plain data for JSON."""
+        return to_json(self)
 
     @staticmethod
     def from_json(data: object) -> Provenance:
-        """Read what `to_json` wrote; raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
-            raise BadInput(f"provenance must have the fields trained and history, found {shown(data)}")
-        history = data["history"]
-        if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
-            raise BadInput(f"provenance.history must be a list of sentences, found {shown(history)}")
-        return Provenance(data["trained"], tuple(history))
+        """Read what `to_json` wrote. Raises `BadInput`."""
+        return from_json(Provenance, data, "provenance")
 
 
 @dataclass(frozen=True)
@@ -62,25 +59,18 @@ class Task:
     preprocessing: Preprocessing
     held_out: int = 0  # images of each class of the training split that training did not see
 
+    def __post_init__(self) -> None:
+        if self.held_out < 0:
+            raise BadInput(f"task.held_out must be a number from 0, found {shown(self.held_out)}")
+
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {
-            "class_names": list(self.class_names),
-            "preprocessing": self.preprocessing.to_json(),
-            "held_out": self.held_out,
-        }
+        """Return it as plain data for JSON."""
+        return to_json(self)
 
     @staticmethod
     def from_json(data: object) -> Task:
-        """Read what `to_json` wrote; raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"class_names", "preprocessing", "held_out"}:
-            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {shown(data)}")
-        names, held_out = data["class_names"], data["held_out"]
-        if type(held_out) is not int or held_out < 0:
-            raise BadInput(f"task.held_out must be a number from 0, found {shown(held_out)}")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BadInput(f"task.class_names must be a list of names, found {shown(names)}")
-        return Task(tuple(names), Preprocessing.from_json(data["preprocessing"], "task.preprocessing"), held_out)
+        """Read what `to_json` wrote. Raises `BadInput`."""
+        return from_json(Task, data, "task")
 
 
 @dataclass(frozen=True)
@@ -97,12 +87,12 @@ class MeasuredAccuracy:
             raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
+        """Return it as plain data for JSON."""
         return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
     @staticmethod
     def from_json(data: object) -> MeasuredAccuracy:
-        """Read what `to_json` wrote; raises `BadInput`."""
+        """Read what `to_json` wrote. Raises `BadInput`."""
         if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
             raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
         return MeasuredAccuracy(data["data"], data["pictures"], data["top1"])
@@ -110,7 +100,7 @@ class MeasuredAccuracy:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
+    """A network's weights: float32 arrays by the names of `schema.tensor_shapes`, plus `patch_head.*` where kept.
 
     Raises `BadInput` where a tensor is missing, foreign, of another shape or dtype, NaN or infinite.
     """
@@ -156,6 +146,17 @@ class Checkpoint:
     def nbytes(self) -> int:
         """Bytes of all tensors."""
         return sum(tensor.nbytes for tensor in self.tensors.values())
+
+
+def untrained(arch: ArchSpec, seed: int = 0) -> Checkpoint:
+    """Return a checkpoint of random weights, the same for the same seed.
+
+    Weights have variance 1 / fan-in, so that activations keep their size through the depth. Norms, biases, running
+    statistics, tokens and positions are random too: every folding rule then changes the numbers that verification sees.
+    """
+    rng = np.random.default_rng(seed)
+    tensors = {name: _values(name, shape, rng) for name, shape in tensor_shapes(arch).items()}
+    return Checkpoint(arch, tensors, Provenance(False, (f"untrained: random weights of seed {seed}",)))
 
 
 def file_digest(path: Path) -> str:
@@ -228,7 +229,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None
 
 
 def _tensor(path: Path, name: str) -> Array:
-    """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
+    """Read one tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
     with safe_open(path, framework="numpy") as file:
         dtype = file.get_slice(name).get_dtype()
         if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
@@ -239,7 +240,9 @@ def _tensor(path: Path, name: str) -> Array:
 
 def _header(metadata: Mapping[str, str]) -> dict[str, object]:
     if _KEY not in metadata:
-        raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
+        raise BadInput(
+            "the file must have the architecture in its metadata, found none; make it by `import_checkpoint()`"
+        )
     header = parse_json(metadata[_KEY], "the metadata")
     schema = header.get("schema") if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(schema) is not int or schema < 1:
@@ -247,3 +250,16 @@ def _header(metadata: Mapping[str, str]) -> dict[str, object]:
     if schema > SCHEMA:
         raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
     return header
+
+
+def _values(name: str, shape: Shape, rng: np.random.Generator) -> Array:
+    centre, deviation = 0.0, 0.1
+    if name.endswith("weight") and len(shape) > 1:
+        deviation = 1 / math.sqrt(math.prod(shape[1:]))
+    elif name.endswith(("weight", "running_var")):
+        centre = 1.0
+    values = rng.random(shape, dtype=np.float32)  # uniform: a third of the time of normal, and as good here
+    values -= np.float32(0.5)
+    values *= np.float32(deviation * math.sqrt(12))
+    values += np.float32(centre)
+    return values

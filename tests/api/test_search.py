@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.checks import refusal
 from support.mini_space import measured, truth
 from support.small_data import SPACE, write_folder
-from support.strategies import refusal
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.cost import macs
@@ -17,8 +17,7 @@ from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
 from resnas_deploy.measuring.latency.setup import choose_setup
-from resnas_deploy.weights.checkpoint import Task, save
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Task, save, untrained
 
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 1, "threads": 1}
 

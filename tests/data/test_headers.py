@@ -8,8 +8,8 @@ import tarfile
 import time
 
 import pytest
+from support.checks import refusal
 from support.small_data import add, write_shards
-from support.strategies import refusal
 
 from resnas_deploy.data.shards import MOST_HEADER, MOST_IMAGE, shard_images
 

@@ -9,7 +9,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.measuring.choosing import choose_fastest
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 ATTEMPTS = 6
 

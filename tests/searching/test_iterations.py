@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.small_data import SPACE
-from support.strategies import refusal
 from support.wide_search import EVOLUTION, Wide, middle, search, searched
 
 from resnas_deploy.searching.costs import CostLimit, CostLimits, macs_cost

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from support.checks import refusal
 from support.small_data import CLASSES, RECIPE, SIDE, Stripes, add, write_folder, write_shards
-from support.strategies import refusal
 
 from resnas_deploy.data.labelled import ImageSubset, split
 from resnas_deploy.data.source import open_data

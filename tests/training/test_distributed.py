@@ -6,9 +6,9 @@ import json
 
 import numpy as np
 import pytest
-from support.commands import resnas
+from support.checks import assert_close
 from support.small_data import write_folder, write_shards
-from support.strategies import assert_close
+from support.training_commands import resnas
 
 from resnas_deploy.weights.checkpoint import load
 

@@ -14,16 +14,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
-from support.strategies import PLAIN, SMALL, arch_specs, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL, arch_specs
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import StorageError
 from resnas_deploy.weights import checkpoint as module
-from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, load, save, untrained
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 WEIGHTS = untrained(SMALL, seed=1)
 HISTORY = Provenance(True, ("imported from a.pth.tar", 'sliced: é, 猫, "quotes" and\nlines'))

@@ -10,8 +10,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.precision import precision_named
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 if TYPE_CHECKING:
     import torch
