@@ -16,6 +16,7 @@ from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner
@@ -28,7 +29,7 @@ OPENINGS, ROUNDS = 4, {1: 40, 16: 10}  # of each opening
 def measured(first, second, batch):
     """Time of the second over that of the first; each a runner's kind, an artifact and perhaps another graph."""
     samples = ([], [])
-    images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+    images = noise(batch, 224)
     for opening in range(OPENINGS):
         opened = [
             RUNNERS[name].open(artifact, Options(usable_cores(), model, shares_cores=True))

@@ -21,6 +21,7 @@ from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.images.samples import noise
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.load.asked_model import find_model
@@ -40,7 +41,7 @@ def added(artifact, folder):
     """Measure what a request costs beyond the runner's time for its image, interleaved: in all, and in the backend."""
     add_model(folder, artifact, ModelSettings("network", threads=THREADS))
     size = artifact.arch.image_size
-    images = np.random.default_rng(0).standard_normal((1, 3, size, size), dtype=np.float32)
+    images = noise(1, size)
     given = grpc.InferInput(INPUT, list(images.shape), "FP32")
     given.set_data_from_numpy(images)
     bare, whole, backend = [], [], []

@@ -15,6 +15,7 @@ from recording import ratio, write_result
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -42,7 +43,7 @@ def main() -> None:
                 for name, artifact in made.items()
             }
             for batch, rounds in ROUNDS.items():
-                images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+                images = noise(batch, 224)
                 steps = {name: timed(network.step(images)) for name, network in opened.items()}
                 samples = time_interleaved(steps, rounds, np.random.default_rng(0)).samples
                 emitted = samples[FOR_RUNTIMES.name]

@@ -40,6 +40,10 @@ class BatchRange:
         """Whether there is one size only."""
         return self.least == self.most
 
+    def nearest(self, size: int) -> int:
+        """Return the size in the range that is nearest to `size`."""
+        return max(self.least, min(self.most, size))
+
     def __contains__(self, batch: int) -> bool:
         return self.least <= batch <= self.most
 

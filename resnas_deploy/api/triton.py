@@ -276,7 +276,7 @@ def load(
     require_client()
     from resnas_deploy.serving.load.asked_model import find_model
 
-    test = load_test.LoadTest.of(concurrencies, rates, seconds=seconds, p99_ms=p99, demand=plan)
+    test = load_test.LoadTest.of(concurrencies, rates, seconds=seconds, p99_ms=p99, demand=plan, seed=seed)
     chosen, key = tuple(dict.fromkeys(protocols)) or PROTOCOLS[:1], _key(key_file)
     if not set(chosen) <= set(PROTOCOLS):
         raise BadInput(f"`protocols` must be grpc, http, or both, found {shown(','.join(chosen))}")
@@ -289,7 +289,7 @@ def load(
             raise BadInput(f"`protocols` must come with a folder: the address says it, found {server}")
         addresses = [started.address(each) for each in chosen] if started else [Address.parse(str(server))]
         models = [find_model(each, model, batch, key) for each in addresses]
-        found = load_test.run_load_test(test, models, seed, progress)
+        found = load_test.run_load_test(test, models, progress)
     return LoadTestResult(**vars(found))
 
 

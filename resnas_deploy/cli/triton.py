@@ -9,13 +9,13 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, Json, Threads, complete, finite
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.cli.triton_load import KeyFile, Repository, load
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
-from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES
+from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES, MAX_THREADS
 
 if TYPE_CHECKING:
     from resnas_deploy.api.triton import RepositoryCheck

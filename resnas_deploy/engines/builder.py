@@ -81,7 +81,7 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
 
 
 def _check_shapes(model: onnx.ModelProto, network: Any) -> None:
-    """Every tensor must have the shape that the graph says: a parser that misread a node builds another network."""
+    """Raise `Refused` where a tensor has another shape than the graph says: the parser misread a node."""
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     wanted = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim]

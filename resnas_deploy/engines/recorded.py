@@ -13,7 +13,7 @@ MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
-class Part:
+class ElementKernels:
     """What an element of the network became. A kernel that works for two elements counts in both."""
 
     element: str
@@ -32,11 +32,11 @@ class LayerReport:
     kernels: int
     kinds: Mapping[str, int]  # kernels by the builder's kind
     precisions: Mapping[str, int]  # kernels by the precision that they compute in
-    parts: tuple[Part, ...]
+    parts: tuple[ElementKernels, ...]
     fallbacks: tuple[str, ...]  # what silently computes in a higher precision than the graph says
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
 

@@ -50,7 +50,7 @@ class Engine:
         return self.held.path(self.path.name) or self.path
 
     def report_bytes(self) -> bytes:
-        """The report's file."""
+        """Return the report's file."""
         return _signed(self.report)
 
     @property
@@ -61,12 +61,12 @@ class Engine:
 
 
 def engine_path(artifact: Path, name: str, suffix: str = SUFFIXES[0]) -> Path:
-    """Where an artifact keeps the engine of that id."""
+    """Return where an artifact keeps the engine of that id."""
     return artifact / ENGINES / f"{name}{suffix}"
 
 
 def find(path: Path) -> Engine | None:
-    """The engine of that path, if it is there and whole."""
+    """Return the engine of that path, if it is there and whole."""
     if not path.exists():
         return None
     try:
@@ -79,7 +79,7 @@ def find(path: Path) -> Engine | None:
 def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
-        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
+        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
     report = read_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:
@@ -89,7 +89,7 @@ def open_engine(path: Path) -> Engine:
             if os.fstat(file).st_size != report["engine_bytes"] or digest(file) != report["engine_sha256"]:
                 raise BadInput(
                     f"{path} differs from the hash in its report: it was cut short or changed; "
-                    "build it again: resnas build"
+                    "build it again: `build()`"
                 )
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
@@ -97,11 +97,11 @@ def open_engine(path: Path) -> Engine:
 
 
 def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
-    """The report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
+    """Return the report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
     if not path.exists():
         raise BadInput(
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
-            "build it with: resnas build"
+            "build it with: `build()`"
         )
     return _parse(read_bytes(path, MAX_BYTES), path, _PROOFS[suffix])
 
@@ -138,9 +138,9 @@ def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
     try:
         body = parse_json(content, str(path))
     except BadInput as error:
-        raise BadInput(f"{error}; build the engine again: resnas build") from None
+        raise BadInput(f"{error}; build the engine again: `build()`") from None
     if not isinstance(body, dict) or type(body.get("schema")) is not int:
-        raise BadInput(f"{path} must be the report of an engine, found something else; build it again: resnas build")
+        raise BadInput(f"{path} must be the report of an engine, found something else; build it again: `build()`")
     if body["schema"] > SCHEMA:
         raise BadInput(
             f"{path} must have schema {SCHEMA} or less, found {shown(body['schema'], 20)}; use a newer resnas"
@@ -151,13 +151,13 @@ def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
     except RecursionError:  # nested too deeply to be ours
         intact = False
     if not intact:
-        raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
+        raise BadInput(f"{path} was changed after it was written; build the engine again: `build()`")
     try:
         found = record.from_json(Recorded, body, "the report")
         if getattr(found, proof) is None:
             raise BadInput(f"the report.{proof} must be there, found none")
     except BadInput as error:
-        raise BadInput(f"{path}: {error}; build the engine again: resnas build") from None
+        raise BadInput(f"{path}: {error}; build the engine again: `build()`") from None
     return body
 
 

@@ -16,7 +16,7 @@ from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
@@ -84,7 +84,7 @@ def _answers(
     module = build_model(checkpoint)
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
-    batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))
+    batch = artifact.batch.nearest(_BATCH)
     with open_runner(kind, artifact, Options(threads), progress) as runner:
         for start in range(0, len(indices), batch):
             progress(f"accuracy: {start}/{len(indices)} images")

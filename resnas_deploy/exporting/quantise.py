@@ -94,7 +94,7 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: 
     Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
     calibrate = load("onnxruntime.quantization.calibrate")
-    batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
+    batch = sizes.nearest(min(_BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with scratch_folder("calibration") as folder, _quiet():

@@ -19,14 +19,14 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing, noise
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
@@ -179,13 +179,13 @@ def _narrowed(precision: str, computes: str) -> str:
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
     """The smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
-    return tuple(sorted({batch.least, min(batch.least + 1, batch.most), max(batch.least, min(batch.most, MOST))}))
+    return tuple(sorted({batch.least, batch.nearest(batch.least + 1), batch.nearest(MOST)}))
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
     """The error at every element's output, in the order of computation: where the graph and the module part."""
     batch = artifact.manifest.batch
-    images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
+    images = images[_rows(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
     probed = _with_probes(read_graph(artifact), list(wanted))
     with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:

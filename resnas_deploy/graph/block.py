@@ -21,7 +21,7 @@ Emitter = Callable[[GraphBuilder, BlockElement, Mapping[str, Array], str, float]
 def emit_with_operator(
     graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
 ) -> tuple[str, str]:
-    """q, k and v by a linear each into the `Attention` operator: no data is moved.
+    """Emit q, k and v by a linear each into the `Attention` operator: no data is moved.
 
     The biases of k and v fold away where they stand alone. Takes the block's input `(B, T, C)`; returns what the
     attention's output is added to, and that output, both `(B, T, C)`, or `(B, 1, C)` of the last block.
@@ -65,7 +65,7 @@ def emit_with_operator(
 def emit_packed(
     graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float
 ) -> tuple[str, str]:
-    """One linear for q, k and v; its output viewed as `(B, T, 3, heads, head_dim)`, moved once and split.
+    """Emit one linear for q, k and v; its output viewed as `(B, T, 3, heads, head_dim)`, moved once and split.
 
     Takes and returns what `emit_with_operator` does. In the last block the class token is cut off before the norm and
     put back in front: a compiler then writes it in the norm's own kernel.
@@ -125,7 +125,7 @@ ATTENTION: Mapping[str, Emitter] = {OPERATOR: emit_with_operator, PACKED: emit_p
 def emit_block(
     graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float, spelling: Spelling
 ) -> str:
-    """`(B, T, C)` to `(B, T, C)`; of the network's last block, whose other tokens nobody reads, to `(B, 1, C)`.
+    """Emit `(B, T, C)` to `(B, T, C)`; of the last block, whose other tokens nobody reads, to `(B, 1, C)`.
 
     The last block computes keys and values of all tokens, and all else of the class token alone: the same logits.
     `epsilon` is that of both norms.

@@ -55,7 +55,7 @@ def emit(
     spelling: Spelling = FOR_RUNTIMES,
     alignment: int = 1,
 ) -> EmittedGraph:
-    """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
+    """Emit the graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
     With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
@@ -107,7 +107,7 @@ def emit(
 
 
 def _cast(graph: GraphBuilder, x: str, name: str, to: int) -> str:
-    """`x` in the type `to`, where the graph's own type is another than float32."""
+    """Cast `x` to the type `to`, where the graph's own type is another than float32."""
     return x if graph.precision.onnx == TensorProto.FLOAT else graph.node("Cast", [x], name, to=to)
 
 

@@ -14,7 +14,7 @@ from resnas_deploy.weights.checkpoint import Array
 
 
 def emit_stem(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Array], images: str) -> str:
-    """Images `(B, 3, S, S)` to tokens `(B, 1 + N, C)`. The class token's row is padding, not a repetition."""
+    """Emit images `(B, 3, S, S)` to tokens `(B, 1 + N, C)`. The class token's row is padding, not a repetition."""
     name, kernel, x = stem.name, stem.patch_size, images
     if stem.mid_width:
         first = _conv_relu(graph, stem, tensors, 1, x)
@@ -36,7 +36,7 @@ def emit_stem(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Arra
 
 
 def _conv_relu(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Array], number: int, x: str) -> str:
-    """A 3x3 convolution, the first of stride 2, with its batch normalisation folded in, and ReLU."""
+    """Add a 3x3 convolution, the first of stride 2, with its batch normalisation folded in, and ReLU."""
     name, convolution = f"{stem.name}.conv{number}", tensors[f"conv{number}.weight"]
     scale, shift, mean, variance = (
         tensors[f"bn{number}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")
@@ -50,7 +50,7 @@ def _conv_relu(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Arr
 
 
 def emit_head(graph: GraphBuilder, head: HeadElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
-    """The class token `(B, 1, C)`, all that the last block leaves, to logits `(B, classes)`."""
+    """Emit the class token `(B, 1, C)`, all that the last block leaves, to logits `(B, classes)`."""
     name, width, classes = head.name, head.width, head.classes
     linear, scale, shift = tensors["linear.weight"], tensors["norm.weight"], tensors["norm.bias"]
     x = graph.node("Squeeze", [x, graph.ints(1)], f"{name}.class_token")

@@ -58,7 +58,7 @@ class GraphBuilder:
         return output or name
 
     def weight(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
-        """A weight in the graph's precision; `make` gives it in float32, in any memory order."""
+        """Add a weight in the graph's precision; `make` gives it in float32, in any memory order."""
 
         def cast() -> NDArray[Any]:
             return np.ascontiguousarray(self.precision.cast(make(), name))
@@ -67,39 +67,39 @@ class GraphBuilder:
         return name
 
     def ints(self, *values: int) -> str:
-        """An int64 vector, shared by all who ask for the same."""
+        """Add an int64 vector, shared by all who ask for the same."""
         name = f"ints.{'_'.join(map(str, values))}"
         dtype = np.dtype(np.int64)
         self.weights[name] = Weight(name, (len(values),), TensorProto.INT64, dtype, lambda: np.array(values, dtype))
         return name
 
     def linear(self, x: str, name: str, shape: tuple[int, int], weight: Callable[[], Array]) -> str:
-        """`x` times a linear's weight; `shape` and `weight` are `(out, in)`, stored transposed as MatMul wants it."""
+        """Multiply `x` by a linear's weight; `shape` and `weight` are `(out, in)`, stored transposed for MatMul."""
         stored = self.weight(f"{name}.weight", shape[::-1], lambda: weight().T)
         return self.node("MatMul", [x, stored], f"{name}.matmul")
 
     def add_bias(self, x: str, name: str, width: int, bias: Callable[[], Array]) -> str:
-        """`x` plus a bias of `width` channels."""
+        """Add a bias of `width` channels to `x`."""
         return self.node("Add", [x, self.weight(f"{name}.bias", (width,), bias)], f"{name}.bias_add")
 
     def normalise(self, x: str, name: str, width: int, epsilon: float) -> str:
-        """LayerNorm whose scale and shift were folded away; the operator must be given a scale, so it gets ones."""
+        """Add a LayerNorm whose scale and shift were folded away; the operator must be given a scale: ones."""
         return self.node("LayerNormalization", [x, self.ones(width)], name, axis=-1, epsilon=epsilon)
 
     def ones(self, width: int) -> str:
-        """A vector of ones, shared by all who ask for the same width."""
+        """Add a vector of ones, shared by all who ask for the same width."""
         return self.weight(f"ones.{width}", (width,), lambda: np.ones(width, np.float32))
 
     def class_token(self, x: str, name: str) -> str:
-        """The first token of `(B, T, C)`, as `(B, 1, C)`."""
+        """Cut out the first token of `(B, T, C)`, as `(B, 1, C)`."""
         return self.node("Slice", [x, self.ints(0), self.ints(1), self.ints(1)], name)
 
     def patches(self, x: str, name: str) -> str:
-        """All tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
+        """Cut out all tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
         return self.node("Slice", [x, self.ints(1), self.ints(TO_THE_END), self.ints(1)], name)
 
     def split(self, x: str, name: str, parts: Sequence[str], axis: int) -> list[str]:
-        """`x` cut into equal parts along an axis; each is named `NAME.PART`."""
+        """Cut `x` into equal parts along an axis; each is named `NAME.PART`."""
         outputs = [f"{name}.{part}" for part in parts]
         self.nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis, num_outputs=len(parts)))
         return outputs
@@ -120,7 +120,7 @@ class FunctionBuilder:
         return output
 
     def ints(self, *values: int) -> str:
-        """An int64 vector, one constant for all who ask for the same."""
+        """Add an int64 vector, shared by all who ask for the same."""
         name = f"ints.{'_'.join(map(str, values))}"
         if name not in self._constants:
             self._constants.add(name)
@@ -128,11 +128,11 @@ class FunctionBuilder:
         return f"{self._element}.{name}"
 
     def cut(self, x: str, begin: int, end: int, output: str, axis: int = 1) -> str:
-        """`x` from `begin` to before `end` along an axis, the tokens' if none is given."""
+        """Cut `x` from `begin` to before `end` along an axis, the tokens' if none is given."""
         return self.add("Slice", [x, self.ints(begin), self.ints(end), self.ints(axis)], output)
 
     def build(self, output: str) -> FunctionProto:
-        """The function, whose value is `output`."""
+        """Return the function, whose value is `output`."""
         imports = [helper.make_opsetid("", self._opset)]
         return helper.make_function(DOMAIN, self.name, self._inputs, [output], self._nodes, imports)
 
@@ -140,7 +140,7 @@ class FunctionBuilder:
 def make_node(
     op: str, inputs: Sequence[str], output: str, name: str, *, domain: str = "", **attributes: AttributeValue
 ) -> NodeProto:
-    """A node of one output, its attributes in alphabetical order."""
+    """Return a node of one output, its attributes in alphabetical order."""
     node = helper.make_node(op, list(inputs), [output], name=name, domain=domain)
     node.attribute.extend(helper.make_attribute(key, attributes[key]) for key in sorted(attributes))
     return node

@@ -71,7 +71,7 @@ class Network(Protocol):
         ...
 
     def module(self) -> torch.nn.Module:
-        """The same network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
+        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
         ...
 
 
@@ -113,14 +113,14 @@ class Runner(Protocol):
         ...
 
     def device_step(self, images: Images) -> Callable[[], float] | None:
-        """The same without the copies between host and device: seconds of one run by the device's own clock.
+        """Make ready for timing without the copies between host and device, by the device's own clock, in seconds.
 
         None where the network runs on the host.
         """
         return None
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
-        """Seconds of one run by operation, mean of `runs`, from the runtime's own profiler. Needs `Options.profile`.
+        """Measure seconds of one run by operation, mean of `runs`, by the runtime's profiler. Needs `Options.profile`.
 
         The names begin with the element's, as in the graph (`stage1.block2.mlp.fc1.matmul`); `runners.profiling` tells
         how what the runtime named itself comes by one. Empty where the runtime cannot tell.
@@ -150,7 +150,7 @@ class Options:
     device: str = ""  # cpu, cuda or cuda:N; the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
-    engine: EngineFile | None = None  # for a runner that loads one, which `engines.opening` finds or builds
+    engine: EngineFile | None = None  # for a runner that loads one, which `engines.build` finds or builds
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,8 @@ def is_gpu(device: str) -> bool:
 
 
 def index(device: str) -> int:
-    """Return the number of the GPU `cuda:N`."""
-    return int(device.partition(":")[2])
+    """Return the number of the GPU `cuda:N`, 0 of `cuda`."""
+    return int(device.partition(":")[2] or 0)
 
 
 def device_name(device: str) -> str:

@@ -114,7 +114,7 @@ def capabilities() -> set[str]:
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:
-    """The graph of standard operators alone. Each form of it is let go before the next but one is made."""
+    """Return the graph of standard operators alone. Each form of it is let go before the next but one is made."""
     proto = onnx.load(path) if model is None else onnx.load_from_string(model)
     proto = inliner.inline_local_functions(proto)
     inlined: bytes = proto.SerializeToString()
@@ -145,7 +145,7 @@ def _name_by_element(model: Any) -> None:
 def _operation_seconds(
     before: tuple[int, Sequence[Any]], after: tuple[int, Sequence[Any]], *, ours: bool
 ) -> Mapping[str, float]:
-    """Seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
+    """Return seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
 
     It tells the mean of all runs since the model was compiled, so the earlier ones are taken out.
     """

@@ -113,7 +113,7 @@ class OrtRunner(Runner):
 
 
 def _kernels(events: Sequence[Mapping[str, Any]], runs: int) -> Iterator[tuple[str, float]]:
-    """Names and seconds, for the mean of the last `runs`, of the operations in ONNX Runtime's trace."""
+    """Yield names and seconds, mean of the last `runs`, of the operations in ONNX Runtime's trace."""
     began = sorted(event["ts"] for event in events if event["name"] == "model_run")[-runs]
     suffix = "_kernel_time"
     for event in sorted(events, key=lambda event: int(event["ts"])):

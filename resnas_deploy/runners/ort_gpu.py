@@ -108,7 +108,7 @@ class OrtGpuRunner(OrtRunner):
         self._settings.close()
 
     def _binding(self, images: Images) -> _Binding:
-        """The buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
+        """Return the buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
         if len(images) not in self._bindings:
             self._bindings[len(images)] = _Binding(self._session, images, self._number, self._options.cuda_graph)
         return self._bindings[len(images)]
@@ -151,7 +151,7 @@ def _cuda_provider(common: Mapping[str, str], *, graph: bool) -> Provider:
 
 
 def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bool) -> Provider:
-    """Without an option of a precision the provider builds a strongly typed network: the graph's own types."""
+    """Return the provider with no option of a precision: it builds a strongly typed network, of the graph's types."""
     options = {**common, "trt_cuda_graph_enable": str(graph)}
     if not network.batch.fixed:  # else it would build again for each new batch size
         for what, batch in (("min", network.batch.least), ("opt", network.batch.most), ("max", network.batch.most)):

@@ -107,7 +107,7 @@ class TorchRunner(Runner):
         del self._module, self._graphs
 
     def _graph(self, images: Tensor) -> CapturedGraph:
-        """The graph captured for this batch size."""
+        """Return the graph captured for this batch size."""
         if len(images) not in self._graphs:
             batch = images.to(self._device)
             self._graphs[len(images)] = CapturedGraph(self.forward(batch), batch)

@@ -76,7 +76,7 @@ class AotiRunner(TorchRunner):
 def write_package(module: nn.Module, network: Network, device: torch.device, path: Path) -> None:
     """Compile a module, images to logits, for the network's whole batch range into a file that ends in `.pt2`."""
     batch, size = network.batch, network.image_size
-    count = max(batch.least, min(2, batch.most))  # an example of one image would be taken for a fixed batch
+    count = batch.nearest(2)  # an example of one image would be taken for a fixed batch
     example = torch.zeros(count, 3, size, size, device=device)
     dynamic = None if batch.fixed else ({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},)
     with compiling(network, "AOTInductor"), torch.no_grad():

@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.checks import refusal
 from support.places import ROOT
-from support.strategies import refusal
 from support.triton_server import PYTHON, folders, leftovers, needs_server
 
 import resnas_deploy as resnas
@@ -58,6 +58,19 @@ def test_check_returns_the_models_or_raises_with_them(models):
 def test_an_export_that_cannot_be(mini_artifact, tmp_path, options, said):
     assert said in refusal(lambda: resnas.triton.export(mini_artifact, tmp_path / "models", **options))
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"http_port": 70_000}, "`http_port` must be from 1 to 65535, or 0 for a free one, found 70000"),
+        ({"address": "localhost"}, "an address to listen at must be an IP address"),
+        ({"poll": -1}, "`poll` and `ready_within` must be seconds"),
+        ({"key_file": "nothing"}, "the key must be in a file"),
+    ],
+)
+def test_a_server_that_cannot_be(models, options, said):
+    assert said in refusal(lambda: resnas.triton.serve(models, **options))
 
 
 SERVER = """

@@ -10,9 +10,9 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.building import needs_builder
-from support.recorded import IDENTITY, LAYERS
-from support.strategies import refusal
+from support.checks import refusal
+from support.engine_report import IDENTITY, LAYERS
+from support.little_engine import needs_builder
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id
@@ -64,7 +64,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
 )
 def test_a_damaged_engine(saved, tmp_path, damage):
     saved.path.write_bytes(damage(saved.path.read_bytes()))
-    assert "was cut short or changed; build it again: resnas build" in refusal(lambda: open_engine(saved.path))
+    assert "was cut short or changed; build it again: `build()`" in refusal(lambda: open_engine(saved.path))
     assert find(engine_path(tmp_path, NAME)) is None
 
 
@@ -157,7 +157,7 @@ def test_a_report_that_cannot_be_under_a_hash_that_is_right(saved, where, value)
     holder[where[-1]] = value
     written(saved.path, body)
     message = refusal(lambda: open_engine(saved.path))
-    assert message.endswith("; build the engine again: resnas build") or "cut short or changed" in message
+    assert message.endswith("; build the engine again: `build()`") or "cut short or changed" in message
 
 
 def test_an_engine_of_another_size_is_not_hashed(saved, monkeypatch):

@@ -29,7 +29,7 @@ from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.devices import CPU, index, is_gpu
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -86,7 +86,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
 
 def measure_ceiling(machine: Machine, device: str, precision: str, threads: int) -> Ceiling:
     """Measure it now. Raise `NotAvailable` where nothing here can."""
-    cores, gpu = os.sched_getaffinity(0), None if device == CPU else int(device.partition(":")[2] or 0)
+    cores, gpu = os.sched_getaffinity(0), index(device) if is_gpu(device) else None
     before = observe(cores, gpu)
     size = buffer_bytes()
     if device == CPU and (free := free_memory()) is not None and free < _BUFFERS * size:

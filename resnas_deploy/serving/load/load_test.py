@@ -33,6 +33,7 @@ class LoadTest:
     seconds: float  # of each
     p99_ms: float | None = None  # the limit whose highest rate is searched
     demand: float | None = None  # requests a second that servers are counted for
+    seed: int = 0  # of the times between requests
 
     def __post_init__(self) -> None:
         if self.demand is not None and self.p99_ms is None:
@@ -40,6 +41,8 @@ class LoadTest:
         for name, found in (("seconds", self.seconds), ("p99", self.p99_ms), ("plan", self.demand)):
             if found is not None and not 0 < found < float("inf"):
                 raise BadInput(f"`{name}` must be a number above 0, found {found:g}")
+        if self.seed < 0:
+            raise BadInput(f"`seed` must be a whole number from 0, found {self.seed}")
 
     @staticmethod
     def of(
@@ -49,12 +52,13 @@ class LoadTest:
         seconds: float,
         p99_ms: float | None = None,
         demand: float | None = None,
+        seed: int = 0,
     ) -> LoadTest:
         """Return the test of these levels; of the usual ones where neither they nor a limit are given."""
         if not (concurrencies or rates or p99_ms is not None):
             concurrencies = USUAL_CONCURRENCIES
         levels = [Level(concurrency=number) for number in concurrencies] + [Level(rate=rate) for rate in rates]
-        return LoadTest(levels, seconds, p99_ms, demand)
+        return LoadTest(levels, seconds, p99_ms, demand, seed)
 
 
 @dataclass(frozen=True)
@@ -150,14 +154,12 @@ class LoadTestResult:
         write_figure(figure, Path(path), f"Load test of {self.model}", [COLUMNS, *self.rows()], replace=force)
 
 
-def run_load_test(
-    wanted: LoadTest, models: Sequence[AskedModel], seed: int = 0, progress: Progress = silent
-) -> LoadTestResult:
+def run_load_test(wanted: LoadTest, models: Sequence[AskedModel], progress: Progress = silent) -> LoadTestResult:
     """Run every level on every model, then the search; it ends early where the server is lost.
 
     Raise `BadInput` where the server does not answer a level's first request.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(wanted.seed)
     levels, capacities, servers = list[LevelResult](), dict[str, Capacity](), dict[str, ServersNeeded]()
 
     def run(model: AskedModel, level: Level, seconds: float) -> LevelResult:

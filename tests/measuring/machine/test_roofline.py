@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.cost import breakdown, macs, parameters
 from resnas_deploy.arch.published import PUBLISHED

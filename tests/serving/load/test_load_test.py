@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.building import wait_for
-from support.strategies import refusal
+from support.checks import refusal
+from support.processes import wait_for
 from support.triton_server import command, needs_server, perf_analyzer, started_server
 
 from resnas_deploy.serving.load.asked_model import find_model
@@ -79,6 +79,7 @@ def test_levels_are_those_asked_for_or_the_usual_ones():
         ({"p99_ms": 0}, "`p99` must be a number above 0"),
         ({"p99_ms": 50, "demand": math.inf}, "`plan` must be a number above 0"),
         ({"seconds": math.nan}, "`seconds` must be a number above 0"),
+        ({"seed": -1}, "`seed` must be a whole number from 0"),
     ],
 )
 def test_a_test_that_cannot_be(test, said):

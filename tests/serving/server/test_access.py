@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import refusal as refused
+from support.checks import refusal as refused
 from support.triton_server import FREE, command, needs_server, refusal, started_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
@@ -136,7 +136,7 @@ def test_the_servers_memory_is_for_nobody_else(server):
 
 @needs_server
 def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_path):
-    """There no key is put where others could read it: the doors are closed to everybody."""
+    """There no key is put where others could read it: they are closed to everybody."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
     with started_server(repository, "--key-file", tmp_path / "key") as running:
         code, _ = http(running, "GET", "logging", headers={"resnas-key": "the-operators-own-key"})
@@ -148,7 +148,7 @@ def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_
 
 @needs_server
 @pytest.mark.slow
-def test_where_arguments_cannot_be_hidden_the_doors_are_closed_to_everybody(repository, tmp_path):
+def test_where_arguments_cannot_be_hidden_protocols_are_closed_to_everybody(repository, tmp_path):
     """A filter of system calls refuses ptrace(2), as some containers' does."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
     with started_server(
