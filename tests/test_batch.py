@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 

@@ -13,6 +13,7 @@ from resnas_deploy.errors import BadInput, shown
 
 STAGES = 3
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
+MAX_SIDE = 2048  # pixels of an image, which preprocessing makes
 MAX_BLOCKS = 64  # blocks of one stage
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import torch_device
+from resnas_deploy.runners.torch_settings import torch_threads
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
@@ -150,15 +151,9 @@ def _total_with_gradients(value: Tensor) -> Tensor:
 @contextmanager
 def _own_cores(environment: Mapping[str, str]) -> Iterator[None]:
     """Compute on no more threads than there are cores: PyTorch knows nothing of a quota; torchrun sets the variable."""
-    before, cores = torch.get_num_threads(), usable_cores()
-    if environment.get("OMP_NUM_THREADS") or before <= cores:
+    now, cores = torch.get_num_threads(), usable_cores()
+    with torch_threads(now if environment.get("OMP_NUM_THREADS") else min(now, cores)):
         yield
-        return
-    torch.set_num_threads(cores)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -9,10 +9,10 @@ import sys
 
 import pytest
 import torch
-from support.commands import resnas as command
+from support.checks import refusal
 from support.places import SEARCHED
 from support.small_data import SPACE, write_folder
-from support.strategies import refusal
+from support.training_commands import resnas as command
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.space import SPACES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact import artifact as module
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, check_replaceable, creating, open_artifact

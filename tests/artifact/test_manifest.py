@@ -11,7 +11,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.strategies import SMALL, arch_specs, refusal
+from support.checks import refusal
+from support.networks import SMALL, arch_specs
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.artifact.headroom import OwnArithmetic, Peak

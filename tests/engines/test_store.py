@@ -10,9 +10,9 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.building import needs_builder
-from support.recorded import IDENTITY, LAYERS
-from support.strategies import refusal
+from support.checks import refusal
+from support.engine_report import IDENTITY, LAYERS
+from support.little_engine import needs_builder
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id

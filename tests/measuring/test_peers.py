@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.strategies import assert_close, refusal
+from support.checks import assert_close, refusal
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.errors import NotAvailable

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from support.measured import plan
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import NotAvailable

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.measured import CALM, measurement, report
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import CALM, measurement, report
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.machine.energy import Energy

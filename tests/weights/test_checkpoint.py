@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import SafetensorError
-from support.strategies import PLAIN, SMALL, arch_specs, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL, arch_specs
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import StorageError

@@ -14,7 +14,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file as save_torch
-from support.strategies import GOLDEN, PLAIN, SMALL, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL
+from support.places import GOLDEN
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput

@@ -1,10 +1,11 @@
-"""Shows how near each element of a graph comes to the end of its type."""
+"""What commands show of a verification: how near each element of a graph comes to the end of its type, and failures."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from resnas_deploy.cli.output import print_table
+from resnas_deploy.errors import VerificationFailed
 
 if TYPE_CHECKING:
     from resnas_deploy.artifact.manifest import Verification
@@ -28,3 +29,10 @@ def print_headroom(verification: Verification | None) -> None:
         rows,
         text_columns=2,
     )
+
+
+def report_of(error: VerificationFailed) -> dict[str, object] | None:
+    """Return what was compared when a verification failed, as plain data for JSON; None of an engine's layers."""
+    from resnas_deploy.artifact.manifest import Verification
+
+    return error.report.to_json() if isinstance(error.report, Verification) else None
