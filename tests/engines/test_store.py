@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.checks import refusal
+from support.damage import sealed
 from support.engine_report import IDENTITY, LAYERS
 from support.little_engine import needs_builder
-from support.mutations import sealed
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id
