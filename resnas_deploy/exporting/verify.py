@@ -25,8 +25,8 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing, noise
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress

@@ -18,7 +18,6 @@ from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.decode import check_size
 
-_NOISE_SEED = 0
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
 
 
@@ -88,14 +87,6 @@ class Preprocessing:
             "std": list(self.std),
             "interpolation": self.interpolation,
         }
-
-
-def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
-    """Return images of noise, `(batch, 3, size, size)`, for checks and timings that need no typical input.
-
-    They are normalised, and the same every time: the first of more are the fewer.
-    """
-    return np.random.default_rng(_NOISE_SEED).standard_normal((batch, 3, size, size), np.float32)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -123,8 +123,8 @@ class Relabelled:
         return np.array(self.order)[self.whole.labels]
 
     @property
-    def runs(self):
-        return self.whole.runs
+    def chunks(self):
+        return self.whole.chunks
 
     def image(self, index):
         return self.whole.image(index)

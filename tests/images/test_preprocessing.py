@@ -11,12 +11,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 from support.images import COFFEE, SMALL
-from support.places import IMAGES
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.preprocessing import Preprocessing, noise, preprocess
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 
 
 def _batch(paths: Iterable[Path], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
@@ -171,20 +169,3 @@ def test_variants_give_nearly_the_array_of_the_original(
     record = Preprocessing.for_image_size(224)
     found, expected = _batch([tmp_path / "image.png", COFFEE], record)
     assert np.abs(found - expected).mean() <= tolerance
-
-
-def test_the_packaged_images() -> None:
-    names, batch = sample_images(SMALL)
-    assert names == ("astronaut.jpg", "cat.jpg", "coffee.jpg", "rocket.jpg")
-    np.testing.assert_array_equal(batch, _batch([IMAGES / name for name in names], SMALL))
-    assert batch.shape == (4, 3, 32, 32)
-    assert {path.name for path in IMAGES.iterdir()} == {*names, "README.md"}
-    assert all((IMAGES / name).stat().st_size < 40_000 for name in names)
-
-
-def test_noise_is_the_same_every_time_and_normalised() -> None:
-    found = noise(4, 32)
-    assert (found.shape, found.dtype) == ((4, 3, 32, 32), np.float32)
-    np.testing.assert_array_equal(found[:2], noise(2, 32))
-    assert abs(found.mean()) < 0.05
-    assert abs(found.std() - 1) < 0.05
