@@ -1,9 +1,9 @@
 """Whose files are these? What a server needs while it lives, named by a lock that it holds, and removed without it.
 
 A server has a folder for its files, and regions of shared memory. In the folder of each lies a lock file,
-`.NAME.lock`; what is called `NAME` or begins with `NAME_` belongs to whoever holds it: the process that made it, and the
-server and its children, which inherit it. The kernel lets go of a lock when the last of them ends, however it ends, and
-in whichever container it ran: nothing is decided by the number of a process, which means another one there.
+`.NAME.lock`; what is called `NAME` or begins with `NAME_` belongs to whoever holds it: the process that made it, and
+the server and its children, which inherit it. The kernel lets go of a lock when the last of them ends, however it ends,
+and in whichever container it ran: nothing is decided by the number of a process, which means another one there.
 """
 
 from __future__ import annotations
