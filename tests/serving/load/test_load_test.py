@@ -262,7 +262,7 @@ def test_the_command_searches_the_capacity(repository):
 @needs_server
 @pytest.mark.slow
 def test_perf_analyzer_measures_the_same(server, tmp_path):
-    """At four requests at once, in turns: within 15% in one of six pairs, since others may use this machine too."""
+    """At four requests at once, interleaved: within 15% in one of six pairs, since others may use this machine too."""
     target = find_model(Address.parse(server.grpc), "mini", 1)
     pairs = []
     for _ in range(6):
