@@ -16,6 +16,7 @@ from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
 from resnas_deploy.engines.recorded import LayerReport
+from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
 from resnas_deploy.engines.targets import AOTI, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
@@ -92,7 +93,6 @@ def _compile(
     artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, progress: Progress
 ) -> LayerReport:
     from resnas_deploy.artifact.graph import read_graph  # imports onnx
-    from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of  # as above
 
     log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
     progress("reading the layers")

@@ -19,6 +19,7 @@ from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.decode import check_size
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_Number = int | float  # as it was given, so that it is written as it was read
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Preprocessing:
 
     image_size: int
     resize: int
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[_Number, _Number, _Number] = (0.485, 0.456, 0.406)
+    std: tuple[_Number, _Number, _Number] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:

@@ -158,7 +158,7 @@ def test_version_compatible_engines_need_a_library(artifact):
 
 def test_a_fallback_keeps_no_engine(artifact, monkeypatch):
     """The real log of a fp16 engine, held to a precision that it has not."""
-    monkeypatch.setattr("resnas_deploy.engines.report.allowed_in", lambda _precision: frozenset({"bf16"}))
+    monkeypatch.setattr(module, "allowed_in", lambda _precision: frozenset({"bf16"}))
     with pytest.raises(VerificationFailed, match=r"every layer must compute in fp16.* computes in fp16 and \d+ more"):
         built(artifact)
     assert not list((artifact.folder / "engines").iterdir())
