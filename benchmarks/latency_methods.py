@@ -34,7 +34,7 @@ from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.check import errors_of
 from resnas_deploy.measuring.latency.features import features

@@ -16,7 +16,7 @@ from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner

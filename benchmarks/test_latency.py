@@ -15,7 +15,7 @@ from recording import ratio
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS

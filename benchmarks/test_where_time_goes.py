@@ -13,7 +13,7 @@ import pytest
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import usable_cores
 

@@ -150,15 +150,15 @@ def check(
     $ resnas triton check models --release 26.08
     $ resnas triton check models --url grpc://localhost:8001
     """
-    with progress() as show:
-        try:
+    try:
+        with progress() as show:
             checked = resnas.triton.check(
                 repository, release=release, url=url, key_file=key_file, threads=threads, progress=show
             )
-        except VerificationFailed as error:
-            if isinstance(error.report, resnas.triton.RepositoryCheck):
-                _show_check(error.report, as_json)
-            raise
+    except VerificationFailed as error:
+        if isinstance(error.report, resnas.triton.RepositoryCheck):
+            _show_check(error.report, as_json)
+        raise
     _show_check(checked, as_json)
 
 

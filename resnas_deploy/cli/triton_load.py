@@ -90,7 +90,7 @@ def load(
     $ resnas triton load models --p99 50ms --plan 20000rps
     $ resnas triton load models --plot load.html --out load.json
     """
-    concurrencies = [_count(text) for text in filter(None, concurrency.split(","))]
+    concurrencies = [_count(text) for text in _parts(concurrency)]
     rates = [_quantity(text, _RATES, "--rate", "requests a second such as 50 or 50rps") for text in _parts(rate)]
     limit = _quantity(p99, _MILLISECONDS, "--p99", "a time such as 50ms or 0.05s") if p99 else None
     demand = _quantity(plan, _RATES, "--plan", "requests a second such as 50 or 50rps") if plan else None

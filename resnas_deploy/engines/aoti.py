@@ -11,7 +11,7 @@ import torch
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.torch import module_on

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.engines import store
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
@@ -93,6 +92,8 @@ def open_runner(kind: RunnerKind, network: Network, options: Options, progress: 
 def _compile(
     artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, progress: Progress
 ) -> LayerReport:
+    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+
     log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
     progress("reading the layers")
     layers = report_of(

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from onnx import ModelProto, inliner
+from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.layers import Layer, Tensor
 from resnas_deploy.engines.recorded import ElementKernels, LayerReport
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
@@ -34,6 +36,8 @@ class GraphNode:
 
 def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
     """Return the nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
+    from onnx import inliner
+
     model = inliner.inline_local_functions(model)
     known = [element.name for element in elements(arch)]
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.machine.roofline import Ceilings, minimum_seconds
 from resnas_deploy.measuring.measurement import Measurement

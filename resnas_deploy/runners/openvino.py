@@ -23,8 +23,7 @@ from resnas_deploy.runners.base import (
     Outputs,
     Runner,
     as_float32,
-    cannot_load,
-    cannot_run,
+    cannot,
     check_profiling,
     graph_of,
 )
@@ -54,7 +53,7 @@ class OpenVinoRunner(Runner):
                 _name_by_element(model)
             compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
-            raise cannot_load(network, "OpenVINO", error) from error
+            raise cannot("load", network, "OpenVINO", error) from error
         self.name = name
         self.device = options.device
         self.version = f"openvino {ov.__version__.split('-')[0]}"
@@ -94,7 +93,7 @@ class OpenVinoRunner(Runner):
         try:
             return self._request.infer(feed, **how)
         except Exception as error:  # of OpenVINO, mostly a RuntimeError
-            raise cannot_run(self._network, "OpenVINO", error) from error
+            raise cannot("run", self._network, "OpenVINO", error) from error
 
 
 @cache

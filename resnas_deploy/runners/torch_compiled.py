@@ -27,8 +27,8 @@ _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each
 class CompiledRunner(TorchRunner):
     """`torch.compile`, once for each batch size that it is given."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        super().__init__("torch-compile", "compiled for the batch size", network, options)
+    def __init__(self, network: Network, options: Options, *, name: str) -> None:
+        super().__init__(network, options, name=name, way="compiled for the batch size")
         self._compiled = torch.compile(self._module, fullgraph=True, dynamic=False)
         self._sizes = set[int]()
 
@@ -47,9 +47,8 @@ class CompiledRunner(TorchRunner):
 class AotiRunner(TorchRunner):
     """`torch.export`, then AOTInductor: one package for the network's whole batch range."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        batch = network.batch
-        super().__init__("aoti", f"AOTInductor package for batch {batch}", network, options)
+    def __init__(self, network: Network, options: Options, *, name: str) -> None:
+        super().__init__(network, options, name=name, way=f"AOTInductor package for batch {network.batch}")
         self._folder = ExitStack()
         try:
             path = self._folder.enter_context(scratch_folder("aoti")) / "network.pt2"

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, StorageError, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
-from resnas_deploy.files.records import from_json, to_json
+from resnas_deploy.files.records import as_json, from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.schema import Shape, differences, tensor_shapes
 
@@ -42,13 +42,8 @@ class Provenance:
         return replace(self, history=(*self.history, what))
 
     def to_json(self) -> dict[str, object]:
-        """Return it as plain data for JSON."""
+        """Return plain data for JSON."""
         return to_json(self)
-
-    @staticmethod
-    def from_json(data: object) -> Provenance:
-        """Read what `to_json` wrote. Raises `BadInput`."""
-        return from_json(Provenance, data, "provenance")
 
 
 @dataclass(frozen=True)
@@ -61,16 +56,7 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.held_out < 0:
-            raise BadInput(f"task.held_out must be a number from 0, found {shown(self.held_out)}")
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as plain data for JSON."""
-        return to_json(self)
-
-    @staticmethod
-    def from_json(data: object) -> Task:
-        """Read what `to_json` wrote. Raises `BadInput`."""
-        return from_json(Task, data, "task")
+            raise BadInput(f"held_out must be a number from 0, found {self.held_out}")
 
 
 @dataclass(frozen=True)
@@ -78,24 +64,25 @@ class MeasuredAccuracy:
     """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
 
     data: str  # its name
-    images: int  # of the validation split
+    images: int = field(metadata=as_json("pictures"))  # of the validation split
     top1: float  # from 0 to 1
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.data, str) and type(self.images) is int and type(self.top1) is float
-        if not fits or self.images < 1 or not 0 <= self.top1 <= 1:
-            raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
+        if self.images < 1 or not 0 <= self.top1 <= 1:
+            raise BadInput(
+                f"there must be images from 1 and a top1 from 0.0 to 1.0, found {self.images} and {self.top1}"
+            )
 
-    def to_json(self) -> dict[str, object]:
-        """Return it as plain data for JSON."""
-        return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
-    @staticmethod
-    def from_json(data: object) -> MeasuredAccuracy:
-        """Read what `to_json` wrote. Raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
-            raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
-        return MeasuredAccuracy(data["data"], data["pictures"], data["top1"])
+@dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint's file says beside its tensors."""
+
+    schema: int
+    arch: ArchSpec
+    provenance: Provenance
+    task: Task | None
+    accuracy: MeasuredAccuracy | None  # which a reader of before does without
 
 
 @dataclass(frozen=True)
@@ -173,18 +160,10 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
     """Write a checkpoint to a name that nobody else reads yet. Raises `StorageError` that names `place` where given."""
-    header: dict[str, object] = {
-        "schema": SCHEMA,
-        "arch": checkpoint.arch.to_json(),
-        "provenance": checkpoint.provenance.to_json(),
-    }
-    if checkpoint.task:
-        header["task"] = checkpoint.task.to_json()
-    if checkpoint.accuracy:  # which a reader of before does without
-        header["accuracy"] = checkpoint.accuracy.to_json()
+    metadata = Metadata(SCHEMA, checkpoint.arch, checkpoint.provenance, checkpoint.task, checkpoint.accuracy)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
-        save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
+        save_file(tensors, path, metadata={_KEY: json.dumps(to_json(metadata), sort_keys=True)})
     except SafetensorError as error:  # its own text for what the operating system said
         raise StorageError(
             f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
@@ -208,15 +187,11 @@ def load(path: Path) -> Checkpoint:
         raise BadInput(f"{error}; {_IMPORT}") from None
     try:
         with safe_open(path, framework="numpy") as file:
-            header = _header(file.metadata() or {})
-            arch = ArchSpec.from_json(header.get("arch"))
-            provenance = Provenance.from_json(header.get("provenance"))
-            task = Task.from_json(header["task"]) if "task" in header else None
-            accuracy = MeasuredAccuracy.from_json(header["accuracy"]) if "accuracy" in header else None
+            metadata = _metadata(file.metadata() or {})
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
-        _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
+        _check_shapes(shapes, metadata.arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}
-        return Checkpoint(arch, tensors, provenance, task, accuracy)
+        return Checkpoint(metadata.arch, tensors, metadata.provenance, metadata.task, metadata.accuracy)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:
@@ -238,7 +213,7 @@ def _tensor(path: Path, name: str) -> Array:
     return tensor
 
 
-def _header(metadata: Mapping[str, str]) -> dict[str, object]:
+def _metadata(metadata: Mapping[str, str]) -> Metadata:
     if _KEY not in metadata:
         raise BadInput(
             "the file must have the architecture in its metadata, found none; make it by `import_checkpoint()`"
@@ -249,7 +224,8 @@ def _header(metadata: Mapping[str, str]) -> dict[str, object]:
         raise BadInput("the metadata must be JSON with a schema number from 1, found something else")
     if schema > SCHEMA:
         raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
-    return header
+    known = {field.name for field in fields(Metadata)}  # what a later resnas may have added is not needed
+    return from_json(Metadata, {name: value for name, value in header.items() if name in known}, "the metadata")
 
 
 def _values(name: str, shape: Shape, rng: np.random.Generator) -> Array:

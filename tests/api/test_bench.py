@@ -7,8 +7,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.measured import counted_steps
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import counted_steps
 
 import resnas_deploy as resnas
 from resnas_deploy.cli import bench as bench_command

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from support.checks import refusal
 from support.mini_space import EIGHT, MINI, drawn, measured, truth
-from support.strategies import refusal
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.space import SPACES

@@ -6,9 +6,9 @@ import json
 from dataclasses import replace
 
 import pytest
+from support.checks import refusal
 from support.mini_space import measured, truth
 from support.small_data import SPACE, write_folder
-from support.strategies import refusal
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.cost import macs

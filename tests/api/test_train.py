@@ -9,10 +9,10 @@ import sys
 
 import pytest
 import torch
-from support.commands import resnas as command
+from support.checks import refusal
 from support.places import SEARCHED
 from support.small_data import SPACE, write_folder
-from support.strategies import refusal
+from support.training_commands import resnas as command
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.space import SPACES
@@ -120,9 +120,12 @@ def test_nothing_of_the_process_is_changed(data, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(64)
+    drawn = torch.random.get_rng_state()
     try:
-        resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, settings={"epochs": 1})
+        run = resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, settings={"epochs": 1})
+        resnas.train.evaluate(run.checkpoint, data)
         assert torch.get_num_threads() == 64
+        assert torch.equal(torch.random.get_rng_state(), drawn)
     finally:
         torch.set_num_threads(before)
 

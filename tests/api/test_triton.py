@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from support.checks import refusal
 from support.places import ROOT
-from support.strategies import refusal
 from support.triton_server import PYTHON, folders, leftovers, needs_server
 
 import resnas_deploy as resnas

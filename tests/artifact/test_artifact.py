@@ -10,7 +10,7 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact.artifact import (
     MANIFEST,

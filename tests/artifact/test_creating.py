@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact.artifact import (
     MANIFEST,

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import GOLDEN, mini
+from support.networks import mini
+from support.places import GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.registry import RUNNERS

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from support.places import GOLDEN
 from support.small_data import SPACE, write_folder
-from support.strategies import GOLDEN
 
 from resnas_deploy.cli.output import notes
 from resnas_deploy.images.preprocessing import Preprocessing

@@ -8,8 +8,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from support.places import DEMO
-from support.strategies import GOLDEN
+from support.places import DEMO, GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import Request, export

@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.places import DEMO
-from support.strategies import GOLDEN
+from support.places import DEMO, GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact, seal
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save

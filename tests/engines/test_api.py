@@ -16,7 +16,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from support.building import RTX
+from support.little_engine import RTX
 
 from resnas_deploy.engines.build import _request
 from resnas_deploy.engines.builder import Refused, build

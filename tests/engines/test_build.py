@@ -7,8 +7,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.building import LITTLE, RTX, built, exported, needs_builder, quiet
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import LITTLE, RTX, built, exported, needs_builder
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.artifact.artifact import open_artifact
@@ -19,6 +19,7 @@ from resnas_deploy.engines.options import BuildOptions, Profile, engine_id
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError, VerificationFailed
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.devices import gpus
 
 pytestmark = needs_builder
@@ -166,7 +167,7 @@ def test_a_fallback_keeps_no_engine(artifact, monkeypatch):
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 def test_tensorrt_needs_a_gpu_and_its_package(artifact):
     with pytest.raises(NotAvailable, match=r"tensorrt.*(pip install|no NVIDIA GPU was found here)") as caught:
-        build_engine(artifact, TARGETS["tensorrt"], BuildOptions(), quiet)
+        build_engine(artifact, TARGETS["tensorrt"], BuildOptions(), silent)
     assert caught.value.exit_code == 5
     assert not (artifact.folder / "engines").exists()
 

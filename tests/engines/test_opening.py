@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from support.building import RTX, needs_builder
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import RTX, needs_builder
 
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import NotAvailable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.building import RTX, needs_builder
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import RTX, needs_builder
 
 from resnas_deploy.engines.targets import TARGETS, dotted, parse_capabilities, target_named
 from resnas_deploy.errors import BadInput, NotAvailable

@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import inliner
-from support.exporting import SMALL, request
+from support.networks import arch_specs
 from support.places import DEMO
-from support.strategies import arch_specs
+from support.small_export import SMALL, request
 
 from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch
 from resnas_deploy.arch.elements import NORM_EPS

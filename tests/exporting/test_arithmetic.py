@@ -12,9 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from support.exporting import SMALL, request
-from support.strategies import SMALL as LITTLE
-from support.strategies import arch_specs, mini, refusal
+from support.checks import refusal
+from support.networks import SMALL as LITTLE
+from support.networks import arch_specs, mini
+from support.small_export import SMALL, request
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.batch import BatchRange

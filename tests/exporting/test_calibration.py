@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.errors import BadInput

@@ -9,8 +9,8 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from support.exporting import request
 from support.places import DEMO
+from support.small_export import request
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.artifact import open_artifact, seal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.exporting import SMALL, request
+from support.small_export import SMALL, request
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange

@@ -9,7 +9,7 @@ import subprocess
 import sys
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.files.locks import Lock, ask, holding, opened
 from resnas_deploy.files.outputs import claiming

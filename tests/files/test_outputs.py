@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.errors import StorageError
 from resnas_deploy.files.atomic import Taken, atomic_file, atomic_folder, write_errors

@@ -8,7 +8,7 @@ import time
 from contextlib import closing
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.files.sqlite import MOST_BYTES, Database, Format

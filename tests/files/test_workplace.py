@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files import workplace

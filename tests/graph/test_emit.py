@@ -14,7 +14,8 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, inliner, shape_inference
-from support.strategies import arch_specs, refusal
+from support.checks import refusal
+from support.networks import arch_specs
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from support.strategies import PLAIN, SMALL, arch_specs, assert_close, golden_arrays, mini
+from support.checks import assert_close
+from support.networks import PLAIN, SMALL, arch_specs, golden_arrays, mini
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.spec import ArchSpec

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.exporting import request
-from support.strategies import refusal
+from support.checks import refusal
+from support.small_export import request
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED

@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact.artifact import MODEL, Artifact, open_artifact
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.runners.base import Options, as_float32, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, default_runner, graph_runner, runner_kind
 
@@ -98,6 +98,8 @@ def _corrupt(artifact, kind):
 def test_a_missing_package_comes_with_its_command(artifact, hide, unavailable, name):
     kind = RUNNERS[name]
     hide(kind.module)
+    with pytest.raises(PackageMissing):
+        kind.check("fp32")
     message = unavailable(lambda: kind.open(artifact, OPTIONS))
     assert message.endswith(f"the package {kind.module} is not installed; install it with: {kind.install}")
     assert "pip install" in kind.install

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.mini_space import SETTING
 from support.places import GOLDEN
 from support.small_data import SPACE
-from support.strategies import refusal
 
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.regression import Regression

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import ENVIRONMENT
-from support.signalled import below, gone, is_alive, wait_for
-from support.strategies import refusal
+from support.checks import refusal
+from support.processes import below, gone, is_alive, wait_for
+from support.training_commands import ENVIRONMENT
 
 from resnas_deploy.training import image_workers as workers_module
 from resnas_deploy.training.image_workers import made_in_order

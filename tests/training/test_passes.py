@@ -9,7 +9,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import SMALL, assert_close, subnets_inside, supernet_mini
+from support.checks import assert_close
+from support.networks import SMALL, subnets_inside, supernet_mini
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.images.preprocessing import Preprocessing

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from support.strategies import SMALL, assert_close
+from support.checks import assert_close
+from support.networks import SMALL
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.training.network import TrainedNetwork

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.training.saved_state import TrainingState, load_state, save_state
 

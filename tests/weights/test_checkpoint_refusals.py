@@ -14,7 +14,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file as save_torch
-from support.strategies import GOLDEN, PLAIN, SMALL, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL
+from support.places import GOLDEN
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
@@ -148,12 +150,12 @@ def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
         ),
         (json.dumps(HEADER | {"schema": SCHEMA + 1}), "the schema must be at most 1, found 2; use a newer resnas"),
         (json.dumps({"schema": 10**100}), "a number of 101 digits"),
-        (json.dumps(HEADER | {"arch": None}), "the architecture must be a JSON object, found None"),
-        (json.dumps({"schema": 1}), "the architecture must be a JSON object, found None"),
+        (json.dumps(HEADER | {"arch": None}), "the metadata.arch must be there, found none"),
+        (json.dumps({"schema": 1}), "the metadata.arch must be there, found none"),
         (json.dumps(HEADER | {"arch": SMALL.to_json() | {"classes": 0}}), "classes must be an integer from 1"),
         (json.dumps(HEADER | {"arch": SMALL.to_json() | {"classes": 4}}), "head.linear.weight must be (4, 11), found"),
         (json.dumps(HEADER | {"arch": PLAIN.to_json()}), "stem.projection.weight must be (6, 3, 3, 3), found"),
-        (json.dumps(HEADER | {"provenance": None}), "provenance must be a JSON object, found None"),
+        (json.dumps(HEADER | {"provenance": None}), "provenance must be there, found none"),
         (json.dumps(HEADER | {"provenance": {"trained": True}}), "provenance.history must be there, found none"),
         (
             json.dumps(HEADER | {"provenance": {"trained": 1, "history": []}}),
@@ -164,7 +166,7 @@ def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
             json.dumps(HEADER | {"provenance": {"trained": True, "history": [1]}}),
             "provenance.history[0] must be a text",
         ),
-        (json.dumps(HEADER | {"task": TASK | {"held_out": -1}}), "task.held_out must be a number from 0, found -1"),
+        (json.dumps(HEADER | {"task": TASK | {"held_out": -1}}), "task: held_out must be a number from 0, found -1"),
         (json.dumps(HEADER | {"task": TASK | {"class_names": "ab"}}), "task.class_names must be a list, found 'ab'"),
         (json.dumps(HEADER | {"task": TASK | {"seed": 1}}), "task has the unknown field 'seed'"),
     ],

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.exporting import SMALL
-from support.strategies import arch_specs
+from support.networks import arch_specs
+from support.small_export import SMALL
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.elements import NORM_EPS, ReductionElement

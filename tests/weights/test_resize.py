@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.strategies import PLAIN, SMALL, assert_close, mini, refusal
+from support.checks import assert_close, refusal
+from support.networks import PLAIN, SMALL, mini
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.network.module import build_model

@@ -9,13 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import (
+from support.checks import assert_close, refusal
+from support.networks import (
     SMALL,
     arch_specs,
-    assert_close,
     golden_arrays,
     kept_flags,
-    refusal,
     subnets_inside,
     supernet_definitions,
     supernet_mini,

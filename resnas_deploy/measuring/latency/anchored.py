@@ -16,7 +16,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import UntrainedNetwork, emitted
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import Sampled

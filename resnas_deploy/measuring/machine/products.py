@@ -47,6 +47,8 @@ def torch_products(
     """Use PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
     import torch
 
+    from resnas_deploy.runners.torch_settings import torch_threads
+
     dtype = FLOATS[precision].torch
 
     def product(shape: Shape) -> Product:
@@ -63,13 +65,8 @@ def torch_products(
     if device != CPU and not torch.cuda.is_available():
         yield {}
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode():
-            yield {shape: product(shape) for shape in shapes}
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(threads), torch.inference_mode():
+        yield {shape: product(shape) for shape in shapes}
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from contextlib import closing
 from dataclasses import fields, replace
 
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, sampled
 from support.places import GOLDEN
-from support.strategies import refusal
 
 from resnas_deploy.errors import StorageError
 from resnas_deploy.files import sqlite as database

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, sampled
 from support.places import TESTS
-from support.strategies import refusal
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore

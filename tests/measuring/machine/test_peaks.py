@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.sysfs import tree
+from support.file_tree import tree
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.machine.peaks import Budget, PeakRate, bandwidth_peak, best, buffer_bytes, product_peak

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.elements import NORM_EPS
 from resnas_deploy.network.operator import ReductionShape

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.building import wait_for
-from support.strategies import refusal
+from support.checks import refusal
+from support.processes import wait_for
 from support.triton_server import command, needs_server, perf_analyzer, started_server
 
 from resnas_deploy.serving.load.asked_model import find_model
@@ -262,7 +262,7 @@ def test_the_command_searches_the_capacity(repository):
 @needs_server
 @pytest.mark.slow
 def test_perf_analyzer_measures_the_same(server, tmp_path):
-    """At four requests at once, in turns: within 15% in one of six pairs, since others may use this machine too."""
+    """At four requests at once, interleaved: within 15% in one of six pairs, since others may use this machine too."""
     target = find_model(Address.parse(server.grpc), "mini", 1)
     pairs = []
     for _ in range(6):

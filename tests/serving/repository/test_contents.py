@@ -10,9 +10,10 @@ import sysconfig
 from dataclasses import replace
 
 import pytest
-from support.exporting import request
+from support.checks import refusal
+from support.networks import mini
 from support.repository_findings import findings
-from support.strategies import mini, refusal
+from support.small_export import request
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, open_artifact
 from resnas_deploy.batch import BatchRange

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import refusal as refused
+from support.checks import refusal as refused
 from support.triton_server import FREE, command, needs_server, refusal, started_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException

@@ -50,7 +50,7 @@ def test_the_page_from_python(tmp_path):
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_the_readmes_client(clothes, protocol, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (*_, code) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     for text in ("tritonclient.grpc", "localhost:8001"):
         assert text in code
     code = code.replace("tritonclient.grpc", f"tritonclient.{protocol}")

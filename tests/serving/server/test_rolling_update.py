@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.exporting import request
+from support.networks import mini
 from support.rolling_update import roll
-from support.strategies import mini
+from support.small_export import request
 from support.triton_server import needs_server, started_server
 
 from resnas_deploy.artifact.artifact import open_artifact

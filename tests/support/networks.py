@@ -1,26 +1,17 @@
-"""What tests share: small networks, hypothesis strategies for them, the golden data, the shape of a refusal."""
+"""Small networks, hypothesis strategies that draw such ones, and the golden data of the paper's release."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 
 import numpy as np
-import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.places import GOLDEN
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
-from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
-
-# A busy machine fails no test, and neither does a checkout that cannot be written; what failed can be run again.
-settings.register_profile("resnas", deadline=None, database=None, print_blob=True)
-settings.load_profile("resnas")
-
 
 # Every dimension differs from every other that it could be mistaken for; 8, 4 and 2 tokens a side.
 SMALL = ArchSpec(
@@ -82,21 +73,6 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
         stages.append(Stage(narrowest, blocks))
     full = ArchSpec(tuple(stages), arch.classes, arch.image_size, arch.patch_size, arch.stem_mid_width)
     return Subnet(full, draw(kept_flags(full)))
-
-
-def refusal(call: Callable[[], object], kind: type[ResnasError] = BadInput) -> str:
-    """The message of the `BadInput`, or other kind, that `call` must raise: one line that a terminal can show."""
-    with pytest.raises(kind) as caught:
-        call()
-    message = str(caught.value)
-    assert message.isprintable(), repr(message)
-    return message
-
-
-def assert_close(found: object, expected: object, tolerance: float, what: str) -> None:
-    """Largest absolute difference at most `tolerance`; both are named where it is not."""
-    difference = np.abs(np.asarray(found) - np.asarray(expected)).max()
-    assert difference <= tolerance, f"{what}: largest difference {difference:.3g}, tolerance {tolerance:g}"
 
 
 def golden_text(name: str) -> str:

@@ -6,13 +6,13 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-PATIENCE = 240  # seconds for a stage or an end to come, on a slow and busy machine
+from support.processes import PATIENCE, below, wait_for
+
 CACHES = (".ses", "torchinductor_")  # ONNX Runtime's, and that of PyTorch's compiler
 ENDING = {signal.SIGINT: "interrupted", signal.SIGTERM: "ended by SIGTERM", signal.SIGHUP: "ended by SIGHUP"}
 
@@ -73,45 +73,6 @@ def running(folder, *arguments, script=("-m", "resnas_deploy"), before=None, **e
             yield Running(process, folder, temporary)
         finally:
             process.kill()
-
-
-def wait_for(condition, still=lambda: True):
-    """What `condition` returns once it is true, which must come while `still` is."""
-    deadline = time.monotonic() + PATIENCE
-    while not (found := condition()):
-        assert still(), "it ended before the stage came"
-        assert time.monotonic() < deadline, "the stage did not come"
-        time.sleep(0.002)
-    return found
-
-
-def gone(numbers):
-    """Wait until none of the processes is left."""
-    wait_for(lambda: not [number for number in numbers if is_alive(number)])
-
-
-def is_alive(number):
-    """Whether it runs; one that nobody has waited for yet does not."""
-    try:
-        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def below(parent):
-    """The numbers of all processes that a process started, and of those that they did."""
-    children = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                above = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except OSError:
-                continue
-            children.setdefault(above, []).append(int(entry.name))
-    found = list(children.get(parent, ()))
-    for number in found:
-        found += children.get(number, ())
-    return found
 
 
 def imported(name):

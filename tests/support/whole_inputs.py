@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from support import measured, mini_space, small_data
-from support.importing import DEFINITION, MINI
-from support.recorded import IDENTITY, LAYERS
-from support.strategies import SMALL
+from support import made_up_measuring as made_up
+from support import mini_space, small_data
+from support.engine_report import IDENTITY, LAYERS
+from support.networks import SMALL
+from support.release_files import DEFINITION, MINI
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_report
@@ -49,8 +50,8 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     with LatencyStore(root / "store" / "a") as store:
         archs = mini_space.drawn(mini_space.MINI, 60)
         store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
-    measured.report(measured.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
-    made = Ceiling(measured.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
+    made_up.report(made_up.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
+    made = Ceiling(made_up.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
     write_ceilings(root / "ceilings" / "a.json", (made,))
     assert read_ceilings(root / "ceilings" / "a.json") == (made,)
     _repository(root / "repository", artifact)

@@ -1,7 +1,7 @@
 """A process that has imported the exporter and forks a child for every line it reads, to be killed at any moment.
 
-Usage: zygote.py ARCH_JSON OUT. Reads a seed, starts a child and answers its process id; reads an empty line, waits for
-the child and answers `done`. Until that line the id stays the child's, ended or not.
+Usage: export_children.py ARCH_JSON OUT. Reads a seed, starts a child and answers its process id; reads an empty line,
+waits for the child and answers `done`. Until that line the id stays the child's, ended or not.
 """
 
 from __future__ import annotations

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from support.strategies import GOLDEN, golden_text, refusal
+from support.checks import refusal
+from support.networks import golden_text
+from support.places import GOLDEN
 
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
