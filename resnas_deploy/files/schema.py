@@ -48,8 +48,10 @@ def _schema(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
 
 def _object(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
     if is_dataclass(kind):
-        hints = {**{form.name: form.kind for form in forms(kind).values()}, **derived_of(kind)}
-        needed = [name for name, hint in hints.items() if types.NoneType not in get_args(hint)]
+        known = {form.name: form for form in forms(kind).values()}
+        hints = {**{name: form.kind for name, form in known.items()}, **derived_of(kind)}
+        absent = {name for name, form in known.items() if form.optional}  # which people leave out, and programs do not
+        needed = [name for name, hint in hints.items() if types.NoneType not in get_args(hint) and name not in absent]
     elif is_typeddict(kind):
         hints = get_type_hints(kind)
         needed = sorted(kind.__required_keys__)

@@ -6,9 +6,7 @@ accuracies compare. Colour profiles are ignored there and here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +14,7 @@ from PIL import Image
 
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.records import from_json, to_json
 from resnas_deploy.images.decode import check_size
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
@@ -64,30 +63,14 @@ class Preprocessing:
 
         Raises BadInput, naming the field; `source` begins the message and should name the file.
         """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(data, Mapping):
-            raise BadInput(f"{source}: must be an object with the fields {', '.join(names)}; found {shown(data)}")
-        for name in names:
-            if name not in data:
-                raise BadInput(f"{source}: the field {name} must be there; found none; add it")
-        for key in data:
-            if key not in names:
-                raise BadInput(f"{source}: the fields must be {', '.join(names)}; found {shown(key)}; remove it")
-        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in data.items()}
         try:
-            return cls(**values)
-        except BadInput as error:
-            raise BadInput(f"{source}: {error}") from error
+            return from_json(cls, data, source)
+        except BadInput as error:  # of a value that cannot be, which knows no source
+            raise BadInput(str(error) if str(error).startswith(source) else f"{source}: {error}") from None
 
     def to_json(self) -> dict[str, object]:
         """Return the fields as values that JSON can hold."""
-        return {
-            "image_size": self.image_size,
-            "resize": self.resize,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "interpolation": self.interpolation,
-        }
+        return to_json(self)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

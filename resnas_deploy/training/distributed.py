@@ -89,10 +89,17 @@ def share_of(environment: Mapping[str, str]) -> Share:
 
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
-    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
+    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`.
+
+    What is changed of this process for it, such as PyTorch's threads, is as before when the block ends.
+    """
     share = share_of(environment)
     place = torch_device(device, share.local_rank)
-    with _ending_with_parent("TORCHELASTIC_RUN_ID" in environment), _own_cores(environment):
+    with (
+        _ending_with_parent("TORCHELASTIC_RUN_ID" in environment),
+        _own_cores(environment),
+        torch.random.fork_rng(devices=[]),  # which modules that are made draw from
+    ):
         if share.processes == 1:
             yield Processes(share, place)
             return

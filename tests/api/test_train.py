@@ -120,9 +120,12 @@ def test_nothing_of_the_process_is_changed(data, tmp_path, monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()
     torch.set_num_threads(64)
+    drawn = torch.random.get_rng_state()
     try:
-        resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, settings={"epochs": 1})
+        run = resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, settings={"epochs": 1})
+        resnas.train.evaluate(run.checkpoint, data)
         assert torch.get_num_threads() == 64
+        assert torch.equal(torch.random.get_rng_state(), drawn)
     finally:
         torch.set_num_threads(before)
 

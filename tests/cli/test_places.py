@@ -96,7 +96,7 @@ def test_what_was_measured_is_printed_even_if_it_cannot_be_saved(resnas, mini_ar
 
 
 def test_a_report_that_appeared_meanwhile_stays(resnas, mini_artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.cli.bench.print_shares", lambda _: (tmp_path / "a.json").write_text("precious"))
+    monkeypatch.setattr("resnas_deploy.cli.bench.show_notes", lambda _: (tmp_path / "a.json").write_text("precious"))
     done = resnas("bench", mini_artifact, *QUICK, "--out", "a.json", code=2)
     assert "p50 ms" in done.out
     assert "a.json exists: it was made in the meantime" in done.err
