@@ -19,7 +19,7 @@ from resnas_deploy.artifact.artifact import (
     set_aside,
 )
 from resnas_deploy.artifact.manifest import Manifest, Verification
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.data.class_match import check_renaming
 from resnas_deploy.errors import BadInput, PackageMissing, VerificationFailed
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration, calibration
@@ -44,8 +44,6 @@ from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
-DEFAULT_BATCH = BatchRange(1, 64)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -54,7 +52,7 @@ class Request:
     name: str  # of the architecture, for people
     out: Path
     precision: str = "fp32"
-    batch: BatchRange = DEFAULT_BATCH
+    batch: BatchRange = USUAL
     spelling: Spelling | None = None  # None: the one for engines, or for runtimes
     for_engine: bool = False  # whether an engine will be built of it, which wants another spelling and quantisation
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000

@@ -29,7 +29,7 @@ from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 from resnas_deploy.runners.torch_settings import torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -103,7 +103,7 @@ def verify(
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph
         progress(f"running the graph on {kind.name}")
-        found = compare(artifact, kind, inputs, reference, threads)
+        found = compare(artifact, kind, inputs, reference, threads, progress)
         if artifact.precision != "fp32":
             progress(f"computing the graph in {artifact.manifest.type} arithmetic")
             own = in_own_arithmetic(artifact, inputs.images, reference)
@@ -148,12 +148,17 @@ def _difference(
 
 
 def compare(
-    artifact: Artifact, kind: RunnerKind, inputs: Inputs, reference: NDArray[np.float32], threads: int
+    artifact: Artifact,
+    kind: RunnerKind,
+    inputs: Inputs,
+    reference: NDArray[np.float32],
+    threads: int,
+    progress: Progress = silent,
 ) -> Verification:
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
     batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with open_runner(kind, artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads), progress) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
