@@ -41,6 +41,10 @@ MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json
 COPIED_MODULES = (
     "__init__.py",
     "errors.py",
+    "arch/__init__.py",
+    "arch/spec.py",
+    "files/__init__.py",
+    "files/records.py",
     "images/__init__.py",
     "images/decode.py",
     "images/preprocessing.py",
