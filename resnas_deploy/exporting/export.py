@@ -9,15 +9,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy.arch.alignment import check_alignment
-from resnas_deploy.artifact.artifact import (
-    MANIFEST,
-    Artifact,
-    check_replaceable,
-    creating,
-    open_artifact,
-    seal,
-    set_aside,
-)
+from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.data.class_match import check_renaming
