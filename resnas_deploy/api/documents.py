@@ -133,7 +133,7 @@ class ImportedDocument(TypedDict):
     provenance: Provenance
 
 
-GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str, "probability": float})
+GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str | None, "probability": float})
 
 
 class PredictionDocument(TypedDict):
