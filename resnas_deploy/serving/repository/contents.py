@@ -40,9 +40,9 @@ from resnas_deploy.serving.repository.settings import ModelSettings
 MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
 COPIED_MODULES = (
     "__init__.py",
-    "errors.py",
     "arch/__init__.py",
     "arch/spec.py",
+    "errors.py",
     "files/__init__.py",
     "files/records.py",
     "images/__init__.py",
