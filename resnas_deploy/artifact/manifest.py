@@ -136,7 +136,12 @@ class Manifest:
             write=lambda found: found or "unverified",
         )
     )
-    DERIVED: ClassVar = {"schema": int, "arch_fingerprint": str, "weights": Literal["trained", "untrained"]}
+    DERIVED: ClassVar = {
+        "schema": int,
+        "arch_fingerprint": str,
+        "weights": Literal["trained", "untrained"],
+        "manifest_sha256": str | None,  # of the file alone
+    }
 
     @property
     def type(self) -> str:

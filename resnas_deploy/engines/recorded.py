@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import Profile
@@ -85,6 +86,7 @@ class Recorded:
     seconds: float  # that the build took
     layers: LayerReport | None
     parity: Parity | None
+    DERIVED: ClassVar = {"report_sha256": str | None}  # of the file alone
 
     def __post_init__(self) -> None:
         if not 0 <= self.seconds <= MOST_SECONDS or self.engine_bytes < 0:

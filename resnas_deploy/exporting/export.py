@@ -9,17 +9,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy.arch.alignment import check_alignment
-from resnas_deploy.artifact.artifact import (
-    MANIFEST,
-    Artifact,
-    check_replaceable,
-    creating,
-    open_artifact,
-    seal,
-    set_aside,
-)
+from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Manifest, Verification
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.data.class_match import check_renaming
 from resnas_deploy.errors import BadInput, PackageMissing, VerificationFailed
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration, calibration
@@ -44,8 +37,6 @@ from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
-DEFAULT_BATCH = BatchRange(1, 64)
-
 
 @dataclass(frozen=True)
 class Request:
@@ -54,7 +45,7 @@ class Request:
     name: str  # of the architecture, for people
     out: Path
     precision: str = "fp32"
-    batch: BatchRange = DEFAULT_BATCH
+    batch: BatchRange = USUAL
     spelling: Spelling | None = None  # None: the one for engines, or for runtimes
     for_engine: bool = False  # whether an engine will be built of it, which wants another spelling and quantisation
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
@@ -138,7 +129,7 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
 
 
 def failed_name(out: Path) -> Path:
-    """Where `keep_failed` keeps an artifact whose graph is wrong."""
+    """Return where `keep_failed` keeps an artifact whose graph is wrong."""
     return out.with_name(f"{out.name}.failed")
 
 
@@ -163,7 +154,7 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
 
 
 def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact | None:
-    """The artifact that is at `request.out`, where exporting again would only write the same one; else None.
+    """Return the artifact that is at `request.out`, where exporting again would only write the same one; else None.
 
     Raises `BadInput` where an artifact is there that is not whole.
     """
@@ -180,7 +171,7 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress
 
 
 def _as_accurate(verification: Verification, request: Request) -> bool:
-    """Whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
+    """Tell whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
     accuracy = verification.accuracy
     if accuracy is None:
         return not request.data
@@ -193,7 +184,7 @@ def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
 
 
 def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -> Calibration | None:
-    """The images that a quantised graph is calibrated with."""
+    """Return the images that a quantised graph is calibrated with."""
     if request.scheme is None:
         return None
     progress("reading the calibration images")
@@ -222,7 +213,7 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
 
 
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, progress: Progress) -> Artifact:
-    """Graph and weights, in a folder that nobody else reads yet."""
+    """Write graph and weights into a folder that nobody else reads yet."""
     images = _calibration(checkpoint, request, progress)
     artifact = Artifact(folder, _manifest(checkpoint, request, images))
     scheme = request.scheme
@@ -252,7 +243,7 @@ def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) 
 def _ranges(
     checkpoint: Checkpoint, request: Request, scheme: Scheme, model: Path, images: Calibration, progress: Progress
 ) -> Ranges:
-    """The activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
+    """Return the activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
     if scheme.around == "fp32":
         return activation_ranges(model, images.images, request.batch, progress)
     with scratch_folder("calibration") as folder:

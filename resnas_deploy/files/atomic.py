@@ -117,14 +117,19 @@ def atomic_folder(
             sweep_beside(beside or path)
             partial.mkdir()
         yield partial
-        with write_errors(path):
-            for file in [*partial.rglob("*"), partial]:
-                sync(file)
-            try:
-                put_folder(partial, path, may_replace)
-            except FileExistsError:
-                raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
-            sync(path.parent)
+        put_in_place(partial, path, may_replace, remedy)
+
+
+def put_in_place(partial: Path, path: Path, may_replace: Callable[[Path], bool], remedy: str) -> None:
+    """Flush a folder that is whole and rename it to `path`, as `atomic_folder` does at its end."""
+    with write_errors(path):
+        for file in [*partial.rglob("*"), partial]:
+            sync(file)
+        try:
+            put_folder(partial, path, may_replace)
+        except FileExistsError:
+            raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
+        sync(path.parent)
 
 
 def lexical(path: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 from collections.abc import Mapping
 from dataclasses import is_dataclass
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import Any, Literal, NotRequired, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from resnas_deploy.files.records import derived_of, forms
 
@@ -48,11 +48,14 @@ def _schema(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
 
 def _object(kind: Any, named: dict[str, Any]) -> dict[str, Any]:
     if is_dataclass(kind):
-        hints = {**{form.name: form.kind for form in forms(kind).values()}, **derived_of(kind)}
-        needed = [name for name, hint in hints.items() if types.NoneType not in get_args(hint)]
+        known = {form.name: form for form in forms(kind).values()}
+        hints = {**{name: form.kind for name, form in known.items()}, **derived_of(kind)}
+        absent = {name for name, form in known.items() if form.optional}  # which people leave out, and programs do not
+        needed = [name for name, hint in hints.items() if types.NoneType not in get_args(hint) and name not in absent]
     elif is_typeddict(kind):
+        extras = get_type_hints(kind, include_extras=True)  # `__required_keys__` cannot see into postponed annotations
         hints = get_type_hints(kind)
-        needed = sorted(kind.__required_keys__)
+        needed = [name for name, hint in extras.items() if get_origin(hint) is not NotRequired]
     else:
         raise TypeError(f"a schema must be of a record, a typed dictionary or plain types, found {kind}")
     said = " ".join((kind.__doc__ or "").split("\n\n")[0].split())

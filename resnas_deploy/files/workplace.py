@@ -23,11 +23,11 @@ from resnas_deploy.errors import ResnasError, StorageError
 from resnas_deploy.files.locks import Lock, ask, opened
 from resnas_deploy.files.renames import give_back
 from resnas_deploy.files.user_folders import cache_folder
+from resnas_deploy.processes.ending import LOCK, PARTIAL
 
-LOCK = ".resnas-lock"
 _TOKEN = "[0-9a-f]{16}"
 _SCRATCH = re.compile(rf"resnas-[a-z]+-{_TOKEN}")
-_PARTIAL = re.compile(rf"\..+\.{_TOKEN}\.partial")
+_PARTIAL = re.compile(rf"\..+\.{_TOKEN}{re.escape(PARTIAL)}")
 _NOTE = re.compile(_TOKEN)
 _NOTES = "unfinished"  # in the user's cache
 _MOST_ENTRIES = 20_000  # of a folder that is looked through: a command must not wait for a folder of a million images
@@ -90,7 +90,7 @@ def workplace_beside(path: Path) -> Iterator[Path]:
     """Yield a new hidden folder beside `path`, on the same disk, which is gone afterwards."""
     with (
         _note() as note,
-        _workplace(lambda: path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")) as folder,
+        _workplace(lambda: path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")) as folder,
     ):
         note(folder)
         yield folder
@@ -116,7 +116,7 @@ def sweep() -> None:
 
 def sweep_beside(path: Path) -> None:
     """Remove what killed writers of `path` left."""
-    mine = re.compile(rf"\.{re.escape(path.name)}\..+\.partial")
+    mine = re.compile(rf"\.{re.escape(path.name)}\..+{re.escape(PARTIAL)}")
     with suppress(OSError):
         for entry in _entries(path.parent):
             if mine.fullmatch(entry.name):

@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
 GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
 AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
-_LOCK, _PARTIAL = ".resnas-lock", ".partial"  # how locks are named, and what is written for a later name
+LOCK, PARTIAL = ".resnas-lock", ".partial"  # the name of locks, and the end of what is written for a later name
 _POLL_S = 0.05
 _AGAIN = b"\0"  # to the thread: no signal has this number
 
@@ -262,9 +262,9 @@ def _unfinished() -> list[str]:
         with contextlib.suppress(OSError):
             path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
             folder, name = os.path.split(path)
-            if name == _LOCK:
+            if name == LOCK:
                 found.append(folder)
-            elif name.startswith(".") and name.endswith(_PARTIAL):
+            elif name.startswith(".") and name.endswith(PARTIAL):
                 found.append(path)
     return found
 

@@ -6,10 +6,9 @@ import inspect
 from collections.abc import Collection, Sequence
 
 import pytest
-import typer
+from support.command_tree import COMMANDS
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.app import app
 from resnas_deploy.progress import Progress, silent
 
 NAMES = {"import": "import_checkpoint", "runners": "available_runners"}  # where Python's name is another
@@ -35,17 +34,6 @@ PLURALS = {  # what an option names once, a parameter takes several of
     "runner": "runners",
 }
 OTHERWISE = {("inspect", "path"): "source"}  # command, option: the parameter
-
-
-def commands(group: typer.Typer, *above: str):
-    """Every command below a group: the words that call it, and its function."""
-    for found in group.registered_commands:
-        yield (*above, found.name or found.callback.__name__.rstrip("_").replace("_", "-")), found.callback
-    for found in group.registered_groups:
-        yield from commands(found.typer_instance, *above, found.typer_instance.info.name)
-
-
-COMMANDS = {" ".join(words): command for words, command in commands(app)}
 
 
 def function_of(words: str):

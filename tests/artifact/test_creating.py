@@ -8,15 +8,8 @@ from pathlib import Path
 import pytest
 from support.checks import refusal
 
-from resnas_deploy.artifact.artifact import (
-    MANIFEST,
-    MODEL,
-    WEIGHTS,
-    check_replaceable,
-    creating,
-    open_artifact,
-    set_aside,
-)
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating, set_aside
 from resnas_deploy.errors import BadInput
 
 FILES = (MODEL, WEIGHTS, MANIFEST)

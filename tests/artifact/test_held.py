@@ -14,7 +14,8 @@ import pytest
 from support.checks import refusal
 
 from resnas_deploy.artifact import artifact as module
-from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, check_replaceable, creating, open_artifact
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.files.held import Held
 from resnas_deploy.runners.base import Options, graph_of

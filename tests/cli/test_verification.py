@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from support.places import DEMO, GOLDEN
 
-from resnas_deploy.artifact.artifact import open_artifact, seal
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.creating import seal
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
 ONE = ("--threads", "1")

@@ -13,7 +13,8 @@ from support.places import DEMO
 from support.small_export import request
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.artifact.artifact import open_artifact, seal
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.creating import seal
 from resnas_deploy.artifact.headroom import MARGIN, Peak
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic, out_of_room

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.precision import precision_named
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
@@ -54,7 +54,7 @@ class UntrainedNetwork:
 
 def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> UntrainedNetwork:
     """Write the network of these weights to `folder`. Its batch is dynamic, as that of an export is by default."""
-    range_ = BatchRange(1, max(64, batch))
+    range_ = USUAL.extended_to(batch)
     path = folder / f"{weights.arch.fingerprint}.onnx"
     emit(weights, precision_named(precision), range_).write(path)
     return UntrainedNetwork(weights.arch, precision, range_, path)

@@ -55,7 +55,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
-class _File:
+class CeilingsFile:
     """What a cache file holds."""
 
     schema: int
@@ -182,7 +182,7 @@ class Ceilings:
 
 def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
     """Read what `write_ceilings` wrote. Raise `BadInput` for anything else."""
-    content = record.from_json(_File, read_json(path), "the cache")
+    content = record.from_json(CeilingsFile, read_json(path), "the cache")
     if content.schema != SCHEMA:
         raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
     return content.ceilings
@@ -191,7 +191,7 @@ def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
 def write_ceilings(path: Path, ceilings: tuple[Ceiling, ...]) -> None:
     """Write a cache file. Raise `BadInput` or `StorageError` where it cannot be written."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(record.to_json(_File(SCHEMA, ceilings)), indent=1) + "\n")
+        partial.write_text(json.dumps(record.to_json(CeilingsFile(SCHEMA, ceilings)), indent=1) + "\n")
 
 
 def _key(found: Ceiling) -> tuple[Machine, str, str, int]:
