@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_headroom(verification: Verification | None) -> None:
-    """A table by element, of a graph that was computed in its own type; nothing of others."""
+    """Print a table by element, of a graph that was computed in its own type; nothing of others."""
     own = verification.own if verification else None
     if not own:
         return

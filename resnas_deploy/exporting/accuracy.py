@@ -29,7 +29,7 @@ _SEED, _BATCH = 0, 16
 
 
 def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet | None:
-    """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
+    """Return the data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
     `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
     order, where the network is untrained, and where the images are too few to tell its accuracy from chance.
@@ -99,7 +99,7 @@ def _answers(
 
 
 def _sample(labelled: LabelledImages) -> Indices:
-    """Which images are looked at: all, or as many as `MOST_IMAGES`, the same ones every time."""
+    """Return which images are looked at: all, or as many as `MOST_IMAGES`, the same ones every time."""
     indices = np.arange(len(labelled.labels))
     if len(indices) > MOST_IMAGES:
         indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_IMAGES])
@@ -109,7 +109,7 @@ def _sample(labelled: LabelledImages) -> Indices:
 def _problem(
     found: Accuracy, answers: _Answers, labels: Indices, labelled: LabelledImages, said: MeasuredAccuracy | None
 ) -> str:
-    """Why the figures show nothing, and what to do; empty where they do."""
+    """Return why the figures show nothing, and what to do; empty where they do."""
     names, chance = labelled.class_names, chance_of(labels)
     usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
     if not beats_chance(labels, answers.module == labels):

@@ -129,7 +129,7 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
 
 
 def failed_name(out: Path) -> Path:
-    """Where `keep_failed` keeps an artifact whose graph is wrong."""
+    """Return where `keep_failed` keeps an artifact whose graph is wrong."""
     return out.with_name(f"{out.name}.failed")
 
 
@@ -154,7 +154,7 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
 
 
 def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact | None:
-    """The artifact that is at `request.out`, where exporting again would only write the same one; else None.
+    """Return the artifact that is at `request.out`, where exporting again would only write the same one; else None.
 
     Raises `BadInput` where an artifact is there that is not whole.
     """
@@ -171,7 +171,7 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress
 
 
 def _as_accurate(verification: Verification, request: Request) -> bool:
-    """Whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
+    """Tell whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
     accuracy = verification.accuracy
     if accuracy is None:
         return not request.data
@@ -184,7 +184,7 @@ def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
 
 
 def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -> Calibration | None:
-    """The images that a quantised graph is calibrated with."""
+    """Return the images that a quantised graph is calibrated with."""
     if request.scheme is None:
         return None
     progress("reading the calibration images")
@@ -213,7 +213,7 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
 
 
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, progress: Progress) -> Artifact:
-    """Graph and weights, in a folder that nobody else reads yet."""
+    """Write graph and weights into a folder that nobody else reads yet."""
     images = _calibration(checkpoint, request, progress)
     artifact = Artifact(folder, _manifest(checkpoint, request, images))
     scheme = request.scheme
@@ -243,7 +243,7 @@ def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) 
 def _ranges(
     checkpoint: Checkpoint, request: Request, scheme: Scheme, model: Path, images: Calibration, progress: Progress
 ) -> Ranges:
-    """The activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
+    """Return the activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
     if scheme.around == "fp32":
         return activation_ranges(model, images.images, request.batch, progress)
     with scratch_folder("calibration") as folder:

@@ -48,7 +48,7 @@ class Scheme:
     convolutions: bool  # whether they are quantised, and what lies between those of the stem
 
     def to_json(self) -> dict[str, object]:
-        """For the manifest."""
+        """Return what the manifest says."""
         activations = "uint8, asymmetric" if self.asymmetric else f"{self.precision}, symmetric"
         kept = ["the head", "norms", "softmax and the products of attention", "GELU", "additions"]
         return {
@@ -59,7 +59,7 @@ class Scheme:
         }
 
     def quantises(self, node: NodeProto, weights: Container[str]) -> bool:
-        """Whether a node of the graph computes in the new precision."""
+        """Tell whether a node of the graph computes in the new precision."""
         if node.name.startswith("head."):
             return False
         if node.op_type == "MatMul":
@@ -70,7 +70,7 @@ class Scheme:
 
 
 def scheme_for(precision: str, engine: bool) -> Scheme:
-    """The scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
+    """Return the scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
 
     In engines the convolutions keep fp16: TensorRT writes the sums of an int8 one in float32 for another kernel to
     read, the stem's are the network's largest values, and there is no e4m3 kernel for its 7x7 convolution at all.
@@ -197,7 +197,7 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
 
 
 def _not_below(steps: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The steps in a type: to nearest, but never to 0, and where the type has few bits left, never to less."""
+    """Return the steps in a type: to nearest, but never to 0, and where the type has few bits left, never to less."""
     rounded = steps.astype(dtype)
     limits = np.finfo(dtype)
     short = (rounded.astype(np.float32) < steps) & (rounded < limits.tiny)

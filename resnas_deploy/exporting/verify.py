@@ -59,13 +59,13 @@ class Inputs:
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
+    """Return eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
     names, samples = sample_images(preprocessing)
     return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
-    """The PyTorch module's logits in float32, `(B, classes)`."""
+    """Return the PyTorch module's logits in float32, `(B, classes)`."""
     with torch.inference_mode():
         logits: NDArray[np.float32] = build_model(checkpoint)(torch.from_numpy(images)).numpy()
     return logits
@@ -178,17 +178,17 @@ def compare(
 
 
 def _narrowed(precision: str, computes: str) -> str:
-    """That the runner computes in less than the graph's precision, whose tolerance then holds."""
+    """Say that the runner computes in less than the graph's precision, whose tolerance then holds."""
     return f", computing in {computes}" if tolerance_of(computes) > tolerance_of(precision) else ""
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
-    """The smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
+    """Return the smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
     return tuple(sorted({batch.least, batch.nearest(batch.least + 1), batch.nearest(MOST)}))
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
-    """The error at every element's output, in the order of computation: where the graph and the module part."""
+    """Return the error at every element's output, in the order of computation: where the graph and the module part."""
     batch = artifact.manifest.batch
     images = images[_rows(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
@@ -199,13 +199,13 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
 
 
 def own_divergences(artifact: Artifact, images: Images) -> list[Divergence]:
-    """The same of the graph in its own arithmetic."""
+    """Return the same of the graph in its own arithmetic."""
     found = element_errors(artifact, images, _wanted(artifact, images), "head")
     return [Divergence(name, error) for name, error in found.items()]
 
 
 def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]]:
-    """What the module says that the graph must have at every element's output.
+    """Return what the module says that the graph must have at every element's output.
 
     An aligned graph has the module's outputs in its leading channels and their mean in the others.
     """
@@ -221,13 +221,13 @@ def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]
 
 
 def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:
-    """The first element whose error exceeds the tolerance, or the worst where none does."""
+    """Return the first element whose error exceeds the tolerance, or the worst where none does."""
     beyond = (item for item in found if item.error > tolerance)
     return next(beyond, max(found, key=lambda item: item.error))
 
 
 def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
-    """Indices of `count` images in batches of exactly `batch`; the last one is filled up from the first image on."""
+    """Return indices of `count` images in batches of exactly `batch`; the last is filled up from the first image on."""
     return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
 
 
@@ -236,7 +236,7 @@ def _probe(element: str) -> str:
 
 
 def _with_probes(model: ModelProto, names: list[str]) -> ModelProto:
-    """The model with the outputs of these elements as further outputs, in float32."""
+    """Return the model with the outputs of these elements as further outputs, in float32."""
     for name in names:
         if _probe(name) != OUTPUT:
             model.graph.node.append(helper.make_node("Cast", [name], [_probe(name)], to=TensorProto.FLOAT))

@@ -15,7 +15,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
 from resnas_deploy.processes.resources import usable_cores as usable_cores  # for whoever opens runners
-from resnas_deploy.runners.devices import CPU, CUDA, kind_of, no_problem, parse_device
+from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,7 +208,7 @@ class RunnerKind:
     def device(self, asked: str) -> str:
         """Return the device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
         found = parse_device(asked or self.usual or self.devices[0])
-        if found is None or kind_of(found) not in self.devices:
+        if found is None or device_kind(found) not in self.devices:
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
             raise BadInput(f"the device of the runner {self.name} must be {known}, found {shown(asked)}")
         return found

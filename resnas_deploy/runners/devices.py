@@ -37,14 +37,14 @@ def parse_device(text: str) -> str | None:
     return CPU if kind == CPU else f"{CUDA}:{int(number or 0)}"
 
 
-def kind_of(device: str) -> str:
+def device_kind(device: str) -> str:
     """Return the kind of a device: `CPU` or `CUDA`."""
     return device.partition(":")[0]
 
 
 def is_gpu(device: str) -> bool:
     """Whether a device is a GPU."""
-    return kind_of(device) == CUDA
+    return device_kind(device) == CUDA
 
 
 def index(device: str) -> int:

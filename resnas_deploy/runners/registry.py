@@ -16,8 +16,8 @@ from resnas_deploy.runners.devices import (
     TENSORRT_PROVIDER,
     bf16_problem,
     compiled_torch_problem,
+    device_kind,
     gpu_problem,
-    kind_of,
     provider_problem,
     torch_problem,
 )
@@ -168,7 +168,7 @@ def default_runner(*precisions: str, runs_graph: bool = False, device: str = "")
     Where several precisions are to be run, it is one that can run them all; with `runs_graph`, one that runs graphs and
     not the weights. It is one for the CPU unless a device is asked for. Raises `BadInput` where there is none.
     """
-    where = kind_of(device) or CPU
+    where = device_kind(device) or CPU
     candidates = [
         kind
         for kind in RUNNERS.values()

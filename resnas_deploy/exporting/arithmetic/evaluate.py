@@ -131,7 +131,7 @@ class Graph:
         return {name: values[name] for name in wanted if name in values}
 
     def _attributed(self) -> Iterator[str]:
-        """The element of each node; what has no element's name belongs to that of the node before."""
+        """Return the element of each node; what has no element's name belongs to that of the node before."""
         before = self._elements[0]
         for node in self._nodes:
             operation = element_operation(node.name) or ""
@@ -154,7 +154,7 @@ def _check_names(nodes: Sequence[NodeProto]) -> None:
 
 @contextmanager
 def _threads_for(pixels: int) -> Iterator[None]:
-    """One thread for little work, else as many as torch was told to take."""
+    """Take one thread for little work, else as many as torch was told to take."""
     with torch_threads(1 if pixels < _LITTLE else torch.get_num_threads()):
         yield
 
