@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
+import os
+import resource
+import signal
 from dataclasses import replace
 
 import pytest
@@ -69,6 +73,25 @@ def test_an_artifacts_own_method_is_silent_unless_listened_to(mini_artifact, cap
     assert "Share of time" in found._repr_html_()
     assert told[-1].startswith("where the time goes: ")
     assert capfd.readouterr() == ("", "")
+
+
+def test_nothing_of_the_process_is_changed(mini_artifact, tmp_path):
+    torch = pytest.importorskip("torch")
+
+    def state():
+        return (
+            dict(os.environ),
+            torch.get_num_threads(),
+            torch.get_float32_matmul_precision(),
+            resource.getrlimit(resource.RLIMIT_DATA),
+            signal.getsignal(signal.SIGINT),
+            [logging.getLogger(name).level for name in ("matplotlib", "torch.onnx", "resnas_deploy")],
+        )
+
+    before = state()
+    found = resnas.bench(mini_artifact, runners=["torch", "ort-cpu"], batches=[1], runs=2, threads=1, shares=True)
+    found.plot(tmp_path / "a.svg")
+    assert state() == before
 
 
 def test_what_there_must_be(mini_artifact, monkeypatch):
