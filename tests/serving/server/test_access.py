@@ -178,11 +178,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_a_key_that_is_none(tmp_path, text):
     (tmp_path / "key").write_text(text)
     assert "must be 16 to 128 letters" in refused(lambda: OperatorKey.read(tmp_path / "key"))
+    assert "must be a readable file" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
     os.mkfifo(tmp_path / "pipe")
-    for name, found in (("nothing", "No such file"), ("", "found a folder"), ("pipe", "found a pipe or a device")):
-        line = refused(lambda name=name: OperatorKey.read(tmp_path / name))
-        assert line.startswith(f"the key must be in a file: {tmp_path / name} must be")
-        assert found in line
+    for path in (tmp_path, tmp_path / "pipe"):
+        assert "must be a file, found a " in refused(lambda path=path: OperatorKey.read(path))
 
 
 def test_a_key_is_not_shown():
