@@ -75,6 +75,7 @@ lint: $(READY)
 # A test holds the pages to it.
 docs: $(READY)
 	$(BIN)/python benchmarks/pages.py
+	$(BIN)/python benchmarks/schemas.py
 
 # RECORD=--record writes the results to benchmarks/results/
 bench: $(READY)

@@ -1,4 +1,8 @@
-"""What the benchmarks share: the small network's weights, its traced graphs, and where results are recorded."""
+"""What the benchmarks share: the small network's weights, its traced graphs, and where results are recorded.
+
+Run all of them: make bench. Run one, and write its result: .venv/bin/python -m pytest benchmarks/test_latency.py
+--benchmark-only -s --record
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.network.module import build_model
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 
 def pytest_addoption(parser):
@@ -36,7 +40,7 @@ def checkpoint():
 
 @pytest.fixture(scope="session")
 def traced(checkpoint, tmp_path_factory):
-    """The module traced at the opset that torch prefers, and at the one that we emit."""
+    """Trace the module at the opset that torch prefers, and at the one that we emit."""
     return {
         f"traced, opset {opset or 'of torch'}": trace(checkpoint, tmp_path_factory.mktemp("traced"), opset)
         for opset in (None, 23)
@@ -66,7 +70,7 @@ def trace(checkpoint, folder, opset, dtype=torch.float32):
 
 @pytest.fixture(scope="session")
 def record(request):
-    """A function that prints a result, and writes it to benchmarks/results/ where --record was given."""
+    """Return a function that prints a result, and writes it to benchmarks/results/ where --record was given."""
 
     def write(name, result):
         shown = {key: value for key, value in result.items() if key != "samples_s"}

@@ -1,7 +1,7 @@
-"""Records real sessions of an unchanged network, and of a slower one, from which the gate's error rates follow.
+"""Records real reports of an unchanged network, and of a slower one, from which the gate's error rates follow.
 
-Run on an otherwise idle machine: .venv/bin/python benchmarks/gate_trials.py [SESSIONS]
-Adds to results/gate-sessions.json as many separate sessions of each as asked for (8), in turns, each a process of
+Run on an otherwise idle machine: .venv/bin/python benchmarks/gate_trials.py [REPORTS]
+Adds to results/gate-sessions.json as many separate reports of each as asked for (8), interleaved, each of a process of
 its own, as `resnas gate` measures them; remove the file first on another machine. The slower network is the same with
 one more block in its second stage, under the same label. tests/measuring/test_gate_evidence.py replays it all.
 """
@@ -26,7 +26,7 @@ DIGITS = 5
 
 
 def main() -> None:
-    """Export the networks, run the sessions and write what they measured."""
+    """Export the networks, measure them in fresh processes and write what they measured."""
     resnas = Path(sys.executable).with_name("resnas")
     count = int(sys.argv[1]) if len(sys.argv) > 1 else SESSIONS
     sessions: dict[str, list[object]] = {"sessions": [], "slower": []}
@@ -57,7 +57,7 @@ def with_one_more_block() -> dict[str, object]:
 
 
 def shortened(text: str) -> float:
-    """A number of a few digits."""
+    """Read a number, and keep a few digits of it."""
     return float(f"{float(text):.{DIGITS}g}")
 
 

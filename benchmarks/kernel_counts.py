@@ -28,7 +28,7 @@ from resnas_deploy.engines.targets import target_named
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 BATCH, BUILDS = BatchRange(1, 64), 5
 SCOPES = "pkg.torch.onnx.name_scopes"  # where torch.onnx.export keeps a node's module
@@ -39,7 +39,7 @@ def quiet(_):
 
 
 def traced(checkpoint, folder, opset):
-    """The plain module in fp16, traced; every node renamed to begin with the element that it is of."""
+    """Trace the plain module in fp16, every node renamed to begin with the element that it is of."""
     path = trace(checkpoint, folder, opset, torch.half).path
     found = onnx.load(path)
     for number, node in enumerate(found.graph.node):
@@ -51,7 +51,7 @@ def traced(checkpoint, folder, opset):
 
 
 def count_traced(checkpoint, path):
-    """Kernels of a traced graph: all, and those that touch each element."""
+    """Count the kernels of a traced graph: all, and those that touch each element."""
     request = {
         "module": "tensorrt_rtx",
         "model": str(path),
@@ -77,7 +77,7 @@ def main() -> None:
     target, found = target_named("tensorrt-rtx"), {}
     for name, entry in PUBLISHED.items():
         checkpoint = untrained(entry.arch)
-        request = Request("counted", Path("counted"), "fp16", BATCH, for_engine=True)
+        request = Request("counted", Path("counted"), "fp16", BATCH, for_engine=True, verify_on=None)
         counts = count_kernels(checkpoint, request, target, BuildOptions(), SPELLINGS.values(), quiet)
         rows = {
             count.spelling.name: {
@@ -104,8 +104,8 @@ def main() -> None:
 
 
 def build_seconds(target):
-    """Seconds of building small in fp16, child process, parsing and report included."""
-    request = Request("small", Path("small"), "fp16", BATCH, for_engine=True)
+    """Return the seconds of building small in fp16, child process, parsing and report included."""
+    request = Request("small", Path("small"), "fp16", BATCH, for_engine=True, verify_on=None)
     seconds = []
     for _ in range(BUILDS):
         checkpoint = untrained(PUBLISHED["small"].arch)

@@ -2,7 +2,7 @@
 
 Run: .venv/bin/python benchmarks/latency_methods.py STORE
 STORE is what `resnas latency profile` and `resnas latency check` (space small, ort-cpu, batch 1, fp32) wrote. This
-script then measures the space's pieces alone, each attention, MLP, reduction, stem and head once, in turns, and fits
+script then measures the space's pieces alone, each attention, MLP, reduction, stem and head once, interleaved, and fits
 every method on the profiled networks.
 Writes results/latency-methods.json: the error of each method on the held-out networks.
 """
@@ -27,16 +27,14 @@ from resnas_deploy.arch.elements import NORM_EPS, BlockElement, ReductionElement
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.graph import block as emission
-from resnas_deploy.graph.attention import emit_with_operator
-from resnas_deploy.graph.builder import GraphBuilder
+from resnas_deploy.graph.block import emit_with_operator
 from resnas_deploy.graph.emit import IR_VERSION, OPSET
-from resnas_deploy.graph.function import DOMAIN, DOMAIN_VERSION
-from resnas_deploy.graph.head import emit_head
+from resnas_deploy.graph.ends import emit_head, emit_stem
+from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
-from resnas_deploy.graph.stem import emit_stem
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.check import errors_of
 from resnas_deploy.measuring.latency.features import features
@@ -50,7 +48,7 @@ from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SPACE = SPACES["small"]
 GROUP, ROUNDS = 40, 15
@@ -58,7 +56,7 @@ REPEATS = 5  # of a piece in one step: what waking the threads costs is then lit
 
 
 def pieces(arch):
-    """A network's pieces: the kind, what decides its time, and the element."""
+    """Yield a network's pieces: the kind, what decides its time, and the element."""
     for element in elements(arch):
         match element:
             case BlockElement(_, width, block, side, last):
@@ -73,7 +71,7 @@ def pieces(arch):
 
 
 def all_pieces():
-    """Every distinct piece of the space, with a network that has it."""
+    """Return every distinct piece of the space, with a network that has it."""
     base = SPACE.narrowest().arch
     found = {}
 
@@ -100,7 +98,7 @@ def all_pieces():
 
 
 def alone(kind, arch, element):
-    """The bytes of a model that is one piece, and the shape of its input."""
+    """Return the bytes of a model that is one piece, and the shape of its input."""
     graph = GraphBuilder(PRECISIONS["fp32"], OPSET)
     prefix = f"{element.name}."
     tensors = {
@@ -164,7 +162,7 @@ def measure_pieces():
 
 
 def repeated(step):
-    """The seconds of `REPEATS` runs."""
+    """Time `REPEATS` runs."""
 
     def several():
         for _ in range(REPEATS):
@@ -184,7 +182,7 @@ def by_kind(archs, taken):
 
 
 def per_block(archs):
-    """The features with each width's linears apart: more terms, for kernels that like some widths better."""
+    """Return the features with each width's linears apart: more terms, for kernels that like some widths better."""
     widths = [(index, width) for index, stage in enumerate(SPACE.stages) for width in stage.widths]
     extra = [
         [
@@ -199,7 +197,7 @@ def per_block(archs):
 
 
 def with_constant(columns):
-    """A constant beside the columns."""
+    """Add a constant beside the columns."""
     return np.column_stack([np.ones(len(columns)), columns])
 
 

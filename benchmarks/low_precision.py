@@ -1,4 +1,4 @@
-"""int8 against fp32 on the CPU, and bf16 through OpenVINO against a graph that PyTorch traced, in turns.
+"""int8 against fp32 on the CPU, and bf16 through OpenVINO against a graph that PyTorch traced, interleaved.
 
 Run on an idle machine: .venv/bin/python benchmarks/low_precision.py
 Writes results/low-precision.json: small (untrained), batch 1 and 16; and accuracy of the trained demo network.
@@ -16,11 +16,11 @@ from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS, graph_runner
-from resnas_deploy.weights.checkpoint import load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import load, untrained
 
 ROOT = Path(__file__).parents[1]
 OPENINGS, ROUNDS = 4, {1: 40, 16: 10}  # of each opening
@@ -29,7 +29,7 @@ OPENINGS, ROUNDS = 4, {1: 40, 16: 10}  # of each opening
 def measured(first, second, batch):
     """Time of the second over that of the first; each a runner's kind, an artifact and perhaps another graph."""
     samples = ([], [])
-    images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+    images = noise(batch, 224)
     for opening in range(OPENINGS):
         opened = [
             RUNNERS[name].open(artifact, Options(usable_cores(), model, shares_cores=True))
@@ -50,7 +50,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = untrained(PUBLISHED["small"].arch)
         made = {
-            precision: export(lambda: checkpoint, Request("small", Path(folder) / precision, precision), lambda _: None)
+            precision: export(
+                lambda: checkpoint,
+                Request("small", Path(folder) / precision, precision, verify_on=None),
+                lambda _: None,
+            )
             for precision in ("fp32", "int8", "bf16")
         }
         traced = trace(checkpoint, Path(folder), None).path.read_bytes()

@@ -23,7 +23,7 @@ SHOWN = Path(__file__).parents[1] / "examples" / "demo" / "pictures"
 
 
 def idx(path: Path) -> np.ndarray:
-    """An array of bytes in the IDX format: two zeros, the type (8), the dimensions, their sizes, the values."""
+    """Read an array of bytes in the IDX format: two zeros, the type (8), the dimensions, their sizes, the values."""
     content = gzip.decompress(path.read_bytes())
     dimensions = content[3]
     shape = np.frombuffer(content, ">u4", dimensions, 4)

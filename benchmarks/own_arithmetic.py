@@ -18,8 +18,7 @@ from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.verify import reference_logits, verification_inputs
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -35,7 +34,7 @@ CALIBRATION_IMAGES = 32
 
 
 def networks() -> dict[str, Checkpoint]:
-    """The published networks with random weights, the reference's own, and a trained one."""
+    """Yield the published networks with random weights, the reference's own, and a trained one."""
     golden = ROOT / "tests" / "golden" / "vit_search_mini"
     definition = golden.with_suffix(".network_def.txt").read_text()
     found = {
@@ -57,6 +56,7 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, dict[str, object]
             for_engine=for_engine,
             calibration_images=CALIBRATION_IMAGES,
             force=True,
+            verify_on=None,
         )
         artifact = export(lambda: checkpoint, request, lambda _: None)
         inputs = verification_inputs(artifact.manifest.preprocessing)

@@ -17,8 +17,7 @@ from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.verify import compare, reference_logits, verification_inputs
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
 ROOT = Path(__file__).parents[1]
@@ -36,7 +35,7 @@ SEEDS = (0, 1, 2)
 
 
 def networks() -> dict[str, Checkpoint]:
-    """The networks to measure: published ones of several seeds, larger images, the reference's own, a trained one."""
+    """Return the networks: published ones of several seeds, larger images, the reference's own, a trained one."""
     golden = ROOT / "tests" / "golden" / "vit_search_mini"
     found = {
         "reference mini": import_checkpoint(
@@ -52,10 +51,10 @@ def networks() -> dict[str, Checkpoint]:
 
 
 def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
-    """The error of each precision and runtime, by `precision runner`."""
+    """Return the error of each precision and runtime, by `precision runner`."""
     threads, errors, reference = usable_cores(), {}, None
     for precision, runner in RUNS:
-        request = Request("network", folder / precision, precision=precision, force=True)
+        request = Request("network", folder / precision, precision=precision, force=True, verify_on=None)
         artifact = export(lambda: checkpoint, request, lambda _: None)
         inputs = verification_inputs(artifact.manifest.preprocessing)
         if reference is None:

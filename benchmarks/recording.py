@@ -32,6 +32,6 @@ def write_result(name: str, result: Mapping[str, object]) -> None:
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
-    """The median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
+    """Return the median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
     found = ratio_interval([ours], [theirs], np.random.default_rng(0))
     return {"ratio": found.value, "low": found.low, "high": found.high}

@@ -66,7 +66,7 @@ def told(text: str) -> None:
 
 
 def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int) -> Trained:
-    """A run on the demo's images that leaves nothing behind."""
+    """Train on the demo's images that leaves nothing behind."""
     data = open_data("demo")
     with tempfile.TemporaryDirectory() as folder:
         run = TrainingRun(
@@ -84,7 +84,7 @@ def trained(arch: ArchSpec, space: SearchSpace | None, recipe: Recipe, seed: int
 
 
 def supernet(seed: int, way: str) -> Checkpoint:
-    """A supernet of one way of sampling."""
+    """Train a supernet of one way of sampling."""
     path = KEPT / f"{way}-{EPOCHS}-{seed}.safetensors"
     if path.exists():
         return load(path)
@@ -103,7 +103,7 @@ def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
 
 
 def spread(values: Sequence[float]) -> dict[str, object]:
-    """The mean over seeds with a 95% interval (Student's), and the values."""
+    """Return the mean over seeds with a 95% interval (Student's), and the values."""
     mean, error = float(np.mean(values)), float(stats.sem(values))
     half = float(stats.t.ppf(0.975, len(values) - 1)) * error
     return {"mean": mean, "low": mean - half, "high": mean + half, "by_seed": list(map(float, values))}
@@ -163,7 +163,7 @@ def without_residual() -> Iterator[None]:
 
 
 def residual() -> None:
-    """The same network with and without the residual of its reductions."""
+    """Train the same network with and without the residual of its reductions."""
     arch = SPACE.widest().arch
     recipe = replace(read_recipe("demo", "subnet"), epochs=EPOCHS)
     found: dict[str, list[float]] = {"with": [], "without": []}
@@ -238,7 +238,7 @@ def searching() -> None:
 def best(
     by: str, cost: CostKind, share: float, evolution: Evolution, seed: int, scorer: Scorer, folder: Path
 ) -> Candidate:
-    """The winner of one search."""
+    """Return the winner of one search."""
     most = share * cost.of([SPACE.widest().arch]).item()
     limits = CostLimits((CostLimit(cost, most),))
     wanted = SearchProblem(SPACE, f"seed {seed}", "demo", 1000, limits, (cost,), evolution, seed=seed)

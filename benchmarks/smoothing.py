@@ -29,8 +29,7 @@ from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load as imported
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 ort = imported("onnxruntime")
 
@@ -41,7 +40,7 @@ SEEDS = (0, 1, 2)
 
 
 def smoothed(model: ModelProto, images: NDArray[np.float32]) -> tuple[ModelProto, int]:
-    """The graph with smoothed norms, its functions inlined, and how many norms those are."""
+    """Return the graph with smoothed norms, its functions inlined, and how many norms those are."""
     graph = inliner.inline_local_functions(model)
     tensors = {tensor.name: tensor for tensor in graph.graph.initializer}
     norms = {}
@@ -69,7 +68,7 @@ def smoothed(model: ModelProto, images: NDArray[np.float32]) -> tuple[ModelProto
 
 
 def _largest(graph: ModelProto, names: list[str], images: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-    """The largest magnitude of each channel of these tensors."""
+    """Return the largest magnitude of each channel of these tensors."""
     watched = ModelProto()
     watched.CopyFrom(graph)
     watched.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in names)
@@ -84,7 +83,7 @@ def _largest(graph: ModelProto, names: list[str], images: NDArray[np.float32]) -
 
 
 def logits(path: Path, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What ONNX Runtime computes."""
+    """Return what ONNX Runtime computes."""
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     parts = [session.run([OUTPUT], {INPUT: images[i : i + BATCH.most]})[0] for i in range(0, len(images), BATCH.most)]
     return np.concatenate(parts)

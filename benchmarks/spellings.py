@@ -1,7 +1,7 @@
 """The spellings of the graph on runtimes for CPUs, each beside the one that is emitted for them.
 
 Run on an idle machine: .venv/bin/python benchmarks/spellings.py
-Writes results/spellings.json: time over that of the emitted graph, in turns, for small in fp32.
+Writes results/spellings.json: time over that of the emitted graph, interleaved, for small in fp32.
 """
 
 from __future__ import annotations
@@ -15,16 +15,17 @@ from recording import ratio, write_result
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 ROUNDS = {1: 80, 16: 20}
 
 
 def artifacts(folder):
-    """An artifact of each spelling, every one verified."""
+    """Export an artifact of each spelling, every one verified."""
     checkpoint = untrained(PUBLISHED["small"].arch)
     for name, spelling in SPELLINGS.items():
         request = Request(name, folder / name, spelling=spelling, verify_on=RUNNERS["ort-cpu"], threads=usable_cores())
@@ -42,7 +43,7 @@ def main() -> None:
                 for name, artifact in made.items()
             }
             for batch, rounds in ROUNDS.items():
-                images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+                images = noise(batch, 224)
                 steps = {name: timed(network.step(images)) for name, network in opened.items()}
                 samples = time_interleaved(steps, rounds, np.random.default_rng(0)).samples
                 emitted = samples[FOR_RUNTIMES.name]

@@ -1,4 +1,4 @@
-"""Emission against tracing, and the whole command.
+"""Emission against tracing, and the whole command. Run: make bench, which runs them all.
 
 Emission folds and writes each weight once, so it is bound by memory bandwidth: 255 MB are read, multiplied and written.
 Tracing runs the module symbolically first, which costs the same for a small network as for a large one.
@@ -45,7 +45,7 @@ def test_emission(benchmark, checkpoint, traced, record):
 
 
 def test_whole_command(benchmark, checkpoint, tmp_path, record):
-    """`resnas export --arch small` as a user runs it: a new process, imports, verification and flushing included."""
+    """Run `resnas export --arch small` as a user does: a new process, imports, verification and flushing included."""
     peaks = []
 
     def export():
@@ -79,7 +79,7 @@ finally:
 
 
 def peak_memory(code, *arguments):
-    """Bytes of the largest resident set that a new Python process reaches in running `code`."""
+    """Return the bytes of the largest resident set that a new Python process reaches in running `code`."""
     command = [sys.executable, "-c", WATCHED.format(code=code), *arguments]
     result = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
     return int(result.stderr) * 1024

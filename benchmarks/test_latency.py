@@ -1,4 +1,4 @@
-"""The emitted graph against the traced ones, in turns on one runtime.
+"""The emitted graph against the traced ones, interleaved on one runtime. Run: make bench, which runs them all.
 
 fp32 on a CPU is bound by its matrix products, which are the same in both but for the last block: there the emitted
 graph computes the class token alone (3% fewer MACs in small). The rest of the gain is work between the products:
@@ -15,6 +15,7 @@ from recording import ratio
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -36,7 +37,7 @@ def artifact(checkpoint, tmp_path_factory) -> Artifact:
 @pytest.mark.parametrize("runner", ["ort-cpu", "openvino"])
 def test_emitted_against_traced(benchmark, artifact, traced, record, runner, batch):
     threads = usable_cores()
-    images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+    images = noise(batch, 224)
     candidates = {"emitted": Options(threads, shares_cores=True)} | {
         name: Options(threads, graph.path.read_bytes(), shares_cores=True) for name, graph in traced.items()
     }

@@ -1,4 +1,7 @@
-"""Predictions a second: a search asks for the latency of every network that it draws."""
+"""Predictions a second: a search asks for the latency of every network that it draws.
+
+Run: make bench, which runs them all.
+"""
 
 from __future__ import annotations
 

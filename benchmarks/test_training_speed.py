@@ -1,6 +1,6 @@
-"""What training and search cost beside the passes that they are made of.
+"""What training and search cost beside the passes that they are made of. Run: make bench, which runs them all.
 
-A supernet's step in turns: with slices, under masks, and a plain step of the widest subnet, at the same batch.
+A supernet's step, interleaved: with slices, under masks, and a plain step of the widest subnet, at the same batch.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from resnas_deploy.searching.scorer import HeldOut, Scorer
 from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 RUNS = 12
 
 
 def stepping(network, images, labels, draw):
-    """A training step without the optimiser's, which is the same for all."""
+    """Return a training step without the optimiser's, which is the same for all."""
     side = network.arch.side(2)
 
     def step():
@@ -72,7 +72,7 @@ def test_slicing_a_subnet(benchmark, record):
 
 
 def test_scoring_a_candidate(benchmark, record):
-    """The whole score beside its passes alone, in turns."""
+    """Compare the whole score with its passes alone, interleaved."""
     space = SPACES["demo"]
     arch = space.widest().full
     supernet = untrained(arch)

@@ -1,16 +1,19 @@
-"""Where ONNX Runtime spends the time of the emitted and of the traced graph, by kind of operator, from its profile."""
+"""Where ONNX Runtime spends the time of the emitted and of the traced graph, by kind of operator, from its profile.
+
+Run: make bench, which runs them all.
+"""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 
-import numpy as np
 import onnxruntime as ort
 import pytest
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
+from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import usable_cores
 
@@ -36,7 +39,7 @@ def profile(path, batch, folder):
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    images = np.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=np.float32)
+    images = noise(batch, 224)
     for _ in range(RUNS):
         session.run(None, {"images": images})
     with open(session.end_profiling()) as file:  # noqa: PTH123  a name that ONNX Runtime chose

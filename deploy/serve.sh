@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the image runs: Triton, with its doors closed to whoever does not have the operator's key. The key is what the
+# What the image runs: Triton, with its protocols closed to whoever does not have the operator's key. The key is what the
 # file RESNAS_KEY_FILE holds; without that file nobody knows it. A request carries it in the header resnas-key, over
 # gRPC triton-grpc-protocol-resnas-key; resnas triton load and check take --key-file.
 set -eu

@@ -40,8 +40,19 @@ class BatchRange:
         """Whether there is one size only."""
         return self.least == self.most
 
+    def nearest(self, size: int) -> int:
+        """Return the size in the range that is nearest to `size`."""
+        return max(self.least, min(self.most, size))
+
+    def extended_to(self, size: int) -> BatchRange:
+        """Return the range, with a larger end where `size` lies beyond it."""
+        return BatchRange(self.least, max(self.most, size))
+
     def __contains__(self, batch: int) -> bool:
         return self.least <= batch <= self.most
 
     def __str__(self) -> str:
         return str(self.least) if self.fixed else f"{self.least}:{self.most}"
+
+
+USUAL = BatchRange(1, 64)  # of a graph for which none is asked

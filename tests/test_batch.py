@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 
@@ -36,3 +36,18 @@ def test_says_what_a_batch_looks_like(text):
 @pytest.mark.parametrize("text", ["0", "-1", "8:1", "0:8", f"1:{MAX_BATCH + 1}", "1:99999999999999999999"])
 def test_says_the_bounds(text):
     assert f"1 <= LEAST <= MOST <= {MAX_BATCH}" in refusal(lambda: BatchRange.parse(text))
+
+
+@given(sizes, sizes, st.integers(-5, MAX_BATCH + 5))
+def test_the_nearest_size(a, b, size):
+    batches = BatchRange(min(a, b), max(a, b))
+    found = batches.nearest(size)
+    assert found in batches
+    assert all(abs(found - size) <= abs(end - size) for end in (a, b))
+    assert found == size or size not in batches
+
+
+@given(sizes, sizes, sizes)
+def test_a_range_is_extended_upwards_alone(a, b, size):
+    batches = BatchRange(min(a, b), max(a, b))
+    assert batches.extended_to(size) == BatchRange(batches.least, max(batches.most, size))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
 
-from resnas_deploy.api.bench import bench
 from resnas_deploy.api.build import build
 from resnas_deploy.api.predict import predict
 from resnas_deploy.api.verify import verify
 from resnas_deploy.artifact import artifact as room
 from resnas_deploy.artifact.artifact import open_artifact
+
+if TYPE_CHECKING:
+    from resnas_deploy.api.bench import Report
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,12 @@ class Artifact(room.Artifact):
     predict = predict
     verify = verify
     build = build
-    bench = bench
+
+    def bench(self, **options: Any) -> Report:
+        """Measure latency and throughput; see `resnas_deploy.bench`, which loads with its first use."""
+        from resnas_deploy.api.bench import bench
+
+        return bench(self, **options)
 
     @classmethod
     def of(cls, artifact: room.Artifact | str | Path) -> Self:

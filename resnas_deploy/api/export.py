@@ -18,11 +18,9 @@ from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
 from resnas_deploy.exporting.export import Request, unchanged
 from resnas_deploy.exporting.export import export as write_artifact
 from resnas_deploy.exporting.source import read_source
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, spelling_named
-from resnas_deploy.measuring.choosing import with_auto_alignment, with_auto_spelling
+from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import graph_runner, runner_kind
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -111,7 +109,6 @@ def export(
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
     if builder:
         check_buildable(builder, precision, BuildOptions())
-    usual = FOR_TENSORRT if for_gpu else FOR_RUNTIMES
     request = Request(
         name=source.name,
         precision=precision,
@@ -122,19 +119,22 @@ def export(
         calibration_images=calibration_images or DEFAULT_IMAGES,
         data=str(data),
         max_drop=max_drop,
-        spelling=usual if spelling in ("", AUTO) else spelling_named(spelling),
+        spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
         out=Path(out or f"{source.name}-{precision}" + (f"-align{align}" if alignment != 1 else "")),
         force=force,
         verify_on=None if unverified else graph_runner(verify_on, precision),
         keep_failed=keep_failed,
-        threads=threads or usable_cores(),
+        threads=threads,
     )
-    kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner("", precision)
-    if spelling == AUTO:
-        request = with_auto_spelling(request, source.load, kind, builder, progress)
-    if alignment is None:
-        request = with_auto_alignment(request, source.load, kind, progress)
+    if spelling == AUTO or alignment is None:
+        from resnas_deploy.measuring.choosing import with_auto_alignment, with_auto_spelling  # imports SciPy
+
+        kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner("", precision)
+        if spelling == AUTO:
+            request = with_auto_spelling(request, source.load, kind, builder, progress)
+        if alignment is None:
+            request = with_auto_alignment(request, source.load, kind, progress)
     there = unchanged(source.load, request, progress) if builder else None
     artifact = there or write_artifact(source.load, request, progress)
     built = build_engine(artifact, builder, BuildOptions(), progress) if builder else None

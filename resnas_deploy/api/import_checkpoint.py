@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput, PackageMissing
-from resnas_deploy.files.atomic import check_new_file
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.arch_files import read_definition
 from resnas_deploy.weights.checkpoint import Checkpoint, save

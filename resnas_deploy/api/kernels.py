@@ -85,6 +85,8 @@ def kernels(
     if builder.name == AOTI:
         raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use `target` tensorrt-rtx")
     builder.check(precision, options.capabilities)
-    request = Request("counted", Path("counted"), precision, batches, for_engine=True, calibration_images=_IMAGES)
+    request = Request(
+        "counted", Path("counted"), precision, batches, for_engine=True, verify_on=None, calibration_images=_IMAGES
+    )
     counts = count_kernels(source.load(), request, builder, options, SPELLINGS.values(), progress)
     return KernelCounts(source.name, builder.builder(), precision, batches, tuple(counts), FOR_TENSORRT.name)

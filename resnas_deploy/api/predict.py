@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_named

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few, shown
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.serving.load import load_test
+from resnas_deploy.serving.load import load_test, result
 from resnas_deploy.serving.repository import findings
 from resnas_deploy.serving.repository.settings import Batching, ModelSettings
 from resnas_deploy.serving.server.access import OperatorKey
@@ -26,6 +26,14 @@ if TYPE_CHECKING:  # what needs tritonclient is imported where it is used
     from resnas_deploy.serving.repository.insertion import InsertedVersion
 
 
+class VersionDocument(TypedDict):
+    """A version of a model in what `triton.export()` returns as JSON."""
+
+    folder: str
+    version: int
+    new: bool  # whether it was added, or was there already and is the same
+
+
 @dataclass(frozen=True)
 class ExportedModels(Tabular):
     """The versions of models that an export has added, or found there."""
@@ -33,7 +41,7 @@ class ExportedModels(Tabular):
     versions: tuple[InsertedVersion, ...]
     notes: tuple[str, ...]  # what speaks against serving them as they are
 
-    def to_json(self) -> list[dict[str, object]]:
+    def to_json(self) -> list[VersionDocument]:
         """Return plain data for JSON, a version each."""
         return [{"folder": str(each.folder), "version": each.version, "new": each.is_new} for each in self.versions]
 
@@ -60,13 +68,13 @@ class RepositoryCheck(findings.RepositoryCheck, Tabular):
         return Table("Models", ("model", "what", "versions", "claims"), rows, text_columns=4)
 
 
-class LoadTestResult(load_test.LoadTestResult, Tabular):
+class LoadTestResult(result.LoadTestResult, Tabular):
     """What a server can take: its levels, its capacities, and how many servers a demand needs."""
 
     def table(self) -> Table:
         """Return the levels as a table."""
         title = "Latency as the client sees it; queue, compute and mean batch as the server does"
-        return Table(title, load_test.COLUMNS, self.rows())
+        return Table(title, result.COLUMNS, self.rows())
 
 
 def export(
@@ -276,7 +284,7 @@ def load(
     require_client()
     from resnas_deploy.serving.load.asked_model import find_model
 
-    test = load_test.LoadTest.of(concurrencies, rates, seconds=seconds, p99_ms=p99, demand=plan)
+    test = load_test.LoadTest.of(concurrencies, rates, seconds=seconds, p99_ms=p99, demand=plan, seed=seed)
     chosen, key = tuple(dict.fromkeys(protocols)) or PROTOCOLS[:1], _key(key_file)
     if not set(chosen) <= set(PROTOCOLS):
         raise BadInput(f"`protocols` must be grpc, http, or both, found {shown(','.join(chosen))}")
@@ -289,7 +297,7 @@ def load(
             raise BadInput(f"`protocols` must come with a folder: the address says it, found {server}")
         addresses = [started.address(each) for each in chosen] if started else [Address.parse(str(server))]
         models = [find_model(each, model, batch, key) for each in addresses]
-        found = load_test.run_load_test(test, models, seed, progress)
+        found = load_test.run_load_test(test, models, progress)
     return LoadTestResult(**vars(found))
 
 

@@ -17,7 +17,7 @@ _HEAD_DIM_STEP = 8  # of a head: 16 bytes in half precision, the least that atte
 
 
 def check_alignment(value: object) -> int:
-    """`value` if it is one of `ALIGNMENTS`; else `BadInput`."""
+    """Return `value` if it is one of `ALIGNMENTS`. Raises `BadInput` for another."""
     if type(value) is not int or value not in ALIGNMENTS:
         known = ", ".join(map(str, ALIGNMENTS))
         raise BadInput(f"an alignment must be one of {known} (1: nothing is padded), found {shown(value)}")
@@ -25,12 +25,12 @@ def check_alignment(value: object) -> int:
 
 
 def round_up(size: int, multiple: int) -> int:
-    """The smallest multiple that is at least `size`."""
+    """Return the smallest multiple that is at least `size`."""
     return -(-size // multiple) * multiple
 
 
 def aligned_arch(arch: ArchSpec, multiple: int) -> ArchSpec:
-    """The network with its embedding, inner and hidden widths and its stem's mid width rounded up to the multiple.
+    """Round the embedding, inner and hidden widths and the stem's mid width of a network up to the multiple.
 
     It always exists: rounding up keeps the order of the widths, and the largest size that a spec may have is itself a
     multiple. A plain stem (mid width 0) stays plain; classes, image and patch sizes stay as they are.
@@ -45,7 +45,7 @@ def aligned_arch(arch: ArchSpec, multiple: int) -> ArchSpec:
 
 
 def aligned_block(block: Block, multiple: int) -> Block:
-    """The block with its hidden width, and with heads x head_dim, rounded up to the multiple.
+    """Round the hidden width of a block, and heads x head_dim, up to the multiple.
 
     Two ways to widen attention are exact: longer heads and whole heads of zeros. All that attention costs in MACs is
     proportional to heads x head_dim, so of the pairs whose product is a multiple and whose head_dim is one of 8 the
@@ -62,5 +62,5 @@ def aligned_block(block: Block, multiple: int) -> Block:
 
 
 def macs_added(arch: ArchSpec, multiple: int) -> float:
-    """The share of the network's own MACs that alignment adds: 0.1 is a tenth more (counted as `cost` does)."""
+    """Return the share of the network's MACs that alignment adds: 0.1 is a tenth more (counted as `cost` does)."""
     return macs(aligned_arch(arch, multiple)) / macs(arch) - 1

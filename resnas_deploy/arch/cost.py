@@ -25,28 +25,28 @@ class Cost:
 
 
 def breakdown(arch: ArchSpec) -> Iterator[Cost]:
-    """The cost of each element, in the order of computation."""
+    """Return the cost of each element, in the order of computation."""
     return (_cost(element) for element in elements(arch))
 
 
 def macs(arch: ArchSpec) -> int:
-    """Multiply-accumulates for one image, to the unit as the reference counts them."""
+    """Count multiply-accumulates for one image, to the unit as the reference does."""
     return sum(cost.macs for cost in breakdown(arch))
 
 
 def parameters(arch: ArchSpec, *, patch_head: bool = False) -> int:
-    """Trainable numbers (norms included, running statistics not); `patch_head` adds the head that only training has."""
+    """Count trainable numbers (norms included, running statistics not); `patch_head` adds the head of training."""
     head = arch.classes * (arch.stages[-1].width + 1) if patch_head else 0
     return head + sum(cost.parameters for cost in breakdown(arch))
 
 
 def weight_bytes(arch: ArchSpec, precision: str = "fp32") -> int:
-    """Bytes of all parameters at a precision: `fp32`, `fp16` or `bf16`."""
+    """Count the bytes of all parameters at a precision: `fp32`, `fp16` or `bf16`."""
     return parameters(arch) * FLOATS[precision].bytes
 
 
 def activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") -> int:
-    """Bytes that a pass over `batch` images writes when every linear, convolution and product writes its result once.
+    """Count the bytes that a pass over `batch` images writes: each linear, convolution and product its result once.
 
     Traffic, not peak memory: element-wise work is taken as fused into the operation before it.
     """

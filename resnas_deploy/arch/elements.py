@@ -61,7 +61,7 @@ Element = StemElement | BlockElement | ReductionElement | HeadElement
 
 
 def elements(arch: ArchSpec) -> Iterator[Element]:
-    """The network's parts in the order of computation, each under the name that it has everywhere.
+    """Return the network's parts in the order of computation, each under the name that it has everywhere.
 
     Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., `reduction2`, `stage3.block1` .., `head`.
     """

@@ -45,13 +45,13 @@ class SearchSpace:
     stem_mid_width: int = 24
 
     def sample(self, rng: np.random.Generator) -> Subnet:
-        """A random subnet: every dimension drawn evenly, droppable blocks dropped with probability one half."""
+        """Draw a random subnet: every dimension evenly, droppable blocks dropped with probability one half."""
         return self.build(
             self.widest(), lambda choices, _: int(rng.choice(choices)), lambda _: rng.random() >= DROP_PROBABILITY
         )
 
     def mutate(self, subnet: Subnet, probability: float, rng: np.random.Generator) -> Subnet:
-        """`subnet` with every dimension, and whether a block is dropped, redrawn with the given probability."""
+        """Return `subnet` with every dimension, and whether a block is dropped, redrawn with the given probability."""
 
         def pick(choices: tuple[int, ...], now: int) -> int:
             return int(rng.choice(choices)) if rng.random() < probability else now
@@ -62,11 +62,11 @@ class SearchSpace:
         return self.build(subnet, pick, keep)
 
     def crossover(self, first: Subnet, second: Subnet, rng: np.random.Generator) -> Subnet:
-        """A child that takes every dimension, and whether a block is dropped, from either parent with equal chance."""
+        """Return a child that takes every dimension, and every block's flag, from either parent with equal chance."""
         return self.blend(first, second, 0.5, rng)
 
     def blend(self, first: Subnet, second: Subnet, share: float, rng: np.random.Generator) -> Subnet:
-        """A child that takes each of those from the second with the chance `share`, else from the first."""
+        """Return a child that takes each of those from the second with the chance `share`, else from the first."""
 
         def either(a: T, b: T) -> T:
             return b if rng.random() < share else a
@@ -115,11 +115,11 @@ class SearchSpace:
         return self.contains(Subnet(replace(arch, stages=tuple(stages)), tuple(kept)))
 
     def widest(self) -> Subnet:
-        """The supernet: the largest choice everywhere, nothing dropped."""
+        """Return the supernet: the largest choice everywhere, nothing dropped."""
         return self._uniform(max, keep=True)
 
     def narrowest(self) -> Subnet:
-        """The smallest choice everywhere, every droppable block dropped."""
+        """Return the smallest choice everywhere, every droppable block dropped."""
         return self._uniform(min, keep=False)
 
     def _uniform(self, choose: Callable[[tuple[int, ...]], int], keep: bool) -> Subnet:
@@ -130,7 +130,7 @@ class SearchSpace:
         return self._subnet(stages, tuple((keep,) * space.blocks for space in self.stages))
 
     def build(self, start: Subnet, pick: Pick, keep: Keep) -> Subnet:
-        """A subnet made from another by asking for every dimension and every block's flag, always in the same order."""
+        """Make a subnet from another by asking for every dimension and every block's flag, always in the same order."""
         stages, kept = [], []
         for space, stage, flags in zip(self.stages, start.full.stages, start.kept, strict=True):
             blocks = tuple(
@@ -147,7 +147,7 @@ class SearchSpace:
 
 
 def _closed(space: StageSpace, kept: tuple[bool, ...]) -> tuple[bool, ...]:
-    """The flags that the visiting order allows: fixed blocks stay, and a drop drops the droppable ones right after."""
+    """Return the flags that the visiting order allows: fixed blocks stay, a drop drops droppable ones right after."""
     flags: list[bool] = []
     dropping = False
     for position, keep in enumerate(kept, start=1):

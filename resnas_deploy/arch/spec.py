@@ -13,11 +13,12 @@ from resnas_deploy.errors import BadInput, shown
 
 STAGES = 3
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
+MAX_SIDE = 2048  # pixels of an image, which preprocessing makes
 MAX_BLOCKS = 64  # blocks of one stage
 
 
 def positive(value: object, field: str, most: int = MAX_DIMENSION) -> int:
-    """`value` if it is an integer from 1 to `most`; else `BadInput` naming `field`."""
+    """Return `value` if it is an integer from 1 to `most`. Raises `BadInput` naming `field` for another."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise BadInput(f"{field} must be an integer from 1 to {most}, found {shown(value)}")
     return value
@@ -88,15 +89,15 @@ class ArchSpec:
             )
 
     def side(self, stage: int) -> int:
-        """Patch tokens a side in a stage (counted from 0)."""
+        """Return the patch tokens a side in a stage (counted from 0)."""
         return self.image_size // self.patch_size >> stage
 
     def with_image_size(self, image_size: int) -> ArchSpec:
-        """The same network on images of another size."""
+        """Return the same network on images of another size."""
         return replace(self, image_size=image_size)
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON; `from_json` is its inverse."""
+        """Return plain data for JSON; `from_json` is its inverse."""
         return {
             "stages": [
                 {
@@ -146,7 +147,7 @@ class Subnet:
 
     @staticmethod
     def whole(arch: ArchSpec) -> Subnet:
-        """The subnet that drops nothing."""
+        """Return the subnet that drops nothing."""
         return Subnet(arch, tuple((True,) * len(stage.blocks) for stage in arch.stages))
 
     @property

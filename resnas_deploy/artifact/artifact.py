@@ -8,20 +8,18 @@ from __future__ import annotations
 import glob
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.files.atomic import allow, atomic_folder, sync, write_errors
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.reading import open_regular
-from resnas_deploy.files.renames import REPLACED, put_folder
+from resnas_deploy.files.renames import REPLACED
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ class Artifact:
 
     @property
     def model(self) -> Path:
-        """The ONNX graph's name. To read it, take `graph`."""
+        """Return the ONNX graph's name. To read it, take `graph`."""
         return self.folder / MODEL
 
     @property
@@ -55,7 +53,7 @@ class Artifact:
         return self.folder / WEIGHTS
 
     def file(self, name: str) -> Path:
-        """What leads to the file that was hashed as long as this artifact is in use, or else to its name."""
+        """Return what leads to the file that was hashed as long as this artifact is in use, or else to its name."""
         return self.held.path(name) or self.folder / name
 
     @property
@@ -64,7 +62,7 @@ class Artifact:
         return self.file(MODEL)
 
     def checkpoint(self) -> Checkpoint:
-        """The weights that were hashed. Raises `BadInput` where they are of another network than the manifest says."""
+        """Return the weights that were hashed. Raise `BadInput` where they are of another network than the manifest."""
         path = self.file(WEIGHTS)
         try:
             found = load(path)
@@ -113,7 +111,7 @@ class Artifact:
         return self.manifest.arch
 
     def module(self) -> torch.nn.Module:
-        """The PyTorch module with the artifact's own weights, float32, in evaluation mode."""
+        """Return the PyTorch module with the artifact's own weights, float32, in evaluation mode."""
         from resnas_deploy.network.module import build_model
 
         return build_model(self.checkpoint())
@@ -174,7 +172,7 @@ def _no_folder(folder: Path, error: OSError | ValueError) -> str:
     if isinstance(error, FileNotFoundError):
         if folder.is_symlink():
             return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
-        return f"{wanted}, found nothing of that name; make one by: resnas export"
+        return f"{wanted}, found nothing of that name; make one by `export()`"
     if isinstance(error, NotADirectoryError):
         return f"{wanted}, found a file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
@@ -185,7 +183,7 @@ def _read_manifest(place: int) -> bytes:
         descriptor = open_regular(MANIFEST, place)
     except FileNotFoundError:
         raise BadInput(
-            f"an artifact must be a folder with {MANIFEST}, found a folder without; name one that resnas export made"
+            f"an artifact must be a folder with {MANIFEST}, found a folder without; name one that `export()` made"
         ) from None
     with os.fdopen(descriptor, "rb") as file:
         content = file.read(MAX_BYTES + 1)
@@ -208,7 +206,7 @@ def _how_it_differs(name: str, descriptor: int) -> str:
 
 
 def _state(folder: Path) -> tuple[object, ...]:
-    """What another one in its place would change."""
+    """Return what another one in its place would change."""
     found: list[object] = []
     for path in (folder, folder / MANIFEST):
         try:
@@ -227,86 +225,3 @@ def _is_being_replaced(folder: Path) -> bool:
             time.sleep(_INSTANT_S)
             return True
     return False
-
-
-@contextmanager
-def creating(folder: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a hidden folder that becomes `folder` when the block ends without an error, and vanishes otherwise.
-
-    With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is, not even what
-    comes there in the meantime. Raises `BadInput` where something else is there.
-    """
-    if folder.name in ("", ".."):
-        raise BadInput(f"an artifact must have a name of its own, found the folder {folder}; name another one in it")
-    with write_errors(folder):
-        if force:
-            check_replaceable(folder)
-        missing = [parent for parent in folder.parents if not parent.exists()]
-    remedy = "choose another name, or give --force to replace an earlier artifact there"
-    try:
-        with atomic_folder(folder, _is_replaceable if force else _is_empty, remedy=remedy) as partial:
-            yield partial
-    except BaseException:
-        for parent in missing:  # made on the way; the innermost comes first
-            with suppress(OSError):
-                parent.rmdir()
-        raise
-
-
-def check_replaceable(folder: Path) -> None:
-    """Raise `BadInput` unless nothing is there, an empty folder, or an artifact, whole or not, without other files."""
-    if found := _in_the_way(folder):
-        raise BadInput(
-            f"{folder} exists and must be an artifact to be replaced, found {found}; choose another name or remove it"
-        )
-
-
-def _in_the_way(folder: Path) -> str:
-    """What keeps something from being replaced, or nothing."""
-    if folder.is_symlink():
-        return "a symbolic link"
-    if not folder.exists() or _is_empty(folder):
-        return ""
-    # A link leads elsewhere from where the folder has been moved to, when it is asked about once more.
-    if not all((folder / name).is_file() or (folder / name).is_symlink() for name in (MANIFEST, MODEL)):
-        return f"something without {MANIFEST} and {MODEL}"
-    if foreign := sorted({entry.name for entry in folder.iterdir()} - {MODEL, WEIGHTS, MANIFEST, ENGINES}):
-        return f"{shown(foreign[0])} in it, which is no part of an artifact"
-    return ""
-
-
-def _is_replaceable(folder: Path) -> bool:
-    return not _in_the_way(folder)
-
-
-def seal(partial: Artifact) -> Artifact:
-    """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
-    files = {name: open_regular(partial.folder / name) for name in (MODEL, WEIGHTS)}
-    held = Held(files)
-    digests = {name: digest(descriptor) for name, descriptor in files.items()}
-    sealed = replace(partial, manifest=replace(partial.manifest, files=digests), held=held)
-    written = partial.folder / MANIFEST
-    written.write_bytes(sealed.manifest.to_bytes())
-    for name in files:  # safetensors lets nobody but the owner read what it writes
-        allow(partial.folder / name, written.stat().st_mode)
-    return sealed
-
-
-def set_aside(partial: Path, folder: Path) -> None:
-    """Move an artifact that is being made to another name for good; an artifact there before is removed.
-
-    Raises `BadInput` where something else is there.
-    """
-    with write_errors(folder):
-        for file in [*partial.rglob("*"), partial]:
-            sync(file)
-        try:
-            put_folder(partial, folder, _is_replaceable)
-        except FileExistsError:
-            check_replaceable(folder)
-            raise BadInput(f"{folder} exists: it was made in the meantime; choose another name or remove it") from None
-        sync(folder.parent)
-
-
-def _is_empty(folder: Path) -> bool:
-    return folder.is_dir() and not any(folder.iterdir())

@@ -6,16 +6,16 @@ A runtime may widen what the graph says; what holds wherever the type itself is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+from dataclasses import dataclass, field
 
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.records import as_json, to_json
 from resnas_deploy.precision import NOT_FINITE
 
 # The largest share of a type's range that a graph may use on the images of verification. A quarter, since four values
 # of the largest magnitude may be added before they are divided (pooling), since GELU written as x (1 + erf(x)) doubles,
 # and since other images are not these. Networks stay far below it (docs/verification.md).
 MARGIN = 0.25
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -26,13 +26,27 @@ class Peak:
     operator: str  # whose result it is: the node's name and its kind
 
     def share(self, largest: float) -> float:
-        """Of a type's largest number; `NOT_FINITE` of what is infinite or no number."""
+        """Return its share of a type's largest number; `NOT_FINITE` of what is infinite or no number."""
         return NOT_FINITE if self.magnitude is None else self.magnitude / largest
 
     def __str__(self) -> str:
         if self.magnitude is None:
             return "NaN or infinity"
         return f"{self.magnitude:,.0f}" if 1000 <= self.magnitude < 1e9 else f"{self.magnitude:.3g}"
+
+
+@dataclass(frozen=True)
+class _Headroom:
+    """A peak in JSON, in a list, since the elements' order matters."""
+
+    element: str
+    share: float  # which follows from the rest
+    magnitude: float | None = field(metadata=as_json(null=True))
+    operator: str
+
+    @property
+    def peak(self) -> Peak:
+        return Peak(self.magnitude, self.operator)
 
 
 @dataclass(frozen=True)
@@ -44,7 +58,21 @@ class OwnArithmetic:
     margin: float  # the largest share of it that an element may reach
     tolerance: float
     error: float  # of the logits, relative to the reference's largest; `NOT_FINITE` where one was NaN or infinite
-    peaks: Mapping[str, Peak]  # by element, in the order of computation
+    peaks: Mapping[str, Peak] = field(  # by element, in the order of computation
+        metadata=as_json("headroom", tuple[_Headroom, ...], lambda found: {item.element: item.peak for item in found})
+    )
+
+    def __post_init__(self) -> None:
+        if not self.peaks or not self.largest > 0:
+            raise BadInput(f"there must be an element and a largest number, found {len(self.peaks)} and {self.largest}")
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        listed = tuple(
+            _Headroom(name, peak.share(self.largest), peak.magnitude, peak.operator)
+            for name, peak in self.peaks.items()
+        )
+        return to_json(self) | {"headroom": [to_json(item) for item in listed]}
 
     @property
     def headroom(self) -> Mapping[str, float]:
@@ -66,25 +94,6 @@ class OwnArithmetic:
         """The element that comes nearest to the type's end."""
         return max(self.headroom, key=lambda name: self.headroom[name])
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON. The elements are a list, since their order matters."""
-        return {
-            "type": self.type,
-            "largest": self.largest,
-            "margin": self.margin,
-            "tolerance": self.tolerance,
-            "error": self.error,
-            "headroom": [
-                {
-                    "element": name,
-                    "share": peak.share(self.largest),
-                    "magnitude": peak.magnitude,
-                    "operator": peak.operator,
-                }
-                for name, peak in self.peaks.items()
-            ],
-        }
-
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         tolerance = f"{self.tolerance:.0e}" if self.tolerance < 0.1 else f"{self.tolerance:g}"
@@ -97,33 +106,7 @@ class OwnArithmetic:
 
 
 def shown(share: float) -> str:
-    """A share in percent, for people."""
+    """Return a share in percent, for people."""
     if share == NOT_FINITE:
         return "no number"
     return f"{share:.2%}" if share >= 1e-4 else "none" if not share else f"{share:.0e}"
-
-
-def read_own_arithmetic(data: object) -> OwnArithmetic:
-    """Read what `to_json` wrote. Raises `KeyError` or `TypeError` for anything else."""
-    found = _of(dict, data)
-    peaks = [_of(dict, item) for item in _of(list, found["headroom"])]
-    if not peaks:
-        raise TypeError("a headroom of no element")
-    numbers = {name: _of(float, found[name]) for name in ("largest", "margin", "tolerance", "error")}
-    if not numbers["largest"] > 0:
-        raise TypeError("a type without a largest number")
-    return OwnArithmetic(
-        type=_of(str, found["type"]),
-        peaks={_of(str, item["element"]): _peak(item["magnitude"], item["operator"]) for item in peaks},
-        **numbers,
-    )
-
-
-def _peak(magnitude: object, operator: object) -> Peak:
-    return Peak(None if magnitude is None else _of(float, magnitude), _of(str, operator))
-
-
-def _of(kind: type[T], value: object) -> T:
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.60} instead of a {kind.__name__}")
-    return value

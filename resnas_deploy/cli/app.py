@@ -103,7 +103,7 @@ def run() -> int:
 
 
 def _unnamed() -> str:
-    """What an error is of that names no file."""
+    """Name what an error is of that names no file."""
     try:
         Path.cwd()
     except OSError:
@@ -149,7 +149,7 @@ def _tree(narrow: bool) -> Any:
 
 
 def _keep_summaries_whole(command: Any) -> None:
-    """Where help is plain text, a command's summary ends in dots where the line does, unless it was given as such."""
+    """Give each summary as such, which plain help does not cut at the line's end."""
     for sub in getattr(command, "commands", {}).values():
         sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
         _keep_summaries_whole(sub)

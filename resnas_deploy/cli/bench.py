@@ -10,27 +10,28 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import (
     Batches,
-    CudaGraph,
+    EffortOptions,
     Force,
-    Openings,
     Plot,
     Runners,
-    Runs,
     batch_sizes,
     numbers,
     show_notes,
 )
-from resnas_deploy.cli.options import DeviceOption, Json, Threads, check_file
+from resnas_deploy.cli.option_groups import with_groups
+from resnas_deploy.cli.options import Json, Threads
 from resnas_deploy.cli.output import print_json, progress, save_results, show_table
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
 
 
+@with_groups
 def bench(
     artifacts: Annotated[list[Path] | None, typer.Argument(help="Artifact folders.", show_default=False)] = None,
     runner: Runners = None,
     batch: Batches = "",
-    runs: Runs = 60,
-    openings: Openings = None,
+    *,
+    effort: EffortOptions,
     streams: Annotated[
         str,
         typer.Option(
@@ -47,8 +48,6 @@ def bench(
         ),
     ] = "",
     threads: Threads = 0,
-    device: DeviceOption = "",
-    cuda_graph: CudaGraph = False,
     shares: Annotated[
         bool, typer.Option("--shares", metavar="", help="Show where the time goes, by kind of block.")
     ] = False,
@@ -76,9 +75,9 @@ def bench(
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
-        check_file(plot, replace=force, option="--plot")
+        check_new_file(plot, replace=force, field="plot")
     with progress(spinner=False) as show:
         show("checking the files")
         from resnas_deploy.measuring.plots import check_plot
@@ -89,13 +88,10 @@ def bench(
             artifacts or (),
             runners=runner or (),
             batches=batch_sizes(batch),
-            runs=runs,
-            openings=openings,
+            **effort.arguments(),
             streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),
             peers=[name.strip() for name in peer.split(",")] if peer else (),
             threads=threads,
-            device=device,
-            cuda_graph=cuda_graph,
             shares=shares or plot is not None,
             progress=show,
         )

@@ -88,14 +88,14 @@ def build(
 
 
 def say_engine(built: Built) -> None:
-    """One line on an engine that was built or found."""
+    """Print one line on an engine that was built or found."""
     report = built.engine.report
     how = "was there already, nothing was built" if built.cached else f"built in {report['seconds']:.1f} s"
     say(f"{describe(built.engine)}, {how}")
 
 
 def describe(engine: Engine) -> str:
-    """What an engine is, in one line."""
+    """Return what an engine is, in one line."""
     report = engine.report
     made = report["identity"]
     return (
@@ -105,7 +105,7 @@ def describe(engine: Engine) -> str:
 
 
 def print_proof(report: Mapping[str, Any]) -> None:
-    """What was checked of an engine: its layers, or its logits."""
+    """Print what was checked of an engine: its layers, or its logits."""
     if "layers" in report:
         print_layers(report["layers"], len(report["identity"]["profiles"]))
     else:
@@ -118,7 +118,7 @@ def print_proof(report: Mapping[str, Any]) -> None:
 
 
 def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
-    """What became of each part of the network, in an engine of so many profiles."""
+    """Print what became of each part of the network, in an engine of so many profiles."""
     rows = [
         (
             part["element"],
@@ -139,7 +139,7 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
 
 
 def _batches(made: Mapping[str, Any]) -> str:
-    """The profiles; a package has none, and takes a range."""
+    """Return the profiles; a package has none, and takes a range."""
     if made["target"] != "aoti":
         return " ".join(made["profiles"])
     least, _, most = made["profiles"][0].split(":")

@@ -8,22 +8,22 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import Batches, CudaGraph, Openings, Runners, Runs, batch_sizes, show_notes
-from resnas_deploy.cli.options import DeviceOption, Json, Threads
+from resnas_deploy.cli.measuring import Batches, EffortOptions, Runners, batch_sizes, show_notes
+from resnas_deploy.cli.option_groups import with_groups
+from resnas_deploy.cli.options import Json, Threads
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.processes import ending
 
 
+@with_groups
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="An artifact's folder.", show_default=False)],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same.", show_default=False)],
     runner: Runners = None,
     batch: Batches = "1",
-    runs: Runs = 60,
-    openings: Openings = None,
+    *,
+    effort: EffortOptions,
     threads: Threads = 0,
-    device: DeviceOption = "",
-    cuda_graph: CudaGraph = False,
     as_json: Json = False,
 ) -> None:
     """Measure two artifacts interleaved and say whether B is faster than A, slower, or whether the runs cannot tell.
@@ -42,11 +42,8 @@ def compare(
             second,
             runners=runner or (),
             batches=batch_sizes(batch),
-            runs=runs,
-            openings=openings,
+            **effort.arguments(),
             threads=threads,
-            device=device,
-            cuda_graph=cuda_graph,
             progress=show,
         )
     if not found.measured.reference.samples_s:

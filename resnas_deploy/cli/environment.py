@@ -6,11 +6,11 @@ import os
 import re
 from collections.abc import MutableMapping
 
+from resnas_deploy.cli.options import MAX_THREADS
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.processes.resources import usable_cores
 
-MOST_THREADS = 1024  # as of --threads
 _MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads
 # PyTorch, NumPy and their libraries start so many threads; wrong ones end in a thread that cannot be started, or worse.
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -46,8 +46,8 @@ def prepare(environment: MutableMapping[str, str]) -> None:
 
 def _check_threads(name: str, value: str) -> None:
     """OpenMP's is a list, a number for each level of nesting."""
-    if not all(_is_number(part.strip()) and int(part) <= MOST_THREADS for part in value.split(",")):
-        raise BadInput(_wrong(name, f"a whole number from 1 to {MOST_THREADS}", value))
+    if not all(_is_number(part.strip()) and int(part) <= MAX_THREADS for part in value.split(",")):
+        raise BadInput(_wrong(name, f"a whole number from 1 to {MAX_THREADS}", value))
 
 
 def _wrong(name: str, what: str, value: str) -> str:

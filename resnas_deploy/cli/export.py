@@ -9,11 +9,10 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.cli.build import say_engine
-from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import (
     MAX_SEED,
-    MAX_SIDE,
     RUNNER_NAMES,
     TARGETS,
     ArchOption,
@@ -22,9 +21,9 @@ from resnas_deploy.cli.options import (
     MaxDropOption,
     Threads,
     complete,
-    report_of,
 )
 from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.cli.verification import print_headroom, report_of
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.precision import PRECISIONS
 

@@ -8,13 +8,15 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import CudaGraph, Openings, Runs, show_notes
-from resnas_deploy.cli.options import DeviceOption, Json
+from resnas_deploy.cli.measuring import EffortOptions, show_notes
+from resnas_deploy.cli.option_groups import with_groups
+from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, progress, show_table
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes import ending
 
 
+@with_groups
 def gate(
     artifacts: Annotated[
         list[Path] | None,
@@ -28,10 +30,8 @@ def gate(
             show_default=False,
         ),
     ] = None,
-    runs: Runs = 60,
-    openings: Openings = None,
-    device: DeviceOption = "",
-    cuda_graph: CudaGraph = False,
+    *,
+    effort: EffortOptions,
     accept_different: Annotated[
         bool,
         typer.Option(
@@ -57,10 +57,7 @@ def gate(
         found = resnas.gate(
             baseline,
             artifacts or (),
-            runs=runs,
-            openings=openings,
-            device=device,
-            cuda_graph=cuda_graph,
+            **effort.arguments(),
             accept_different=accept_different,
             progress=show,
         )

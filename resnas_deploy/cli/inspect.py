@@ -9,9 +9,9 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.cli.build import describe, print_proof
-from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
+from resnas_deploy.cli.verification import print_headroom
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,11 +12,11 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
-from resnas_deploy.cli.options import MAX_COUNT, Json, check_file, complete
+from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import called
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import check_new_file, write_text
 
 latency = typer.Typer(
     name="latency",
@@ -124,7 +124,7 @@ def check(
     $ resnas latency check --runner openvino --precision bf16 --batch 16
     """
     for path in filter(None, (plot, out)):
-        check_file(path, replace=force, option="--plot" if path is plot else "--out")
+        check_new_file(path, replace=force, field="plot" if path is plot else "out")
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 

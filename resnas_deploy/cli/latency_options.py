@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, complete
 from resnas_deploy.precision import FLOATS
 
@@ -40,8 +41,8 @@ StoreOption = Annotated[
 
 
 @dataclass(frozen=True)
-class SetupOptions:
-    """How networks are timed, and where what was measured is kept: the parameters of these names in the API."""
+class SetupOptions(OptionGroup):
+    """How networks are timed, and where what was measured is kept."""
 
     runner: RunnerOption = ""
     batch: Batch = 1
@@ -49,7 +50,3 @@ class SetupOptions:
     threads: Threads = 0
     device: DeviceOption = ""
     store: StoreOption = None
-
-    def arguments(self) -> dict[str, Any]:
-        """Return them as the API takes them."""
-        return asdict(self)

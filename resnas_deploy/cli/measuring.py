@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from resnas_deploy.cli.options import RUNNER_NAMES, complete
+from resnas_deploy.cli.option_groups import OptionGroup
+from resnas_deploy.cli.options import RUNNER_NAMES, DeviceOption, complete
 from resnas_deploy.cli.output import complain
 from resnas_deploy.errors import BadInput, shown, whole_number
 
@@ -36,27 +38,31 @@ Batches = Annotated[
         show_default="those of 1,8,32 that every artifact takes",
     ),
 ]
-Runs = Annotated[
-    int,
-    typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N"),
-]
-Openings = Annotated[
-    int | None,
-    typer.Option(
-        help="Times that every runtime is opened anew.",
-        metavar="N",
-        show_default="6, or as many as --runs where that is fewer",
-    ),
-]
-CudaGraph = Annotated[
-    bool, typer.Option("--cuda-graph", metavar="", help="On a GPU: capture the network once and replay it.")
-]
 Plot = Annotated[
     Path | None, typer.Option(help="Draw it into this file: .png, .svg or .html.", metavar="FILE", show_default=False)
 ]
 Force = Annotated[
     bool, typer.Option("--force", metavar="", help="Replace the files of --out and --plot that are there.")
 ]
+
+
+@dataclass(frozen=True)
+class EffortOptions(OptionGroup):
+    """How much is timed, and with what of this machine."""
+
+    runs: Annotated[int, typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N")] = 60
+    openings: Annotated[
+        int | None,
+        typer.Option(
+            help="Times that every runtime is opened anew.",
+            metavar="N",
+            show_default="6, or as many as --runs where that is fewer",
+        ),
+    ] = None
+    device: DeviceOption = ""
+    cuda_graph: Annotated[
+        bool, typer.Option("--cuda-graph", metavar="", help="On a GPU: capture the network once and replay it.")
+    ] = False
 
 
 def batch_sizes(text: str) -> tuple[int, ...]:

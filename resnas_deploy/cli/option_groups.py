@@ -5,9 +5,18 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, asdict, dataclass, fields, is_dataclass
 from inspect import Parameter
 from typing import Any, get_type_hints
+
+
+@dataclass(frozen=True)
+class OptionGroup:
+    """A base of groups whose options have the names of the API's parameters."""
+
+    def arguments(self) -> dict[str, Any]:
+        """Return them as the API takes them."""
+        return asdict(self)
 
 
 def with_groups(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,25 +10,14 @@ from typing import Annotated
 import typer
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.files.atomic import check_new_file
+from resnas_deploy.engines.targets import TARGETS as ENGINES
+from resnas_deploy.runners.devices import CPU, CUDA
+from resnas_deploy.runners.registry import RUNNERS
 
-RUNNER_NAMES = (
-    "ort-cpu",
-    "ort-cuda",
-    "ort-tensorrt",
-    "tensorrt",
-    "tensorrt-rtx",
-    "openvino",
-    "openvino-bf16",
-    "torch",
-    "torch-compile",
-    "aoti",
-)
-ENGINE_TARGETS = ("tensorrt-rtx", "tensorrt", "aoti")
+RUNNER_NAMES = tuple(RUNNERS)
+ENGINE_TARGETS = tuple(ENGINES)
 TARGETS = ("onnx", *ENGINE_TARGETS)
-DEVICES = ("cpu", "cuda", "cuda:0")
-MAX_SIDE = 2048  # pixels; `preprocessing.MAX_SIDE`, which is not imported for it
+DEVICES = (CPU, CUDA, f"{CUDA}:0")
 MAX_SEED = 2**63 - 1  # PyTorch's
 MAX_SECONDS = 86_400  # of an option: a day
 MAX_COUNT = 100_000  # of whatever is made one by one
@@ -36,14 +25,14 @@ MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousa
 
 
 def finite(value: float | None) -> float | None:
-    """The value of an option, unless it is NaN or infinite: what is no number is outside of no range."""
+    """Return the value of an option, unless it is NaN or infinite: what is no number is outside of no range."""
     if value is not None and not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
 
 
 def complete(names: Iterable[str]) -> Callable[[str], list[str]]:
-    """What a shell may complete a word to, for an option that takes one of `names`."""
+    """Return what a shell may complete a word to, for an option that takes one of `names`."""
     return lambda incomplete: [name for name in names if name.startswith(incomplete)]
 
 
@@ -95,28 +84,9 @@ MaxDropOption = Annotated[
 ArchOption = Annotated[
     str,
     typer.Option(
-        help="tiny, small, medium, or a file: an architecture as JSON or a network_def.",
+        help=f"{', '.join(PUBLISHED)}, or a file: an architecture as JSON or a network_def.",
         metavar="NAME|FILE",
         show_default="the checkpoint's",
         autocompletion=complete(PUBLISHED),
     ),
 ]
-
-
-def threads_or_all(threads: int) -> int:
-    """The number of threads to use."""
-    from resnas_deploy.runners.base import usable_cores
-
-    return threads or usable_cores()
-
-
-def check_file(out: Path, *, replace: bool, option: str = "out") -> None:
-    """Raise `BadInput`, before any work is done, where a file that is to be written at `out` cannot be there."""
-    check_new_file(out, replace=replace, field=option.lstrip("-"))
-
-
-def report_of(error: VerificationFailed) -> dict[str, object] | None:
-    """What was compared when a verification failed, as plain data for JSON."""
-    from resnas_deploy.artifact.manifest import Verification
-
-    return error.report.to_json() if isinstance(error.report, Verification) else None

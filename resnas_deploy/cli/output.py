@@ -19,7 +19,7 @@ from rich.text import Text
 
 from resnas_deploy.api.html import Table
 from resnas_deploy.cli.words import spoken
-from resnas_deploy.errors import LONGEST, BadInput, shortened
+from resnas_deploy.errors import LONGEST, BadInput, ResnasError, StorageError, shortened
 from resnas_deploy.processes.ending import last_words
 
 _BETWEEN = 2  # columns of the terminal between those of a table
@@ -28,17 +28,17 @@ UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must 
 
 
 def to_json(document: object) -> str:
-    """The text of a JSON document, ASCII alone: any terminal, file and program can take it."""
+    """Return the text of a JSON document, ASCII alone: any terminal, file and program can take it."""
     return json.dumps(document, indent=1)
 
 
 def print_json(document: object) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document on stdout."""
     typer.echo(to_json(document))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
-    """A table on stdout. The first `text_columns` columns are aligned left, the others (numbers) right.
+    """Print a table on stdout. The first `text_columns` columns are aligned left, the others (numbers) right.
 
     On a terminal that is too narrow for that, a line for each cell.
     """
@@ -83,17 +83,17 @@ def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_col
 
 
 def say(text: str) -> None:
-    """A line on stdout."""
+    """Print a line on stdout."""
     typer.echo(_printable(text))
 
 
 def _printable(text: str) -> str:
-    """What comes from files may hold what clears a terminal, or cannot be written at all."""
+    """Return a text with codes for what clears a terminal or cannot be written, as text from files may hold."""
     return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
 
 
 def complain(text: str) -> None:
-    """One line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
+    """Print one line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
     with suppress(OSError):  # it may be closed, full, or without a reader: the exit code tells the rest
         typer.echo(f"resnas: {_line(text)}", err=True)
 
@@ -108,12 +108,12 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
 
     All are tried, and then the first error raised.
     """
-    errors: list[BadInput] = []
+    errors: list[ResnasError] = []
     for path, write in files:
         try:
             if path:
                 write(path)
-        except BadInput as error:
+        except (BadInput, StorageError) as error:
             errors.append(error)
         else:
             if path and tell:

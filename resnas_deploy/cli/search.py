@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,22 +10,20 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.latency_options import SetupOptions
-from resnas_deploy.cli.option_groups import with_groups
+from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say, show_table
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
 
 
-@with_groups
-def search(
-    *,
-    supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
-    out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
-    data: DataOption,
+@dataclass(frozen=True)
+class LimitOptions(OptionGroup):
+    """What a subnet may cost."""
+
     max_macs: Annotated[
         str, typer.Option(help="Such as 2.9G, or 60% of the widest subnet's.", metavar="N", show_default=False)
-    ] = "",
-    max_parameters: Annotated[str, typer.Option(help="Such as 60M, or 60%.", metavar="N", show_default=False)] = "",
+    ] = ""
+    max_parameters: Annotated[str, typer.Option(help="Such as 60M, or 60%.", metavar="N", show_default=False)] = ""
     max_latency: Annotated[
         str,
         typer.Option(
@@ -32,31 +31,36 @@ def search(
             metavar="TIME",
             show_default=False,
         ),
-    ] = "",
+    ] = ""
     pareto: Annotated[
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
-    ] = False,
-    setup: SetupOptions,
-    iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1, max=MAX_COUNT)] = 20,
+    ] = False
+
+
+@dataclass(frozen=True)
+class WorkOptions(OptionGroup):
+    """How the search is done."""
+
+    iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1, max=MAX_COUNT)] = 20
     first: Annotated[
         int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1, max=MAX_COUNT)
-    ] = 500,
+    ] = 500
     children: Annotated[
         int,
         typer.Option(
             help="Subnets of each later one, half by mutation, half by crossover.", metavar="N", min=2, max=MAX_COUNT
         ),
-    ] = 150,
+    ] = 150
     parents: Annotated[
         int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1, max=MAX_COUNT)
-    ] = 75,
-    finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3,
+    ] = 75
+    finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
-    ] = False,
-    eval_batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 100,
-    eval_device: TorchDevice = "",
+    ] = False
+    eval_batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 100
+    eval_device: TorchDevice = ""
     workers: Annotated[
         str,
         typer.Option(
@@ -65,9 +69,20 @@ def search(
             show_default="this process",
             autocompletion=complete(("ray",)),
         ),
-    ] = "",
-    seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False,
+    ] = ""
+    seed: Seed = 0
+    resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False
+
+
+@with_groups
+def search(
+    *,
+    supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
+    out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
+    data: DataOption,
+    limits: LimitOptions,
+    setup: SetupOptions,
+    work: WorkOptions,
     as_json: Json = False,
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
@@ -82,28 +97,8 @@ def search(
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        found = resnas.search(
-            supernet,
-            data=data,
-            out=out,
-            max_macs=max_macs,
-            max_parameters=max_parameters,
-            max_latency=max_latency,
-            pareto=pareto,
-            **setup.arguments(),
-            iterations=iterations,
-            first=first,
-            children=children,
-            parents=parents,
-            finalists=finalists,
-            evaluate_fully=evaluate_fully,
-            eval_batch=eval_batch,
-            eval_device=eval_device,
-            workers=workers,
-            seed=seed,
-            resume=resume,
-            progress=tell,
-        )
+        options = limits.arguments() | setup.arguments() | work.arguments()
+        found = resnas.search(supernet, data=data, out=out, **options, progress=tell)
     if as_json:
         print_json(found.to_json())
     else:

@@ -42,7 +42,7 @@ class _Output:
 
 @contextmanager
 def checked_output() -> Iterator[None]:
-    """Within the block, stdout is there and can be written to, or `ReaderGone` is raised.
+    """Have a stdout within the block that can be written to, or raise `ReaderGone`.
 
     A stream that is closed becomes one that nobody reads: else the next file to be opened would take its number, and
     get what libraries say. What cannot be written in the end raises an `OSError`.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
 
 
@@ -66,8 +67,8 @@ Skip = Annotated[
 
 
 @dataclass(frozen=True)
-class RunOptions:
-    """What every kind of training is told: the parameters of these names in the API."""
+class RunOptions(OptionGroup):
+    """What every kind of training is told."""
 
     out: Annotated[
         Path, typer.Option(help="The folder of the run, which is made.", metavar="FOLDER", show_default=False)
@@ -92,4 +93,4 @@ class RunOptions:
 
     def arguments(self) -> dict[str, Any]:
         """Return them as the API takes them."""
-        return asdict(self) | {"settings": self.settings or ()}
+        return super().arguments() | {"settings": self.settings or ()}

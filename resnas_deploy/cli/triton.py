@@ -9,12 +9,13 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_THREADS, Json, Threads, check_file, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, Json, Threads, complete, finite
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.cli.triton_load import KeyFile, Repository, load
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
-from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES
+from resnas_deploy.serving.repository.settings import ACCELERATORS, BACKENDS, MAX_INSTANCES, MAX_THREADS
 
 if TYPE_CHECKING:
     from resnas_deploy.api.triton import RepositoryCheck
@@ -149,15 +150,15 @@ def check(
     $ resnas triton check models --release 26.08
     $ resnas triton check models --url grpc://localhost:8001
     """
-    with progress() as show:
-        try:
+    try:
+        with progress() as show:
             checked = resnas.triton.check(
                 repository, release=release, url=url, key_file=key_file, threads=threads, progress=show
             )
-        except VerificationFailed as error:
-            if isinstance(error.report, resnas.triton.RepositoryCheck):
-                _show_check(error.report, as_json)
-            raise
+    except VerificationFailed as error:
+        if isinstance(error.report, resnas.triton.RepositoryCheck):
+            _show_check(error.report, as_json)
+        raise
     _show_check(checked, as_json)
 
 
@@ -201,7 +202,7 @@ def serve(
     $ resnas triton serve models --http-port 0 --grpc-port 0 --metrics-port 0
     """
     if log:
-        check_file(log, replace=True, option="--log")  # it is appended to
+        check_new_file(log, replace=True, field="log")  # it is appended to
     with progress() as show:
         try:
             with resnas.triton.serve(

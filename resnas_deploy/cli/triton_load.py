@@ -11,10 +11,10 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
-from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, check_file, complete, finite
+from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
 from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
 from resnas_deploy.errors import BadInput, shown, whole_number
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import check_new_file, write_text
 from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 if TYPE_CHECKING:
@@ -90,16 +90,16 @@ def load(
     $ resnas triton load models --p99 50ms --plan 20000rps
     $ resnas triton load models --plot load.html --out load.json
     """
-    concurrencies = [_count(text) for text in filter(None, concurrency.split(","))]
+    concurrencies = [_count(text) for text in _parts(concurrency)]
     rates = [_quantity(text, _RATES, "--rate", "requests a second such as 50 or 50rps") for text in _parts(rate)]
     limit = _quantity(p99, _MILLISECONDS, "--p99", "a time such as 50ms or 0.05s") if p99 else None
     demand = _quantity(plan, _RATES, "--plan", "requests a second such as 50 or 50rps") if plan else None
     if out:
-        check_file(out, replace=force)
+        check_new_file(out, replace=force)
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_file(plot, replace=force, option="--plot")
+        check_new_file(plot, replace=force, field="plot")
         check_plot(plot)
     with progress() as show:
         found = resnas.triton.load(

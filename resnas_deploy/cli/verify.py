@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.headroom import print_headroom
 from resnas_deploy.cli.options import (
     ArtifactArgument,
     DataOption,
@@ -12,9 +11,9 @@ from resnas_deploy.cli.options import (
     MaxDropOption,
     RunnerOption,
     Threads,
-    report_of,
 )
 from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.cli.verification import print_headroom, report_of
 from resnas_deploy.errors import VerificationFailed
 
 

@@ -17,6 +17,7 @@ _OTHERWISE = {
     "concurrencies": "--concurrency",
     "images": "IMAGES..",
     "peers": "--peer",
+    "profiles": "--profile",
     "protocols": "--protocol",
     "rates": "--rate",
     "runners": "--runner",
@@ -45,7 +46,11 @@ def _word(match: re.Match[str]) -> str:
         given = {item.arg: ast.literal_eval(item.value) for item in call.keywords}  # type: ignore[attr-defined]  # a call
     except (SyntaxError, ValueError):  # a message that was shortened
         return match[0]
-    return " ".join([command, *(f"{_option(name or '')} {shlex.quote(str(value))}" for name, value in given.items())])
+    return " ".join([command, *(_given(name or "", value) for name, value in given.items())])
+
+
+def _given(name: str, value: object) -> str:
+    return _option(name) if value is True else f"{_option(name)} {shlex.quote(str(value))}"
 
 
 def _option(name: str) -> str:

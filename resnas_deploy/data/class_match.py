@@ -38,7 +38,7 @@ class Classes:
 
 
 def classes_of(count: int, task: Task | None, given: Names | None = None) -> Classes:
-    """What a checkpoint's task says of the classes, and what a user or a manifest does."""
+    """Return what a checkpoint's task says of the classes, and what a user or a manifest does."""
     imagenet = imagenet_class_names()
     if task is None and (given is None or tuple(given) == imagenet):
         return Classes(count, (imagenet,), assumed=True) if count == len(imagenet) else Classes(count, ())
@@ -71,7 +71,7 @@ def check_classes(classes: Classes, names: Names, who: str) -> None:
 
 
 def same_name(one: str, other: str) -> bool:
-    """Whether two names of a class are one, but for case, separators and Unicode's normal form."""
+    """Return whether two names of a class are one, but for case, separators and Unicode's normal form."""
     return _folded(one) == _folded(other)
 
 
@@ -114,7 +114,7 @@ def _folded(name: str) -> str:
 
 
 def _spelling(own: Names, other: Names) -> Callable[[str], str]:
-    """The loosest way that tells all classes of both lists apart: ImageNet has a Cardigan and a cardigan."""
+    """Return the loosest way that tells all classes of both lists apart: ImageNet has a Cardigan and a cardigan."""
     for spelt in (_folded, _parted):
         if all(len(set(map(spelt, names))) == len(set(names)) for names in (own, other)):
             return spelt
@@ -122,7 +122,7 @@ def _spelling(own: Names, other: Names) -> Callable[[str], str]:
 
 
 def _agree(own: Names, other: Names) -> bool:
-    """Whether two lists name the same classes in the same order."""
+    """Return whether two lists name the same classes in the same order."""
     own, other = _readable(own), _readable(other)
     spelt = _spelling(own, other)
     return len(own) == len(other) and all(spelt(a) == spelt(b) for a, b in zip(own, other, strict=True))
@@ -136,7 +136,7 @@ def _readable(names: Names) -> Names:
 
 
 def _unnumbered(names: Names) -> tuple[list[str], bool]:
-    """The names without the classes' numbers (from 0 or 1) where each begins with its own; and whether they did."""
+    """Return the names without the classes' numbers (from 0 or 1) where each has its own; and whether it was so."""
     found = [_NUMBERED.fullmatch(name) for name in names]
     for first in (0, 1):
         if all(match and int(match[1]) == number for number, match in enumerate(found, start=first)):
@@ -145,13 +145,13 @@ def _unnumbered(names: Names) -> tuple[list[str], bool]:
 
 
 def _forms(names: Names) -> list[Names]:
-    """The names, and without their numbers where there is more to them."""
+    """Return the names, and without their numbers where there is more to them."""
     plain = _unnumbered(names)[0]
     return [names, plain] if all(plain) else [names]
 
 
 def _are_others(own: Names, names: Names) -> bool:
-    """Whether most names are not among a network's at all: another list, of which its assumed names say nothing."""
+    """Return whether most names are none of a network's: another list, of which its assumed names say nothing."""
     known = {_folded(name) for name in own}
     return 2 * sum(_folded(name) in known for name in names) < len(names)
 
@@ -196,7 +196,7 @@ def _difference(own: Names, other: Names, who: str) -> str:
 
 
 def _surplus(classes: Classes, names: Names) -> str:
-    """Which class one of the two has alone."""
+    """Return which class one of the two has alone."""
     if not classes.names:
         return ""
     plain = _readable(_unnumbered(names)[0])

@@ -35,7 +35,7 @@ class DemoImages:
     class_names: tuple[str, ...] = CLASS_NAMES
 
     @property
-    def runs(self) -> Sequence[Indices]:
+    def chunks(self) -> Sequence[Indices]:
         return [np.arange(len(self.labels))]
 
     def image(self, index: int) -> Image.Image:

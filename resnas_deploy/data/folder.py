@@ -28,7 +28,7 @@ class FolderImages:
     labels: Indices
 
     @property
-    def runs(self) -> Sequence[Indices]:
+    def chunks(self) -> Sequence[Indices]:
         return [np.arange(len(self.names))]
 
     def image(self, index: int) -> Image.Image:

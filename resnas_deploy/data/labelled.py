@@ -31,8 +31,8 @@ class LabelledImages(Protocol):
         ...
 
     @property
-    def runs(self) -> Sequence[Indices]:
-        """The images by what is read best in one go: a single run where any order is as good."""
+    def chunks(self) -> Sequence[Indices]:
+        """The images in chunks that are read best in one go: a single one where any order is as good."""
         ...
 
     def image(self, index: int) -> Image.Image:
@@ -56,11 +56,11 @@ class ImageSubset:
         return self.whole.labels[self.indices]
 
     @cached_property
-    def runs(self) -> Sequence[Indices]:
+    def chunks(self) -> Sequence[Indices]:
         place = np.full(len(self.whole.labels), -1)
         place[self.indices] = np.arange(len(self.indices))
-        found = (place[run] for run in self.whole.runs)
-        return [run[run >= 0] for run in found if (run >= 0).any()]
+        found = (place[chunk] for chunk in self.whole.chunks)
+        return [chunk[chunk >= 0] for chunk in found if (chunk >= 0).any()]
 
     def image(self, index: int) -> Image.Image:
         return self.whole.image(int(self.indices[index]))

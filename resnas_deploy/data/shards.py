@@ -45,7 +45,7 @@ class ShardImages:
     keys: tuple[str, ...]
 
     @property
-    def runs(self) -> Sequence[Indices]:
+    def chunks(self) -> Sequence[Indices]:
         return [np.flatnonzero(self.shard == number) for number in range(len(self.shards))]
 
     def image(self, index: int) -> Image.Image:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,9 @@ import torch
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_compiled import load_package, write_package
 
@@ -21,7 +21,7 @@ SUFFIX = ".pt2"
 _IMAGES = 4
 
 
-def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[str], None]) -> dict[str, object]:
+def make_package(artifact: Artifact, device: str, out: Path, progress: Progress) -> dict[str, object]:
     """Write the package to `out` and return what was checked: its logits against the module's in float32.
 
     Raises `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
@@ -29,9 +29,9 @@ def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[s
     place = torch.device(device)
     with scratch_folder("aoti") as folder:
         path = folder / f"network{SUFFIX}"  # the compiler insists on the suffix
-        report("compiling, which takes a minute or two")
+        progress("compiling, which takes a minute or two")
         write_package(module_on(artifact, place), artifact, place, path)
-        report("running the package")
+        progress("running the package")
         error = _error(artifact, path, place)
         tolerance = tolerance_of(artifact.precision)
         if error > tolerance:
@@ -45,17 +45,17 @@ def make_package(artifact: Artifact, device: str, out: Path, report: Callable[[s
 
 
 def cpu_kind() -> str:
-    """The instructions that a package for this CPU uses: another CPU must have them."""
+    """Return the instructions that a package for this CPU uses: another CPU must have them."""
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
-    """The largest error over batches at both ends of the range, on seeded noise."""
+    """Return the largest error over batches at both ends of the range, on seeded noise."""
     size, batch = artifact.image_size, artifact.batch
     images_of_noise = noise(_IMAGES, size)
     package, error = load_package(path, device), 0.0
     module = artifact.module()
-    for count in {batch.least, max(batch.least, min(batch.most, _IMAGES))}:
+    for count in {batch.least, batch.nearest(_IMAGES)}:
         images = torch.from_numpy(np.resize(images_of_noise, (count, 3, size, size)))
         with torch.inference_mode():
             wanted, found = module(images), package(images.to(device)).cpu()

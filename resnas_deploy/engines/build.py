@@ -1,27 +1,32 @@
-"""Builds an engine from an artifact, proves what it became, and keeps it in the artifact."""
+"""Builds an engine from an artifact, proves what it became, and keeps it in the artifact.
+
+Runners that load an engine are opened here: they are handed one and never build it.
+"""
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.engines import store
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, identity
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
-from resnas_deploy.engines.targets import AOTI, Target
+from resnas_deploy.engines.targets import AOTI, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
-from resnas_deploy.files.atomic import atomic_file, check_writable, lexical
+from resnas_deploy.files.atomic import atomic_file, lexical
+from resnas_deploy.files.outputs import check_writable
+from resnas_deploy.progress import Progress
+from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus
 from resnas_deploy.runners.registry import runner_kind
 
-Report = Callable[[str], None]
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,9 +42,9 @@ class Built:
 
 
 def build_engine(
-    artifact: Artifact, target: Target, options: BuildOptions, report: Report, failed_log: Path | None = None
+    artifact: Artifact, target: Target, options: BuildOptions, progress: Progress, failed_log: Path | None = None
 ) -> Built:
-    """The engine of that artifact for that target: the one that is there, or a new one.
+    """Return the engine of that artifact for that target: the one that is there, or a new one.
 
     The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where the engine
     cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
@@ -53,7 +58,7 @@ def build_engine(
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
     if found := store.find(path):  # which nothing needs to be written for
         return Built(found, cached=True)
-    report("waiting for another build of this artifact")
+    progress("waiting for another build of this artifact")
     with store.building(artifact.folder):
         if found := store.find(path):
             return Built(found, cached=True)
@@ -62,19 +67,35 @@ def build_engine(
             if target.name == AOTI:
                 from resnas_deploy.engines.aoti import make_package
 
-                proof = {"parity": make_package(artifact, options.device or CPU, partial, report)}
+                proof = {"parity": make_package(artifact, options.device or CPU, partial, progress)}
             else:
                 log = failed_log or _failed_log(artifact)
-                proof = {"layers": _compile(artifact, target, options, partial, log, report).to_json()}
+                proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
         described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
         return Built(store.save_report(path, described), cached=False)
 
 
+def open_runner(kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info) -> Runner:
+    """Open a network on a runner, with its engine where the runner loads one.
+
+    The engine is the one that the artifact holds, or is built, which `progress` tells, and kept there. Raises what
+    `RunnerKind.open` and `build_engine` raise; nothing is built where the runner could not be opened.
+    """
+    if kind.engine and options.engine is None:
+        kind.check_opening(network, options)
+        if isinstance(network, Artifact):  # else the runner refuses it
+            built = build_engine(network, target_named(kind.engine), BuildOptions(), progress)
+            options = replace(options, engine=built.engine)
+    return kind.open(network, options)
+
+
 def _compile(
-    artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, report: Report
+    artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, progress: Progress
 ) -> LayerReport:
-    log = compile_engine(_request(artifact, target, options), out, failed_log, report)
-    report("reading the layers")
+    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+
+    log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
+    progress("reading the layers")
     layers = report_of(
         parse_layers(log),
         graph_nodes(read_graph(artifact), artifact.arch),
@@ -86,16 +107,16 @@ def _compile(
 
 
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
-    """The builder's version and the GPU that it builds for. Raises `BadInput` or `NotAvailable` where it cannot."""
+    """Return the builder's version and the GPU that it builds for. Raises `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
     if options.timing_cache and not target.needs_gpu:
-        raise BadInput(f"the target {target.name} times nothing while it builds; leave --timing-cache out")
+        raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
     if target.name != AOTI and options.device:
-        raise BadInput(f"--device is for the target {AOTI}, found {target.name}; leave it out")
+        raise BadInput(f"`device` is for the target {AOTI}, found {target.name}; leave it out")
     if target.name == AOTI and (options.profiles or options.workspace or options.version_compatible):
         raise BadInput(
             f"the target {AOTI} takes the artifact's batch range as it is; "
-            "leave --profile, --workspace and --version-compatible out"
+            "leave `profiles`, `workspace` and `version_compatible` out"
         )
     return target.builder(), _device(target, options)
 
@@ -123,7 +144,7 @@ def _check(layers: LayerReport, precision: str) -> None:
 
 
 def _device(target: Target, options: BuildOptions) -> str:
-    """The GPU or the CPU that the engine is for, where that is what is here. Raises `NotAvailable` where it is not."""
+    """Return the GPU or the CPU that the engine is for, if that is what is here. Raises `NotAvailable` if not."""
     if target.name == AOTI:
         kind = runner_kind(AOTI).on(options.device)
         if problem := kind.problem():
@@ -137,7 +158,7 @@ def _device(target: Target, options: BuildOptions) -> str:
         return ""
     if problem := gpu_problem("cuda:0"):
         raise NotAvailable(
-            f"the target {target.name} builds for the GPU that is here, and {problem}; --target tensorrt-rtx needs none"
+            f"the target {target.name} builds for the GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
     return gpus()[0]
 

@@ -22,7 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
-from resnas_deploy.files.atomic import output_file
+from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache
@@ -33,7 +33,7 @@ class Refused(Exception):
     """The builder, or the parser before it, said no."""
 
 
-def build(request: Mapping[str, Any], tell: Any, log: IO[str]) -> None:
+def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     """Build `request` and write the engine to its `out`. Raises `Refused`."""
     trt = importlib.import_module(request["module"])
     logger = _logger(trt, log)
@@ -42,14 +42,14 @@ def build(request: Mapping[str, Any], tell: Any, log: IO[str]) -> None:
         raise Refused("no builder could be made; is there a GPU and its driver?")
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
-    tell(phase="parsing the graph")
+    send(phase="parsing the graph")
     # Functions are inlined here and not by TensorRT, which ignores attributes that a body's nodes take from the node.
     model = inliner.inline_local_functions(onnx.load(request["model"]))
     if not parser.parse(model.SerializeToString()):
         raise Refused("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     _check_shapes(model, network)
     config = _configure(trt, builder, request, request["image_size"])
-    config.progress_monitor = _monitor(trt, tell)
+    config.progress_monitor = _monitor(trt, send)
     cache = _load_timing_cache(config, request["timing_cache"])
     built = builder.build_serialized_network(network, config)
     if built is None:
@@ -81,7 +81,7 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
 
 
 def _check_shapes(model: onnx.ModelProto, network: Any) -> None:
-    """Every tensor must have the shape that the graph says: a parser that misread a node builds another network."""
+    """Raise `Refused` where a tensor has another shape than the graph says: the parser misread a node."""
     inferred = shape_inference.infer_shapes(model, data_prop=True).graph
     wanted = {
         value.name: [dim.dim_value if dim.HasField("dim_value") else -1 for dim in value.type.tensor_type.shape.dim]
@@ -114,7 +114,7 @@ def _logger(trt: Any, log: IO[str]) -> Any:
     return Logger()
 
 
-def _monitor(trt: Any, tell: Any) -> Any:
+def _monitor(trt: Any, send: Any) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the module has no types
         def __init__(self) -> None:
             super().__init__()
@@ -124,7 +124,7 @@ def _monitor(trt: Any, tell: Any) -> Any:
             self._steps[phase] = steps
 
         def step_complete(self, phase: str, step: int) -> bool:
-            tell(phase=phase, done=step + 1, of=self._steps.get(phase, 0))
+            send(phase=phase, done=step + 1, of=self._steps.get(phase, 0))
             return True
 
         def phase_finish(self, phase: str) -> None:
@@ -139,7 +139,7 @@ def main() -> None:
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the library prints is no part of the answer
     lock = threading.Lock()
 
-    def tell(**fields: object) -> None:
+    def send(**fields: object) -> None:
         with lock:
             out.write(json.dumps(fields) + "\n")
             out.flush()
@@ -152,13 +152,13 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as log:
         try:
-            build(request, tell, log)
+            build(request, send, log)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller says it in one line
             log.write(f"ERROR {error}\n")
             log.flush()  # before the caller knows, who reads it and ends this process
-            tell(error=str(error))
+            send(error=str(error))
             os._exit(REFUSED)
-    tell(built=True)
+    send(built=True)
 
 
 if __name__ == "__main__":

@@ -7,22 +7,21 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.processes.guardian import ending_with_us
+from resnas_deploy.progress import Progress
 
 _SHOWN = 300  # characters of a builder's own message
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
 
-Report = Callable[[str], None]
 
-
-def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, report: Report) -> str:
+def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, progress: Progress) -> str:
     """Build an engine into the file `out` and return the builder's log.
 
     Raises `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
@@ -46,7 +45,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
                 start_new_session=True,  # Ctrl-C is for this process, which ends that one
             )
         try:
-            error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, report)
+            error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, progress)
         finally:
             process.kill()
             process.wait()
@@ -63,7 +62,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, r
         raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
 
 
-def _follow(process: subprocess.Popen[str], request: Mapping[str, object], report: Report) -> str | None:
+def _follow(process: subprocess.Popen[str], request: Mapping[str, object], progress: Progress) -> str | None:
     """Hand over the request and pass progress on. Returns what went wrong, or None."""
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the builder must be started with pipes")
@@ -81,7 +80,7 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], repor
         if said.get("built"):
             return None
         steps = f" {said['done']}/{said['of']}" if said.get("of") else ""
-        report(f"building the engine: {said['phase'].lower()}{steps}")
+        progress(f"building the engine: {said['phase'].lower()}{steps}")
     status = process.wait()
     if status < 0:
         return f"the builder was ended by {signal.Signals(-status).name}"
@@ -89,7 +88,7 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], repor
 
 
 def _reason(error: str, log: str, printed: str) -> str:
-    """The builder's message, with the last line of its log, or that it printed, that says why; one line, shortened."""
+    """Return the builder's message with the last line that it logged or printed that says why; one line, shortened."""
     told = [
         line.partition(" ")[2] for line in log.splitlines() if line.partition(" ")[0] in _TELLING and error not in line
     ] or [line for line in printed.splitlines() if "Error" in line and error not in line]
@@ -103,6 +102,6 @@ def _keep(path: Path, content: str) -> bool:
     try:
         with atomic_file(path) as partial:
             partial.write_text(content, encoding="utf-8", errors="replace")
-    except BadInput:
+    except (BadInput, StorageError):
         return False
     return True

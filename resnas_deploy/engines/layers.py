@@ -53,7 +53,7 @@ class Layer:
 
 
 def parse_layers(log: str) -> tuple[Layer, ...]:
-    """The layers of the engine that was built last, of all profiles. Raises `BadInput` where no whole list is there."""
+    """Parse the layers of the engine built last, of all profiles. Raises `BadInput` where no whole list is there."""
     return tuple(_layers(log.splitlines()))
 
 
@@ -74,7 +74,7 @@ def _layers(lines: Sequence[str]) -> Iterator[Layer]:
 
 
 def _sections(rest: str) -> tuple[str, str, str]:
-    """The texts of a layer's inputs, constants and outputs."""
+    """Return the texts of a layer's inputs, constants and outputs."""
     before, _, after = rest.partition(", Outputs: ")
     inputs, _, constants = before.partition(", Constants: ")
     return inputs, constants, after.partition(", TacticName: ")[0]
@@ -99,5 +99,5 @@ def _dims(text: str) -> tuple[int, ...]:
 
 
 def _node(name: str) -> str:
-    """The graph's name of a node, without what importing a function adds to it."""
+    """Return the graph's name of a node, without what importing a function adds to it."""
     return _INLINED.sub("", name.partition(" | ")[0])

@@ -15,6 +15,7 @@ from resnas_deploy.engines.targets import PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput, shown
 
 IDENTITY_SCHEMA = 1
+_TUNED_FOR = 8  # images, where no profile says another number
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
@@ -33,7 +34,7 @@ class Profile:
 
     @staticmethod
     def parse(text: str) -> Profile:
-        """`1:8:64`, or `8` for one batch size. Raises `BadInput`."""
+        """Read `1:8:64`, or `8` for one batch size. Raises `BadInput`."""
         match = _SIZES.fullmatch(text)
         if not match:
             raise BadInput(
@@ -58,15 +59,15 @@ class BuildOptions:
     device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
-        """The same with profiles for that batch range. Raises `BadInput` where one leaves the range."""
+        """Return the same with profiles for that batch range. Raises `BadInput` where one leaves the range."""
         for profile in self.profiles:
             if profile.least not in batch or profile.most not in batch:
                 raise BadInput(f"a profile must lie in the artifact's batch range {batch}, found {profile}")
-        profiles = self.profiles or (Profile(batch.least, min(max(batch.least, 8), batch.most), batch.most),)
+        profiles = self.profiles or (Profile(batch.least, batch.nearest(_TUNED_FOR), batch.most),)
         return replace(self, profiles=profiles)
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON, of what is part of the identity."""
+        """Return plain data for JSON, of what is part of the identity."""
         return {
             "profiles": [str(profile) for profile in self.profiles],
             "capabilities": [dotted(capability) for capability in self.capabilities] or PORTABLE,
@@ -78,7 +79,7 @@ class BuildOptions:
 def identity(
     artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions
 ) -> Mapping[str, object]:
-    """Everything that makes an engine what it is; equal exactly for engines that may stand in for each other."""
+    """Return everything that makes an engine what it is; equal exactly for engines that may stand in for each other."""
     manifest = artifact.manifest
     return {
         "schema": IDENTITY_SCHEMA,
@@ -94,12 +95,12 @@ def identity(
 
 
 def engine_id(made_of: Mapping[str, object]) -> str:
-    """The engine's name: the sha256 of its identity."""
+    """Return the engine's name: the sha256 of its identity."""
     return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
 
 
 def parse_bytes(text: str) -> int:
-    """`4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
+    """Read `4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
     match = _BYTES.fullmatch(text)
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < size < 2**63:  # what a builder takes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import Profile
@@ -13,7 +14,7 @@ MOST_SECONDS = 1e9
 
 
 @dataclass(frozen=True)
-class Part:
+class ElementKernels:
     """What an element of the network became. A kernel that works for two elements counts in both."""
 
     element: str
@@ -32,11 +33,11 @@ class LayerReport:
     kernels: int
     kinds: Mapping[str, int]  # kernels by the builder's kind
     precisions: Mapping[str, int]  # kernels by the precision that they compute in
-    parts: tuple[Part, ...]
+    parts: tuple[ElementKernels, ...]
     fallbacks: tuple[str, ...]  # what silently computes in a higher precision than the graph says
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
+        """Return plain data for JSON."""
         return asdict(self)
 
 
@@ -85,6 +86,7 @@ class Recorded:
     seconds: float  # that the build took
     layers: LayerReport | None
     parity: Parity | None
+    DERIVED: ClassVar = {"report_sha256": str | None}  # of the file alone
 
     def __post_init__(self) -> None:
         if not 0 <= self.seconds <= MOST_SECONDS or self.engine_bytes < 0:

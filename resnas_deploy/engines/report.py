@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-
-from onnx import ModelProto, inliner
+from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.layers import Layer, Tensor
-from resnas_deploy.engines.recorded import LayerReport, Part
+from resnas_deploy.engines.recorded import ElementKernels, LayerReport
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
@@ -33,7 +35,9 @@ class GraphNode:
 
 
 def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
-    """The nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
+    """Return the nodes of a graph by name, functions inlined; those of no element of the network stand under `""`."""
+    from onnx import inliner
+
     model = inliner.inline_local_functions(model)
     known = [element.name for element in elements(arch)]
     types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
@@ -53,7 +57,7 @@ def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
 
 
 def element_of(node: str, known: Sequence[str]) -> str:
-    """The element whose name a node's begins with; the casts at the edges belong to the first and to the last."""
+    """Return the element whose name a node's begins with; the casts at the edges belong to the first and the last."""
     edges = {_INPUT_CAST: known[0], _OUTPUT_CAST: known[-1]}
     return edges.get(node) or next((name for name in known if node == name or node.startswith(f"{name}.")), "")
 
@@ -81,10 +85,10 @@ def report_of(
 
 def _part(
     element: Element, kernels: Sequence[Layer], touched: Sequence[frozenset[str]], nodes: Mapping[str, GraphNode]
-) -> Part:
+) -> ElementKernels:
     ours = [(layer, names) for layer, names in zip(kernels, touched, strict=True) if element.name in names]
     products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name) and not _edge(layer)]
-    return Part(
+    return ElementKernels(
         element=element.name,
         kind=_kind(element),
         kernels=len(ours),
@@ -108,7 +112,7 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
 
 
 def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
-    """Products that read another precision than the graph says, and float32 between kernels other than in norms."""
+    """Yield products that read another precision than the graph says, and float32 between kernels but for norms."""
     for layer in kernels:
         read = {tensor.precision for tensor in _operands(layer, nodes) if tensor.precision in PRECISIONS}
         quantised = {node.quantised for node in _nodes(layer, nodes) if node.op in _PRODUCTS} - {""}
@@ -123,13 +127,13 @@ def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed
 
 
 def _operands(layer: Layer, nodes: Mapping[str, GraphNode]) -> tuple[Tensor, ...]:
-    """What tells a product's precision: its inputs, or its weights where a norm, whose float32 it reads, is in it."""
+    """Return what tells a product's precision: its inputs; its weights where a norm, which is float32, is in it."""
     weights = tuple(tensor for tensor in layer.constants if sum(size > 1 for size in tensor.dims) > 1)
     return weights if weights and _has(layer, nodes, _NORM) else layer.inputs
 
 
 def _edge(layer: Layer) -> set[str]:
-    """The network's own input is float32 in every precision."""
+    """Return float32 where a layer reads the network's own input, which has it in every precision."""
     return {"fp32"} if any(tensor.name == INPUT for tensor in layer.inputs) else set()
 
 
@@ -146,7 +150,7 @@ def _nodes(layer: Layer, nodes: Mapping[str, GraphNode]) -> list[GraphNode]:
 
 
 def _computes(layer: Layer, nodes: Mapping[str, GraphNode]) -> str:
-    """The precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
+    """Return the precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
     tensors = _operands(layer, nodes) if _is_product(layer, nodes) else layer.inputs
     read = [tensor.precision for tensor in tensors if tensor.precision in PRECISIONS]
     return (read or [tensor.precision for tensor in layer.outputs])[0]

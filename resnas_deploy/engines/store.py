@@ -6,8 +6,6 @@ engine's own sha256 and its own, as a manifest has.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -19,18 +17,20 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES
 from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file, check_writable
+from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.locks import holding
-from resnas_deploy.files.reading import open_regular, parse_json, read_bytes
+from resnas_deploy.files.outputs import check_writable
+from resnas_deploy.files.reading import open_regular, read_bytes
+from resnas_deploy.files.sealed import SealedFormat
 from resnas_deploy.weights.checkpoint import file_digest
 
 REPORT_SUFFIX = ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
-_SELF = "report_sha256"
+_FORMAT = SealedFormat("the report of an engine", "report_sha256", SCHEMA, "build the engine again: `build()`")
 _PROOFS = {".engine": "layers", ".pt2": "parity"}  # what was checked of an engine, by its suffix
 SUFFIXES = tuple(_PROOFS)
 
@@ -49,8 +49,8 @@ class Engine:
         return self.held.path(self.path.name) or self.path
 
     def report_bytes(self) -> bytes:
-        """The report's file."""
-        return _signed(self.report)
+        """Return the report's file."""
+        return _FORMAT.dump(self.report)
 
     @property
     def made_of(self) -> Mapping[str, Any]:
@@ -60,12 +60,12 @@ class Engine:
 
 
 def engine_path(artifact: Path, name: str, suffix: str = SUFFIXES[0]) -> Path:
-    """Where an artifact keeps the engine of that id."""
+    """Return where an artifact keeps the engine of that id."""
     return artifact / ENGINES / f"{name}{suffix}"
 
 
 def find(path: Path) -> Engine | None:
-    """The engine of that path, if it is there and whole."""
+    """Return the engine of that path, if it is there and whole."""
     if not path.exists():
         return None
     try:
@@ -78,7 +78,7 @@ def find(path: Path) -> Engine | None:
 def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
-        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as resnas build makes them")
+        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
     report = read_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:
@@ -88,7 +88,7 @@ def open_engine(path: Path) -> Engine:
             if os.fstat(file).st_size != report["engine_bytes"] or digest(file) != report["engine_sha256"]:
                 raise BadInput(
                     f"{path} differs from the hash in its report: it was cut short or changed; "
-                    "build it again: resnas build"
+                    "build it again: `build()`"
                 )
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}") from None
@@ -96,11 +96,11 @@ def open_engine(path: Path) -> Engine:
 
 
 def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
-    """The report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
+    """Return the report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
     if not path.exists():
         raise BadInput(
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
-            "build it with: resnas build"
+            "build it with: `build()`"
         )
     return _parse(read_bytes(path, MAX_BYTES), path, _PROOFS[suffix])
 
@@ -109,15 +109,15 @@ def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
 def building(artifact: Path) -> Iterator[None]:
     """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done.
 
-    Raises `BadInput` where nothing can be written there, before anything is built.
+    Raises `StorageError` where nothing can be written there, before anything is built.
     """
     folder = artifact / ENGINES
     try:
         folder.mkdir(exist_ok=True)
         check_writable(folder / "engine")
-    except (OSError, BadInput) as error:
+    except (OSError, BadInput, StorageError) as error:
         reason = getattr(error, "strerror", None) or getattr(error.__cause__, "strerror", None) or str(error)
-        raise BadInput(
+        raise StorageError(
             f"engines are kept in their artifact, and {folder} cannot be written: {reason}; "
             f"build in a copy of it: cp -rL {shlex.quote(str(artifact))} COPY"
         ) from None
@@ -129,44 +129,20 @@ def save_report(path: Path, report: Mapping[str, object]) -> Engine:
     """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
     body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
     with atomic_file(_report_path(path)) as partial:
-        partial.write_bytes(_signed(body))
+        partial.write_bytes(_FORMAT.dump(body))
     return open_engine(path)  # the same as whoever finds it later
 
 
 def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
-    try:
-        body = parse_json(content, str(path))
-    except BadInput as error:
-        raise BadInput(f"{error}; build the engine again: resnas build") from None
-    if not isinstance(body, dict) or type(body.get("schema")) is not int:
-        raise BadInput(f"{path} must be the report of an engine, found something else; build it again: resnas build")
-    if body["schema"] > SCHEMA:
-        raise BadInput(
-            f"{path} must have schema {SCHEMA} or less, found {shown(body['schema'], 20)}; use a newer resnas"
-        )
-    digest = body.pop(_SELF, None)
-    try:
-        intact = digest == hashlib.sha256(_dump(body)).hexdigest()
-    except RecursionError:  # nested too deeply to be ours
-        intact = False
-    if not intact:
-        raise BadInput(f"{path} was changed after it was written; build the engine again: resnas build")
+    body = _FORMAT.read(content, str(path))
     try:
         found = record.from_json(Recorded, body, "the report")
         if getattr(found, proof) is None:
             raise BadInput(f"the report.{proof} must be there, found none")
     except BadInput as error:
-        raise BadInput(f"{path}: {error}; build the engine again: resnas build") from None
+        raise BadInput(f"{path}: {error}; {_FORMAT.remedy}") from None
     return body
 
 
 def _report_path(path: Path) -> Path:
     return path.with_suffix(REPORT_SUFFIX)
-
-
-def _signed(body: Mapping[str, object]) -> bytes:
-    return _dump({**body, _SELF: hashlib.sha256(_dump(body)).hexdigest()})
-
-
-def _dump(body: object) -> bytes:
-    return (json.dumps(body, indent=1, sort_keys=True) + "\n").encode("ascii")

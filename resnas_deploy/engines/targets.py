@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import packages_distributions, version
 
-from resnas_deploy.errors import BadInput, NotAvailable, shown
+from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
+from resnas_deploy.runners.base import installed_version
 
 PORTABLE, AOTI = "portable", "aoti"
 
@@ -27,13 +27,12 @@ class Target:
     suffix: str = ".engine"  # of its files
 
     def builder(self) -> str:
-        """The module and its version, which is part of an engine's identity. Raises `NotAvailable`."""
+        """Return the module and its version, which is part of an engine's identity. Raises `PackageMissing`."""
         if importlib.util.find_spec(self.module) is None:
-            raise NotAvailable(
+            raise PackageMissing(
                 f"the target {self.name} needs the package {self.module}, which is not installed", self.install
             )
-        distribution = next(iter(packages_distributions().get(self.module, [self.module])))
-        return f"{self.module} {version(distribution)}"
+        return installed_version(self.module)
 
     def check(self, precision: str, capabilities: tuple[str, ...]) -> None:
         """Raise `BadInput` for a precision, or a compute capability, that this target does not build."""
@@ -46,7 +45,7 @@ class Target:
             if not self.capabilities:
                 raise BadInput(
                     f"the target {self.name} builds for what is here and takes no compute capability, "
-                    f"found {capability}; leave it out, or use --target tensorrt-rtx"
+                    f"found {capability}; leave it out, or use `target` tensorrt-rtx"
                 )
             if capability not in self.capabilities:
                 raise BadInput(
@@ -57,7 +56,7 @@ class Target:
             if int(capability) < least:
                 raise BadInput(
                     f"{precision} must be built for compute capability {dotted(str(least))} or above, found "
-                    f"{dotted(capability)}; leave it out, or use another --precision"
+                    f"{dotted(capability)}; leave it out, or use another `precision`"
                 )
 
 
@@ -97,14 +96,14 @@ TARGETS: Mapping[str, Target] = {
 
 
 def target_named(name: str) -> Target:
-    """The target of that name. Raises `BadInput` that lists the known ones."""
+    """Return the target of that name. Raises `BadInput` that lists the known ones."""
     if name not in TARGETS:
         raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {shown(name)}")
     return TARGETS[name]
 
 
 def parse_capabilities(text: str) -> tuple[str, ...]:
-    """`portable`, or capabilities such as `8.9,12.0` or `sm89,sm120`, as `("89", "120")`. Raises `BadInput`."""
+    """Read `portable`, or capabilities such as `8.9,12.0` or `sm89,sm120`, as `("89", "120")`. Raises `BadInput`."""
     if text == PORTABLE:
         return ()
     found = []
@@ -119,5 +118,5 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
 
 
 def dotted(capability: str) -> str:
-    """`89` as `8.9`."""
+    """Write `89` as `8.9`."""
     return f"{capability[:-1]}.{capability[-1]}"

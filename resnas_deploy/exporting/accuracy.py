@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +16,11 @@ from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options, RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
@@ -29,7 +29,7 @@ _SEED, _BATCH = 0, 16
 
 
 def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet | None:
-    """The data set that `source` names, or the built-in one for a trained network of its classes; else None.
+    """Return the data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
     `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
     order, where the network is untrained, and where the images are too few to tell its accuracy from chance.
@@ -38,8 +38,8 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet
         return open_data(DEMO) if manifest.provenance.trained and manifest.class_names == CLASS_NAMES else None
     if not manifest.provenance.trained:
         raise BadInput(
-            "--data must come with trained weights, found untrained ones, whose accuracy is chance: "
-            "leave --data out, or give the --checkpoint of a network that was trained"
+            "`data` must come with trained weights, found untrained ones, whose accuracy is chance: "
+            "leave `data` out, or give the `checkpoint` of a network that was trained"
         )
     data = open_data(source)
     check_classes(classes_of(manifest.arch.classes, task, manifest.class_names), data.val.class_names, "the network")
@@ -48,7 +48,7 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet
 
 
 def compare_accuracy(
-    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, report: Callable[[str], None]
+    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, progress: Progress
 ) -> Accuracy:
     """Run graph and module on the validation split and count what each gets right.
 
@@ -56,7 +56,7 @@ def compare_accuracy(
     below what its checkpoint says of itself.
     """
     checkpoint = artifact.checkpoint()
-    answers = _answers(artifact, kind, checkpoint, data.val, threads, report)
+    answers = _answers(artifact, kind, checkpoint, data.val, threads, progress)
     labels = data.val.labels[answers.indices]
     reference, top1 = (100 * float((found == labels).mean()) for found in (answers.module, answers.graph))
     found = Accuracy(data.name, len(labels), reference, top1, max_drop)
@@ -78,17 +78,16 @@ def _answers(
     checkpoint: Checkpoint,
     labelled: LabelledImages,
     threads: int,
-    report: Callable[[str], None],
+    progress: Progress,
 ) -> _Answers:
     indices = _sample(labelled)
-    torch.set_num_threads(threads)
     module = build_model(checkpoint)
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
-    batch = max(artifact.batch.least, min(artifact.batch.most, _BATCH))
-    with open_runner(kind, artifact, Options(threads), report) as runner:
+    batch = artifact.batch.nearest(_BATCH)
+    with open_runner(kind, artifact, Options(threads), progress) as runner:
         for start in range(0, len(indices), batch):
-            report(f"accuracy: {start}/{len(indices)} images")
+            progress(f"accuracy: {start}/{len(indices)} images")
             rows = indices[start : start + batch]
             images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
@@ -100,7 +99,7 @@ def _answers(
 
 
 def _sample(labelled: LabelledImages) -> Indices:
-    """Which images are looked at: all, or as many as `MOST_IMAGES`, the same ones every time."""
+    """Return which images are looked at: all, or as many as `MOST_IMAGES`, the same ones every time."""
     indices = np.arange(len(labelled.labels))
     if len(indices) > MOST_IMAGES:
         indices = np.sort(np.random.default_rng(_SEED).permutation(indices)[:MOST_IMAGES])
@@ -110,7 +109,7 @@ def _sample(labelled: LabelledImages) -> Indices:
 def _problem(
     found: Accuracy, answers: _Answers, labels: Indices, labelled: LabelledImages, said: MeasuredAccuracy | None
 ) -> str:
-    """Why the figures show nothing, and what to do; empty where they do."""
+    """Return why the figures show nothing, and what to do; empty where they do."""
     names, chance = labelled.class_names, chance_of(labels)
     usual = f"always answering {names[chance.number]!r} gets {100 * chance.share:.2f} % right"
     if not beats_chance(labels, answers.module == labels):
@@ -128,10 +127,10 @@ def _problem(
     if ring := exchanged(labels, answers.module, len(names)):
         return (
             f"the images of {names[ring[0]]!r} are mostly taken for {names[ring[1]]!r} and so on around to it, as "
-            "where classes are in another order; name the classes with --class-names, or put them in order"
+            "where classes are in another order; name the classes with `class_names`, or put them in order"
         )
     if found.drop <= found.max_drop and not beats_chance(labels, answers.graph == labels):
-        return f"the graph is at chance, since {usual}; quantise with other --calibration images"
+        return f"the graph is at chance, since {usual}; quantise with other `calibration` images"
     return ""
 
 

@@ -30,13 +30,13 @@ class Calibration:
     images: Images
 
     def to_json(self) -> dict[str, object]:
-        """What the manifest says: enough to tell whether two artifacts were calibrated alike."""
+        """Return what the manifest says: enough to tell whether two artifacts were calibrated alike."""
         digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes()).hexdigest()
         return {"source": self.source, "images": len(self.images), "sha256": digest}
 
 
 def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -> Calibration:
-    """`count` images from a folder (at any depth), an array in a .npy file, or the built-in data set.
+    """Read `count` images from a folder (at any depth), an array in a .npy file, or the built-in data set.
 
     An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; images are preprocessed. Raises
     `BadInput` where there are fewer than `count`, where an image cannot be read, and for NaN or infinity.
@@ -84,10 +84,10 @@ def _array(path: Path, count: int, size: int) -> Images:
 
 
 def _drawn(there: int, count: int, source: str) -> NDArray[np.int64]:
-    """Which of them to take, in ascending order."""
+    """Draw which of them to take, in ascending order."""
     if there < count:
         raise BadInput(
             f"{source} must hold the {count} images that were asked for, found {there}; "
-            "add some, or give --calibration-images a smaller number"
+            "add some, or give `calibration_images` a smaller number"
         )
     return np.sort(np.random.default_rng(_SEED).permutation(there)[:count])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import Spelling
+from resnas_deploy.progress import Progress
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -57,7 +58,7 @@ def count_kernels(
     target: Target,
     options: BuildOptions,
     spellings: Iterable[Spelling],
-    report: Callable[[str], None],
+    progress: Progress,
 ) -> list[Count]:
     """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first.
 
@@ -68,13 +69,13 @@ def count_kernels(
     with scratch_folder("kernels") as folder:
         for spelling in spellings:
 
-            def tell(text: str, name: str = spelling.name) -> None:
-                report(f"{name}: {text}")
+            def of_one(text: str, name: str = spelling.name) -> None:
+                progress(f"{name}: {text}")
 
             tried = replace(request, out=folder / spelling.name, spelling=spelling, verify_on=None, keep_failed=False)
-            artifact = export(lambda: checkpoint, tried, tell)
+            artifact = export(lambda: checkpoint, tried, of_one)
             try:
-                built = build_engine(artifact, target, options, tell, Path(f"{spelling.name}.build.log"))
+                built = build_engine(artifact, target, options, of_one, Path(f"{spelling.name}.build.log"))
             except BadInput as error:
                 failed.append(error)
                 counts.append(Count(spelling, None, problem=str(error)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,10 +22,11 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, inliner, numpy_help
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
@@ -47,7 +48,7 @@ class Scheme:
     convolutions: bool  # whether they are quantised, and what lies between those of the stem
 
     def to_json(self) -> dict[str, object]:
-        """For the manifest."""
+        """Return what the manifest says."""
         activations = "uint8, asymmetric" if self.asymmetric else f"{self.precision}, symmetric"
         kept = ["the head", "norms", "softmax and the products of attention", "GELU", "additions"]
         return {
@@ -58,7 +59,7 @@ class Scheme:
         }
 
     def quantises(self, node: NodeProto, weights: Container[str]) -> bool:
-        """Whether a node of the graph computes in the new precision."""
+        """Tell whether a node of the graph computes in the new precision."""
         if node.name.startswith("head."):
             return False
         if node.op_type == "MatMul":
@@ -69,7 +70,7 @@ class Scheme:
 
 
 def scheme_for(precision: str, engine: bool) -> Scheme:
-    """The scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
+    """Return the scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
 
     In engines the convolutions keep fp16: TensorRT writes the sums of an int8 one in float32 for another kernel to
     read, the stem's are the network's largest values, and there is no e4m3 kernel for its 7x7 convolution at all.
@@ -82,18 +83,18 @@ def scheme_for(precision: str, engine: bool) -> Scheme:
 def check_quantiser() -> None:
     """Raise `NotAvailable` where ONNX Runtime, whose quantiser this is, is missing."""
     if importlib.util.find_spec("onnxruntime") is None:
-        raise NotAvailable(
+        raise PackageMissing(
             "quantisation uses ONNX Runtime's quantiser, and onnxruntime is not installed", "pip install onnxruntime"
         )
 
 
-def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Callable[[str], None]) -> Ranges:
+def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: Progress) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results.
 
     Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
     calibrate = load("onnxruntime.quantization.calibrate")
-    batch = max(sizes.least, min(sizes.most, _BATCH, len(images)))
+    batch = sizes.nearest(min(_BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with scratch_folder("calibration") as folder, _quiet():
@@ -105,7 +106,7 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, report: Ca
         session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
         names = [output.name for output in session.get_outputs()]
         for start in range(0, len(images), batch):
-            report(f"calibrating: {start}/{len(images)} images")
+            progress(f"calibrating: {start}/{len(images)} images")
             rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
             found = dict(zip(names, session.run(None, {INPUT: images[rows]}), strict=True))
             _check_finite(found, graph)
@@ -196,7 +197,7 @@ def _to_fp8(model: ModelProto, originals: Mapping[str, TensorProto]) -> None:
 
 
 def _not_below(steps: NDArray[np.float32], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The steps in a type: to nearest, but never to 0, and where the type has few bits left, never to less."""
+    """Return the steps in a type: to nearest, but never to 0, and where the type has few bits left, never to less."""
     rounded = steps.astype(dtype)
     limits = np.finfo(dtype)
     short = (rounded.astype(np.float32) < steps) & (rounded < limits.tiny)

@@ -10,11 +10,10 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.arch_files import read_arch, read_definition
-from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.schema import differences
 from resnas_deploy.weights.slicing import slice_subnet
-from resnas_deploy.weights.untrained import untrained
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 

@@ -7,7 +7,6 @@ less than float32 is computed in its own type as well (`arithmetic`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,20 +17,21 @@ from onnx import ModelProto, TensorProto, helper
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
-from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing, noise
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.torch_settings import torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -46,23 +46,26 @@ class Divergence:
     element: str
     error: float
 
+    def __str__(self) -> str:
+        return f"the first element that differs is {self.element} (error {self.error:.1e})"
+
 
 @dataclass(frozen=True)
 class Inputs:
     """What the two sides are given: seeded noise, then real images."""
 
     images: Images
-    photographs: tuple[str, ...]
+    real: tuple[str, ...]  # the names of the real ones
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
+    """Return eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
     names, samples = sample_images(preprocessing)
     return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
-    """The PyTorch module's logits in float32, `(B, classes)`."""
+    """Return the PyTorch module's logits in float32, `(B, classes)`."""
     with torch.inference_mode():
         logits: NDArray[np.float32] = build_model(checkpoint)(torch.from_numpy(images)).numpy()
     return logits
@@ -72,85 +75,90 @@ def verify(
     artifact: Artifact,
     kind: RunnerKind,
     threads: int,
-    report: Callable[[str], None],
+    progress: Progress,
     data: str = "",
     max_drop: float = DEFAULT_DROP,
 ) -> Verification:
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
-    A quantised graph is also compared on labelled images: of `data`, a data set as `--data` takes it, or of the
-    built-in one for a network of its classes; its top-1 may be `max_drop` percentage points lower. Raises
-    `VerificationFailed`, which names the first element whose output differs, where an output is not finite, the error
-    exceeds the precision's tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type,
-    or an element of it comes too near to that type's largest number. `report` is told each step.
+    A quantised graph is also compared on labelled images: of `data`, a folder or demo, or of the built-in ones for a
+    network of their classes; its top-1 may be `max_drop` percentage points lower. Raises `VerificationFailed`, which
+    names the first element whose output differs, where an output is not finite, the error exceeds the precision's
+    tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type, or an element of it
+    comes too near to that type's largest number.
     """
     quantised = artifact.precision in QUANTISED
     if (data or max_drop != DEFAULT_DROP) and not quantised:
         raise BadInput(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
-            "leave --data and --max-drop out (resnas train evaluate has the accuracy of a checkpoint)"
+            "leave `data` and `max_drop` out (`train.evaluate()` has the accuracy of a checkpoint)"
         )
     checkpoint = artifact.checkpoint()
     labelled = None
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
-    torch.set_num_threads(threads)
     inputs = verification_inputs(artifact.manifest.preprocessing)
-    report("computing the reference on torch")
-    reference = reference_logits(checkpoint, inputs.images)
-    del checkpoint  # which is not in memory together with the graph
-    report(f"running the graph on {kind.name}")
-    found = compare(artifact, kind, inputs, reference, threads)
-    own: OwnArithmetic | None = None
-    if artifact.precision != "fp32":
-        report(f"computing the graph in {artifact.manifest.type} arithmetic")
-        own = in_own_arithmetic(artifact, inputs.images, reference)
-        found = replace(found, own=own)
-        if own.beyond:  # whatever else is wrong follows from it
-            raise VerificationFailed(out_of_room(own), found)
-    if quantised:
-        report("looking at the error of each element")
-        errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
-        accuracy = None
-        if labelled:
-            counted_on = computing_in_own(artifact, kind)
-            accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, report)
-        found = replace(found, accuracy=accuracy, element_errors=errors)
-    if found.passed:
-        return found
-    if found.error <= found.tolerance and found.accuracy and found.accuracy.problem:
-        raise VerificationFailed(f"accuracy must be above chance to be compared, found {found.accuracy}", found)
-    if own and own.error > own.tolerance and found.error <= found.tolerance:
-        report("looking for the element where the two part")
-        parting = first_beyond(own_divergences(artifact, inputs.images), own.tolerance)
-        raise VerificationFailed(
-            f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; "
-            f"the first element that differs is {parting.element} (error {parting.error:.1e}); "
-            f"export with `precision` {precision_named(own.type).wider}",
-            found,
+    with torch_threads(threads):
+        progress("computing the reference on torch")
+        reference = reference_logits(checkpoint, inputs.images)
+        del checkpoint  # which is not in memory together with the graph
+        progress(f"running the graph on {kind.name}")
+        found = compare(artifact, kind, inputs, reference, threads, progress)
+        if artifact.precision != "fp32":
+            progress(f"computing the graph in {artifact.manifest.type} arithmetic")
+            own = in_own_arithmetic(artifact, inputs.images, reference)
+            found = replace(found, own=own)
+            if own.beyond:  # whatever else is wrong follows from it
+                raise VerificationFailed(out_of_room(own), found)
+        if quantised:
+            progress("looking at the error of each element")
+            errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
+            accuracy = None
+            if labelled:
+                counted_on = computing_in_own(artifact, kind)
+                accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, progress)
+            found = replace(found, accuracy=accuracy, element_errors=errors)
+        if not found.passed:
+            raise VerificationFailed(_difference(artifact, kind, threads, inputs.images, found, progress), found)
+    return found
+
+
+def _difference(
+    artifact: Artifact, kind: RunnerKind, threads: int, images: Images, found: Verification, progress: Progress
+) -> str:
+    """Return what must hold of a graph that failed, and where it does not."""
+    own = found.own
+    if found.error > found.tolerance:
+        progress("looking for the element where the two part")
+        parting = first_beyond(divergences(artifact, kind, images, threads), found.tolerance)
+        return f"the graph must compute what the module computes, found {found}; {parting}"
+    if found.accuracy and found.accuracy.problem:
+        return f"accuracy must be above chance to be compared, found {found.accuracy}"
+    if own and own.error > own.tolerance:
+        progress("looking for the element where the two part")
+        parting = first_beyond(own_divergences(artifact, images), own.tolerance)
+        return (
+            f"the graph must compute in {own.type} arithmetic what the module computes, found {found}; {parting}; "
+            f"export with `precision` {precision_named(own.type).wider}"
         )
-    if found.error <= found.tolerance:
-        raise VerificationFailed(
-            f"the graph must be as accurate as the module, found {found}; quantise with other --calibration images, "
-            "use another --precision, or allow more with --max-drop",
-            found,
-        )
-    report("looking for the element where the two part")
-    parting = first_beyond(divergences(artifact, kind, inputs.images, threads), found.tolerance)
-    raise VerificationFailed(
-        f"the graph must compute what the module computes, found {found}; "
-        f"the first element that differs is {parting.element} (error {parting.error:.1e})",
-        found,
+    return (
+        f"the graph must be as accurate as the module, found {found}; quantise with other `calibration` images, "
+        "use another `precision`, or allow more with `max_drop`"
     )
 
 
 def compare(
-    artifact: Artifact, kind: RunnerKind, inputs: Inputs, reference: NDArray[np.float32], threads: int
+    artifact: Artifact,
+    kind: RunnerKind,
+    inputs: Inputs,
+    reference: NDArray[np.float32],
+    threads: int,
+    progress: Progress = silent,
 ) -> Verification:
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
     batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with open_runner(kind, artifact, Options(threads)) as runner:
+    with open_runner(kind, artifact, Options(threads), progress) as runner:
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
@@ -163,26 +171,26 @@ def compare(
             error=error,
             batches=batches,
             images=count,
-            photographs=inputs.photographs,
+            photographs=inputs.real,
             top1_agreement=int(agreement.sum()),
             photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )
 
 
 def _narrowed(precision: str, computes: str) -> str:
-    """That the runner computes in less than the graph's precision, whose tolerance then holds."""
+    """Say that the runner computes in less than the graph's precision, whose tolerance then holds."""
     return f", computing in {computes}" if tolerance_of(computes) > tolerance_of(precision) else ""
 
 
 def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
-    """The smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
-    return tuple(sorted({batch.least, min(batch.least + 1, batch.most), max(batch.least, min(batch.most, MOST))}))
+    """Return the smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
+    return tuple(sorted({batch.least, batch.nearest(batch.least + 1), batch.nearest(MOST)}))
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
-    """The error at every element's output, in the order of computation: where the graph and the module part."""
+    """Return the error at every element's output, in the order of computation: where the graph and the module part."""
     batch = artifact.manifest.batch
-    images = images[_rows(len(images), max(batch.least, min(batch.most, len(images))))[0]]
+    images = images[_rows(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
     probed = _with_probes(read_graph(artifact), list(wanted))
     with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
@@ -191,13 +199,13 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
 
 
 def own_divergences(artifact: Artifact, images: Images) -> list[Divergence]:
-    """The same of the graph in its own arithmetic."""
+    """Return the same of the graph in its own arithmetic."""
     found = element_errors(artifact, images, _wanted(artifact, images), "head")
     return [Divergence(name, error) for name, error in found.items()]
 
 
 def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]]:
-    """What the module says that the graph must have at every element's output.
+    """Return what the module says that the graph must have at every element's output.
 
     An aligned graph has the module's outputs in its leading channels and their mean in the others.
     """
@@ -213,13 +221,13 @@ def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]
 
 
 def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:
-    """The first element whose error exceeds the tolerance, or the worst where none does."""
+    """Return the first element whose error exceeds the tolerance, or the worst where none does."""
     beyond = (item for item in found if item.error > tolerance)
     return next(beyond, max(found, key=lambda item: item.error))
 
 
 def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
-    """Indices of `count` images in batches of exactly `batch`; the last one is filled up from the first image on."""
+    """Return indices of `count` images in batches of exactly `batch`; the last is filled up from the first image on."""
     return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
 
 
@@ -228,7 +236,7 @@ def _probe(element: str) -> str:
 
 
 def _with_probes(model: ModelProto, names: list[str]) -> ModelProto:
-    """The model with the outputs of these elements as further outputs, in float32."""
+    """Return the model with the outputs of these elements as further outputs, in float32."""
     for name in names:
         if _probe(name) != OUTPUT:
             model.graph.node.append(helper.make_node("Cast", [name], [_probe(name)], to=TensorProto.FLOAT))

@@ -6,28 +6,31 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.renames import put_file, put_folder
 from resnas_deploy.files.streams import is_stream, write_through
 from resnas_deploy.files.workplace import scratch_folder, sweep_beside, workplace_beside
 
 _FREE, _ALLOWED = "free some space or choose another disk", "choose a place that you may write to"
-_THERE = "choose a place in a folder that is there"
-_HINTS = {
+_THERE, _OTHER = "choose a place in a folder that is there", "choose another name"
+# Of what is wrong with the place that was asked for. All else is no fault of whoever asked.
+_MISPLACED = {
+    errno.ENOENT: _THERE,
+    errno.ENOTDIR: _THERE,
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.EISDIR: _OTHER,
+    errno.EEXIST: _OTHER,
+    errno.ELOOP: _OTHER,
+}
+_REFUSED = {
     errno.ENOSPC: _FREE,
     errno.EDQUOT: _FREE,
     errno.EACCES: _ALLOWED,
     errno.EPERM: _ALLOWED,
     errno.EROFS: _ALLOWED,
-    errno.ENOENT: _THERE,
-    errno.ENOTDIR: _THERE,
-    errno.ENAMETOOLONG: "choose a shorter name",
-    errno.EISDIR: "choose another name",
-    errno.EEXIST: "choose another name",
-    errno.ELOOP: "choose another name",
 }
 # What some file systems (SMB, FUSE, exFAT) say to a flush, a folder's above all, and to changing who may read.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.EPERM}
@@ -39,15 +42,21 @@ class Taken(BadInput):
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals (full disk, no permission, ..) into one clear `BadInput`."""
+    """Turn the operating system's refusals into one clear `StorageError`, or `BadInput` for a place that cannot be."""
     try:
         yield
     except BrokenPipeError:  # whoever was reading has had enough: no fault of any place
         raise
     except OSError as error:
-        reason = error.strerror or str(error)
-        hint = _HINTS.get(error.errno or 0, "choose a place where files of this size can be written")
-        raise BadInput(f"{path} cannot be written: {reason}; {hint}") from error
+        raise unwritable(path, error) from error
+
+
+def unwritable(path: Path, error: OSError, remedy: str = "", done: str = "written") -> BadInput | StorageError:
+    """Return what to raise for a place that the operating system lets nobody write to."""
+    code = error.errno or 0
+    usual = _MISPLACED.get(code) or _REFUSED.get(code, "choose a place where files of this size can be written")
+    kind = BadInput if code in _MISPLACED else StorageError
+    return kind(f"{path} cannot be {done}: {error.strerror or error}; {remedy or usual}")
 
 
 @contextmanager
@@ -56,8 +65,8 @@ def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
     What is no ordinary file (a pipe, a terminal, /dev/null, ..) is never replaced: it is written to, once all is there.
     Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `Taken` where
-    something is there and `replace` is not wanted, decided when all is written; and `BadInput` where the operating
-    system refuses, also in the block, which is there to write.
+    something is there and `replace` is not wanted, decided when all is written; and what `write_errors` does where the
+    operating system refuses, also in the block, which is there to write.
     """
     with write_errors(path):
         if is_stream(path):
@@ -82,50 +91,6 @@ def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
 
 
 @contextmanager
-def output_file(path: Path, *, replace: bool) -> Iterator[Path]:
-    """The same for a file that a user names: where it is a link, the file that it leads to is written."""
-    with write_errors(path):
-        target = path
-        if path.is_symlink() and not is_stream(path):
-            with suppress(FileNotFoundError):  # it leads to no file yet
-                path.stat()  # asks the kernel whether it may be followed: not everybody's in a folder of all
-            target = Path(os.path.realpath(path))
-    with atomic_file(target, replace=replace) as partial:
-        yield partial
-
-
-def write_text(path: Path, text: str, *, replace: bool) -> None:
-    """Write a text file that a user names. Raises `BadInput`."""
-    with output_file(path, replace=replace) as partial:
-        partial.write_text(text, encoding="utf-8")
-
-
-def check_new_file(path: Path, *, replace: bool, field: str = "out") -> None:
-    """Raise `BadInput`, before any work is done, where a file that is to be written there cannot be.
-
-    `field` is the parameter that named it.
-    """
-    if path.is_dir():
-        raise BadInput(f"`{field}` must be a file's name, found the folder {path}; name a file in it")
-    if not path.parent.is_dir():
-        raise BadInput(f"`{field}` must lie in a folder that is there, found none at {path.parent}; make it first")
-    if not is_stream(path) and path.exists() and not replace:
-        raise BadInput(f"{path} exists; choose another `{field}`, or give `force` to replace a file")
-    check_writable(path)
-
-
-def check_writable(path: Path) -> None:
-    """Raise `BadInput` where a file could not be written, by doing it: before the work, and leaving nothing."""
-    with write_errors(path):
-        if is_stream(path):
-            return
-        real = Path(os.path.realpath(path))
-        sweep_beside(real)  # what is left of a process that was killed here
-        with workplace_beside(real):
-            pass
-
-
-@contextmanager
 def atomic_folder(
     path: Path,
     may_replace: Callable[[Path], bool],
@@ -138,8 +103,8 @@ def atomic_folder(
 
     A folder at `path` is replaced only if `may_replace` says so, asked before anything is written, and at the moment of
     the rename. Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises
-    `Taken`, which ends in `remedy`, where `path` is taken, and `BadInput` where the operating system refuses; errors of
-    the block are its own.
+    `Taken`, which ends in `remedy`, where `path` is taken, and what `write_errors` does where the operating system
+    refuses; errors of the block are its own.
     """
     with ExitStack() as stack:
         with write_errors(path):
@@ -152,18 +117,23 @@ def atomic_folder(
             sweep_beside(beside or path)
             partial.mkdir()
         yield partial
-        with write_errors(path):
-            for file in [*partial.rglob("*"), partial]:
-                sync(file)
-            try:
-                put_folder(partial, path, may_replace)
-            except FileExistsError:
-                raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
-            sync(path.parent)
+        put_in_place(partial, path, may_replace, remedy)
+
+
+def put_in_place(partial: Path, path: Path, may_replace: Callable[[Path], bool], remedy: str) -> None:
+    """Flush a folder that is whole and rename it to `path`, as `atomic_folder` does at its end."""
+    with write_errors(path):
+        for file in [*partial.rglob("*"), partial]:
+            sync(file)
+        try:
+            put_folder(partial, path, may_replace)
+        except FileExistsError:
+            raise Taken(f"{path} exists: it was made in the meantime; {remedy}") from None
+        sync(path.parent)
 
 
 def lexical(path: Path) -> Path:
-    """An absolute path without `.` and `..`, whose last part is its own name, wherever a link of that name leads."""
+    """Return an absolute path without `.` and `..`; its last part stays its name, wherever a link of it leads."""
     return Path(os.path.normpath(path.absolute()))
 
 

@@ -43,7 +43,7 @@ def ask(descriptor: int, *, wait: bool = False) -> Lock:
 
 
 def opened(path: Path) -> int:
-    """A descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
+    """Return a descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
     usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, os.O_RDWR | usual)
@@ -57,7 +57,7 @@ def holding(folder: Path) -> Iterator[None]:
 
     Without locks nobody waits: what is done in the block is written so that this costs time, and no file.
     """
-    descriptor = _folder(folder)
+    descriptor = open_folder(folder)
     try:
         ask(descriptor, wait=True)
         yield
@@ -65,34 +65,8 @@ def holding(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-@contextmanager
-def claiming(folder: Path, *, resume: bool, taken: str) -> Iterator[None]:
-    """Make the folder of a run, and hold it until the block ends: one run at a time, and none over another's files.
-
-    Raises `BadInput` where another process has it, and where it is not empty and is not to be resumed: then the message
-    ends in `taken`.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError:
-        raise BadInput(f"{folder} must be a folder, found a file; choose another --out") from None
-    except OSError as error:
-        raise BadInput(f"{folder} cannot be written: {error.strerror}; choose another --out") from None
-    descriptor = _folder(folder)
-    try:
-        if ask(descriptor) is Lock.TAKEN:
-            raise BadInput(
-                f"{folder} must be of one run at a time, found another process that writes to it; "
-                "wait until that has ended, or choose another --out"
-            )
-        if not resume and any(folder.iterdir()):  # asked again, now that nobody else may write to it
-            raise BadInput(f"{folder} exists; {taken}")
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _folder(path: Path) -> int:
+def open_folder(path: Path) -> int:
+    """Return a descriptor of a folder, to lock it. Raises `BadInput` where it cannot be opened."""
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from resnas_deploy.errors import BadInput, shortened, shown
-from resnas_deploy.files.atomic import Taken, atomic_file
+from resnas_deploy.errors import BadInput, StorageError, shortened, shown
+from resnas_deploy.files.atomic import Taken, atomic_file, unwritable
 from resnas_deploy.files.reading import opened
 
 WAIT = 30.0  # seconds for another writer
@@ -39,19 +39,21 @@ class Format:
     """One kind of file."""
 
     name: str  # what it is called in messages
-    option: str  # of the command line, which names the file
+    field: str  # of the Python API, which names the file
     application: int  # tells our files from other SQLite databases
     schema: int
     tables: str  # SQL that makes them
 
     @property
     def leave(self) -> str:
-        """What to do about a file that is not ours."""
-        return f"nothing was changed: move it away, or choose another {self.option}"
+        """Return what to do about a file that is not ours."""
+        return f"nothing was changed: move it away, or choose another `{self.field}`"
 
 
 class Database:
     """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas, and leaves it.
+
+    What cannot be opened or written, though nothing is wrong with it, is a `StorageError`.
 
     Where there is none yet it is made, or is empty without `create`, which is for those who only read.
     """
@@ -66,9 +68,10 @@ class Database:
                 _check_header(path, kind)
             self._connection = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
             self._bounded()
-        except (OSError, sqlite3.Error) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise BadInput(f"{path} cannot be opened: {reason}; choose another {kind.option}") from None
+        except OSError as error:
+            raise unwritable(path, error, f"choose another `{kind.field}`", "opened") from None
+        except sqlite3.Error as error:
+            raise StorageError(f"{path} cannot be opened: {error}; choose another `{kind.field}`") from None
         try:
             with self.errors():
                 if not there:
@@ -88,18 +91,18 @@ class Database:
         self._connection.close()
 
     def check_writable(self) -> None:
-        """Raise `BadInput` where nothing can be added, before that is measured which would be."""
+        """Raise `StorageError` where nothing can be added, before that is measured which would be."""
         with self.errors():
             self._connection.execute("BEGIN IMMEDIATE")  # which makes sure of it, and changes nothing
             self._connection.execute("ROLLBACK")
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """What a query finds."""
+        """Return what a query finds."""
         self._start_clock()
         return self._connection.execute(query, values).fetchall()
 
     def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """The statement with each of the rows."""
+        """Run the statement with each of the rows."""
         self._start_clock()
         self._connection.executemany(statement, rows)
 
@@ -137,7 +140,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or nothing; other writers wait."""
+        """Do all of the block or nothing; other writers wait."""
         self._start_clock()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -151,33 +154,33 @@ class Database:
 
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Turn what goes wrong with the file or what it holds into `BadInput`."""
+        """Turn what goes wrong with the file into `StorageError`, and what is wrong in it into `BadInput`."""
         try:
             yield
         except _DAMAGE as error:
             code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary one of an extended code
             found = shortened(" ".join(str(error).split()), 300)
-            if remedy := _amiss(self._kind.option).get(code):
-                raise BadInput(f"{self.path} cannot be read or written: {found}; {remedy}") from None
+            if remedy := _amiss(self._kind.field).get(code):
+                raise StorageError(f"{self.path} cannot be read or written: {found}; {remedy}") from None
             kind = self._kind
             raise BadInput(
                 f"{self.path} must be a {kind.name} that resnas wrote, found: {found}; {kind.leave}"
             ) from None
 
 
-def _amiss(option: str) -> dict[int, str]:
-    """What to do about errors that are not the file's."""
+def _amiss(field: str) -> dict[int, str]:
+    """Return what to do about errors that are not the file's."""
     return {
         sqlite3.SQLITE_BUSY: "another process keeps it locked; wait until it has ended",
-        sqlite3.SQLITE_FULL: f"free some space, or choose another {option}",
-        sqlite3.SQLITE_READONLY: f"allow writing, or choose another {option}",
-        sqlite3.SQLITE_CANTOPEN: f"choose another {option}",
-        sqlite3.SQLITE_IOERR: f"check its disk, or choose another {option}",
+        sqlite3.SQLITE_FULL: f"free some space, or choose another `{field}`",
+        sqlite3.SQLITE_READONLY: f"allow writing, or choose another `{field}`",
+        sqlite3.SQLITE_CANTOPEN: f"choose another `{field}`",
+        sqlite3.SQLITE_IOERR: f"check its disk, or choose another `{field}`",
     }
 
 
 def _create(path: Path, kind: Format) -> None:
-    """A file with empty tables, which appears whole or not at all, and never in another file's place."""
+    """Make a file with empty tables, which appears whole or not at all, and never in another file's place."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(
             f"{kind.tables} PRAGMA application_id = {kind.application}; PRAGMA user_version = {kind.schema};"
@@ -187,14 +190,14 @@ def _create(path: Path, kind: Format) -> None:
     try:
         with suppress(Taken), atomic_file(path, replace=False) as partial:  # taken: another process was faster
             partial.write_bytes(content)
-    except BadInput as error:
-        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # whose option it is
+    except (BadInput, StorageError) as error:
+        raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # which field it is
 
 
 def _check_header(path: Path, kind: Format) -> None:
     """Raise `BadInput` for a file that is none of ours, before SQLite could alter it."""
     if not path.is_file():
-        raise BadInput(f"{path} must be a file, found something else; choose another {kind.option}")
+        raise BadInput(f"{path} must be a file, found something else; choose another `{kind.field}`")
     with opened(path, MOST_BYTES) as file:
         header = file.read(_HEADER)
     if len(header) < _HEADER or not header.startswith(_MAGIC):
@@ -206,5 +209,5 @@ def _check_header(path: Path, kind: Format) -> None:
     if schema > kind.schema:
         raise BadInput(
             f"{path} must have schema {kind.schema} or less, found {schema}; "
-            f"use a newer resnas or another {kind.option}"
+            f"use a newer resnas or another `{kind.field}`"
         )

@@ -19,15 +19,15 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput, ResnasError
+from resnas_deploy.errors import ResnasError, StorageError
 from resnas_deploy.files.locks import Lock, ask, opened
 from resnas_deploy.files.renames import give_back
 from resnas_deploy.files.user_folders import cache_folder
+from resnas_deploy.processes.ending import LOCK, PARTIAL
 
-LOCK = ".resnas-lock"
 _TOKEN = "[0-9a-f]{16}"
 _SCRATCH = re.compile(rf"resnas-[a-z]+-{_TOKEN}")
-_PARTIAL = re.compile(rf"\..+\.{_TOKEN}\.partial")
+_PARTIAL = re.compile(rf"\..+\.{_TOKEN}{re.escape(PARTIAL)}")
 _NOTE = re.compile(_TOKEN)
 _NOTES = "unfinished"  # in the user's cache
 _MOST_ENTRIES = 20_000  # of a folder that is looked through: a command must not wait for a folder of a million images
@@ -40,7 +40,7 @@ _CANNOT_WRITE = {errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOTDI
 def scratch_folder(purpose: str) -> Iterator[Path]:
     """Yield a new folder for temporary files, which is gone afterwards. `purpose` is one word, in its name.
 
-    Raises `BadInput` that names the folder for temporary files where that is what is missing, full or not writable,
+    Raises `StorageError` that names the folder for temporary files where that is what is missing, full or not writable,
     whatever was being written there.
     """
     with (
@@ -58,7 +58,7 @@ def scratch_errors() -> Iterator[Path]:
         parent = Path(tempfile.gettempdir())
     except FileNotFoundError as error:  # its text lists those that were tried
         tried = str(error.strerror or error).partition("[")[2].rstrip("]").replace("'", "")
-        raise BadInput(
+        raise StorageError(
             f"there must be a folder for temporary files that can be written, found none in {tried}; "
             "free some space, or set TMPDIR to another folder"
         ) from None
@@ -78,7 +78,7 @@ def _blaming(parent: Path) -> Iterator[None]:
         full = _is_full(parent)
         if full or code == errno.EDQUOT or (code in _CANNOT_WRITE and inside):
             reason = os.strerror(errno.ENOSPC) if full else os.strerror(code or errno.EIO)
-            raise BadInput(
+            raise StorageError(
                 f"the folder for temporary files, {parent}, cannot be written: {reason}; free some space there, "
                 "or set TMPDIR to another folder"
             ) from error
@@ -90,7 +90,7 @@ def workplace_beside(path: Path) -> Iterator[Path]:
     """Yield a new hidden folder beside `path`, on the same disk, which is gone afterwards."""
     with (
         _note() as note,
-        _workplace(lambda: path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")) as folder,
+        _workplace(lambda: path.with_name(f".{path.name}.{secrets.token_hex(8)}{PARTIAL}")) as folder,
     ):
         note(folder)
         yield folder
@@ -116,7 +116,7 @@ def sweep() -> None:
 
 def sweep_beside(path: Path) -> None:
     """Remove what killed writers of `path` left."""
-    mine = re.compile(rf"\.{re.escape(path.name)}\..+\.partial")
+    mine = re.compile(rf"\.{re.escape(path.name)}\..+{re.escape(PARTIAL)}")
     with suppress(OSError):
         for entry in _entries(path.parent):
             if mine.fullmatch(entry.name):
@@ -184,7 +184,7 @@ def _workplace(name: Callable[[], Path]) -> Iterator[Path]:
 
 
 def _hold(folder: Path, stack: ExitStack) -> Path | None:
-    """Lock a folder that was made just now; where it is by then. None: another process took it for a leftover."""
+    """Lock a new folder and return where it is by then. None: another process took it for a leftover."""
     try:
         descriptor = opened(folder)
         stack.callback(os.close, descriptor)

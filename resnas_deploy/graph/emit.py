@@ -20,13 +20,11 @@ from resnas_deploy.arch.elements import (
 )
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.block import emit_block
-from resnas_deploy.graph.builder import GraphBuilder, Weight
-from resnas_deploy.graph.function import DOMAIN, DOMAIN_VERSION
-from resnas_deploy.graph.head import emit_head
+from resnas_deploy.graph.ends import emit_head, emit_stem
+from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
-from resnas_deploy.graph.stem import emit_stem
 from resnas_deploy.precision import Precision
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Array, Checkpoint
@@ -57,7 +55,7 @@ def emit(
     spelling: Spelling = FOR_RUNTIMES,
     alignment: int = 1,
 ) -> EmittedGraph:
-    """The graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
+    """Emit the graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
     With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
@@ -109,7 +107,7 @@ def emit(
 
 
 def _cast(graph: GraphBuilder, x: str, name: str, to: int) -> str:
-    """`x` in the type `to`, where the graph's own type is another than float32."""
+    """Cast `x` to the type `to`, where the graph's own type is another than float32."""
     return x if graph.precision.onnx == TensorProto.FLOAT else graph.node("Cast", [x], name, to=to)
 
 

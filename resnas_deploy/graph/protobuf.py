@@ -14,7 +14,7 @@ from typing import BinaryIO, TypeVar
 from onnx import GraphProto, ModelProto, TensorProto
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.graph.builder import Weight
+from resnas_deploy.graph.nodes import Weight
 
 MODEL_GRAPH, GRAPH_INITIALIZER, TENSOR_RAW_DATA = 7, 5, 9  # field numbers
 MODEL_AFTER_GRAPH = ("opset_import", "metadata_props", "training_info", "functions", "configuration")
@@ -39,7 +39,7 @@ def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) ->
     if graph_bytes > MAX_BYTES - 2**20:
         raise BadInput(
             f"an ONNX model must stay under 2 GiB, found {graph_bytes / 2**30:.1f} GiB of weights; "
-            "export a smaller network, or with --precision fp16 or bf16"
+            "export a smaller network, or with `precision` fp16 or bf16"
         )
     written = file.write(before.SerializeToString(deterministic=True))
     written += file.write(_key(MODEL_GRAPH) + _varint(graph_bytes))
@@ -62,7 +62,7 @@ def _write_values(weight: Weight, file: BinaryIO) -> int:
 
 
 def _headers(weight: Weight) -> tuple[bytes, bytes]:
-    """What stands before the values: the field of the graph with the tensor's length, and the tensor's other fields."""
+    """Return what stands before the values: the graph's field with the tensor's length, and the tensor's others."""
     tensor = TensorProto(dims=weight.shape, data_type=weight.onnx_type, name=weight.name)
     count = math.prod(weight.shape) * weight.dtype.itemsize
     inner = tensor.SerializeToString(deterministic=True) + _key(TENSOR_RAW_DATA) + _varint(count)

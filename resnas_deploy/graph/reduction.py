@@ -12,8 +12,7 @@ from onnx import FunctionProto
 
 from resnas_deploy.arch.elements import ReductionElement
 from resnas_deploy.graph import fold
-from resnas_deploy.graph.builder import TO_THE_END, GraphBuilder
-from resnas_deploy.graph.function import DOMAIN, FunctionBuilder
+from resnas_deploy.graph.nodes import DOMAIN, TO_THE_END, FunctionBuilder, GraphBuilder
 from resnas_deploy.graph.spelling import GRID, Spelling
 from resnas_deploy.weights.checkpoint import Array
 
@@ -31,7 +30,7 @@ def emit_reduction(
     spelling: Spelling,
     mean_weight: Array | None = None,
 ) -> str:
-    """`(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table.
+    """Emit `(B, 1 + N, C)` to `(B, 1 + N/4, C')`. Norm, biases and positions are folded into weights and one table.
 
     `mean_weight` `(C',)` is the sixth input that the reductions of a graph with padded embeddings have (`align`).
     """
@@ -68,12 +67,12 @@ def emit_reduction(
 
 
 def operator_of(element: ReductionElement) -> str:
-    """The name of the operator that is this reduction."""
+    """Return the name of the operator that is this reduction."""
     return f"{OPERATOR}{element.name.removeprefix('reduction')}"
 
 
 def _by_views(body: FunctionBuilder, element: ReductionElement, epsilon: float, *, with_mean: bool) -> FunctionProto:
-    """Only the convolution's input and output change their layout.
+    """Change the layout of the convolution's input and output alone.
 
     Pooling is the mean of two rows, then of two columns, each over a view of the tokens.
     """
@@ -98,7 +97,7 @@ def _by_views(body: FunctionBuilder, element: ReductionElement, epsilon: float, 
 
 
 def _by_grid(body: FunctionBuilder, element: ReductionElement, epsilon: float, *, with_mean: bool) -> FunctionProto:
-    """The norm's output is one dense grid, (side + 1) rows of `side` tokens, and nothing is cut out of it.
+    """Make the norm's output one dense grid, (side + 1) rows of `side` tokens; nothing is cut out of it.
 
     A compiler writes a norm in one kernel if what is cut and joined is its input, not its output. So the class token
     becomes the first of one more row, whose other tokens are zeros. The convolution (no padding below) never reads
@@ -141,7 +140,7 @@ def _by_grid(body: FunctionBuilder, element: ReductionElement, epsilon: float, *
 def _summed(
     body: FunctionBuilder, element: ReductionElement, reduced: str, residual: str, *, with_mean: bool
 ) -> FunctionProto:
-    """The end of both bodies: what the norm's readers made, the table, and the padded residual, added.
+    """Add what the norm's readers made, the table, and the padded residual: the end of both bodies.
 
     `with_mean` adds m(residual) v too, where m is the mean over channels and v `mean_weight`.
     """

@@ -33,11 +33,11 @@ class Spelling:
 
     @property
     def name(self) -> str:
-        """Both choices, as `--spelling` takes them."""
+        """Both choices, as `export(spelling=..)` takes them."""
         return f"{self.attention}+{self.reduction}"
 
     def describe(self) -> dict[str, str]:
-        """What it means, for the manifest."""
+        """Say what it means, for the manifest."""
         return {
             "name": self.name,
             "attention": _ATTENTION[self.attention],
@@ -54,7 +54,7 @@ FOR_TENSORRT = SPELLINGS[f"{PACKED}+{GRID}"]
 
 
 def spelling_named(name: str) -> Spelling:
-    """The spelling of that name. Raises `BadInput` that lists the known ones."""
+    """Return the spelling of that name. Raises `BadInput` that lists the known ones."""
     if name not in SPELLINGS:
         raise BadInput(f"a spelling must be one of {', '.join(SPELLINGS)}, found {shown(name)}")
     return SPELLINGS[name]

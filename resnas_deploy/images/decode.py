@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from resnas_deploy.errors import BadInput
 
@@ -33,17 +33,6 @@ _TEXTS = (b"iCCP", b"iTXt", b"tEXt", b"zTXt")  # chunks of a PNG that say nothin
 _MOST_SEGMENTS = 64  # of a JPEG's metadata, some 4 MB: Pillow copies all that it has with each further one
 _SCAN, _COMMENT, _JFIF, _EXIF, _ADOBE = 0xDA, 0xFE, 0xE0, 0xE1, 0xEE  # markers of a JPEG
 _BARE = (0x01, *range(0xD0, 0xD9))  # markers without a length
-
-_ORIENTATION = 0x0112  # the EXIF tag
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 
 
 def load_image(path: Path) -> Image.Image:
@@ -69,7 +58,7 @@ def load_image(path: Path) -> Image.Image:
 
 
 def read_image(file: BinaryIO, name: str) -> Image.Image:
-    """What `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
+    """Do what `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
     with warnings.catch_warnings():
         # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
         warnings.simplefilter("ignore")
@@ -124,16 +113,19 @@ def _decoded(file: BinaryIO, name: str) -> Image.Image:
     with Image.open(file, formats=_FORMATS) as image:
         check_size(image.size, name)
         image.load()
-        turn = None
+        orientation = None
         with suppress(Exception):  # a damaged EXIF block
-            turn = _TURNS.get(image.getexif().get(_ORIENTATION, 1))
+            orientation = image.getexif().get(ExifTags.Base.Orientation)
         rgb = _to_rgb(image, name)
-    rgb.info.clear()  # else the orientation could be applied a second time
-    return rgb if turn is None else rgb.transpose(turn)
+    rgb.info.clear()  # Pillow would write what else is there anew, which fails where it is damaged
+    rgb.getexif()[ExifTags.Base.Orientation] = orientation
+    ImageOps.exif_transpose(rgb, in_place=True)
+    rgb.getexif().clear()  # of a value that says nothing it is still there
+    return rgb
 
 
 def _without_texts(file: BinaryIO) -> BinaryIO:
-    """The PNG without what is not needed of it. Its EXIF chunk, which may turn it, stays."""
+    """Return the PNG without what is not needed of it. Its EXIF chunk, which may turn it, stays."""
     kept = io.BytesIO()
     kept.write(_PNG)
     file.seek(len(_PNG))
@@ -150,7 +142,7 @@ def _without_texts(file: BinaryIO) -> BinaryIO:
 
 
 def _without_segments(file: BinaryIO) -> BinaryIO:
-    """The JPEG, without most of its metadata where that is in very many segments; what decoding needs stays."""
+    """Return the JPEG, without most of its metadata where that is in very many segments; what decoding needs stays."""
     segments = list(_segments(file))
     if sum(marker != _ADOBE for marker, _, _ in segments) <= _MOST_SEGMENTS:
         file.seek(0)
@@ -172,7 +164,7 @@ def _without_segments(file: BinaryIO) -> BinaryIO:
 
 
 def _segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
-    """The marker, start and end of each of a JPEG's segments of metadata, before its first scan."""
+    """Yield the marker, start and end of each of a JPEG's segments of metadata, before its first scan."""
     place = len(_JPEG)
     while True:
         file.seek(place)

@@ -74,7 +74,7 @@ class Ignored:
         self.first: dict[Reason, str] = {}
 
     def add(self, reason: Reason, path: str, start: Path | None = None) -> None:
-        """One more, shown as it is named from `start` on; a folder counts once, whatever is in it."""
+        """Count one more, shown as it is named from `start` on; a folder counts once, whatever is in it."""
         self.counts[reason] += 1
         if reason not in self.first:  # of a million it is worked out once
             self.first[reason] = os.path.relpath(path, start) if start else path
@@ -93,17 +93,17 @@ class Ignored:
 
 
 def is_leftover(name: str) -> bool:
-    """Whether a file or folder of that name (its last part) is no data."""
+    """Return whether a file or folder of that name (its last part) is no data."""
     return name.casefold() in _LEFTOVERS or bool(_LEFTOVER.fullmatch(name))
 
 
 def is_leftover_path(path: str) -> bool:
-    """Whether any part of a path in an archive is no data."""
+    """Return whether any part of a path in an archive is no data."""
     return any(is_leftover(part) for part in path.split("/") if part not in ("", ".", ".."))
 
 
 def is_image(name: str) -> bool:
-    """Whether a file's name ends as an image's does."""
+    """Return whether a file's name ends as an image's does."""
     return Path(name).suffix.lower() in SUFFIXES
 
 
@@ -118,7 +118,7 @@ class _Place:
 def files_below(
     folder: Path, ignored: Ignored, wanted: Callable[[str], bool] = is_image, top: Path | None = None
 ) -> list[Path]:
-    """The files below a folder, at any depth, sorted by the parts of their paths.
+    """Return the files below a folder, at any depth, sorted by the parts of their paths.
 
     Links are followed, but none to a folder that is listed anyway: one above the folder, one below `top` (a folder
     above it, else the folder itself), or one that another link led to. Raises `BadInput` for a folder that cannot be
@@ -155,7 +155,7 @@ def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: st
 
 
 def entries_of(folder: Path, ignored: Ignored) -> tuple[list[str], list[str]]:
-    """The names of the folders and of the files right in a folder, links followed, each sorted. Raises `BadInput`."""
+    """Return the sorted names of the folders and of the files right in a folder, links followed. Raises `BadInput`."""
     folders, files = list[str](), list[str]()
     for entry, place in _entries(_Place(folder, os.path.realpath(folder)), ignored):
         (folders if place else files).append(entry.name)
@@ -165,7 +165,7 @@ def entries_of(folder: Path, ignored: Ignored) -> tuple[list[str], list[str]]:
 def _entries(
     place: _Place, ignored: Ignored, start: Path | None = None
 ) -> Iterator[tuple[os.DirEntry[str], _Place | None]]:
-    """What is in a folder, sorted by name, with its place where it is a folder itself; leftovers are passed over."""
+    """Yield what is in a folder, sorted by name, with the place of a folder; leftovers are passed over."""
     start = start or place.path
     try:
         with os.scandir(place.path) as there:
@@ -193,19 +193,19 @@ def _entries(
 
 
 def _kind(entry: os.DirEntry[str]) -> int:
-    """The file type, which the folder itself tells: a million files need not be asked one by one."""
+    """Return the file type, which the folder itself tells: a million files need not be asked one by one."""
     if entry.is_file(follow_symlinks=False):
         return stat.S_IFREG
     return stat.S_IFDIR if entry.is_dir(follow_symlinks=False) else 0
 
 
 def _is_above(folder: str, other: str) -> bool:
-    """Whether one real folder is above another, or is that."""
+    """Return whether one real folder is above another, or is that."""
     return Path(other).is_relative_to(folder)
 
 
 def _is_seen_below(folder: str, top: str) -> bool:
-    """Whether a real folder is below `top` and nothing on the way there is passed over."""
+    """Return whether a real folder is below `top` and nothing on the way there is passed over."""
     return Path(folder).is_relative_to(top) and not is_leftover_path(os.path.relpath(folder, top))
 
 
@@ -216,12 +216,12 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
 
 
 def images_named(path: Path) -> Sequence[Path]:
-    """What a user means by a path: the image, or all below the folder. Raises `BadInput` as `images_below` does."""
+    """Return the image that a path names, or all below a folder. Raises `BadInput` as `images_below` does."""
     return images_below(path) if _is_folder(path) else [path]
 
 
 def images_below(folder: Path) -> Sequence[Path]:
-    """The images below a folder; what was passed over is noted. Raises `BadInput` where there is none."""
+    """Return the images below a folder; what was passed over is noted. Raises `BadInput` where there is none."""
     ignored = Ignored()
     found = files_below(folder, ignored)
     if not found:

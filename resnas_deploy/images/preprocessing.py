@@ -6,22 +6,19 @@ accuracies compare. Colour profiles are ignored there and here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.records import from_json, to_json
 from resnas_deploy.images.decode import check_size
 
-MAX_SIDE = 2048
-"""Largest `resize`, in pixels."""
-
-_NOISE_SEED = 0
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+_Number = int | float  # as it was given, so that it is written as it was read
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,8 @@ class Preprocessing:
 
     image_size: int
     resize: int
-    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
-    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    mean: tuple[_Number, _Number, _Number] = (0.485, 0.456, 0.406)
+    std: tuple[_Number, _Number, _Number] = (0.229, 0.224, 0.225)
     interpolation: str = "bicubic"
 
     def __post_init__(self) -> None:
@@ -57,7 +54,7 @@ class Preprocessing:
         return cls(image_size=image_size, resize=round(image_size * 256 / 224))
 
     def with_image_size(self, image_size: int) -> Preprocessing:
-        """The same for a crop of another size, out of as much of the image."""
+        """Return the same for a crop of another size, out of as much of the image."""
         return replace(self, image_size=image_size, resize=round(self.resize * image_size / self.image_size))
 
     @classmethod
@@ -66,38 +63,14 @@ class Preprocessing:
 
         Raises BadInput, naming the field; `source` begins the message and should name the file.
         """
-        names = [field.name for field in fields(cls)]
-        if not isinstance(data, Mapping):
-            raise BadInput(f"{source}: must be an object with the fields {', '.join(names)}; found {shown(data)}")
-        for name in names:
-            if name not in data:
-                raise BadInput(f"{source}: the field {name} must be there; found none; add it")
-        for key in data:
-            if key not in names:
-                raise BadInput(f"{source}: the fields must be {', '.join(names)}; found {shown(key)}; remove it")
-        values: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in data.items()}
         try:
-            return cls(**values)
-        except BadInput as error:
-            raise BadInput(f"{source}: {error}") from error
+            return from_json(cls, data, source)
+        except BadInput as error:  # of a value that cannot be, which knows no source
+            raise BadInput(str(error) if str(error).startswith(source) else f"{source}: {error}") from None
 
     def to_json(self) -> dict[str, object]:
         """Return the fields as values that JSON can hold."""
-        return {
-            "image_size": self.image_size,
-            "resize": self.resize,
-            "mean": list(self.mean),
-            "std": list(self.std),
-            "interpolation": self.interpolation,
-        }
-
-
-def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
-    """Return images of noise, `(batch, 3, size, size)`, for checks and timings that need no typical input.
-
-    They are normalised, and the same every time: the first of more are the fewer.
-    """
-    return np.random.default_rng(_NOISE_SEED).standard_normal((batch, 3, size, size), np.float32)
+        return to_json(self)
 
 
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""The images in the package: real ones, for checks that need a typical input."""
+"""Images for checks and timings: seeded noise, and the real ones in the package where a typical input is needed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import is_image, is_leftover
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+
+_NOISE_SEED = 0
+
+
+def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
+    """Return images of noise, `(batch, 3, size, size)`, for checks and timings that need no typical input.
+
+    They are normalised, and the same every time: the first of more are the fewer.
+    """
+    return np.random.default_rng(_NOISE_SEED).standard_normal((batch, 3, size, size), np.float32)
 
 
 def sample_images(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from resnas_deploy.engines.opening import open_runner
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.engines.build import open_runner
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
 from resnas_deploy.measuring.plan import Plan, Subject

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import Target
 from resnas_deploy.errors import BadInput
-from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.exporting.kernel_counts import count_kernels
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.measuring.compare import FASTER, Comparison, compared
@@ -21,8 +20,11 @@ from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.weights.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from resnas_deploy.exporting.export import Request
 
 _BATCH, _RUNS = 8, 60  # that are measured, where the range has the batch
 _log = logging.getLogger(__name__)
@@ -36,13 +38,15 @@ def with_auto_spelling(
     progress: Progress,
 ) -> Request:
     """Return the request with the fastest spelling on that runner, or without its device, the fewest kernels."""
-    first = request.spelling
+    first = request.written_in
     spellings = {first.name: first} | SPELLINGS
     if kind.problem() is None:
         requests = {name: replace(request, spelling=spelling) for name, spelling in spellings.items()}
         return replace(request, spelling=spellings[_fastest(requests, load_weights, kind, progress, "spelling")])
     if target is None:
         raise BadInput(f"`spelling` auto must measure on {kind.name}, which cannot run here: {kind.problem()}")
+    from resnas_deploy.exporting.kernel_counts import count_kernels  # imports onnx
+
     counts = count_kernels(load_weights(), request, target, BuildOptions(), spellings.values(), progress)
     found = ", ".join(
         f"{count.spelling.name} has {count.report['kernels']} kernels"
@@ -72,6 +76,8 @@ def _fastest(
     what: str,
 ) -> str:
     """Export every candidate to a folder that is gone afterwards and measure them interleaved."""
+    from resnas_deploy.exporting.export import export  # imports onnx
+
     checkpoint = load_weights()
     with scratch_folder("candidates") as folder:
         candidates = {}
@@ -81,7 +87,9 @@ def _fastest(
             candidates[name] = export(lambda: checkpoint, tried, progress)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
-        found = choose_fastest(candidates, kind, size, next(iter(requests.values())).threads, progress)
+        found = choose_fastest(
+            candidates, kind, size, next(iter(requests.values())).threads or usable_cores(), progress
+        )
     _log.info(f"{what} {found}, on {kind.name} at batch {size}")
     return found.chosen
 

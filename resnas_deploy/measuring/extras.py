@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from resnas_deploy.engines.opening import open_runner
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.engines.build import open_runner
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.machine.roofline import Ceilings, minimum_seconds
 from resnas_deploy.measuring.measurement import Measurement
@@ -67,7 +67,7 @@ def _with_shares(plan: Plan, item: Measurement, progress: Progress) -> Measureme
     options = Options(configuration.threads, device=plan.device, profile=True)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
-    except BadInput as error:
+    except (BadInput, StorageError) as error:
         _log.warning("where the time goes could not be found out: %s", error)
         return item
     except Exception as error:  # each runtime has a class of its own for this

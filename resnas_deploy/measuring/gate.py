@@ -1,8 +1,8 @@
 """The regression gate: whether anything has become slower than its baseline, beyond the machine's noise.
 
 Two reports of a shared machine differ by far more than what is looked for, so both are taken relative to the reference
-workload that was timed in the same rounds. What may be slower is measured again, in fresh openings, before it is called
-so. How often it is wrong: docs/measuring.md.
+workload that was timed in the same rounds. What may be slower is measured again, with fresh openings, before it is
+called so. How often it is wrong: docs/measuring.md.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from resnas_deploy.measuring.report import Report
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.devices import CPU, index, is_gpu
 
 
 def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
@@ -31,7 +31,7 @@ def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
     """
     cores = os.sched_getaffinity(0)
     device = device_of(plan)
-    gpu = None if device == CPU else int(device.partition(":")[2])
+    gpu = index(device) if is_gpu(device) else None
     machine = this_machine(usable_cores())
     meters = find_meters(gpu) if extras.energy else Meters()
     # A GPU's driver reserves far more memory than it uses.

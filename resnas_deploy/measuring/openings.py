@@ -22,7 +22,7 @@ from resnas_deploy.progress import Progress, headed, silent
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredPlan:
     """What all openings gave: measurements in the plan's order, and the reference workload's samples."""
 
     measurements: tuple[Measurement, ...]
@@ -36,7 +36,7 @@ def measure_openings(
     rng: np.random.Generator,
     progress: Progress = silent,
     meters: Meters | None = None,
-) -> Measured:
+) -> MeasuredPlan:
     """Time the plan. What does not fit into memory is said in its measurement, and the rest goes on.
 
     Ctrl-C ends it early, with the samples that there are by then.
@@ -51,7 +51,7 @@ def measure_openings(
     except KeyboardInterrupt:
         ending.taken()
         interrupted = True
-    return Measured(openings.measurements(), Reference(workload.name, tuple(openings.reference)), interrupted)
+    return MeasuredPlan(openings.measurements(), Reference(workload.name, tuple(openings.reference)), interrupted)
 
 
 @dataclass

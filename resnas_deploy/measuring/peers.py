@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL, Artifact
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL
 from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
@@ -29,7 +29,6 @@ from resnas_deploy.weights.checkpoint import file_digest
 if TYPE_CHECKING:
     import torch
 
-BATCH = BatchRange(1, 64)
 # transformers gives every implementation that it knows a mask when it is traced, all ones here, which costs time. It
 # gives none to one that was registered under another name.
 UNMASKED = "unmasked_sdpa"
@@ -59,7 +58,7 @@ class Peer:
     """
 
     arch = None
-    batch = BATCH
+    batch = USUAL
 
     def __init__(self, spec: PeerSpec, precision: str, folder: Path, progress: Progress) -> None:
         self.precision = precision
@@ -165,7 +164,7 @@ def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path)
             Float32Ends().eval(),
             (torch.zeros(2, 3, image_size, image_size),),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=BATCH.least, max=BATCH.most)},),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=USUAL.least, max=USUAL.most)},),
             input_names=[INPUT],
             output_names=[OUTPUT],
             opset_version=OPSET,

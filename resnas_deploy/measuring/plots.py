@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.files.atomic import output_file
+from resnas_deploy.files.outputs import output_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import write_text
 from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
@@ -37,6 +38,7 @@ class Report:
     reference: Reference
     measurements: tuple[Measurement, ...]
     interrupted: bool  # by Ctrl-C: there is less than was asked for
+    DERIVED: ClassVar = {"schema": int, "warnings": tuple[str, ...] | None}
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON, with a line for each thing that may have disturbed the measurement."""
@@ -55,7 +57,7 @@ class Report:
         return found
 
     def write(self, path: Path, *, replace: bool = True) -> None:
-        """Write the document, at once and whole. Raises `BadInput` where it cannot be written, or must not replace."""
+        """Write the document, at once and whole. Raises `StorageError` or `BadInput` where it cannot."""
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n", replace=replace)
 
 
@@ -71,13 +73,12 @@ def read_report(path: Path) -> Report:
         data = parse_json(content, str(path))
     except BadInput as error:
         raise BadInput(f"{error}; measure it again") from None
-    schema = data.pop("schema", None) if isinstance(data, dict) else None
+    schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(data, dict) or type(schema) is not int:
         raise BadInput(f"{path} must be a report of `bench()`, found JSON without a schema number")
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
         raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
-    data.pop("warnings", None)  # they follow from the conditions
     return _checked(record.from_json(Report, data, str(path)), path)
 
 

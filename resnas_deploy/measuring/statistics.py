@@ -40,7 +40,7 @@ class Interval:
         return self.low <= value <= self.high
 
     def __truediv__(self, other: Interval) -> Interval:
-        """The ratio of two estimates that know nothing of each other."""
+        """Return the ratio of two estimates that know nothing of each other."""
         value, width = self.value / other.value, math.hypot(self.half_width, other.half_width)
         return Interval(value, value * math.exp(-width), value * math.exp(width))
 

@@ -88,7 +88,7 @@ def _constant(tensor: Tensor) -> nn.Parameter:
 
 
 def fusion_problem(device: torch.device) -> str | None:
-    """Why the kernel cannot be used on that device, or None."""
+    """Say why the kernel cannot be used on that device, or return None."""
     if device.type != "cuda":
         return "the kernel is for NVIDIA GPUs"
     if importlib.util.find_spec("triton") is None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import triton
 import triton.language as tl
 
-from resnas_deploy.network.kernel_shape import ReductionShape
+from resnas_deploy.network.operator import ReductionShape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,7 +38,7 @@ def pooled_residual_kernel(
     WITH_NORM: tl.constexpr,  # noqa: N803  # as above
     EPS: tl.constexpr,  # noqa: N803  # as above
 ) -> None:
-    """One output token a program. Pointers to dense arrays; inputs stand before outputs."""
+    """Compute one output token a program. Pointers to dense arrays; inputs stand before outputs."""
     HALF: tl.constexpr = SIDE // 2  # noqa: N806  # as above
     OUT_PATCHES: tl.constexpr = HALF * HALF  # noqa: N806  # as above
     row = tl.program_id(0)

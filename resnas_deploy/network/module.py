@@ -48,18 +48,18 @@ class Stem(nn.Module):
         self.position = nn.Parameter(torch.zeros(1, 1 + element.side**2, element.width))
 
     def features(self, images: Tensor) -> Tensor:
-        """What the projection reads: `(B, mid, S/2, S/2)`, or the images themselves."""
+        """Return what the projection reads: `(B, mid, S/2, S/2)`, or the images themselves."""
         if not self.has_convolutions:
             return images
         x = F.relu(self.bn1(self.conv1(images)))
         return x + F.relu(self.bn3(self.conv3(F.relu(self.bn2(self.conv2(x))))))
 
     def patches(self, features: Tensor) -> Tensor:
-        """Patch tokens `(B, N, C)` of those features, before class token and positions."""
+        """Return patch tokens `(B, N, C)` of those features, before class token and positions."""
         return cast(Tensor, self.projection(features)).flatten(2).transpose(1, 2)
 
     def tokens(self, features: Tensor) -> Tensor:
-        """Tokens `(B, 1 + N, C)` of those features."""
+        """Return tokens `(B, 1 + N, C)` of those features."""
         x = self.patches(features)
         return torch.cat([self.class_token.expand(x.shape[0], -1, -1), x], dim=1) + self.position
 
@@ -134,12 +134,12 @@ class ResidualReduction(nn.Module):
         return reduced + F.pad(self.residual(x), (0, self.padding))
 
     def residual(self, x: Tensor) -> Tensor:
-        """The input with its patch tokens pooled, `(B, 1 + N/4, C)`."""
+        """Return the input with its patch tokens pooled, `(B, 1 + N/4, C)`."""
         pooled = F.avg_pool2d(self.grid(x), 2).flatten(2).transpose(1, 2)
         return torch.cat([x[:, :1], pooled], dim=1)
 
     def grid(self, x: Tensor) -> Tensor:
-        """The patch tokens as an image, `(B, C, side, side)`."""
+        """Return the patch tokens as an image, `(B, C, side, side)`."""
         return x[:, 1:].transpose(1, 2).reshape(x.shape[0], -1, self.side, self.side)
 
 
@@ -178,7 +178,7 @@ class ViTResNAS(nn.Module):
 
 
 def build_model(checkpoint: Checkpoint) -> ViTResNAS:
-    """The network in evaluation mode, sharing the checkpoint's memory; `patch_head` is left out."""
+    """Return the network in evaluation mode, sharing the checkpoint's memory; `patch_head` is left out."""
     with torch.device("meta"):  # no time spent on initial values that would be replaced at once
         model = ViTResNAS(checkpoint.arch)
     state = {
@@ -194,7 +194,7 @@ def build_model(checkpoint: Checkpoint) -> ViTResNAS:
 
 
 def part_of(model: ViTResNAS, name: str, kind: type[Part]) -> Part:
-    """An element's module by its name."""
+    """Return an element's module by its name."""
     found = model.get_submodule(name)
     if not isinstance(found, kind):
         raise TypeError(f"{name} must be a {kind.__name__}, found {type(found).__name__}")
@@ -202,7 +202,7 @@ def part_of(model: ViTResNAS, name: str, kind: type[Part]) -> Part:
 
 
 def intermediates(model: ViTResNAS, images: Tensor) -> dict[str, Tensor]:
-    """The output of every element by name, `head` (the logits) last."""
+    """Return the output of every element by name, `head` (the logits) last."""
     outputs: dict[str, Tensor] = {}
     hooks = [
         model.get_submodule(element.name).register_forward_hook(

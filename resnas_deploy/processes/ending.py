@@ -30,7 +30,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
 GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
 AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
-_LOCK, _PARTIAL = ".resnas-lock", ".partial"  # how locks are named, and what is written for a later name
+LOCK, PARTIAL = ".resnas-lock", ".partial"  # the name of locks, and the end of what is written for a later name
 _POLL_S = 0.05
 _AGAIN = b"\0"  # to the thread: no signal has this number
 
@@ -256,15 +256,15 @@ def _end_at_once(number: int, state: _State) -> None:
 
 
 def _unfinished() -> list[str]:
-    """What this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
+    """Return what this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
     found = []
     for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would have to be imported
         with contextlib.suppress(OSError):
             path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
             folder, name = os.path.split(path)
-            if name == _LOCK:
+            if name == LOCK:
                 found.append(folder)
-            elif name.startswith(".") and name.endswith(_PARTIAL):
+            elif name.startswith(".") and name.endswith(PARTIAL):
                 found.append(path)
     return found
 
@@ -280,7 +280,7 @@ def _words(number: int) -> str:
 
 
 def _say(*lines: str) -> None:
-    """Lines on stderr, which may be gone, as the terminal is after SIGHUP."""
+    """Write lines on stderr, which may be gone, as the terminal is after SIGHUP."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         for line in lines:
             sys.stderr.write(f"resnas: {line}\n")

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, shown
-from resnas_deploy.processes import resources
-from resnas_deploy.runners.devices import CPU, CUDA, kind_of, no_problem, parse_device
+from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
+from resnas_deploy.processes.resources import usable_cores as usable_cores  # for whoever opens runners
+from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device
 
 if TYPE_CHECKING:
     import numpy as np
@@ -71,7 +71,7 @@ class Network(Protocol):
         ...
 
     def module(self) -> torch.nn.Module:
-        """The same network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
+        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
         ...
 
 
@@ -113,14 +113,14 @@ class Runner(Protocol):
         ...
 
     def device_step(self, images: Images) -> Callable[[], float] | None:
-        """The same without the copies between host and device: seconds of one run by the device's own clock.
+        """Make ready for timing without the copies between host and device, by the device's own clock, in seconds.
 
         None where the network runs on the host.
         """
         return None
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
-        """Seconds of one run by operation, mean of `runs`, from the runtime's own profiler. Needs `Options.profile`.
+        """Measure seconds of one run by operation, mean of `runs`, by the runtime's profiler. Needs `Options.profile`.
 
         The names begin with the element's, as in the graph (`stage1.block2.mlp.fc1.matmul`); `runners.profiling` tells
         how what the runtime named itself comes by one. Empty where the runtime cannot tell.
@@ -146,11 +146,11 @@ class Options:
 
     threads: int
     model: bytes | None = None  # stands in for the network's own graph, for example with probes as outputs
-    shares_cores: bool = False  # with other runners that are timed in turns: let threads sleep between runs
+    shares_cores: bool = False  # with other runners that are timed interleaved: let threads sleep between runs
     device: str = ""  # cpu, cuda or cuda:N; the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
-    engine: EngineFile | None = None  # for a runner that loads one, which `engines.opening` finds or builds
+    engine: EngineFile | None = None  # for a runner that loads one, which `engines.build` finds or builds
 
 
 @dataclass(frozen=True)
@@ -208,7 +208,7 @@ class RunnerKind:
     def device(self, asked: str) -> str:
         """Return the device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
         found = parse_device(asked or self.usual or self.devices[0])
-        if found is None or kind_of(found) not in self.devices:
+        if found is None or device_kind(found) not in self.devices:
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
             raise BadInput(f"the device of the runner {self.name} must be {known}, found {shown(asked)}")
         return found
@@ -254,11 +254,6 @@ def installed_version(module: str) -> str:
     return f"{module} {version(distribution)}"
 
 
-def cannot_load(network: Network, runtime: str, error: Exception) -> BadInput:
-    """Return what to raise where a runtime refuses a graph: one line, of which its own words are the end."""
-    return BadInput(f"{network.source}: {runtime} cannot load the graph: {' '.join(str(error).split())[:300]}")
-
-
 def graph_of(network: Network) -> Path:
     """Return the graph to read: an artifact's is the one that was hashed, whatever has its name by now."""
     from resnas_deploy.artifact.artifact import Artifact
@@ -266,14 +261,9 @@ def graph_of(network: Network) -> Path:
     return network.graph if isinstance(network, Artifact) else network.model
 
 
-def cannot_run(network: Network, runtime: str, error: Exception) -> BadInput:
-    """Return what to raise where a runtime took a graph and fails at running it, be it for want of memory."""
-    return BadInput(f"{network.source}: {runtime} cannot run the graph: {' '.join(str(error).split())[:300]}")
-
-
-def usable_cores() -> int:
-    """Return the CPU cores that this process may use: those that it may run on, or fewer where a quota says so."""
-    return resources.usable_cores()
+def cannot(load_or_run: str, network: Network, runtime: str, error: Exception) -> BadInput:
+    """Return what to raise where a runtime refuses a graph, or fails at running it, be it for want of memory."""
+    return BadInput(f"{network.source}: {runtime} cannot {load_or_run} the graph: {first_line(error, 300)}")
 
 
 def check_profiling(options: Options) -> None:

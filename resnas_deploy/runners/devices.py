@@ -37,19 +37,19 @@ def parse_device(text: str) -> str | None:
     return CPU if kind == CPU else f"{CUDA}:{int(number or 0)}"
 
 
-def kind_of(device: str) -> str:
+def device_kind(device: str) -> str:
     """Return the kind of a device: `CPU` or `CUDA`."""
     return device.partition(":")[0]
 
 
 def is_gpu(device: str) -> bool:
     """Whether a device is a GPU."""
-    return kind_of(device) == CUDA
+    return device_kind(device) == CUDA
 
 
 def index(device: str) -> int:
-    """Return the number of the GPU `cuda:N`."""
-    return int(device.partition(":")[2])
+    """Return the number of the GPU `cuda:N`, 0 of `cuda`."""
+    return int(device.partition(":")[2] or 0)
 
 
 def device_name(device: str) -> str:
@@ -147,7 +147,7 @@ def check_torch(what: str) -> None:
         raise PackageMissing(f"{what} needs the package torch", "pip install torch")
 
 
-def torch_device(name: str, local_rank: int = 0) -> torch.device:
+def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> torch.device:
     """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raises `BadInput`.
 
     Of several processes of one machine each takes the GPU of its own number, `local_rank`.
@@ -162,6 +162,6 @@ def torch_device(name: str, local_rank: int = 0) -> torch.device:
     found = parse_device(name)
     if found is None or index(found) >= there:
         raise BadInput(
-            f"`device` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
+            f"`{field}` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
         )
     return torch.device(found)

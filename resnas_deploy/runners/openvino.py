@@ -23,8 +23,7 @@ from resnas_deploy.runners.base import (
     Outputs,
     Runner,
     as_float32,
-    cannot_load,
-    cannot_run,
+    cannot,
     check_profiling,
     graph_of,
 )
@@ -54,7 +53,7 @@ class OpenVinoRunner(Runner):
                 _name_by_element(model)
             compiled: Any = core.compile_model(model, "CPU", settings)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
-            raise cannot_load(network, "OpenVINO", error) from error
+            raise cannot("load", network, "OpenVINO", error) from error
         self.name = name
         self.device = options.device
         self.version = f"openvino {ov.__version__.split('-')[0]}"
@@ -94,7 +93,7 @@ class OpenVinoRunner(Runner):
         try:
             return self._request.infer(feed, **how)
         except Exception as error:  # of OpenVINO, mostly a RuntimeError
-            raise cannot_run(self._network, "OpenVINO", error) from error
+            raise cannot("run", self._network, "OpenVINO", error) from error
 
 
 @cache
@@ -114,7 +113,7 @@ def capabilities() -> set[str]:
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:
-    """The graph of standard operators alone. Each form of it is let go before the next but one is made."""
+    """Return the graph of standard operators alone. Each form of it is let go before the next but one is made."""
     proto = onnx.load(path) if model is None else onnx.load_from_string(model)
     proto = inliner.inline_local_functions(proto)
     inlined: bytes = proto.SerializeToString()
@@ -145,7 +144,7 @@ def _name_by_element(model: Any) -> None:
 def _operation_seconds(
     before: tuple[int, Sequence[Any]], after: tuple[int, Sequence[Any]], *, ours: bool
 ) -> Mapping[str, float]:
-    """Seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
+    """Return seconds of one run by operation, from what OpenVINO counted until two numbers of runs.
 
     It tells the mean of all runs since the model was compiled, so the earlier ones are taken out.
     """

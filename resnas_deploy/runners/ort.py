@@ -19,8 +19,7 @@ from resnas_deploy.runners.base import (
     Outputs,
     Runner,
     as_float32,
-    cannot_load,
-    cannot_run,
+    cannot,
     check_profiling,
     graph_of,
 )
@@ -75,7 +74,7 @@ class OrtRunner(Runner):
             model = str(graph_of(self._network)) if options.model is None else options.model
             session = ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
-            raise cannot_load(self._network, "ONNX Runtime", error) from error
+            raise cannot("load", self._network, "ONNX Runtime", error) from error
         if provider not in session.get_providers():  # it falls back to the CPU without an error
             raise NotAvailable(
                 f"the runner {self.name} is not available here: ONNX Runtime found no device for {provider}"
@@ -94,7 +93,7 @@ class OrtRunner(Runner):
         try:
             return session.run(None, feed)
         except Exception as error:  # of ONNX Runtime, a class for each of its codes
-            raise cannot_run(self._network, "ONNX Runtime", error) from error
+            raise cannot("run", self._network, "ONNX Runtime", error) from error
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
         check_profiling(self._options)
@@ -113,7 +112,7 @@ class OrtRunner(Runner):
 
 
 def _kernels(events: Sequence[Mapping[str, Any]], runs: int) -> Iterator[tuple[str, float]]:
-    """Names and seconds, for the mean of the last `runs`, of the operations in ONNX Runtime's trace."""
+    """Yield names and seconds, mean of the last `runs`, of the operations in ONNX Runtime's trace."""
     began = sorted(event["ts"] for event in events if event["name"] == "model_run")[-runs]
     suffix = "_kernel_time"
     for event in sorted(events, key=lambda event: int(event["ts"])):

@@ -6,8 +6,8 @@ import importlib.util
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.settings import variable
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
 from resnas_deploy.runners.devices import CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, index
 from resnas_deploy.runners.ort import OrtRunner, Provider
@@ -23,6 +24,7 @@ from resnas_deploy.runners.ort import OrtRunner, Provider
 ort = load("onnxruntime")
 
 _TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
+_TF32 = variable(_TF32_SWITCH)
 
 
 class OrtGpuRunner(OrtRunner):
@@ -36,7 +38,7 @@ class OrtGpuRunner(OrtRunner):
             )
         with ExitStack() as settings:
             if provider == TENSORRT_PROVIDER:
-                settings.enter_context(_tf32_off())
+                settings.enter_context(_TF32.at(os.environ.get(_TF32_SWITCH, "0")))  # what the user said holds
             self._open_on_gpu(network, options, name, provider)
             self._settings = settings.pop_all()
 
@@ -106,7 +108,7 @@ class OrtGpuRunner(OrtRunner):
         self._settings.close()
 
     def _binding(self, images: Images) -> _Binding:
-        """The buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
+        """Return the buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""
         if len(images) not in self._bindings:
             self._bindings[len(images)] = _Binding(self._session, images, self._number, self._options.cuda_graph)
         return self._bindings[len(images)]
@@ -149,24 +151,12 @@ def _cuda_provider(common: Mapping[str, str], *, graph: bool) -> Provider:
 
 
 def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bool) -> Provider:
-    """Without an option of a precision the provider builds a strongly typed network: the graph's own types."""
+    """Return the provider with no option of a precision: it builds a strongly typed network, of the graph's types."""
     options = {**common, "trt_cuda_graph_enable": str(graph)}
     if not network.batch.fixed:  # else it would build again for each new batch size
         for what, batch in (("min", network.batch.least), ("opt", network.batch.most), ("max", network.batch.most)):
             options[f"trt_profile_{what}_shapes"] = f"{INPUT}:{batch}x3x{network.image_size}x{network.image_size}"
     return TENSORRT_PROVIDER, options
-
-
-@contextmanager
-def _tf32_off() -> Iterator[None]:
-    """Turn TF32 off in what NVIDIA's libraries read, unless the user has said something there."""
-    said = _TF32_SWITCH in os.environ
-    os.environ.setdefault(_TF32_SWITCH, "0")
-    try:
-        yield
-    finally:
-        if not said:
-            os.environ.pop(_TF32_SWITCH, None)
 
 
 def _load_libraries(provider: str) -> None:

@@ -18,13 +18,13 @@ _INLINED = re.compile(r"_inlfunc_ResidualReduction_(token_\d+_)?(?P<operation>.+
 
 
 def element_operation(name: str) -> str | None:
-    """The part of a name that begins with an element's, or None where there is none."""
+    """Return the part of a name that begins with an element's, or None where there is none."""
     found = _ELEMENT.search(name)
     return name[found.start() :] if found else "head" if name == OUTPUT else None
 
 
 def attributed(names: Iterable[str]) -> Iterator[str]:
-    """The names of operations in the order in which they ran, each beginning with its element's where that is known.
+    """Yield the names of operations, in the order in which they ran, each with its element's first where that is known.
 
     What the runtime named itself gets the name of what ran before, `+` and its own.
     """
@@ -41,7 +41,7 @@ def attributed(names: Iterable[str]) -> Iterator[str]:
 
 
 def summed(operations: Iterable[tuple[str, float]], *, ours: bool) -> Mapping[str, float]:
-    """Seconds by operation, from names and seconds in the order in which they ran; `ours` has the network's names."""
+    """Sum the seconds of operations, given in the order that they ran in; `ours` has the network's names."""
     listed = list(operations)
     names = attributed(name for name, _ in listed) if ours else (name for name, _ in listed)
     total = dict[str, float]()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.precision import FLOATS, QUANTISED
@@ -14,8 +16,8 @@ from resnas_deploy.runners.devices import (
     TENSORRT_PROVIDER,
     bf16_problem,
     compiled_torch_problem,
+    device_kind,
     gpu_problem,
-    kind_of,
     provider_problem,
     torch_problem,
 )
@@ -30,107 +32,121 @@ _ENGINES = _ALL | dict.fromkeys(QUANTISED, _PRODUCTS)
 _ORT_CPU = {"fp32": _NATIVE, "fp16": _WIDENED, "int8": _PRODUCTS, "fp8": _ROUNDED}
 _WIDE = tuple(name for name, how in _ORT_CPU.items() if how in (_WIDENED, _ROUNDED))
 
+
+def _kind(
+    name: str, summary: str, path: str, parameters: Mapping[str, object] | None = None, **rest: Any
+) -> RunnerKind:
+    """Return a runner of the class `path`, which is told its name."""
+    return RunnerKind(name, summary, open_network=Opener(path, {"name": name, **(parameters or {})}), **rest)
+
+
 RUNNERS = {
     kind.name: kind
     for kind in (
-        RunnerKind(
+        _kind(
             "ort-cpu",
             "ONNX Runtime on the CPU",
+            "ort:OrtRunner",
+            {"widened": _WIDE},
             module="onnxruntime",
             install="pip install onnxruntime",
             precisions=_ORT_CPU,
-            open_network=Opener("ort:OrtRunner", {"name": "ort-cpu", "widened": _WIDE}),
         ),
-        RunnerKind(
+        _kind(
             "ort-cuda",
             "ONNX Runtime on an NVIDIA GPU",
+            "ort_gpu:OrtGpuRunner",
+            {"provider": CUDA_PROVIDER},
             module="onnxruntime",
             install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
             precisions={"fp32": _NATIVE, "fp16": _NATIVE},
-            open_network=Opener("ort_gpu:OrtGpuRunner", {"name": "ort-cuda", "provider": CUDA_PROVIDER}),
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, CUDA_PROVIDER),
             devices=(CUDA,),
         ),
-        RunnerKind(
+        _kind(
             "ort-tensorrt",
             "ONNX Runtime with TensorRT on an NVIDIA GPU",
+            "ort_gpu:OrtGpuRunner",
+            {"provider": TENSORRT_PROVIDER},
             module="onnxruntime",
             install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu 'tensorrt>=10.15,<11'",
             precisions=_ALL,
-            open_network=Opener("ort_gpu:OrtGpuRunner", {"name": "ort-tensorrt", "provider": TENSORRT_PROVIDER}),
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, TENSORRT_PROVIDER),
             devices=(CUDA,),
         ),
-        RunnerKind(
+        _kind(
             "tensorrt",
-            "TensorRT engines (resnas build --target tensorrt)",
+            "TensorRT engines, built where the artifact has none",
+            "tensorrt:TensorRTRunner",
+            {"module": "tensorrt"},
             module="tensorrt",
             install="pip install 'tensorrt>=10.15,<12' torch",
             precisions=_ENGINES,
-            open_network=Opener("tensorrt:TensorRTRunner", {"name": "tensorrt", "module": "tensorrt"}),
             engine="tensorrt",
             device_problem=torch_problem,
             devices=(CUDA,),
         ),
-        RunnerKind(
+        _kind(
             "tensorrt-rtx",
-            "TensorRT for RTX engines (resnas build)",
+            "TensorRT for RTX engines, built where the artifact has none",
+            "tensorrt:TensorRTRunner",
+            {"module": "tensorrt_rtx"},
             module="tensorrt_rtx",
             install="pip install tensorrt-rtx-cu13 torch",
             precisions=_ENGINES,
-            open_network=Opener("tensorrt:TensorRTRunner", {"name": "tensorrt-rtx", "module": "tensorrt_rtx"}),
             engine="tensorrt-rtx",
             device_problem=torch_problem,
             devices=(CUDA,),
         ),
-        RunnerKind(
+        _kind(
             "openvino",
             "OpenVINO on the CPU",
+            "openvino:OpenVinoRunner",
             module="openvino",
             install="pip install openvino",
             precisions={"fp32": _NATIVE, "fp16": _HARDWARE, "bf16": _HARDWARE, "int8": _PRODUCTS},
-            open_network=Opener("openvino:OpenVinoRunner", {"name": "openvino"}),
         ),
-        RunnerKind(
+        _kind(
             "openvino-bf16",
             "OpenVINO on the CPU, told to compute in bf16",
+            "openvino:OpenVinoRunner",
+            {"computes": "bf16"},
             module="openvino",
             install="pip install openvino",
             precisions={"fp32": "computed in bf16", "bf16": _NATIVE},
-            open_network=Opener("openvino:OpenVinoRunner", {"name": "openvino-bf16", "computes": "bf16"}),
             device_problem=bf16_problem,
         ),
-        RunnerKind(
+        _kind(
             "torch",
             "PyTorch, eager (runs the weights, not the graph)",
+            "torch:EagerRunner",
             module="torch",
             install="pip install torch",
             precisions=_ALL,
-            open_network=Opener("torch:EagerRunner"),
             device_problem=torch_problem,
             devices=(CPU, CUDA),
             runs_graph=False,
         ),
-        RunnerKind(
+        _kind(
             "torch-compile",
             "PyTorch, compiled for each batch size (runs the weights)",
+            "torch_compiled:CompiledRunner",
             module="torch",
             install="pip install torch",
             precisions=_ALL,
-            open_network=Opener("torch_compiled:CompiledRunner"),
             device_problem=compiled_torch_problem,
             devices=(CPU, CUDA),
             runs_graph=False,
         ),
-        RunnerKind(
+        _kind(
             "aoti",
             "PyTorch, exported and compiled ahead of time by AOTInductor (runs the weights)",
+            "torch_compiled:AotiRunner",
             module="torch",
             install="pip install torch",
             precisions=_ALL,
-            open_network=Opener("torch_compiled:AotiRunner"),
             device_problem=compiled_torch_problem,
             devices=(CPU, CUDA),
             runs_graph=False,
@@ -152,7 +168,7 @@ def default_runner(*precisions: str, runs_graph: bool = False, device: str = "")
     Where several precisions are to be run, it is one that can run them all; with `runs_graph`, one that runs graphs and
     not the weights. It is one for the CPU unless a device is asked for. Raises `BadInput` where there is none.
     """
-    where = kind_of(device) or CPU
+    where = device_kind(device) or CPU
     candidates = [
         kind
         for kind in RUNNERS.values()

@@ -48,7 +48,7 @@ def module_on(network: Network, device: torch.device) -> InPrecision:
 class TorchRunner(Runner):
     """The module in the artifact's precision, on the CPU or a GPU. Each way of running it has its `forward`."""
 
-    def __init__(self, name: str, way: str, network: Network, options: Options) -> None:
+    def __init__(self, network: Network, options: Options, *, name: str, way: str) -> None:
         self.name = name
         self.version = f"torch {torch.__version__}"
         self.device = device_name(options.device)
@@ -107,7 +107,7 @@ class TorchRunner(Runner):
         del self._module, self._graphs
 
     def _graph(self, images: Tensor) -> CapturedGraph:
-        """The graph captured for this batch size."""
+        """Return the graph captured for this batch size."""
         if len(images) not in self._graphs:
             batch = images.to(self._device)
             self._graphs[len(images)] = CapturedGraph(self.forward(batch), batch)
@@ -117,8 +117,8 @@ class TorchRunner(Runner):
 class EagerRunner(TorchRunner):
     """The module as it is."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        super().__init__("torch", "eager", network, options)
+    def __init__(self, network: Network, options: Options, *, name: str) -> None:
+        super().__init__(network, options, name=name, way="eager")
 
     def forward(self, images: Tensor) -> Forward:
         del images

@@ -27,8 +27,8 @@ _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each
 class CompiledRunner(TorchRunner):
     """`torch.compile`, once for each batch size that it is given."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        super().__init__("torch-compile", "compiled for the batch size", network, options)
+    def __init__(self, network: Network, options: Options, *, name: str) -> None:
+        super().__init__(network, options, name=name, way="compiled for the batch size")
         self._compiled = torch.compile(self._module, fullgraph=True, dynamic=False)
         self._sizes = set[int]()
 
@@ -47,9 +47,8 @@ class CompiledRunner(TorchRunner):
 class AotiRunner(TorchRunner):
     """`torch.export`, then AOTInductor: one package for the network's whole batch range."""
 
-    def __init__(self, network: Network, options: Options) -> None:
-        batch = network.batch
-        super().__init__("aoti", f"AOTInductor package for batch {batch}", network, options)
+    def __init__(self, network: Network, options: Options, *, name: str) -> None:
+        super().__init__(network, options, name=name, way=f"AOTInductor package for batch {network.batch}")
         self._folder = ExitStack()
         try:
             path = self._folder.enter_context(scratch_folder("aoti")) / "network.pt2"
@@ -76,7 +75,7 @@ class AotiRunner(TorchRunner):
 def write_package(module: nn.Module, network: Network, device: torch.device, path: Path) -> None:
     """Compile a module, images to logits, for the network's whole batch range into a file that ends in `.pt2`."""
     batch, size = network.batch, network.image_size
-    count = max(batch.least, min(2, batch.most))  # an example of one image would be taken for a fixed batch
+    count = batch.nearest(2)  # an example of one image would be taken for a fixed batch
     example = torch.zeros(count, 3, size, size, device=device)
     dynamic = None if batch.fixed else ({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},)
     with compiling(network, "AOTInductor"), torch.no_grad():

@@ -27,7 +27,7 @@ class CapturedGraph:
                 self._logits = forward(self._images)
 
     def __call__(self, images: Tensor) -> Tensor:
-        """Logits `(B, classes)` of images `(B, 3, S, S)` on any device; the next call writes over them."""
+        """Return logits `(B, classes)` of images `(B, 3, S, S)` on any device; the next call writes over them."""
         self.load(images)
         self.replay()
         return self._logits
@@ -43,7 +43,7 @@ class CapturedGraph:
 
 
 def timed_on_device(work: Callable[[], object], device: torch.device) -> Callable[[], float]:
-    """A function that runs `work` once on a stream of its own: seconds between the events around it."""
+    """Return a function that runs `work` once on a stream of its own: seconds between the events around it."""
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own lack
     stream.wait_stream(torch.cuda.current_stream(device))
     before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]  # torch's own lack

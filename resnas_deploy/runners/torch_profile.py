@@ -15,7 +15,7 @@ ROOT = "network"  # the name of what no module inside takes
 def module_seconds(
     network: nn.Module, run: Callable[[], object], runs: int, device: torch.device
 ) -> Mapping[str, float]:
-    """Seconds of one run, mean of `runs`, by module; a module that calls others has what is left of its own time."""
+    """Measure seconds of one run, mean of `runs`, by module, without what the modules that it calls take."""
     clock = _GpuClock() if device.type == "cuda" else _HostClock()
     spans = list[tuple[str, str, Any, Any]]()  # module, the one that called it, when it began and ended
     calls = list[tuple[str, Any]]()  # that are under way

@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
-_EXACT: tuple[tuple[Any, str], ...] = (
+from resnas_deploy.processes.settings import Setting
+
+
+def _flag(owner: object, name: str) -> Setting[bool]:
+    def read() -> bool:
+        return bool(getattr(owner, name))
+
+    return Setting(read, lambda value: setattr(owner, name, value))
+
+
+_THREADS = Setting(torch.get_num_threads, torch.set_num_threads)
+_DEVICE = Setting(torch.cuda.current_device, torch.cuda.set_device)
+_EXACT = (
     # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
-    (torch.backends.cudnn, "allow_tf32"),
+    _flag(torch.backends.cudnn, "allow_tf32"),
     # Else partial sums of fp16 and bf16 products are added in that type, which no verification looks at.
-    (torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
-    (torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
+    _flag(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction"),
+    _flag(torch.backends.cuda.matmul, "allow_bf16_reduced_precision_reduction"),
 )
 
 
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
+def torch_threads(count: int) -> AbstractContextManager[None]:
     """Let PyTorch compute with so many threads on the CPU."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+    return _THREADS.at(count)
 
 
 @contextmanager
 def exact_on(device: torch.device) -> Iterator[None]:
     """Make a GPU the current one, and let it compute in the types that a network says, unrounded."""
-    before = [getattr(place, name) for place, name in _EXACT]
-    try:
-        with torch.cuda.device(device):
-            for place, name in _EXACT:
-                setattr(place, name, False)
-            yield
-    finally:
-        for (place, name), value in zip(_EXACT, before, strict=True):
-            setattr(place, name, value)
+    with ExitStack() as settings:
+        settings.enter_context(_DEVICE.at(device.index or 0))
+        for flag in _EXACT:
+            settings.enter_context(flag.at(False))
+        yield

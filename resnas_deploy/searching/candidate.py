@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.files import records
 from resnas_deploy.files.reading import parse_json
 
 
@@ -55,17 +55,9 @@ def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
 
 def to_text(subnet: Subnet) -> str:
     """Return one line of JSON; the same subnet gives the same line."""
-    return json.dumps({"full": subnet.full.to_json(), "kept": subnet.kept}, sort_keys=True, separators=(",", ":"))
+    return json.dumps(records.to_json(subnet), sort_keys=True, separators=(",", ":"))
 
 
 def from_text(text: object) -> Subnet:
     """Read what `to_text` wrote. Raises `BadInput`."""
-    data = parse_json(text if isinstance(text, str) else "", "a subnet")
-    if not isinstance(data, dict) or data.keys() != {"full", "kept"}:
-        raise BadInput(f"a subnet must have the fields full and kept, found {shown(data)}")
-    kept = data["kept"]
-    if not isinstance(kept, list) or not all(
-        isinstance(flags, list) and all(type(flag) is bool for flag in flags) for flags in kept
-    ):
-        raise BadInput("a subnet's kept must be a list of flags for each stage, found something else")
-    return Subnet(ArchSpec.from_json(data["full"]), tuple(map(tuple, kept)))
+    return records.from_json(Subnet, parse_json(text if isinstance(text, str) else "", "a subnet"), "a subnet")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.latency.setup import Setup
@@ -76,7 +76,7 @@ def _export(checkpoint: Checkpoint, setup: Setup, out: Path, progress: Progress)
         name=out.name,
         out=out,
         precision=setup.precision,
-        batch=BatchRange(1, max(64, setup.batch)),
+        batch=USUAL.extended_to(setup.batch),
         force=True,
         verify_on=setup.kind if setup.kind.runs_graph else default_runner(setup.precision, runs_graph=True),
         threads=setup.cores,

@@ -23,7 +23,9 @@ from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.checkpoint import load as load_checkpoint
 
-if TYPE_CHECKING:  # which imports torch
+if TYPE_CHECKING:
+    import torch
+
     from resnas_deploy.searching.scorer import Scorer
 
 RAY = "ray"
@@ -60,12 +62,16 @@ class ScorerSource:
     batch: int
     device: str  # "": a GPU where there is one
 
+    def place(self) -> torch.device:
+        """Return the device. Raises `BadInput` where it is not here."""
+        return torch_device(self.device, field="eval_device")
+
     def __call__(self) -> Scorer:
         from resnas_deploy.searching.scorer import Scorer, held_out
 
         supernet = load_checkpoint(self.supernet)
         images = held_out_images(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(images, supernet, self.batch), torch_device(self.device))
+        return Scorer(supernet, held_out(images, supernet, self.batch), self.place())
 
 
 def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:

@@ -10,8 +10,8 @@ from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
-from resnas_deploy.files.atomic import atomic_file, check_writable
-from resnas_deploy.files.locks import claiming
+from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import stored_model
 from resnas_deploy.measuring.latency.setup import Setup
@@ -116,15 +116,14 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     Raises `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
     out = request.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not request.resume:
-        raise BadInput(f"{out} exists; {_TAKEN}")
+    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
     space = space_of(supernet, request.supernet)
     images = held_out_images(supernet, request.supernet, request.data)
     prepared = _prepare(request, supernet, space, len(images.labels))
-    with claiming(out, resume=request.resume, taken=_TAKEN):
+    with claiming(out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
     best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
     what = "the accuracy of the best subnet"
@@ -173,6 +172,8 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     # Workers have another working directory.
     data = request.data if request.data == DEMO else str(Path(request.data).resolve())
     scorer = ScorerSource(request.supernet.resolve(), data, request.scoring.batch, request.scoring.device)
+    if not request.scoring.workers:  # which may have other devices
+        scorer.place()
     return _Prepared(supernet, problem, scorer, most_ms)
 
 

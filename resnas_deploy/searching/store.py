@@ -23,7 +23,7 @@ CREATE TABLE candidate (
     costs TEXT NOT NULL
 );
 """
-FORMAT = Format("search", "`out`", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
+FORMAT = Format("search", "out", application=0x72736E74, schema=1, tables=_TABLES)  # "rsnt"
 
 
 class SearchStore(Database):

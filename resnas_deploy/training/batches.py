@@ -34,20 +34,22 @@ class Batch:
     unreadable: tuple[str, ...]  # what is wrong with the images that others had to stand in for
 
 
-def epoch_order(runs: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:
+def epoch_order(chunks: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:
     """Return the images that one process takes in an epoch, `(steps, batch // processes)`.
 
-    Where the images are of one run, the processes share out one permutation, so that a step has the same images
-    however many there are. Of several runs (shards) each process reads its own, and several of them at a time are
+    Where the images are of one chunk, the processes share out one permutation, so that a step has the same images
+    however many there are. Of several chunks (shards) each process reads its own, and several of them at a time are
     mixed; one that has fewer images than it needs takes some twice.
     """
     own = batch // share.processes
-    if len(runs) < share.processes or len(runs) == 1:
-        order = rng.permutation(np.concatenate(runs))[: steps * batch]
+    if len(chunks) < share.processes or len(chunks) == 1:
+        order = rng.permutation(np.concatenate(chunks))[: steps * batch]
         return order.reshape(steps, share.processes, own)[:, share.rank]
-    dealt = rng.permutation(len(runs))[share.rank :: share.processes]
+    dealt = rng.permutation(len(chunks))[share.rank :: share.processes]
     windows = [dealt[start : start + _AT_ONCE] for start in range(0, len(dealt), _AT_ONCE)]
-    mixed = np.concatenate([rng.permutation(np.concatenate([runs[number] for number in window])) for window in windows])
+    mixed = np.concatenate(
+        [rng.permutation(np.concatenate([chunks[number] for number in window])) for window in windows]
+    )
     return np.resize(mixed, steps * own).reshape(steps, own)
 
 
@@ -111,7 +113,7 @@ def training_batches(
     def places() -> Iterator[list[EpochImage]]:
         for epoch in range(first_step // steps, recipe.epochs):
             rng = np.random.default_rng((seed, epoch))
-            order = epoch_order(images.runs, steps, recipe.batch, share, rng)
+            order = epoch_order(images.chunks, steps, recipe.batch, share, rng)
             for row in order[max(0, first_step - epoch * steps) :]:
                 yield [(epoch, int(index)) for index in row]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import torch_device
+from resnas_deploy.runners.torch_settings import torch_threads
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
@@ -88,10 +89,17 @@ def share_of(environment: Mapping[str, str]) -> Share:
 
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
-    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`."""
+    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`.
+
+    What is changed of this process for it, such as PyTorch's threads, is as before when the block ends.
+    """
     share = share_of(environment)
     place = torch_device(device, share.local_rank)
-    with _ending_with_parent("TORCHELASTIC_RUN_ID" in environment), _own_cores(environment):
+    with (
+        _ending_with_parent("TORCHELASTIC_RUN_ID" in environment),
+        _own_cores(environment),
+        torch.random.fork_rng(devices=[]),  # which modules that are made draw from
+    ):
         if share.processes == 1:
             yield Processes(share, place)
             return
@@ -150,15 +158,9 @@ def _total_with_gradients(value: Tensor) -> Tensor:
 @contextmanager
 def _own_cores(environment: Mapping[str, str]) -> Iterator[None]:
     """Compute on no more threads than there are cores: PyTorch knows nothing of a quota; torchrun sets the variable."""
-    before, cores = torch.get_num_threads(), usable_cores()
-    if environment.get("OMP_NUM_THREADS") or before <= cores:
+    now, cores = torch.get_num_threads(), usable_cores()
+    with torch_threads(now if environment.get("OMP_NUM_THREADS") else min(now, cores)):
         yield
-        return
-    torch.set_num_threads(cores)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_text
-from resnas_deploy.images.preprocessing import MAX_SIDE
 from resnas_deploy.precision import FLOATS
 
 RECIPES = ("tiny", "small", "demo")  # the files of training/recipes

@@ -12,7 +12,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import DEMO, DataSet, open_data
-from resnas_deploy.errors import BadInput
+from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.recipe import Recipe, read_recipe
 from resnas_deploy.weights.checkpoint import Checkpoint, load
@@ -128,9 +128,8 @@ def _run(
     weights: Checkpoint | None,
 ) -> TrainingRun:
     out = options.out
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not options.resume:
-        remedy = "give `resume` to go on with it" if (out / RECIPE).exists() else "choose another `out`"
-        raise BadInput(f"{out} exists; {remedy}")
+    remedy = "give `resume` to go on with it" if (out / RECIPE).exists() else "choose another `out`"
+    check_new_folder(out, resume=options.resume, remedy=remedy)
     train, _ = split(data.train, recipe.held_out)
     preprocessing = weights.task.preprocessing if weights and weights.task else None
     return TrainingRun(

@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, StorageError, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, parse_json
 
@@ -40,7 +40,7 @@ def save_state(state: TrainingState, path: Path) -> None:
         try:
             save_file(tensors, partial, metadata={_KEY: json.dumps(header)})
         except SafetensorError as error:  # its own text for what the operating system said
-            raise BadInput(f"{path} cannot be written: {error}; free some space or choose another disk") from error
+            raise StorageError(f"{path} cannot be written: {error}; free some space or choose another disk") from error
 
 
 def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -> TrainingState:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, replace
+from dataclasses import InitVar, dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, first_few, shown
+from resnas_deploy.errors import BadInput, StorageError, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
+from resnas_deploy.files.records import as_json, from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.schema import differences
+from resnas_deploy.weights.schema import Shape, differences, tensor_shapes
 
 Array = NDArray[np.float32]
 
 SCHEMA = 1
-_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by: resnas import"
+_IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by `import_checkpoint()`"
 MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
@@ -36,22 +38,12 @@ class Provenance:
     history: tuple[str, ...]
 
     def then(self, what: str) -> Provenance:
-        """The same weights after one more step."""
+        """Return the same weights after one more step."""
         return replace(self, history=(*self.history, what))
 
     def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {"trained": self.trained, "history": list(self.history)}
-
-    @staticmethod
-    def from_json(data: object) -> Provenance:
-        """Read what `to_json` wrote; raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"trained", "history"} or not isinstance(data["trained"], bool):
-            raise BadInput(f"provenance must have the fields trained and history, found {shown(data)}")
-        history = data["history"]
-        if not isinstance(history, list) or not all(isinstance(line, str) for line in history):
-            raise BadInput(f"provenance.history must be a list of sentences, found {shown(history)}")
-        return Provenance(data["trained"], tuple(history))
+        """Return plain data for JSON."""
+        return to_json(self)
 
 
 @dataclass(frozen=True)
@@ -62,25 +54,9 @@ class Task:
     preprocessing: Preprocessing
     held_out: int = 0  # images of each class of the training split that training did not see
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {
-            "class_names": list(self.class_names),
-            "preprocessing": self.preprocessing.to_json(),
-            "held_out": self.held_out,
-        }
-
-    @staticmethod
-    def from_json(data: object) -> Task:
-        """Read what `to_json` wrote; raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"class_names", "preprocessing", "held_out"}:
-            raise BadInput(f"task must have the fields class_names, preprocessing and held_out, found {shown(data)}")
-        names, held_out = data["class_names"], data["held_out"]
-        if type(held_out) is not int or held_out < 0:
-            raise BadInput(f"task.held_out must be a number from 0, found {shown(held_out)}")
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise BadInput(f"task.class_names must be a list of names, found {shown(names)}")
-        return Task(tuple(names), Preprocessing.from_json(data["preprocessing"], "task.preprocessing"), held_out)
+    def __post_init__(self) -> None:
+        if self.held_out < 0:
+            raise BadInput(f"held_out must be a number from 0, found {self.held_out}")
 
 
 @dataclass(frozen=True)
@@ -88,29 +64,30 @@ class MeasuredAccuracy:
     """What training measured of these very weights at its end. Raises `BadInput` for what cannot be."""
 
     data: str  # its name
-    images: int  # of the validation split
+    images: int = field(metadata=as_json("pictures"))  # of the validation split
     top1: float  # from 0 to 1
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.data, str) and type(self.images) is int and type(self.top1) is float
-        if not fits or self.images < 1 or not 0 <= self.top1 <= 1:
-            raise BadInput("accuracy must have the name of the data, pictures from 1 and a top1 from 0.0 to 1.0")
+        if self.images < 1 or not 0 <= self.top1 <= 1:
+            raise BadInput(
+                f"there must be images from 1 and a top1 from 0.0 to 1.0, found {self.images} and {self.top1}"
+            )
 
-    def to_json(self) -> dict[str, object]:
-        """Plain data for JSON."""
-        return {"data": self.data, "pictures": self.images, "top1": self.top1}
 
-    @staticmethod
-    def from_json(data: object) -> MeasuredAccuracy:
-        """Read what `to_json` wrote; raises `BadInput`."""
-        if not isinstance(data, dict) or set(data) != {"data", "pictures", "top1"}:
-            raise BadInput(f"accuracy must have the fields data, pictures and top1, found {data!r:.60}")
-        return MeasuredAccuracy(data["data"], data["pictures"], data["top1"])
+@dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint's file says beside its tensors."""
+
+    schema: int
+    arch: ArchSpec
+    provenance: Provenance
+    task: Task | None
+    accuracy: MeasuredAccuracy | None  # which a reader of before does without
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's weights: float32 arrays by the names of `tensors.tensor_shapes`, plus `patch_head.*` where kept.
+    """A network's weights: float32 arrays by the names of `schema.tensor_shapes`, plus `patch_head.*` where kept.
 
     Raises `BadInput` where a tensor is missing, foreign, of another shape or dtype, NaN or infinite.
     """
@@ -158,6 +135,17 @@ class Checkpoint:
         return sum(tensor.nbytes for tensor in self.tensors.values())
 
 
+def untrained(arch: ArchSpec, seed: int = 0) -> Checkpoint:
+    """Return a checkpoint of random weights, the same for the same seed.
+
+    Weights have variance 1 / fan-in, so that activations keep their size through the depth. Norms, biases, running
+    statistics, tokens and positions are random too: every folding rule then changes the numbers that verification sees.
+    """
+    rng = np.random.default_rng(seed)
+    tensors = {name: _values(name, shape, rng) for name, shape in tensor_shapes(arch).items()}
+    return Checkpoint(arch, tensors, Provenance(False, (f"untrained: random weights of seed {seed}",)))
+
+
 def file_digest(path: Path) -> str:
     """sha256 of a file, hexadecimal. Raises `BadInput` for a longer one than any that is ours."""
     with opened(path, MOST_HASHED) as file:
@@ -171,21 +159,13 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 
 def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
-    """Write a checkpoint to a name that nobody else reads yet. Raises `BadInput`, which names `place` where given."""
-    header: dict[str, object] = {
-        "schema": SCHEMA,
-        "arch": checkpoint.arch.to_json(),
-        "provenance": checkpoint.provenance.to_json(),
-    }
-    if checkpoint.task:
-        header["task"] = checkpoint.task.to_json()
-    if checkpoint.accuracy:  # which a reader of before does without
-        header["accuracy"] = checkpoint.accuracy.to_json()
+    """Write a checkpoint to a name that nobody else reads yet. Raises `StorageError` that names `place` where given."""
+    metadata = Metadata(SCHEMA, checkpoint.arch, checkpoint.provenance, checkpoint.task, checkpoint.accuracy)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
-        save_file(tensors, path, metadata={_KEY: json.dumps(header, sort_keys=True)})
+        save_file(tensors, path, metadata={_KEY: json.dumps(to_json(metadata), sort_keys=True)})
     except SafetensorError as error:  # its own text for what the operating system said
-        raise BadInput(
+        raise StorageError(
             f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
         ) from error
 
@@ -207,15 +187,11 @@ def load(path: Path) -> Checkpoint:
         raise BadInput(f"{error}; {_IMPORT}") from None
     try:
         with safe_open(path, framework="numpy") as file:
-            header = _header(file.metadata() or {})
-            arch = ArchSpec.from_json(header.get("arch"))
-            provenance = Provenance.from_json(header.get("provenance"))
-            task = Task.from_json(header["task"]) if "task" in header else None
-            accuracy = MeasuredAccuracy.from_json(header["accuracy"]) if "accuracy" in header else None
+            metadata = _metadata(file.metadata() or {})
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
-        _check_shapes(shapes, arch)  # before any is read, which may take gigabytes
+        _check_shapes(shapes, metadata.arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}
-        return Checkpoint(arch, tensors, provenance, task, accuracy)
+        return Checkpoint(metadata.arch, tensors, metadata.provenance, metadata.task, metadata.accuracy)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:
@@ -228,7 +204,7 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None
 
 
 def _tensor(path: Path, name: str) -> Array:
-    """One tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
+    """Read one tensor. The file is mapped anew for each, for what was read stays in memory as long as it is mapped."""
     with safe_open(path, framework="numpy") as file:
         dtype = file.get_slice(name).get_dtype()
         if dtype != "F32":  # asked before reading: numpy lacks some of the format's types
@@ -237,13 +213,29 @@ def _tensor(path: Path, name: str) -> Array:
     return tensor
 
 
-def _header(metadata: Mapping[str, str]) -> dict[str, object]:
+def _metadata(metadata: Mapping[str, str]) -> Metadata:
     if _KEY not in metadata:
-        raise BadInput("the file must carry the architecture in its metadata, found none; make it by: resnas import")
+        raise BadInput(
+            "the file must have the architecture in its metadata, found none; make it by `import_checkpoint()`"
+        )
     header = parse_json(metadata[_KEY], "the metadata")
     schema = header.get("schema") if isinstance(header, dict) else None
     if not isinstance(header, dict) or type(schema) is not int or schema < 1:
         raise BadInput("the metadata must be JSON with a schema number from 1, found something else")
     if schema > SCHEMA:
         raise BadInput(f"the schema must be at most {SCHEMA}, found {shown(schema, 20)}; use a newer resnas")
-    return header
+    known = {field.name for field in fields(Metadata)}  # what a later resnas may have added is not needed
+    return from_json(Metadata, {name: value for name, value in header.items() if name in known}, "the metadata")
+
+
+def _values(name: str, shape: Shape, rng: np.random.Generator) -> Array:
+    centre, deviation = 0.0, 0.1
+    if name.endswith("weight") and len(shape) > 1:
+        deviation = 1 / math.sqrt(math.prod(shape[1:]))
+    elif name.endswith(("weight", "running_var")):
+        centre = 1.0
+    values = rng.random(shape, dtype=np.float32)  # uniform: a third of the time of normal, and as good here
+    values -= np.float32(0.5)
+    values *= np.float32(deviation * math.sqrt(12))
+    values += np.float32(centre)
+    return values

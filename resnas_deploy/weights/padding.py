@@ -65,7 +65,7 @@ _NORM_SCALES = ("norm.weight", "norm1.weight", "norm2.weight")
 
 @dataclass(frozen=True)
 class Aligned:
-    """A network as it is emitted: the padded widths, and the tensors that `tensors.tensor_shapes` says of them."""
+    """A network as it is emitted: the padded widths, and the tensors that `schema.tensor_shapes` says of them."""
 
     arch: ArchSpec
     tensors: Mapping[str, Array]
@@ -74,7 +74,7 @@ class Aligned:
 
 
 def align(arch: ArchSpec, tensors: Mapping[str, Array], multiple: int) -> Aligned:
-    """The network with every width a multiple, which has the same logits.
+    """Return the network with every width a multiple, which has the same logits.
 
     Arrays keep their dtype. An element that needs no padding keeps its arrays; those of the others are new, so up to a
     second copy of the weights is in memory.
@@ -97,7 +97,7 @@ def align(arch: ArchSpec, tensors: Mapping[str, Array], multiple: int) -> Aligne
 
 
 def aligned_output(output: Array, multiple: int) -> Array:
-    """What an aligned graph has in its stream where the network has `output`, `(B, T, c)`: `(B, T, C)`."""
+    """Return what an aligned graph has in its stream where the network has `output`, `(B, T, c)`: `(B, T, C)`."""
     return mean_padded(output, round_up(output.shape[-1], multiple), -1)
 
 
@@ -119,7 +119,7 @@ def mean_padded(values: Array, size: int, axis: int) -> Array:
 
 
 def zero_padded(values: Array, shape: Shape) -> Array:
-    """The values in the leading corner of an array of zeros."""
+    """Return the values in the leading corner of an array of zeros."""
     found = np.zeros(shape, values.dtype)
     found[tuple(map(slice, values.shape))] = values
     return found
@@ -131,7 +131,7 @@ def padded_norm_scale(scale: Array, padded_width: int) -> Array:
 
 
 def padded_qkv(values: Array, shape: Shape, block: Block, padded: Block) -> Array:
-    """The weight `(3 h d, c)` or bias `(3 h d,)` of q, k and v: each head padded in its place, q times sqrt(D/d)."""
+    """Return the weight `(3 h d, c)` or bias `(3 h d,)` of q, k and v: heads padded in place, q times sqrt(D/d)."""
     by_head = values.reshape(3, block.heads, block.head_dim, *values.shape[1:])
     found = zero_padded(by_head, (3, padded.heads, padded.head_dim, *shape[1:]))
     found[0] *= math.sqrt(padded.head_dim / block.head_dim)
@@ -145,7 +145,7 @@ def padded_projection(weight: Array, shape: Shape, block: Block, padded: Block) 
 
 
 def _aligned(name: str, values: Array, shape: Shape, true: Element, padded: Element) -> Array:
-    """One tensor, by its name in its element, in the padded element's shape."""
+    """Return one tensor, by its name in its element, in the padded element's shape."""
     if name in _WRITERS:
         axis = _WRITERS[name]
         values = mean_padded(values, shape[axis], axis)

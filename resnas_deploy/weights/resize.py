@@ -14,7 +14,7 @@ _A = -0.75  # the cubic kernel's free parameter; PyTorch's bicubic interpolation
 
 
 def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
-    """The checkpoint for square images of `image_size` pixels. Raises `BadInput` for a size that cannot be."""
+    """Return the checkpoint for square images of `image_size` pixels. Raises `BadInput` for a size that cannot be."""
     if image_size == checkpoint.arch.image_size:
         return checkpoint
     arch = checkpoint.arch.with_image_size(image_size)
@@ -43,7 +43,7 @@ def resize_positions(table: Array, side: int, class_tokens: int) -> Array:
 
 
 def bicubic_weights(before: int, after: int) -> NDArray[np.float64]:
-    """The matrix `(after, before)` that resizes one axis: half-pixel centres, edge values repeated, no smoothing.
+    """Return the matrix `(after, before)` that resizes one axis: half-pixel centres, edges repeated, no smoothing.
 
     Cubic convolution, Keys 1981: at distance d from a sample its weight is (a+2)d^3 - (a+3)d^2 + 1 for d <= 1 and
     a d^3 - 5a d^2 + 8a d - 4a for 1 < d < 2.

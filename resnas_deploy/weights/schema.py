@@ -12,17 +12,17 @@ Shape = tuple[int, ...]
 
 
 def tensor_shapes(arch: ArchSpec) -> dict[str, Shape]:
-    """Every float32 tensor of the network by name, in the order of computation; linears are `(out, in)`."""
+    """Return every float32 tensor of the network by name, in the order of computation; linears are `(out, in)`."""
     return {f"{element.name}.{name}": shape for element in elements(arch) for name, shape in _element_shapes(element)}
 
 
 def patch_head_shapes(arch: ArchSpec) -> dict[str, Shape]:
-    """The training-only head on patch tokens, which a checkpoint may carry and inference does not use."""
+    """Return the training-only head on patch tokens, which a checkpoint may carry and inference does not use."""
     return {"patch_head.weight": (arch.classes, arch.stages[-1].width), "patch_head.bias": (arch.classes,)}
 
 
 def differences(found: Mapping[str, Shape], arch: ArchSpec) -> list[str]:
-    """What keeps tensors of these shapes from being this network's, a line each, in the order of computation."""
+    """Return what keeps tensors of these shapes from being this network's, a line each, in the order of computation."""
     wanted, patch_head = tensor_shapes(arch), patch_head_shapes(arch)
     if not patch_head.keys().isdisjoint(found):  # it is there whole or not at all
         wanted |= patch_head

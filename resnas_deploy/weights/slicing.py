@@ -10,7 +10,7 @@ from resnas_deploy.weights.schema import Shape, patch_head_shapes, tensor_shapes
 
 
 def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
-    """The checkpoint of `subnet`, whose positions are those of the supernet's blocks; most of it is views of that.
+    """Slice out the checkpoint of `subnet`, whose positions are those of the supernet's blocks; most of it is views.
 
     Leading channels of every linear, convolution, norm and table; of qkv the leading heads of q, of k and of v, each
     for itself. Raises `BadInput` where the subnet does not fit into the supernet.

@@ -8,11 +8,19 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from support.checks import refusal
 from support.places import ROOT
-from support.strategies import refusal
 from support.triton_server import PYTHON, folders, leftovers, needs_server
 
 import resnas_deploy as resnas
+from resnas_deploy.api.documents import DOCUMENTS
+from resnas_deploy.files.schema import schema_of
+
+
+def validate(name, document):
+    """Hold a document against its schema."""
+    Draft202012Validator(schema_of(DOCUMENTS[name], name)).validate(json.loads(json.dumps(document)))
 
 
 @pytest.fixture
@@ -24,6 +32,7 @@ def models(mini_artifact, tmp_path):
 def test_export_returns_what_was_added(models, mini_artifact):
     exported = resnas.triton.export([resnas.open(mini_artifact)], models, name="mini")
     assert exported.to_json() == [{"folder": str(models / "mini" / "2"), "version": 2, "new": True}]
+    validate("triton-export", exported.to_json())
     assert exported.notes == ()
     assert str(models / "mini" / "2") in exported._repr_html_()
 
@@ -35,6 +44,7 @@ def test_check_returns_the_models_or_raises_with_them(models):
         ("mini_jpeg", (1,)),
         ("mini_preprocess", (1,)),
     ]
+    validate("triton-check", found.to_json())
     assert found.findings == ()
     path = models / "mini" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 9"))
@@ -58,6 +68,19 @@ def test_check_returns_the_models_or_raises_with_them(models):
 def test_an_export_that_cannot_be(mini_artifact, tmp_path, options, said):
     assert said in refusal(lambda: resnas.triton.export(mini_artifact, tmp_path / "models", **options))
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"http_port": 70_000}, "`http_port` must be from 1 to 65535, or 0 for a free one, found 70000"),
+        ({"address": "localhost"}, "an address to listen at must be an IP address"),
+        ({"poll": -1}, "`poll` and `ready_within` must be seconds"),
+        ({"key_file": "nothing"}, "the key must be in a file"),
+    ],
+)
+def test_a_server_that_cannot_be(models, options, said):
+    assert said in refusal(lambda: resnas.triton.serve(models, **options))
 
 
 SERVER = """

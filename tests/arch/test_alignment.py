@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import SMALL, arch_specs, refusal
+from support.checks import refusal
+from support.networks import SMALL, arch_specs
 
 from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, aligned_block, check_alignment, macs_added, round_up
 from resnas_deploy.arch.cost import macs

@@ -7,7 +7,8 @@ import csv
 import pytest
 import torch
 from hypothesis import given, settings
-from support.strategies import GOLDEN, PLAIN, SMALL, arch_specs, subnets
+from support.networks import PLAIN, SMALL, arch_specs, subnets
+from support.places import GOLDEN
 from torch import nn
 
 from resnas_deploy.arch.cost import activation_bytes, breakdown, macs, parameters, weight_bytes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from support.strategies import SMALL
+from support.networks import SMALL
 
 from resnas_deploy.arch.elements import BlockElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import Block, Stage

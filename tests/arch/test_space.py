@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import GOLDEN
+from support.places import GOLDEN
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED

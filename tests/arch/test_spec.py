@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import PLAIN, SMALL, arch_specs, refusal, subnets
+from support.checks import refusal
+from support.networks import PLAIN, SMALL, arch_specs, subnets
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import MAX_BLOCKS, MAX_DIMENSION, ArchSpec, Block, Stage, Subnet

@@ -10,16 +10,10 @@ import shutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import refusal
+from support.checks import refusal
 
-from resnas_deploy.artifact.artifact import (
-    MANIFEST,
-    MODEL,
-    WEIGHTS,
-    Artifact,
-    open_artifact,
-    seal,
-)
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, Artifact, open_artifact
+from resnas_deploy.artifact.creating import seal
 from resnas_deploy.artifact.manifest import MAX_BYTES
 
 FILES = (MODEL, WEIGHTS, MANIFEST)

@@ -6,17 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
-from resnas_deploy.artifact.artifact import (
-    MANIFEST,
-    MODEL,
-    WEIGHTS,
-    check_replaceable,
-    creating,
-    open_artifact,
-    set_aside,
-)
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating, set_aside
 from resnas_deploy.errors import BadInput
 
 FILES = (MODEL, WEIGHTS, MANIFEST)
@@ -56,7 +49,7 @@ def test_an_empty_folder_is_filled(tmp_path, force):
 
 def test_an_artifact_is_replaced_only_with_force(artifact_copy):
     before = everything(artifact_copy.parent)
-    assert "--force" in refusal(lambda: _create(artifact_copy, force=False))
+    assert "`force`" in refusal(lambda: _create(artifact_copy, force=False))
     assert everything(artifact_copy.parent) == before
     _create(artifact_copy, force=True)
     assert everything(artifact_copy) == {"new": b"new"}

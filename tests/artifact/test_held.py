@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.artifact import artifact as module
-from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, check_replaceable, creating, open_artifact
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.artifact.creating import check_replaceable, creating
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.files.held import Held
 from resnas_deploy.runners.base import Options, graph_of
@@ -146,9 +147,10 @@ def test_links_open(artifact_copy, tmp_path, layout):
         runner.run(np.zeros((1, 3, opened.image_size, opened.image_size), np.float32))
 
 
-def test_a_volume_that_is_updated_while_it_is_read(artifact_copy, tmp_path, monkeypatch):
+def test_a_volume_that_is_updated_while_it_is_read(artifact_copy, untrained_artifact, tmp_path, monkeypatch):
+    """It is read again, as it is then: none of it is of the one and of the other."""
     place = volume(artifact_copy, tmp_path / "linked")
-    shutil.copytree(artifact_copy, place / "..2026_11_30")
+    shutil.copytree(untrained_artifact(), place / "..2026_11_30")
     parse, calls = Manifest.from_bytes, []
 
     def updating(content):
@@ -156,12 +158,12 @@ def test_a_volume_that_is_updated_while_it_is_read(artifact_copy, tmp_path, monk
         if len(calls) == 1:
             (place / "..new").symlink_to("..2026_11_30")
             (place / "..new").rename(place / "..data")
-            (place / "..2026_11_30" / MODEL).touch()
             (place / "..2026_11_29" / MODEL).unlink()
         return parse(content)
 
     monkeypatch.setattr(module.Manifest, "from_bytes", updating)
-    open_artifact(place)
+    assert open_artifact(place).manifest == parse((untrained_artifact() / MANIFEST).read_bytes())
+    assert len(calls) == 2
 
 
 def test_a_linked_one_is_replaced_without_touching_what_it_leads_to(artifact_copy, tmp_path):
@@ -198,8 +200,8 @@ def test_what_is_wrong_is_told_as_it_is(artifact_copy, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name, found in {
-        "none": "found nothing of that name; make one by: resnas export",
-        "empty": "found a folder without; name one that resnas export made",
+        "none": "found nothing of that name; make one by `export()`",
+        "empty": "found a folder without; name one that `export()` made",
         "file": "found a file",
         "link": "found a link to nowhere, where nothing is",
     }.items():

@@ -5,7 +5,7 @@ import re
 import shutil
 
 import pytest
-from support.measured import counted_steps
+from support.made_up_measuring import counted_steps
 
 from resnas_deploy.measuring import cases
 from resnas_deploy.measuring.report import SCHEMA, read_report

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.building import LITTLE, exported, needs_builder
+from support.little_engine import LITTLE, exported, needs_builder
 
 from resnas_deploy.engines.store import open_engine
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import golden_arrays, mini, supernet_definitions
+from support.networks import golden_arrays, mini, supernet_definitions
 
 from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.arch.elements import OUTPUT

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import GOLDEN, mini
+from support.networks import mini
+from support.places import GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.runners.registry import RUNNERS
@@ -49,7 +50,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--checkpoint", "nothing"], "(.safetensors), found no file"),
         (["--checkpoint", "."], "found a folder"),
         (["--checkpoint", "tiny.json"], "tiny.json must be a whole safetensors file"),
-        (["--checkpoint", str(GOLDEN / "vit_search_mini.pth.tar")], "is converted by: resnas import"),
+        (["--checkpoint", str(GOLDEN / "vit_search_mini.pth.tar")], "is converted by resnas import"),
         (["--out", "tiny.json"], "tiny.json exists"),
         (["--out", "tiny.json", "--force"], "tiny.json exists and must be an artifact to be replaced"),
         (["--out", "tiny.json/out"], "tiny.json/out cannot be written"),
@@ -141,4 +142,4 @@ def test_a_checkpoint_without_finite_weights(refused, tmp_path):
     save_file(tensors, tmp_path / "nan.safetensors", metadata={"resnas": json.dumps(header)})
     assert "NaN or infinity in stem.class_token" in refused("export", "--checkpoint", "nan.safetensors")
     save_file(replace(checkpoint).tensors, tmp_path / "plain.safetensors")
-    assert "must carry the architecture in its metadata" in refused("export", "--checkpoint", "plain.safetensors")
+    assert "must have the architecture in its metadata" in refused("export", "--checkpoint", "plain.safetensors")

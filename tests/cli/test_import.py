@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from support.strategies import GOLDEN, mini, supernet_definitions
+from support.networks import mini, supernet_definitions
+from support.places import GOLDEN
 
 from resnas_deploy.weights.checkpoint import load
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from support.strategies import GOLDEN, mini
+from support.networks import mini
+from support.places import GOLDEN
 
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.spec import ArchSpec

@@ -7,13 +7,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from support.places import GOLDEN
 from support.small_data import SPACE, write_folder
-from support.strategies import GOLDEN
 
 from resnas_deploy.cli.output import notes
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.checkpoint import MeasuredAccuracy, Provenance, Task, load, save
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, Provenance, Task, load, save, untrained
 
 DATA = GOLDEN / "images"
 

@@ -87,7 +87,7 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_measured(r
 
 
 def test_what_was_measured_is_printed_even_if_it_cannot_be_saved(resnas, mini_artifact, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.files.atomic.check_writable", lambda _: None)  # it filled up since
+    monkeypatch.setattr("resnas_deploy.files.outputs.check_writable", lambda _: None)  # it filled up since
     done = resnas("bench", mini_artifact, *QUICK, "--out", "/proc/x.json", code=2)
     assert "p50 ms" in done.out
     assert "written" not in done.out
@@ -96,7 +96,7 @@ def test_what_was_measured_is_printed_even_if_it_cannot_be_saved(resnas, mini_ar
 
 
 def test_a_report_that_appeared_meanwhile_stays(resnas, mini_artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr("resnas_deploy.cli.bench.print_shares", lambda _: (tmp_path / "a.json").write_text("precious"))
+    monkeypatch.setattr("resnas_deploy.cli.bench.show_notes", lambda _: (tmp_path / "a.json").write_text("precious"))
     done = resnas("bench", mini_artifact, *QUICK, "--out", "a.json", code=2)
     assert "p50 ms" in done.out
     assert "a.json exists: it was made in the meantime" in done.err
@@ -123,8 +123,6 @@ def test_a_cache_that_cannot_be_written_is_a_note(resnas, mini_artifact, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/none")
     monkeypatch.setattr("resnas_deploy.measuring.machine.roofline.PRODUCT_SECONDS", 0.1)
     monkeypatch.setattr("resnas_deploy.measuring.machine.roofline.MEMORY_SECONDS", 0.1)
-    # Of a busy machine, as this one is where tests run beside each other, nothing is to be kept at all.
-    monkeypatch.setattr("resnas_deploy.measuring.machine.conditions.Conditions.disturbed", lambda _: [])
     done = resnas("bench", mini_artifact, *QUICK)
     assert "of ceiling" in done.out
     assert "note: " in done.err

@@ -8,8 +8,7 @@ import re
 import numpy as np
 import pytest
 from PIL import Image
-from support.places import DEMO
-from support.strategies import GOLDEN
+from support.places import DEMO, GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import Request, export
@@ -58,14 +57,14 @@ def spoil(tmp_path):
     return "--calibration", "dark.npy", "--calibration-images", "8"
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_a_spoiled_graph_ends_with_three_and_leaves_nothing(refused, tmp_path):
     arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--max-drop", "0", *spoil(tmp_path))
     line = refused(*arguments, code=3)
     assert "top-1 " in line
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_a_spoiled_graph_as_json(resnas, tmp_path):
     arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--json", *spoil(tmp_path))
     found = resnas(*arguments, code=3).json
@@ -74,7 +73,7 @@ def test_a_spoiled_graph_as_json(resnas, tmp_path):
     assert accuracy["reference"] - accuracy["graph"] > accuracy["max_drop"]
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_verify_refuses_a_drop_that_is_too_large(resnas, refused, tmp_path):
     """The same artifact, by what may be lost."""
     arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--out", "out")

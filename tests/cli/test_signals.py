@@ -10,9 +10,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from support.building import exported, needs_builder, worker_of
+from support.little_engine import exported, needs_builder
 from support.places import DEMO
-from support.signalled import ENDING, appears, gone, imported, is_alive, running
+from support.processes import gone, is_alive, worker_of
+from support.signalled_commands import ENDING, appears, imported, running
 
 NUMBERS = tuple(ENDING)
 allow_ctrl_c = partial(signal.signal, signal.SIGINT, signal.default_int_handler)  # what runs in the background may not
@@ -83,7 +84,7 @@ def test_a_calibration(ended, arch, number):
 @pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)])
 def test_a_build(ended, tmp_path, number):
     artifact = exported(tmp_path / "little")
-    ended(number, lambda command: worker_of(command.process.pid, 240), "build", artifact.folder)
+    ended(number, lambda command: worker_of(command.process.pid), "build", artifact.folder)
     assert list((artifact.folder / "engines").iterdir()) == []
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from support.small_data import SPACE, write_folder, write_shards
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.weights.checkpoint import load, save
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import load, save, untrained
 
 RECIPE = """
 batch = 12
@@ -207,4 +207,9 @@ def test_wrong_use_is_one_line_before_any_work(resnas, tmp_path, command, argume
 def test_shards_are_data_too(resnas, recipe, tmp_path):
     data = write_shards(tmp_path / "data")
     options = ("--recipe", recipe, "--data", data, "--set", "epochs=1", "--set", "held_out=1")
-    resnas("train", "supernet", "--space", "little", *options, "--out", tmp_path / "run")
+    done = resnas("train", "supernet", "--space", "little", *options, "--out", tmp_path / "run", "--json").json
+    assert (done["pictures"], done["skipped"]) == (18, [])
+    trained = load(Path(done["checkpoint"]))
+    assert trained.task.class_names == ("red", "green", "blue")
+    assert trained.task.held_out == 1
+    assert "on data, 15 images, seed 0" in trained.provenance.history[-1]  # 3 of 18 held out

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact, seal
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
+from resnas_deploy.artifact.creating import seal
 from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 

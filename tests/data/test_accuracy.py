@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.data.accuracy import (
     LEAST_OTHERS,

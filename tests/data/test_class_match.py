@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import golden_text, refusal
+from support.checks import refusal
+from support.networks import golden_text
 
 from resnas_deploy.data.class_match import check_classes, check_renaming, check_tellable, classes_of, same_name
 from resnas_deploy.data.demo import CLASS_NAMES

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from support.checks import refusal
 from support.small_data import add, write_folder, write_shards
-from support.strategies import refusal
 
 from resnas_deploy.data.source import open_data
 from resnas_deploy.exporting.calibration import calibration

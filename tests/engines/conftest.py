@@ -5,12 +5,13 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from support.building import RTX, built, exported, quiet
+from support.little_engine import RTX, built, exported
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.build import _request
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.progress import silent
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +49,7 @@ def log_of(tmp_path_factory):
     def build(artifact, **options):
         folder = tmp_path_factory.mktemp("log")
         request = _request(artifact, RTX, BuildOptions(**options).for_artifact(artifact.batch))
-        return compile_engine(request, folder / "out", folder / "failed.log", quiet)
+        return compile_engine(request, folder / "out", folder / "failed.log", silent)
 
     return build
 

@@ -7,8 +7,8 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.building import LITTLE, RTX, built, exported, needs_builder, quiet
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import LITTLE, RTX, built, exported, needs_builder
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.artifact.artifact import open_artifact
@@ -18,7 +18,8 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions, Profile, engine_id
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError, VerificationFailed
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.devices import gpus
 
 pytestmark = needs_builder
@@ -128,7 +129,7 @@ def test_precisions_that_a_gpu_has_not_are_refused_before_any_work(tmp_path):
 
 
 def test_a_timing_cache_is_for_builders_that_time(artifact, tmp_path):
-    assert "leave --timing-cache out" in refusal(lambda: built(artifact, timing_cache=tmp_path / "cache"))
+    assert "leave `timing_cache` out" in refusal(lambda: built(artifact, timing_cache=tmp_path / "cache"))
     assert not (artifact.folder / "engines").exists()
 
 
@@ -166,7 +167,7 @@ def test_a_fallback_keeps_no_engine(artifact, monkeypatch):
 @pytest.mark.skipif(bool(gpus()), reason="there is a GPU here")
 def test_tensorrt_needs_a_gpu_and_its_package(artifact):
     with pytest.raises(NotAvailable, match=r"tensorrt.*(pip install|no NVIDIA GPU was found here)") as caught:
-        build_engine(artifact, TARGETS["tensorrt"], BuildOptions(), quiet)
+        build_engine(artifact, TARGETS["tensorrt"], BuildOptions(), silent)
     assert caught.value.exit_code == 5
     assert not (artifact.folder / "engines").exists()
 
@@ -174,7 +175,7 @@ def test_tensorrt_needs_a_gpu_and_its_package(artifact):
 def test_an_artifact_that_cannot_be_written(artifact):
     shutil.rmtree(artifact.folder / "engines", ignore_errors=True)
     (artifact.folder / "engines").write_text("in the way")
-    assert "cannot be written" in refusal(lambda: built(artifact))
+    assert "cannot be written" in refusal(lambda: built(artifact), StorageError)
     assert json.loads((artifact.folder / "manifest.json").read_text())
 
 
@@ -182,11 +183,11 @@ def test_where_engines_cannot_be_kept_is_said_before_anything_is_built(artifact,
     """As an artifact in a volume that is read-only."""
 
     def refuse(_):
-        raise BadInput("it cannot be written") from OSError(30, "Read-only file system")
+        raise StorageError("it cannot be written") from OSError(30, "Read-only file system")
 
     monkeypatch.setattr("resnas_deploy.engines.store.check_writable", refuse)
     monkeypatch.setattr(module, "compile_engine", lambda *_: pytest.fail("nothing is to be built"))
-    line = refusal(lambda: built(artifact))
+    line = refusal(lambda: built(artifact), StorageError)
     assert f"{artifact.folder / 'engines'} cannot be written: Read-only file system; build in a copy of it: " in line
     assert f"cp -rL {artifact.folder} COPY" in line
 

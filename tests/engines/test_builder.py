@@ -10,13 +10,14 @@ from types import SimpleNamespace
 import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
-from support.building import needs_builder, quiet
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import needs_builder
 
 from resnas_deploy.engines import builder_process as compiler
 from resnas_deploy.engines.builder import Refused, _check_shapes
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
+from resnas_deploy.progress import silent
 
 MISREAD = """
 import importlib, json, onnx, sys
@@ -85,7 +86,7 @@ def test_attributes_that_a_function_hands_on(strided, tmp_path):
     said = json.loads(done.stdout)
     assert said["inlined"] is None
     assert said["as it is"] == "the parser misread logits: its shape must be [-1, 4, 4, 4], found [-1, 4, 8, 8]"
-    log = compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet)
+    log = compile_engine(request(strided), tmp_path / "out", tmp_path / "log", silent)
     outputs = [tensor for layer in parse_layers(log) for tensor in layer.outputs if tensor.name == "logits"]
     assert [tensor.dims for tensor in outputs] == [(-1, 4, 4, 4)]
 
@@ -110,7 +111,7 @@ def test_every_shape_is_compared(strided):
 def test_a_corrupted_graph(strided, tmp_path, content):
     strided.write_bytes(strided.read_bytes()[:-60] if content is None else content)
     kept = tmp_path / "kept.log"
-    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", kept, quiet))
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", kept, silent))
     assert line.startswith("the engine could not be built: ")
     assert line.endswith(f" (the whole log: {kept})")
     assert len(line) < 400 + len(str(kept))
@@ -122,14 +123,14 @@ def test_a_corrupted_graph(strided, tmp_path, content):
 def test_a_log_that_cannot_be_kept_is_not_named(strided, tmp_path):
     strided.write_bytes(b"not a graph")
     (tmp_path / "taken").write_text("")
-    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "taken" / "log", quiet))
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "taken" / "log", silent))
     assert "log:" not in line
 
 
 @needs_builder
 def test_a_long_message_is_shortened(strided, tmp_path):
     line = refusal(
-        lambda: compile_engine(request(strided, workspace_bytes=2**70), tmp_path / "out", tmp_path / "log", quiet)
+        lambda: compile_engine(request(strided, workspace_bytes=2**70), tmp_path / "out", tmp_path / "log", silent)
     )
     assert " .. (the whole log:" in line
     assert "incompatible function arguments" in (tmp_path / "log").read_text()
@@ -137,7 +138,7 @@ def test_a_long_message_is_shortened(strided, tmp_path):
 
 def test_a_module_that_is_not_there(strided, tmp_path):
     line = refusal(
-        lambda: compile_engine(request(strided, module="no_builder"), tmp_path / "out", tmp_path / "log", quiet)
+        lambda: compile_engine(request(strided, module="no_builder"), tmp_path / "out", tmp_path / "log", silent)
     )
     assert "No module named 'no_builder'" in line
 
@@ -154,7 +155,7 @@ def test_a_worker_that_cannot_start(strided, tmp_path, monkeypatch):
         return follow(process, *rest)
 
     monkeypatch.setattr(compiler, "_follow", follow_the_dead)
-    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet))
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", silent))
     assert "the builder stopped with exit status 3" in line
     assert (tmp_path / "log").read_text() == "broken\n"
 
@@ -163,7 +164,7 @@ def test_a_worker_that_dies_while_it_writes(strided, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     (tmp_path / "python").write_text('#!/bin/sh\nprintf \'{"phase": "half\'\nkill -9 $$\n')
     (tmp_path / "python").chmod(0o755)
-    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", quiet))
+    line = refusal(lambda: compile_engine(request(strided), tmp_path / "out", tmp_path / "log", silent))
     assert "the builder was ended by SIGKILL" in line
 
 

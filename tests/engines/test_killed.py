@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from support.building import built, is_worker, needs_builder, processes, wait_for, worker_of
+from support.little_engine import built, needs_builder
+from support.processes import is_worker, processes, wait_for, worker_of
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import open_engine

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.building import needs_builder
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import needs_builder
 
 from resnas_deploy.engines.layers import Layer, Tensor, parse_layers
 from resnas_deploy.errors import BadInput

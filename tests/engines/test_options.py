@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.building import RTX
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import RTX
 
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.building import built, exported, needs_builder
+from support.little_engine import built, exported, needs_builder
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from support.building import LITTLE, exported, needs_builder
+from support.little_engine import LITTLE, exported, needs_builder
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.engines.layers import parse_layers

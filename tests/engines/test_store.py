@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -10,9 +9,10 @@ import shutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.building import needs_builder
-from support.recorded import IDENTITY, LAYERS
-from support.strategies import refusal
+from support.checks import refusal
+from support.damage import sealed
+from support.engine_report import IDENTITY, LAYERS
+from support.little_engine import needs_builder
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id
@@ -34,8 +34,7 @@ def saved(tmp_path):
 
 def written(path, body):
     """Write a report with a hash of its own that is right."""
-    text = json.dumps(body | {"report_sha256": hashlib.sha256(store._dump(body)).hexdigest()})
-    path.with_suffix(".json").write_text(text)
+    path.with_suffix(".json").write_bytes(sealed(body, "report_sha256"))
 
 
 def test_round_trip(saved, tmp_path):
@@ -64,7 +63,7 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
 )
 def test_a_damaged_engine(saved, tmp_path, damage):
     saved.path.write_bytes(damage(saved.path.read_bytes()))
-    assert "was cut short or changed; build it again: resnas build" in refusal(lambda: open_engine(saved.path))
+    assert "was cut short or changed; build it again: `build()`" in refusal(lambda: open_engine(saved.path))
     assert find(engine_path(tmp_path, NAME)) is None
 
 
@@ -157,7 +156,7 @@ def test_a_report_that_cannot_be_under_a_hash_that_is_right(saved, where, value)
     holder[where[-1]] = value
     written(saved.path, body)
     message = refusal(lambda: open_engine(saved.path))
-    assert message.endswith("; build the engine again: resnas build") or "cut short or changed" in message
+    assert message.endswith("; build the engine again: `build()`") or "cut short or changed" in message
 
 
 def test_an_engine_of_another_size_is_not_hashed(saved, monkeypatch):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.building import RTX, needs_builder
-from support.strategies import refusal
+from support.checks import refusal
+from support.little_engine import RTX, needs_builder
 
-from resnas_deploy.cli.options import ENGINE_TARGETS
 from resnas_deploy.engines.targets import TARGETS, dotted, parse_capabilities, target_named
 from resnas_deploy.errors import BadInput, NotAvailable
 
@@ -16,7 +15,7 @@ DATA_CENTRE = TARGETS["tensorrt"]
 
 
 def test_the_targets():
-    assert list(TARGETS) == list(ENGINE_TARGETS) == ["tensorrt-rtx", "tensorrt", "aoti"]
+    assert list(TARGETS) == ["tensorrt-rtx", "tensorrt", "aoti"]
     assert all(target_named(name).name == name for name in TARGETS)
     assert refusal(lambda: target_named("tvm")) == (
         "an engine's target must be one of tensorrt-rtx, tensorrt, aoti, found 'tvm'"

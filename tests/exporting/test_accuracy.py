@@ -10,9 +10,9 @@ import onnxruntime as ort
 import pytest
 import torch
 from PIL import Image
-from support.exporting import SMALL, request
+from support.checks import refusal
 from support.places import DEMO
-from support.strategies import refusal
+from support.small_export import SMALL, request
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
@@ -27,18 +27,14 @@ from resnas_deploy.exporting.verify import verify
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import NOT_FINITE
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Provenance, load
-from resnas_deploy.weights.untrained import untrained
-
-
-def quiet(_text):
-    pass
+from resnas_deploy.weights.checkpoint import Provenance, load, untrained
 
 
 def demo(folder, **changes):
     """One thread: two of torch's wait for each other in turns while other processes have the cores."""
-    return export(lambda: load(DEMO), request(folder, **{"precision": "int8", "threads": 1} | changes), quiet)
+    return export(lambda: load(DEMO), request(folder, **{"precision": "int8", "threads": 1} | changes), silent)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +115,7 @@ def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypat
     runs = []
     for _ in range(2):
         seen.clear()
-        found = compare_accuracy(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], open_data("demo"), 1.0, 1, quiet)
+        found = compare_accuracy(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], open_data("demo"), 1.0, 1, silent)
         runs.append((found, list(seen)))
     assert runs[0] == runs[1]
     assert runs[0][0].images == len(set(runs[0][1])) == 40
@@ -127,7 +123,7 @@ def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypat
     assert runs[0][1] != first
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 @pytest.mark.parametrize("spoil", ["zeros", "small"])
 def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
@@ -141,14 +137,15 @@ def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     assert [path.name for path in tmp_path.iterdir()] == ["images.npy"]
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
     """Whatever the logits' error is, and with the remedy."""
-    monkeypatch.setattr("resnas_deploy.exporting.verify.tolerance_of", lambda _: NOT_FINITE / 10)
+    for where in ("verify", "arithmetic.check"):
+        monkeypatch.setattr(f"resnas_deploy.exporting.{where}.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
     wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}
-    with pytest.raises(VerificationFailed, match=r"as accurate as the module, .* --calibration images, .*--max-drop"):
+    with pytest.raises(VerificationFailed, match=r"as accurate as the module, .* `calibration` images, .*`max_drop`"):
         demo(tmp_path, **wanted)
     kept = open_artifact(failed_name(tmp_path / "out"))
     assert "FAILED VERIFICATION" in kept.manifest.label
@@ -161,7 +158,7 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
             (tmp_path / split / name).mkdir(parents=True)
             Image.new("RGB", (32, 32)).save(tmp_path / split / name / "x.png")
     kind, artifact = RUNNERS["ort-cpu"], artifacts(BatchRange(1, 8))
-    message = refusal(lambda: verify(artifact, kind, 1, quiet, str(tmp_path)))
+    message = refusal(lambda: verify(artifact, kind, 1, silent, str(tmp_path)))
     assert "the network must tell the 2 classes of `data` apart, found one for 10" in message
     said = []
     message = refusal(
@@ -174,7 +171,7 @@ def test_another_number_of_classes_is_refused(tmp_path, artifacts):
 
 def test_a_folder_of_labelled_images(tmp_path, artifacts):
     root = folder_of(tmp_path / "set", demo_images()[1], range(60))
-    found = verify(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], 1, quiet, str(root), 5.0).accuracy
+    found = verify(artifacts(BatchRange(1, 8)), RUNNERS["ort-cpu"], 1, silent, str(root), 5.0).accuracy
     assert (found.data, found.images, found.max_drop) == ("set", 60, 5.0)
     whole = demo_images()[1]
     same = compare_accuracy(
@@ -183,19 +180,19 @@ def test_a_folder_of_labelled_images(tmp_path, artifacts):
         DataSet("set", whole, ImageSubset(whole, np.arange(60))),
         5.0,
         1,
-        quiet,
+        silent,
     )
     assert found == same
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_an_artifact_stays_only_where_it_is_as_accurate_as_asked_now(tmp_path):
     """What `export --target` finds there is taken as it is, if its accuracy was measured on the same data."""
     first = demo(tmp_path)
     accuracy = first.manifest.verification.accuracy
 
     def there(**changes):
-        return unchanged(lambda: load(DEMO), request(tmp_path, precision="int8", threads=1, **changes), quiet)
+        return unchanged(lambda: load(DEMO), request(tmp_path, precision="int8", threads=1, **changes), silent)
 
     assert there() == there(data="demo") == there(max_drop=accuracy.drop) == first
     assert there(data="elsewhere/other") is None
@@ -204,18 +201,18 @@ def test_an_artifact_stays_only_where_it_is_as_accurate_as_asked_now(tmp_path):
 
 
 def test_a_network_of_other_classes_has_no_accuracy(tmp_path):
-    found = export(lambda: untrained(SMALL), request(tmp_path, precision="int8"), quiet).manifest
+    found = export(lambda: untrained(SMALL), request(tmp_path, precision="int8"), silent).manifest
     assert found.verification.accuracy is None
     assert found.label == "test int8 112 (untrained weights, accuracy not measured)"
 
 
 @pytest.mark.parametrize("changes", [{"data": "demo"}, {"max_drop": 1.0}])
 def test_what_would_be_ignored_is_refused(tmp_path, changes, mini_artifact):
-    option = f"--{next(iter(changes)).replace('_', '-')}"
-    assert f"{option} must come with int8 or fp8, found --precision fp32" in refusal(
+    option = f"`{next(iter(changes))}`"
+    assert f"{option} must come with int8 or fp8, found `precision` fp32" in refusal(
         lambda: request(tmp_path, **changes)
     )
-    line = refusal(lambda: verify(open_artifact(mini_artifact), RUNNERS["ort-cpu"], 1, quiet, **changes))
+    line = refusal(lambda: verify(open_artifact(mini_artifact), RUNNERS["ort-cpu"], 1, silent, **changes))
     assert "accuracy is compared for int8 and fp8, found fp32" in line
     unverified = {"precision": "int8", "verify_on": None, "data": "demo"}
-    assert "leave --data or --unverified out" in refusal(lambda: request(tmp_path, **unverified))
+    assert "leave `data` or `unverified` out" in refusal(lambda: request(tmp_path, **unverified))

@@ -8,9 +8,9 @@ from functools import cache
 
 import numpy as np
 import pytest
-from support.exporting import request
+from support.checks import refusal
 from support.places import DEMO
-from support.strategies import refusal
+from support.small_export import request
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
@@ -21,15 +21,11 @@ from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.verify import verify
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load, untrained
 
 KIND = RUNNERS["ort-cpu"]
-
-
-def quiet(_text):
-    pass
 
 
 @cache
@@ -40,7 +36,7 @@ def weights():
 def exported(folder, checkpoint=None, **changes):
     """An int8 export of the demo network, or of other weights."""
     usual = {"precision": "int8", "threads": 1, "calibration_images": 16}
-    return export(lambda: checkpoint or weights(), request(folder, **usual | changes), quiet)
+    return export(lambda: checkpoint or weights(), request(folder, **usual | changes), silent)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +84,7 @@ def test_classes_in_another_order_are_refused_before_the_work(tmp_path, artifact
 
 
 def test_numbers_put_them_in_order(tmp_path, artifact):
-    found = verify(artifact, KIND, 1, quiet, folder_of(tmp_path / "set", NUMBERED), 5.0).accuracy
+    found = verify(artifact, KIND, 1, silent, folder_of(tmp_path / "set", NUMBERED), 5.0).accuracy
     assert found.images == 100
     assert found.reference > 75
     assert not found.problem
@@ -96,7 +92,7 @@ def test_numbers_put_them_in_order(tmp_path, artifact):
 
 def test_other_classes_of_the_same_number_are_refused(tmp_path, artifact):
     data = folder_of(tmp_path / "set", [f"{number}-flower {number}" for number in range(10)])
-    message = refusal(lambda: verify(artifact, KIND, 1, quiet, data))
+    message = refusal(lambda: verify(artifact, KIND, 1, silent, data))
     assert "found 'T-shirt/top' where the data has 'flower 0' (class 0)" in message
 
 
@@ -127,15 +123,15 @@ class Relabelled:
         return np.array(self.order)[self.whole.labels]
 
     @property
-    def runs(self):
-        return self.whole.runs
+    def chunks(self):
+        return self.whole.chunks
 
     def image(self, index):
         return self.whole.image(index)
 
 
 def measured(artifact, images, max_drop=5.0):
-    return compare_accuracy(artifact, KIND, DataSet("set", images, images), max_drop, 1, quiet)
+    return compare_accuracy(artifact, KIND, DataSet("set", images, images), max_drop, 1, silent)
 
 
 def some(indices):
@@ -150,7 +146,7 @@ def test_a_network_without_names_is_held_to_chance(tmp_path, nameless, caplog):
     """Without names nobody can tell that the classes are in another order, but for what comes out."""
     data = folder_of(tmp_path / "set", PLAIN)
     with pytest.raises(VerificationFailed) as caught:
-        verify(nameless, KIND, 1, quiet, data)
+        verify(nameless, KIND, 1, silent, data)
     message = str(caught.value)
     assert message.startswith("accuracy must be above chance to be compared, found top-1 ")
     assert "which shows nothing: the module itself is at chance, since always answering " in message
@@ -172,7 +168,7 @@ def test_what_fails_so_says_so_wherever_it_is_kept(tmp_path):
 
 def test_a_network_without_names_is_verified_where_the_order_is_right(tmp_path, nameless):
     data = folder_of(tmp_path / "set", NUMBERED)
-    found = verify(nameless, KIND, 1, quiet, data, 5.0)
+    found = verify(nameless, KIND, 1, silent, data, 5.0)
     assert found.passed
     assert found.accuracy.reference > 60
 
@@ -242,7 +238,7 @@ def test_a_graph_at_chance_fails_whatever_may_be_lost(tmp_path, artifact):
     assert not measured(random, some(range(200)), max_drop=1.0).problem  # which says enough
 
 
-@pytest.mark.usefixtures("few_pictures")
+@pytest.mark.usefixtures("few_images")
 def test_the_built_in_data_is_held_to_chance_too(tmp_path):
     """A network that says it was trained, and was not."""
     random = replace(untrained(weights().arch), provenance=weights().provenance, task=weights().task)
@@ -257,8 +253,8 @@ def test_untrained_weights_have_no_accuracy(tmp_path):
     random = untrained(weights().arch)
     message = refusal(lambda: exported(tmp_path, random, data="demo"))
     assert message == (
-        "--data must come with trained weights, found untrained ones, whose accuracy is chance: leave --data out, or "
-        "give the --checkpoint of a network that was trained"
+        "`data` must come with trained weights, found untrained ones, whose accuracy is chance: leave `data` out, or "
+        "give the `checkpoint` of a network that was trained"
     )
     named = replace(random, task=weights().task)
     assert exported(tmp_path, named).manifest.verification.accuracy is None

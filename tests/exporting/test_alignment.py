@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import inliner
-from support.exporting import SMALL, request
+from support.networks import arch_specs
 from support.places import DEMO
-from support.strategies import arch_specs
+from support.small_export import SMALL, request
 
 from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch
 from resnas_deploy.arch.elements import NORM_EPS
@@ -33,8 +33,7 @@ from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import PRECISIONS, tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights import padding as rules
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 SEEDS = st.integers(0, 2**32 - 1)
 MULTIPLES = st.sampled_from(ALIGNMENTS[1:])

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
-from support.exporting import SMALL, request
-from support.strategies import SMALL as LITTLE
-from support.strategies import arch_specs, mini, refusal
+from support.checks import refusal
+from support.networks import SMALL as LITTLE
+from support.networks import arch_specs, mini
+from support.small_export import SMALL, request
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.batch import BatchRange
@@ -24,7 +25,7 @@ from resnas_deploy.exporting.export import export
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.precision import PRECISIONS, relative_error
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 FP16, FP32 = PRECISIONS["fp16"], PRECISIONS["fp32"]
 

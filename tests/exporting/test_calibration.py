@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.errors import BadInput
@@ -121,7 +121,7 @@ def test_fewer_than_asked(images, array):
     assert "must hold the 9 images that were asked for, found 8" in refused(images, 9)
     line = refused(array(normalised(3)), 5)
     assert "images.npy must hold the 5 images that were asked for, found 3" in line
-    assert "--calibration-images" in line
+    assert "`calibration_images`" in line
 
 
 def test_an_empty_folder(tmp_path):

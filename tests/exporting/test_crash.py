@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.building import wait_for
 from support.places import SUPPORT
+from support.processes import wait_for
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.artifact.artifact import open_artifact
@@ -30,7 +30,7 @@ KILLS = 60
 
 class Zygote:
     def __init__(self, out: Path) -> None:
-        command = [sys.executable, str(SUPPORT / "zygote.py"), json.dumps(ARCH.to_json()), str(out)]
+        command = [sys.executable, str(SUPPORT / "export_children.py"), json.dumps(ARCH.to_json()), str(out)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def export(

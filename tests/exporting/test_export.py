@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from support.exporting import SMALL, request
+from support.small_export import SMALL, request
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
 from resnas_deploy.batch import BatchRange
@@ -21,20 +21,17 @@ from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.exporting import export as pipeline
 from resnas_deploy.exporting.export import export
 from resnas_deploy.network.module import build_model
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.resize import resize
-from resnas_deploy.weights.untrained import untrained
-
-
-def quiet(_text):
-    pass
 
 
 def test_two_exports_of_one_input_are_byte_identical(tmp_path):
     contents = []
     for name in ("first", "second"):
         wanted = request(tmp_path, out=tmp_path / name, verify_on=None)
-        export(lambda: untrained(SMALL), wanted, quiet)
+        export(lambda: untrained(SMALL), wanted, silent)
         contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {MODEL, WEIGHTS, MANIFEST}
@@ -58,12 +55,12 @@ def test_what_the_manifest_says(tmp_path):
 
 def test_a_thousand_classes_are_imagenets_and_a_file_overrides(tmp_path):
     arch = replace(SMALL, classes=1000)
-    artifact = export(lambda: untrained(arch), request(tmp_path, verify_on=None), quiet)
+    artifact = export(lambda: untrained(arch), request(tmp_path, verify_on=None), silent)
     assert artifact.manifest.class_names[:2] == ("tench", "goldfish")
     names = tmp_path / "names.txt"
     names.write_text("\n".join(f"class {number}" for number in range(7)))
     other = request(tmp_path, out=tmp_path / "named", class_names=names, verify_on=None)
-    assert export(lambda: untrained(SMALL), other, quiet).manifest.class_names[6] == "class 6"
+    assert export(lambda: untrained(SMALL), other, silent).manifest.class_names[6] == "class 6"
 
 
 def test_weights_are_let_go_before_the_graph_is_verified(tmp_path):
@@ -87,7 +84,7 @@ def test_weights_are_let_go_before_the_graph_is_verified(tmp_path):
 
 def test_higher_resolution_equals_the_resized_module(tmp_path):
     checkpoint = resize(untrained(SMALL), 168)
-    artifact = export(lambda: checkpoint, request(tmp_path), quiet)
+    artifact = export(lambda: checkpoint, request(tmp_path), silent)
     images = np.random.default_rng(0).standard_normal((2, 3, 168, 168), dtype=np.float32)
     session = ort.InferenceSession(artifact.model, providers=["CPUExecutionProvider"])
     (found,) = session.run(None, {"images": images})
@@ -100,10 +97,10 @@ def test_higher_resolution_equals_the_resized_module(tmp_path):
 def test_torch_is_needed_to_verify_and_not_to_export(tmp_path, monkeypatch):
     find = pipeline.importlib.util.find_spec
     monkeypatch.setattr(pipeline.importlib.util, "find_spec", lambda name: None if name == "torch" else find(name))
-    with pytest.raises(NotAvailable, match=r"torch is not installed .*--unverified.*pip install torch"):
-        export(lambda: untrained(SMALL), request(tmp_path), quiet)
+    with pytest.raises(NotAvailable, match=r"torch is not installed .*`unverified`.*pip install torch"):
+        export(lambda: untrained(SMALL), request(tmp_path), silent)
     assert not list(tmp_path.iterdir())
-    artifact = export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), quiet)
+    artifact = export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), silent)
     assert artifact.manifest.verification is None
     assert "UNVERIFIED" in artifact.manifest.label
 
@@ -111,13 +108,13 @@ def test_torch_is_needed_to_verify_and_not_to_export(tmp_path, monkeypatch):
 def test_a_runner_without_kernels_for_the_precision_is_refused_before_any_work(tmp_path):
     wanted = request(tmp_path, precision="bf16", verify_on=RUNNERS["ort-cpu"])
     with pytest.raises(BadInput, match=r"ort-cpu must have kernels for bf16, found only fp32, fp16"):
-        export(lambda: pytest.fail("the weights were loaded"), wanted, quiet)
+        export(lambda: pytest.fail("the weights were loaded"), wanted, silent)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_module_is_never_compared_with_itself(tmp_path):
     with pytest.raises(BadInput, match="found torch, which runs the weights"):
-        export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, verify_on=RUNNERS["torch"]), quiet)
+        export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, verify_on=RUNNERS["torch"]), silent)
     assert not list(tmp_path.iterdir())
 
 
@@ -126,7 +123,7 @@ def test_an_existing_folder_is_refused_before_any_work(tmp_path):
     (tmp_path / "out" / "precious").write_text("data")
     for force in (False, True):
         with pytest.raises(BadInput, match="exists"):
-            export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, force=force), quiet)
+            export(lambda: pytest.fail("the weights were loaded"), request(tmp_path, force=force), silent)
     assert (tmp_path / "out" / "precious").read_text() == "data"
 
 

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, inliner, numpy_helper
-from support.exporting import SMALL, request
+from support.checks import refusal
+from support.networks import arch_specs
 from support.places import DEMO
-from support.strategies import arch_specs, refusal
+from support.small_export import SMALL, request
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.calibration import calibration
@@ -25,8 +26,8 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import precision_named, relative_error, tolerance_of
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.progress import silent
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 BATCH = BatchRange(1, 4)
 IMAGES = 8  # of the calibration
@@ -37,10 +38,6 @@ PAIR = ("QuantizeLinear", "DequantizeLinear")
 @cache
 def demo():
     return load(DEMO)
-
-
-def quiet(_text):
-    pass
 
 
 def preprocessing(checkpoint):
@@ -65,7 +62,7 @@ def quantised(checkpoint, folder, precision, engine):
     plain(checkpoint, twin)
     plain(checkpoint, path, scheme.around)
     before = inliner.inline_local_functions(onnx.load(path))
-    quantise(path, activation_ranges(twin, images_of(checkpoint), BATCH, quiet), scheme)
+    quantise(path, activation_ranges(twin, images_of(checkpoint), BATCH, silent), scheme)
     return before, onnx.load(path)
 
 
@@ -267,7 +264,7 @@ def test_the_ranges_are_those_of_the_activations(tmp_path):
     path = tmp_path / "fp32.onnx"
     plain(demo(), path)
     images = images_of(demo(), 10)
-    ranges = activation_ranges(path, images, BATCH, quiet)
+    ranges = activation_ranges(path, images, BATCH, silent)
     model = inliner.inline_local_functions(onnx.load(path))
     names = ["stem.projection", "stage1.block1.norm1", "stage2.block2.mlp.gelu", "stage3.block3.attention"]
     assert set(names) <= ranges.keys()
@@ -276,8 +273,8 @@ def test_the_ranges_are_those_of_the_activations(tmp_path):
     for name, values in zip(names, session.run(names, {"images": images}), strict=True):
         np.testing.assert_allclose(ranges[name], (values.min(), values.max()), rtol=1e-4, atol=1e-5)
     assert ranges["images"] == (images.min(), images.max())
-    assert activation_ranges(path, images, BATCH, quiet) == ranges
-    other = activation_ranges(path, images[::-1], BatchRange(1, 64), quiet)
+    assert activation_ranges(path, images, BATCH, silent) == ranges
+    other = activation_ranges(path, images[::-1], BatchRange(1, 64), silent)
     assert other.keys() == ranges.keys()
     np.testing.assert_allclose([other[name] for name in ranges], list(ranges.values()), rtol=1e-3, atol=1e-4)
 
@@ -286,7 +283,7 @@ def test_the_ranges_are_those_of_the_activations(tmp_path):
 def test_the_calibration_keeps_to_the_batch_range(tmp_path, batch):
     """A graph of one batch size takes no other."""
     wanted = request(tmp_path, precision="int8", batch=batch, calibration_images=10, verify_on=None)
-    artifact = export(lambda: untrained(SMALL), wanted, quiet)
+    artifact = export(lambda: untrained(SMALL), wanted, silent)
     assert artifact.manifest.batch == batch
     plain_path = tmp_path / "fp32.onnx"
     emit(untrained(SMALL), precision_named("fp32"), batch, spelling=FOR_RUNTIMES, alignment=1).write(plain_path)
@@ -304,7 +301,7 @@ def test_activations_that_are_not_finite_are_refused(tmp_path, bad):
     plain(demo(), path)
     images = images_of(demo(), 4)
     images[bad] = np.where(images[bad] > 0, 3e38, -3e38)
-    message = refusal(lambda: activation_ranges(path, images, BatchRange(1, 1), quiet))
+    message = refusal(lambda: activation_ranges(path, images, BatchRange(1, 1), silent))
     assert message == "activations must be finite on the calibration images, found NaN or infinity at stem.conv1"
 
 
@@ -313,5 +310,5 @@ def test_a_network_that_overflows_is_refused_and_leaves_nothing(tmp_path):
     huge = {name: checkpoint.tensors[name] * np.float32(1e20) for name in ("stem.conv1.weight", "stem.conv2.weight")}
     bad = Checkpoint(checkpoint.arch, dict(checkpoint.tensors) | huge, checkpoint.provenance, checkpoint.task)
     wanted = request(tmp_path, precision="int8", calibration_images=4)
-    assert "activations must be finite" in refusal(lambda: export(lambda: bad, wanted, quiet))
+    assert "activations must be finite" in refusal(lambda: export(lambda: bad, wanted, silent))
     assert not list(tmp_path.iterdir())

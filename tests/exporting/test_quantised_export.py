@@ -8,19 +8,15 @@ import subprocess
 import sys
 
 import pytest
-from support.exporting import SMALL, request
+from support.checks import refusal
 from support.places import DEMO, ROOT
-from support.strategies import refusal
+from support.small_export import SMALL, request
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
-from resnas_deploy.weights.untrained import untrained
-
-
-def quiet(_text):
-    pass
-
+from resnas_deploy.progress import silent
+from resnas_deploy.weights.checkpoint import untrained
 
 SAME = """
 import sys
@@ -50,7 +46,7 @@ def test_exports_of_two_processes_are_byte_identical(tmp_path, precision):
 @pytest.mark.parametrize(("precision", "engine"), [("int8", False), ("int8", True), ("fp8", False)])
 def test_what_the_manifest_says(tmp_path, precision, engine):
     wanted = request(tmp_path, precision=precision, for_engine=engine, calibration_images=4, verify_on=None)
-    artifact = export(lambda: untrained(SMALL), wanted, quiet)
+    artifact = export(lambda: untrained(SMALL), wanted, silent)
     manifest = open_artifact(artifact.folder).manifest
     assert manifest == artifact.manifest
     said = manifest.quantisation
@@ -70,4 +66,4 @@ def test_what_the_manifest_says(tmp_path, precision, engine):
 
 
 def test_what_is_not_quantised_says_nothing(tmp_path):
-    assert export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), quiet).manifest.quantisation is None
+    assert export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), silent).manifest.quantisation is None

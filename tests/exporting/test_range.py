@@ -9,11 +9,12 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from support.exporting import request
 from support.places import DEMO
+from support.small_export import request
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.artifact.artifact import open_artifact, seal
+from resnas_deploy.artifact.artifact import open_artifact
+from resnas_deploy.artifact.creating import seal
 from resnas_deploy.artifact.headroom import MARGIN, Peak
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic, out_of_room
@@ -24,8 +25,7 @@ from resnas_deploy.exporting.verify import reference_logits, verification_inputs
 from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Checkpoint, load
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 ORT = RUNNERS["ort-cpu"]
 

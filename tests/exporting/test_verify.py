@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.exporting import SMALL, request
+from support.small_export import SMALL, request
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
@@ -14,8 +14,7 @@ from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.graph import fold
 from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 
 def run(tmp_path, **changes):

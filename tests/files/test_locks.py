@@ -9,16 +9,17 @@ import subprocess
 import sys
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
-from resnas_deploy.files.locks import Lock, ask, claiming, holding, opened
+from resnas_deploy.files.locks import Lock, ask, holding, opened
+from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.latency.store import LatencyStore
 
 OWNER = """
 import sys, time
 from pathlib import Path
-from resnas_deploy.files.locks import claiming
-with claiming(Path(sys.argv[1]), resume=True, taken=""):
+from resnas_deploy.files.outputs import claiming
+with claiming(Path(sys.argv[1]), resume=True, remedy=""):
     print("ready", flush=True)
     time.sleep(600)
 """
@@ -40,30 +41,30 @@ def test_a_run_has_its_folder_for_itself_until_it_is_killed(tmp_path):
     with subprocess.Popen([sys.executable, "-c", OWNER, str(out)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout.readline() == "ready\n"
-            line = refusal(lambda: claiming(out, resume=True, taken=TAKEN).__enter__())
+            line = refusal(lambda: claiming(out, resume=True, remedy=TAKEN).__enter__())
             assert "of one run at a time" in line
         finally:
             process.kill()
-    with claiming(out, resume=True, taken=TAKEN):
+    with claiming(out, resume=True, remedy=TAKEN):
         pass
     assert list(out.iterdir()) == []
 
 
 def test_a_run_does_not_write_over_another_ones_files(tmp_path):
     (tmp_path / "theirs").write_text("precious")
-    assert refusal(lambda: claiming(tmp_path, resume=False, taken=TAKEN).__enter__()).endswith(f"exists; {TAKEN}")
-    with claiming(tmp_path, resume=True, taken=TAKEN):
+    assert refusal(lambda: claiming(tmp_path, resume=False, remedy=TAKEN).__enter__()).endswith(f"exists; {TAKEN}")
+    with claiming(tmp_path, resume=True, remedy=TAKEN):
         pass
     assert "must be a folder, found a file" in refusal(
-        lambda: claiming(tmp_path / "theirs", resume=True, taken=TAKEN).__enter__()
+        lambda: claiming(tmp_path / "theirs", resume=True, remedy=TAKEN).__enter__()
     )
     assert "/proc/run cannot be written" in refusal(
-        lambda: claiming(tmp_path.__class__("/proc/run"), resume=False, taken=TAKEN).__enter__()
+        lambda: claiming(tmp_path.__class__("/proc/run"), resume=False, remedy=TAKEN).__enter__()
     )
 
 
 def test_without_locks_work_goes_on(tmp_path, lockless):
-    with holding(tmp_path), claiming(tmp_path / "run", resume=False, taken=TAKEN):
+    with holding(tmp_path), claiming(tmp_path / "run", resume=False, remedy=TAKEN):
         descriptor = opened(tmp_path)
         try:
             assert ask(descriptor) is Lock.UNKNOWN

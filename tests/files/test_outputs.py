@@ -12,17 +12,11 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
-from resnas_deploy.files.atomic import (
-    Taken,
-    atomic_file,
-    atomic_folder,
-    check_writable,
-    output_file,
-    write_errors,
-    write_text,
-)
+from resnas_deploy.errors import StorageError
+from resnas_deploy.files.atomic import Taken, atomic_file, atomic_folder, write_errors
+from resnas_deploy.files.outputs import check_writable, output_file, write_text
 from resnas_deploy.files.streams import is_stream
 
 
@@ -99,7 +93,9 @@ def test_a_device_is_never_replaced(tmp_path, write):
 
 def test_a_device_that_is_full_is_one_line(tmp_path):
     (tmp_path / "link").symlink_to("/dev/full")
-    assert "No space left on device" in refusal(lambda: write_text(tmp_path / "link", "text", replace=True))
+    assert "No space left on device" in refusal(
+        lambda: write_text(tmp_path / "link", "text", replace=True), StorageError
+    )
 
 
 def test_a_socket_is_refused(tmp_path):
@@ -111,7 +107,7 @@ def test_a_socket_is_refused(tmp_path):
 
 WRITE = """
 from pathlib import Path
-from resnas_deploy.files.atomic import write_text
+from resnas_deploy.files.outputs import write_text
 print("before")
 write_text(Path("/dev/stdout"), "document\\n", replace=False)
 print("after")
@@ -158,7 +154,7 @@ def test_a_flush_that_fails_is_no_success(tmp_path, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr("os.fsync", refuse)
-    assert "Input/output error" in refusal(lambda: write_text(tmp_path / "file", "text", replace=True))
+    assert "Input/output error" in refusal(lambda: write_text(tmp_path / "file", "text", replace=True), StorageError)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -193,6 +189,8 @@ def test_a_place_that_may_not_be_written_is_found_before_the_work(tmp_path):
         pytest.skip("root may write everywhere")
     tmp_path.chmod(0o555)
     try:
-        assert refusal(lambda: check_writable(tmp_path / "file")).endswith("choose a place that you may write to")
+        assert refusal(lambda: check_writable(tmp_path / "file"), StorageError).endswith(
+            "choose a place that you may write to"
+        )
     finally:
         tmp_path.chmod(0o755)

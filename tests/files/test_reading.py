@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.errors import LONGEST, BadInput, first_few, shortened, shown, whole_number
 from resnas_deploy.files.reading import check_tensors, parse_json, read_bytes, read_json, read_text

@@ -8,12 +8,12 @@ import time
 from contextlib import closing
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.files.sqlite import MOST_BYTES, Database, Format
 
-FORMAT = Format("list", "--list", 0x72736E7A, 1, "CREATE TABLE item (name TEXT NOT NULL, size INTEGER NOT NULL);")
+FORMAT = Format("list", "list", 0x72736E7A, 1, "CREATE TABLE item (name TEXT NOT NULL, size INTEGER NOT NULL);")
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 
 
@@ -54,7 +54,7 @@ def test_nothing_but_our_tables(path, sql, said):
     altered(path, sql)
     message = refusal(lambda: names(path))
     assert f"must be a list that resnas wrote, found: {said}" in message
-    assert message.endswith("nothing was changed: move it away, or choose another --list")
+    assert message.endswith("nothing was changed: move it away, or choose another `list`")
 
 
 def test_a_query_without_an_end_is_ended(path, monkeypatch):

@@ -13,9 +13,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files import workplace
 from resnas_deploy.files.atomic import atomic_file, atomic_folder
 from resnas_deploy.files.renames import REPLACED
@@ -198,7 +198,7 @@ def test_the_next_writer_of_a_name_removes_what_is_left_of_it(home, number, monk
 
 def test_no_folder_for_temporary_files_is_said_so(home, monkeypatch):
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/a", "/proc/b"])
-    line = refusal(lambda: scratch_folder("test").__enter__())
+    line = refusal(lambda: scratch_folder("test").__enter__(), StorageError)
     assert line == (
         "there must be a folder for temporary files that can be written, found none in /proc/a, /proc/b; "
         "free some space, or set TMPDIR to another folder"
@@ -222,7 +222,7 @@ def test_a_full_folder_for_temporary_files_is_named_whatever_comes_of_it(home, e
             raise error
 
     try:
-        line = refusal(work)
+        line = refusal(work, StorageError)
         assert line == (
             f"the folder for temporary files, {home / 'temporary'}, cannot be written: No space left on device; "
             "free some space there, or set TMPDIR to another folder"

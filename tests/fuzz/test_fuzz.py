@@ -12,9 +12,9 @@ import subprocess
 import sys
 
 import pytest
+from support.input_readers import READERS
 from support.places import SEARCHED, SUPPORT
-from support.readers import READERS
-from support.seeds import write_seeds
+from support.whole_inputs import write_seeds
 
 SEED, MANY, FEW = 20260, 1500, 30
 MOST_MB = 1000.0

@@ -14,7 +14,8 @@ import torch
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, inliner, shape_inference
-from support.strategies import arch_specs, refusal
+from support.checks import refusal
+from support.networks import arch_specs
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED
@@ -24,8 +25,7 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GRID, SPELLINGS, spelling_named
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import FLOATS, PRECISIONS
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 SMALL = ArchSpec(
     (

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.graph.builder import Weight
+from resnas_deploy.graph.nodes import Weight
 from resnas_deploy.graph.protobuf import write_model
 
 NAMES = st.lists(st.text(min_size=1, max_size=200), unique=True, max_size=4)

@@ -221,3 +221,24 @@ def test_an_unknown_orientation_is_upright(tmp_path: Path, coffee_cup: Image.Ima
 def test_a_damaged_exif_block_is_upright(tmp_path: Path, coffee_cup: Image.Image, block: bytes) -> None:
     coffee_cup.save(tmp_path / "image.png", exif=block)
     assert_near(levels_in(tmp_path / "image.png"), levels(coffee_cup))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        struct.pack("<HHII", 0x8769, 4, 1, 0xFFFFFF),  # a directory beyond the end
+        struct.pack("<HHII", 0x9999, 5, 1000, 0xFFFF),  # rationals beyond the end
+        struct.pack("<HHII", 0x9003, 2, 20, 3),  # a text that begins within the header
+    ],
+    ids=["directory", "rationals", "text"],
+)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp"])
+def test_a_damaged_tag_beside_the_orientation(
+    tmp_path: Path, coffee_cup: Image.Image, suffix: str, beside: bytes
+) -> None:
+    tags = struct.pack("<H", 2) + struct.pack("<HHIHH", 0x0112, 3, 1, 6, 0) + beside + struct.pack("<I", 0)
+    stored = coffee_cup.transpose(Image.Transpose.ROTATE_90)
+    path = tmp_path / f"image.{suffix}"
+    stored.save(path, exif=b"Exif\0\0II*\0\x08\0\0\0" + tags, quality=100, subsampling=0, lossless=True)
+    most = 8 if suffix == "jpg" else 0  # rounding of YCbCr
+    assert_near(levels_in(path), levels(coffee_cup), mean=1, most=most)

@@ -11,12 +11,10 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 from support.images import COFFEE, SMALL
-from support.places import IMAGES
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.preprocessing import Preprocessing, noise, preprocess
-from resnas_deploy.images.samples import sample_images
+from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 
 
 def _batch(paths: Iterable[Path], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
@@ -79,7 +77,7 @@ def test_the_record_survives_json(record: Preprocessing) -> None:
 )
 def test_a_bad_field_is_refused_by_name(field: str, value: object) -> None:
     data = Preprocessing.for_image_size(224).to_json() | {field: value}
-    with pytest.raises(BadInput, match=rf"^network\.json: {field} must be") as caught:
+    with pytest.raises(BadInput, match=rf"^network\.json(: |\.){field}(\[\d\])? must be") as caught:
         Preprocessing.from_json(data, source="network.json")
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
@@ -88,13 +86,13 @@ def test_a_bad_field_is_refused_by_name(field: str, value: object) -> None:
 def test_missing_and_unknown_fields_and_other_values_are_refused() -> None:
     data = Preprocessing.for_image_size(224).to_json()
     for field in data:
-        with pytest.raises(BadInput, match=f"the field {field} must be there"):
+        with pytest.raises(BadInput, match=f"preprocessing.{field} must be there"):
             Preprocessing.from_json({name: value for name, value in data.items() if name != field})
-    with pytest.raises(BadInput, match="found 'crop'"):
+    with pytest.raises(BadInput, match="unknown field 'crop'"):
         Preprocessing.from_json(data | {"crop": 1})
     others: tuple[object, ...] = ([], "bicubic", None, 3)
     for other in others:
-        with pytest.raises(BadInput, match="must be an object"):
+        with pytest.raises(BadInput, match="must be a JSON object"):
             Preprocessing.from_json(other)
 
 
@@ -171,20 +169,3 @@ def test_variants_give_nearly_the_array_of_the_original(
     record = Preprocessing.for_image_size(224)
     found, expected = _batch([tmp_path / "image.png", COFFEE], record)
     assert np.abs(found - expected).mean() <= tolerance
-
-
-def test_the_packaged_images() -> None:
-    names, batch = sample_images(SMALL)
-    assert names == ("astronaut.jpg", "cat.jpg", "coffee.jpg", "rocket.jpg")
-    np.testing.assert_array_equal(batch, _batch([IMAGES / name for name in names], SMALL))
-    assert batch.shape == (4, 3, 32, 32)
-    assert {path.name for path in IMAGES.iterdir()} == {*names, "README.md"}
-    assert all((IMAGES / name).stat().st_size < 40_000 for name in names)
-
-
-def test_noise_is_the_same_every_time_and_normalised() -> None:
-    found = noise(4, 32)
-    assert (found.shape, found.dtype) == ((4, 3, 32, 32), np.float32)
-    np.testing.assert_array_equal(found[:2], noise(2, 32))
-    assert abs(found.mean()) < 0.05
-    assert abs(found.std() - 1) < 0.05

@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from support.measured import MACHINE, configuration, counted_steps, measurement, report
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import MACHINE, configuration, counted_steps, measurement, report
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import BadInput, NotAvailable

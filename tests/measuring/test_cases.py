@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
-from support.measured import Fake, plan
+from support.made_up_measuring import Fake, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.cases import BATCHES, Case, Streams, open_cases

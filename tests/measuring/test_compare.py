@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from support.measured import measurement
+from support.made_up_measuring import measurement
 
 from resnas_deploy.measuring.compare import CANNOT_TELL, FASTER, SLOWER, Comparison, compared
 from resnas_deploy.measuring.measurement import DEVICE

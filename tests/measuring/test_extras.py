@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.exporting import SMALL
+from support.small_export import SMALL
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.extras import KINDS, by_kind, kind_of, shares

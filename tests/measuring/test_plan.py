@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from support.measured import plan
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import plan
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.measuring.plan import MOST_STREAMS
+from resnas_deploy.measuring.plan import MOST_RUNS, MOST_STREAMS, Effort, Subject, runners_for
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
 CPU = RUNNERS["ort-cpu"]
@@ -68,3 +69,34 @@ def test_a_gpu_that_is_not_here(network, device):
 @pytest.mark.parametrize("device", ["cuda", "cuda:-1", "tpu", "cpu:1"])
 def test_a_device_that_the_runner_never_uses(network, device):
     assert "the device of the runner ort-cpu must be cpu" in refusal(lambda: plan(network, CPU, device=device))
+
+
+def test_what_is_usual(network):
+    found = Effort().plan([Subject(network, CPU)])
+    assert (found.batches, found.streams, found.openings) == ((1, 8), (1,), 6)
+    assert found.threads == usable_cores()
+    assert Effort(runs=4).plan([Subject(network, CPU)]).openings == 4
+    assert Effort().plan([Subject(network, CPU)], [2, 2], [1, 2, 1]).batches == (2,)
+
+
+def test_batches_that_every_network_takes(network, untrained_artifact):
+    def usual(*batches):
+        others = [open_artifact(untrained_artifact(batch=batch)) for batch in batches]
+        return Effort().plan([Subject(other, CPU) for other in others]).batches
+
+    assert usual("1:8", "2:8") == (8,)
+    assert usual("3") == (3,)
+
+
+def test_too_few_openings_for_an_interval_and_too_many_runs(network):
+    subjects = [Subject(network, CPU)]
+    for effort in (Effort(openings=1), Effort(runs=1)):
+        message = refusal(lambda effort=effort: effort.plan(subjects, least_openings=2))
+        assert message == "`openings` must be at least 2 for an interval, found 1; give more `runs` or `openings`"
+    assert "at most 100000" in refusal(lambda: Effort(runs=MOST_RUNS + 1).plan(subjects))
+
+
+def test_runners_by_name_or_the_first_that_can(network, untrained_artifact):
+    assert [kind.name for kind in runners_for(["openvino", "torch", "openvino"], [network])] == ["openvino", "torch"]
+    assert runners_for([], [network])[0].name == "ort-cpu"
+    assert runners_for([], [network, open_artifact(untrained_artifact("bf16"))])[0].name == "openvino"

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pytest
 from PIL import Image
-from support.measured import measurement, report
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import measurement, report
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.extras import KINDS

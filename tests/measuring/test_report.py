@@ -1,4 +1,4 @@
-"""The document of a session: there and back, and what is said of one that is not what it should be."""
+"""The document of what was measured: there and back, and what is said of one that is not what it should be."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.measured import CALM, measurement, report
-from support.strategies import refusal
+from support.checks import refusal
+from support.made_up_measuring import CALM, measurement, report
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.machine.energy import Energy
@@ -206,3 +206,18 @@ def test_what_failed_has_no_samples(written):
 
 def test_an_unknown_field(written):
     assert "unknown field 'mood'" in altered(written, lambda data: data.update(mood="calm"))
+
+
+def test_what_must_be_known_with_a_report():
+    assert report(measurement()).notes() == []
+    unsteady = report(measurement(settled=False), interrupted=True)
+    assert unsteady.notes() == [
+        "still not steady after the warm-up: label, ort-cpu, batch 1, host to host",
+        "interrupted: there is less than was asked for",
+    ]
+    little = replace(CALM, memory_limit=2**31, other_load=0.5)
+    lost = report(measurement(), measurement((), failure="out of memory", batch=9), conditions=little)
+    assert lost.notes() == [
+        "the machine was busy: others used 50% of its 2 cores",
+        "the control group allows 2.0 GiB of memory",
+    ]

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from support.strategies import PLAIN, SMALL, arch_specs, assert_close, golden_arrays, mini
+from support.checks import assert_close
+from support.networks import PLAIN, SMALL, arch_specs, golden_arrays, mini
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.network.module import Attention, Mlp, ViTResNAS, build_model, intermediates
-from resnas_deploy.weights.checkpoint import load, save
+from resnas_deploy.weights.checkpoint import load, save, untrained
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
-from resnas_deploy.weights.untrained import untrained
 
 TOLERANCE = 1e-5
 BLOCKS = ["stage1.block1", "stage1.block2", "reduction1", "stage2.block1", "reduction2", "stage3.block1"]

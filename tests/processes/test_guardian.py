@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support.signalled import below, gone, is_alive, wait_for
+from support.processes import below, gone, is_alive, wait_for
 
 from resnas_deploy.processes import guardian
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support.lookups import problem, recorded
+from support.name_lookups import problem, recorded
 from support.places import IMAGES, PACKAGE, SEARCHED, SUPPORT
 from support.small_data import write_folder
 from support.triton_server import PYTHON, needs_server

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from support.sysfs import tree
+from support.file_tree import tree
 
 from resnas_deploy.processes.resources import Throttling, cpu_quota, free_memory, memory_limit, throttling, usable_cores
 

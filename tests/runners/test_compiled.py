@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
@@ -16,7 +16,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.devices import compiled_torch_problem
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 OPTIONS = Options(threads=2)
 NAMES = ("torch-compile", "aoti")

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from support.exporting import SMALL
-from support.strategies import golden_arrays
+from support.networks import golden_arrays
+from support.small_export import SMALL
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.exporting import request
-from support.strategies import refusal
+from support.checks import refusal
+from support.small_export import request
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED
@@ -16,7 +16,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 OPTIONS = Options(threads=2, profile=True)
 TINY = PUBLISHED["tiny"].arch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.exporting import SMALL
-from support.strategies import arch_specs
+from support.networks import arch_specs
+from support.small_export import SMALL
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.runners.profiling import attributed, element_operation, summed

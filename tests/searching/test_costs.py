@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, measured, truth
 from support.small_data import SPACE
-from support.strategies import refusal
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.measuring.latency.model import LatencyModel

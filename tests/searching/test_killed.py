@@ -13,7 +13,7 @@ from support.places import SEARCHED
 PROGRAM = """
 import os, signal, sys
 from pathlib import Path
-from test_iterations import Wide, search, searched
+from support.wide_search import Wide, search, searched
 class Killed(Wide):
     def scores(self, subnets, target):
         if len(self.asked) >= int(sys.argv[2]):

@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import pytest
-from support.signalled import below, gone
+from support.processes import below, gone
 from support.small_data import SPACE
 
 from resnas_deploy.arch.cost import macs

@@ -18,8 +18,8 @@ import time
 import traceback
 from pathlib import Path
 
-from support import seeds as _  # noqa: F401  what the readers import, before a child begins
-from support.readers import READERS
+from support import whole_inputs as _  # noqa: F401  what the input_readers import, before a child begins
+from support.input_readers import READERS
 
 from resnas_deploy.errors import LONGEST, ResnasError
 

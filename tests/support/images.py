@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from support.checks import refusal
 from support.places import IMAGES
-from support.strategies import refusal
 
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Preprocessing

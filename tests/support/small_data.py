@@ -53,7 +53,7 @@ class Stripes:
         return np.arange(self.count) % CLASSES
 
     @property
-    def runs(self):
+    def chunks(self):
         return [np.arange(self.count)]
 
     def image(self, index):

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,14 +95,6 @@ def refusal(*arguments, code=2, **how):
     assert len(err.splitlines()) == 1, err
     assert leftovers(process) == folders(process) == []
     return err
-
-
-def until(holds, seconds=60):
-    """Wait until that is so."""
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 def perf_analyzer(address, key, model, concurrency, folder):

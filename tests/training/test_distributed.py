@@ -1,4 +1,4 @@
-"""Two processes by torchrun train as one does."""
+"""Two processes by torchrun train as one does, and what they share."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import json
 
 import numpy as np
 import pytest
-from support.commands import resnas
-from support.small_data import write_folder, write_shards
-from support.strategies import assert_close
+import torch
+from support.checks import assert_close
+from support.small_data import SPACE, write_folder, write_shards
+from support.training_commands import resnas
 
+from resnas_deploy.training.distributed import share_batch_norms
+from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import load
 
 TOLERANCE = 2e-5  # of the losses: sums in another order
@@ -17,7 +20,9 @@ TOLERANCE = 2e-5  # of the losses: sums in another order
 
 def trained(folder, processes, data):
     recipe = folder / "recipe.toml"
-    recipe.write_text("epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\n")
+    recipe.write_text(
+        "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\nema = 0.5\n"
+    )
     out = folder / f"run{processes}"
     options = ("--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json")
     document = json.loads(resnas("train", "supernet", *options, processes=processes))
@@ -42,3 +47,17 @@ def test_two_processes_read_shards(tmp_path):
     assert np.isfinite(losses).all()
     assert document["pictures"] == 18
     assert checkpoint.task.class_names == ("red", "green", "blue")
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_batch_norms_that_are_shared_keep_their_weights_and_names(device):
+    """Whatever is trained by one process is gone on with by several; on GPUs by PyTorch's own batch normalisation."""
+    network = TrainedNetwork(SPACE.widest().full)
+    before, plain = dict(network.named_parameters()), network.state_dict().keys()
+    share_batch_norms(network, torch.device(device))
+    assert all(own is before[name] for name, own in network.named_parameters())
+    assert network.state_dict().keys() == plain
+    norms = {type(module) for name, module in network.named_modules() if name.rpartition(".")[2].startswith("bn")}
+    assert len(norms) == 1
+    assert norms != {torch.nn.BatchNorm2d}
+    assert (norms == {torch.nn.SyncBatchNorm}) == (device == "cuda")

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.commands import ENVIRONMENT
-from support.signalled import below, gone, is_alive, wait_for
-from support.strategies import refusal
+from support.checks import refusal
+from support.processes import below, gone, is_alive, wait_for
+from support.training_commands import ENVIRONMENT
 
 from resnas_deploy.training import image_workers as workers_module
 from resnas_deploy.training.image_workers import made_in_order
@@ -130,7 +130,7 @@ def test_they_end_when_nobody_asks_any_more():
 
 PARENT = """
 import sys, time
-from test_image_workers import Making
+from training.test_image_workers import Making
 from resnas_deploy.training.image_workers import made_in_order
 found = made_in_order(Making(), iter(range(10**9)), 2)
 if sys.argv[1] == "starting":
@@ -201,7 +201,7 @@ LITTLE_SHARED_MEMORY = """
 mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77
 head -c 4096 /dev/zero > /dev/shm/full
 exec timeout -k 5 240 "$0" -c "
-from test_image_workers import Making
+from training.test_image_workers import Making
 from resnas_deploy.training.image_workers import made_in_order
 print(sum(number for _, number, _ in made_in_order(Making(), range(10), 2)))
 "

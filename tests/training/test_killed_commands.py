@@ -7,8 +7,8 @@ import shutil
 import time
 
 import pytest
-from support.commands import interrupted, killed_after, resnas
 from support.small_data import write_folder
+from support.training_commands import interrupted, killed_after, resnas
 
 from resnas_deploy.weights.checkpoint import load
 

@@ -12,16 +12,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from support.checks import refusal
 from support.places import SEARCHED
 from support.small_data import RECIPE, SPACE, Stripes, alone, run
-from support.strategies import refusal
 
+from resnas_deploy.progress import silent
 from resnas_deploy.training import loop
 from resnas_deploy.training.loop import train
 from resnas_deploy.training.run import CHECKPOINT, STATE
 from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
-
-SILENT = lambda _: None  # noqa: E731  a name for it
 
 
 def weights(folder):
@@ -38,7 +37,7 @@ def losses(folder):
 
 def test_a_supernet_learns(tmp_path):
     recipe = replace(RECIPE, epochs=20, learning_rate=0.3, mixing=False, drop_path=0.0)
-    trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
+    trained = train(run(tmp_path, recipe=recipe), alone(), silent)
     assert trained.accuracy.top1 > 0.8
     assert losses(tmp_path)[-1] < 0.6 * losses(tmp_path)[0]
     assert trained.checkpoint.provenance.trained
@@ -48,25 +47,25 @@ def test_a_supernet_learns(tmp_path):
 @pytest.mark.parametrize("space", [SPACE, None], ids=["supernet", "network"])
 def test_the_same_seed_gives_the_same_weights(tmp_path, space):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        train(run(tmp_path / name, space=space, seed=seed), alone(), SILENT)
+        train(run(tmp_path / name, space=space, seed=seed), alone(), silent)
     assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
     assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
 
 def test_the_checkpoint_says_what_its_accuracy_was(tmp_path):
-    trained = train(run(tmp_path), alone(), SILENT)
+    trained = train(run(tmp_path), alone(), silent)
     kept = load(tmp_path / CHECKPOINT).accuracy
     assert kept == trained.checkpoint.accuracy == MeasuredAccuracy("stripes", 9, trained.accuracy.top1)
     before = (tmp_path / CHECKPOINT).read_bytes()
-    train(run(tmp_path), alone(), SILENT)  # which is at its end
+    train(run(tmp_path), alone(), silent)  # which is at its end
     assert (tmp_path / CHECKPOINT).read_bytes() == before
 
 
 def test_the_names_of_the_network_stay_when_it_is_trained_on(tmp_path):
-    first = train(run(tmp_path / "a", space=None), alone(), SILENT).checkpoint
+    first = train(run(tmp_path / "a", space=None), alone(), silent).checkpoint
     numbered = Stripes(class_names=("0-Red", "1-Green", "2-Blue"))
     on = run(tmp_path / "b", space=None, start=first, train=numbered, recipe=replace(RECIPE, epochs=1))
-    assert train(on, alone(), SILENT).checkpoint.task.class_names == ("red", "green", "blue")
+    assert train(on, alone(), silent).checkpoint.task.class_names == ("red", "green", "blue")
 
 
 # Trains again and again, each time in a child that is killed at a step; the children's exit statuses are its output.
@@ -106,15 +105,15 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):
-    train(run(tmp_path), alone(), SILENT)
-    message = refusal(lambda: train(run(tmp_path, seed=1), alone(), SILENT))
+    train(run(tmp_path), alone(), silent)
+    message = refusal(lambda: train(run(tmp_path, seed=1), alone(), silent))
     assert "must be of the same run, found another network, recipe, data or seed" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"12345678", b"\xff" * 100])
 def test_a_damaged_state_is_refused(tmp_path, content):
     (tmp_path / STATE).write_bytes(content)
-    assert "must be the whole state of a training run" in refusal(lambda: train(run(tmp_path), alone(), SILENT))
+    assert "must be the whole state of a training run" in refusal(lambda: train(run(tmp_path), alone(), silent))
     assert (tmp_path / STATE).read_bytes() == content
 
 
@@ -128,18 +127,18 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_save(tmp_path, monkeypatch)
 
     loop_loss = loop.token_label_loss
     monkeypatch.setattr(loop, "token_label_loss", spoiled)
-    message = refusal(lambda: train(run(tmp_path, save_every=4), alone(), SILENT))
+    message = refusal(lambda: train(run(tmp_path, save_every=4), alone(), silent))
     assert "the loss must stay finite, found nan at step 5 of 6" in message
     assert (tmp_path / STATE).exists()
     assert not (tmp_path / CHECKPOINT).exists()
     monkeypatch.setattr(loop, "token_label_loss", loop_loss)
-    train(run(tmp_path, save_every=4), alone(), SILENT)  # goes on from what was kept
+    train(run(tmp_path, save_every=4), alone(), silent)  # goes on from what was kept
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_autocast(tmp_path, precision):
     recipe = replace(RECIPE, precision=precision)
-    trained = train(run(tmp_path, recipe=recipe), alone(), SILENT)
+    trained = train(run(tmp_path, recipe=recipe), alone(), silent)
     assert all(np.isfinite(tensor).all() for tensor in trained.checkpoint.tensors.values())
     assert list((tmp_path / "tensorboard").glob("events*"))
 
@@ -153,13 +152,13 @@ def test_unreadable_images_are_fatal_or_skipped(tmp_path):
                 raise BadInput("number 5 cannot be read")
             return super().image(index)
 
-    message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), SILENT))
+    message = refusal(lambda: train(run(tmp_path / "a", train=Damaged()), alone(), silent))
     assert message == "number 5 cannot be read; or give `skip_unreadable`"
-    trained = train(run(tmp_path / "b", train=Damaged(), skip_unreadable=True), alone(), SILENT)
+    trained = train(run(tmp_path / "b", train=Damaged(), skip_unreadable=True), alone(), silent)
     assert set(trained.skipped) == {"number 5 cannot be read"}
 
 
 def test_threads_of_torch_stay_as_they_are(tmp_path):
     before = torch.get_num_threads()
-    train(run(tmp_path), alone(), SILENT)
+    train(run(tmp_path), alone(), silent)
     assert torch.get_num_threads() == before

@@ -9,16 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import SMALL, assert_close, subnets_inside, supernet_mini
+from support.checks import assert_close
+from support.networks import SMALL, subnets_inside, supernet_mini
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
 from resnas_deploy.training.network import TrainedNetwork, drop_path
-from resnas_deploy.weights.checkpoint import Provenance, Task
+from resnas_deploy.weights.checkpoint import Provenance, Task, untrained
 from resnas_deploy.weights.schema import tensor_shapes
 from resnas_deploy.weights.slicing import block_positions, slice_subnet
-from resnas_deploy.weights.untrained import untrained
 
 TOLERANCE = 1e-9  # of logits and gradients of about 1, in float64: norms of one channel multiply errors by 1000
 GROUP = 2

@@ -9,10 +9,10 @@ import subprocess
 import sys
 
 import pytest
-from support.commands import ENVIRONMENT
 from support.places import SUPPORT
-from support.signalled import below, gone, is_alive, wait_for
+from support.processes import below, gone, is_alive, wait_for
 from support.small_data import write_folder
+from support.training_commands import ENVIRONMENT
 
 RECIPE = "epochs = 100000\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 

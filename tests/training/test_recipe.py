@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.recipe import KINDS, RECIPES, Recipe, read_recipe

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from support.strategies import SMALL, assert_close
+from support.checks import assert_close
+from support.networks import SMALL
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.resort import resort
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 
 def test_units_are_sorted_and_the_network_computes_the_same():

@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.training.saved_state import TrainingState, load_state, save_state
 
@@ -32,13 +32,13 @@ LIMITED = """
 import resource, signal, sys
 from pathlib import Path
 import torch
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 from resnas_deploy.training.saved_state import TrainingState, save_state
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
 try:
     save_state(TrainingState("run", 2, {"a": torch.zeros(100_000)}, {}), Path(sys.argv[1]))
-except BadInput as error:
+except StorageError as error:
     print(error)
 """
 

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from support.strategies import SMALL, refusal
+from support.checks import refusal
+from support.networks import SMALL
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.weights.arch_files import read_arch

@@ -14,13 +14,15 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file as save_torch
-from support.strategies import GOLDEN, PLAIN, SMALL, refusal
+from support.checks import refusal
+from support.networks import PLAIN, SMALL
+from support.places import GOLDEN
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
-from resnas_deploy.weights.checkpoint import SCHEMA, Array, load, save
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.weights.checkpoint import SCHEMA, Array, load, save, untrained
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
-from resnas_deploy.weights.untrained import untrained
 
 WEIGHTS = untrained(SMALL, seed=1)
 FUZZ = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -29,6 +31,11 @@ HEADER: dict[str, object] = {
     "schema": SCHEMA,
     "arch": SMALL.to_json(),
     "provenance": {"trained": False, "history": []},
+}
+TASK = {
+    "class_names": ["a", "b", "c"],
+    "preprocessing": Preprocessing.for_image_size(SMALL.image_size).to_json(),
+    "held_out": 0,
 }
 
 
@@ -122,7 +129,7 @@ def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
     for metadata in (None, {}, {"format": "pt"}):
         path = _foreign(tmp_path / "a", dict(WEIGHTS.tensors), metadata)
         message = refusal(lambda path=path: load(path))
-        assert message.startswith(f"{path}: the file must carry the architecture in its metadata, found none")
+        assert message.startswith(f"{path}: the file must have the architecture in its metadata, found none")
     empty = _foreign(tmp_path / "b", {}, {"resnas": json.dumps(HEADER)})
     assert "stem.conv1.weight (2, 3, 3, 3) is missing; " in refusal(lambda: load(empty))
 
@@ -143,16 +150,25 @@ def test_other_safetensors_files_are_refused(tmp_path: Path) -> None:
         ),
         (json.dumps(HEADER | {"schema": SCHEMA + 1}), "the schema must be at most 1, found 2; use a newer resnas"),
         (json.dumps({"schema": 10**100}), "a number of 101 digits"),
-        (json.dumps(HEADER | {"arch": None}), "the architecture must be a JSON object, found None"),
-        (json.dumps({"schema": 1}), "the architecture must be a JSON object, found None"),
+        (json.dumps(HEADER | {"arch": None}), "the metadata.arch must be there, found none"),
+        (json.dumps({"schema": 1}), "the metadata.arch must be there, found none"),
         (json.dumps(HEADER | {"arch": SMALL.to_json() | {"classes": 0}}), "classes must be an integer from 1"),
         (json.dumps(HEADER | {"arch": SMALL.to_json() | {"classes": 4}}), "head.linear.weight must be (4, 11), found"),
         (json.dumps(HEADER | {"arch": PLAIN.to_json()}), "stem.projection.weight must be (6, 3, 3, 3), found"),
-        (json.dumps(HEADER | {"provenance": None}), "provenance must have the fields trained and history"),
-        (json.dumps(HEADER | {"provenance": {"trained": True}}), "provenance must have the fields trained and history"),
-        (json.dumps(HEADER | {"provenance": {"trained": 1, "history": []}}), "provenance must have the fields trained"),
+        (json.dumps(HEADER | {"provenance": None}), "provenance must be there, found none"),
+        (json.dumps(HEADER | {"provenance": {"trained": True}}), "provenance.history must be there, found none"),
+        (
+            json.dumps(HEADER | {"provenance": {"trained": 1, "history": []}}),
+            "provenance.trained must be true or false",
+        ),
         (json.dumps(HEADER | {"provenance": {"trained": True, "history": "a"}}), "provenance.history must be a list"),
-        (json.dumps(HEADER | {"provenance": {"trained": True, "history": [1]}}), "provenance.history must be a list"),
+        (
+            json.dumps(HEADER | {"provenance": {"trained": True, "history": [1]}}),
+            "provenance.history[0] must be a text",
+        ),
+        (json.dumps(HEADER | {"task": TASK | {"held_out": -1}}), "task: held_out must be a number from 0, found -1"),
+        (json.dumps(HEADER | {"task": TASK | {"class_names": "ab"}}), "task.class_names must be a list, found 'ab'"),
+        (json.dumps(HEADER | {"task": TASK | {"seed": 1}}), "task has the unknown field 'seed'"),
     ],
     ids=lambda text: text[:40],
 )
@@ -195,7 +211,7 @@ def test_other_bytes_are_refused(tmp_path: Path, data: bytes) -> None:
 def test_a_pickle_is_refused_with_the_command_that_converts_it() -> None:
     message = refusal(lambda: load(GOLDEN / "vit_search_mini.pth.tar"))
     assert "must be a whole safetensors file" in message
-    assert message.endswith("is converted by: resnas import")
+    assert message.endswith("is converted by `import_checkpoint()`")
 
 
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:

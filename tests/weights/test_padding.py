@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.exporting import SMALL
-from support.strategies import arch_specs
+from support.networks import arch_specs
+from support.small_export import SMALL
 
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.elements import NORM_EPS, ReductionElement
@@ -19,7 +19,7 @@ from resnas_deploy.arch.spec import Block
 from resnas_deploy.graph import fold
 from resnas_deploy.network.module import ResidualReduction, ViTResNAS
 from resnas_deploy.weights import padding as rules
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 SEEDS = st.integers(0, 2**32 - 1)
 MULTIPLES = st.sampled_from(ALIGNMENTS[1:])

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from support.strategies import PLAIN, SMALL, assert_close, mini, refusal
+from support.checks import assert_close, refusal
+from support.networks import PLAIN, SMALL, mini
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.network.module import build_model
+from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.resize import bicubic_weights, resize, resize_positions
-from resnas_deploy.weights.untrained import untrained
 
 SIZES = [(16, 20), (16, 28), (8, 10), (4, 7), (4, 8), (3, 5), (2, 3), (1, 4), (28, 16), (20, 3), (8, 4), (7, 1), (5, 5)]
 POSITIONS = {"stem.position", "reduction1.position", "reduction2.position"}

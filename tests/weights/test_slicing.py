@@ -9,13 +9,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import (
+from support.checks import assert_close, refusal
+from support.networks import (
     SMALL,
     arch_specs,
-    assert_close,
     golden_arrays,
     kept_flags,
-    refusal,
     subnets_inside,
     supernet_definitions,
     supernet_mini,
@@ -24,10 +23,9 @@ from support.strategies import (
 from resnas_deploy.arch.cost import parameters
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
 from resnas_deploy.network.module import build_model
-from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
 from resnas_deploy.weights.slicing import block_positions, slice_subnet
-from resnas_deploy.weights.untrained import untrained
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 WEIGHTS = untrained(SMALL, seed=3)

@@ -26,7 +26,7 @@ class Rounding(Protocol):
     """
 
     def __call__(self, values: Tensor, dtype: torch.dtype, part: str = "", *, saturates: bool = False) -> Tensor:
-        """The values in `dtype`."""
+        """Return the values in `dtype`."""
         ...
 
 
@@ -44,55 +44,55 @@ class Call:
         self._read = set[int]()
 
     def refuse(self, what: str) -> BadInput:
-        """What to raise for something that is not known here."""
+        """Return what to raise for something that is not known here."""
         return BadInput(
             f"the graph's own arithmetic must be known of every operator, found {self.node.op_type} {what} "
             f"at {self.node.name or self.node.output[0]}; export the artifact again"
         )
 
     def has(self, number: int) -> bool:
-        """Whether an optional input is given."""
+        """Tell whether an optional input is given."""
         return number < len(self._inputs) and self._inputs[number] is not None
 
     def given(self, number: int) -> Tensor:
-        """An input as it is."""
+        """Return an input as it is."""
         self._read.add(number)
         if not self.has(number):
             raise self.refuse(f"without its input {number}")
         return cast(Tensor, self._inputs[number])
 
     def real(self, number: int) -> Tensor:
-        """An input of floating-point numbers, in float32."""
+        """Return an input of floating-point numbers, in float32."""
         values = self.given(number)
         if values.dtype not in REAL:
             raise self.refuse(f"of {values.dtype}")
         return values.float()
 
     def ints(self, number: int) -> list[int]:
-        """An input of whole numbers."""
+        """Return an input of whole numbers."""
         values = self.given(number)
         if values.dtype != torch.int64:
             raise self.refuse(f"with {values.dtype} where int64 must be")
         return [int(value) for value in values.reshape(-1).tolist()]
 
     def every(self) -> list[Tensor]:
-        """All inputs, in float32."""
+        """Return all inputs, in float32."""
         return [self.real(number) for number in range(len(self._inputs))]
 
     def take(self, name: str, usual: object = None) -> object:
-        """An attribute's value."""
+        """Return an attribute's value."""
         return self._attributes.pop(name, usual)
 
     def integer(self, name: str, usual: int) -> int:
-        """A whole number."""
+        """Return a whole number."""
         return int(cast(int, self.take(name, usual)))
 
     def number(self, name: str, usual: float) -> float:
-        """A number."""
+        """Return a number."""
         return float(cast(float, self.take(name, usual)))
 
     def whole(self, name: str, usual: Sequence[int]) -> list[int]:
-        """A list of whole numbers."""
+        """Return a list of whole numbers."""
         return [int(value) for value in cast(Sequence[int], self.take(name, usual))]
 
     def must_be(self, name: str, *allowed: object) -> None:
@@ -121,7 +121,7 @@ Outputs = Tensor | Sequence[Tensor]
 
 
 def dtype_of(onnx_type: int) -> torch.dtype:
-    """The type that ONNX calls so. Raises `BadInput` for one that our graphs do not have."""
+    """Return the type that ONNX calls so. Raises `BadInput` for one that our graphs do not have."""
     if onnx_type not in DTYPES:
         raise BadInput(
             f"the graph's own arithmetic must be known of every type, found {TensorProto.DataType.Name(onnx_type)}"
@@ -130,7 +130,7 @@ def dtype_of(onnx_type: int) -> torch.dtype:
 
 
 def tensor_of(proto: TensorProto) -> Tensor:
-    """A constant of a graph, in its type."""
+    """Return a constant of a graph, in its type."""
     dtype = dtype_of(proto.data_type)
     content = bytearray(numpy_helper.to_array(proto).tobytes())
     shape = tuple(proto.dims)

@@ -39,7 +39,7 @@ def in_own_arithmetic(artifact: Artifact, images: Images, reference: NDArray[np.
 
 
 def out_of_room(own: OwnArithmetic) -> str:
-    """What to say of a graph that leaves its type's range, or comes too near to its end."""
+    """Return what to say of a graph that leaves its type's range, or comes too near to its end."""
     peak, others = own.peaks[own.beyond], sum(share > own.margin for share in own.headroom.values()) - 1
     more = f", as have {others} more elements" if others > 1 else ", as has one more element" if others else ""
     found = f"{peak} ({shown(own.headroom[own.beyond])})" if peak.magnitude is not None else str(peak)
@@ -53,7 +53,7 @@ def out_of_room(own: OwnArithmetic) -> str:
 def element_errors(
     artifact: Artifact, images: Images, wanted: Mapping[str, NDArray[np.float32]], head: str
 ) -> dict[str, float]:
-    """The error after each element in the graph's own type, of the outputs that are wanted there."""
+    """Return the error after each element in the graph's own type, of the outputs that are wanted there."""
     found = evaluate(artifact, images, [name for name in wanted if name != head])
     outputs = {**found.outputs, head: found.logits}
     return {name: relative_error(outputs[name], output) for name, output in wanted.items()}

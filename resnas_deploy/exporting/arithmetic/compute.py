@@ -153,7 +153,7 @@ def _dequantize(call: Call) -> Outputs:
 
 
 def _along(values: Tensor, axis: int, rank: int) -> Tensor:
-    """A scale or zero point, of the whole tensor or one for each index of an axis."""
+    """Return a scale or zero point, of the whole tensor or one for each index of an axis."""
     if values.numel() == 1:
         return values.reshape(())
     shape = [1] * rank

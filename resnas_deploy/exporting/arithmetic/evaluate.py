@@ -32,6 +32,7 @@ from resnas_deploy.exporting.arithmetic.move import MOVING
 from resnas_deploy.precision import Precision
 from resnas_deploy.runners.base import Images
 from resnas_deploy.runners.profiling import element_operation
+from resnas_deploy.runners.torch_settings import torch_threads
 
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
@@ -130,7 +131,7 @@ class Graph:
         return {name: values[name] for name in wanted if name in values}
 
     def _attributed(self) -> Iterator[str]:
-        """The element of each node; what has no element's name belongs to that of the node before."""
+        """Return the element of each node; what has no element's name belongs to that of the node before."""
         before = self._elements[0]
         for node in self._nodes:
             operation = element_operation(node.name) or ""
@@ -153,13 +154,9 @@ def _check_names(nodes: Sequence[NodeProto]) -> None:
 
 @contextmanager
 def _threads_for(pixels: int) -> Iterator[None]:
-    """One thread for little work, else as many as torch was told to take."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if pixels < _LITTLE else threads)
-    try:
+    """Take one thread for little work, else as many as torch was told to take."""
+    with torch_threads(1 if pixels < _LITTLE else torch.get_num_threads()):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _one_line(error: Exception) -> str:

@@ -33,7 +33,7 @@ class OwnRunner(Runner):
 
 
 def computing_in_own(artifact: Artifact, kind: RunnerKind) -> RunnerKind:
-    """What to count accuracy on: the runner itself where it computes in the graph's type, as GPUs do, or in float32.
+    """Return what to count accuracy on: the runner where it computes in the graph's type, as GPUs do, or in float32.
 
     Runtimes on CPUs compute fp16 and bf16 in float32, so accuracy in those is counted in the graph's own arithmetic.
     """

@@ -14,16 +14,16 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.engines.opening import open_runner
+from resnas_deploy.engines.build import open_runner
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.images.preprocessing import noise
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import UntrainedNetwork, emitted
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import Sampled
 from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 GROUP = 8  # networks that are open at once
 ANCHORS = 2

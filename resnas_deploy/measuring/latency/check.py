@@ -12,7 +12,7 @@ from scipy import stats
 from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import ResnasError
+from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, subnets
 from resnas_deploy.measuring.latency.regression import Regression, Values
@@ -102,6 +102,8 @@ def check(space: SearchSpace, setup: Setup, store: Path, count: int, progress: P
 
     What cannot be kept is in the result all the same. Raises `BadInput` where nothing was profiled.
     """
+    if count < 2:
+        raise BadInput(f"`subnets` must be 2 or more, found {count}")
     with LatencyStore(store, create=False) as opened:
         profiler = Profiler(opened, space, setup, setup.setting())
         model, profiled = profiler.model(), profiler.kept(PROFILE)

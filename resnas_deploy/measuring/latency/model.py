@@ -37,5 +37,5 @@ class LatencyModel:
 
     @property
     def identity(self) -> str:
-        """What tells this model from others."""
+        """Return what tells this model from others."""
         return json.dumps([asdict(self.setting), self.regression.weights, self.regression.anchor_ms])

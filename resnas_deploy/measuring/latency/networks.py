@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.batch import BatchRange
+from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.precision import precision_named
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 if TYPE_CHECKING:
     import torch
@@ -28,26 +27,26 @@ class UntrainedNetwork:
 
     @property
     def source(self) -> str:
-        """What names it."""
+        """Return what names it."""
         return self.arch.fingerprint
 
     @property
     def label(self) -> str:
-        """What it is."""
+        """Return what it is, for people."""
         return f"{self.arch.fingerprint} {self.precision} {self.image_size} (untrained weights)"
 
     @property
     def digest(self) -> str:
-        """The architecture's fingerprint, for a graph that nobody keeps."""
+        """Return the architecture's fingerprint, for a graph that nobody keeps."""
         return self.arch.fingerprint
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Return the pixels a side."""
         return self.arch.image_size
 
     def module(self) -> torch.nn.Module:
-        """The PyTorch module."""
+        """Return the PyTorch module."""
         from resnas_deploy.network.module import build_model
 
         return build_model(untrained(self.arch))
@@ -55,7 +54,7 @@ class UntrainedNetwork:
 
 def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> UntrainedNetwork:
     """Write the network of these weights to `folder`. Its batch is dynamic, as that of an export is by default."""
-    range_ = BatchRange(1, max(64, batch))
+    range_ = USUAL.extended_to(batch)
     path = folder / f"{weights.arch.fingerprint}.onnx"
     emit(weights, precision_named(precision), range_).write(path)
     return UntrainedNetwork(weights.arch, precision, range_, path)

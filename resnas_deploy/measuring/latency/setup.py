@@ -40,7 +40,7 @@ class Setup:
 
     @property
     def cores(self) -> int:
-        """How many threads that is."""
+        """Return how many threads that is."""
         return self.threads or usable_cores()
 
     def setting(self, machine: str = "") -> Setting:

@@ -18,6 +18,7 @@ import numpy as np
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files import records as record
+from resnas_deploy.files.atomic import unwritable
 from resnas_deploy.files.locks import Lock, ask
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.sqlite import Database, Format
@@ -40,7 +41,7 @@ CREATE TABLE network (
     PRIMARY KEY (setting, space, purpose, opening, fingerprint)
 );
 """
-FORMAT = Format("latency store", "`store`", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
+FORMAT = Format("latency store", "store", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Sampled:
 
     @property
     def ratio(self) -> float:
-        """Time over the anchor's, of each its lowest decile: what disturbs a run makes it longer, never shorter."""
+        """Return the time over the anchor's, of each its lowest decile: what disturbs a run never makes it shorter."""
         return float(np.percentile(self.samples_s, UNDISTURBED) / np.percentile(self.anchor_s, UNDISTURBED))
 
 
@@ -119,9 +120,7 @@ class LatencyStore(Database):
         try:  # never cut short: the name may be that of somebody's file
             lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as error:
-            raise BadInput(
-                f"{self.path} must lie in a folder that can be written, found: {error.strerror}; choose another `store`"
-            ) from None
+            raise unwritable(path, error, "choose another `store`") from None
         try:
             if ask(lock) is Lock.TAKEN:
                 raise BadInput(

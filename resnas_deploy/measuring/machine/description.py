@@ -83,7 +83,7 @@ def this_machine(
 
 
 def _cpu_model(cpuinfo: Path) -> str:
-    """A virtual machine may hide the model's name; family, model and stepping still tell processors apart."""
+    """Return the processor's name. Where a virtual machine hides it, family, model and stepping still tell it apart."""
     if not cpuinfo.is_file():
         return platform.processor() or "unknown"
     found: dict[str, str] = {}

@@ -16,7 +16,7 @@ _WORDS = ("out of memory", "bad_alloc", "bad allocation", "allocate memory", "fa
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of any runtime, or what it was raised from, says that memory ran out, of host or device."""
+    """Return whether a runtime's error, or what it was raised from, says that host or device ran out of memory."""
     text = str(error).lower()
     if isinstance(error, MemoryError) or any(words in text for words in _WORDS):
         return True
@@ -25,7 +25,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def limited(root: Path = Path("/")) -> Iterator[None]:
-    """Within the block, asking for more memory than is free now is refused to this process.
+    """Refuse this process more memory than is free now, for as long as the block lasts.
 
     Linux would grant it, and kill the process when it is used (vm.overcommit_memory in proc(5)). `root` is where `proc`
     and `sys` are.
@@ -46,7 +46,7 @@ def _smaller(limit: int, other: int) -> int:
 
 
 def _kibibytes(path: Path, name: str) -> int | None:
-    """A line of a file of the kernel's that counts kibibytes, in bytes."""
+    """Read the line of that name in a file of the kernel's that counts kibibytes. Return bytes."""
     if path.is_file():
         for line in path.read_text().splitlines():
             key, _, value = line.partition(":")

@@ -46,7 +46,7 @@ class Gpu:
         self._nvml, self._handle = nvml, handle
 
     def state(self) -> GpuState:
-        """What it tells now."""
+        """Return what it tells now."""
         nvml, gpu = self._nvml, self._handle
         reasons = self._ask(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
         return GpuState(
@@ -60,7 +60,7 @@ class Gpu:
         )
 
     def joules(self) -> float | None:
-        """Energy since the driver was loaded; None before Volta."""
+        """Return the energy in joules since the driver was loaded; None before Volta."""
         return self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3)
 
     def _limited(self, policy: int) -> float | None:
@@ -75,7 +75,7 @@ class Gpu:
 
 
 def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
-    """The GPU that CUDA calls `cuda:index`. Raises `NotAvailable` where there is no NVML or no such GPU.
+    """Open the GPU that CUDA calls `cuda:index`. Raise `NotAvailable` where there is no NVML or no such GPU.
 
     CUDA_VISIBLE_DEVICES is followed. NVML counts by PCI address; CUDA does where all GPUs are alike, or with
     CUDA_DEVICE_ORDER=PCI_BUS_ID.

@@ -44,7 +44,7 @@ class Observation:
 
 
 def own_cpu_seconds() -> float:
-    """CPU time of this process, and of its children that it waited for."""
+    """Return the CPU time in seconds of this process, and of its children that it waited for."""
     taken = os.times()
     return taken.user + taken.system + taken.children_user + taken.children_system
 
@@ -109,7 +109,7 @@ def _clocks_of_cpuinfo(cpuinfo: Path, cores: Collection[int]) -> Iterator[float]
 
 
 def _temperatures(classes: Path) -> Iterator[float]:
-    """Degrees Celsius of the processor's sensors; the kernel writes thousandths."""
+    """Yield the degrees Celsius of the processor's sensors; the kernel writes thousandths."""
     folders = [(folder, "type", "temp") for folder in classes.glob("thermal/thermal_zone*")]
     folders += [(folder, "name", "temp*_input") for folder in classes.glob("hwmon/hwmon*")]
     for folder, name, values in folders:
@@ -119,7 +119,7 @@ def _temperatures(classes: Path) -> Iterator[float]:
 
 
 def _throttle_events(folders: Collection[Path]) -> int | None:
-    """Each core has its own counter; the cores of a package all show the package's."""
+    """Sum the counters: each core has its own, and the cores of a package all show the package's."""
     found: dict[str, int] = {}
     for folder in folders:
         package = _number(folder / "topology/physical_package_id")

@@ -29,7 +29,7 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 
 @dataclass(frozen=True)
-class Peak:
+class PeakRate:
     """The highest rate that was seen, a second, and what reached it."""
 
     rate: float
@@ -52,8 +52,8 @@ def product_peak(
     budget: Budget,
     libraries: Mapping[str, Products] | None = None,
     shapes: tuple[Shape, ...] = (),
-) -> Peak:
-    """Operations a second of matrix products. Raises `NotAvailable` where no library here can do them.
+) -> PeakRate:
+    """Return the operations a second of matrix products. Raise `NotAvailable` where no library here can do them.
 
     `libraries` are those that are installed, and `shapes` the device's usual ones, unless others are given.
     """
@@ -76,10 +76,10 @@ def product_peak(
     return max(peaks, key=lambda peak: peak.rate)
 
 
-def bandwidth_peak(device: str, threads: int, budget: Budget, size: int) -> Peak:
-    """Bytes a second between the device and its memory, over buffers of `size` bytes.
+def bandwidth_peak(device: str, threads: int, budget: Budget, size: int) -> PeakRate:
+    """Return the bytes a second between the device and its memory, over buffers of `size` bytes.
 
-    Raises `NotAvailable` for CUDA without a PyTorch that has it.
+    Raise `NotAvailable` for CUDA without a PyTorch that has it.
     """
     if device != CPU:
         return best({"torch, copy": (_cuda_copy(device, size), 2.0 * size)}, budget)
@@ -92,24 +92,24 @@ def bandwidth_peak(device: str, threads: int, budget: Budget, size: int) -> Peak
 
 
 def buffer_bytes(cache_folder: Path = CACHE_FOLDER) -> int:
-    """The size of a buffer that does not fit into the last-level cache: four times as large, at most 1 GiB."""
+    """Return the size of a buffer that does not fit into the last-level cache: four times as large, at most 1 GiB."""
     sizes = [_bytes(path.read_text().strip()) for path in cache_folder.glob("index*/size")]
     return min(MOST_BYTES, CACHES * max(sizes, default=MOST_BYTES))
 
 
-def best(steps: Mapping[str, tuple[Product, float]], budget: Budget, share: float = 1.0) -> Peak:
-    """The highest rate of steps of so much work each, run in turns for that share of the budget, each at least once.
+def best(steps: Mapping[str, tuple[Product, float]], budget: Budget, share: float = 1.0) -> PeakRate:
+    """Return the highest rate of steps of so much work each, interleaved for that share of the budget, each run once.
 
     After a step that takes the whole share by itself none that comes later is begun.
     """
     most, started = share * budget.seconds, budget.clock()
-    peaks: list[Peak] = []
+    peaks: list[PeakRate] = []
     while not peaks or budget.clock() - started < most:
         for name, (step, work) in steps.items():
             before = budget.clock()
             step()
             seconds = budget.clock() - before
-            peaks.append(Peak(work / seconds, name))
+            peaks.append(PeakRate(work / seconds, name))
             if seconds > most:
                 break
     return max(peaks, key=lambda peak: peak.rate)

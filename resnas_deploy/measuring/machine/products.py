@@ -29,7 +29,7 @@ _SEED = 0  # of the factors: a GPU may run faster on values that are all alike
 def numpy_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
-    """NumPy's BLAS, in fp32. How many threads it starts is decided when it is imported, and not to be changed."""
+    """Use NumPy's BLAS, in fp32. How many threads it starts is decided when it is imported, and not to be changed."""
 
     def product(shape: Shape) -> Product:
         left, right = _factors(shape)
@@ -44,8 +44,10 @@ def numpy_products(
 def torch_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
-    """PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
+    """Use PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
     import torch
+
+    from resnas_deploy.runners.torch_settings import torch_threads
 
     dtype = FLOATS[precision].torch
 
@@ -63,20 +65,15 @@ def torch_products(
     if device != CPU and not torch.cuda.is_available():
         yield {}
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with torch.inference_mode():
-            yield {shape: product(shape) for shape in shapes}
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(threads), torch.inference_mode():
+        yield {shape: product(shape) for shape in shapes}
 
 
 @contextmanager
 def ort_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
-    """ONNX Runtime on the CPU, in fp32: other precisions it widens to that."""
+    """Use ONNX Runtime on the CPU, in fp32: other precisions it widens to that."""
     ort = load("onnxruntime")
 
     def product(shape: Shape) -> Product:
@@ -93,7 +90,7 @@ def ort_products(
 def openvino_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
-    """OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
+    """Use OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
     from resnas_deploy.runners.openvino import openvino_core
 
     core = openvino_core()
@@ -122,12 +119,12 @@ _LIBRARIES: Mapping[str, Products] = {
 
 
 def installed() -> Mapping[str, Products]:
-    """The libraries that are here, by the name of their module."""
+    """Return the libraries that are here, by the name of their module."""
     return {name: products for name, products in _LIBRARIES.items() if importlib.util.find_spec(name)}
 
 
 def _blas_threads(environment: Mapping[str, str]) -> int:
-    """What its variables say, else a thread for each core that this process may run on, whatever its quota."""
+    """Return what its variables say, else as many as the cores that this process may run on, whatever its quota."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         number = environment.get(name, "").strip()
         if number.isascii() and number.isdecimal() and 0 < len(number) < 5:
@@ -142,7 +139,7 @@ def _factors(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def _graph(left: NDArray[np.float32], right: NDArray[np.float32]) -> bytes:
-    """An ONNX graph that multiplies its input `left` by a constant."""
+    """Return an ONNX graph that multiplies its input `left` by a constant."""
     from onnx import TensorProto, helper, numpy_helper
 
     shape = (left.shape[0], right.shape[1])

@@ -26,10 +26,10 @@ from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
-from resnas_deploy.precision import FLOATS
+from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.devices import CPU, index, is_gpu
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -55,7 +55,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True)
-class _File:
+class CeilingsFile:
     """What a cache file holds."""
 
     schema: int
@@ -68,8 +68,8 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
     For each element (stem, block, reduction, head) the longer of its arithmetic, two operations for each
     multiply-accumulate of `cost.breakdown`, and its traffic. Traffic is its parameters, read once a pass, and its
     values (`Cost.values`: every result of a linear, a convolution and a product), written once and read once, in
-    numbers of `precision`, which is the graph's and may be narrower than what `ceiling` was measured in. Attention's
-    scores are left out: fused kernels keep them on the chip.
+    numbers of `precision`, which is the graph's and may be narrower than what `ceiling` was measured in; of a quantised
+    graph as if all were. Attention's scores are left out: fused kernels keep them on the chip.
 
     Not counted: softmax, norms and other element-wise work, which may go along with the products. What stays in caches
     costs no traffic, so an element that is bound by its traffic can be faster than this; one that is bound by its
@@ -78,7 +78,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
     return sum(
         max(
             2 * cost.macs * batch / ceiling.flops,
-            FLOATS[precision].bytes * (cost.parameters + 2 * values * batch) / ceiling.bytes_per_second,
+            PRECISIONS[precision].bytes * (cost.parameters + 2 * values * batch) / ceiling.bytes_per_second,
         )
         for cost, values in _costs(arch)
     )
@@ -86,7 +86,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
 
 def measure_ceiling(machine: Machine, device: str, precision: str, threads: int) -> Ceiling:
     """Measure it now. Raise `NotAvailable` where nothing here can."""
-    cores, gpu = os.sched_getaffinity(0), None if device == CPU else int(device.partition(":")[2] or 0)
+    cores, gpu = os.sched_getaffinity(0), index(device) if is_gpu(device) else None
     before = observe(cores, gpu)
     size = buffer_bytes()
     if device == CPU and (free := free_memory()) is not None and free < _BUFFERS * size:
@@ -182,7 +182,7 @@ class Ceilings:
 
 def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
     """Read what `write_ceilings` wrote. Raise `BadInput` for anything else."""
-    content = record.from_json(_File, read_json(path), "the cache")
+    content = record.from_json(CeilingsFile, read_json(path), "the cache")
     if content.schema != SCHEMA:
         raise BadInput(f"the cache must have schema {SCHEMA}, found {content.schema}")
     return content.ceilings
@@ -191,7 +191,7 @@ def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
 def write_ceilings(path: Path, ceilings: tuple[Ceiling, ...]) -> None:
     """Write a cache file. Raise `BadInput` or `StorageError` where it cannot be written."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(record.to_json(_File(SCHEMA, ceilings)), indent=1) + "\n")
+        partial.write_text(json.dumps(record.to_json(CeilingsFile(SCHEMA, ceilings)), indent=1) + "\n")
 
 
 def _key(found: Ceiling) -> tuple[Machine, str, str, int]:

@@ -10,8 +10,8 @@ from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.images.preprocessing import MAX_SIDE
 from resnas_deploy.serving.load.level import AskedModel
 from resnas_deploy.serving.server.access import OperatorKey
 from resnas_deploy.serving.server.addresses import Address

@@ -120,7 +120,7 @@ def _policy(versions: str) -> Any:
 
 
 def _accelerate(config: ModelConfig, accelerator: str, precision: str) -> None:
-    """Execution providers of the onnxruntime backend (its README, "Model Config Options")."""
+    """Set execution providers of the onnxruntime backend (its README, "Model Config Options")."""
     accelerators = config.optimization.execution_accelerators
     if accelerator == "tensorrt":
         chosen = accelerators.gpu_execution_accelerator.add(name="tensorrt")

@@ -40,7 +40,11 @@ from resnas_deploy.serving.repository.settings import ModelSettings
 MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json"
 COPIED_MODULES = (
     "__init__.py",
+    "arch/__init__.py",
+    "arch/spec.py",
     "errors.py",
+    "files/__init__.py",
+    "files/records.py",
     "images/__init__.py",
     "images/decode.py",
     "images/preprocessing.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypedDict
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,15 @@ class CheckedModel:
     findings: tuple[Finding, ...]
 
 
+class CheckedModelDocument(TypedDict):
+    """A model of a repository in what `triton.check()` returns as JSON."""
+
+    model: str
+    what: str
+    versions: list[int]
+    findings: list[str]  # nothing: all that is claimed of it holds
+
+
 @dataclass(frozen=True)
 class RepositoryCheck:
     """Every model of a repository, and whether all that is claimed of them holds."""
@@ -52,7 +62,7 @@ class RepositoryCheck:
             )
         )
 
-    def to_json(self) -> list[dict[str, object]]:
+    def to_json(self) -> list[CheckedModelDocument]:
         """Return plain data for JSON, a model each."""
         return [
             {

@@ -12,75 +12,52 @@ import re
 
 from resnas_deploy.errors import BadInput, shown
 
-# release: ONNX Runtime
-_ONNXRUNTIME = {
-    "24.10": "1.19.2",
-    "24.11": "1.19.2",
-    "24.12": "1.20.1",
-    "25.01": "1.20.1",
-    "25.02": "1.20.1",
-    "25.03": "1.21.0",
-    "25.04": "1.21.0",
-    "25.05": "1.22.0",
-    "25.06": "1.22.0",
-    "25.07": "1.22.0",
-    "25.08": "1.23.0",
-    "25.09": "1.23.0",
-    "25.10": "1.23.1",
-    "25.11": "1.23.2",
-    "25.12": "1.23.2",
-    "26.01": "1.23.2",
-    "26.02": "1.24.1",
-    "26.03": "1.24.2",
-    "26.04": "1.24.4",
-    "26.05": "1.24.4",
-    "26.06": "1.24.4",
-    "26.07": "1.27.0",
-    "26.08": "1.28.0",
-}
-# release: TensorRT, as far as engines depend on it
-_TENSORRT = {
-    "24.10": "10.5.0",
-    "24.11": "10.6.0",
-    "25.01": "10.8.0",
-    "25.02": "10.8.0",
-    "25.03": "10.9.0",
-    "25.04": "10.9.0",
-    "25.05": "10.10.0",
-    "25.06": "10.11.0",
-    "25.07": "10.11.0",
-    "25.08": "10.13.2",
-    "25.09": "10.13.3",
-    "25.10": "10.13.3",
-    "25.11": "10.14.1",
-    "25.12": "10.14.1",
-    "26.01": "10.14.1",
-    "26.02": "10.15.1",
-    "26.03": "10.16.0",
-    "26.04": "10.16.1",
-    "26.05": "10.16.1",
-    "26.06": "11.0.0",
-    "26.07": "11.1.0",
-    "26.08": "11.2.1",
-}
+# A line for each release: ONNX Runtime, and TensorRT as far as engines depend on it.
+_TABLE = """
+24.10 1.19.2 10.5.0
+24.11 1.19.2 10.6.0
+24.12 1.20.1 -
+25.01 1.20.1 10.8.0
+25.02 1.20.1 10.8.0
+25.03 1.21.0 10.9.0
+25.04 1.21.0 10.9.0
+25.05 1.22.0 10.10.0
+25.06 1.22.0 10.11.0
+25.07 1.22.0 10.11.0
+25.08 1.23.0 10.13.2
+25.09 1.23.0 10.13.3
+25.10 1.23.1 10.13.3
+25.11 1.23.2 10.14.1
+25.12 1.23.2 10.14.1
+26.01 1.23.2 10.14.1
+26.02 1.24.1 10.15.1
+26.03 1.24.2 10.16.0
+26.04 1.24.4 10.16.1
+26.05 1.24.4 10.16.1
+26.06 1.24.4 11.0.0
+26.07 1.27.0 11.1.0
+26.08 1.28.0 11.2.1
+"""
+_PACKAGES = {line.split()[0]: line.split()[1:] for line in _TABLE.splitlines() if line}
 
 
 def onnxruntime_of(release: str) -> str:
     """Return the version of ONNX Runtime in a release. Raise `BadInput` for a release that is not known."""
-    return _of(_ONNXRUNTIME, release, "ONNX Runtime")
+    return _version(release, 0, "ONNX Runtime")
 
 
 def tensorrt_of(release: str) -> str:
     """Return the version of TensorRT in a release. Raise `BadInput` for a release that is not known."""
-    return _of(_TENSORRT, release, "TensorRT")
+    return _version(release, 1, "TensorRT")
 
 
-def _of(versions: dict[str, str], release: str, package: str) -> str:
-    if release not in versions:
+def _version(release: str, column: int, package: str) -> str:
+    known = {each: versions[column] for each, versions in _PACKAGES.items() if versions[column] != "-"}
+    if release not in known:
         raise BadInput(
-            f"a Triton release must be one whose {package} is known ({', '.join(versions)}), found {shown(release)}"
+            f"a Triton release must be one whose {package} is known ({', '.join(known)}), found {shown(release)}"
         )
-    return versions[release]
+    return known[release]
 
 
 SAFE_SINCE = "26.07"

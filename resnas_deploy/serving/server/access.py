@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.files.reading import read_bytes
 
 CLOSED = ("shared-memory", "logging", "trace", "model-repository")
 HEADER = "resnas-key"
 HTTP_OPTION, GRPC_OPTION = "--http-restricted-api", "--grpc-restricted-protocol"
 _GRPC_PREFIX = "triton-grpc-protocol-"  # Triton's own, before the name of the header
+_MOST_BYTES = 1000  # of a key's file
 _KEY = re.compile(r"[A-Za-z0-9_-]{16,128}")
 # No request has a header of that name or such a value: HTTP ends both at the line's end, and gRPC has lower case alone.
 _NOBODY = "Closed to all=\n"
@@ -38,13 +40,10 @@ class OperatorKey:
     @staticmethod
     def read(path: Path) -> OperatorKey:
         """Return the key in a file, which ends with a line's end or without. Raise `BadInput`."""
-        if path.exists() and not path.is_file():  # reading a pipe could block for ever
-            raise BadInput(f"the key must be in a file, found something else at {path}")
         try:
-            with path.open("rb") as file:
-                text = file.read(1000).decode("ascii", "replace").strip()
-        except OSError as error:
-            raise BadInput(f"the key must be in a file, found that {path} cannot be read: {error.strerror}") from None
+            text = read_bytes(path, _MOST_BYTES).decode("ascii", "replace").strip()
+        except BadInput as error:
+            raise BadInput(f"the key must be in a file: {error}") from None
         if not _KEY.fullmatch(text):
             raise BadInput(
                 f"the key in {path} must be 16 to 128 letters, digits, dashes and underscores, found something else; "

@@ -26,6 +26,11 @@ class Ports:
     grpc: int = 8001
     metrics: int = 8002
 
+    def __post_init__(self) -> None:
+        for name, port in vars(self).items():
+            if not 0 < port < 2**16:
+                raise BadInput(f"`{name}_port` must be from 1 to 65535, or 0 for a free one, found {port}")
+
     @staticmethod
     def choose(http: int, grpc: int, metrics: int) -> Ports:
         """Return these ports, with one that nobody listens on in the place of each 0."""

@@ -39,7 +39,7 @@ class InstalledServer:
 def require_client() -> None:
     """Raise `PackageMissing` without the package that writes configurations and asks servers."""
     if importlib.util.find_spec("tritonclient") is None:
-        raise PackageMissing("resnas triton needs the package tritonclient, which is not installed", INSTALL)
+        raise PackageMissing("serving needs the package tritonclient, which is not installed", INSTALL)
 
 
 def find_server(folder: Path) -> InstalledServer:

@@ -1,9 +1,9 @@
 """Whose files are these? What a server needs while it lives, named by a lock that it holds, and removed without it.
 
-A server has a folder for its files, and regions of shared memory. In each place lies a lock file, `.NAME.lock`; what
-is called `NAME` or begins with `NAME_` belongs to whoever holds it: the process that made it, and the server and its
-children, which inherit it. The kernel lets go of a lock when the last of them ends, however it ends, and in whichever
-container it ran: nothing is decided by the number of a process, which means another one there.
+A server has a folder for its files, and regions of shared memory. In the folder of each lies a lock file,
+`.NAME.lock`; what is called `NAME` or begins with `NAME_` belongs to whoever holds it: the process that made it, and
+the server and its children, which inherit it. The kernel lets go of a lock when the last of them ends, however it ends,
+and in whichever container it ran: nothing is decided by the number of a process, which means another one there.
 """
 
 from __future__ import annotations
@@ -39,23 +39,23 @@ class Owned:
 
 
 @contextmanager
-def owning(places: Sequence[Path]) -> Iterator[Owned]:
+def owning(folders: Sequence[Path]) -> Iterator[Owned]:
     """Own a name in every one of these folders until the block ends; then what has that name is removed.
 
     What killed owners left there is removed first. Raise `BadInput` where a folder cannot be written.
     """
     end_orphans()
-    for place in places:
-        remove_abandoned(place)
+    for folder in folders:
+        remove_abandoned(folder)
     with ExitStack() as stack:
         name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(8)}"
-        yield Owned(name, tuple(stack.enter_context(_held(place, name)) for place in places))
+        yield Owned(name, tuple(stack.enter_context(_held(folder, name)) for folder in folders))
 
 
-def remove_abandoned(place: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
     """Remove what has the name of a lock that nobody holds. What another user has, and what cannot be, is left."""
     with suppress(OSError):
-        for path in sorted(place.iterdir()):
+        for path in sorted(folder.iterdir()):
             if match := _LOCK.fullmatch(path.name):
                 with suppress(OSError):
                     _remove_if_abandoned(path, match[1])
@@ -70,11 +70,11 @@ def end_orphans() -> None:
 
 
 @contextmanager
-def _held(place: Path, name: str) -> Iterator[int]:
+def _held(folder: Path, name: str) -> Iterator[int]:
     """Hold the lock of a name until the block ends, and remove what has that name then."""
-    path = place / f".{name}.lock"
+    path = folder / f".{name}.lock"
     while True:
-        with write_errors(place):
+        with write_errors(folder):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with suppress(OSError):  # a file system without locks: nobody gets this one, so nothing is taken for left there
             fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -84,7 +84,7 @@ def _held(place: Path, name: str) -> Iterator[int]:
     try:
         yield descriptor
     finally:
-        _remove(place, name)
+        _remove(folder, name)
         with suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(descriptor)
@@ -111,9 +111,9 @@ def _is_at(descriptor: int, path: Path) -> bool:
     return False
 
 
-def _remove(place: Path, name: str) -> None:
+def _remove(folder: Path, name: str) -> None:
     """Remove the folder of that name, and what begins with it; of others' files that have it nothing can be."""
-    for path in [place / name, *place.glob(f"{name}_*")]:
+    for path in [folder / name, *folder.glob(f"{name}_*")]:
         with suppress(OSError):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path, ignore_errors=True)

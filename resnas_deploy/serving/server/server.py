@@ -262,7 +262,7 @@ def _deferred() -> Iterator[None]:
 
 @contextmanager
 def _undisturbed_ending() -> Iterator[ExitStack]:
-    """What is put on this stack ends without a second Ctrl-C, or another request to end, keeping it from that."""
+    """Let what is put on this stack end without a second Ctrl-C, or another request to end, keeping it from that."""
     before: Sequence[tuple[signal.Signals, object]] = ()
     is_main = threading.current_thread() is threading.main_thread()  # which alone is interrupted
     stack = ExitStack()

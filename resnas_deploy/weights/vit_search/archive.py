@@ -52,7 +52,7 @@ def check_archive(path: Path) -> None:
 
 
 def _check_older(file: BinaryIO) -> None:
-    """The pickles that the older format begins with: a number, its version, the system, the object, its storages."""
+    """Check the pickles that the older format begins with: a number, version, the system, the object, its storages."""
     start = io.BytesIO(file.read(MOST_PICKLE))
     try:
         for _ in range(_OLDER_PICKLES):
@@ -64,7 +64,7 @@ def _check_older(file: BinaryIO) -> None:
 
 
 def _members(file: BinaryIO) -> int:
-    """How many members the directory can have, by its stated size.
+    """Return how many members the directory can have, by its stated size.
 
     Its end must be the file's, without a comment: where one may follow, two readers find two ends.
     """
@@ -85,7 +85,7 @@ def _members(file: BinaryIO) -> int:
 
 
 def _check_members(members: list[zipfile.ZipInfo], end: int) -> None:
-    """Each as long as it says, apart from the others, in a place of its own, and stored as it is."""
+    """Check that each is as long as it says, apart from the others, in a place of its own, and stored as it is."""
     if len({member.filename for member in members}) < len(members):
         raise _damaged("two members of one name")
     at = 0

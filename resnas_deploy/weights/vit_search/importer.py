@@ -92,7 +92,7 @@ def reference_names(subnet: Subnet) -> dict[str, str]:
 
 
 def _module_indices(subnet: Subnet) -> dict[str, int]:
-    """The index in the reference's `blocks` of every block and reduction of ours."""
+    """Return the index in the reference's `blocks` of every block and reduction of ours."""
     starts, positions = _stage_starts(subnet), block_positions(subnet)
     indices = {}
     for element in elements(subnet.arch):
@@ -115,7 +115,7 @@ def _dropped_indices(subnet: Subnet) -> list[int]:
 
 
 def _stage_starts(subnet: Subnet) -> list[int]:
-    """The index of each stage's first block; before each but the first there is a reduction."""
+    """Return the index of each stage's first block; before each but the first there is a reduction."""
     starts = [0]
     for flags in subnet.kept[:-1]:
         starts.append(starts[-1] + len(flags) + 1)
@@ -169,7 +169,7 @@ def _is_tensor(value: object) -> bool:
 
 
 def _tensors(state: Mapping[Any, Any], key: str) -> Mapping[str, torch.Tensor]:
-    """The same, once every entry is known to be a tensor with its values."""
+    """Return the same, once every entry is known to be a tensor with its values."""
     import torch
 
     for name, value in state.items():
@@ -182,7 +182,7 @@ def _tensors(state: Mapping[Any, Any], key: str) -> Mapping[str, torch.Tensor]:
 
 
 def _bare(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
-    """The tensors by the network's own names, without what wrappers of it put before all of them."""
+    """Return the tensors by the network's own names, without what wrappers of it put before all of them."""
     bare = {name: tensor for name, tensor in state.items() if name != "n_averaged"}  # torch's AveragedModel counts
     while prefix := next((prefix for prefix in _WRAPPERS if bare and all(n.startswith(prefix) for n in bare)), ""):
         bare = {name.removeprefix(prefix): tensor for name, tensor in bare.items()}
@@ -190,12 +190,12 @@ def _bare(state: Mapping[str, torch.Tensor]) -> Mapping[str, torch.Tensor]:
 
 
 def _names(data: Iterable[object]) -> str:
-    """Some keys for a message; one that is no text may be nested without an end."""
+    """Return some keys for a message; one that is no text may be nested without an end."""
     return shortened(str(sorted(shortened(key, 40) if isinstance(key, str) else shown(key) for key in data)[:5]), 150)
 
 
 def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
-    """The network, with image and patch size read off the position table and the projection's kernel."""
+    """Return the network, with image and patch size read off the position table and the projection's kernel."""
     plain = "patch_embed.conv1.conv.weight" not in state
     projection, table = state.get("patch_embed.conv_proj.weight"), state.get("pos_embed")
     if projection is None or projection.dim() != 4 or table is None or table.dim() != 3:

@@ -52,7 +52,7 @@ class Inert:
 
 
 def stand_ins() -> Iterator[tuple[Any, str]]:
-    """Each stand-in with the name that it answers to, as `torch.serialization.safe_globals` takes them."""
+    """Yield each stand-in with the name that it answers to, as `torch.serialization.safe_globals` takes them."""
     for name in _NAMES:
         shown = name.rpartition(".")[2]
         yield type("ndarray" if shown in _ARRAYS else shown, (Inert,), {}), name
@@ -60,5 +60,5 @@ def stand_ins() -> Iterator[tuple[Any, str]]:
 
 
 def _dictionary(*_: object) -> dict[object, object]:
-    """A dictionary for one with a default, whose entries the pickle sets afterwards: the weights may be in such."""
+    """Stand in for a dictionary with a default, whose entries the pickle sets later: the weights may be in such."""
     return {}

@@ -109,7 +109,7 @@ def _block(entry: tuple[object, ...], width: int, where: str) -> tuple[Block, bo
 
 
 def _integers(entry: object, where: str, form: tuple[int | str, ...]) -> list[int]:
-    """The positive integers of `entry` at the names in `form`; the numbers in `form` must be there as they are."""
+    """Return the positive integers of `entry` at the names in `form`, whose numbers must be there as they are."""
     shape = f"({', '.join(map(str, form))})"
     if not _is_tuple(entry) or len(entry) != len(form):
         raise BadInput(f"{where} must be {shape}, found {_short(entry)}")
@@ -120,7 +120,7 @@ def _integers(entry: object, where: str, form: tuple[int | str, ...]) -> list[in
 
 
 def _kind(entry: object) -> int | None:
-    """The number that says what an entry is, or None. True and 1.0 equal 1 but are no such number."""
+    """Return the number that says what an entry is, or None. True and 1.0 equal 1 but are no such number."""
     return entry[0] if _is_tuple(entry) and entry and type(entry[0]) is int else None
 
 

@@ -17,7 +17,7 @@ from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 ARCHS = drawn(MINI, 4)
 ANCHOR = anchor_of(MINI)

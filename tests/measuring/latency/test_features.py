@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from support.strategies import SMALL
+from support.networks import SMALL
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Stage

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support.checks import refusal
 from support.mini_space import EIGHT, MINI, SETTING, drawn, measured, truth
-from support.strategies import refusal
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.errors import BadInput

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.checks import refusal
 from support.mini_space import drawn, truth
-from support.strategies import refusal
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.features import features

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.measuring.latency.setup import Setup, choose_setup

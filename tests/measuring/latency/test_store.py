@@ -6,12 +6,15 @@ import json
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import fields, replace
 
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, sampled
-from support.strategies import refusal
+from support.places import GOLDEN
 
+from resnas_deploy.errors import StorageError
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore, Sampled
@@ -98,7 +101,7 @@ def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
     with LatencyStore(path) as store:
         store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
         store._connection.execute("PRAGMA max_page_count = 6")
-        message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)))
+        message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)), StorageError)
         assert "free some space" in message
         assert str(path) in message
         assert len(store.networks(SETTING, "mini", "profile")) == 1
@@ -112,7 +115,7 @@ def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, m
     monkeypatch.setattr(database, "WAIT", 0.05)
     holder = sqlite3.connect(path, isolation_level=None)
     holder.execute("BEGIN EXCLUSIVE")
-    message = refusal(lambda: LatencyStore(path))
+    message = refusal(lambda: LatencyStore(path), StorageError)
     assert "keeps it locked" in message
     assert "must be" not in message
     holder.execute("ROLLBACK")
@@ -194,3 +197,16 @@ def test_the_file_says_what_it_is(path):
     columns = [row[1] for row in database.execute("PRAGMA table_info(network)")]
     assert columns == ["setting", "space", "purpose", "opening", "fingerprint", "arch", "samples_s", "anchor_s"]
     database.close()
+
+
+def test_a_store_that_an_earlier_version_wrote_is_read(tmp_path):
+    path = tmp_path / "old.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript((GOLDEN / "stores" / "latency.sql").read_text())
+    with LatencyStore(path) as store:
+        assert store.settings() == [(SETTING, "mini", 3)]
+        found = store.networks(SETTING, "mini", "profile")
+        assert [(item.arch, item.ratio) for item in found] == list(zip(drawn(MINI, 3), (1.5, 2.5, 3.5), strict=True))
+        assert [item.ratio for item in store.networks(SETTING, "mini", "check", 1)] == [4.5]
+        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
+        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, sampled
 from support.places import TESTS
-from support.strategies import refusal
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore
@@ -189,7 +189,7 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 from resnas_deploy.measuring.latency.store import LatencyStore
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import StorageError
 sys.path.append(sys.argv[2])
 from support.mini_space import MINI, SETTING, drawn, sampled
 few = [sampled(arch) for arch in drawn(MINI, 3, seed=4)]
@@ -209,7 +209,7 @@ with LatencyStore(folder / "latency.sqlite") as store:
     ):
         try:
             act()
-        except BadInput as error:
+        except StorageError as error:
             print(error)
 """
 

@@ -25,10 +25,10 @@ ENDLESS = 1_000_000
 
 
 class Writers:
-    """The process of writer.py, and through it children that write."""
+    """The process of store_writers.py, and through it children that write."""
 
     def __init__(self) -> None:
-        command = [sys.executable, str(SUPPORT / "writer.py")]
+        command = [sys.executable, str(SUPPORT / "store_writers.py")]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def start(self, path: Path, writer: int, first: int, last: int) -> int:

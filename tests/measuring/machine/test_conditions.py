@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.files import records
 from resnas_deploy.measuring.machine.conditions import BUSY, STOLEN, BeforeAfter, Conditions

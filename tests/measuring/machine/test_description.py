@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.files import records
 from resnas_deploy.measuring.machine.description import Machine, this_machine

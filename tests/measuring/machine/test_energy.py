@@ -9,8 +9,8 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from support.strategies import refusal
-from support.sysfs import tree
+from support.checks import refusal
+from support.file_tree import tree
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.machine.energy import Energy, Meters, RaplMeter, find_meters

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 import pytest
-from support.sysfs import tree
+from support.file_tree import tree
 
 from resnas_deploy.measuring.machine.memory import SPARED, is_out_of_memory, limited
 

@@ -6,7 +6,7 @@ import os
 import time
 
 import pytest
-from support.sysfs import tree
+from support.file_tree import tree
 
 from resnas_deploy.measuring.machine.observation import CoreTimes, observe, own_cpu_seconds
 

@@ -9,10 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from support.sysfs import tree
+from support.file_tree import tree
 
 from resnas_deploy.errors import NotAvailable
-from resnas_deploy.measuring.machine.peaks import Budget, Peak, bandwidth_peak, best, buffer_bytes, product_peak
+from resnas_deploy.measuring.machine.peaks import Budget, PeakRate, bandwidth_peak, best, buffer_bytes, product_peak
 from resnas_deploy.measuring.machine.products import installed
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.openvino import openvino_core
@@ -43,20 +43,20 @@ class Clock:
 def test_the_best_of_all_runs():
     clock = Clock()
     steps = {"slow": (clock.step("slow", 2.0), 100.0), "fast": (clock.step("fast", 5.0, 0.5, 1.0), 100.0)}
-    assert best(steps, clock.budget(20)) == Peak(200.0, "fast")
+    assert best(steps, clock.budget(20)) == PeakRate(200.0, "fast")
 
 
 def test_rates_count_the_work_and_not_the_time_alone():
     clock = Clock()
     steps = {"little": (clock.step("little", 1.0), 10.0), "much": (clock.step("much", 2.0), 30.0)}
-    assert best(steps, clock.budget(6)) == Peak(15.0, "much")
+    assert best(steps, clock.budget(6)) == PeakRate(15.0, "much")
     assert clock.calls == ["little", "much"] * 2
 
 
 def test_no_larger_step_is_begun_after_one_that_takes_the_whole_share():
     clock = Clock()
     steps = {name: (clock.step(name, seconds), 1.0) for name, seconds in (("a", 1.0), ("b", 3.0), ("c", 60.0))}
-    assert best(steps, clock.budget(4), share=0.5) == Peak(1.0, "a")
+    assert best(steps, clock.budget(4), share=0.5) == PeakRate(1.0, "a")
     assert clock.calls == ["a", "b"]
 
 
@@ -74,7 +74,7 @@ def test_the_best_library_is_named_and_operations_are_counted():
     clock = Clock()
     libraries = {name: library(clock, seconds) for name, seconds in (("a", 1.0), ("b", 0.5), ("none", None))}
     found = product_peak("cpu", "fp32", 2, clock.budget(9), libraries, (SHAPE,))
-    assert found == Peak(2 * 32 * 48 * 16 / 0.5, "b, 32 x 48 x 16")
+    assert found == PeakRate(2 * 32 * 48 * 16 / 0.5, "b, 32 x 48 x 16")
     assert clock.calls == [SHAPE] * 3 + ["rest"] + [SHAPE] * 6 + ["rest", "rest"]
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.cost import breakdown, macs, parameters
 from resnas_deploy.arch.published import PUBLISHED
@@ -43,7 +43,7 @@ def test_bound_by_arithmetic(batch):
     assert found == pytest.approx(2 * macs(SMALL) * batch / 4e11)
 
 
-@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("fp16", 2), ("bf16", 2)])
+@pytest.mark.parametrize(("precision", "size"), [("fp32", 4), ("fp16", 2), ("bf16", 2), ("int8", 1), ("fp8", 1)])
 def test_bound_by_traffic(precision, size):
     """Weights once a pass, values written and read for each image; attention's scores do not count."""
     scores = 0

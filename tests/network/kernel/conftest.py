@@ -12,8 +12,7 @@ import pytest
 from support.places import ROOT
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
-from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 LITTLE = ArchSpec(
     (Stage(8, (Block(1, 8, 16),)), Stage(12, (Block(2, 4, 16),)), Stage(16, (Block(1, 8, 24),))),

@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from resnas_deploy.arch.elements import ReductionElement
-from resnas_deploy.network import equation as reference
 from resnas_deploy.network import fused
 from resnas_deploy.network import operator as op
 from resnas_deploy.network.module import ResidualReduction, build_model
@@ -51,11 +50,11 @@ def test_the_reference_pools_as_the_module_does(side, width, out_width):
     module = ResidualReduction(ReductionElement("reduction", width, out_width, side))
     padded = torch.nn.functional.pad(module.residual(x), (0, out_width - width))
     wanted = torch.cat([class_token, patches], 1) + table + padded
-    y, normed = reference.pooled_residual(x, class_token, patches, table, side, True)
+    y, normed = op.equation(x, class_token, patches, table, side, True)
     torch.testing.assert_close(y, wanted, rtol=0, atol=2e-6)
     torch.testing.assert_close(normed, torch.nn.LayerNorm(out_width, eps=1e-6)(wanted), rtol=0, atol=5e-6)
-    assert torch.equal(reference.pooled_residual(x, class_token, patches, table, side, False)[0], y)
-    half = reference.pooled_residual(*(part.half() for part in (x, class_token, patches, table)), side, True)
+    assert torch.equal(op.equation(x, class_token, patches, table, side, False)[0], y)
+    half = op.equation(*(part.half() for part in (x, class_token, patches, table)), side, True)
     assert [part.dtype for part in half] == [torch.float16] * 2
 
 
@@ -66,7 +65,7 @@ def test_the_operator_is_sound_on_the_cpu():
     )
     assert op.register() is op.register()
     found = torch.ops.resnas.pooled_residual(*inputs(), 4, False)
-    assert torch.equal(found[0], reference.pooled_residual(*inputs(), 4, False)[0])
+    assert torch.equal(found[0], op.equation(*inputs(), 4, False)[0])
 
 
 @pytest.mark.parametrize("with_norm", [True, False])
@@ -165,6 +164,6 @@ def test_where_the_kernel_is_used(monkeypatch, tmp_path):
 
 def test_the_operator_says_what_the_reference_takes():
     op.register()
-    assert list(inspect.signature(reference.pooled_residual).parameters) == [
+    assert list(inspect.signature(op.equation).parameters) == [
         argument.name for argument in torch.ops.resnas.pooled_residual.default._schema.arguments
     ]

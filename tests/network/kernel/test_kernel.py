@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
-from support.strategies import refusal
+from support.checks import refusal
 
 from resnas_deploy.arch.elements import NORM_EPS
-from resnas_deploy.network.kernel_shape import ReductionShape
+from resnas_deploy.network.operator import ReductionShape
 
 SHAPE = ReductionShape(8, 20, 36)
 WIDE = ReductionShape(16, 220, 440)

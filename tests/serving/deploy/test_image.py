@@ -1,4 +1,4 @@
-"""The example of an image: what it is made of is pinned, and the script that it runs closes the server's doors."""
+"""The example of an image: what it is made of is pinned, and the script that it runs closes the server's protocols."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def installed_server():
 
 @needs_server
 @pytest.mark.parametrize("has_key", [True, False])
-def test_the_script_of_the_image_closes_the_doors(repository, tmp_path, has_key):
+def test_the_script_of_the_image_closes_protocols(repository, tmp_path, has_key):
     """With the server from pip in the place of the image's, on loopback, without the option that it does not know."""
     key = "a-key-of-the-operator"
     if has_key:

@@ -7,9 +7,9 @@ import shutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.recorded import IDENTITY, LAYERS
+from support.checks import refusal
+from support.engine_report import IDENTITY, LAYERS
 from support.repository_findings import findings
-from support.strategies import refusal
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_report

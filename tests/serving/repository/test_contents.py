@@ -10,9 +10,10 @@ import sysconfig
 from dataclasses import replace
 
 import pytest
-from support.exporting import request
+from support.checks import refusal
+from support.networks import mini
 from support.repository_findings import findings
-from support.strategies import mini, refusal
+from support.small_export import request
 
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, open_artifact
 from resnas_deploy.batch import BatchRange
@@ -101,14 +102,20 @@ def test_what_triton_would_refuse_or_ignore(options, said):
     assert said in refusal(lambda: ModelSettings(**options))
 
 
-def test_a_full_disk_leaves_the_repository_as_it_was(models, mini_artifact, monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
+def test_a_file_that_cannot_be_written_leaves_the_repository_as_it_was(models, mini_artifact):
+    """A limit of the operating system on the size of files, whose error says no more than a full disk's."""
     before = sorted(models.rglob("*"))
-    monkeypatch.setattr("resnas_deploy.serving.repository.contents.shutil.copyfile", full)
-    line = refusal(lambda: add_model(models, open_artifact(mini_artifact), ModelSettings("mini")))
-    assert "No space left on device; free some space" in line
+    program = (
+        "import resource, signal, sys; import resnas_deploy as resnas; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)); resnas.triton.export(*sys.argv[1:])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, mini_artifact, models], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert "File too large" in line
+    assert str(models / "mini" / "2") in line
     assert sorted(models.rglob("*")) == before
 
 

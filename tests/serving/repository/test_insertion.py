@@ -7,13 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from support.places import ROOT
 from support.repository_findings import findings
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.repository import insertion
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
 
@@ -128,15 +128,15 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
         (models / name).rename(models.parent / name)
     before = {path: path.read_bytes() if path.is_file() else None for path in models.parent.rglob("*")}
     moved = []
-    really = insertion._write_config
+    really = Path.replace
 
-    def fails_then(*arguments):
-        moved.append(arguments)
+    def fails_then(partial, path):
+        moved.append(path)
         if len(moved) > after:
             raise KeyboardInterrupt
-        really(*arguments)
+        return really(partial, path)
 
-    monkeypatch.setattr(insertion, "_write_config", fails_then)
+    monkeypatch.setattr(Path, "replace", fails_then)
     with pytest.raises(KeyboardInterrupt) if after < 3 else monkeypatch.context():
         add_model(models, open_artifact(mini_artifact), ModelSettings("mini", max_batch=2), ensemble=True)
     if after < 3:
@@ -145,28 +145,24 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
 
 
 def test_a_new_repository_is_gone_again_after_an_error(mini_artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr(insertion, "_write_config", lambda *_: 1 / 0)
+    monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         add_model(tmp_path / "a" / "b" / "models", open_artifact(mini_artifact), ModelSettings("mini"))
     assert list(tmp_path.iterdir()) == []
 
 
 STAGED = """
-import os, sys
+import sys
 from pathlib import Path
-from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.serving.repository import contents as repository
-from resnas_deploy.serving.repository.settings import ModelSettings
+import resnas_deploy as resnas
 
-fill = repository._fill_preprocess  # what is written last
+def wait(event, arguments):
+    if event == "open" and str(arguments[0]).endswith("/images/preprocessing.py") and "w" in (arguments[1] or ""):
+        print("written", flush=True)  # all but this one
+        sys.stdin.read()
 
-def fill_and_wait(*arguments):
-    fill(*arguments)
-    print("written", flush=True)
-    sys.stdin.read()
-
-repository._fill_preprocess = fill_and_wait
-repository.add_model(Path(sys.argv[1]), open_artifact(Path(sys.argv[2])), ModelSettings("mini"), ensemble=True)
+sys.addaudithook(wait)
+resnas.triton.export(sys.argv[2], sys.argv[1], ensemble=True)
 """
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.strategies import refusal as refused
+from support.checks import refusal as refused
 from support.triton_server import FREE, command, needs_server, refusal, started_server
 from tritonclient import grpc
 from tritonclient.utils import InferenceServerException
@@ -136,7 +136,7 @@ def test_the_servers_memory_is_for_nobody_else(server):
 
 @needs_server
 def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_path):
-    """There no key is put where others could read it: the doors are closed to everybody."""
+    """There no key is put where others could read it: they are closed to everybody."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
     with started_server(repository, "--key-file", tmp_path / "key") as running:
         code, _ = http(running, "GET", "logging", headers={"resnas-key": "the-operators-own-key"})
@@ -148,7 +148,7 @@ def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_
 
 @needs_server
 @pytest.mark.slow
-def test_where_arguments_cannot_be_hidden_the_doors_are_closed_to_everybody(repository, tmp_path):
+def test_where_arguments_cannot_be_hidden_protocols_are_closed_to_everybody(repository, tmp_path):
     """A filter of system calls refuses ptrace(2), as some containers' does."""
     (tmp_path / "key").write_text("the-operators-own-key\n")
     with started_server(
@@ -178,10 +178,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_a_key_that_is_none(tmp_path, text):
     (tmp_path / "key").write_text(text)
     assert "must be 16 to 128 letters" in refused(lambda: OperatorKey.read(tmp_path / "key"))
-    assert "cannot be read" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
+    assert "must be a readable file" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
-        assert "found something else" in refused(lambda path=path: OperatorKey.read(path))
+        assert "must be a file, found a " in refused(lambda path=path: OperatorKey.read(path))
 
 
 def test_a_key_is_not_shown():

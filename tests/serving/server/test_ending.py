@@ -8,7 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
-from support.triton_server import FREE, command, folders, leftovers, needs_server, started_server, until
+from support.processes import wait_for
+from support.triton_server import FREE, command, folders, leftovers, needs_server, started_server
 
 pytestmark = needs_server
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -30,7 +31,7 @@ def locks(process):
 @pytest.mark.parametrize("number", ENDING)
 def test_while_the_models_load(never_ready, number):
     with command("triton", "serve", never_ready, *FREE) as process:
-        until(lambda: leftovers(process))
+        wait_for(lambda: leftovers(process))
         process.send_signal(number)
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "stopped\n", "")
@@ -43,7 +44,7 @@ def test_while_the_models_load(never_ready, number):
 def test_soon_after_the_start(repository, number, after):
     """While the server's files are laid out, or it is being started: wherever that is on this machine."""
     with command("triton", "serve", repository, *FREE) as process:
-        until(lambda: locks(process) or process.poll() is not None)
+        wait_for(lambda: locks(process) or process.poll() is not None)
         time.sleep(after)
         process.send_signal(number)
         _, err = process.communicate(timeout=60)
@@ -75,8 +76,8 @@ def test_a_hang_up_that_is_ignored_ends_nothing(repository):
 def test_killed_while_the_models_load(never_ready, repository):
     """What is left then is removed by the next server."""
     with command("triton", "serve", never_ready, *FREE) as process:
-        until(lambda: leftovers(process))
+        wait_for(lambda: leftovers(process))
         process.kill()
-    until(lambda: not [each for each in leftovers(process) if each.isdecimal()])
+    wait_for(lambda: not [each for each in leftovers(process) if each.isdecimal()])
     with started_server(repository):
         assert leftovers(process) == folders(process) == locks(process) == []

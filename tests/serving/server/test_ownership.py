@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
-from support.triton_server import folders, leftovers, needs_server, started_server, until
+from support.processes import wait_for
+from support.triton_server import folders, leftovers, needs_server, started_server
 from tritonclient import grpc
 
 from resnas_deploy.artifact.artifact import open_artifact
@@ -95,7 +96,7 @@ def test_a_child_that_outlives_the_owner_holds_its_locks(places):
         remove_abandoned(places[0])
         assert name in there(places[0])
         os.kill(child, signal.SIGKILL)
-        until(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
+        wait_for(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
 
 
 def test_an_owner_in_another_container_is_alive(places):
@@ -115,7 +116,7 @@ def test_an_owner_in_another_container_is_alive(places):
         assert name in there(places[0])
         process.kill()
         process.wait()
-        until(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
+        wait_for(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
 
 
 def test_others_files_are_left_and_stop_nobody(places, tmp_path):
@@ -218,5 +219,5 @@ def test_a_second_server_leaves_the_first_ones_files(repository, tmp_path, mini_
         assert leftovers(first.process)
         add_model(models, open_artifact(mini_artifact), ModelSettings("mini"))
         client = grpc.InferenceServerClient(first.grpc)
-        until(lambda: client.get_model_metadata("mini").versions == ["2"])
+        wait_for(lambda: client.get_model_metadata("mini").versions == ["2"])
         client.close()

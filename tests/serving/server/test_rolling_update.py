@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.exporting import request
+from support.networks import mini
 from support.rolling_update import roll
-from support.strategies import mini
+from support.small_export import request
 from support.triton_server import needs_server, started_server
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.export import export
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 pytestmark = needs_server
 

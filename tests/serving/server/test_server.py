@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.exporting import request
+from support.networks import mini
+from support.processes import wait_for
 from support.sent_images import GOOD, HUGE, noise_png
-from support.strategies import mini
-from support.triton_server import FREE, folders, leftovers, needs_server, refusal, started_server, until
+from support.small_export import request
+from support.triton_server import FREE, folders, leftovers, needs_server, refusal, started_server
 from tritonclient import grpc, http
 from tritonclient.utils import InferenceServerException
 
@@ -31,7 +32,7 @@ from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.server.addresses import Address
 from resnas_deploy.serving.server.check_server import check_server
-from resnas_deploy.weights.untrained import untrained
+from resnas_deploy.weights.checkpoint import untrained
 
 pytestmark = needs_server
 PROTOCOLS = {"grpc": grpc, "http": http}
@@ -185,7 +186,7 @@ def test_when_it_is_killed_the_server_ends_too(repository):
     with started_server(repository, stop=signal.SIGKILL) as running:
         pass
     assert running.process.returncode == -signal.SIGKILL
-    until(lambda: not leftovers(running.process))
+    wait_for(lambda: not leftovers(running.process))
 
 
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):

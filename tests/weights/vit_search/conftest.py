@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from support.importing import MINI, State
+from support.release_files import MINI, State
 
 
 @pytest.fixture

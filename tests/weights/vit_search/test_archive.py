@@ -11,8 +11,8 @@ import zipfile
 
 import pytest
 import torch
-from support.importing import DEFINITION, MINI, saved
-from support.strategies import refusal
+from support.checks import refusal
+from support.release_files import DEFINITION, MINI, saved
 
 from resnas_deploy.weights.vit_search.archive import MOST_MEMBERS, MOST_PICKLE, check_archive
 from resnas_deploy.weights.vit_search.importer import import_checkpoint

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.importing import BIAS, DEFINITION, OURS, State, imported, refused, saved
-from support.strategies import GOLDEN, assert_close, golden_arrays, mini, refusal, supernet_definitions, supernet_mini
+from support.checks import assert_close, refusal
+from support.networks import golden_arrays, mini, supernet_definitions, supernet_mini
+from support.places import GOLDEN
+from support.release_files import BIAS, DEFINITION, OURS, State, imported, refused, saved
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.network.module import build_model

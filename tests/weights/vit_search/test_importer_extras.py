@@ -16,8 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support.importing import BIAS, DEFINITION, State, imported, refused, saved
-from support.strategies import GOLDEN, mini, refusal
+from support.checks import refusal
+from support.networks import mini
+from support.places import GOLDEN
+from support.release_files import BIAS, DEFINITION, State, imported, refused, saved
 
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 from resnas_deploy.weights.vit_search.inert import Inert, stand_ins

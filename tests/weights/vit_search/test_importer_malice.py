@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from support.importing import BIAS, DEFINITION, State, refused, saved
-from support.strategies import refusal
+from support.checks import refusal
+from support.release_files import BIAS, DEFINITION, State, refused, saved
 
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 

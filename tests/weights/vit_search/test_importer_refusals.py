@@ -13,8 +13,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.importing import BIAS, DEFINITION, MINI, OURS, State, refused, saved
-from support.strategies import mini, refusal, supernet_definitions
+from support.checks import refusal
+from support.networks import mini, supernet_definitions
+from support.release_files import BIAS, DEFINITION, MINI, OURS, State, refused, saved
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.weights.vit_search.importer import import_checkpoint

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.strategies import GOLDEN, golden_text, refusal, subnets, supernet_definitions
+from support.checks import refusal
+from support.networks import golden_text, subnets, supernet_definitions
+from support.places import GOLDEN
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import Subnet

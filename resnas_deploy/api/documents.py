@@ -1,0 +1,311 @@
+"""The documents that files hold and that `--json` prints, by name: docs/schemas/ has the JSON Schema of each.
+
+A new one is a line in `DOCUMENTS`: a record, or a typed dictionary where `to_json` says something else than its fields.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from resnas_deploy.api.triton import VersionDocument
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.engines.recorded import LayerReport, Recorded
+from resnas_deploy.measuring.latency.check import PredictorErrors
+from resnas_deploy.measuring.latency.predict import PredictedNetwork
+from resnas_deploy.measuring.latency.setup import Setting
+from resnas_deploy.measuring.machine.description import Machine
+from resnas_deploy.measuring.machine.roofline import CeilingsFile
+from resnas_deploy.measuring.measurement import Configuration
+from resnas_deploy.measuring.report import Report
+from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.serving.load.result import LoadTestDocument
+from resnas_deploy.serving.repository.findings import CheckedModelDocument
+from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.weights.checkpoint import Metadata, Provenance
+
+
+class PublishedDocument(TypedDict):
+    """A published network, what it costs, and its top-1 in the paper."""
+
+    name: str
+    macs: int
+    parameters: int
+    paper_top1_percent: float
+    fingerprint: str
+    arch: ArchSpec
+
+
+class DeviceDocument(TypedDict):
+    """A device, and why a runner does not run on it."""
+
+    device: str
+    available: bool
+    problem: str | None
+
+
+class RunnerDocument(TypedDict):
+    """A runner, and where it runs here."""
+
+    name: str
+    available: bool
+    problem: str | None
+    install: str
+    precisions: dict[str, str]
+    runs_graph: bool
+    devices: list[DeviceDocument]
+
+
+class ExportDocument(TypedDict):
+    """An artifact that was written, and its engine where one was built; or why none was, where verification failed."""
+
+    artifact: str | None
+    seconds: NotRequired[float]
+    manifest: NotRequired[Manifest]
+    engine: NotRequired[str]
+    cached: NotRequired[bool]
+    report: NotRequired[Recorded]
+    error: NotRequired[str]
+    verification: NotRequired[Verification | None]
+
+
+class VerifyDocument(TypedDict):
+    """What was compared; `error` says what failed."""
+
+    artifact: str
+    label: str
+    error: str | None
+    verification: Verification | None
+
+
+class BuildDocument(TypedDict):
+    """An engine, and whether it was there."""
+
+    engine: str
+    cached: bool
+    report: Recorded
+
+
+class SpellingDocument(TypedDict):
+    """The kernels of one spelling, or why it was not built."""
+
+    spelling: dict[str, str] | str
+    layers: LayerReport | None
+    problem: str | None
+
+
+class KernelsDocument(TypedDict):
+    """What a builder makes of each spelling."""
+
+    builder: str
+    precision: str
+    batch: str
+    default: str
+    spellings: list[SpellingDocument]
+
+
+class InspectedEngineDocument(TypedDict):
+    """An engine and its report."""
+
+    engine: str
+    report: Recorded
+
+
+class InspectedDocument(TypedDict):
+    """A network's architecture and costs, and the checkpoint or the artifact that holds it."""
+
+    name: str
+    fingerprint: str
+    cost: dict[str, int]
+    arch: ArchSpec
+    network_def: str
+    provenance: NotRequired[Provenance]
+    weights_sha256: NotRequired[str]
+    manifest: NotRequired[Manifest]
+    operators: NotRequired[dict[str, int]]
+
+
+class ImportedDocument(TypedDict):
+    """A checkpoint that was converted."""
+
+    out: str
+    arch: ArchSpec
+    provenance: Provenance
+
+
+GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str | None, "probability": float})
+
+
+class PredictionDocument(TypedDict):
+    """The likeliest classes of an image."""
+
+    image: str
+    top: list[GuessDocument]
+
+
+class PredictionsDocument(TypedDict):
+    """What a network takes images for, and which could not be read."""
+
+    label: str
+    trained: bool
+    runner: str
+    images: list[PredictionDocument]
+    errors: list[str]
+
+
+class ComparedDocument(TypedDict):
+    """One batch of a comparison: times in milliseconds, their ratio and its bounds."""
+
+    batch: int
+    latency: str
+    first_ms: float
+    second_ms: float
+    second_over_first: float
+    low: float
+    high: float
+    verdict: str
+    openings: int
+    more_openings: int | None
+
+
+class ComparisonsDocument(TypedDict):
+    """Two networks compared, and all that was measured."""
+
+    comparisons: list[ComparedDocument]
+    measured: Report
+
+
+class ChangeDocument(TypedDict):
+    """One configuration of a baseline, then and now, each over the reference workload."""
+
+    configuration: Configuration
+    then: Interval
+    now: Interval
+    ratio: Interval
+    openings: int
+    verdict: str
+
+
+class GateDocument(TypedDict):
+    """A baseline beside what it is now."""
+
+    baseline: str
+    differences: list[str]
+    regressed: bool
+    changes: list[ChangeDocument]
+
+
+class LatencyProfileDocument(TypedDict):
+    """What a latency model was fitted on, and how well it predicts what it was not fitted on."""
+
+    space: str
+    setting: Setting
+    networks: int
+    measured_now: int
+    seconds: float
+    anchor_ms: float
+    mape: float
+    interval: float
+
+
+class LatencyPredictDocument(TypedDict):
+    """Latencies that a model predicts."""
+
+    setting: Setting
+    predictions: list[PredictedNetwork]
+
+
+class LatencyCheckDocument(TypedDict):
+    """Networks that a profile has not seen: predicted and measured milliseconds of a batch."""
+
+    schema: int
+    machine: Machine
+    setting: Setting
+    space: str
+    profiled: int
+    networks: list[str]
+    measured_ms: list[float]
+    predicted_ms: list[float]
+    by_macs_ms: list[float]
+    accuracies: list[PredictorErrors]
+    inside: float
+    noise: PredictorErrors
+
+
+class EvaluatedDocument(TypedDict):
+    """Accuracy on the validation images, from 0 to 1."""
+
+    checkpoint: str
+    data: str
+    top1: float
+    top5: float
+    pictures: int
+    unreadable: list[str]
+
+
+class TrainedDocument(TypedDict):
+    """A training run: what it was, and how good its weights are."""
+
+    checkpoint: str
+    arch: ArchSpec
+    recipe: Recipe
+    top1: float
+    top5: float
+    pictures: int
+    unreadable: list[str]
+    skipped: list[str]
+
+
+class FinalistDocument(TypedDict):
+    """A subnet of a search: costs as predicted, and latency as measured, in milliseconds."""
+
+    artifact: str
+    fingerprint: str
+    top1_held_out: float
+    predicted_latency: NotRequired[float]
+    macs: float
+    parameters: float
+    measured_latency: float | None
+
+
+class SearchDocument(TypedDict):
+    """What a search found; `arch` is the winner's."""
+
+    out: str
+    arch: ArchSpec
+    evaluated: int
+    stopped_early: int
+    within_limit_as_measured: bool
+    finalists: list[FinalistDocument]
+
+
+DOCUMENTS: dict[str, Any] = {
+    # files
+    "arch": ArchSpec,
+    "bench": Report,
+    "ceilings": CeilingsFile,
+    "checkpoint-metadata": Metadata,
+    "engine-report": Recorded,
+    "manifest": Manifest,
+    # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
+    "archs": list[PublishedDocument],
+    "build": BuildDocument,
+    "compare": ComparisonsDocument,
+    "evaluate": EvaluatedDocument,
+    "export": ExportDocument,
+    "gate": GateDocument,
+    "import": ImportedDocument,
+    "inspect": InspectedDocument | InspectedEngineDocument,
+    "kernels": KernelsDocument,
+    "latency-check": LatencyCheckDocument,
+    "latency-predict": LatencyPredictDocument,
+    "latency-profile": LatencyProfileDocument,
+    "predict": PredictionsDocument,
+    "runners": list[RunnerDocument],
+    "search": SearchDocument,
+    "train": TrainedDocument,
+    "triton-check": list[CheckedModelDocument],
+    "triton-export": list[VersionDocument],
+    "triton-load": LoadTestDocument,
+    "verify": VerifyDocument,
+}

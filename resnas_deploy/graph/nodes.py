@@ -1,0 +1,146 @@
+"""Collects the parts of an ONNX graph: nodes under stable names, weights computed when the file is written, functions.
+
+Functions are model-local: nodes that runtimes replace by a body in standard operators. Sizes are constants in the body.
+TensorRT for RTX 1.7 ignores attributes that are handed on to a body's nodes (a stride stays 1, without an error) and
+takes any overload of a name for another, so each body has a name of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import FunctionProto, NodeProto, TensorProto, helper
+
+from resnas_deploy.precision import Precision
+from resnas_deploy.weights.checkpoint import Array
+
+AttributeValue = int | float | Sequence[int]
+TO_THE_END = 2**63 - 1  # of a Slice
+DOMAIN, DOMAIN_VERSION = "resnas", 1  # of functions
+
+
+@dataclass(frozen=True)
+class Weight:
+    """An initializer. `make` returns its values, C-contiguous, in `dtype`; it is called while writing, once."""
+
+    name: str
+    shape: tuple[int, ...]
+    onnx_type: int
+    dtype: np.dtype[Any]
+    make: Callable[[], NDArray[Any]]
+
+
+class GraphBuilder:
+    """Collects the nodes, weights and functions of a graph in one precision."""
+
+    def __init__(self, precision: Precision, opset: int) -> None:
+        self.precision, self.opset = precision, opset
+        self.nodes: list[NodeProto] = []
+        self.weights: dict[str, Weight] = {}
+        self.functions: list[FunctionProto] = []
+
+    def node(
+        self,
+        op: str,
+        inputs: Sequence[str],
+        name: str,
+        *,
+        output: str = "",
+        domain: str = "",
+        **attributes: AttributeValue,
+    ) -> str:
+        """Append a node of one output and return that output's name: the node's own, unless `output` gives another."""
+        self.nodes.append(make_node(op, inputs, output or name, name, domain=domain, **attributes))
+        return output or name
+
+    def weight(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
+        """Add a weight in the graph's precision; `make` gives it in float32, in any memory order."""
+
+        def cast() -> NDArray[Any]:
+            return np.ascontiguousarray(self.precision.cast(make(), name))
+
+        self.weights[name] = Weight(name, shape, self.precision.onnx, self.precision.dtype, cast)
+        return name
+
+    def ints(self, *values: int) -> str:
+        """Add an int64 vector, shared by all who ask for the same."""
+        name = f"ints.{'_'.join(map(str, values))}"
+        dtype = np.dtype(np.int64)
+        self.weights[name] = Weight(name, (len(values),), TensorProto.INT64, dtype, lambda: np.array(values, dtype))
+        return name
+
+    def linear(self, x: str, name: str, shape: tuple[int, int], weight: Callable[[], Array]) -> str:
+        """Multiply `x` by a linear's weight; `shape` and `weight` are `(out, in)`, stored transposed for MatMul."""
+        stored = self.weight(f"{name}.weight", shape[::-1], lambda: weight().T)
+        return self.node("MatMul", [x, stored], f"{name}.matmul")
+
+    def add_bias(self, x: str, name: str, width: int, bias: Callable[[], Array]) -> str:
+        """Add a bias of `width` channels to `x`."""
+        return self.node("Add", [x, self.weight(f"{name}.bias", (width,), bias)], f"{name}.bias_add")
+
+    def normalise(self, x: str, name: str, width: int, epsilon: float) -> str:
+        """Add a LayerNorm whose scale and shift were folded away; the operator must be given a scale: ones."""
+        return self.node("LayerNormalization", [x, self.ones(width)], name, axis=-1, epsilon=epsilon)
+
+    def ones(self, width: int) -> str:
+        """Add a vector of ones, shared by all who ask for the same width."""
+        return self.weight(f"ones.{width}", (width,), lambda: np.ones(width, np.float32))
+
+    def class_token(self, x: str, name: str) -> str:
+        """Cut out the first token of `(B, T, C)`, as `(B, 1, C)`."""
+        return self.node("Slice", [x, self.ints(0), self.ints(1), self.ints(1)], name)
+
+    def patches(self, x: str, name: str) -> str:
+        """Cut out all tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
+        return self.node("Slice", [x, self.ints(1), self.ints(TO_THE_END), self.ints(1)], name)
+
+    def split(self, x: str, name: str, parts: Sequence[str], axis: int) -> list[str]:
+        """Cut `x` into equal parts along an axis; each is named `NAME.PART`."""
+        outputs = [f"{name}.{part}" for part in parts]
+        self.nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis, num_outputs=len(parts)))
+        return outputs
+
+
+class FunctionBuilder:
+    """The nodes of a function; each has its output's name, which begins with the element's."""
+
+    def __init__(self, name: str, element: str, inputs: Sequence[str], opset: int) -> None:
+        self.name, self._element, self._inputs, self._opset = name, element, tuple(inputs), opset
+        self._nodes: list[NodeProto] = []
+        self._constants: set[str] = set()
+
+    def add(self, op: str, inputs: Sequence[str], output: str, **attributes: AttributeValue) -> str:
+        """Append a node in the standard domain and return its output's name, `ELEMENT.OUTPUT`."""
+        output = f"{self._element}.{output}"
+        self._nodes.append(make_node(op, inputs, output, output, domain="", **attributes))
+        return output
+
+    def ints(self, *values: int) -> str:
+        """Add an int64 vector, shared by all who ask for the same."""
+        name = f"ints.{'_'.join(map(str, values))}"
+        if name not in self._constants:
+            self._constants.add(name)
+            self.add("Constant", [], name, value_ints=values)
+        return f"{self._element}.{name}"
+
+    def cut(self, x: str, begin: int, end: int, output: str, axis: int = 1) -> str:
+        """Cut `x` from `begin` to before `end` along an axis, the tokens' if none is given."""
+        return self.add("Slice", [x, self.ints(begin), self.ints(end), self.ints(axis)], output)
+
+    def build(self, output: str) -> FunctionProto:
+        """Return the function, whose value is `output`."""
+        imports = [helper.make_opsetid("", self._opset)]
+        return helper.make_function(DOMAIN, self.name, self._inputs, [output], self._nodes, imports)
+
+
+def make_node(
+    op: str, inputs: Sequence[str], output: str, name: str, *, domain: str = "", **attributes: AttributeValue
+) -> NodeProto:
+    """Return a node of one output, its attributes in alphabetical order."""
+    node = helper.make_node(op, list(inputs), [output], name=name, domain=domain)
+    node.attribute.extend(helper.make_attribute(key, attributes[key]) for key in sorted(attributes))
+    return node

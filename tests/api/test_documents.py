@@ -1,0 +1,50 @@
+"""The JSON Schema of each document: in docs/schemas as it should be, valid, and true of files that are there."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+from jsonschema import Draft202012Validator, ValidationError
+from support.places import GOLDEN, ROOT
+
+from resnas_deploy.api.documents import DOCUMENTS
+from resnas_deploy.files.schema import schema_of
+
+SCHEMAS = ROOT / "docs" / "schemas"
+
+
+def validate(name, document):
+    Draft202012Validator(json.loads((SCHEMAS / f"{name}.json").read_text())).validate(json.loads(json.dumps(document)))
+
+
+def test_the_files_are_up_to_date():
+    """`make docs` writes them."""
+    spec = importlib.util.spec_from_file_location("schemas", ROOT / "benchmarks" / "schemas.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert {path.name: path.read_text() for path in SCHEMAS.iterdir()} == module.written()
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_each_is_a_schema_that_refuses_what_it_does_not_know(name):
+    schema = schema_of(DOCUMENTS[name], name)
+    Draft202012Validator.check_schema(schema)
+    for document in ({"foreign": 1}, [{"foreign": 1}], 1, None):
+        with pytest.raises(ValidationError):
+            Draft202012Validator(schema).validate(document)
+
+
+@pytest.mark.parametrize("path", sorted((GOLDEN / "manifests").iterdir()), ids=lambda path: path.stem)
+def test_manifests(path):
+    validate("manifest", json.loads(path.read_text()))
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks" / "results").glob("latency-model-*.json")), ids=str)
+def test_latency_checks(path):
+    validate("latency-check", json.loads(path.read_text()))
+
+
+def test_results_of_bench():
+    validate("bench", json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text()))

@@ -1,0 +1,104 @@
+"""A search from Python: within limits as text and as numbers, by a model that is handed in."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from support.checks import refusal
+from support.mini_space import measured, truth
+from support.small_data import SPACE, write_folder
+
+import resnas_deploy as resnas
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
+from resnas_deploy.measuring.latency.setup import choose_setup
+from resnas_deploy.weights.checkpoint import Task, save, untrained
+
+FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 1, "threads": 1}
+
+
+@pytest.fixture(autouse=True)
+def little_space(monkeypatch):
+    monkeypatch.setitem(SPACES, SPACE.name, SPACE)
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    """A supernet that knows nothing, and the data that it is for."""
+    folder = tmp_path_factory.mktemp("search")
+    task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
+    save(replace(untrained(SPACE.widest().full), task=task), folder / "supernet.safetensors")
+    return {"supernet": folder / "supernet.safetensors", "data": write_folder(folder / "data")}
+
+
+@pytest.fixture
+def model():
+    setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
+    archs = subnets(SPACE, PROFILE, 60)
+    return LatencyModel(SPACE, setup, setup.setting(), regression_of(measured(archs, truth(SPACE))))
+
+
+def test_a_search_gives_the_winner_and_prints_nothing(given, tmp_path, capfd, small_reference):
+    found = resnas.search(**given, **FEW, max_macs="70%", out=tmp_path / "found")
+    winner = found.winner
+    assert macs(winner.checkpoint.arch) <= 0.7 * macs(SPACE.widest().arch)
+    assert winner.measured_ms > 0
+    assert winner.artifact.manifest.verification
+    assert found.finalists == (winner,)
+    assert len(found.evaluated.candidates) == 10
+    document = json.loads(json.dumps(found.to_json()))
+    assert document["arch"] == json.loads((tmp_path / "found" / "arch.json").read_text())
+    assert document["finalists"][0]["MACs"] == pytest.approx(macs(winner.checkpoint.arch) / 1e9)
+    assert winner.checkpoint.arch.fingerprint in found._repr_html_()
+    assert capfd.readouterr() == ("", "")
+    number = 0.7 * macs(SPACE.widest().arch)
+    same = resnas.search(**given, **FEW, max_macs=number, out=tmp_path / "same")
+    assert [item.subnet for item in same.evaluated.candidates] == [item.subnet for item in found.evaluated.candidates]
+
+
+def test_a_model_limits_latency_and_says_how_finalists_are_measured(given, model, tmp_path, small_reference):
+    few = {name: value for name, value in FEW.items() if name != "threads"}
+    widest = model.predict([SPACE.widest().arch]).ms.item()
+    found = resnas.search(**given, **few, max_latency_ms=0.8 * widest, model=model, out=tmp_path / "found")
+    assert all(item.costs[0] <= 0.8 * widest for item in found.evaluated.candidates)
+    assert found.to_json()["finalists"][0]["predicted_latency"] == found.winner.candidate.costs[0]
+    configuration = found.winner.measurement.configuration
+    assert (configuration.runner, configuration.threads) == ("ort-cpu", 1)
+    shared = resnas.search(**given, **few, max_latency="80%", model=model, out=tmp_path / "text")
+    assert shared.winner.candidate.subnet == found.winner.candidate.subnet
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({}, "no limit given: the widest subnet would always win; give `max_macs`"),
+        ({"max_latency": "8ms", "max_latency_ms": 8}, "one of `max_latency` and `max_latency_ms`, found both"),
+        ({"max_macs": "much"}, "`max_macs` must be a number with one of the units G, M, or %"),
+        ({"max_macs": "1"}, "must have subnets with MACs of at most 1e-09 G"),
+        ({"max_macs": "60%", "finalists": 0}, "`finalists` must be 1 or more, found 0"),
+        ({"max_macs": "60%", "eval_batch": 0}, "`eval_batch` must be 1 or more, found 0"),
+        ({"max_macs": "60%", "seed": -1}, "`seed` must be 0 or more, found -1"),
+        ({"max_macs": "60%", "workers": "dask"}, "`workers` must be ray or ray:ADDRESS, found 'dask'"),
+        ({"max_macs": "60%", "eval_device": "tpu"}, "`eval_device` must be cpu, cuda or cuda:N"),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_is_written(given, tmp_path, changes, said):
+    assert said in refusal(lambda: resnas.search(**given, **FEW | changes, out=tmp_path / "found"))
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_model_and_how_to_choose_one_are_not_both_given(given, model, tmp_path):
+    message = refusal(lambda: resnas.search(**given, max_latency="80%", model=model, batch=8, out=tmp_path / "found"))
+    assert "`model` must come without `runner`, `batch`" in message
+
+
+def test_a_folder_that_is_not_empty_is_left(given, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    message = refusal(lambda: resnas.search(**given, **FEW, max_macs="70%", out=tmp_path))
+    assert "give `resume` to go on with a search there, or choose another `out`" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
