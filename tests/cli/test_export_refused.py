@@ -142,4 +142,4 @@ def test_a_checkpoint_without_finite_weights(refused, tmp_path):
     save_file(tensors, tmp_path / "nan.safetensors", metadata={"resnas": json.dumps(header)})
     assert "NaN or infinity in stem.class_token" in refused("export", "--checkpoint", "nan.safetensors")
     save_file(replace(checkpoint).tensors, tmp_path / "plain.safetensors")
-    assert "must carry the architecture in its metadata" in refused("export", "--checkpoint", "plain.safetensors")
+    assert "must have the architecture in its metadata" in refused("export", "--checkpoint", "plain.safetensors")
