@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.arch.space import space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
@@ -27,9 +28,11 @@ if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.recipe import Recipe
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
 
+_COLUMNS = ("checkpoint", "data", "top-1", "top-5", "images")
+
 
 @dataclass(frozen=True)
-class Evaluated:
+class Evaluated(Tabular):
     """How good a checkpoint is on the validation split of some data."""
 
     checkpoint: str
@@ -39,6 +42,12 @@ class Evaluated:
     def to_json(self) -> dict[str, object]:
         """Return what `resnas train evaluate --json` prints."""
         return {"checkpoint": self.checkpoint, "data": self.data, **self.accuracy.to_json()}
+
+    def table(self) -> Table:
+        """Return the figures as a table."""
+        found = self.accuracy
+        row = (self.checkpoint, self.data, f"{found.top1:.2%}", f"{found.top5:.2%}", str(found.images))
+        return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
 
 
 def supernet(

@@ -44,7 +44,7 @@ class Artifact:
 
     @property
     def model(self) -> Path:
-        """The ONNX graph's name. To read it, take `graph`."""
+        """Return the ONNX graph's name. To read it, take `graph`."""
         return self.folder / MODEL
 
     @property
@@ -53,7 +53,7 @@ class Artifact:
         return self.folder / WEIGHTS
 
     def file(self, name: str) -> Path:
-        """What leads to the file that was hashed as long as this artifact is in use, or else to its name."""
+        """Return what leads to the file that was hashed as long as this artifact is in use, or else to its name."""
         return self.held.path(name) or self.folder / name
 
     @property
@@ -62,7 +62,7 @@ class Artifact:
         return self.file(MODEL)
 
     def checkpoint(self) -> Checkpoint:
-        """The weights that were hashed. Raises `BadInput` where they are of another network than the manifest says."""
+        """Return the weights that were hashed. Raise `BadInput` where they are of another network than the manifest."""
         path = self.file(WEIGHTS)
         try:
             found = load(path)
@@ -111,7 +111,7 @@ class Artifact:
         return self.manifest.arch
 
     def module(self) -> torch.nn.Module:
-        """The PyTorch module with the artifact's own weights, float32, in evaluation mode."""
+        """Return the PyTorch module with the artifact's own weights, float32, in evaluation mode."""
         from resnas_deploy.network.module import build_model
 
         return build_model(self.checkpoint())
@@ -206,7 +206,7 @@ def _how_it_differs(name: str, descriptor: int) -> str:
 
 
 def _state(folder: Path) -> tuple[object, ...]:
-    """What another one in its place would change."""
+    """Return what another one in its place would change."""
     found: list[object] = []
     for path in (folder, folder / MANIFEST):
         try:

@@ -47,7 +47,7 @@ def check_replaceable(folder: Path) -> None:
 
 
 def _in_the_way(folder: Path) -> str:
-    """What keeps something from being replaced, or nothing."""
+    """Return what keeps something from being replaced, or nothing."""
     if folder.is_symlink():
         return "a symbolic link"
     if not folder.exists() or _is_empty(folder):

@@ -31,7 +31,7 @@ _held: list[tuple[Path, Manifest]] = []  # graphs that were read in this process
 
 
 def read_graph(artifact: Artifact) -> ModelProto:
-    """The graph of an artifact. Raises `BadInput` where it is damaged, or not of the kind that its manifest says."""
+    """Return the graph of an artifact. Raise `BadInput` where it is damaged, or not what its manifest says."""
     path = artifact.model
     try:
         model = onnx.load_model_from_string(read_bytes(artifact.graph, MOST_GRAPH))
@@ -59,7 +59,7 @@ def check_graph(artifact: Artifact) -> None:
 
 
 def _check_structure(model: ModelProto) -> None:
-    """No loops and branches, no functions in functions, no other files, no foreign operators."""
+    """Refuse loops and branches, functions in functions, other files and foreign operators."""
     graph, functions = model.graph, {(item.domain, item.name): len(item.node) for item in model.functions}
     nodes = sum(functions.get((node.domain, node.op_type), 1) for node in graph.node)
     if nodes > MOST_NODES:
@@ -96,7 +96,7 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 
 
 def _check_edges(model: ModelProto, manifest: Manifest) -> None:
-    """One input and one output, as the manifest says."""
+    """Require one input and one output, as the manifest says."""
     size, least = manifest.arch.image_size, manifest.batch.least if manifest.batch.fixed else None
     for kind, values, name, shape in (
         ("input", model.graph.input, INPUT, [3, size, size]),
@@ -109,7 +109,7 @@ def _check_edges(model: ModelProto, manifest: Manifest) -> None:
 
 
 def _check_sizes(model: ModelProto, manifest: Manifest) -> None:
-    """Types and shapes must follow from each other, and no tensor may be far larger than the architecture's."""
+    """Require that types and shapes follow from each other, and no tensor far larger than the architecture's."""
     light = ModelProto()
     light.CopyFrom(model)
     for tensor in light.graph.initializer:
@@ -125,5 +125,5 @@ def _check_sizes(model: ModelProto, manifest: Manifest) -> None:
 
 
 def _dims(value: ValueInfoProto) -> list[int | None]:
-    """Its shape; None where a size is not fixed."""
+    """Return its shape; None where a size is not fixed."""
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]

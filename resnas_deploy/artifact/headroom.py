@@ -26,7 +26,7 @@ class Peak:
     operator: str  # whose result it is: the node's name and its kind
 
     def share(self, largest: float) -> float:
-        """Of a type's largest number; `NOT_FINITE` of what is infinite or no number."""
+        """Return its share of a type's largest number; `NOT_FINITE` of what is infinite or no number."""
         return NOT_FINITE if self.magnitude is None else self.magnitude / largest
 
     def __str__(self) -> str:
@@ -106,7 +106,7 @@ class OwnArithmetic:
 
 
 def shown(share: float) -> str:
-    """A share in percent, for people."""
+    """Return a share in percent, for people."""
     if share == NOT_FINITE:
         return "no number"
     return f"{share:.2%}" if share >= 1e-4 else "none" if not share else f"{share:.0e}"

@@ -46,7 +46,7 @@ class Chance:
 def is_right(logits: Tensor, labels: Tensor, among: int = 1) -> Tensor:
     """Return whether each image's class is among so many of its largest logits, `(B,)`; of `(B, classes)` and `(B,)`.
 
-    The one place where hits are counted: of training, of a search's candidates, and of exported graphs.
+    Training and searches count hits by it; of an exported graph the very answers are looked at (`exporting.accuracy`).
     """
     return (logits.topk(min(among, logits.shape[1])).indices == labels[:, None]).any(1)
 

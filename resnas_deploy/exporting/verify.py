@@ -55,7 +55,7 @@ class Inputs:
     """What the two sides are given: seeded noise, then real images."""
 
     images: Images
-    photographs: tuple[str, ...]
+    real: tuple[str, ...]  # the names of the real ones
 
 
 def verification_inputs(preprocessing: Preprocessing) -> Inputs:
@@ -171,7 +171,7 @@ def compare(
             error=error,
             batches=batches,
             images=count,
-            photographs=inputs.photographs,
+            photographs=inputs.real,
             top1_agreement=int(agreement.sum()),
             photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )

@@ -133,7 +133,7 @@ def put_in_place(partial: Path, path: Path, may_replace: Callable[[Path], bool],
 
 
 def lexical(path: Path) -> Path:
-    """An absolute path without `.` and `..`, whose last part is its own name, wherever a link of that name leads."""
+    """Return an absolute path without `.` and `..`; its last part stays its name, wherever a link of it leads."""
     return Path(os.path.normpath(path.absolute()))
 
 

@@ -21,7 +21,7 @@ class Held:
         self._files = {} if files is None else files
 
     def path(self, name: str) -> Path | None:
-        """What leads to a file as long as it is held, whatever has its name; None where that cannot be."""
+        """Return what leads to a file as long as it is held, whatever has its name; None where that cannot be."""
         descriptor = self._files.get(name)
         path = _DESCRIPTORS / str(descriptor)
         return path if descriptor is not None and path.exists() else None
@@ -48,7 +48,7 @@ class Held:
 
 
 def digest(descriptor: int) -> str:
-    """sha256 of an open file, hexadecimal."""
+    """Return the sha256 of an open file, hexadecimal."""
     with os.fdopen(descriptor, "rb", closefd=False) as file:
         file.seek(0)
         return hashlib.file_digest(file, "sha256").hexdigest()

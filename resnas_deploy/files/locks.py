@@ -43,7 +43,7 @@ def ask(descriptor: int, *, wait: bool = False) -> Lock:
 
 
 def opened(path: Path) -> int:
-    """A descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
+    """Return a descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
     usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         return os.open(path, os.O_RDWR | usual)

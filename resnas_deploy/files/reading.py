@@ -27,7 +27,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_regular(path: Path | str, folder: int | None = None) -> int:
-    """Open a file, or what a link leads to, in an open folder; returns its descriptor. Never waits.
+    """Open a file, or what a link leads to, in an open folder, and return its descriptor. Never waits.
 
     Raises `BadInput` that says what is there where that is no file, and `OSError`.
     """
@@ -76,7 +76,7 @@ def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
 
 
 def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
-    """A file's bytes, at most `most`. Raises `BadInput`, which names it."""
+    """Return a file's bytes, at most `most`. Raises `BadInput`, which names it."""
     with opened(path, most) as file:
         try:
             content = file.read(most + 1)  # files of /proc tell no size
@@ -90,12 +90,12 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """A file's text: UTF-8, whose byte order mark is left out. Raises `BadInput`, which names it."""
+    """Return a file's text: UTF-8, whose byte order mark is left out. Raises `BadInput`, which names it."""
     return decoded(read_bytes(path, most), name_of(path))
 
 
 def decoded(content: bytes, name: str) -> str:
-    """UTF-8 text without its byte order mark. `name` begins the message of a `BadInput`."""
+    """Return UTF-8 text without its byte order mark. `name` begins the message of a `BadInput`."""
     refuse_utf16(content, name)
     if b"\0" in content:
         raise BadInput(f"{name} must be UTF-8 text, found a null character; is it the right file?")
@@ -113,12 +113,12 @@ def refuse_utf16(content: bytes, name: str) -> None:
 
 
 def read_json(path: Path, most: int = MOST_TEXT) -> object:
-    """What a JSON file holds, read as strictly as `parse_json` does. Raises `BadInput`, which names it."""
+    """Return what a JSON file holds, read as strictly as `parse_json` does. Raises `BadInput`, which names it."""
     return parse_json(read_bytes(path, most), name_of(path))
 
 
 def parse_json(content: bytes | str, name: str) -> object:
-    """JSON as its standard has it: no NaN, no number that is infinite in float64, no key twice, not too many parts.
+    """Parse JSON as its standard has it: no NaN, no number beyond float64, no key twice, not too many parts.
 
     `name` begins the message of a `BadInput`.
     """
@@ -155,13 +155,13 @@ def check_tensors(path: Path) -> None:
 
 
 def name_of(path: Path) -> str:
-    """A file's name for a message, on one line whatever it is called."""
+    """Return a file's name for a message, on one line whatever it is called."""
     text = str(path)
     return shortened(text if text.isprintable() else repr(text), _LONGEST_NAME)
 
 
 def unreadable(path: Path, error: Exception) -> BadInput:
-    """What to raise for a file that the operating system does not give."""
+    """Return what to raise for a file that the operating system does not give."""
     return BadInput(f"{name_of(path)} must be a readable file, found: {getattr(error, 'strerror', None) or error}")
 
 

@@ -88,7 +88,7 @@ def _exchanged(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -
 
 
 def _moved_aside(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -> bool:
-    """The same in two renames, on a file system that cannot exchange."""
+    """Let two folders change places in two renames, on a file system that cannot exchange."""
     aside = partial.with_name(f"{REPLACED}{secrets.token_hex(8)}")
     kept = aside / path.name
     aside.mkdir()
@@ -110,7 +110,7 @@ def _moved_aside(partial: Path, path: Path, may_replace: Callable[[Path], bool])
 
 
 def _put_back(kept: Path, path: Path) -> None:
-    """Where the place is taken by now, a name beside it: what must stay is lost at no price."""
+    """Rename it back, or to a name beside that where the place is taken by now: what must stay is lost at no price."""
     try:
         rename_new(kept, path)
     except FileExistsError:

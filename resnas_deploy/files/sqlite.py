@@ -46,7 +46,7 @@ class Format:
 
     @property
     def leave(self) -> str:
-        """What to do about a file that is not ours."""
+        """Return what to do about a file that is not ours."""
         return f"nothing was changed: move it away, or choose another `{self.field}`"
 
 
@@ -97,12 +97,12 @@ class Database:
             self._connection.execute("ROLLBACK")
 
     def rows(self, query: str, values: Sequence[object] = ()) -> list[Any]:
-        """What a query finds."""
+        """Return what a query finds."""
         self._start_clock()
         return self._connection.execute(query, values).fetchall()
 
     def insert(self, statement: str, rows: Sequence[Sequence[object]]) -> None:
-        """The statement with each of the rows."""
+        """Run the statement with each of the rows."""
         self._start_clock()
         self._connection.executemany(statement, rows)
 
@@ -140,7 +140,7 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of the block or nothing; other writers wait."""
+        """Do all of the block or nothing; other writers wait."""
         self._start_clock()
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -169,7 +169,7 @@ class Database:
 
 
 def _amiss(field: str) -> dict[int, str]:
-    """What to do about errors that are not the file's."""
+    """Return what to do about errors that are not the file's."""
     return {
         sqlite3.SQLITE_BUSY: "another process keeps it locked; wait until it has ended",
         sqlite3.SQLITE_FULL: f"free some space, or choose another `{field}`",
@@ -180,7 +180,7 @@ def _amiss(field: str) -> dict[int, str]:
 
 
 def _create(path: Path, kind: Format) -> None:
-    """A file with empty tables, which appears whole or not at all, and never in another file's place."""
+    """Make a file with empty tables, which appears whole or not at all, and never in another file's place."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(
             f"{kind.tables} PRAGMA application_id = {kind.application}; PRAGMA user_version = {kind.schema};"

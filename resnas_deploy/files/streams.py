@@ -45,7 +45,7 @@ def write_through(source: Path, path: Path) -> None:
 
 
 def _descriptor_folder(path: Path) -> tuple[str, str] | None:
-    """The process and the number of the descriptor that a path leads to, by links such as /dev/stdout."""
+    """Return the process and the number of the descriptor that a path leads to, by links such as /dev/stdout."""
     for _ in range(_MOST_LINKS):
         parent = os.path.realpath(path.parent)
         if match := _DESCRIPTORS.fullmatch(parent):

@@ -12,12 +12,12 @@ _NOWHERE = "/nonexistent"  # as Debian calls the home of users that have none
 
 
 def cache_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where what can be made again is kept; None for a user without a home."""
+    """Return where what can be made again is kept; None for a user without a home."""
     return _folder(environment, "XDG_CACHE_HOME", ".cache")
 
 
 def data_folder(environment: Mapping[str, str] = os.environ) -> Path | None:
-    """Where results are kept; None for a user without a home."""
+    """Return where results are kept; None for a user without a home."""
     return _folder(environment, "XDG_DATA_HOME", ".local/share")
 
 

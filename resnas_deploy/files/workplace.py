@@ -184,7 +184,7 @@ def _workplace(name: Callable[[], Path]) -> Iterator[Path]:
 
 
 def _hold(folder: Path, stack: ExitStack) -> Path | None:
-    """Lock a folder that was made just now; where it is by then. None: another process took it for a leftover."""
+    """Lock a new folder and return where it is by then. None: another process took it for a leftover."""
     try:
         descriptor = opened(folder)
         stack.callback(os.close, descriptor)

@@ -256,7 +256,7 @@ def _end_at_once(number: int, state: _State) -> None:
 
 
 def _unfinished() -> list[str]:
-    """What this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
+    """Return what this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
     found = []
     for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would have to be imported
         with contextlib.suppress(OSError):
@@ -280,7 +280,7 @@ def _words(number: int) -> str:
 
 
 def _say(*lines: str) -> None:
-    """Lines on stderr, which may be gone, as the terminal is after SIGHUP."""
+    """Write lines on stderr, which may be gone, as the terminal is after SIGHUP."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         for line in lines:
             sys.stderr.write(f"resnas: {line}\n")

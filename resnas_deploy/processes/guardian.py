@@ -92,7 +92,7 @@ def _is_running() -> bool:
 
 
 def _mark(process: int) -> str:
-    """The name of the variable that marks what a process starts: numbers are used again, starting times are not."""
+    """Return the variable that marks what a process starts: numbers are used again, starting times are not."""
     with open(f"/proc/{process}/stat", "rb") as file:  # noqa: PTH123  pathlib would have to be imported
         started = file.read().rpartition(b")")[2].split()[19]
     return f"{_MARK}{process}_{started.decode()}"
@@ -117,7 +117,7 @@ def _end(mark: str) -> None:
 
 
 def _running_now() -> dict[tuple[int, str], int]:
-    """The parents of all other processes that have not ended, each by its number and when it started."""
+    """Return the parents of all other processes that have not ended, each by its number and when it started."""
     found = {}
     with os.scandir("/proc") as entries:
         numbers = [int(entry.name) for entry in entries if entry.name.isdecimal()]

@@ -32,19 +32,19 @@ class Throttling:
 
 
 def usable_cores(root: Path = ROOT) -> int:
-    """CPU cores that this process may keep busy: those that it may run on, or the whole ones that its quota fills."""
+    """Return the number of CPU cores that this process may keep busy, by its affinity and its quota rounded up."""
     cores, quota = len(os.sched_getaffinity(0)), cpu_quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
 def cpu_quota(root: Path = ROOT) -> float | None:
-    """Cores' worth of CPU time that the control groups allow, fractions included, or None where there is no quota."""
+    """Return the cores' worth of CPU time that the control groups allow, or None where there is no quota."""
     found = [_quota(folder, version) for folder, version in _groups("cpu", root)]
     return min((quota for quota in found if quota is not None), default=None)
 
 
 def throttling(root: Path = ROOT) -> Throttling | None:
-    """What the quota has cost so far; None where no group counts it."""
+    """Return what the quota has cost so far; None where no group counts it."""
     counted = [(_counters(folder / "cpu.stat"), version) for folder, version in _groups("cpu", root)]
     counted = [(counters, version) for counters, version in counted if "nr_throttled" in counters]
     if not counted:
@@ -58,12 +58,12 @@ def throttling(root: Path = ROOT) -> Throttling | None:
 
 
 def memory_limit(root: Path = ROOT) -> int | None:
-    """Bytes that the control groups allow, or None where there is no limit."""
+    """Return the bytes that the control groups allow, or None where there is no limit."""
     return min((limit for limit, _ in _memory(root)), default=None)
 
 
 def free_memory(root: Path = ROOT) -> int | None:
-    """Bytes that the machine has free, or the control group with the least left if that is less."""
+    """Return the bytes that the machine has free, or the control group with the least left if that is less."""
     found = [max(0, limit - used) for limit, used in _memory(root) if used is not None]
     if (available := _available(root)) is not None:
         found.append(available)
@@ -80,7 +80,7 @@ def _quota(folder: Path, version: str) -> float | None:
 
 
 def _memory(root: Path) -> Iterator[tuple[int, int | None]]:
-    """Limit and use of each group that has a limit. What the kernel would drop of its cache of files is not used."""
+    """Yield limit and use of each group with a limit. What the kernel would drop of its cache of files is not used."""
     for folder, version in _groups("memory", root):
         names = ("memory.max", "memory.current", "inactive_file")
         if version == _V1:
@@ -107,7 +107,7 @@ def _available(root: Path) -> int | None:
 
 
 def _groups(controller: str, root: Path) -> Iterator[tuple[Path, str]]:
-    """The folders of this process's groups that a controller may have files in: its own, then its ancestors upwards."""
+    """Yield the folders of this process's groups that a controller may have files in, from its own upwards."""
     own = _memberships(controller, root)
     for version, mounts in _mounts(controller, root).items():
         if own and version not in own:
@@ -124,7 +124,7 @@ def _groups(controller: str, root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _memberships(controller: str, root: Path) -> dict[str, str]:
-    """The path by version of the lines of /proc/self/cgroup that matter: `4:cpu,cpuacct:/path`, or `0::/path`."""
+    """Return the path by version of the lines of /proc/self/cgroup that matter: `4:cpu,cpuacct:/path`, `0::/path`."""
     found = {}
     for line in _text(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -137,7 +137,7 @@ def _memberships(controller: str, root: Path) -> dict[str, str]:
 
 
 def _mounts(controller: str, root: Path) -> dict[str, list[tuple[str, str]]]:
-    """The place, and the group shown at its top, of each mounted tree that may have the controller, by version."""
+    """Return the place, and the group at its top, of each mounted tree that may have the controller, by version."""
     found: dict[str, list[tuple[str, str]]] = {}
     for line in _text(root / "proc/self/mountinfo").splitlines():
         before, _, after = line.partition(" - ")
@@ -161,7 +161,7 @@ def _counters(path: Path) -> dict[str, int]:
 
 
 def _integer(text: str) -> int | None:
-    """A number that is none below zero; `max` and -1 are no limit."""
+    """Return a number that is none below zero; `max` and -1 are no limit."""
     text = text.strip()
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
 

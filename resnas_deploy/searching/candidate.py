@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.files import records
 from resnas_deploy.files.reading import parse_json
 
@@ -56,18 +55,9 @@ def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
 
 def to_text(subnet: Subnet) -> str:
     """Return one line of JSON; the same subnet gives the same line."""
-    return json.dumps({"full": subnet.full.to_json(), "kept": subnet.kept}, sort_keys=True, separators=(",", ":"))
+    return json.dumps(records.to_json(subnet), sort_keys=True, separators=(",", ":"))
 
 
 def from_text(text: object) -> Subnet:
     """Read what `to_text` wrote. Raises `BadInput`."""
-    data = parse_json(text if isinstance(text, str) else "", "a subnet")
-    if not isinstance(data, dict) or data.keys() != {"full", "kept"}:
-        raise BadInput(f"a subnet must have the fields full and kept, found {shown(data)}")
-    kept = records.from_json(_Kept, {"kept": data["kept"]}, "a subnet").kept
-    return Subnet(ArchSpec.from_json(data["full"]), kept)
-
-
-@dataclass(frozen=True)
-class _Kept:
-    kept: tuple[tuple[bool, ...], ...]  # a flag for each block of each stage
+    return records.from_json(Subnet, parse_json(text if isinstance(text, str) else "", "a subnet"), "a subnet")

@@ -69,6 +69,7 @@ def test_a_network_from_scratch_then_on_and_its_accuracy(data, tmp_path):
     assert len(load(larger.path).provenance.history) == 4  # trained, trained on, resized, fine-tuned
     by_file, in_memory = (resnas.train.evaluate(weights, data) for weights in (larger.path, larger.checkpoint))
     assert by_file.accuracy == in_memory.accuracy == larger.accuracy
+    assert f"<td>{larger.path}</td>" in by_file._repr_html_()
     assert by_file.to_json() == json.loads(command("train", "evaluate", larger.path, "--data", data, "--json"))
 
 

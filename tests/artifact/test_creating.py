@@ -49,7 +49,7 @@ def test_an_empty_folder_is_filled(tmp_path, force):
 
 def test_an_artifact_is_replaced_only_with_force(artifact_copy):
     before = everything(artifact_copy.parent)
-    assert "--force" in refusal(lambda: _create(artifact_copy, force=False))
+    assert "`force`" in refusal(lambda: _create(artifact_copy, force=False))
     assert everything(artifact_copy.parent) == before
     _create(artifact_copy, force=True)
     assert everything(artifact_copy) == {"new": b"new"}

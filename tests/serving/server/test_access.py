@@ -178,10 +178,10 @@ os.execv(sys.argv[1], sys.argv[1:])
 def test_a_key_that_is_none(tmp_path, text):
     (tmp_path / "key").write_text(text)
     assert "must be 16 to 128 letters" in refused(lambda: OperatorKey.read(tmp_path / "key"))
-    assert "cannot be read" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
+    assert "must be a readable file" in refused(lambda: OperatorKey.read(tmp_path / "nothing"))
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path, tmp_path / "pipe"):
-        assert "found something else" in refused(lambda path=path: OperatorKey.read(path))
+        assert "must be a file, found a " in refused(lambda path=path: OperatorKey.read(path))
 
 
 def test_a_key_is_not_shown():
