@@ -40,6 +40,12 @@ def pytest_configure():
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_compiled_code(tmp_path_factory):
+    """Let PyTorch keep what it compiles here: the usual folder is every process's, and one that was killed spoils it."""
+    os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.getbasetemp() / "compiled")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Share files out to processes, those that start servers as one: a server sweeps up what a killed one has left."""

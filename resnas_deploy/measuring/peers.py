@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL
-from resnas_deploy.errors import BadInput, NotAvailable, shown
+from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.quiet import load
@@ -115,7 +115,9 @@ def open_peer(
     precision_named(precision)
     if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
         names = " ".join(missing)
-        raise NotAvailable(f"networks to compare with need packages that are missing: {names}", f"pip install {names}")
+        raise PackageMissing(
+            f"networks to compare with need packages that are missing: {names}", f"pip install {names}"
+        )
     with scratch_folder("peer") as folder:
         yield Peer(specs[name], precision, folder, progress)
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.outputs import output_file
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def check_plot(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise BadInput(f"a plot must end in {', '.join(SUFFIXES)}, found {path}")
     if importlib.util.find_spec("matplotlib") is None:
-        raise NotAvailable(
+        raise PackageMissing(
             "plots are drawn by the package matplotlib, which is not installed", "pip install matplotlib"
         )
 

@@ -14,7 +14,7 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import open_data
-from resnas_deploy.errors import BadInput, NotAvailable, ResnasError, shown
+from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, shown
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import load
 from resnas_deploy.runners.devices import torch_device
@@ -50,7 +50,7 @@ def check_workers(workers: str) -> None:
     if workers.partition(":")[0] != RAY:
         raise BadInput(f"`workers` must be ray or ray:ADDRESS, found {shown(workers)}")
     if importlib.util.find_spec("ray") is None:
-        raise NotAvailable("`workers` ray needs the package ray", "pip install 'ray>=2.40'")
+        raise PackageMissing("`workers` ray needs the package ray", "pip install 'ray>=2.40'")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import NotAvailable, PackageMissing
 
 T = TypeVar("T")
 _MOST_DIGITS = 4  # of a GPU's number
@@ -83,7 +83,7 @@ def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
     try:
         import pynvml
     except ImportError:
-        raise NotAvailable("NVML needs the package nvidia-ml-py", "pip install nvidia-ml-py") from None
+        raise PackageMissing("NVML needs the package nvidia-ml-py", "pip install nvidia-ml-py") from None
     visible = [name.strip() for name in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
     if visible and index >= len(visible):
         raise NotAvailable(f"CUDA_VISIBLE_DEVICES must show the GPU {index}, found {','.join(visible):.60}")

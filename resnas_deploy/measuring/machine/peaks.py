@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import NotAvailable, PackageMissing
 from resnas_deploy.measuring.machine.products import Product, Products, Shape, installed
 from resnas_deploy.runners.devices import CPU
 
@@ -119,7 +119,7 @@ def _cuda_copy(device: str, size: int) -> Product:
     try:
         import torch
     except ImportError:
-        raise NotAvailable("measuring a GPU's memory needs PyTorch", "pip install torch") from None
+        raise PackageMissing("measuring a GPU's memory needs PyTorch", "pip install torch") from None
     if not torch.cuda.is_available():
         raise NotAvailable("measuring a GPU's memory needs a PyTorch that has CUDA and a GPU, found none")
     source = torch.ones(size // 4, device=device)
