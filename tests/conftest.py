@@ -42,7 +42,7 @@ def pytest_configure():
 
 @pytest.fixture(scope="session", autouse=True)
 def own_compiled_code(tmp_path_factory):
-    """Keep what PyTorch compiles apart: the usual folder is shared, and a process that was killed may have spoilt it."""
+    """Keep what PyTorch compiles apart: the usual folder is shared, and a killed process may have spoilt it."""
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(tmp_path_factory.getbasetemp() / "compiled")
 
 
