@@ -14,7 +14,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from resnas_deploy.errors import BadInput, PackageMissing, shown
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 
 if TYPE_CHECKING:
     import torch
@@ -125,7 +125,7 @@ def compiled_torch_problem(device: str) -> str | None:
 def provider_problem(provider: str, device: str) -> str | None:
     """Say why this build of ONNX Runtime cannot use an execution provider."""
     del device
-    if provider in load("onnxruntime").get_available_providers():
+    if provider in import_quietly("onnxruntime").get_available_providers():
         return None
     return f"this build of ONNX Runtime has no {provider}"
 
@@ -148,7 +148,7 @@ def check_torch(what: str) -> None:
 
 
 def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> torch.device:
-    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raises `BadInput`.
+    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raise `BadInput`.
 
     Of several processes of one machine each takes the GPU of its own number, `local_rank`.
     """

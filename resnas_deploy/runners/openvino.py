@@ -15,7 +15,7 @@ from onnx import inliner
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.precision import PRECISIONS
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import (
     Images,
     Network,
@@ -29,7 +29,7 @@ from resnas_deploy.runners.base import (
 )
 from resnas_deploy.runners.profiling import ADDED, element_operation, summed
 
-ov = load("openvino")
+ov = import_quietly("openvino")
 
 
 class OpenVinoRunner(Runner):
