@@ -134,7 +134,7 @@ def cpu_that_has(monkeypatch):
 
     OpenVINO itself knows better: what it is told to compute in and cannot, it computes in fp32.
     """
-    return lambda *names: monkeypatch.setattr("resnas_deploy.runners.openvino.capabilities", lambda: set(names))
+    return lambda *names: monkeypatch.setattr("resnas_deploy.runners.devices.capabilities", lambda: set(names))
 
 
 @pytest.fixture
