@@ -58,6 +58,11 @@ def pytest_xdist_make_scheduler(config, log):
     return Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the tests that start servers, which one process runs: at the end the others would wait for it."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/serving/"))
+
+
 class _Frozen:
     """What was taken out of the garbage collector's sight: at the beginning of which file, of how many modules."""
 
