@@ -91,7 +91,7 @@ def openvino_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """Use OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
-    from resnas_deploy.runners.openvino import openvino_core
+    from resnas_deploy.runners.devices import openvino_core
 
     core = openvino_core()
     hint = FLOATS[precision].openvino
