@@ -70,7 +70,7 @@ class Gated:
     """What the gate found: everything of a baseline, beside what it is now."""
 
     baseline: str  # its file
-    baseline_differences: tuple[str, ...]  # of the machine and the versions, where those were accepted
+    differences: tuple[str, ...]  # of the machine and the versions, where those were accepted
     changes: tuple[Change, ...]
     missing: tuple[Configuration, ...]  # of the baseline: what did not run
     notes: tuple[str, ...]  # what may have disturbed it, or is not in it

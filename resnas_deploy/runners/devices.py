@@ -139,7 +139,7 @@ def openvino_core() -> Any:
     the first of two goes first, the stack that stays is one that was freed, and the next signal ends the process
     (seen in OpenVINO 2026.4).
     """
-    return load("openvino").Core()
+    return import_quietly("openvino").Core()
 
 
 def capabilities() -> set[str]:

@@ -64,9 +64,9 @@ class Scorer:
         self._network = TrainedNetwork(checkpoint.arch)
         self._network.load(checkpoint)
         self._network.to(device).eval()
-        self._images = [images.to(device) for images in decode_held_out.images]
-        self._labels = [labels.to(device) for labels in decode_held_out.labels]
-        self._total = decode_held_out.total
+        self._images = [images.to(device) for images in held_out.images]
+        self._labels = [labels.to(device) for labels in held_out.labels]
+        self._total = held_out.total
 
     @torch.inference_mode()
     def score(self, subnet: Subnet, target: int | None = None) -> Score:
