@@ -33,7 +33,7 @@ class Profile(profiling.Profile, Tabular):
 
 
 @dataclass(frozen=True)
-class Predictions(predicting.Predictions, Tabular):
+class PredictedNetworks(predicting.PredictedNetworks, Tabular):
     """The predicted latency of several networks, with the intervals that hold 95% of networks."""
 
     def table(self) -> Table:
@@ -101,7 +101,7 @@ def predict(
     threads: int = 0,
     device: str = "",
     store: str | Path | None = None,
-) -> Predictions:
+) -> PredictedNetworks:
     """Predict the latency of networks, in milliseconds a batch, from what was profiled. Nothing is run.
 
     A network is a published name, a file (JSON or a `network_def`) or an `ArchSpec`.
@@ -111,7 +111,7 @@ def predict(
     several = [archs] if isinstance(archs, str | Path | ArchSpec) else archs
     named = [(one.fingerprint, one) if isinstance(one, ArchSpec) else (str(one), read_arch(one)) for one in several]
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Predictions(**vars(predicting.predict(named, setup, _store(store))))
+    return PredictedNetworks(**vars(predicting.predict(named, setup, _store(store))))
 
 
 @checked

@@ -134,12 +134,12 @@ def subnet(
         Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
     )
 
-    def start() -> TrainingRun:
+    def prepare() -> TrainingRun:
         if checkpoint:
             return weights_run(_path(checkpoint), "subnet", options)
         return scratch_run(arch if isinstance(arch, ArchSpec) else read_arch(arch), options)
 
-    return _trained(start, options, device, each_epoch, progress)
+    return _trained(prepare, options, device, each_epoch, progress)
 
 
 @checked
@@ -215,7 +215,7 @@ def _path(checkpoint: str | Path | Checkpoint) -> Path | Checkpoint:
 
 
 def _trained(
-    start: Callable[[], TrainingRun],
+    prepare: Callable[[], TrainingRun],
     options: TrainingOptions,
     device: str,
     each_epoch: Progress,
@@ -227,7 +227,7 @@ def _trained(
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
-        run = start()
+        run = prepare()
         claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Setting(Generic[T]):
+class ProcessSetting(Generic[T]):
     """A setting, by the functions that read and write it.
 
     Whoever changed it last has it as it wants. Changes may end in any order: what is open may close before or after
@@ -47,7 +47,7 @@ class Setting(Generic[T]):
         self._write(next(reversed(self._wanted.values()), self._before))
 
 
-def variable(name: str) -> Setting[str | None]:
+def variable(name: str) -> ProcessSetting[str | None]:
     """Return a variable of the environment; None where it is not set."""
 
     def write(value: str | None) -> None:
@@ -56,4 +56,4 @@ def variable(name: str) -> Setting[str | None]:
         else:
             os.environ[name] = value
 
-    return Setting(lambda: os.environ.get(name), write)
+    return ProcessSetting(lambda: os.environ.get(name), write)

@@ -8,14 +8,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from documents import DOCUMENTS
+from json_schema import schema_of
 from jsonschema import Draft202012Validator
 from support.checks import refusal
 from support.places import ROOT
 from support.triton_server import PYTHON, folders, leftovers, needs_server
 
 import resnas_deploy as resnas
-from resnas_deploy.api.documents import DOCUMENTS
-from resnas_deploy.files.schema import schema_of
 
 
 def validate(name, document):

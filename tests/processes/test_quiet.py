@@ -13,7 +13,7 @@ from support.places import IMAGES, PACKAGE, SEARCHED, SUPPORT
 from support.small_data import write_folder
 from support.triton_server import PYTHON, needs_server
 
-from resnas_deploy.processes.quiet import OFF, OFFLINE, load, turn_off
+from resnas_deploy.processes.quiet import OFF, OFFLINE, import_quietly, turn_off
 
 DEMO = PACKAGE.parent / "examples/demo/checkpoint.safetensors"
 CAT = IMAGES / "cat.jpg"
@@ -76,7 +76,7 @@ def test_the_switches_are_set_before_the_import(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     for name in OFF:
         monkeypatch.delenv(name)
-    assert load("looks_around").found == list(OFF.values())
+    assert import_quietly("looks_around").found == list(OFF.values())
 
 
 def bare(home, **more):

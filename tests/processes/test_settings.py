@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from resnas_deploy.processes.settings import Setting, variable
+from resnas_deploy.processes.settings import ProcessSetting, variable
 
 NAME = "RESNAS_TEST_SETTING"
 
@@ -19,7 +19,7 @@ def place():
 
 @pytest.fixture
 def setting(place):
-    return Setting(lambda: place["value"], lambda value: place.update(value=value))
+    return ProcessSetting(lambda: place["value"], lambda value: place.update(value=value))
 
 
 def test_blocks_in_each_other(place, setting):
