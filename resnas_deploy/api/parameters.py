@@ -91,7 +91,7 @@ def checked(function: F) -> F:
                 bound.arguments[name] = _taken(name, value, kinds[name])
                 least, most = _limits(function, name)
                 if isinstance(given := bound.arguments[name], (int, float)) and not least <= given <= most:
-                    wanted = f"{least} to {most}" if most < math.inf else f"at least {least}"
+                    wanted = f"from {least} to {most}" if most < math.inf else f"at least {least}"
                     raise BadInput(f"`{name}` must be {wanted}, found {shown(given)}")
         return function(*bound.args, **bound.kwargs)
 

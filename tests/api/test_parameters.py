@@ -90,6 +90,6 @@ def test_help_shows_the_function_as_it_is_written():
 
 def test_a_wrong_number_spoils_no_later_call(made):
     for threads in (-1, 10**30):
-        with pytest.raises(resnas.BadInput, match=r"^`threads` must be 0 to 1024, found "):
+        with pytest.raises(resnas.BadInput, match=r"^`threads` must be from 0 to 1024, found "):
             made.verify(threads=threads)
     made.verify(threads=1)

@@ -68,7 +68,7 @@ def test_a_value_that_cannot_be_had_is_forgotten():
     def write(value):
         held[0] = 10 // value and value
 
-    setting = Setting(lambda: held[0], write)
+    setting = ProcessSetting(lambda: held[0], write)
     with pytest.raises(ZeroDivisionError), setting.at(0):
         pass
     with setting.at(2):
