@@ -101,14 +101,14 @@ TF32, _LIKE_TF32 = "tf32", "fp16"
 def check_precision(name: str) -> str:
     """Return `name` if a graph can have that precision. Raise `BadInput` that lists those that it can have."""
     if name not in PRECISIONS:
-        raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
+        raise BadInput(f"`precision` must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
     return name
 
 
 def precision_named(name: str) -> Precision:
     """Return the precision of a whole graph. Raise `BadInput` that lists the known ones."""
     if name not in FLOATS:
-        raise BadInput(f"a precision must be one of {', '.join(FLOATS)}, found {shown(name)}")
+        raise BadInput(f"`precision` must be one of {', '.join(FLOATS)}, found {shown(name)}")
     return FLOATS[name]
 
 

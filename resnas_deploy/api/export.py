@@ -125,7 +125,7 @@ def export(
         class_names=Path(class_names) if class_names else None,
         out=Path(out or f"{source.name}-{precision}" + (f"-align{align}" if alignment != 1 else "")),
         force=force,
-        verify_on=None if unverified else graph_runner(verify_on, precision),
+        verify_on=None if unverified else graph_runner(verify_on, precision, what="`verify_on`"),
         keep_failed=keep_failed,
         threads=threads,
     )

@@ -89,7 +89,7 @@ def predict(
     """
     opened = open_artifact(artifact)
     manifest = opened.manifest
-    kind = runner_kind(runner) if runner else default_runner(manifest.precision, device=device)
+    kind = runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device)
     results, errors = list[Prediction](), list[str]()
     progress(f"loading {manifest.label} on {kind.name}")
     with open_runner(kind, opened, Options(threads or usable_cores(), device=device), progress) as network:

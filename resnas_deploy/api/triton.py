@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -235,8 +234,6 @@ def serve(
     port is taken, or a model does not load, with the server's own words.
     """
     require_client()
-    if poll < 0 or not 0 < ready_within < math.inf:
-        raise BadInput(f"`poll` and `ready_within` must be seconds, not below 0, found {poll} and {ready_within:g}")
     settings = ServerSettings(
         Ports.choose(http_port, grpc_port, metrics_port),
         poll,

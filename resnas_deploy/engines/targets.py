@@ -38,8 +38,7 @@ class Target:
         """Raise `BadInput` for a precision, or a compute capability, that this target does not build."""
         if precision not in self.precisions:
             raise BadInput(
-                f"the precision for the target {self.name} must be one of {', '.join(self.precisions)}, "
-                f"found {precision}"
+                f"`precision` for the target {self.name} must be one of {', '.join(self.precisions)}, found {precision}"
             )
         for capability in capabilities:
             if not self.capabilities:
@@ -98,7 +97,7 @@ TARGETS: Mapping[str, Target] = {
 def target_named(name: str) -> Target:
     """Return the target of that name. Raise `BadInput` that lists the known ones."""
     if name not in TARGETS:
-        raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {shown(name)}")
+        raise BadInput(f"`target` must be one of {', '.join(TARGETS)}, found {shown(name)}")
     return TARGETS[name]
 
 
@@ -110,9 +109,7 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
     for part in text.split(","):
         digits = part.strip().lower().removeprefix("sm").lstrip("_").replace(".", "")
         if not (digits.isascii() and digits.isdecimal() and 2 <= len(digits) <= 3):
-            raise BadInput(
-                f"compute capabilities must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}"
-            )
+            raise BadInput(f"`capability` must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}")
         found.append(digits)
     return tuple(sorted(set(found), key=int))
 

@@ -107,7 +107,7 @@ class Plan:
 
 def runners_for(names: Sequence[str], networks: Sequence[Network], device: str = "") -> tuple[RunnerKind, ...]:
     """Return the runners of these names, or the first that can run every network. Raise `BadInput`, `NotAvailable`."""
-    found = tuple(runner_kind(name) for name in dict.fromkeys(names))
+    found = tuple(runner_kind(name, "`runners`") for name in dict.fromkeys(names))
     return found or (default_runner(*(network.precision for network in networks), device=device),)
 
 

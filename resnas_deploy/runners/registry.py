@@ -155,10 +155,10 @@ RUNNERS = {
 }
 
 
-def runner_kind(name: str) -> RunnerKind:
-    """Return the runner of that name. Raise `BadInput` that lists the known ones."""
+def runner_kind(name: str, what: str = "a runner") -> RunnerKind:
+    """Return the runner of that name. Raise `BadInput` that says what must be one, and lists the known ones."""
     if name not in RUNNERS:
-        raise BadInput(f"a runner must be one of {', '.join(RUNNERS)}, found {shown(name)}")
+        raise BadInput(f"{what} must be one of {', '.join(RUNNERS)}, found {shown(name)}")
     return RUNNERS[name]
 
 
@@ -182,6 +182,6 @@ def default_runner(*precisions: str, runs_graph: bool = False, device: str = "")
     return next((kind for kind in candidates if kind.problem() is None), candidates[0])
 
 
-def graph_runner(name: str, precision: str, device: str = "") -> RunnerKind:
+def graph_runner(name: str, precision: str, device: str = "", what: str = "`runner`") -> RunnerKind:
     """Return the runner of that name, or the default of those that run graphs. Raise `BadInput` for unknown names."""
-    return runner_kind(name) if name else default_runner(precision, runs_graph=True, device=device)
+    return runner_kind(name, what) if name else default_runner(precision, runs_graph=True, device=device)

@@ -63,6 +63,12 @@ def test_all_functions_are_there():
         (lambda: resnas.predict("x", None), "`images` must be text or a path or several"),
         (lambda: resnas.predict("x", "y", top=True), "`top` must be a whole number, found True"),
         (lambda: resnas.predict("x", "y", top=2.5), "`top` must be a whole number, found 2.5"),
+        (lambda: resnas.export("small", precision="int3"), "^`precision` must be one of fp32, .*found 'int3'"),
+        (lambda: resnas.export("small", spelling="best"), "^`spelling` must be one of .*found 'best'"),
+        (lambda: resnas.export("small", verify_on="tpu"), "^`verify_on` must be one of .*found 'tpu'"),
+        (lambda: resnas.kernels("small", target="tvm"), "^`target` must be one of .*found 'tvm'"),
+        (lambda: resnas.kernels("small", capability="new"), "^`capability` must be portable or .*found 'new'"),
+        (lambda: resnas.latency.check(runner="tpu"), "^`runner` must be one of .*found 'tpu'"),
         (lambda: resnas.latency.check(networks=3), "unexpected keyword argument 'networks'"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
         (["--streams", "0"], "--streams must be numbers of sessions such as 1,2, found '0'"),
         (["--streams", "9999"], "streams must be from 1 to 64, found 9999"),
         (["--threads", "-1"], "Invalid value for '--threads'"),
-        (["--runner", "tpu"], "a runner must be one of ort-cpu, ort-cuda"),
+        (["--runner", "tpu"], "--runner must be one of ort-cpu, ort-cuda"),
         (["--runner", "ort-cpu", "--device", "cuda"], "the device of the runner ort-cpu must be cpu, found 'cuda'"),
         (["--cuda-graph"], "a CUDA graph must be captured on a GPU"),
         (["--peer", "resnet"], "resnet"),

@@ -81,7 +81,7 @@ def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--target", "tvm"], "an engine's target must be one of tensorrt-rtx, tensorrt, aoti, found 'tvm'"),
+        (["--target", "tvm"], "--target must be one of tensorrt-rtx, tensorrt, aoti, found 'tvm'"),
         (["--capability", "9.0"], "found 9.0"),
         (["--capability", "ada"], "found 'ada'"),
         (["--profile", "8:1"], "a profile must be LEAST:USUAL:MOST"),
@@ -169,7 +169,7 @@ def test_kernels_of_a_quantised_network(resnas, arch):
         ([], "there must be --arch or --checkpoint, found neither"),
         (["--arch", "small", "--precision", "fp8", "--capability", "8.6"], "found 8.6"),
         (["--arch", "small", "--precision", "int4"], "found int4"),
-        (["--arch", "small", "--target", "onnx"], "an engine's target must be one of"),
+        (["--arch", "small", "--target", "onnx"], "--target must be one of"),
         (["--arch", "small", "--batch", "0"], "found"),
     ],
 )
@@ -204,7 +204,7 @@ def test_export_refuses_what_no_engine_can_be_made_of(refused, arch):
     assert "--target must be one of onnx, tensorrt-rtx, tensorrt, aoti, found 'tvm'" in refused(
         "export", "--arch", arch, "--target", "tvm"
     )
-    assert "a spelling must be one of" in refused("export", "--arch", arch, "--spelling", "best")
+    assert "--spelling must be one of" in refused("export", "--arch", arch, "--spelling", "best")
 
 
 @pytest.mark.slow

@@ -63,7 +63,7 @@ def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch)
         (["--openings", "1"], "openings must be at least 2 for an interval, found 1"),
         (["--openings", "0"], "openings must be at least 1, found 0"),
         (["--batch", "9"], "range 1:8, found 9"),
-        (["--runner", "tpu"], "a runner must be one of"),
+        (["--runner", "tpu"], "--runner must be one of"),
         (["--runner", "ort-cpu", "--runner", "openvino", "--runner", "torch"], "one for A and one for B, found 3"),
     ],
 )

@@ -34,7 +34,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--image-size", "-56"], "Invalid value for '--image-size'"),
         (["--image-size", "65520"], "Invalid value for '--image-size'"),
         (["--image-size", "many"], "Invalid value for '--image-size'"),
-        (["--precision", "int3"], "a precision must be one of fp32, fp16, bf16, int8, fp8, found 'int3'"),
+        (["--precision", "int3"], "--precision must be one of fp32, fp16, bf16, int8, fp8, found 'int3'"),
         (["--align", "12"], "--align must be one of 1, 8, 16, 32, 64, auto (1: nothing is padded), found '12'"),
         (["--align", "0"], "--align must be one of 1, 8, 16, 32, 64, auto (1: nothing is padded), found '0'"),
         (["--align", "-8"], "found '-8'"),

@@ -178,7 +178,7 @@ def test_the_number_of_classes(resnas, mini_artifact, top):
 
 
 def test_wrong_runners_and_artifacts(refused, mini_artifact, untrained_artifact, artifact_copy):
-    assert "a runner must be one of" in refused("predict", mini_artifact, CAT, "--runner", "tpu")
+    assert "--runner must be one of" in refused("predict", mini_artifact, CAT, "--runner", "tpu")
     bf16 = untrained_artifact("bf16")
     assert "must have kernels for bf16" in refused("predict", bf16, CAT, "--runner", "ort-cpu")
     assert "must be a folder with manifest.json" in refused("predict", "nothing", CAT)

@@ -80,7 +80,7 @@ def test_a_graph_that_is_wrong_though_its_hash_is_right(refused, artifact_copy):
 
 @pytest.mark.parametrize(
     ("runner", "said"),
-    [("tpu", "a runner must be one of"), ("torch", "a graph must be verified on a runner that runs it")],
+    [("tpu", "--runner must be one of"), ("torch", "a graph must be verified on a runner that runs it")],
 )
 def test_a_runner_that_cannot(refused, mini_artifact, runner, said):
     assert said in refused("verify", mini_artifact, "--runner", runner)

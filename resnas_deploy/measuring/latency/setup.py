@@ -71,6 +71,6 @@ def choose_setup(runner: str, precision: str, batch: int, threads: int, device: 
     if threads < 0:
         raise BadInput(f"`threads` must be 0 (every core) or more, found {threads}")
     precision_named(precision)  # networks are measured as they are emitted, with no calibration
-    kind = runner_kind(runner) if runner else default_runner(precision, device=device)
+    kind = runner_kind(runner, "`runner`") if runner else default_runner(precision, device=device)
     kind.check(precision, device)
     return Setup(kind, precision, batch, threads, device)
