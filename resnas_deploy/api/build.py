@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.engines.build import Built, build_engine
 from resnas_deploy.engines.options import BatchProfile, BuildOptions, parse_bytes
@@ -15,6 +16,7 @@ from resnas_deploy.progress import Progress, silent
 _log = logging.getLogger(__name__)
 
 
+@checked
 def build(
     artifact: str | Path | Artifact,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import SearchSpace, space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
@@ -64,6 +65,7 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
         )
 
 
+@checked
 def profile(
     space: str | SearchSpace = "small",
     *,
@@ -89,6 +91,7 @@ def profile(
     return Profile(**vars(profiling.profile(_space(space), setup, _store(store), networks, progress)))
 
 
+@checked
 def predict(
     archs: str | Path | ArchSpec | Sequence[str | Path | ArchSpec],
     *,
@@ -111,6 +114,7 @@ def predict(
     return PredictedNetworks(**vars(predicting.predict(named, setup, _store(store))))
 
 
+@checked
 def check(
     space: str | SearchSpace = "small",
     *,

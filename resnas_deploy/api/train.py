@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
@@ -50,6 +51,7 @@ class Evaluated(Tabular):
         return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
 
 
+@checked
 def supernet(
     out: str | Path,
     data: str | Path,
@@ -97,6 +99,7 @@ def supernet(
     return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
 
 
+@checked
 def subnet(
     out: str | Path,
     data: str | Path,
@@ -139,6 +142,7 @@ def subnet(
     return _trained(prepare, options, device, each_epoch, progress)
 
 
+@checked
 def finetune(
     out: str | Path,
     checkpoint: str | Path | Checkpoint,
@@ -171,6 +175,7 @@ def finetune(
     return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
 
 
+@checked
 def evaluate(
     checkpoint: str | Path | Checkpoint,
     data: str | Path,

@@ -31,13 +31,20 @@ class ProcessSetting(Generic[T]):
             if not self._wanted:
                 self._before = self._read()
             self._wanted[change] = value
-            self._write(value)
+            try:
+                self._write(value)
+            except BaseException:  # which nobody can have
+                self._end(change)
+                raise
         try:
             yield
         finally:
             with self._lock:
-                del self._wanted[change]
-                self._write(next(reversed(self._wanted.values()), self._before))
+                self._end(change)
+
+    def _end(self, change: object) -> None:
+        del self._wanted[change]
+        self._write(next(reversed(self._wanted.values()), self._before))
 
 
 def variable(name: str) -> ProcessSetting[str | None]:
