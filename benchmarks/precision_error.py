@@ -14,7 +14,7 @@ from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.exporting.verify import compare, reference_logits, verification_inputs
+from resnas_deploy.exporting.verify import compare_with_reference, reference_logits, verification_inputs
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
@@ -59,7 +59,9 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
         inputs = verification_inputs(artifact.manifest.preprocessing)
         if reference is None:
             reference = reference_logits(load(artifact.weights), inputs.images)
-        errors[f"{precision} {runner}"] = compare(artifact, RUNNERS[runner], inputs, reference, threads).error
+        errors[f"{precision} {runner}"] = compare_with_reference(
+            artifact, RUNNERS[runner], inputs, reference, threads
+        ).error
     return errors
 
 

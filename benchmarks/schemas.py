@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from resnas_deploy.api.documents import DOCUMENTS
-from resnas_deploy.files.schema import schema_of
+from documents import DOCUMENTS
+from json_schema import schema_of
 
 SCHEMAS = Path(__file__).parents[1] / "docs" / "schemas"
 

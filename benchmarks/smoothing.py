@@ -28,7 +28,7 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.precision import precision_named
-from resnas_deploy.processes.quiet import load as imported
+from resnas_deploy.processes.quiet import import_quietly as imported
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 
 ort = imported("onnxruntime")

@@ -9,7 +9,7 @@ from tabulated import RESULTS, SETTINGS, TRACED, interval, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.artifact.headroom import shown
+from resnas_deploy.artifact.headroom import as_percent
 from resnas_deploy.measuring.peers import PEERS
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.measuring.statistics import ratio_interval
@@ -65,7 +65,7 @@ def own_arithmetic() -> str:
         type_ = found[nearest]["type"]
         rows[precision if precision == type_ else f"{precision} around {type_}"] = [
             f"{found[worst]['error']:.1e} ({worst})",
-            shown(found[nearest]["share"]),
+            as_percent(found[nearest]["share"]),
             f"{found[nearest]['magnitude']:.3g} at {found[nearest]['at'].partition(' ')[0]}, {nearest}",
         ]
     return table(("precision", "worst error, in its own type", "most of the type's range", "that is"), rows)

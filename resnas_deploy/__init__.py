@@ -74,6 +74,9 @@ _HOMES = {
     "verify": "resnas_deploy.api.verify:verify",
 }
 
+# For `from resnas_deploy import *`, which must leave Python's own `open` alone.
+__all__ = sorted(_HOMES.keys() - {"open"})
+
 
 def __getattr__(name: str) -> object:
     """Load a public name from its home (PEP 562)."""
@@ -89,4 +92,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*_HOMES, *(name for name in globals() if name.startswith("__"))})

@@ -10,7 +10,7 @@ from resnas_deploy.processes import ending
 
 def main() -> None:
     """Run the command line and end the process. Nothing else is imported before the handlers are there."""
-    code = ending.run(_command, whole_process=True)
+    code = ending.run_command(_command, whole_process=True)
     sys.exit(code)
 
 

@@ -74,13 +74,13 @@ class PackageMissing(NotAvailable, ImportError):
 
 
 def shortened(text: str, most: int = LONGEST) -> str:
-    """The text, or its beginning and its end where it has more than so many characters."""
+    """Return the text, or its beginning and its end where it has more than so many characters."""
     tail = min(_TAIL, most // 3)
     return text if len(text) <= most else f"{text[: most - tail - 4]} .. {text[-tail:]}"
 
 
 def shown(value: object, most: int = 60) -> str:
-    """A wrong value for a message: at most so many characters of one line, whatever it is and however deep or long."""
+    """Return a wrong value for a message: one line of at most so many characters, however deep or long it is."""
     if isinstance(value, list):
         return f"a list of {len(value)}"
     brief = reprlib.Repr()  # which looks at no more of a value than it shows
@@ -99,7 +99,7 @@ def called(function: str, **arguments: object) -> str:
 
 
 def whole_number(text: str, most: int = 10**9) -> int | None:
-    """The number that a text is in the digits 0 to 9 alone, up to `most`; None for anything else.
+    """Return the number that a text is in the digits 0 to 9 alone, up to `most`; None for anything else.
 
     `int` takes other scripts' digits, signs, blanks and underscores too, and `isdigit` takes what `int` refuses.
     """
@@ -107,11 +107,11 @@ def whole_number(text: str, most: int = 10**9) -> int | None:
 
 
 def first_few(lines: Sequence[str], most: int = 3) -> str:
-    """The first of several findings as one text, and how many more there are."""
+    """Return the first of several findings as one text, and how many more there are."""
     more = [f"and {len(lines) - most} more"] if len(lines) > most else []
     return "; ".join([*lines[:most], *more])
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """What an error of another package says, on one line."""
+    """Return what an error of another package says, on one line."""
     return " ".join((str(error) or type(error).__name__).split())[:most]

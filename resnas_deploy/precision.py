@@ -65,7 +65,7 @@ class Precision:
         return " or ".join(other.name for other in others if other.largest > self.largest) or "fp32"
 
     def cast(self, values: NDArray[np.float32], name: str) -> NDArray[Any]:
-        """Round `values` to nearest. Raises `BadInput` where one is too large for the format."""
+        """Round `values` to nearest. Raise `BadInput` where one is too large for the format."""
         import numpy as np
 
         if self.dtype == values.dtype:
@@ -99,14 +99,14 @@ TF32, _LIKE_TF32 = "tf32", "fp16"
 
 
 def check_precision(name: str) -> str:
-    """Return `name` if a graph can have that precision. Raises `BadInput` that lists those that it can have."""
+    """Return `name` if a graph can have that precision. Raise `BadInput` that lists those that it can have."""
     if name not in PRECISIONS:
         raise BadInput(f"a precision must be one of {', '.join(PRECISIONS)}, found {shown(name)}")
     return name
 
 
 def precision_named(name: str) -> Precision:
-    """Return the precision of a whole graph. Raises `BadInput` that lists the known ones."""
+    """Return the precision of a whole graph. Raise `BadInput` that lists the known ones."""
     if name not in FLOATS:
         raise BadInput(f"a precision must be one of {', '.join(FLOATS)}, found {shown(name)}")
     return FLOATS[name]

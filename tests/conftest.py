@@ -58,6 +58,11 @@ def pytest_xdist_make_scheduler(config, log):
     return Files(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the tests that start servers, which one process runs: at the end the others would wait for it."""
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/serving/"))
+
+
 class _Frozen:
     """What was taken out of the garbage collector's sight: at the beginning of which file, of how many modules."""
 
@@ -134,7 +139,7 @@ def cpu_that_has(monkeypatch):
 
     OpenVINO itself knows better: what it is told to compute in and cannot, it computes in fp32.
     """
-    return lambda *names: monkeypatch.setattr("resnas_deploy.runners.openvino.capabilities", lambda: set(names))
+    return lambda *names: monkeypatch.setattr("resnas_deploy.runners.devices.capabilities", lambda: set(names))
 
 
 @pytest.fixture

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 
 import pytest
-from support.places import PACKAGE
+from support.places import PACKAGE, ROOT
 
 # A module may import its own layer and those before it. A package stands for all that is in it.
 LAYERS = (
@@ -68,6 +70,7 @@ def imports(path):
                     yield f"resnas_deploy.{alias.name}" if known else "resnas_deploy"
             elif node.module and node.module.startswith("resnas_deploy."):
                 yield node.module
+                yield from (f"{node.module}.{alias.name}" for alias in node.names)  # which may be modules
 
 
 def problems(part, imported):
@@ -94,6 +97,26 @@ def test_no_arrow_against_the_order():
             f"{name}: {problem}" for problem in problems(part_of(name), {part_of(module) for module in imports(path)})
         ]
     assert wrong == []
+
+
+def test_no_circle_of_modules():
+    """Within a room either."""
+    modules = {module_name(path): path for path in FILES}
+    arrows = {name: {found for found in imports(path) if found in modules} - {name} for name, path in modules.items()}
+    tuple(TopologicalSorter(arrows).static_order())  # which raises CycleError that names them
+    with pytest.raises(CycleError):
+        tuple(TopologicalSorter({"a": {"b"}, "b": {"a"}}).static_order())
+
+
+def test_the_architecture_shows_every_room_and_names_files_that_are_there():
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    picture = page.split("```")[1]
+    assert [
+        part for part in LAYER if part.isalpha() and part != "version" and not re.search(rf"\b{part}\b", picture)
+    ] == []
+    named = re.findall(r"`((?:\w+/)+\w+\.py)`", page)
+    assert len(named) > 15
+    assert [name for name in named if not ((PACKAGE / name).is_file() or (ROOT / name).is_file())] == []
 
 
 def test_an_arrow_against_the_order_would_be_seen(tmp_path):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.published import PUBLISHED, Published
 from resnas_deploy.arch.spec import ArchSpec
@@ -63,6 +64,7 @@ def archs() -> Archs:
     return Archs(tuple(PUBLISHED.values()))
 
 
+@checked
 def read_arch(source: str | Path | ArchSpec) -> ArchSpec:
     """Return the published network of that name, or the one in a file: JSON, or a `network_def` of the reference.
 

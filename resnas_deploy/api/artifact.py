@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from resnas_deploy.api.build import build
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.api.predict import predict
 from resnas_deploy.api.verify import verify
 from resnas_deploy.artifact import artifact as room
@@ -47,6 +48,7 @@ class Artifact(room.Artifact):
         return {"artifact": str(self.folder), "manifest": self.manifest.to_json()}
 
 
+@checked
 def open(folder: str | Path) -> Artifact:  # noqa: A001  the API's name for it
     """Open an artifact's folder after comparing every file with its hash.
 

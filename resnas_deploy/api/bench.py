@@ -9,6 +9,7 @@ from typing import Self
 
 from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring import compare as comparing
@@ -35,10 +36,12 @@ class Report(reporting.Report, Tabular):
         """Return a report with the methods of this class."""
         return cls(**{field.name: getattr(report, field.name) for field in fields(report)})
 
+    @checked
     def save(self, path: str | Path, *, force: bool = False) -> None:
         """Write the JSON document. Raise `BadInput` where a file is there that `force` does not replace."""
         self.write(Path(path), replace=force)
 
+    @checked
     def plot(self, path: str | Path, *, force: bool = False) -> None:
         """Draw latency, throughput and the shares of time into a .png, .svg or .html.
 
@@ -79,6 +82,7 @@ class Gated(gating.Gated, Tabular):
         return changes_table(self)
 
 
+@checked
 def bench(
     artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
     *,
@@ -124,6 +128,7 @@ def bench(
         return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
 
 
+@checked
 def compare(
     first: AnyArtifact,
     second: AnyArtifact,
@@ -154,6 +159,7 @@ def compare(
     return Comparisons(found.first, found.second, found.comparisons, found.measured)
 
 
+@checked
 def gate(
     baseline: str | Path | reporting.Report,
     artifacts: AnyArtifact | Sequence[AnyArtifact] = (),

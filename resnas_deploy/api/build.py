@@ -6,15 +6,17 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.engines.build import Built, build_engine
-from resnas_deploy.engines.options import BuildOptions, Profile, parse_bytes
+from resnas_deploy.engines.options import BatchProfile, BuildOptions, parse_bytes
 from resnas_deploy.engines.targets import parse_capabilities, target_named
 from resnas_deploy.progress import Progress, silent
 
 _log = logging.getLogger(__name__)
 
 
+@checked
 def build(
     artifact: str | Path | Artifact,
     *,
@@ -49,7 +51,7 @@ def build(
     `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
     """
     options = BuildOptions(
-        profiles=tuple(Profile.parse(str(profile)) for profile in profiles),
+        profiles=tuple(BatchProfile.parse(str(profile)) for profile in profiles),
         capabilities=parse_capabilities(capability) if capability else (),
         workspace=parse_bytes(str(workspace)) if workspace != "" else None,
         version_compatible=version_compatible,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.api.artifact import Artifact
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
@@ -40,6 +41,7 @@ class Exported(Artifact):
         return {"artifact": str(self.folder), "seconds": self.seconds, "manifest": self.manifest.to_json()} | engine
 
 
+@checked
 def export(
     arch: str | Path | ArchSpec | None = None,
     out: str | Path | None = None,

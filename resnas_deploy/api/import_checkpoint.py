@@ -6,6 +6,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.progress import Progress, silent
@@ -30,6 +31,7 @@ class Imported:
         }
 
 
+@checked
 def import_checkpoint(
     checkpoint: str | Path,
     *,

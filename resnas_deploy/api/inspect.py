@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.published import PUBLISHED
@@ -81,6 +82,7 @@ class Inspected(Tabular):
         return Table(self.name, ("element", "dimensions", "MMACs", "parameters"), rows, text_columns=2)
 
 
+@checked
 def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected | InspectedEngine:
     """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 

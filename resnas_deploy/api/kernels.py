@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import BuildOptions
@@ -56,6 +57,7 @@ class KernelCounts(Tabular):
         )
 
 
+@checked
 def kernels(
     arch: str | Path | ArchSpec | None = None,
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import SearchSpace, space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
@@ -32,7 +33,7 @@ class Profile(profiling.Profile, Tabular):
 
 
 @dataclass(frozen=True)
-class Predictions(predicting.Predictions, Tabular):
+class PredictedNetworks(predicting.PredictedNetworks, Tabular):
     """The predicted latency of several networks, with the intervals that hold 95% of networks."""
 
     def table(self) -> Table:
@@ -64,6 +65,7 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
         )
 
 
+@checked
 def profile(
     space: str | SearchSpace = "small",
     *,
@@ -89,6 +91,7 @@ def profile(
     return Profile(**vars(profiling.profile(_space(space), setup, _store(store), networks, progress)))
 
 
+@checked
 def predict(
     archs: str | Path | ArchSpec | Sequence[str | Path | ArchSpec],
     *,
@@ -98,7 +101,7 @@ def predict(
     threads: int = 0,
     device: str = "",
     store: str | Path | None = None,
-) -> Predictions:
+) -> PredictedNetworks:
     """Predict the latency of networks, in milliseconds a batch, from what was profiled. Nothing is run.
 
     A network is a published name, a file (JSON or a `network_def`) or an `ArchSpec`.
@@ -108,9 +111,10 @@ def predict(
     several = [archs] if isinstance(archs, str | Path | ArchSpec) else archs
     named = [(one.fingerprint, one) if isinstance(one, ArchSpec) else (str(one), read_arch(one)) for one in several]
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Predictions(**vars(predicting.predict(named, setup, _store(store))))
+    return PredictedNetworks(**vars(predicting.predict(named, setup, _store(store))))
 
 
+@checked
 def check(
     space: str | SearchSpace = "small",
     *,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
@@ -61,6 +62,7 @@ class Predictions(Tabular):
         return Table(f"{self.label} on {self.runner}", ("image", "class", "probability"), rows, text_columns=2)
 
 
+@checked
 def predict(
     artifact: str | Path | Artifact,
     images: str | Path | Sequence[str | Path],

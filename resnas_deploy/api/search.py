@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import choose_setup
@@ -51,6 +52,7 @@ class SearchResult(searching.SearchResult, Tabular):
         return Table(title, rows[0], rows[1:])
 
 
+@checked
 def search(
     supernet: str | Path,
     *,

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import space_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
@@ -50,6 +51,7 @@ class Evaluated(Tabular):
         return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
 
 
+@checked
 def supernet(
     out: str | Path,
     data: str | Path,
@@ -97,6 +99,7 @@ def supernet(
     return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
 
 
+@checked
 def subnet(
     out: str | Path,
     data: str | Path,
@@ -131,14 +134,15 @@ def subnet(
         Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
     )
 
-    def start() -> TrainingRun:
+    def prepare() -> TrainingRun:
         if checkpoint:
             return weights_run(_path(checkpoint), "subnet", options)
         return scratch_run(arch if isinstance(arch, ArchSpec) else read_arch(arch), options)
 
-    return _trained(start, options, device, each_epoch, progress)
+    return _trained(prepare, options, device, each_epoch, progress)
 
 
+@checked
 def finetune(
     out: str | Path,
     checkpoint: str | Path | Checkpoint,
@@ -171,6 +175,7 @@ def finetune(
     return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
 
 
+@checked
 def evaluate(
     checkpoint: str | Path | Checkpoint,
     data: str | Path,
@@ -210,7 +215,7 @@ def _path(checkpoint: str | Path | Checkpoint) -> Path | Checkpoint:
 
 
 def _trained(
-    start: Callable[[], TrainingRun],
+    prepare: Callable[[], TrainingRun],
     options: TrainingOptions,
     device: str,
     each_epoch: Progress,
@@ -222,7 +227,7 @@ def _trained(
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
-        run = start()
+        run = prepare()
         claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()

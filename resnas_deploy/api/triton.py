@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few, shown
 from resnas_deploy.progress import Progress, silent
@@ -77,6 +78,7 @@ class LoadTestResult(result.LoadTestResult, Tabular):
         return Table(title, result.COLUMNS, self.rows())
 
 
+@checked
 def export(
     artifacts: str | Path | Artifact | Sequence[str | Path | Artifact],
     repository: str | Path,
@@ -153,6 +155,7 @@ def export(
     return ExportedModels(tuple(inserted), tuple(notes))
 
 
+@checked
 def check(
     repository: str | Path,
     *,
@@ -195,6 +198,7 @@ def check(
     return report
 
 
+@checked
 def serve(
     repository: str | Path,
     *,
@@ -244,6 +248,7 @@ def serve(
     return start_server(Path(repository), settings, Path(log) if log else None, progress)
 
 
+@checked
 def load(
     server: str | Path | Server,
     *,

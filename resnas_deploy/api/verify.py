@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.exporting.export import check_verifiable
@@ -31,6 +32,7 @@ class Verified:
         }
 
 
+@checked
 def verify(
     artifact: str | Path | Artifact,
     *,

@@ -17,7 +17,7 @@ _HEAD_DIM_STEP = 8  # of a head: 16 bytes in half precision, the least that atte
 
 
 def check_alignment(value: object) -> int:
-    """Return `value` if it is one of `ALIGNMENTS`. Raises `BadInput` for another."""
+    """Return `value` if it is one of `ALIGNMENTS`. Raise `BadInput` for another."""
     if type(value) is not int or value not in ALIGNMENTS:
         known = ", ".join(map(str, ALIGNMENTS))
         raise BadInput(f"an alignment must be one of {known} (1: nothing is padded), found {shown(value)}")

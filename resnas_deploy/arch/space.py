@@ -196,7 +196,7 @@ SPACES = {
 
 
 def space_named(name: str) -> SearchSpace:
-    """Return the search space of that name. Raises `BadInput` that lists the known ones."""
+    """Return the search space of that name. Raise `BadInput` that lists the known ones."""
     if name not in SPACES:
         raise BadInput(f"`space` must be one of {', '.join(SPACES)}, found {shown(name)}")
     return SPACES[name]

@@ -18,7 +18,7 @@ MAX_BLOCKS = 64  # blocks of one stage
 
 
 def positive(value: object, field: str, most: int = MAX_DIMENSION) -> int:
-    """Return `value` if it is an integer from 1 to `most`. Raises `BadInput` naming `field` for another."""
+    """Return `value` if it is an integer from 1 to `most`. Raise `BadInput` naming `field` for another."""
     if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
         raise BadInput(f"{field} must be an integer from 1 to {most}, found {shown(value)}")
     return value
@@ -114,7 +114,7 @@ class ArchSpec:
 
     @staticmethod
     def from_json(data: object) -> ArchSpec:
-        """Read what `to_json` wrote. Raises `BadInput` that names the field, what it must be and what it is."""
+        """Read what `to_json` wrote. Raise `BadInput` that names the field, what it must be and what it is."""
         fields = _fields(
             data, "the architecture", ("stages",), ("classes", "image_size", "patch_size", "stem_mid_width")
         )

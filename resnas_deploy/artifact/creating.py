@@ -19,7 +19,7 @@ def creating(folder: Path, *, force: bool) -> Iterator[Path]:
     """Yield a hidden folder that becomes `folder` when the block ends without an error, and vanishes otherwise.
 
     With `force` an artifact that is there already is replaced, at once and whole; nothing else ever is, not even what
-    comes there in the meantime. Raises `BadInput` where something else is there.
+    comes there in the meantime. Raise `BadInput` where something else is there.
     """
     if folder.name in ("", ".."):
         raise BadInput(f"an artifact must have a name of its own, found the folder {folder}; name another one in it")

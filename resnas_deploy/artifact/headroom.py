@@ -98,14 +98,14 @@ class OwnArithmetic:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         tolerance = f"{self.tolerance:.0e}" if self.tolerance < 0.1 else f"{self.tolerance:g}"
         peak = self.peaks[self.beyond or self.nearest]  # of those beyond the margin the first, which the others follow
-        share = f"{shown(peak.share(self.largest))} of {self.largest:.5g}, {shown(self.margin)} allowed"
+        share = f"{as_percent(peak.share(self.largest))} of {self.largest:.5g}, {as_percent(self.margin)} allowed"
         return (
             f"in {self.type} arithmetic {error} of tolerance {tolerance}, headroom: at most {peak} "
             f"({share}) at {peak.operator}"
         )
 
 
-def shown(share: float) -> str:
+def as_percent(share: float) -> str:
     """Return a share in percent, for people."""
     if share == NOT_FINITE:
         return "no number"

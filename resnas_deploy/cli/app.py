@@ -85,7 +85,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
-    sys.exit(ending.run(run))
+    sys.exit(ending.run_command(run))
 
 
 def run() -> int:
@@ -135,7 +135,7 @@ def _invoke() -> int | None:
     try:
         return _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
     except Exception:  # any, since a signal may come in the middle of everything
-        ending.check()  # a signal is what it comes from
+        ending.raise_if_ended()  # a signal is what it comes from
         raise
 
 

@@ -106,7 +106,7 @@ def bench(
     save_results(
         (out, lambda path: report.save(path, force=force)),
         (plot, lambda path: report.plot(path, force=force)),
-        tell=not as_json,
+        announce=not as_json,
     )
     if report.interrupted:
         raise typer.Exit(ending.INTERRUPTED)

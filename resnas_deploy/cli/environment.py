@@ -21,7 +21,7 @@ _TERMINAL = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # the last is typer's
 
 
 def prepare(environment: MutableMapping[str, str]) -> None:
-    """Make it right for everything that this process imports and starts. Raises `BadInput` that names a variable.
+    """Make it right for everything that this process imports and starts. Raise `BadInput` that names a variable.
 
     Nobody is reported to; a terminal's size that is none is forgotten; the libraries' threads are no more than a quota
     of CPU time has cores.
@@ -45,7 +45,7 @@ def prepare(environment: MutableMapping[str, str]) -> None:
 
 
 def _check_threads(name: str, value: str) -> None:
-    """OpenMP's is a list, a number for each level of nesting."""
+    """Refuse what is no number of threads. OpenMP's is a list, a number for each level of nesting."""
     if not all(_is_number(part.strip()) and int(part) <= MAX_THREADS for part in value.split(",")):
         raise BadInput(_wrong(name, f"a whole number from 1 to {MAX_THREADS}", value))
 

@@ -23,7 +23,7 @@ from resnas_deploy.cli.options import (
     complete,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.cli.verification import print_headroom, report_of
+from resnas_deploy.cli.verification import failed_verification, print_headroom
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.precision import PRECISIONS
 
@@ -174,7 +174,7 @@ def export(
             )
         except VerificationFailed as error:
             if as_json:
-                print_json({"artifact": None, "error": str(error), "verification": report_of(error)})
+                print_json({"artifact": None, "error": str(error), "verification": failed_verification(error)})
             raise
     if as_json:
         print_json(made.to_json())

@@ -13,7 +13,7 @@ from resnas_deploy.cli.latency_options import SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
+from resnas_deploy.cli.output import complain, json_text, print_json, progress, save_results, say, show_table
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import called
 from resnas_deploy.files.outputs import check_new_file, write_text
@@ -48,9 +48,9 @@ def profile(
     $ resnas latency profile --space small --runner ort-cpu --batch 1
     $ resnas latency profile --runner openvino --precision bf16 --batch 16
     """
-    with progress(spinner=False) as tell:
-        tell("opening the store")
-        model = resnas.latency.profile(space, networks=networks, progress=tell, **setup.arguments())
+    with progress(spinner=False) as show:
+        show("opening the store")
+        model = resnas.latency.profile(space, networks=networks, progress=show, **setup.arguments())
     for text in model.notes:
         complain(f"note: {text}")
     if as_json:
@@ -89,8 +89,8 @@ def predict(
     $ resnas latency predict --arch small --arch medium
     $ resnas latency predict --arch found.json --runner openvino --batch 16
     """
-    with progress() as tell:
-        tell("reading the store")
+    with progress() as show:
+        show("reading the store")
         found = resnas.latency.predict(arch, **setup.arguments())
     if as_json:
         print_json(found.to_json())
@@ -129,9 +129,9 @@ def check(
         from resnas_deploy.measuring.plots import check_plot
 
         check_plot(plot)
-    with progress(spinner=False) as tell:
-        tell("opening the store")
-        found = resnas.latency.check(space, subnets=subnets, progress=tell, **setup.arguments())
+    with progress(spinner=False) as show:
+        show("opening the store")
+        found = resnas.latency.check(space, subnets=subnets, progress=show, **setup.arguments())
     for text in found.notes:
         complain(f"note: {text}")
     if as_json:
@@ -140,9 +140,9 @@ def check(
         show_table(found.table())
         say(f"{found.deviations.inside:.0%} lay within the predicted interval, which is meant to hold 95%")
     save_results(
-        (out, lambda path: write_text(path, to_json(found.to_json()) + "\n", replace=force)),
+        (out, lambda path: write_text(path, json_text(found.to_json()) + "\n", replace=force)),
         (plot, lambda path: found.plot(path, replace=force)),
-        tell=not as_json,
+        announce=not as_json,
     )
     if found.unsaved:
         raise found.unsaved

@@ -9,6 +9,10 @@ from typing import Annotated
 
 import typer
 
+from resnas_deploy.api.parameters import MAX_COUNT as MAX_COUNT
+from resnas_deploy.api.parameters import MAX_SECONDS as MAX_SECONDS
+from resnas_deploy.api.parameters import MAX_SEED as MAX_SEED
+from resnas_deploy.api.parameters import MAX_THREADS as MAX_THREADS
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.runners.devices import CPU, CUDA
@@ -18,10 +22,6 @@ RUNNER_NAMES = tuple(RUNNERS)
 ENGINE_TARGETS = tuple(ENGINES)
 TARGETS = ("onnx", *ENGINE_TARGETS)
 DEVICES = (CPU, CUDA, f"{CUDA}:0")
-MAX_SEED = 2**63 - 1  # PyTorch's
-MAX_SECONDS = 86_400  # of an option: a day
-MAX_COUNT = 100_000  # of whatever is made one by one
-MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousands
 
 
 def finite(value: float | None) -> float | None:

@@ -27,14 +27,14 @@ _LEAST_TEXT = 12  # columns of the terminal in which a text can be read
 UNBROKEN = 1000  # columns of a table for a program or a file, whose lines must not be broken
 
 
-def to_json(document: object) -> str:
+def json_text(document: object) -> str:
     """Return the text of a JSON document, ASCII alone: any terminal, file and program can take it."""
     return json.dumps(document, indent=1)
 
 
 def print_json(document: object) -> None:
     """Print one JSON document on stdout."""
-    typer.echo(to_json(document))
+    typer.echo(json_text(document))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
@@ -74,7 +74,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: 
 
 
 def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int) -> int:
-    """Columns of the terminal that a table needs: numbers are not broken, texts may be, but not at every letter."""
+    """Return the columns that a table needs: numbers are not broken, texts may be, but not at every letter."""
     widths = [
         max(cell_len(line) for cell in cells for line in cell.split("\n")) for cells in zip(columns, *rows, strict=True)
     ]
@@ -103,8 +103,8 @@ def _line(text: str) -> str:
     return shortened(_printable(line))
 
 
-def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: bool) -> None:
-    """Write the files that were asked for, each with its writer, and with `tell` say which were.
+def save_results(*files: tuple[Path | None, Callable[[Path], object]], announce: bool) -> None:
+    """Write the files that were asked for, each with its writer, and with `announce` say which were.
 
     All are tried, and then the first error raised.
     """
@@ -116,7 +116,7 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], tell: boo
         except (BadInput, StorageError) as error:
             errors.append(error)
         else:
-            if path and tell:
+            if path and announce:
                 say(f"written: {path}")
     for later in errors[1:]:
         complain(str(later))

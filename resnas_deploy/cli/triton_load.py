@@ -12,7 +12,7 @@ import resnas_deploy as resnas
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
-from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table, to_json
+from resnas_deploy.cli.output import complain, json_text, print_json, progress, save_results, say, show_table
 from resnas_deploy.errors import BadInput, shown, whole_number
 from resnas_deploy.files.outputs import check_new_file, write_text
 from resnas_deploy.units import MILLISECONDS, parse_quantity
@@ -122,9 +122,9 @@ def load(
     else:
         _print(found)
     save_results(
-        (out, lambda path: write_text(path, to_json(document) + "\n", replace=force)),
+        (out, lambda path: write_text(path, json_text(document) + "\n", replace=force)),
         (plot, lambda path: found.plot(path, force=force)),
-        tell=not as_json,
+        announce=not as_json,
     )
     found.check_complete()
 

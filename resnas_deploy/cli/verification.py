@@ -16,13 +16,13 @@ def print_headroom(verification: Verification | None) -> None:
     own = verification.own if verification else None
     if not own:
         return
-    from resnas_deploy.artifact.headroom import shown
+    from resnas_deploy.artifact.headroom import as_percent
 
     rows = [
-        (name, peak.operator, str(peak), shown(peak.share(own.largest)) + " !" * (own.headroom[name] > own.margin))
+        (name, peak.operator, str(peak), as_percent(peak.share(own.largest)) + " !" * (own.headroom[name] > own.margin))
         for name, peak in own.peaks.items()
     ]
-    allowed = f"{shown(own.margin)} of its largest number, {own.largest:.5g}, is allowed"
+    allowed = f"{as_percent(own.margin)} of its largest number, {own.largest:.5g}, is allowed"
     print_table(
         f"Headroom in {own.type}: at most {allowed}",
         ("element", "largest at", "magnitude", f"of {own.type}"),
@@ -31,7 +31,7 @@ def print_headroom(verification: Verification | None) -> None:
     )
 
 
-def report_of(error: VerificationFailed) -> dict[str, object] | None:
+def failed_verification(error: VerificationFailed) -> dict[str, object] | None:
     """Return what was compared when a verification failed, as plain data for JSON; None of an engine's layers."""
     from resnas_deploy.artifact.manifest import Verification
 

@@ -13,7 +13,7 @@ from resnas_deploy.cli.options import (
     Threads,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.cli.verification import print_headroom, report_of
+from resnas_deploy.cli.verification import failed_verification, print_headroom
 from resnas_deploy.errors import VerificationFailed
 
 
@@ -42,7 +42,7 @@ def verify(
             )
         except VerificationFailed as error:
             if as_json:
-                failed = {"error": str(error), "verification": report_of(error)}
+                failed = {"error": str(error), "verification": failed_verification(error)}
                 print_json({"artifact": str(artifact), "label": opened.label} | failed)
             raise
     if as_json:

@@ -129,7 +129,7 @@ def _agree(own: Names, other: Names) -> bool:
 
 
 def _readable(names: Names) -> Names:
-    """ImageNet's names for its WordNet ids."""
+    """Return them with ImageNet's names for its WordNet ids."""
     if not all(map(_WORDNET.fullmatch, names)):
         return names
     return imagenet_class_names() if hashlib.sha256("\n".join(names).encode()).hexdigest() == _IMAGENET_IDS else names

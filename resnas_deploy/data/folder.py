@@ -38,7 +38,7 @@ class FolderImages:
 def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
     """Find the images; none is opened. What is passed over is counted in `ignored`.
 
-    Raises `BadInput` for a class without any, for two classes that are one, and for a folder that cannot be read.
+    Raise `BadInput` for a class without any, for two classes that are one, and for a folder that cannot be read.
     """
     classes, beside = entries_of(folder, ignored)
     for name in beside:

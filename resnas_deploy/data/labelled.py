@@ -36,7 +36,7 @@ class LabelledImages(Protocol):
         ...
 
     def image(self, index: int) -> Image.Image:
-        """Return an image of mode RGB. Raises `BadInput`, which names it, where it cannot be read."""
+        """Return an image of mode RGB. Raise `BadInput`, which names it, where it cannot be read."""
         ...
 
 
@@ -69,7 +69,7 @@ class ImageSubset:
 def split(images: LabelledImages, held_out: int) -> tuple[ImageSubset, ImageSubset]:
     """Return what training may see, and `held_out` images of each class that it leaves to the search.
 
-    Raises `BadInput` for a class that has no more.
+    Raise `BadInput` for a class that has no more.
     """
     labels = images.labels
     rng = np.random.default_rng(_SPLIT_SEED)

@@ -67,7 +67,7 @@ def is_shard(name: str) -> bool:
 def shard_images(folder: Path, ignored: Ignored | None = None) -> ShardImages:
     """Index the tar files of a folder. What is passed over, in them too, is counted in `ignored`.
 
-    Raises `BadInput`, which names the shard and the sample.
+    Raise `BadInput`, which names the shard and the sample.
     """
     ignored = ignored or Ignored()
     folders, files = entries_of(folder, ignored)

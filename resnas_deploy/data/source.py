@@ -29,7 +29,7 @@ class DataSet:
 def open_data(source: str) -> DataSet:
     """Open the built-in data set, or a folder with `train/` and `val/`, each of class folders or of tar shards.
 
-    Raises `BadInput`, which names what is wrong with it.
+    Raise `BadInput`, which names what is wrong with it.
     """
     if source == DEMO:
         train, val = demo_images()

@@ -24,7 +24,7 @@ _IMAGES = 4
 def make_package(artifact: Artifact, device: str, out: Path, progress: Progress) -> dict[str, object]:
     """Write the package to `out` and return what was checked: its logits against the module's in float32.
 
-    Raises `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
+    Raise `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
     """
     place = torch.device(device)
     with scratch_folder("aoti") as folder:

@@ -14,9 +14,9 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import BuildOptions, engine_id, identity
+from resnas_deploy.engines.options import BuildOptions, engine_id, engine_identity
 from resnas_deploy.engines.recorded import LayerReport
-from resnas_deploy.engines.report import allowed_in, graph_nodes, report_of
+from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.targets import AOTI, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
@@ -46,13 +46,13 @@ def build_engine(
 ) -> Built:
     """Return the engine of that artifact for that target: the one that is there, or a new one.
 
-    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raises `BadInput` where the engine
+    The log of a build that failed is kept at `failed_log`, or beside the artifact. Raise `BadInput` where the engine
     cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
     back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
     options = options.for_artifact(artifact.batch)
-    made_of = identity(artifact, target, builder, device, options)
+    made_of = engine_identity(artifact, target, builder, device, options)
     if options.timing_cache:
         check_writable(options.timing_cache)
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
@@ -72,13 +72,13 @@ def build_engine(
                 log = failed_log or _failed_log(artifact)
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
         described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
-        return Built(store.save_report(path, described), cached=False)
+        return Built(store.save_engine_report(path, described), cached=False)
 
 
 def open_runner(kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info) -> Runner:
     """Open a network on a runner, with its engine where the runner loads one.
 
-    The engine is the one that the artifact holds, or is built, which `progress` tells, and kept there. Raises what
+    The engine is the one that the artifact holds, or is built, which `progress` tells, and kept there. Raise what
     `RunnerKind.open` and `build_engine` raise; nothing is built where the runner could not be opened.
     """
     if kind.engine and options.engine is None:
@@ -96,7 +96,7 @@ def _compile(
 
     log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
     progress("reading the layers")
-    layers = report_of(
+    layers = layer_report(
         parse_layers(log),
         graph_nodes(read_graph(artifact), artifact.arch),
         artifact.arch,
@@ -107,7 +107,7 @@ def _compile(
 
 
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
-    """Return the builder's version and the GPU that it builds for. Raises `BadInput` or `NotAvailable` if it cannot."""
+    """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
@@ -144,7 +144,7 @@ def _check(layers: LayerReport, precision: str) -> None:
 
 
 def _device(target: Target, options: BuildOptions) -> str:
-    """Return the GPU or the CPU that the engine is for, if that is what is here. Raises `NotAvailable` if not."""
+    """Return the GPU or the CPU that the engine is for, if that is what is here. Raise `NotAvailable` if not."""
     if target.name == AOTI:
         kind = runner_kind(AOTI).on(options.device)
         if problem := kind.problem():

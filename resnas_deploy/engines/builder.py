@@ -34,7 +34,7 @@ class Refused(Exception):
 
 
 def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
-    """Build `request` and write the engine to its `out`. Raises `Refused`."""
+    """Build `request` and write the engine to its `out`. Raise `Refused`."""
     trt = importlib.import_module(request["module"])
     logger = _logger(trt, log)
     builder = trt.Builder(logger)

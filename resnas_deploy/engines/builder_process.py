@@ -24,7 +24,7 @@ _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
 def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, progress: Progress) -> str:
     """Build an engine into the file `out` and return the builder's log.
 
-    Raises `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
+    Raise `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
     Ctrl-C ends the builder at once.
     """
     # Neither file has a name: nothing is left of them, however this process ends.
@@ -63,7 +63,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
 
 
 def _follow(process: subprocess.Popen[str], request: Mapping[str, object], progress: Progress) -> str | None:
-    """Hand over the request and pass progress on. Returns what went wrong, or None."""
+    """Hand over the request and pass progress on. Return what went wrong, or None."""
     if process.stdin is None or process.stdout is None:
         raise RuntimeError("the builder must be started with pipes")
     try:
@@ -98,7 +98,7 @@ def _reason(error: str, log: str, printed: str) -> str:
 
 
 def _keep(path: Path, content: str) -> bool:
-    """Keep a log where it was asked for. Returns whether that was possible: the error itself matters more."""
+    """Keep a log where it was asked for. Return whether that was possible: the error itself matters more."""
     try:
         with atomic_file(path) as partial:
             partial.write_text(content, encoding="utf-8", errors="replace")

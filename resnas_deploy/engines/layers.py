@@ -53,7 +53,7 @@ class Layer:
 
 
 def parse_layers(log: str) -> tuple[Layer, ...]:
-    """Parse the layers of the engine built last, of all profiles. Raises `BadInput` where no whole list is there."""
+    """Parse the layers of the engine built last, of all profiles. Raise `BadInput` where no whole list is there."""
     return tuple(_layers(log.splitlines()))
 
 

@@ -22,7 +22,7 @@ _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
 
 @dataclass(frozen=True)
-class Profile:
+class BatchProfile:
     """Batch sizes of an optimisation profile: it takes `least` to `most` and is tuned for `usual`."""
 
     least: int
@@ -33,15 +33,15 @@ class Profile:
         return f"{self.least}:{self.usual}:{self.most}"
 
     @staticmethod
-    def parse(text: str) -> Profile:
-        """Read `1:8:64`, or `8` for one batch size. Raises `BadInput`."""
+    def parse(text: str) -> BatchProfile:
+        """Read `1:8:64`, or `8` for one batch size. Raise `BadInput`."""
         match = _SIZES.fullmatch(text)
         if not match:
             raise BadInput(
                 f"a profile must be LEAST:USUAL:MOST, such as 1:8:64, or one batch size, found {shown(text)}"
             )
         least = int(match[1])
-        profile = Profile(least, int(match[2] or least), int(match[3] or least))
+        profile = BatchProfile(least, int(match[2] or least), int(match[3] or least))
         if not 1 <= profile.least <= profile.usual <= profile.most:
             raise BadInput(f"the batch sizes of a profile must be 1 or more and ascend, found {shown(text)}")
         return profile
@@ -51,7 +51,7 @@ class Profile:
 class BuildOptions:
     """All that a builder is told. All but the timing cache and a GPU's number is its identity."""
 
-    profiles: tuple[Profile, ...] = ()  # none: one of the artifact's whole range
+    profiles: tuple[BatchProfile, ...] = ()  # none: one of the artifact's whole range
     capabilities: tuple[str, ...] = ()  # none: the target's default, portable or the GPU that is here
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
@@ -59,11 +59,11 @@ class BuildOptions:
     device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
-        """Return the same with profiles for that batch range. Raises `BadInput` where one leaves the range."""
+        """Return the same with profiles for that batch range. Raise `BadInput` where one leaves the range."""
         for profile in self.profiles:
             if profile.least not in batch or profile.most not in batch:
                 raise BadInput(f"a profile must lie in the artifact's batch range {batch}, found {profile}")
-        profiles = self.profiles or (Profile(batch.least, batch.nearest(_TUNED_FOR), batch.most),)
+        profiles = self.profiles or (BatchProfile(batch.least, batch.nearest(_TUNED_FOR), batch.most),)
         return replace(self, profiles=profiles)
 
     def to_json(self) -> dict[str, object]:
@@ -76,7 +76,7 @@ class BuildOptions:
         }
 
 
-def identity(
+def engine_identity(
     artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions
 ) -> Mapping[str, object]:
     """Return everything that makes an engine what it is; equal exactly for engines that may stand in for each other."""
@@ -100,7 +100,7 @@ def engine_id(made_of: Mapping[str, object]) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """Read `4GiB`, `512MiB` or a number of bytes. Raises `BadInput`."""
+    """Read `4GiB`, `512MiB` or a number of bytes. Raise `BadInput`."""
     match = _BYTES.fullmatch(text)
     size = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < size < 2**63:  # what a builder takes

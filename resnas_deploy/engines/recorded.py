@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import Profile
+from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.errors import BadInput
 
 MOST_SECONDS = 1e9
@@ -53,7 +53,7 @@ class Parity:
 
 @dataclass(frozen=True)
 class Identity:
-    """`options.identity`: everything that makes an engine what it is."""
+    """`options.engine_identity`: everything that makes an engine what it is."""
 
     schema: int
     arch: str
@@ -71,7 +71,7 @@ class Identity:
     def __post_init__(self) -> None:
         if not self.profiles:
             raise BadInput("an engine's report must name its profiles, found none; build it again")
-        for profile in map(Profile.parse, self.profiles):
+        for profile in map(BatchProfile.parse, self.profiles):
             BatchRange(profile.least, profile.most)
 
 

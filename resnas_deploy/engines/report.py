@@ -67,7 +67,7 @@ def allowed_in(precision: str) -> frozenset[str]:
     return frozenset({precision, AROUND_QUANTISED} if precision in QUANTISED else {precision})
 
 
-def report_of(
+def layer_report(
     layers: Iterable[Layer], nodes: Mapping[str, GraphNode], arch: ArchSpec, allowed: Iterable[str]
 ) -> LayerReport:
     """Group an engine's layers by the elements of the network. `allowed` are the precisions that products may have."""

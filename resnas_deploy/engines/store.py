@@ -76,10 +76,10 @@ def find(path: Path) -> Engine | None:
 
 
 def open_engine(path: Path) -> Engine:
-    """Open an engine after comparing it with its report. Raises `BadInput` for what is not whole or not ours."""
+    """Open an engine after comparing it with its report. Raise `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
-    report = read_report(_report_path(path), path.suffix)
+    report = read_engine_report(_report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:
         with Held(files) as held:
@@ -95,8 +95,8 @@ def open_engine(path: Path) -> Engine:
     return Engine(path, report, held)
 
 
-def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
-    """Return the report of an engine of that suffix. Raises `BadInput` for what is not whole or not ours."""
+def read_engine_report(path: Path, suffix: str) -> Mapping[str, Any]:
+    """Return the report of an engine of that suffix. Raise `BadInput` for what is not whole or not ours."""
     if not path.exists():
         raise BadInput(
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
@@ -109,7 +109,7 @@ def read_report(path: Path, suffix: str) -> Mapping[str, Any]:
 def building(artifact: Path) -> Iterator[None]:
     """Hold the artifact's folder of engines: a second build of the same artifact waits until the first is done.
 
-    Raises `StorageError` where nothing can be written there, before anything is built.
+    Raise `StorageError` where nothing can be written there, before anything is built.
     """
     folder = artifact / ENGINES
     try:
@@ -125,7 +125,7 @@ def building(artifact: Path) -> Iterator[None]:
         yield
 
 
-def save_report(path: Path, report: Mapping[str, object]) -> Engine:
+def save_engine_report(path: Path, report: Mapping[str, object]) -> Engine:
     """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
     body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
     with atomic_file(_report_path(path)) as partial:

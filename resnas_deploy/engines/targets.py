@@ -27,7 +27,7 @@ class Target:
     suffix: str = ".engine"  # of its files
 
     def builder(self) -> str:
-        """Return the module and its version, which is part of an engine's identity. Raises `PackageMissing`."""
+        """Return the module and its version, which is part of an engine's identity. Raise `PackageMissing`."""
         if importlib.util.find_spec(self.module) is None:
             raise PackageMissing(
                 f"the target {self.name} needs the package {self.module}, which is not installed", self.install
@@ -96,14 +96,14 @@ TARGETS: Mapping[str, Target] = {
 
 
 def target_named(name: str) -> Target:
-    """Return the target of that name. Raises `BadInput` that lists the known ones."""
+    """Return the target of that name. Raise `BadInput` that lists the known ones."""
     if name not in TARGETS:
         raise BadInput(f"an engine's target must be one of {', '.join(TARGETS)}, found {shown(name)}")
     return TARGETS[name]
 
 
 def parse_capabilities(text: str) -> tuple[str, ...]:
-    """Read `portable`, or capabilities such as `8.9,12.0` or `sm89,sm120`, as `("89", "120")`. Raises `BadInput`."""
+    """Read `portable`, or capabilities such as `8.9,12.0` or `sm89,sm120`, as `("89", "120")`. Raise `BadInput`."""
     if text == PORTABLE:
         return ()
     found = []

@@ -31,7 +31,7 @@ _SEED, _BATCH = 0, 16
 def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet | None:
     """Return the data set that `source` names, or the built-in one for a trained network of its classes; else None.
 
-    `task` is the checkpoint's. Raises `BadInput` where the data has other classes than the network, or in another
+    `task` is the checkpoint's. Raise `BadInput` where the data has other classes than the network, or in another
     order, where the network is untrained, and where the images are too few to tell its accuracy from chance.
     """
     if not source:

@@ -38,7 +38,7 @@ class Calibration:
 def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -> Calibration:
     """Read `count` images from a folder (at any depth), an array in a .npy file, or the built-in data set.
 
-    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; images are preprocessed. Raises
+    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; images are preprocessed. Raise
     `BadInput` where there are fewer than `count`, where an image cannot be read, and for NaN or infinity.
     """
     if source is None:

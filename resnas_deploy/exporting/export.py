@@ -93,7 +93,7 @@ class Request:
 
 
 def export(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact:
-    """Emit, verify and write an artifact. Raises `VerificationFailed` and leaves nothing where the graph is wrong.
+    """Emit, verify and write an artifact. Raise `VerificationFailed` and leave nothing where the graph is wrong.
 
     The weights are asked for once and let go before the graph is loaded to be verified, so that the two are never in
     memory together.
@@ -156,7 +156,7 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
 def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact | None:
     """Return the artifact that is at `request.out`, where exporting again would only write the same one; else None.
 
-    Raises `BadInput` where an artifact is there that is not whole.
+    Raise `BadInput` where an artifact is there that is not whole.
     """
     if request.force or not (request.out / MANIFEST).is_file():
         return None

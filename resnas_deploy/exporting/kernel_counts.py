@@ -62,7 +62,7 @@ def count_kernels(
 ) -> list[Count]:
     """Build what is requested in every spelling, in a folder that is gone afterwards; the fewest kernels come first.
 
-    What the builder refuses in some spellings comes last. Raises `BadInput` where it refuses all of them.
+    What the builder refuses in some spellings comes last. Raise `BadInput` where it refuses all of them.
     """
     counts: list[Count] = []
     failed: list[BadInput] = []

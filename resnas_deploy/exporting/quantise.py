@@ -25,7 +25,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images
 
@@ -91,9 +91,9 @@ def check_quantiser() -> None:
 def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: Progress) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results.
 
-    Raises `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
+    Raise `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
-    calibrate = load("onnxruntime.quantization.calibrate")
+    calibrate = import_quietly("onnxruntime.quantization.calibrate")
     batch = sizes.nearest(min(_BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
@@ -125,9 +125,12 @@ def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -
 
 
 def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
-    """Quantise the graph in a file, in place. Returns how many products compute in the new precision."""
-    calibrate, quantizers = load("onnxruntime.quantization.calibrate"), load("onnxruntime.quantization.qdq_quantizer")
-    types = load("onnxruntime.quantization").QuantType
+    """Quantise the graph in a file, in place. Return how many products compute in the new precision."""
+    calibrate, quantizers = (
+        import_quietly("onnxruntime.quantization.calibrate"),
+        import_quietly("onnxruntime.quantization.qdq_quantizer"),
+    )
+    types = import_quietly("onnxruntime.quantization").QuantType
     graph = inliner.inline_local_functions(onnx.load(model))
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]

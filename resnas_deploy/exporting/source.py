@@ -12,7 +12,7 @@ from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.arch_files import read_arch, read_definition
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.resize import resize
-from resnas_deploy.weights.schema import differences
+from resnas_deploy.weights.schema import shape_differences
 from resnas_deploy.weights.slicing import slice_subnet
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
@@ -96,7 +96,7 @@ def _check_image_size(arch: ArchSpec) -> None:
 
 def _check_same(arch: ArchSpec, weights: Checkpoint, checkpoint: str | Path | Checkpoint) -> None:
     if arch != weights.arch:
-        lines = differences({name: tensor.shape for name, tensor in weights.tensors.items()}, arch)
+        lines = shape_differences({name: tensor.shape for name, tensor in weights.tensors.items()}, arch)
         found = first_few(lines) if lines else "the same tensors, but heads of other widths"
         name = "`checkpoint`" if isinstance(checkpoint, Checkpoint) else checkpoint
         raise BadInput(f"{name} must hold the weights of `arch`, found another network's: {found}")

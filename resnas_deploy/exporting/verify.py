@@ -82,7 +82,7 @@ def verify(
     """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
 
     A quantised graph is also compared on labelled images: of `data`, a folder or demo, or of the built-in ones for a
-    network of their classes; its top-1 may be `max_drop` percentage points lower. Raises `VerificationFailed`, which
+    network of their classes; its top-1 may be `max_drop` percentage points lower. Raise `VerificationFailed`, which
     names the first element whose output differs, where an output is not finite, the error exceeds the precision's
     tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type, or an element of it
     comes too near to that type's largest number.
@@ -103,7 +103,7 @@ def verify(
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph
         progress(f"running the graph on {kind.name}")
-        found = compare(artifact, kind, inputs, reference, threads, progress)
+        found = compare_with_reference(artifact, kind, inputs, reference, threads, progress)
         if artifact.precision != "fp32":
             progress(f"computing the graph in {artifact.manifest.type} arithmetic")
             own = in_own_arithmetic(artifact, inputs.images, reference)
@@ -147,7 +147,7 @@ def _difference(
     )
 
 
-def compare(
+def compare_with_reference(
     artifact: Artifact,
     kind: RunnerKind,
     inputs: Inputs,
@@ -171,9 +171,9 @@ def compare(
             error=error,
             batches=batches,
             images=count,
-            photographs=inputs.real,
+            real_images=inputs.real,
             top1_agreement=int(agreement.sum()),
-            photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
+            real_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )
 
 

@@ -64,7 +64,7 @@ def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
     """Yield a temporary name; what is written there becomes `path`, or is removed after an error.
 
     What is no ordinary file (a pipe, a terminal, /dev/null, ..) is never replaced: it is written to, once all is there.
-    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises `Taken` where
+    Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raise `Taken` where
     something is there and `replace` is not wanted, decided when all is written; and what `write_errors` does where the
     operating system refuses, also in the block, which is there to write.
     """
@@ -102,7 +102,7 @@ def atomic_folder(
     It lies beside `path`, or where that folder is watched, beside another one of the same disk.
 
     A folder at `path` is replaced only if `may_replace` says so, asked before anything is written, and at the moment of
-    the rename. Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raises
+    the rename. Leftovers of writers that were killed are removed: a living writer holds a lock on its own. Raise
     `Taken`, which ends in `remedy`, where `path` is taken, and what `write_errors` does where the operating system
     refuses; errors of the block are its own.
     """

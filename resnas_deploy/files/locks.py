@@ -42,7 +42,7 @@ def ask(descriptor: int, *, wait: bool = False) -> Lock:
     return Lock.OURS
 
 
-def opened(path: Path) -> int:
+def open_for_locking(path: Path) -> int:
     """Return a descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
     usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -66,7 +66,7 @@ def holding(folder: Path) -> Iterator[None]:
 
 
 def open_folder(path: Path) -> int:
-    """Return a descriptor of a folder, to lock it. Raises `BadInput` where it cannot be opened."""
+    """Return a descriptor of a folder, to lock it. Raise `BadInput` where it cannot be opened."""
     try:
         return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:

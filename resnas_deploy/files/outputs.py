@@ -28,7 +28,7 @@ def output_file(path: Path, *, replace: bool) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, replace: bool) -> None:
-    """Write a text file that a user names. Raises `StorageError` or `BadInput`."""
+    """Write a text file that a user names. Raise `StorageError` or `BadInput`."""
     with output_file(path, replace=replace) as partial:
         partial.write_text(text, encoding="utf-8")
 
@@ -71,7 +71,7 @@ def check_new_folder(folder: Path, *, resume: bool, remedy: str) -> None:
 def claiming(folder: Path, *, resume: bool, remedy: str) -> Iterator[None]:
     """Make the folder of a run and hold it until the block ends: one run at a time, and none over another's files.
 
-    Raises `BadInput` where another process has it, and as `check_new_folder` does.
+    Raise `BadInput` where another process has it, and as `check_new_folder` does.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def open_regular(path: Path | str, folder: int | None = None) -> int:
     """Open a file, or what a link leads to, in an open folder, and return its descriptor. Never waits.
 
-    Raises `BadInput` that says what is there where that is no file, and `OSError`.
+    Raise `BadInput` that says what is there where that is no file, and `OSError`.
     """
     # Opening a pipe waits for a writer without the second flag, and a terminal could become ours without the third.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -59,7 +59,7 @@ def _link(path: Path | str, folder: int | None) -> str:
 
 @contextmanager
 def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
-    """Open a regular file, or a link to one, of at most `most` bytes. Raises `BadInput`, which names it."""
+    """Open a regular file, or a link to one, of at most `most` bytes. Raise `BadInput`, which names it."""
     try:
         descriptor = open_regular(path)
     except BadInput:
@@ -76,7 +76,7 @@ def opened(path: Path, most: int | None = None) -> Iterator[BufferedReader]:
 
 
 def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
-    """Return a file's bytes, at most `most`. Raises `BadInput`, which names it."""
+    """Return a file's bytes, at most `most`. Raise `BadInput`, which names it."""
     with opened(path, most) as file:
         try:
             content = file.read(most + 1)  # files of /proc tell no size
@@ -90,7 +90,7 @@ def read_bytes(path: Path, most: int = MOST_TEXT) -> bytes:
 
 
 def read_text(path: Path, most: int = MOST_TEXT) -> str:
-    """Return a file's text: UTF-8, whose byte order mark is left out. Raises `BadInput`, which names it."""
+    """Return a file's text: UTF-8, whose byte order mark is left out. Raise `BadInput`, which names it."""
     return decoded(read_bytes(path, most), name_of(path))
 
 
@@ -113,7 +113,7 @@ def refuse_utf16(content: bytes, name: str) -> None:
 
 
 def read_json(path: Path, most: int = MOST_TEXT) -> object:
-    """Return what a JSON file holds, read as strictly as `parse_json` does. Raises `BadInput`, which names it."""
+    """Return what a JSON file holds, read as strictly as `parse_json` does. Raise `BadInput`, which names it."""
     return parse_json(read_bytes(path, most), name_of(path))
 
 

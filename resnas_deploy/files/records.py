@@ -3,7 +3,7 @@
 A field may be of `str`, `int`, `float`, `bool`, a `Literal` of texts, `object` (any JSON), another such dataclass,
 `tuple[X, ...]`, `tuple[X, Y]` or `Mapping[str, X]` of these, or a union of some that JSON tells apart. A field that is
 None is left out. What stands in JSON in another form says so by `as_json`; what is written beside the fields, and
-follows from them, stands in the class's `DERIVED`. `schema.py` describes the same in JSON Schema.
+follows from them, stands in the class's `DERIVED`. benchmarks/json_schema.py describes the same in JSON Schema.
 """
 
 from __future__ import annotations

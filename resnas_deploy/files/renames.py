@@ -22,7 +22,7 @@ _ATTEMPTS = 20  # each fails only because somebody else wrote to the same name i
 
 
 def rename_new(old: Path, new: Path) -> None:
-    """Rename a file or a folder to a name that nothing has. Raises `FileExistsError` where something has it."""
+    """Rename a file or a folder to a name that nothing has. Raise `FileExistsError` where something has it."""
     try:
         _renameat2(old, new, _NOREPLACE)
     except OSError as error:
@@ -36,7 +36,7 @@ def put_folder(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -
 
     What is there is asked about at that moment, and once more after it has changed places with the new folder, so that
     one of them is there at any time; what may not be replaced goes back. Where a file system cannot exchange, there is
-    nothing for an instant. Raises `FileExistsError` where what is there must stay.
+    nothing for an instant. Raise `FileExistsError` where what is there must stay.
     """
     for _ in range(_ATTEMPTS):
         with suppress(FileExistsError):
@@ -59,7 +59,7 @@ def put_folder(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -
 
 
 def put_file(partial: Path, path: Path, *, replace: bool) -> None:
-    """Rename a file. Raises `FileExistsError` where something is there and `replace` is not wanted."""
+    """Rename a file. Raise `FileExistsError` where something is there and `replace` is not wanted."""
     if replace:
         partial.replace(path)
     else:

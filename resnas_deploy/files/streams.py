@@ -18,7 +18,7 @@ _MOST_LINKS = 40  # as the kernel follows
 def is_stream(path: Path) -> bool:
     """Whether a path is a pipe, a device of characters or an open descriptor (/dev/stdout).
 
-    Raises `BadInput` for a disk or a socket, which nothing of ours can be written to.
+    Raise `BadInput` for a disk or a socket, which nothing of ours can be written to.
     """
     if _descriptor_folder(path):
         return True

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 
 from resnas_deploy.errors import ResnasError, StorageError
-from resnas_deploy.files.locks import Lock, ask, opened
+from resnas_deploy.files.locks import Lock, ask, open_for_locking
 from resnas_deploy.files.renames import give_back
 from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.processes.ending import LOCK, PARTIAL
@@ -40,7 +40,7 @@ _CANNOT_WRITE = {errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOTDI
 def scratch_folder(purpose: str) -> Iterator[Path]:
     """Yield a new folder for temporary files, which is gone afterwards. `purpose` is one word, in its name.
 
-    Raises `StorageError` that names the folder for temporary files where that is what is missing, full or not writable,
+    Raise `StorageError` that names the folder for temporary files where that is what is missing, full or not writable,
     whatever was being written there.
     """
     with (
@@ -132,7 +132,7 @@ def remove_abandoned(path: Path, *, mine: bool = False) -> None:
         sure = (path / LOCK).exists()
         with ExitStack() as stack:
             for each in (path, path / LOCK) if sure else (path,):
-                descriptor = opened(each)
+                descriptor = open_for_locking(each)
                 stack.callback(os.close, descriptor)
                 if ask(descriptor) is not Lock.OURS:  # alive, or nobody can tell
                     return
@@ -186,7 +186,7 @@ def _workplace(name: Callable[[], Path]) -> Iterator[Path]:
 def _hold(folder: Path, stack: ExitStack) -> Path | None:
     """Lock a new folder and return where it is by then. None: another process took it for a leftover."""
     try:
-        descriptor = opened(folder)
+        descriptor = open_for_locking(folder)
         stack.callback(os.close, descriptor)
         mine = ask(descriptor)
         lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

@@ -25,9 +25,9 @@ Message = TypeVar("Message", ModelProto, GraphProto)
 
 
 def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) -> int:
-    """Write `model`, whose graph has no initializers yet, with `weights` as its own. Returns the bytes written.
+    """Write `model`, whose graph has no initializers yet, with `weights` as its own. Return the bytes written.
 
-    Raises `BadInput` where the model would outgrow what a protobuf message can hold.
+    Raise `BadInput` where the model would outgrow what a protobuf message can hold.
     """
     before, after = _split(model, MODEL_AFTER_GRAPH)
     before.ClearField("graph")

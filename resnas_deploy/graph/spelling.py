@@ -54,7 +54,7 @@ FOR_TENSORRT = SPELLINGS[f"{PACKED}+{GRID}"]
 
 
 def spelling_named(name: str) -> Spelling:
-    """Return the spelling of that name. Raises `BadInput` that lists the known ones."""
+    """Return the spelling of that name. Raise `BadInput` that lists the known ones."""
     if name not in SPELLINGS:
         raise BadInput(f"a spelling must be one of {', '.join(SPELLINGS)}, found {shown(name)}")
     return SPELLINGS[name]

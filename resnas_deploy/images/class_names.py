@@ -25,7 +25,7 @@ def imagenet_class_names() -> tuple[str, ...]:
 def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
     """Return the `classes` names in a UTF-8 text file, one a line, without surrounding blanks.
 
-    Raises BadInput, naming the file, when it cannot be read or the count differs, and, with the line number, when a
+    Raise BadInput, naming the file, when it cannot be read or the count differs, and, with the line number, when a
     line is empty, is not UTF-8 or holds control characters. Names may repeat.
     """
     name = repr(str(path))  # repr keeps the message on one line, whatever the file is called

@@ -39,7 +39,7 @@ def load_image(path: Path) -> Image.Image:
     """Return the image in the file as mode RGB, 8 bits a channel, upright as its EXIF orientation says.
 
     Transparent parts become white, 16-bit grey is scaled to 8 bits, and of an animation the first frame counts. A
-    damaged EXIF block is ignored, as viewers do. Raises BadInput, with one line, when the file cannot be read or is no
+    damaged EXIF block is ignored, as viewers do. Raise BadInput, with one line, when the file cannot be read or is no
     complete image, and, before decoding, when it declares more than MAX_PIXELS or exceeds MAX_ASPECT.
 
     Two limits lie in the decoders: a JPEG whose end marker comes too early has its missing rows filled with grey, and

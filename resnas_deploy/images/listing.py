@@ -121,7 +121,7 @@ def files_below(
     """Return the files below a folder, at any depth, sorted by the parts of their paths.
 
     Links are followed, but none to a folder that is listed anyway: one above the folder, one below `top` (a folder
-    above it, else the folder itself), or one that another link led to. Raises `BadInput` for a folder that cannot be
+    above it, else the folder itself), or one that another link led to. Raise `BadInput` for a folder that cannot be
     read, since what is in it would be missed, and for more than `MOST_FOLDERS` folders.
     """
     return list(_walk(folder, ignored, wanted, os.path.realpath(top or folder)))
@@ -155,7 +155,7 @@ def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: st
 
 
 def entries_of(folder: Path, ignored: Ignored) -> tuple[list[str], list[str]]:
-    """Return the sorted names of the folders and of the files right in a folder, links followed. Raises `BadInput`."""
+    """Return the sorted names of the folders and of the files right in a folder, links followed. Raise `BadInput`."""
     folders, files = list[str](), list[str]()
     for entry, place in _entries(_Place(folder, os.path.realpath(folder)), ignored):
         (folders if place else files).append(entry.name)
@@ -216,12 +216,12 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
 
 
 def images_named(path: Path) -> Sequence[Path]:
-    """Return the image that a path names, or all below a folder. Raises `BadInput` as `images_below` does."""
+    """Return the image that a path names, or all below a folder. Raise `BadInput` as `images_below` does."""
     return images_below(path) if _is_folder(path) else [path]
 
 
 def images_below(folder: Path) -> Sequence[Path]:
-    """Return the images below a folder; what was passed over is noted. Raises `BadInput` where there is none."""
+    """Return the images below a folder; what was passed over is noted. Raise `BadInput` where there is none."""
     ignored = Ignored()
     found = files_below(folder, ignored)
     if not found:

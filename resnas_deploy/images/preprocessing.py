@@ -61,7 +61,7 @@ class Preprocessing:
     def from_json(cls, data: object, source: str = "preprocessing") -> Preprocessing:
         """Return what `to_json` wrote. Every field must be there, as a silent default could spoil accuracy.
 
-        Raises BadInput, naming the field; `source` begins the message and should name the file.
+        Raise BadInput, naming the field; `source` begins the message and should name the file.
         """
         try:
             return from_json(cls, data, source)
@@ -76,7 +76,7 @@ class Preprocessing:
 def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
     """Return the network's input for one image: float32, (3, image_size, image_size), red, green, blue.
 
-    The image must be of mode RGB, as `images.load_image` gives it. Raises BadInput for another mode or a size that
+    The image must be of mode RGB, as `images.load_image` gives it. Raise BadInput for another mode or a size that
     `images.check_size` refuses.
     """
     if image.mode != "RGB":

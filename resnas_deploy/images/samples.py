@@ -26,7 +26,7 @@ def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
 def sample_images(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
     """Return the file names of the package's four images, sorted, and their batch.
 
-    The batch is float32, (4, 3, image_size, image_size). Raises BadInput when the installed package lacks them.
+    The batch is float32, (4, 3, image_size, image_size). Raise BadInput when the installed package lacks them.
     """
     folder = files("resnas_deploy.images") / "assets" / "samples"
     there = folder.iterdir() if folder.is_dir() else ()

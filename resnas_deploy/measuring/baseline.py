@@ -13,7 +13,7 @@ from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
 from resnas_deploy.measuring.extras import Extras
-from resnas_deploy.measuring.gate import ATTEMPTS, Gated, differences, identity, judge
+from resnas_deploy.measuring.gate import ATTEMPTS, Gated, baseline_differences, comparison_key, judge
 from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
@@ -51,8 +51,8 @@ def configurations_of(report: Report, path: Path) -> list[Configuration]:
         raise BadInput(f"{path} must hold at least one measurement, found none; measure it again")
     if (openings := len(report.reference.samples_s)) < LEAST_OPENINGS:
         raise BadInput(f"{path} must be of at least {LEAST_OPENINGS} openings, found {openings}; measure it again")
-    if twice := [item for item, count in Counter(map(identity, found)).items() if count > 1]:
-        name = next(str(item) for item in found if identity(item) == twice[0])
+    if twice := [item for item, count in Counter(map(comparison_key, found)).items() if count > 1]:
+        name = next(str(item) for item in found if comparison_key(item) == twice[0])
         raise BadInput(
             f"{path} must hold each configuration once, found {name} again; give each artifact its own label"
         )
@@ -126,12 +126,12 @@ def compare_with_baseline(
             return reports[-1]
 
         changes = judge(then, measure_again)
-    compared = {identity(change.configuration) for change in changes}
+    compared = {comparison_key(change.configuration) for change in changes}
     return Gated(
         str(path),
         tuple(differences),
         tuple(changes),
-        tuple(item for item in wanted if identity(item) not in compared),
+        tuple(item for item in wanted if comparison_key(item) not in compared),
         tuple(dict.fromkeys(note for report in reports for note in report.notes())),
         reports[-1].interrupted,
     )
@@ -160,4 +160,4 @@ def configurations_here(plan: Plan) -> list[Configuration]:
 
 def _differences(then: Report, machine: Machine, plan: Plan) -> list[str]:
     with reference_workload(device_of(plan), machine.cores) as workload:
-        return differences(then, machine, workload.name, configurations_here(plan))
+        return baseline_differences(then, machine, workload.name, configurations_here(plan))

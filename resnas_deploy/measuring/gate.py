@@ -115,13 +115,13 @@ def judge(baseline: Report, measure_again: Callable[[Sequence[Configuration]], R
 
     What may be slower is measured again, up to `ATTEMPTS` times in all, and judged by all its samples.
     """
-    then = {identity(item.configuration): item for item in baseline.measurements if item.samples_s}
+    then = {comparison_key(item.configuration): item for item in baseline.measurements if item.samples_s}
     seen: dict[Identity, tuple[Measurement, Reference]] = {}
     waiting = [item.configuration for item in then.values()]
     for _ in range(ATTEMPTS):
         report = measure_again(waiting)
         for item in report.measurements:
-            key = identity(item.configuration)
+            key = comparison_key(item.configuration)
             if key in then and item.samples_s:
                 seen[key] = _joined(seen.get(key), item, report.reference)
         changes = [_change(then[key], baseline.reference, *now) for key, now in seen.items()]
@@ -134,22 +134,22 @@ def judge(baseline: Report, measure_again: Callable[[Sequence[Configuration]], R
 Identity = tuple[object, ...]
 
 
-def identity(configuration: Configuration) -> Identity:
+def comparison_key(configuration: Configuration) -> Identity:
     """Return what makes two configurations the same, whatever graph they run, and on whichever GPU."""
     c = configuration
     return (c.label, c.precision, c.runner, c.place.partition(":")[0], c.latency, c.threads, c.batch, c.streams)
 
 
-def differences(
+def baseline_differences(
     baseline: Report, machine: Machine, reference: str, configurations: Sequence[Configuration]
 ) -> list[str]:
     """Say why the baseline's figures may not be compared with those of this machine and its runtimes, a line each."""
     found = machine.differences(baseline.machine)
     if baseline.reference.name != reference:
         found.append(f"reference workload: {baseline.reference.name} there, {reference} here")
-    here = {identity(item): item for item in configurations}
+    here = {comparison_key(item): item for item in configurations}
     for then in (item.configuration for item in baseline.measurements if item.samples_s):
-        now = here.get(identity(then))
+        now = here.get(comparison_key(then))
         for name in ("version", "device", "computes", "boundary"):
             if now and getattr(then, name) != getattr(now, name):
                 found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name) or 'none'} here")

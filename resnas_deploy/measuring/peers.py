@@ -21,7 +21,7 @@ from resnas_deploy.batch import USUAL
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Network
 from resnas_deploy.weights.checkpoint import file_digest
@@ -137,7 +137,7 @@ def _build(spec: PeerSpec) -> Any:
     """Return the network as transformers makes it, with seeded weights; torch's own generator stays as it is."""
     import torch
 
-    transformers, sdpa = load("transformers"), load("transformers.integrations.sdpa_attention")
+    transformers, sdpa = import_quietly("transformers"), import_quietly("transformers.integrations.sdpa_attention")
     transformers.AttentionInterface.register(UNMASKED, sdpa.sdpa_attention_forward)
     settings = {"num_labels": _CLASSES, "image_size": spec.image_size, **spec.config}
     config = transformers.AutoConfig.for_model(spec.family, **settings)

@@ -124,7 +124,7 @@ def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
 
 
 def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
-    """Measurements that make one line, ordered by batch, under a name that tells it from the others."""
+    """Return the measurements of each line, ordered by batch, under a name that tells it from the others."""
     found: dict[str, list[Measurement]] = {}
     for item in measurements:
         if item.samples_s:

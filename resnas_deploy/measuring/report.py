@@ -57,12 +57,12 @@ class Report:
         return found
 
     def write(self, path: Path, *, replace: bool = True) -> None:
-        """Write the document, at once and whole. Raises `StorageError` or `BadInput` where it cannot."""
+        """Write the document, at once and whole. Raise `StorageError` or `BadInput` where it cannot."""
         write_text(path, json.dumps(self.to_json(), indent=1) + "\n", replace=replace)
 
 
 def read_report(path: Path) -> Report:
-    """Read what `Report.write` wrote. Raises `BadInput` that says which file, what must hold, and what was found."""
+    """Read what `Report.write` wrote. Raise `BadInput` that says which file, what must hold, and what was found."""
     try:
         content = read_bytes(path, MAX_BYTES)
     except BadInput as error:

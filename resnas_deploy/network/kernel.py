@@ -12,15 +12,8 @@ once; n is of y before it is rounded.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import triton
 import triton.language as tl
-
-from resnas_deploy.network.operator import ReductionShape
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @triton.jit  # type: ignore[untyped-decorator]  # triton has no types
@@ -70,21 +63,3 @@ def pooled_residual_kernel(
         centred = tl.where(inside, total - tl.sum(total, axis=0) / OUT_WIDTH, 0.0)
         variance = tl.sum(centred * centred, axis=0) / OUT_WIDTH
         tl.store(normed + out, (centred * tl.rsqrt(variance + EPS)).to(normed.dtype.element_ty), mask=inside)
-
-
-def launch(
-    kernel: Any,
-    shape: ReductionShape,
-    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
-    y: Tensor,
-    normed: Tensor | None,
-) -> None:
-    """Fill `y` and, where it is given, `normed`.
-
-    `kernel` is `pooled_residual_kernel`, or what `torch.library.wrap_triton` makes of it. `inputs` are tokens
-    `(B, 1 + N, C)`, class token `(B, 1, C')`, patches `(B, N/4, C')` and table `(1 + N/4, C')`, outputs
-    `(B, 1 + N/4, C')`: all dense, on one device, of one type.
-    """
-    rows = y.shape[0] * shape.out_tokens
-    second = y.new_empty(0) if normed is None else normed  # which the kernel then does not touch
-    kernel[(rows,)](*inputs, y, second, **shape.constants(normed is not None), num_warps=shape.warps)

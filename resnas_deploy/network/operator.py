@@ -91,6 +91,24 @@ def equation(
     return [y.to(x.dtype), F.layer_norm(y, y.shape[-1:], eps=NORM_EPS).to(x.dtype)]
 
 
+def launch(
+    kernel: Any,
+    shape: ReductionShape,
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
+    y: Tensor,
+    normed: Tensor | None,
+) -> None:
+    """Fill `y` and, where it is given, `normed`.
+
+    `kernel` is `pooled_residual_kernel`, or what `torch.library.wrap_triton` makes of it. `inputs` are tokens
+    `(B, 1 + N, C)`, class token `(B, 1, C')`, patches `(B, N/4, C')` and table `(1 + N/4, C')`, outputs
+    `(B, 1 + N/4, C')`: all dense, on one device, of one type.
+    """
+    rows = y.shape[0] * shape.out_tokens
+    second = y.new_empty(0) if normed is None else normed  # which the kernel then does not touch
+    kernel[(rows,)](*inputs, y, second, **shape.constants(normed is not None), num_warps=shape.warps)
+
+
 @functools.cache
 def register() -> Any:
     """Register the operator, once a process, and return it. Imports triton.
@@ -98,7 +116,7 @@ def register() -> Any:
     It takes and returns what `equation` does. On CUDA it is the kernel, elsewhere the equation; both
     are visible to the compiler, and with a fake tensor either tells the shapes.
     """
-    from resnas_deploy.network.kernel import launch, pooled_residual_kernel
+    from resnas_deploy.network.kernel import pooled_residual_kernel
 
     @triton_op(NAME, mutates_args=())
     def pooled_residual(

@@ -63,7 +63,7 @@ class _State:
 _state = _State()
 
 
-def run(command: Callable[[], int], *, whole_process: bool = False) -> int:
+def run_command(command: Callable[[], int], *, whole_process: bool = False) -> int:
     """Run a command under the handlers and return its exit code; where a signal ended it, 128 and that one's number.
 
     With `whole_process` nothing comes after it but the end of the process, and the handlers stay for that.
@@ -128,7 +128,7 @@ def taken() -> None:
     _state.taken = True
 
 
-def check() -> None:
+def raise_if_ended() -> None:
     """Raise `Ended` where a signal came and is not handled: an error at hand is then only what it led to.
 
     C code may have turned the exception into one of its own.

@@ -31,10 +31,10 @@ _OPENVINO_CONSENT = Path("intel") / "openvino_telemetry"  # in HOME; `opt_in_out
 _importing = threading.RLock()
 
 
-def load(name: str) -> Any:
+def import_quietly(name: str) -> Any:
     """Import a package, or a module of one, that would report to its maker; told not to first.
 
-    Raises `BadInput` where the package refuses to be imported for another reason than a missing part of it: a variable
+    Raise `BadInput` where the package refuses to be imported for another reason than a missing part of it: a variable
     of the environment that it reads, of which its own words tell.
     """
     turn_off(os.environ)

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Setting(Generic[T]):
+class ProcessSetting(Generic[T]):
     """A setting, by the functions that read and write it.
 
     Whoever changed it last has it as it wants. Changes may end in any order: what is open may close before or after
@@ -31,16 +31,23 @@ class Setting(Generic[T]):
             if not self._wanted:
                 self._before = self._read()
             self._wanted[change] = value
-            self._write(value)
+            try:
+                self._write(value)
+            except BaseException:  # which nobody can have
+                self._end(change)
+                raise
         try:
             yield
         finally:
             with self._lock:
-                del self._wanted[change]
-                self._write(next(reversed(self._wanted.values()), self._before))
+                self._end(change)
+
+    def _end(self, change: object) -> None:
+        del self._wanted[change]
+        self._write(next(reversed(self._wanted.values()), self._before))
 
 
-def variable(name: str) -> Setting[str | None]:
+def variable(name: str) -> ProcessSetting[str | None]:
     """Return a variable of the environment; None where it is not set."""
 
     def write(value: str | None) -> None:
@@ -49,4 +56,4 @@ def variable(name: str) -> Setting[str | None]:
         else:
             os.environ[name] = value
 
-    return Setting(lambda: os.environ.get(name), write)
+    return ProcessSetting(lambda: os.environ.get(name), write)

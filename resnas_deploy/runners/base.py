@@ -105,7 +105,7 @@ class Runner(Protocol):
     device_boundary: str = ""  # the same of one `device_step`; empty where there is none
 
     def run(self, images: Images) -> Outputs:
-        """Run a batch. Returns float32 arrays by name: `logits` `(B, classes)`, and the probes it was opened with."""
+        """Run a batch. Return float32 arrays by name: `logits` `(B, classes)`, and the probes it was opened with."""
         ...
 
     def step(self, images: Images) -> Callable[[], object]:
@@ -187,7 +187,7 @@ class RunnerKind:
     engine: str = ""  # the target whose engines it loads, where it loads one
 
     def on(self, device: str) -> RunnerKind:
-        """Return the same runner with another usual device. Raises `BadInput` for one that it never runs on."""
+        """Return the same runner with another usual device. Raise `BadInput` for one that it never runs on."""
         return replace(self, usual=self.device(device))
 
     def version(self) -> str:
@@ -206,7 +206,7 @@ class RunnerKind:
         return self.install if self._is_missing() or self.build_problem(self.device(device)) else ""
 
     def device(self, asked: str) -> str:
-        """Return the device to use: `cpu` or `cuda:N`. Raises `BadInput` for one that this runner never runs on."""
+        """Return the device to use: `cpu` or `cuda:N`. Raise `BadInput` for one that this runner never runs on."""
         found = parse_device(asked or self.usual or self.devices[0])
         if found is None or device_kind(found) not in self.devices:
             known = " or ".join("cuda:N" if device == CUDA else device for device in self.devices)
@@ -214,7 +214,7 @@ class RunnerKind:
         return found
 
     def open(self, network: Network, options: Options) -> Runner:
-        """Open a network. Raises `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
+        """Open a network. Raise `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
         self.check_opening(network, options)
         return self.open_network(network, replace(options, device=self.device(options.device)))
 

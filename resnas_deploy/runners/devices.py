@@ -11,10 +11,11 @@ import ctypes
 import importlib.util
 import os
 import shutil
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.errors import BadInput, PackageMissing, shown
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 
 if TYPE_CHECKING:
     import torch
@@ -125,16 +126,30 @@ def compiled_torch_problem(device: str) -> str | None:
 def provider_problem(provider: str, device: str) -> str | None:
     """Say why this build of ONNX Runtime cannot use an execution provider."""
     del device
-    if provider in load("onnxruntime").get_available_providers():
+    if provider in import_quietly("onnxruntime").get_available_providers():
         return None
     return f"this build of ONNX Runtime has no {provider}"
+
+
+@cache
+def openvino_core() -> Any:
+    """Return the `Core` that everything uses and nothing closes.
+
+    The CPU plugin of each sets the stack that signals are handled on, and sets the one before back when it goes. Where
+    the first of two goes first, the stack that stays is one that was freed, and the next signal ends the process
+    (seen in OpenVINO 2026.4).
+    """
+    return import_quietly("openvino").Core()
+
+
+def capabilities() -> set[str]:
+    """Return what this CPU has instructions for, by OpenVINO's names: `FP32`, `BF16`, .."""
+    return set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def bf16_problem(device: str) -> str | None:
     """Say why this CPU cannot compute in bf16. Told to all the same, OpenVINO would compute in fp32."""
     del device
-    from resnas_deploy.runners.openvino import capabilities
-
     found = capabilities()
     if "BF16" in found:
         return None
@@ -148,7 +163,7 @@ def check_torch(what: str) -> None:
 
 
 def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> torch.device:
-    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raises `BadInput`.
+    """Return PyTorch's device of that name; of "" a GPU where PyTorch has one. Raise `BadInput`.
 
     Of several processes of one machine each takes the GPU of its own number, `local_rank`.
     """

@@ -6,7 +6,6 @@ Its operations get the names of the network's elements before it compiles the mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from onnx import inliner
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.precision import PRECISIONS
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
+from resnas_deploy.runners import devices
 from resnas_deploy.runners.base import (
     Images,
     Network,
@@ -29,16 +29,16 @@ from resnas_deploy.runners.base import (
 )
 from resnas_deploy.runners.profiling import ADDED, element_operation, summed
 
-ov = load("openvino")
+ov = import_quietly("openvino")
 
 
 class OpenVinoRunner(Runner):
     """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
 
     def __init__(self, network: Network, options: Options, *, name: str, computes: str = "") -> None:
-        core = openvino_core()
+        core = devices.openvino_core()
         precision = computes or network.precision
-        native = precision.upper() in capabilities()
+        native = precision.upper() in devices.capabilities()
         self.computes = precision if native else "fp32"
         settings = {
             # Without a hint it would run an fp32 graph in bf16 where the CPU can.
@@ -94,22 +94,6 @@ class OpenVinoRunner(Runner):
             return self._request.infer(feed, **how)
         except Exception as error:  # of OpenVINO, mostly a RuntimeError
             raise cannot("run", self._network, "OpenVINO", error) from error
-
-
-@cache
-def openvino_core() -> Any:
-    """Return the `Core` that everything uses and nothing closes.
-
-    The CPU plugin of each sets the stack that signals are handled on, and sets the one before back when it goes. Where
-    the first of two goes first, the stack that stays is one that was freed, and the next signal ends the process
-    (seen in OpenVINO 2026.4).
-    """
-    return ov.Core()
-
-
-def capabilities() -> set[str]:
-    """Return what this CPU has instructions for, by OpenVINO's names: `FP32`, `BF16`, .."""
-    return set(openvino_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:

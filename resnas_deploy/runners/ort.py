@@ -11,7 +11,7 @@ from typing import Any
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import (
     Images,
     Network,
@@ -26,7 +26,7 @@ from resnas_deploy.runners.base import (
 from resnas_deploy.runners.devices import CPU_PROVIDER
 from resnas_deploy.runners.profiling import summed
 
-ort = load("onnxruntime")
+ort = import_quietly("onnxruntime")
 
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
 EXACT_INT8 = "session.x64quantprecision"  # ONNX Runtime's setting, which changes nothing on a CPU with VNNI

@@ -15,13 +15,13 @@ import numpy as np
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import TF32
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.processes.settings import variable
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
 from resnas_deploy.runners.devices import CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, index
 from resnas_deploy.runners.ort import OrtRunner, Provider
 
-ort = load("onnxruntime")
+ort = import_quietly("onnxruntime")
 
 _TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
 _TF32 = variable(_TF32_SWITCH)

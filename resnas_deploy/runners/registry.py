@@ -156,7 +156,7 @@ RUNNERS = {
 
 
 def runner_kind(name: str) -> RunnerKind:
-    """Return the runner of that name. Raises `BadInput` that lists the known ones."""
+    """Return the runner of that name. Raise `BadInput` that lists the known ones."""
     if name not in RUNNERS:
         raise BadInput(f"a runner must be one of {', '.join(RUNNERS)}, found {shown(name)}")
     return RUNNERS[name]
@@ -166,7 +166,7 @@ def default_runner(*precisions: str, runs_graph: bool = False, device: str = "")
     """Return the runner for work that names none: ONNX Runtime, or OpenVINO for what it has no kernels for.
 
     Where several precisions are to be run, it is one that can run them all; with `runs_graph`, one that runs graphs and
-    not the weights. It is one for the CPU unless a device is asked for. Raises `BadInput` where there is none.
+    not the weights. It is one for the CPU unless a device is asked for. Raise `BadInput` where there is none.
     """
     where = device_kind(device) or CPU
     candidates = [
@@ -183,5 +183,5 @@ def default_runner(*precisions: str, runs_graph: bool = False, device: str = "")
 
 
 def graph_runner(name: str, precision: str, device: str = "") -> RunnerKind:
-    """Return the runner of that name, or the default of those that run graphs. Raises `BadInput` for unknown names."""
+    """Return the runner of that name, or the default of those that run graphs. Raise `BadInput` for unknown names."""
     return runner_kind(name) if name else default_runner(precision, runs_graph=True, device=device)

@@ -79,7 +79,7 @@ class TensorRTRunner(Runner):
 
 
 def _load(trt: Any, built: EngineFile) -> tuple[Any, Any]:
-    """Return an engine and a context. Raises `BadInput` where the runtime refuses: another version, another GPU."""
+    """Return an engine and a context. Raise `BadInput` where the runtime refuses: another version, another GPU."""
     runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
     engine = runtime.deserialize_cuda_engine(built.file.read_bytes())
     context = engine.create_execution_context() if engine else None

@@ -13,7 +13,7 @@ ROOT = "network"  # the name of what no module inside takes
 
 
 def module_seconds(
-    network: nn.Module, run: Callable[[], object], runs: int, device: torch.device
+    network: nn.Module, forward: Callable[[], object], runs: int, device: torch.device
 ) -> Mapping[str, float]:
     """Measure seconds of one run, mean of `runs`, by module, without what the modules that it calls take."""
     clock = _GpuClock() if device.type == "cuda" else _HostClock()
@@ -27,13 +27,13 @@ def module_seconds(
         name, began = calls.pop()
         spans.append((name, calls[-1][0] if calls else "", began, clock.now()))
 
-    run()
+    forward()
     hooks = []
     for name, module in network.named_modules():
         hooks += [module.register_forward_pre_hook(begin(name or ROOT)), module.register_forward_hook(end)]
     try:
         for _ in range(runs):
-            run()
+            forward()
     finally:
         for hook in hooks:
             hook.remove()

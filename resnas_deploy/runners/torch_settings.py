@@ -7,18 +7,18 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 
 import torch
 
-from resnas_deploy.processes.settings import Setting
+from resnas_deploy.processes.settings import ProcessSetting
 
 
-def _flag(owner: object, name: str) -> Setting[bool]:
+def _flag(owner: object, name: str) -> ProcessSetting[bool]:
     def read() -> bool:
         return bool(getattr(owner, name))
 
-    return Setting(read, lambda value: setattr(owner, name, value))
+    return ProcessSetting(read, lambda value: setattr(owner, name, value))
 
 
-_THREADS = Setting(torch.get_num_threads, torch.set_num_threads)
-_DEVICE = Setting(torch.cuda.current_device, torch.cuda.set_device)
+_THREADS = ProcessSetting(torch.get_num_threads, torch.set_num_threads)
+_DEVICE = ProcessSetting(torch.cuda.current_device, torch.cuda.set_device)
 _EXACT = (
     # Else convolutions in fp32 are rounded to TF32's 10 bits; matrix products are not, unless one asks for it.
     _flag(torch.backends.cudnn, "allow_tf32"),

@@ -53,11 +53,11 @@ def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
     return replace(subnet, full=replace(subnet.full, stages=stages))
 
 
-def to_text(subnet: Subnet) -> str:
+def subnet_line(subnet: Subnet) -> str:
     """Return one line of JSON; the same subnet gives the same line."""
     return json.dumps(records.to_json(subnet), sort_keys=True, separators=(",", ":"))
 
 
-def from_text(text: object) -> Subnet:
-    """Read what `to_text` wrote. Raises `BadInput`."""
+def subnet_from_line(text: object) -> Subnet:
+    """Read what `to_text` wrote. Raise `BadInput`."""
     return records.from_json(Subnet, parse_json(text if isinstance(text, str) else "", "a subnet"), "a subnet")

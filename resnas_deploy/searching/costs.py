@@ -67,7 +67,7 @@ class CostLimits:
     def within(self, space: SearchSpace) -> CostLimits:
         """Return these limits for a space: where its widest subnet meets them all, none is too cheap.
 
-        Raises `BadInput`, which tells the reachable range, where no subnet meets them.
+        Raise `BadInput`, which tells the reachable range, where no subnet meets them.
         """
         ends = [space.narrowest().arch, space.widest().arch]
         for limit in self.limits:
@@ -106,7 +106,7 @@ class Bounds:
     def parse(cls, macs: str | float, parameters: str | float, latency: str | float) -> Bounds:
         """Read quantities: numbers with a unit or per cent as text, or plain numbers: MACs, parameters, milliseconds.
 
-        An empty text is no bound. Raises `BadInput` that lists the units.
+        An empty text is no bound. Raise `BadInput` that lists the units.
         """
         return cls(
             _bound("max_macs", macs, _BILLIONS, 1e-9),
@@ -143,7 +143,7 @@ def parameters_cost() -> CostKind:
 def latency_cost(model: LatencyModel, space: SearchSpace) -> CostKind:
     """Return what the latency model predicts for a batch as a cost.
 
-    Raises `BadInput` where the model is of another space, or of images of another size.
+    Raise `BadInput` where the model is of another space, or of images of another size.
     """
     if model.space.name != space.name:
         raise BadInput(f"`model` must be of the supernet's space, {space.name}, found one of {model.space.name}")

@@ -57,7 +57,7 @@ def propose(
 ) -> list[Subnet]:
     """Propose the subnets of the next iteration: none that was there before, all inside the limits.
 
-    They are fewer than asked for where draws without end would find no others. Raises `BadInput` where the first
+    They are fewer than asked for where draws without end would find no others. Raise `BadInput` where the first
     iteration finds none.
     """
     known = {candidate.subnet for candidate in found}

@@ -46,7 +46,7 @@ class Finalist:
 def measure_finalists(
     candidates: Sequence[Candidate], supernet: Checkpoint, setup: Setup, folder: Path, progress: Progress = silent
 ) -> tuple[list[Finalist], Report]:
-    """Export each into `folder`, verified, and measure them interleaved. Raises `VerificationFailed`."""
+    """Export each into `folder`, verified, and measure them interleaved. Raise `VerificationFailed`."""
     checkpoints = [slice_subnet(supernet, candidate.subnet) for candidate in candidates]
     artifacts = []
     for number, checkpoint in enumerate(checkpoints, start=1):

@@ -16,7 +16,7 @@ from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, shown
 from resnas_deploy.processes import ending
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.ray_cluster import connected
@@ -63,19 +63,19 @@ class ScorerSource:
     device: str  # "": a GPU where there is one
 
     def place(self) -> torch.device:
-        """Return the device. Raises `BadInput` where it is not here."""
+        """Return the device. Raise `BadInput` where it is not here."""
         return torch_device(self.device, field="eval_device")
 
     def __call__(self) -> Scorer:
-        from resnas_deploy.searching.scorer import Scorer, held_out
+        from resnas_deploy.searching.scorer import Scorer, decode_held_out
 
         supernet = load_checkpoint(self.supernet)
         images = held_out_images(supernet, self.supernet, self.data)
-        return Scorer(supernet, held_out(images, supernet, self.batch), self.place())
+        return Scorer(supernet, decode_held_out(images, supernet, self.batch), self.place())
 
 
 def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:
-    """Return what training left to the search. Raises `BadInput` where it left nothing, or the data is other data."""
+    """Return what training left to the search. Raise `BadInput` where it left nothing, or the data is other data."""
     opened = open_data(data)
     check_classes(classes_of(supernet.arch.classes, supernet.task), opened.train.class_names, str(path))
     if supernet.task is None or not supernet.task.held_out:
@@ -90,7 +90,7 @@ def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImag
 def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
     """Yield this process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
 
-    `scorer` makes what scores; it is sent to the workers, and reads its files there. Raises `BadInput`, `NotAvailable`.
+    `scorer` makes what scores; it is sent to the workers, and reads its files there. Raise `BadInput`, `NotAvailable`.
     """
     check_workers(workers)
     if not workers:
@@ -118,7 +118,7 @@ class _RayPool:
                     f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
                     "without `workers` this process does the work"
                 )
-            self._pool = load("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
+            self._pool = import_quietly("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
@@ -133,9 +133,9 @@ def _said_in_a_line() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
-        ending.check()
+        ending.raise_if_ended()
         raise
-    except load("ray.exceptions").RayError as error:
+    except import_quietly("ray.exceptions").RayError as error:
         cause = getattr(error, "cause", None)
         if isinstance(cause, ResnasError):
             raise cause from None

@@ -14,7 +14,7 @@ from typing import Any
 from resnas_deploy.errors import BadInput, first_line
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import usable_cores
 
 _ADDRESS = "RAY_ADDRESS"  # where Ray's own programs look for the address of a cluster
@@ -28,9 +28,9 @@ def connected(address: str) -> Iterator[Any]:
     """Yield Ray, connected to the cluster of that address; without one to `RAY_ADDRESS`, else to one started here.
 
     A cluster that somebody else has running on this machine is not taken: it would be given our pickled functions.
-    Raises `BadInput`.
+    Raise `BadInput`.
     """
-    ray = load("ray")
+    ray = import_quietly("ray")
     address = address or os.environ.get(_ADDRESS, "").strip() or _LOCAL
     with ending_with_us(), _own_handler():
         try:

@@ -44,8 +44,8 @@ class HeldOut:
         return sum(map(len, self.labels))
 
 
-def held_out(images: LabelledImages, checkpoint: Checkpoint, batch: int, workers: int = 0) -> HeldOut:
-    """Decode the images. Raises `BadInput` where one cannot be read."""
+def decode_held_out(images: LabelledImages, checkpoint: Checkpoint, batch: int, workers: int = 0) -> HeldOut:
+    """Decode the images. Raise `BadInput` where one cannot be read."""
     if checkpoint.task is None:
         raise BadInput("the supernet must be one that resnas trained, found a checkpoint that names no classes")
     order = np.random.default_rng(_ORDER_SEED).permutation(len(images.labels))

@@ -113,7 +113,7 @@ class _Prepared:
 def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     """Search, export and measure the finalists, write the winner and the report into the folder `out`.
 
-    Raises `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
+    Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
     out = request.out
     check_new_folder(out, resume=request.resume, remedy=_TAKEN)
@@ -132,7 +132,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
 
 
 def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
-    """Return the space whose supernet this is. Raises `BadInput` where it is none's."""
+    """Return the space whose supernet this is. Raise `BadInput` where it is none's."""
     arch = supernet.arch
     for space in SPACES.values():
         same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
@@ -142,7 +142,7 @@ def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
 
 
 def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
-    """Turn what was asked for into costs and limits. Raises `BadInput` where no subnet meets them."""
+    """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
     measured, most_ms = "", None
     if bounds.latency or request.evolution.pareto:

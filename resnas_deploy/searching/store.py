@@ -10,7 +10,7 @@ from typing import TypeGuard
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.sqlite import Database, Format
-from resnas_deploy.searching.candidate import Candidate, Score, from_text, to_text
+from resnas_deploy.searching.candidate import Candidate, Score, subnet_from_line, subnet_line
 
 _TABLES = """
 CREATE TABLE search (identity TEXT NOT NULL);
@@ -46,7 +46,7 @@ class SearchStore(Database):
         """Keep candidates, all or none of them."""
         rows = [
             (
-                to_text(item.subnet),
+                subnet_line(item.subnet),
                 item.iteration,
                 item.score.correct,
                 item.score.seen,
@@ -68,14 +68,14 @@ class SearchStore(Database):
 def _candidate(
     subnet: object, correct: object, seen: object, stopped: object, costs: object, iteration: object
 ) -> Candidate:
-    """Read a row. Raises `BadInput` where it cannot have been a candidate."""
+    """Read a row. Raise `BadInput` where it cannot have been a candidate."""
     if not (_is_count(correct) and _is_count(seen) and correct <= seen and stopped in (0, 1) and _is_count(iteration)):
         raise BadInput(f"a score must be of so many of so many images, found {shown((correct, seen, stopped))}")
     numbers = parse_json(costs if isinstance(costs, str) else "", "costs")
     if not isinstance(numbers, list) or not all(type(number) in (int, float) and number >= 0 for number in numbers):
         raise BadInput(f"costs must be a list of numbers from 0, found {shown(numbers)}")
     score = Score(correct, seen, bool(stopped))
-    return Candidate(from_text(subnet), score, tuple(map(float, numbers)), iteration)
+    return Candidate(subnet_from_line(subnet), score, tuple(map(float, numbers)), iteration)
 
 
 def _is_count(value: object) -> TypeGuard[int]:

@@ -84,7 +84,7 @@ class _Views:
 
 
 def steps_per_epoch(images: LabelledImages, recipe: Recipe) -> int:
-    """Return how many whole batches an epoch has. Raises `BadInput` where there is none."""
+    """Return how many whole batches an epoch has. Raise `BadInput` where there is none."""
     if (steps := len(images.labels) // recipe.batch) < 1:
         raise BadInput(
             f"the training split must have at least one batch of {recipe.batch} images, found "

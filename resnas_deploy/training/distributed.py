@@ -70,7 +70,7 @@ class Processes:
 def share_of(environment: Mapping[str, str]) -> Share:
     """Read what torchrun, or a job manager, says in the environment of a process that it starts.
 
-    An empty variable is one that is not there. Raises `BadInput` that names the variable.
+    An empty variable is one that is not there. Raise `BadInput` that names the variable.
     """
     processes = _number(environment, "WORLD_SIZE", 1, _MOST_PROCESSES)
     if processes is None or processes == 1:
@@ -89,7 +89,7 @@ def share_of(environment: Mapping[str, str]) -> Share:
 
 @contextmanager
 def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
-    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raises `BadInput`.
+    """Join the processes that torchrun's variables tell of: by NCCL on GPUs, else by gloo. Raise `BadInput`.
 
     What is changed of this process for it, such as PyTorch's threads, is as before when the block ends.
     """

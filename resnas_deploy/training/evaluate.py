@@ -61,7 +61,7 @@ def evaluate_checkpoint(
 ) -> ValidationAccuracy:
     """Measure a checkpoint on the validation split; a note says where that shows nothing, or is far below its own.
 
-    Raises `BadInput` for data of other classes, and for images that cannot be read, unless they are to be skipped.
+    Raise `BadInput` for data of other classes, and for images that cannot be read, unless they are to be skipped.
     """
     (weights, name), opened = loaded(checkpoint), open_data(data)
     check_classes(classes_of(weights.arch.classes, weights.task), opened.val.class_names, name)

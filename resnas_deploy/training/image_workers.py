@@ -37,7 +37,7 @@ _REMEDY = "give fewer `workers`, or `workers` 0"
 def made_in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
     """Yield what `make` makes of each item, in their order, by so many processes; by this one for 0.
 
-    `make` must be such as can be pickled, and what it makes may hold arrays. Raises `BadInput` where a worker dies,
+    `make` must be such as can be pickled, and what it makes may hold arrays. Raise `BadInput` where a worker dies,
     fails, or gives nothing for ten minutes. The workers end when the iterator is closed, and when this process does.
     """
     if not workers:
@@ -114,7 +114,7 @@ class _Worker:
     def _death(self) -> BadInput:
         self._process.join(_LOOK_S)
         time.sleep(0.2)  # what ended it may be meant for this process too, and is said then
-        ending.check()
+        ending.raise_if_ended()
         status = self._process.exitcode
         if status is not None and status < 0:
             reason = f"was ended by {signal.Signals(-status).name}"

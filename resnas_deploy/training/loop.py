@@ -75,7 +75,7 @@ class Trained:
 def train(
     run: TrainingRun, processes: Processes, progress: Progress = silent, each_epoch: Progress = silent
 ) -> Trained:
-    """Train to the end, from the last save on where there is one. Raises `BadInput`.
+    """Train to the end, from the last save on where there is one. Raise `BadInput`.
 
     `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep; both
     in the first process alone.

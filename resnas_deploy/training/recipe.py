@@ -103,7 +103,7 @@ class Recipe:
 
 
 def read_recipe(source: str | Path, kind: str) -> Recipe:
-    """Return the recipe of a kind of training, out of a built-in file or one of the user's. Raises `BadInput`.
+    """Return the recipe of a kind of training, out of a built-in file or one of the user's. Raise `BadInput`.
 
     A file has the keys that all kinds share first, then a table for each kind: [supernet], [subnet], [finetune]. One
     without tables is a recipe for whatever it is used for.

@@ -74,7 +74,7 @@ class TrainingRun:
 
 
 def supernet_run(space: SearchSpace, options: TrainingOptions) -> TrainingRun:
-    """Return a run that trains the supernet of a space, for the classes of the data. Raises `BadInput`."""
+    """Return a run that trains the supernet of a space, for the classes of the data. Raise `BadInput`."""
     recipe = _recipe("supernet", options, space.name)
     data = open_data(options.data)
     space = replace(space, classes=len(data.train.class_names), image_size=recipe.image_size or space.image_size)
@@ -82,7 +82,7 @@ def supernet_run(space: SearchSpace, options: TrainingOptions) -> TrainingRun:
 
 
 def scratch_run(arch: ArchSpec, options: TrainingOptions) -> TrainingRun:
-    """Return a run that trains a network from random weights, for the classes of the data. Raises `BadInput`."""
+    """Return a run that trains a network from random weights, for the classes of the data. Raise `BadInput`."""
     recipe = _recipe("subnet", options)
     data = open_data(options.data)
     arch = replace(arch, classes=len(data.train.class_names), image_size=recipe.image_size or arch.image_size)
@@ -92,7 +92,7 @@ def scratch_run(arch: ArchSpec, options: TrainingOptions) -> TrainingRun:
 def weights_run(checkpoint: Checkpoint | Path, kind: str, options: TrainingOptions) -> TrainingRun:
     """Return a run that trains weights on, as a `subnet` or to `finetune` them, at the recipe's image size.
 
-    Raises `BadInput`.
+    Raise `BadInput`.
     """
     recipe = _recipe(kind, options)
     weights, name = loaded(checkpoint)
@@ -103,7 +103,7 @@ def weights_run(checkpoint: Checkpoint | Path, kind: str, options: TrainingOptio
 
 
 def loaded(checkpoint: Checkpoint | Path) -> tuple[Checkpoint, str]:
-    """Return a checkpoint, read where it is a file, and what messages call it. Raises `BadInput`."""
+    """Return a checkpoint, read where it is a file, and what messages call it. Raise `BadInput`."""
     return (load(checkpoint), str(checkpoint)) if isinstance(checkpoint, Path) else (checkpoint, "the checkpoint")
 
 

@@ -33,7 +33,7 @@ class TrainingState:
 
 
 def save_state(state: TrainingState, path: Path) -> None:
-    """Write it atomically: a full disk or a kill leaves the one before. Raises `BadInput`."""
+    """Write it atomically: a full disk or a kill leaves the one before. Raise `BadInput`."""
     header = {"schema": SCHEMA, "run": state.run, "step": state.step, "scaler": dict(state.scaler)}
     tensors = {name: tensor.detach().contiguous() for name, tensor in state.tensors.items()}
     with atomic_file(path) as partial:
@@ -44,7 +44,7 @@ def save_state(state: TrainingState, path: Path) -> None:
 
 
 def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -> TrainingState:
-    """Read the state of a run of so many steps. Raises `BadInput` where it is damaged, impossible or of another run.
+    """Read the state of a run of so many steps. Raise `BadInput` where it is damaged, impossible or of another run.
 
     `wanted` are tensors like those that it may hold; what the optimiser remembers may be missing, as before its first
     step.

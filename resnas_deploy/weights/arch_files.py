@@ -14,7 +14,7 @@ from resnas_deploy.weights.vit_search.network_def import parse_network_def
 def read_arch(source: str | Path) -> ArchSpec:
     """Return the published architecture of that name, or the one in a file: JSON, or a `network_def`.
 
-    Raises `BadInput` for anything else.
+    Raise `BadInput` for anything else.
     """
     if isinstance(source, str) and source in PUBLISHED:
         return PUBLISHED[source].arch

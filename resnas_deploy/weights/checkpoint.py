@@ -20,7 +20,7 @@ from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
 from resnas_deploy.files.records import as_json, from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.weights.schema import Shape, differences, tensor_shapes
+from resnas_deploy.weights.schema import Shape, shape_differences, tensor_shapes
 
 Array = NDArray[np.float32]
 
@@ -147,7 +147,7 @@ def untrained(arch: ArchSpec, seed: int = 0) -> Checkpoint:
 
 
 def file_digest(path: Path) -> str:
-    """sha256 of a file, hexadecimal. Raises `BadInput` for a longer one than any that is ours."""
+    """Return the sha256 of a file, hexadecimal. Raise `BadInput` for a longer one than any that is ours."""
     with opened(path, MOST_HASHED) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -159,7 +159,7 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 
 def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
-    """Write a checkpoint to a name that nobody else reads yet. Raises `StorageError` that names `place` where given."""
+    """Write a checkpoint to a name that nobody else reads yet. Raise `StorageError` that names `place` where given."""
     metadata = Metadata(SCHEMA, checkpoint.arch, checkpoint.provenance, checkpoint.task, checkpoint.accuracy)
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
@@ -171,7 +171,7 @@ def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None
 
 
 def load(path: Path) -> Checkpoint:
-    """Read a checkpoint of ours. Raises `BadInput` for anything else."""
+    """Read a checkpoint of ours. Raise `BadInput` for anything else."""
     try:
         if not path.is_file():
             lost = f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "no file"
@@ -199,7 +199,7 @@ def load(path: Path) -> Checkpoint:
 
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], arch: ArchSpec) -> None:
-    if lines := differences(shapes, arch):
+    if lines := shape_differences(shapes, arch):
         raise BadInput(f"the weights must be those of the architecture: {first_few(lines)}")
 
 

@@ -102,7 +102,7 @@ def aligned_output(output: Array, multiple: int) -> Array:
 
 
 def mean_weight(true: ReductionElement, padded: ReductionElement) -> NDArray[np.float64]:
-    """v, `(C',)` in float64: what each channel of a reduction's output takes of the mean of a token's residual."""
+    """Return v, `(C',)`: what each channel of a reduction's output takes of the mean of a token's residual."""
     weight = np.zeros(padded.out_width)
     weight[true.out_width :] += true.width / true.out_width
     weight[true.width : padded.width] -= 1
@@ -110,7 +110,7 @@ def mean_weight(true: ReductionElement, padded: ReductionElement) -> NDArray[np.
 
 
 def mean_padded(values: Array, size: int, axis: int) -> Array:
-    """`[x; mu(x); ..]` for every x along the axis, which then has the `size`; `values` themselves where it has it."""
+    """Return `[x; mu(x); ..]` for every x along the axis, to the `size`; `values` themselves where it has it."""
     missing = size - values.shape[axis]
     if not missing:
         return values
@@ -126,7 +126,7 @@ def zero_padded(values: Array, shape: Shape) -> Array:
 
 
 def padded_norm_scale(scale: Array, padded_width: int) -> Array:
-    """sqrt(c/C) g, zeros after it: the scale of a norm over a padded width."""
+    """Return sqrt(c/C) g, zeros after it: the scale of a norm over a padded width."""
     return zero_padded(scale * math.sqrt(len(scale) / padded_width), (padded_width,))
 
 
@@ -139,7 +139,7 @@ def padded_qkv(values: Array, shape: Shape, block: Block, padded: Block) -> Arra
 
 
 def padded_projection(weight: Array, shape: Shape, block: Block, padded: Block) -> Array:
-    """Attention's projection `(C, h d)`: the columns of each head padded in their place."""
+    """Return attention's projection `(C, h d)`, the columns of each head padded in their place."""
     by_head = weight.reshape(len(weight), block.heads, block.head_dim)
     return zero_padded(by_head, (len(weight), padded.heads, padded.head_dim)).reshape(shape)
 

@@ -14,7 +14,7 @@ _A = -0.75  # the cubic kernel's free parameter; PyTorch's bicubic interpolation
 
 
 def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
-    """Return the checkpoint for square images of `image_size` pixels. Raises `BadInput` for a size that cannot be."""
+    """Return the checkpoint for square images of `image_size` pixels. Raise `BadInput` for a size that cannot be."""
     if image_size == checkpoint.arch.image_size:
         return checkpoint
     arch = checkpoint.arch.with_image_size(image_size)
@@ -33,7 +33,7 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
 
 
 def resize_positions(table: Array, side: int, class_tokens: int) -> Array:
-    """`(1, class_tokens + n * n, C)` to `(1, class_tokens + side * side, C)`; the class tokens' rows stay."""
+    """Resize `(1, class_tokens + n * n, C)` to `(1, class_tokens + side * side, C)`; class tokens' rows stay."""
     rows = table[0, class_tokens:].astype(np.float64)
     before = round(len(rows) ** 0.5)
     weights = bicubic_weights(before, side)

@@ -21,7 +21,7 @@ def patch_head_shapes(arch: ArchSpec) -> dict[str, Shape]:
     return {"patch_head.weight": (arch.classes, arch.stages[-1].width), "patch_head.bias": (arch.classes,)}
 
 
-def differences(found: Mapping[str, Shape], arch: ArchSpec) -> list[str]:
+def shape_differences(found: Mapping[str, Shape], arch: ArchSpec) -> list[str]:
     """Return what keeps tensors of these shapes from being this network's, a line each, in the order of computation."""
     wanted, patch_head = tensor_shapes(arch), patch_head_shapes(arch)
     if not patch_head.keys().isdisjoint(found):  # it is there whole or not at all

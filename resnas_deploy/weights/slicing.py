@@ -13,7 +13,7 @@ def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
     """Slice out the checkpoint of `subnet`, whose positions are those of the supernet's blocks; most of it is views.
 
     Leading channels of every linear, convolution, norm and table; of qkv the leading heads of q, of k and of v, each
-    for itself. Raises `BadInput` where the subnet does not fit into the supernet.
+    for itself. Raise `BadInput` where the subnet does not fit into the supernet.
     """
     _check_fits(supernet.arch, subnet.full)
     arch = subnet.arch
@@ -38,7 +38,7 @@ def slice_subnet(supernet: Checkpoint, subnet: Subnet) -> Checkpoint:
 
 
 def block_positions(subnet: Subnet) -> dict[str, int]:
-    """For each block of `subnet.arch` by name, the number (from 1) that it has among its stage's positions."""
+    """Return the number (from 1) that each block of `subnet.arch`, by name, has among its stage's positions."""
     return {
         f"stage{stage}.block{number}": position
         for stage, flags in enumerate(subnet.kept, start=1)

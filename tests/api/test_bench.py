@@ -99,7 +99,7 @@ def test_what_there_must_be(mini_artifact, monkeypatch):
     assert "found no artifact; name folders, or give `peers`" in refusal(lambda: resnas.bench([]))
     for wrong, said in (
         ({"runs": 0}, "`runs` must be at least 1, found 0"),
-        ({"threads": -1}, "`threads` must be at least 1, found -1"),
+        ({"threads": -1}, "`threads` must be from 0 to 1024, found -1"),
         ({"batches": [9]}, "range 1:8, found 9"),
         ({"streams": [0]}, "`streams` must be from 1 to 64, found 0"),
     ):

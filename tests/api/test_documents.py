@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 
 import pytest
+from documents import DOCUMENTS
+from json_schema import schema_of
 from jsonschema import Draft202012Validator, ValidationError
+from schemas import written
 from support.places import GOLDEN, ROOT
-
-from resnas_deploy.api.documents import DOCUMENTS
-from resnas_deploy.files.schema import schema_of
 
 SCHEMAS = ROOT / "docs" / "schemas"
 
@@ -21,10 +20,7 @@ def validate(name, document):
 
 def test_the_files_are_up_to_date():
     """`make docs` writes them."""
-    spec = importlib.util.spec_from_file_location("schemas", ROOT / "benchmarks" / "schemas.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    assert {path.name: path.read_text() for path in SCHEMAS.iterdir()} == module.written()
+    assert {path.name: path.read_text() for path in SCHEMAS.iterdir()} == written()
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)

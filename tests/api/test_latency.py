@@ -95,7 +95,7 @@ def test_what_is_not_there_is_said_in_the_words_of_the_api(store):
     assert message.endswith(f"run: {call}")
     assert "`networks` must be" in refusal(lambda: resnas.profile("mini", **OPTIONS, networks=1, store=store))
     assert "`space` must be one of tiny, small" in refusal(lambda: resnas.profile("huge", store=store))
-    assert "`subnets` must be 2 or more, found 1" in refusal(
+    assert "`subnets` must be from 2 to 100000, found 1" in refusal(
         lambda: resnas.latency.check("mini", **OPTIONS, subnets=1, store=store)
     )
     model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)

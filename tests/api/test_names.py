@@ -50,6 +50,13 @@ def test_no_room_hides_a_name():
     assert not rooms & set(HOMES)
 
 
+def test_completion_and_importing_all_give_the_names_and_nothing_else():
+    assert {name for name in dir(resnas) if not name.startswith("__")} == set(HOMES)
+    space: dict[str, object] = {}
+    exec("from resnas_deploy import *", space)
+    assert set(space) - {"__builtins__"} == set(HOMES) - {"open"}, "Python's own open stays"
+
+
 def test_an_unknown_name_is_told():
     with pytest.raises(AttributeError, match="no attribute 'exprot'"):
         resnas.exprot  # noqa: B018

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection, Sequence
+from typing import get_type_hints
 
 import pytest
 from support.command_tree import COMMANDS
@@ -93,3 +94,16 @@ def test_progress_comes_last_and_is_silent(words):
             assert parameter is parameters[-1]
             assert parameter.default is silent
             assert parameter.annotation in (Progress, "Progress")
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_numbers_have_the_limits_of_the_commands(words):
+    function = function_of(words)
+    parameters = inspect.signature(function).parameters
+    required = {name: "x" for name, each in parameters.items() if each.default is inspect.Parameter.empty}
+    for name, kind in get_type_hints(COMMANDS[words], include_extras=True).items():
+        for info in getattr(kind, "__metadata__", ()):
+            if name in parameters and getattr(info, "min", None) is not None:
+                for beyond in (info.min - 1, *([info.max + 1] if info.max is not None else [])):
+                    with pytest.raises(resnas.BadInput, match=f"`{name}` must be .*found {beyond}"):
+                        function(**required | {name: beyond})

@@ -11,7 +11,7 @@ import pytest
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine, check_buildable
-from resnas_deploy.engines.options import BuildOptions, Profile
+from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput, NotAvailable
@@ -91,7 +91,7 @@ def test_a_package_that_was_cut_short_is_refused_and_built_again(artifact, built
 @pytest.mark.parametrize(
     ("options", "found"),
     [
-        (BuildOptions(profiles=(Profile(1, 2, 4),)), "`profiles`"),
+        (BuildOptions(profiles=(BatchProfile(1, 2, 4),)), "`profiles`"),
         (BuildOptions(workspace=2**30), "`workspace`"),
         (BuildOptions(version_compatible=True), "`version_compatible`"),
         (BuildOptions(capabilities=("89",)), "8.9|89"),

@@ -20,7 +20,7 @@ from support.little_engine import RTX
 
 from resnas_deploy.engines.build import _request
 from resnas_deploy.engines.builder import Refused, build
-from resnas_deploy.engines.options import BuildOptions, Profile
+from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.tensorrt import TensorRTRunner
 
@@ -78,7 +78,7 @@ def stand_in(monkeypatch):
 def all_there_is(artifact, tmp_path):
     """A request for a build with all that a builder can be told."""
     options = BuildOptions(
-        profiles=(Profile(1, 2, 8),),
+        profiles=(BatchProfile(1, 2, 8),),
         capabilities=RTX.capabilities,
         workspace=2**30,
         version_compatible=True,

@@ -15,7 +15,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import build as module
 from resnas_deploy.engines.build import build_engine
-from resnas_deploy.engines.options import BuildOptions, Profile, engine_id
+from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError, VerificationFailed
@@ -44,7 +44,7 @@ def test_an_engine_is_built_once(artifact):
     after = [path.stat() for path in sorted(first.engine.path.parent.iterdir())]
     assert [(s.st_ino, s.st_mtime_ns) for s in after] == [(s.st_ino, s.st_mtime_ns) for s in before]
     assert told == []
-    usual = built(artifact, profiles=(Profile(1, 8, 8),))  # what is meant where none is given
+    usual = built(artifact, profiles=(BatchProfile(1, 8, 8),))  # what is meant where none is given
     assert usual.cached
 
 
@@ -69,7 +69,7 @@ def test_each_difference_has_a_file_of_its_own(artifact, tmp_path):
     made = [
         built(artifact),
         built(artifact, capabilities=("89",)),
-        built(artifact, profiles=(Profile(2, 2, 2),)),
+        built(artifact, profiles=(BatchProfile(2, 2, 2),)),
         built(artifact, workspace=2**30),
     ]
     assert len(files(artifact)) == 2 * len(made)
@@ -115,7 +115,7 @@ def test_an_artifact_in_the_current_folder(artifact, monkeypatch):
 
 def test_a_profile_outside_the_range_is_refused_before_any_work(artifact):
     assert "must lie in the artifact's batch range 1:8, found 1:8:9" in refusal(
-        lambda: built(artifact, profiles=(Profile(1, 8, 9),))
+        lambda: built(artifact, profiles=(BatchProfile(1, 8, 9),))
     )
     assert not (artifact.folder / "engines").exists()
 

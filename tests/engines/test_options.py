@@ -12,33 +12,33 @@ from support.little_engine import RTX
 
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import BuildOptions, Profile, engine_id, identity, parse_bytes
+from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id, engine_identity, parse_bytes
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput
 
 
 @pytest.mark.parametrize(("text", "wanted"), [("1:8:64", (1, 8, 64)), ("8", (8, 8, 8)), ("3:3:3", (3, 3, 3))])
 def test_profiles(text, wanted):
-    assert Profile.parse(text) == Profile(*wanted)
-    assert Profile.parse(str(Profile(*wanted))) == Profile(*wanted)
+    assert BatchProfile.parse(text) == BatchProfile(*wanted)
+    assert BatchProfile.parse(str(BatchProfile(*wanted))) == BatchProfile(*wanted)
 
 
 @pytest.mark.parametrize("text", ["", "1:8", "1:8:64:64", "a:b:c", "1:8:", "-1:8:64", "1 :8:64", "1.0", "٣", "9" * 10])
 def test_what_is_no_profile(text):
     assert "a profile must be LEAST:USUAL:MOST, such as 1:8:64, or one batch size" in refusal(
-        lambda: Profile.parse(text)
+        lambda: BatchProfile.parse(text)
     )
 
 
 @pytest.mark.parametrize("text", ["0", "0:8:64", "8:1:64", "1:64:8", "64:8:1"])
 def test_profiles_ascend(text):
-    assert "must be 1 or more and ascend" in refusal(lambda: Profile.parse(text))
+    assert "must be 1 or more and ascend" in refusal(lambda: BatchProfile.parse(text))
 
 
 @given(st.text("0123456789:", max_size=12))
 def test_any_text_is_a_profile_or_refused(text):
     try:
-        found = Profile.parse(text)
+        found = BatchProfile.parse(text)
     except BadInput:
         return
     assert 1 <= found.least <= found.usual <= found.most
@@ -65,14 +65,14 @@ def test_without_a_profile_there_is_one_of_the_whole_range(batch, wanted):
 
 
 def test_profiles_must_lie_in_the_range_and_all_else_is_kept(tmp_path):
-    options = BuildOptions((Profile(1, 2, 3), Profile(4, 4, 4)), ("89",), 5, True, tmp_path)
+    options = BuildOptions((BatchProfile(1, 2, 3), BatchProfile(4, 4, 4)), ("89",), 5, True, tmp_path)
     assert options.for_artifact(BatchRange(1, 4)) == options
     for batch in (BatchRange(1, 3), BatchRange(2, 64)):
         assert f"batch range {batch}, found" in refusal(lambda: options.for_artifact(batch))  # noqa: B023
 
 
 sizes = st.integers(1, 64)
-profiles = st.lists(sizes, min_size=3, max_size=3).map(lambda found: Profile(*sorted(found)))
+profiles = st.lists(sizes, min_size=3, max_size=3).map(lambda found: BatchProfile(*sorted(found)))
 options = st.builds(
     BuildOptions,
     st.lists(profiles, max_size=3).map(tuple),
@@ -106,7 +106,7 @@ def id_of(artifact, parts):
         files=manifest.files | {MODEL: parts["graph"]},
     )
     made = replace(artifact, manifest=manifest)
-    return engine_id(identity(made, parts["target"], parts["builder"], parts["device"], parts["options"]))
+    return engine_id(engine_identity(made, parts["target"], parts["builder"], parts["device"], parts["options"]))
 
 
 @settings(max_examples=200)
@@ -129,7 +129,7 @@ def test_equal_parts_give_one_id_and_any_changed_part_another(little, data):
 def test_the_timing_cache_changes_no_id(little, tmp_path):
     usual = BuildOptions().for_artifact(little.batch)
     ids = {
-        engine_id(identity(little, RTX, "b 1", "", replace(usual, timing_cache=path)))
+        engine_id(engine_identity(little, RTX, "b 1", "", replace(usual, timing_cache=path)))
         for path in (None, tmp_path / "x")
     }
     assert len(ids) == 1

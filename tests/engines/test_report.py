@@ -11,8 +11,8 @@ from support.little_engine import LITTLE, exported, needs_builder
 
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import Profile
-from resnas_deploy.engines.report import allowed_in, element_of, graph_nodes, report_of
+from resnas_deploy.engines.options import BatchProfile
+from resnas_deploy.engines.report import allowed_in, element_of, graph_nodes, layer_report
 
 pytestmark = needs_builder
 
@@ -37,7 +37,7 @@ def quantised(tmp_path_factory, log_of):
 
 
 def reported(log, nodes, precision="fp16"):
-    return report_of(parse_layers(log), nodes, LITTLE, allowed_in(precision))
+    return layer_report(parse_layers(log), nodes, LITTLE, allowed_in(precision))
 
 
 def altered(log, kind, node, old, new):
@@ -100,7 +100,7 @@ def test_what_is_float32_on_purpose_is_no_fallback(log, nodes):
 
 def test_a_product_with_a_norm_in_its_kernel_is_judged_by_its_weights(little, log_of, nodes):
     """For one image the builder puts the end of a norm, which is float32, and a product with a vector in one kernel."""
-    log = log_of(little, profiles=(Profile(1, 1, 1),))
+    log = log_of(little, profiles=(BatchProfile(1, 1, 1),))
     mixed = [
         layer
         for layer in parse_layers(log)
@@ -111,12 +111,12 @@ def test_a_product_with_a_norm_in_its_kernel_is_judged_by_its_weights(little, lo
     assert reported(log, nodes).fallbacks == ()
     assert all(part.precisions == ("fp16",) for part in reported(log, nodes).parts)
     heavy = replace(mixed[0], constants=tuple(replace(tensor, precision="fp32") for tensor in mixed[0].constants))
-    assert report_of([heavy], nodes, LITTLE, ["fp16"]).fallbacks == (f"{heavy.name} computes in fp32",)
+    assert layer_report([heavy], nodes, LITTLE, ["fp16"]).fallbacks == (f"{heavy.name} computes in fp32",)
 
 
 def test_every_profile_is_reported(little, log_of, nodes):
     """Each has its kernels; the network's input has another name in those after the first."""
-    log = log_of(little, profiles=(Profile(1, 4, 8), Profile(2, 2, 8)))
+    log = log_of(little, profiles=(BatchProfile(1, 4, 8), BatchProfile(2, 2, 8)))
     assert "images [profile 1]" in log
     found = reported(log, nodes)
     assert found.fallbacks == ()

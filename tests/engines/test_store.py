@@ -16,7 +16,7 @@ from support.little_engine import needs_builder
 
 from resnas_deploy.engines import store
 from resnas_deploy.engines.options import engine_id
-from resnas_deploy.engines.store import MAX_BYTES, Engine, engine_path, find, open_engine, save_report
+from resnas_deploy.engines.store import MAX_BYTES, Engine, engine_path, find, open_engine, save_engine_report
 from resnas_deploy.errors import BadInput
 
 REPORT = {"identity": IDENTITY, "seconds": 1.5, "layers": LAYERS}
@@ -29,7 +29,7 @@ def saved(tmp_path):
     path = tmp_path / "engines" / f"{NAME}.engine"
     path.parent.mkdir()
     path.write_bytes(bytes(range(256)) * 4)
-    return save_report(path, REPORT)
+    return save_engine_report(path, REPORT)
 
 
 def written(path, body):

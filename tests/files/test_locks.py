@@ -11,7 +11,7 @@ import sys
 import pytest
 from support.checks import refusal
 
-from resnas_deploy.files.locks import Lock, ask, holding, opened
+from resnas_deploy.files.locks import Lock, ask, holding, open_for_locking
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.latency.store import LatencyStore
 
@@ -65,7 +65,7 @@ def test_a_run_does_not_write_over_another_ones_files(tmp_path):
 
 def test_without_locks_work_goes_on(tmp_path, lockless):
     with holding(tmp_path), claiming(tmp_path / "run", resume=False, remedy=TAKEN):
-        descriptor = opened(tmp_path)
+        descriptor = open_for_locking(tmp_path)
         try:
             assert ask(descriptor) is Lock.UNKNOWN
         finally:
@@ -77,11 +77,11 @@ def test_without_locks_work_goes_on(tmp_path, lockless):
 def test_a_lock_is_asked_of_a_descriptor_that_can_write(tmp_path):
     """As NFS wants it."""
     (tmp_path / "file").touch()
-    descriptor = opened(tmp_path / "file")
+    descriptor = open_for_locking(tmp_path / "file")
     try:
         assert fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDWR
         assert ask(descriptor) is Lock.OURS
-        other = opened(tmp_path / "file")
+        other = open_for_locking(tmp_path / "file")
         assert ask(other) is Lock.TAKEN
         os.close(other)
     finally:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal, NotRequired, TypedDict
 
 import pytest
+from json_schema import schema_of
 from jsonschema import Draft202012Validator, ValidationError
 from support.checks import refusal
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.records import as_json, from_json, to_json
-from resnas_deploy.files.schema import schema_of
 
 
 @dataclass(frozen=True)

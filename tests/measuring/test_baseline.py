@@ -20,7 +20,7 @@ from resnas_deploy.measuring.baseline import (
     plan_again,
 )
 from resnas_deploy.measuring.cases import open_cases
-from resnas_deploy.measuring.gate import identity
+from resnas_deploy.measuring.gate import comparison_key
 from resnas_deploy.measuring.plan import Effort
 from resnas_deploy.progress import silent
 
@@ -122,7 +122,7 @@ def test_the_same_is_measured_again(known):
     ]
     plan = plan_again(there, opened(there), QUICK)
     assert (plan.runs, plan.openings, plan.threads) == (4, 2, 2)
-    assert {identity(item) for item in there} <= {identity(item) for item in configurations_here(plan)}
+    assert {comparison_key(item) for item in there} <= {comparison_key(item) for item in configurations_here(plan)}
 
 
 def test_runners_stay_on_the_baselines_device(known):

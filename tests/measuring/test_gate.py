@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.made_up_measuring import MACHINE, configuration, measurement, report
 
-from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, differences, identity, judge
+from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, baseline_differences, comparison_key, judge
 
 ONE, OTHER = {"batch": 1}, {"batch": 8, "images": 8}
 
@@ -143,28 +143,31 @@ def test_a_change_as_json():
     ],
 )
 def test_what_makes_configurations_the_same(changes, same):
-    assert (identity(configuration(**changes)) == identity(configuration())) is same
+    assert (comparison_key(configuration(**changes)) == comparison_key(configuration())) is same
 
 
 def test_a_gpu_of_another_number_is_the_same_and_said():
     there, here = (configuration(device=f"cuda:{n} NVIDIA L4") for n in (0, 1))
-    assert identity(there) == identity(here)
+    assert comparison_key(there) == comparison_key(here)
     baseline = report(replace(measurement(), configuration=there))
-    assert differences(baseline, MACHINE, "a workload", [here]) == [
+    assert baseline_differences(baseline, MACHINE, "a workload", [here]) == [
         "ort-cpu: cuda:0 NVIDIA L4 there, cuda:1 NVIDIA L4 here"
     ]
 
 
 def test_nothing_differs():
     here = [item.configuration for item in BASELINE.measurements]
-    assert differences(BASELINE, MACHINE, "a workload", here) == []
-    assert differences(BASELINE, MACHINE, "a workload", [replace(item, digest="x", source="y") for item in here]) == []
+    assert baseline_differences(BASELINE, MACHINE, "a workload", here) == []
+    assert (
+        baseline_differences(BASELINE, MACHINE, "a workload", [replace(item, digest="x", source="y") for item in here])
+        == []
+    )
 
 
 def test_every_difference_is_a_line_and_said_once():
     machine = replace(MACHINE, cpu="another CPU", cores=4)
     here = [replace(item.configuration, version="onnxruntime 2.0", boundary="b") for item in BASELINE.measurements]
-    assert differences(BASELINE, machine, "other work", here) == [
+    assert baseline_differences(BASELINE, machine, "other work", here) == [
         "cpu: a CPU there, another CPU here",
         "cores: 2 there, 4 here",
         "reference workload: a workload there, other work here",
@@ -175,6 +178,6 @@ def test_every_difference_is_a_line_and_said_once():
 
 def test_what_does_not_run_here_differs():
     here = [configuration(threads=4, **ONE), configuration(**OTHER)]
-    assert differences(BASELINE, MACHINE, "a workload", here) == [
+    assert baseline_differences(BASELINE, MACHINE, "a workload", here) == [
         "label, ort-cpu, batch 1, host to host, cpu, 2 threads there, nothing of the kind here"
     ]

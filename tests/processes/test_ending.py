@@ -22,7 +22,7 @@ def send(number={number}):
 def command():
 {body}
 
-sys.exit(ending.run(command, whole_process={whole}))
+sys.exit(ending.run_command(command, whole_process={whole}))
 """
 
 
@@ -195,7 +195,7 @@ def test_handlers_are_those_from_before_afterwards():
     before = [signal.getsignal(number) for number in NUMBERS], sys.unraisablehook
     inside = []
     threads = threading.active_count()
-    assert ending.run(lambda: inside.extend(map(signal.getsignal, NUMBERS)) or 3) == 3
+    assert ending.run_command(lambda: inside.extend(map(signal.getsignal, NUMBERS)) or 3) == 3
     assert ([signal.getsignal(number) for number in NUMBERS], sys.unraisablehook) == before
     assert inside != before[0]
     assert threading.active_count() == threads
@@ -203,7 +203,7 @@ def test_handlers_are_those_from_before_afterwards():
 
 def test_in_another_thread_nothing_is_handled():
     found = []
-    thread = threading.Thread(target=lambda: found.append(ending.run(lambda: 5)))
+    thread = threading.Thread(target=lambda: found.append(ending.run_command(lambda: 5)))
     thread.start()
     thread.join()
     assert found == [5]

@@ -13,7 +13,7 @@ from support.places import IMAGES, PACKAGE, SEARCHED, SUPPORT
 from support.small_data import write_folder
 from support.triton_server import PYTHON, needs_server
 
-from resnas_deploy.processes.quiet import OFF, OFFLINE, load, turn_off
+from resnas_deploy.processes.quiet import OFF, OFFLINE, import_quietly, turn_off
 
 DEMO = PACKAGE.parent / "examples/demo/checkpoint.safetensors"
 CAT = IMAGES / "cat.jpg"
@@ -21,7 +21,11 @@ REPORTING = {"huggingface_hub", "nncf", "onnxruntime", "openvino", "openvino_tel
 # It lies in repositories for servers that have nothing of resnas, and sets the variable itself.
 BY_ITSELF = "serving/repository/models/network.py"
 RESNAS = (sys.executable, "-m", "resnas_deploy")
-OPENVINO = (sys.executable, "-c", "from resnas_deploy.processes.quiet import load; load('openvino')")
+OPENVINO = (
+    sys.executable,
+    "-c",
+    "from resnas_deploy.processes.quiet import import_quietly; import_quietly('openvino')",
+)
 needs_namespaces = pytest.mark.usefixtures("namespaces")
 
 
@@ -76,7 +80,7 @@ def test_the_switches_are_set_before_the_import(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(tmp_path)
     for name in OFF:
         monkeypatch.delenv(name)
-    assert load("looks_around").found == list(OFF.values())
+    assert import_quietly("looks_around").found == list(OFF.values())
 
 
 def bare(home, **more):
@@ -207,7 +211,7 @@ def test_openvino_asks_who_opted_in(tmp_path, consent, sent):
 def test_who_asks_for_reports_of_onnx_runtime_has_them(tmp_path):
     """And so an empty HOME elsewhere is no accident."""
     home = tmp_path / "home"
-    program = "from resnas_deploy.processes.quiet import load; load('onnxruntime')"
+    program = "from resnas_deploy.processes.quiet import import_quietly; import_quietly('onnxruntime')"
     for value, made in (("1", False), ("0", True)):
         found = recorded((sys.executable, "-c", program), tmp_path, env=bare(home, ORT_DISABLE_TELEMETRY=value))
         assert found.code == 0, found.err

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from resnas_deploy.processes.settings import Setting, variable
+from resnas_deploy.processes.settings import ProcessSetting, variable
 
 NAME = "RESNAS_TEST_SETTING"
 
@@ -19,7 +19,7 @@ def place():
 
 @pytest.fixture
 def setting(place):
-    return Setting(lambda: place["value"], lambda value: place.update(value=value))
+    return ProcessSetting(lambda: place["value"], lambda value: place.update(value=value))
 
 
 def test_blocks_in_each_other(place, setting):
@@ -60,3 +60,17 @@ def test_a_variable(monkeypatch, before):
     with variable(NAME).at("0"):
         assert os.environ[NAME] == "0"
     assert os.environ.get(NAME) == before
+
+
+def test_a_value_that_cannot_be_had_is_forgotten():
+    held = [1]
+
+    def write(value):
+        held[0] = 10 // value and value
+
+    setting = ProcessSetting(lambda: held[0], write)
+    with pytest.raises(ZeroDivisionError), setting.at(0):
+        pass
+    with setting.at(2):
+        assert held == [2]
+    assert held == [1]

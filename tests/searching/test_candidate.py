@@ -7,14 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_data import SPACE
 
-from resnas_deploy.searching.candidate import canonical, from_text, to_text
+from resnas_deploy.searching.candidate import canonical, subnet_from_line, subnet_line
 
 
 @given(st.integers(0, 200))
 def test_subnets_survive_as_text_and_have_one_way_to_be_written(seed):
     subnet = SPACE.sample(np.random.default_rng(seed))
     one = canonical(subnet, SPACE.widest())
-    assert from_text(to_text(one)) == one
+    assert subnet_from_line(subnet_line(one)) == one
     assert one.arch == subnet.arch
     assert one.kept == subnet.kept
     assert canonical(one, SPACE.widest()) == one

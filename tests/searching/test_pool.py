@@ -76,7 +76,7 @@ def command():
     return 0
 
 try:
-    sys.exit(ending.run(command, whole_process=True))
+    sys.exit(ending.run_command(command, whole_process=True))
 except Exception as error:
     print(type(error).__name__, error)
 """

@@ -56,12 +56,12 @@ def read_names(folder: Path) -> None:
 
 def read_artifact(folder: Path) -> None:
     from resnas_deploy.artifact.artifact import open_artifact
-    from resnas_deploy.cli.output import to_json
+    from resnas_deploy.cli.output import json_text
 
     manifest = open_artifact(folder).manifest
     assert manifest.label
     assert str(manifest.verification or "")
-    to_json(manifest.to_json())
+    json_text(manifest.to_json())
 
 
 def read_graph(folder: Path) -> None:
@@ -138,12 +138,12 @@ def read_store(folder: Path) -> None:
 def read_report(folder: Path) -> None:
     from resnas_deploy.api.bench_tables import measurements_table, shares_table
     from resnas_deploy.measuring.baseline import configurations_of
-    from resnas_deploy.measuring.gate import identity
+    from resnas_deploy.measuring.gate import comparison_key
     from resnas_deploy.measuring.report import read_report
 
     report = read_report(folder / "a.json")
     for item in report.measurements:
-        identity(item.configuration)
+        comparison_key(item.configuration)
         if item.samples_s:
             item.figured(report.reference.samples_s)
     assert len(measurements_table(report).rows) == len(report.measurements)

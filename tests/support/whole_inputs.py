@@ -17,7 +17,7 @@ from support.networks import SMALL
 from support.release_files import DEFINITION, MINI
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.store import save_report
+from resnas_deploy.engines.store import save_engine_report
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.roofline import Ceiling, read_ceilings, write_ceilings
 from resnas_deploy.searching.candidate import Candidate, Score
@@ -42,7 +42,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     (root / "options" / "a.txt").write_text("[]")
     shutil.copytree(artifact, root / "artifact")
     (root / "engine" / "a.engine").write_bytes(b"an engine")
-    save_report(root / "engine" / "a.engine", {"identity": IDENTITY, "seconds": 1.5, "layers": LAYERS})
+    save_engine_report(root / "engine" / "a.engine", {"identity": IDENTITY, "seconds": 1.5, "layers": LAYERS})
     save_state(TrainingState("a run", 3, STATE, {"scale": 2.0, "growth_factor": 2.0}), root / "state" / "a")
     rng = np.random.default_rng(0)
     with SearchStore(root / "search" / "a", "a search") as store:

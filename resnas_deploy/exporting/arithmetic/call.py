@@ -102,11 +102,11 @@ class Call:
             raise self.refuse(f"with {name} = {value!r}")
 
     def rounded(self, values: Tensor, part: str = "", *, like: int = 0, saturates: bool = False) -> Tensor:
-        """Float32 values in the type of an input."""
+        """Round float32 values to the type of an input."""
         return self._round(values, self.given(like).dtype, part, saturates=saturates)
 
     def rounded_to(self, values: Tensor, dtype: torch.dtype, part: str = "") -> Tensor:
-        """Float32 values in that type."""
+        """Round float32 values to that type."""
         return self._round(values, dtype, part)
 
     def finish(self) -> None:
@@ -121,7 +121,7 @@ Outputs = Tensor | Sequence[Tensor]
 
 
 def dtype_of(onnx_type: int) -> torch.dtype:
-    """Return the type that ONNX calls so. Raises `BadInput` for one that our graphs do not have."""
+    """Return the type that ONNX calls so. Raise `BadInput` for one that our graphs do not have."""
     if onnx_type not in DTYPES:
         raise BadInput(
             f"the graph's own arithmetic must be known of every type, found {TensorProto.DataType.Name(onnx_type)}"

@@ -116,7 +116,7 @@ def _attention(call: Call) -> Outputs:
 
 
 def _by_head(call: Call, number: int, heads: int) -> Tensor:
-    """Query, key or value as `(B, heads, T, head_dim)`, which may be given as `(B, T, heads * head_dim)`."""
+    """Return query, key or value as `(B, heads, T, head_dim)`; it may be given as `(B, T, heads * head_dim)`."""
     x = call.real(number)
     return x.reshape(*x.shape[:2], heads, -1).transpose(1, 2) if x.ndim == 3 else x
 

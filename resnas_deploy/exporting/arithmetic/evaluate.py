@@ -42,7 +42,7 @@ _COPY = re.compile(r"__\d+$")  # what the inliner adds to the names in a functio
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class ComputedGraph:
     """What the graph computes in its own type."""
 
     logits: NDArray[np.float32]  # (B, classes)
@@ -95,7 +95,7 @@ class Graph:
                     f"{node.domain or 'ai.onnx'}::{node.op_type} at {node.name}; export the artifact again"
                 )
 
-    def evaluate(self, images: Images, keep: Collection[str] = ()) -> Evaluated:
+    def evaluate(self, images: Images, keep: Collection[str] = ()) -> ComputedGraph:
         """Compute the logits of images `(B, 3, S, S)`, of any number, and the values named in `keep`."""
         peaks, parts = _Peaks(self._elements, self._dtype), list[dict[str, Tensor]]()
         at_once = max(1, _PIXELS // images[0, 0].size)
@@ -106,7 +106,7 @@ class Graph:
         if missing := wanted - parts[0].keys():
             raise BadInput(f"the graph must have a value {min(missing)}, found none; export the artifact again")
         whole = {name: torch.cat([part[name] for part in parts]).float().numpy() for name in wanted}
-        return Evaluated(whole[OUTPUT], {name: whole[name] for name in keep}, peaks.in_order())
+        return ComputedGraph(whole[OUTPUT], {name: whole[name] for name in keep}, peaks.in_order())
 
     def _run(self, images: Tensor, wanted: Collection[str], peaks: _Peaks) -> dict[str, Tensor]:
         values = {INPUT: images, **self._constants}

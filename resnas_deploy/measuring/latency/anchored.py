@@ -48,7 +48,7 @@ def groups(archs: Sequence[ArchSpec]) -> Iterator[Sequence[ArchSpec]]:
 def measure_group(
     setup: Setup, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, progress: Progress
 ) -> list[Sampled]:
-    """Measure a few networks beside the anchor. Raises `KeyboardInterrupt` where Ctrl-C cuts it short."""
+    """Measure a few networks beside the anchor. Raise `KeyboardInterrupt` where Ctrl-C cuts it short."""
     with scratch_folder("latency") as folder, ExitStack() as stack:
 
         def opened(network: UntrainedNetwork) -> Timed:

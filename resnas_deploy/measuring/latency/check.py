@@ -100,7 +100,7 @@ class LatencyCheck:
 def check(space: SearchSpace, setup: Setup, store: Path, count: int, progress: Progress = silent) -> LatencyCheck:
     """Measure so many random networks that the profile has not seen, twice, and compare with what is predicted.
 
-    What cannot be kept is in the result all the same. Raises `BadInput` where nothing was profiled.
+    What cannot be kept is in the result all the same. Raise `BadInput` where nothing was profiled.
     """
     if count < 2:
         raise BadInput(f"`subnets` must be 2 or more, found {count}")

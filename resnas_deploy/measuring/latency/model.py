@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.latency.regression import Prediction, Regression
+from resnas_deploy.measuring.latency.regression import PredictedTimes, Regression
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 
 
@@ -22,10 +22,10 @@ class LatencyModel:
     setting: Setting  # that setup on the machine that was measured
     regression: Regression
 
-    def predict(self, archs: Sequence[ArchSpec]) -> Prediction:
+    def predict(self, archs: Sequence[ArchSpec]) -> PredictedTimes:
         """Return the latency of each network in milliseconds a batch, with the interval that holds 95% of networks.
 
-        Raises `BadInput` for a network that is not of the space.
+        Raise `BadInput` for a network that is not of the space.
         """
         for arch in archs:
             if not self.space.holds(arch):

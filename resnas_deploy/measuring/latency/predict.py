@@ -29,7 +29,7 @@ class PredictedNetwork:
 
 
 @dataclass(frozen=True)
-class Predictions:
+class PredictedNetworks:
     """Several networks in one setting."""
 
     setting: Setting
@@ -40,10 +40,10 @@ class Predictions:
         return {"setting": asdict(self.setting), "predictions": [asdict(item) for item in self.networks]}
 
 
-def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) -> Predictions:
+def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) -> PredictedNetworks:
     """Predict networks, given by name, from what the store has of their spaces.
 
-    Raises `BadInput` for a network of no space, and where its space was not profiled.
+    Raise `BadInput` for a network of no space, and where its space was not profiled.
     """
     models: dict[str, LatencyModel] = {}
     found = []
@@ -61,4 +61,4 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
             of = models[space.name].regression.predict([arch])
             ms, low, high = (float(values[0]) for values in (of.ms, of.low, of.high))
             found.append(PredictedNetwork(name, space.name, macs(arch), ms, low, high))
-    return Predictions(setting, tuple(found))
+    return PredictedNetworks(setting, tuple(found))

@@ -90,7 +90,7 @@ class Profiler:
         return self.store.networks(self.setting, self.space.name, purpose, repeat)
 
     def model(self) -> LatencyModel:
-        """Return the model of what was profiled. Raises `BadInput` where nothing was, with what there is instead."""
+        """Return the model of what was profiled. Raise `BadInput` where nothing was, with what there is instead."""
         if measured := self.kept(PROFILE):
             return LatencyModel(self.space, self.setup, self.setting, regression_of(measured))
         there = [
@@ -110,7 +110,7 @@ def profile(
 ) -> Profile:
     """Measure networks of a space, unless the store has them, and fit the model of all that it has.
 
-    Raises `BadInput` and what a store raises that cannot be read or written.
+    Raise `BadInput` and what a store raises that cannot be read or written.
     """
     if networks is not None and networks < LEAST:
         raise BadInput(f"`networks` must be {LEAST} or more, which a latency model needs, found {networks}")
@@ -129,7 +129,7 @@ def profile(
 
 
 def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
-    """Return the model of what was profiled before. Raises `BadInput` where nothing was."""
+    """Return the model of what was profiled before. Raise `BadInput` where nothing was."""
     with LatencyStore(store, create=False) as opened:
         return Profiler(opened, space, setup, setup.setting()).model()
 
@@ -137,7 +137,7 @@ def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
 def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
     """Draw distinct random networks of the space, the same ones every time, and none of `without`.
 
-    More of them begin with the fewer. Raises `BadInput` where the space has not so many.
+    More of them begin with the fewer. Raise `BadInput` where the space has not so many.
     """
     found: dict[ArchSpec, None] = {}
     if purpose == PROFILE:  # the edges too, beyond which nothing lies
@@ -159,7 +159,7 @@ def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[Ar
 
 
 def regression_of(measured: Sequence[Sampled]) -> Regression:
-    """Fit a profile's networks. Raises `BadInput` for too few."""
+    """Fit a profile's networks. Raise `BadInput` for too few."""
     anchor_ms = 1e3 * float(np.median([np.median(item.anchor_s) for item in measured]))
     archs, ratios = [item.arch for item in measured], [item.ratio for item in measured]
     return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED))

@@ -22,7 +22,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Prediction:
+class PredictedTimes:
     """Milliseconds a batch, of each network: `(networks,)`. Between `low` and `high` lie `COVERED` of them."""
 
     ms: Values
@@ -40,18 +40,18 @@ class Regression:
     spread: float  # of the logarithm of predicted over measured, on networks held out: half the interval
     networks: int  # that were measured
 
-    def predict(self, archs: Sequence[ArchSpec]) -> Prediction:
+    def predict(self, archs: Sequence[ArchSpec]) -> PredictedTimes:
         """Return the latency of each network."""
         ms = self.anchor_ms * (features(archs) @ np.array(self.weights))
-        return Prediction(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
+        return PredictedTimes(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
 
 
 def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator) -> Regression:
-    """Fit measured networks; `ratios` are their times over the anchor's. Raises `BadInput` for too few."""
+    """Fit measured networks; `ratios` are their times over the anchor's. Raise `BadInput` for too few."""
     if len(archs) < LEAST:
         raise BadInput(f"a latency model needs at least {LEAST} measured networks, found {len(archs)}; profile more")
     terms, measured = features(archs), np.array(ratios)
-    predicted = held_out(terms, measured, rng)
+    predicted = predict_held_out(terms, measured, rng)
     errors = np.abs(np.log(predicted / measured))
     rank = min(len(errors), math.ceil((len(errors) + 1) * COVERED))  # as split conformal prediction takes it
     return Regression(
@@ -63,7 +63,7 @@ def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rn
     )
 
 
-def held_out(terms: Values, measured: Values, rng: np.random.Generator) -> Values:
+def predict_held_out(terms: Values, measured: Values, rng: np.random.Generator) -> Values:
     """Return what a fit without a network predicts for it, by cross-validation: `(networks,)`."""
     predicted = np.empty(len(measured))
     folds = rng.permutation(len(measured)) % min(FOLDS, len(measured))

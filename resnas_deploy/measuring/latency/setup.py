@@ -64,7 +64,7 @@ class Setup:
 def choose_setup(runner: str, precision: str, batch: int, threads: int, device: str) -> Setup:
     """Return the setup of a runner by name, or of the first that can run the precision.
 
-    Raises `BadInput` for what there is not, `NotAvailable` for what is not here.
+    Raise `BadInput` for what there is not, `NotAvailable` for what is not here.
     """
     if not 1 <= batch <= MAX_BATCH:
         raise BadInput(f"`batch` must be from 1 to {MAX_BATCH}, found {batch}")

@@ -112,7 +112,7 @@ class LatencyStore(Database):
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
-        """Hold the right to measure for this store. Raises `BadInput` where another process has it.
+        """Hold the right to measure for this store. Raise `BadInput` where another process has it.
 
         Two that measure at once would take the cores from each other, and both be wrong.
         """
@@ -134,7 +134,7 @@ class LatencyStore(Database):
 
 
 def usual_store() -> Path:
-    """Return the file of the user's own store. Raises `BadInput` for a user without a home."""
+    """Return the file of the user's own store. Raise `BadInput` for a user without a home."""
     if (folder := data_folder()) is None:
         raise BadInput(
             "measurements are kept in the user's data folder, found neither a home nor XDG_DATA_HOME; "

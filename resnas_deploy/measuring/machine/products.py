@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.precision import FLOATS
-from resnas_deploy.processes.quiet import load
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import CPU
 
 Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
@@ -74,7 +74,7 @@ def ort_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """Use ONNX Runtime on the CPU, in fp32: other precisions it widens to that."""
-    ort = load("onnxruntime")
+    ort = import_quietly("onnxruntime")
 
     def product(shape: Shape) -> Product:
         settings = ort.SessionOptions()
@@ -91,7 +91,7 @@ def openvino_products(
     shapes: Sequence[Shape], device: str, precision: str, threads: int
 ) -> Iterator[Mapping[Shape, Product]]:
     """Use OpenVINO on the CPU, in the precisions that the CPU has instructions for."""
-    from resnas_deploy.runners.openvino import openvino_core
+    from resnas_deploy.runners.devices import openvino_core
 
     core = openvino_core()
     hint = FLOATS[precision].openvino

@@ -58,15 +58,15 @@ class ServersNeeded:
         return f"{self.demand:g} requests/s need {self.servers} such servers, with a margin of {self.margin:.0%}"
 
 
-def find_capacity(run: Callable[[Level], LevelResult], limit: LatencyLimit, first: float) -> Capacity:
+def find_capacity(measure: Callable[[Level], LevelResult], limit: LatencyLimit, first: float) -> Capacity:
     """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
     good, bad, rate = 0.0, math.inf, min(max(first, _LEAST), _MOST)
     while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
-        if limit.holds(run(Level(rate=rate))):
+        if limit.holds(measure(Level(rate=rate))):
             good, rate = rate, 2 * rate
         else:
             bad, rate = rate, rate / 2
     for _ in range(_STEPS if good and bad < math.inf else 0):
         middle = (good + bad) / 2
-        good, bad = (middle, bad) if limit.holds(run(Level(rate=middle))) else (good, middle)
+        good, bad = (middle, bad) if limit.holds(measure(Level(rate=middle))) else (good, middle)
     return Capacity(limit, good, bad)

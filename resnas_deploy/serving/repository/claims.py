@@ -11,7 +11,7 @@ from tritonclient.grpc import model_config_pb2 as pb
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
-from resnas_deploy.engines.store import read_report
+from resnas_deploy.engines.store import read_engine_report
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_bytes, read_json
 from resnas_deploy.images.preprocessing import Preprocessing
@@ -62,7 +62,7 @@ def network_problems(version: Path, config: Any, release: str) -> Iterator[str]:
 
 def _engine_problems(version: Path, config: Any, manifest: Manifest, release: str) -> Iterator[str]:
     try:
-        report = read_report(version / REPORT, ".engine")
+        report = read_engine_report(version / REPORT, ".engine")
         made = report["identity"]
         batch = engine_batch(made)
     except BadInput as error:

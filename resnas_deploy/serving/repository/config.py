@@ -78,7 +78,7 @@ def ensemble_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
     return config
 
 
-def to_text(config: ModelConfig) -> str:
+def config_text(config: ModelConfig) -> str:
     """Return the text of `config.pbtxt`."""
     return str(text_format.MessageToString(config))
 

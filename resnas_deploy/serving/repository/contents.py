@@ -16,8 +16,8 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact, open_artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import Profile
-from resnas_deploy.engines.store import Engine, open_engine, read_report
+from resnas_deploy.engines.options import BatchProfile
+from resnas_deploy.engines.store import Engine, open_engine, read_engine_report
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical, write_errors
 from resnas_deploy.files.locks import holding
@@ -165,7 +165,7 @@ def read_manifest(version: Path) -> Manifest:
 def batch_of(version: Path) -> BatchRange:
     """Return the batches that a version takes. Raise `BadInput`."""
     report = version / REPORT
-    engine = read_report(report, ".engine")["identity"] if report.exists() else None
+    engine = read_engine_report(report, ".engine")["identity"] if report.exists() else None
     return _batch(read_manifest(version), engine)
 
 
@@ -177,7 +177,7 @@ def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
     profiles = made_of.get("profiles")
     if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
         raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
-    profile = Profile.parse(profiles[0])
+    profile = BatchProfile.parse(profiles[0])
     return BatchRange(profile.least, profile.most)
 
 

@@ -19,7 +19,7 @@ from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file, atomic_folder, write_errors
 from resnas_deploy.files.reading import read_bytes
-from resnas_deploy.serving.repository.config import CONFIG, LABELS, ModelConfig, to_text
+from resnas_deploy.serving.repository.config import CONFIG, LABELS, ModelConfig, config_text
 
 _Undo = list[Callable[[], None]]
 
@@ -144,7 +144,7 @@ def _take_away(folder: Path, beside: Path) -> None:
 def _write_config(model: Path, new: NewModel, manifest: Manifest, undo: _Undo) -> None:
     if new.config.output[0].label_filename:
         _write(model / LABELS, "".join(f"{name}\n" for name in manifest.class_names or ()).encode(), undo)
-    _write(model / CONFIG, to_text(new.config).encode(), undo)
+    _write(model / CONFIG, config_text(new.config).encode(), undo)
 
 
 def _write(path: Path, content: bytes, undo: _Undo) -> None:

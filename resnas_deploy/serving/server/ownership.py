@@ -46,13 +46,13 @@ def owning(folders: Sequence[Path]) -> Iterator[Owned]:
     """
     end_orphans()
     for folder in folders:
-        remove_abandoned(folder)
+        remove_abandoned_locks(folder)
     with ExitStack() as stack:
         name = f"{PREFIX}{os.getpid()}_{secrets.token_hex(8)}"
         yield Owned(name, tuple(stack.enter_context(_held(folder, name)) for folder in folders))
 
 
-def remove_abandoned(folder: Path) -> None:
+def remove_abandoned_locks(folder: Path) -> None:
     """Remove what has the name of a lock that nobody holds. What another user has, and what cannot be, is left."""
     with suppress(OSError):
         for path in sorted(folder.iterdir()):

@@ -51,7 +51,7 @@ def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
     """Read a checkpoint that the reference saved for the network of `network_def`.
 
     `model_ema` is taken where it is there, else `model`, or what other trainers call the two. Image and patch size
-    follow from the tensors. Nothing in the pickle is run (`weights_only=True`). Raises `BadInput` for a file that is no
+    follow from the tensors. Nothing in the pickle is run (`weights_only=True`). Raise `BadInput` for a file that is no
     such checkpoint or of another network.
     """
     try:

@@ -19,7 +19,7 @@ STEM_PLAIN, BLOCK, HEAD, REDUCTION, STEM, STEM_WITH_MID = 0, 1, 2, 3, 4, 5
 
 
 def parse_network_def(text: str, *, image_size: int = 224, patch_size: int = 14) -> Subnet:
-    """Read a `network_def`. Only literals are read; nothing is evaluated. Raises `BadInput` naming the entry."""
+    """Read a `network_def`. Only literals are read; nothing is evaluated. Raise `BadInput` naming the entry."""
     entries = _literal(text)
     stem_width, mid_width = _stem(entries[0])
     head_width, classes = _integers(entries[-1], "the last entry of the network_def", (HEAD, "width", "classes"))

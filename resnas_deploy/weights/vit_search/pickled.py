@@ -15,7 +15,7 @@ _GET = ("GET", "BINGET", "LONG_BINGET")
 
 
 def check_pickle(file: BinaryIO) -> None:
-    """Go through one pickle, which may be followed by others. Raises `ValueError` for one that is damaged or too large.
+    """Go through one pickle, which may be followed by others. Raise `ValueError` for one that is damaged or too large.
 
     Only the sizes of objects are kept, in place of the objects themselves; nothing is made of them.
     """

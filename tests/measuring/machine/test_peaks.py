@@ -15,7 +15,7 @@ from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.machine.peaks import Budget, PeakRate, bandwidth_peak, best, buffer_bytes, product_peak
 from resnas_deploy.measuring.machine.products import installed
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.runners.openvino import openvino_core
+from resnas_deploy.runners.devices import openvino_core
 
 SHAPE = (32, 48, 16)
 
@@ -120,7 +120,7 @@ def test_openvino_computes_in_what_the_cpu_can(monkeypatch, native, here):
         compile_model=openvino_core().compile_model,
         read_model=openvino_core().read_model,
     )
-    monkeypatch.setattr("resnas_deploy.runners.openvino.openvino_core", lambda: core)
+    monkeypatch.setattr("resnas_deploy.runners.devices.openvino_core", lambda: core)
     assert len(prepared("openvino", "bf16")) == here
 
 

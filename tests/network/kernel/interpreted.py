@@ -14,9 +14,9 @@ os.environ["TRITON_INTERPRET"] = "1"
 import torch
 
 from resnas_deploy.arch.elements import NORM_EPS, ReductionElement
-from resnas_deploy.network.kernel import launch, pooled_residual_kernel
+from resnas_deploy.network.kernel import pooled_residual_kernel
 from resnas_deploy.network.module import ResidualReduction
-from resnas_deploy.network.operator import ReductionShape
+from resnas_deploy.network.operator import ReductionShape, launch
 
 SIZES = [(4, 8, 8), (4, 20, 36), (8, 5, 7), (8, 16, 24), (2, 3, 300)]  # side, width, width after
 TYPES = [torch.float32, torch.float16, torch.bfloat16]

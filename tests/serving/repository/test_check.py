@@ -12,7 +12,7 @@ from support.engine_report import IDENTITY, LAYERS
 from support.repository_findings import findings
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.store import save_report
+from resnas_deploy.engines.store import save_engine_report
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model
@@ -132,7 +132,7 @@ def engine(mini_artifact, tmp_path):
             "profiles": [profile],
             "version_compatible": False,
         }
-        return artifact, save_report(path, {"identity": made_of, "seconds": 1.0, "layers": LAYERS})
+        return artifact, save_engine_report(path, {"identity": made_of, "seconds": 1.0, "layers": LAYERS})
 
     return make
 

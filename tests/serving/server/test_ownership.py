@@ -18,7 +18,7 @@ from tritonclient import grpc
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
-from resnas_deploy.serving.server.ownership import owning, remove_abandoned
+from resnas_deploy.serving.server.ownership import owning, remove_abandoned_locks
 
 OWNER = """
 import subprocess, sys, time
@@ -78,14 +78,14 @@ def test_what_an_owner_leaves_is_removed_and_nothing_before(places, number):
     with owner(*places) as (process, name, _):
         wanted = {f".{name}.lock", name, f"{name}_region"}
         for place in places:
-            remove_abandoned(place)
+            remove_abandoned_locks(place)
             assert there(place) == wanted
         process.send_signal(number)
         process.wait()
         if number != signal.SIGINT:  # which alone is an exception here, that cleans up
             assert there(places[0]) == wanted
         for place in places:
-            remove_abandoned(place)
+            remove_abandoned_locks(place)
             assert there(place) == set()
 
 
@@ -93,10 +93,10 @@ def test_a_child_that_outlives_the_owner_holds_its_locks(places):
     with owner(*places, child=True) as (process, name, child):
         process.kill()
         process.wait()
-        remove_abandoned(places[0])
+        remove_abandoned_locks(places[0])
         assert name in there(places[0])
         os.kill(child, signal.SIGKILL)
-        wait_for(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
+        wait_for(lambda: remove_abandoned_locks(places[0]) or there(places[0]) == set())
 
 
 def test_an_owner_in_another_container_is_alive(places):
@@ -108,7 +108,7 @@ def test_an_owner_in_another_container_is_alive(places):
         pytest.skip("this kernel lets nobody have process numbers of their own")
     with owner(*places, before=before) as (process, name, _):
         assert name.split("_")[1] == "1"  # the number that it has there
-        remove_abandoned(places[0])
+        remove_abandoned_locks(places[0])
         assert name in there(places[0])
         sweep = "from pathlib import Path; from resnas_deploy.serving.server.ownership import *; import sys\n"
         sweep += "end_orphans(); remove_abandoned(Path(sys.argv[1]))"
@@ -116,7 +116,7 @@ def test_an_owner_in_another_container_is_alive(places):
         assert name in there(places[0])
         process.kill()
         process.wait()
-        wait_for(lambda: remove_abandoned(places[0]) or there(places[0]) == set())
+        wait_for(lambda: remove_abandoned_locks(places[0]) or there(places[0]) == set())
 
 
 def test_others_files_are_left_and_stop_nobody(places, tmp_path):

@@ -1,0 +1,95 @@
+"""Arguments of wrong types, and of types that are as good as those that the functions say."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.places import EXAMPLE
+from support.small_export import SMALL
+
+import resnas_deploy as resnas
+
+SPACES = [resnas.latency, resnas.train, resnas.triton]
+FUNCTIONS = [
+    found
+    for space in [resnas, *SPACES]
+    for name in (resnas._HOMES if space is resnas else dir(space))
+    if inspect.isfunction(found := getattr(space, name))
+    and found.__module__.startswith("resnas_deploy.api")
+    and not name.startswith("_")
+    and found.__name__ != "checked"
+]
+UNLIKE_ANYTHING = [b"bytes", 1 + 2j, np.array([[1.5]]), "a\0b", "\ud800", float("nan"), object()]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return resnas.export(SMALL, tmp_path_factory.mktemp("api") / "made", batch="1:8", threads=1)
+
+
+def named(function) -> dict[str, object]:
+    """An argument for each parameter that must have one: the first wrong one is told before anything is done."""
+    parameters = inspect.signature(function).parameters.values()
+    return {parameter.name: "x" for parameter in parameters if parameter.default is inspect.Parameter.empty}
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: f"{function.__module__}.{function.__name__}")
+def test_a_value_of_a_wrong_type_is_told_with_its_parameters_name(function, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in inspect.signature(function).parameters:
+        for value in UNLIKE_ANYTHING:
+            with pytest.raises(resnas.BadInput, match=f"^`{name}` must be .*, found ") as told:
+                function(**named(function) | {name: value})
+            assert "--" not in str(told.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_functions_are_there():
+    assert len(FUNCTIONS) == 27
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: resnas.bench("x", runners="ort-cpu"), "`runners` .* write it as a list: \\['ort-cpu'\\]"),
+        (lambda: resnas.bench("x", batches=8), "`batches` must be several, each a whole number, found 8; .*\\[8\\]"),
+        (lambda: resnas.bench("x", batches=["8"]), "`batches` must be several, each a whole number"),
+        (lambda: resnas.train.supernet("x", "demo", settings="epochs=1"), "`settings` .* write it as a list"),
+        (lambda: resnas.export("small", progress=None), "`progress` must be a function of one text, found None; leave"),
+        (lambda: resnas.export("small", force="no"), "`force` must be True or False, found 'no'"),
+        (lambda: resnas.predict("x", None), "`images` must be text or a path or several"),
+        (lambda: resnas.predict("x", "y", top=True), "`top` must be a whole number, found True"),
+        (lambda: resnas.predict("x", "y", top=2.5), "`top` must be a whole number, found 2.5"),
+        (lambda: resnas.latency.check(networks=3), "unexpected keyword argument 'networks'"),
+    ],
+)
+def test_the_message_says_what_to_do(call, message):
+    with pytest.raises((resnas.BadInput, TypeError), match=message):
+        call()
+
+
+def test_numpys_numbers_and_generators_are_as_good(made):
+    found = resnas.predict(
+        made, (Path(path) for path in [EXAMPLE / "pictures" / "bag.png"]), top=np.int64(2), threads=1
+    )
+    assert len(found.images[0].top) == 2
+    report = resnas.bench(
+        [made], runners=("ort-cpu" for _ in "1"), batches=np.array([1, 2]), runs=np.int32(2), openings=1, threads=1
+    )
+    assert [type(measured.configuration.batch) for measured in report.measurements] == [int, int]
+
+
+def test_help_shows_the_function_as_it_is_written():
+    assert list(inspect.signature(resnas.export).parameters)[:3] == ["arch", "out", "checkpoint"]
+    assert "Raise `BadInput`" in inspect.getdoc(resnas.export)
+    assert list(inspect.signature(resnas.Artifact.predict).parameters)[:2] == ["artifact", "images"]
+
+
+def test_a_wrong_number_spoils_no_later_call(made):
+    for threads in (-1, 10**30):
+        with pytest.raises(resnas.BadInput, match=r"^`threads` must be from 0 to 1024, found "):
+            made.verify(threads=threads)
+    made.verify(threads=1)
