@@ -64,9 +64,9 @@ class Verification:
     error: float  # the largest seen; `NOT_FINITE` where a logit was NaN or infinite
     batches: tuple[int, ...]
     images: int  # distinct ones
-    photographs: tuple[str, ...]  # the real ones among them
+    real_images: tuple[str, ...] = field(metadata=as_json("photographs"))  # those of them that are no noise
     top1_agreement: int  # images whose largest logit is the same class
-    photograph_agreement: int  # the photographs among them
+    real_agreement: int = field(metadata=as_json("photograph_agreement"))  # of those
     accuracy: Accuracy | None = field(  # of quantised graphs, where there are labelled images
         default=None, metadata=as_json(null=True)
     )
@@ -101,7 +101,7 @@ class Verification:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
             f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} "
-            f"images and {self.photograph_agreement} of {len(self.photographs)} real images "
+            f"images and {self.real_agreement} of {len(self.real_images)} real images "
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")
             + (f"; {self.worst} adds most to the error" if self.element_errors else "")
@@ -219,7 +219,7 @@ def _check(manifest: Manifest) -> None:
         and found.tolerance >= 0
         and min(found.batches, default=1) >= 1
         and 0 <= found.top1_agreement <= found.images
-        and 0 <= found.photograph_agreement <= len(found.photographs)
+        and 0 <= found.real_agreement <= len(found.real_images)
         and all(error >= 0 for error in found.element_errors.values())
     ):
         raise BadInput(f"verification must be of what can be, found {shortened(str(found), 200)}")

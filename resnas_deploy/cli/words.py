@@ -50,7 +50,10 @@ def _word(match: re.Match[str]) -> str:
 
 
 def _given(name: str, value: object) -> str:
-    return _option(name) if value is True else f"{_option(name)} {shlex.quote(str(value))}"
+    option = _option(name)
+    if not option.startswith("--"):  # an argument has no name on the command line; ".." is for the reader to fill in
+        return option if value == ".." else shlex.quote(str(value))
+    return option if value is True else f"{option} {shlex.quote(str(value))}"
 
 
 def _option(name: str) -> str:

@@ -171,9 +171,9 @@ def compare_with_reference(
             error=error,
             batches=batches,
             images=count,
-            photographs=inputs.real,
+            real_images=inputs.real,
             top1_agreement=int(agreement.sum()),
-            photograph_agreement=int(agreement[NOISE_IMAGES:].sum()),
+            real_agreement=int(agreement[NOISE_IMAGES:].sum()),
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.gate import ATTEMPTS, Gated, baseline_differences, comparison_key, judge
@@ -39,10 +39,8 @@ def baseline_file(given: Path, machine: Machine) -> Path:
     path = given / f"{machine.slug}.json"
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in given.glob("*.json"))) or "none"
-        raise BadInput(
-            f"{given} must hold a baseline of this machine, found {there}; make one by "
-            f"`bench()` with `runs` 120 and `openings` 12, saved as {path}"
-        )
+        remedy = called("bench", artifacts="..", runs=120, openings=12, out=path)
+        raise BadInput(f"{given} must hold a baseline of this machine, found {there}; make one by: {remedy}")
     return path
 
 

@@ -66,7 +66,7 @@ def read_report(path: Path) -> Report:
     try:
         content = read_bytes(path, MAX_BYTES)
     except BadInput as error:
-        raise BadInput(f"{error}; `bench()` makes one") from None
+        raise BadInput(f"{error}; `bench()` with `out` makes one") from None
     if not content.strip():
         raise BadInput(f"{path} must be a report of `bench()`, found an empty file; measure it again")
     try:

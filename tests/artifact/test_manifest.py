@@ -39,9 +39,9 @@ VERIFICATION = Verification(
     error=3e-7,
     batches=(1, 2, 8),
     images=12,
-    photographs=("cat.jpg",),
+    real_images=("cat.jpg",),
     top1_agreement=12,
-    photograph_agreement=1,
+    real_agreement=1,
     accuracy=Accuracy("demo", 1000, 90.5, 90.25, 0.5),
     element_errors={"stem": 0.01, "stage1.block1": 0.05, "head": 0.02},
     own=OWN,
@@ -82,9 +82,9 @@ verifications = st.builds(
     error=numbers,
     batches=st.lists(st.integers(1, 10**9)).map(tuple),
     images=st.just(10**9),
-    photographs=st.lists(texts, min_size=3).map(tuple),
+    real_images=st.lists(texts, min_size=3).map(tuple),
     top1_agreement=counts,
-    photograph_agreement=st.integers(0, 3),
+    real_agreement=st.integers(0, 3),
     accuracy=st.none()
     | st.builds(
         Accuracy,

@@ -103,6 +103,8 @@ def test_each_word_becomes_an_option_or_a_command_that_there_is(word):
         ("`images` must be there", "IMAGES.. must be there"),
         ("a `Mixed Case` or `two words` stays", "a `Mixed Case` or `two words` stays"),
         ("run: `latency.check(space='small', batch=8)`", "run: resnas latency check --space small --batch 8"),
+        ("`bench(artifacts='..', runs=9)`", "resnas bench ARTIFACT.. --runs 9"),
+        ("`bench(artifacts='a b', runs=9)`", "resnas bench 'a b' --runs 9"),
         ("run: `latency.check(space='sm ..", "run: `latency.check(space='sm .."),  # what was shortened
         ("run: `latency.check(space=x)`", "run: `latency.check(space=x)`"),
     ],

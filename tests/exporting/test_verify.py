@@ -31,8 +31,8 @@ def test_passes_within_the_stated_tolerance(tmp_path, precision, runner):
     assert found.error <= found.tolerance, f"largest difference {found.error:.1e}, tolerance {found.tolerance:.0e}"
     assert found.error > 0, "a lower precision or another runtime never gives the very same bits"
     assert found.batches == (1, 2, 8)
-    assert found.images == 8 + len(found.photographs)
-    assert found.photographs == ("astronaut.jpg", "cat.jpg", "coffee.jpg", "rocket.jpg")
+    assert found.images == 8 + len(found.real_images)
+    assert found.real_images == ("astronaut.jpg", "cat.jpg", "coffee.jpg", "rocket.jpg")
     assert runner in found.runner
 
 
@@ -84,15 +84,15 @@ def test_logits_that_are_all_zero_can_be_verified(tmp_path):
     assert found.passed
 
 
-def test_agreement_is_counted_apart_for_photographs(tmp_path):
-    """Two images on which the reference is made to name another class: a noise image and a photograph."""
+def test_agreement_is_counted_apart_for_real_images(tmp_path):
+    """Two images on which the reference is made to name another class: a noise image and a real one."""
     artifact = run(tmp_path)
     inputs = verify.verification_inputs(artifact.manifest.preprocessing)
     reference = verify.reference_logits(untrained(SMALL), inputs.images)
     for image in (3, 9):
         reference[image, (reference[image].argmax() + 1) % SMALL.classes] = reference[image].max() + 1
     found = verify.compare_with_reference(artifact, RUNNERS["ort-cpu"], inputs, reference, 2)
-    assert (found.top1_agreement, found.photograph_agreement) == (10, 3)
+    assert (found.top1_agreement, found.real_agreement) == (10, 3)
     assert not found.passed
 
 

@@ -52,11 +52,8 @@ def test_a_file_is_itself_there_or_not(tmp_path):
 def test_a_folder_has_one_for_each_machine(tmp_path):
     path = tmp_path / f"{MACHINE.slug}.json"
     message = refusal(lambda: baseline_file(tmp_path, MACHINE))
-    assert (
-        "must hold a baseline of this machine, found none; make one by `bench()` with `runs` 120 and `openings` 12"
-        in message
-    )
-    assert message.endswith(f"saved as {path}")
+    assert "must hold a baseline of this machine, found none; make one by: " in message
+    assert message.endswith(f"`bench(artifacts='..', runs=120, openings=12, out={str(path)!r})`")
     (tmp_path / "other.json").touch()
     assert "found other.json;" in refusal(lambda: baseline_file(tmp_path, MACHINE))
     path.touch()

@@ -131,7 +131,9 @@ def test_other_content(tmp_path, content, words):
 
 
 def test_no_file_and_a_folder(tmp_path):
-    assert "No such file" in refusal(lambda: read_report(tmp_path / "none.json"))
+    assert refusal(lambda: read_report(tmp_path / "none.json")).endswith(
+        "No such file or directory; `bench()` with `out` makes one"
+    )
     assert "found a folder" in refusal(lambda: read_report(tmp_path))
     assert "must be a readable file" in refusal(lambda: read_report(tmp_path / ("x" * 300)))
 
