@@ -289,7 +289,7 @@ def load(
     test = load_test.LoadTest.of(concurrencies, rates, seconds=seconds, p99_ms=p99, demand=plan, seed=seed)
     chosen, key = tuple(dict.fromkeys(protocols)) or PROTOCOLS[:1], _key(key_file)
     if not set(chosen) <= set(PROTOCOLS):
-        raise BadInput(f"`protocols` must be grpc, http, or both, found {shown(','.join(chosen))}")
+        raise BadInput(f"`protocols` must be grpc, http, or both (grpc,http), found {shown(','.join(chosen))}")
     with ExitStack() as stack:
         started = server if isinstance(server, Server) else None
         if not isinstance(server, Server) and Path(server).is_dir():
