@@ -36,7 +36,9 @@ class Level:
 
     def __post_init__(self) -> None:
         if not (self.rate or 1 <= self.concurrency <= _MOST_AT_ONCE):
-            raise BadInput(f"`concurrencies` must be numbers from 1 to {_MOST_AT_ONCE} such as 1,8,32, found {self.concurrency}")
+            raise BadInput(
+                f"`concurrencies` must be numbers from 1 to {_MOST_AT_ONCE} such as 1,8,32, found {self.concurrency}"
+            )
         if not self.concurrency and not 0 < self.rate <= _FASTEST:
             raise BadInput(f"`rates` must be more than 0 and at most {_FASTEST:g} requests/s, found {self.rate:g}")
 
