@@ -34,8 +34,8 @@ def test_levels_are_those_asked_for_or_the_usual_ones():
 @pytest.mark.parametrize(
     ("test", "said"),
     [
-        ({"concurrencies": [0]}, "`concurrencies` must be numbers from 1 to 4096, found 0"),
-        ({"concurrencies": [4097]}, "`concurrencies` must be numbers from 1 to 4096, found 4097"),
+        ({"concurrencies": [0]}, "`concurrencies` must be numbers from 1 to 4096 such as 1,8,32, found 0"),
+        ({"concurrencies": [4097]}, "`concurrencies` must be numbers from 1 to 4096 such as 1,8,32, found 4097"),
         ({"rates": [-1.0]}, "`rates` must be more than 0"),
         ({"rates": [math.nan]}, "`rates` must be more than 0"),
         ({"rates": [math.inf]}, "`rates` must be more than 0"),
