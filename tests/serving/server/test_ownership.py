@@ -111,7 +111,7 @@ def test_an_owner_in_another_container_is_alive(places):
         remove_abandoned_locks(places[0])
         assert name in there(places[0])
         sweep = "from pathlib import Path; from resnas_deploy.serving.server.ownership import *; import sys\n"
-        sweep += "end_orphans(); remove_abandoned(Path(sys.argv[1]))"
+        sweep += "end_orphans(); remove_abandoned_locks(Path(sys.argv[1]))"
         subprocess.run([*before, sys.executable, "-c", sweep, places[0]], check=True, cwd=ROOT)
         assert name in there(places[0])
         process.kill()
