@@ -108,12 +108,11 @@ def _limits(function: Callable[..., Any], parameter: str) -> tuple[float, float]
 @cache
 def _kinds(function: Callable[..., Any]) -> dict[str, object]:
     """Return the type of each parameter. One that is imported for type checkers alone is known by its name."""
-    space = sys.modules[function.__module__].__dict__
-    names = _Names(space)
+    names = _Names(sys.modules[function.__module__].__dict__)
     return {
-        name: eval(kind, {}, names) if isinstance(kind, str) else kind  # our own source, as `get_type_hints` does
-        for name, kind in inspect.get_annotations(function).items()
-        if name not in ("return", "self") and kind not in ("Any", Any)
+        name: kind
+        for name, kind in inspect.get_annotations(function, eval_str=True, locals=names).items()
+        if name not in ("return", "self") and getattr(kind, "__name__", "") != "Any"
     }
 
 

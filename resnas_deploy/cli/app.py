@@ -133,7 +133,8 @@ def _command() -> int:
 
 def _invoke() -> int | None:
     try:
-        return _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]
+        command = _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)
+        return command(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]  # typer calls it Any
     except Exception:  # any, since a signal may come in the middle of everything
         ending.raise_if_ended()  # a signal is what it comes from
         raise
