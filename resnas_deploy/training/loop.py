@@ -8,36 +8,19 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
-
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
-from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
-from resnas_deploy.training.distributed import Processes, share_batch_norms
+from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
+from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.metrics import Metrics, Pace
-from resnas_deploy.training.mixing import token_label_loss
-from resnas_deploy.training.network import TrainedNetwork
-from resnas_deploy.training.optimiser import (
-    averaged_network,
-    learning_rate,
-    memory,
-    moments,
-    optimiser_of,
-    possible_memory,
-    remember,
-    set_rate,
-)
-from resnas_deploy.training.resort import resort
+from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
-from resnas_deploy.training.sampling import mixed_of, own_groups, subnets_of, survival_of, weights_generator
-from resnas_deploy.training.saved_state import OPTIONAL, TrainingState, load_state, save_state
+from resnas_deploy.training.saved_state import load_state, save_state
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
@@ -97,25 +80,7 @@ class _Training:
                 f"the groups of a batch, {recipe.batch} / {recipe.group} = {recipe.groups}, must be a multiple of the "
                 f"processes, found {share.processes}; change batch or group"
             )
-        self.network = TrainedNetwork(run.arch, masked=run.space is not None and (recipe.masked or recipe.compile))
-        if run.start:
-            self.network.load(run.start)
-        else:
-            self.network.initialise(weights_generator(run))
-        self.network.to(processes.device)
-        if share.processes > 1:
-            share_batch_norms(self.network, processes.device)
-        self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
-        if recipe.compile:
-            self.network.compile_passes()
-        self.module: nn.Module = self.network
-        if share.processes > 1:
-            # A subnet may leave parameters of the supernet out.
-            self.module = DistributedDataParallel(
-                self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
-            )
-        self.optimiser = optimiser_of(self.network, recipe)
-        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
+        self.learner = Learner(run, processes)
         self.steps_per_epoch = steps_per_epoch(run.train, recipe)
         self.total = self.steps_per_epoch * recipe.epochs
         self.skipped: list[str] = []
@@ -124,7 +89,9 @@ class _Training:
         run, first = self.run, 0
         state_file = run.folder / STATE
         if state_file.exists():
-            first = self._restore(load_state(state_file, run.identity, self._possible(), self.total))
+            state = load_state(state_file, run.identity, self.learner.possible_state(), self.total)
+            self.learner.restore(state)
+            first = state.step
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as partial:
                 partial.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -177,44 +144,13 @@ class _Training:
 
     def _step(self, step: int, batch: Batch) -> float:
         """Make one update and return the loss, the mean over all processes."""
-        recipe = self.run.recipe
-        device, groups = self.processes.device, own_groups(self.run, self.processes.share)
-        subnets = subnets_of(self.run, step, self._opened(step), groups)
-        survival = survival_of(self.run, step, groups)
-        survival = None if survival is None else survival.to(device)
-        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), batch.labels.to(device))
-        set_rate(self.optimiser, self._rate(step))
-        self.module.train()
-        self.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            loss = token_label_loss(self.module(mixed.images, subnets, survival), mixed)
-        torch.autograd.backward(self.scaler.scale(loss))
-        self.scaler.unscale_(self.optimiser)
-        if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
-        value = float(self.processes.mean(loss.detach().clone()))
+        value = float(self.learner.learn(step, batch, self._rate(step), self._opened(step)))
         if not math.isfinite(value):
             raise BadInput(
                 f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before "
                 "is kept; lower learning_rate, or use another precision"
             )
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        if self.average:
-            self.average.update_parameters(self.network)
         return value
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(values, device=self.processes.device)[:, None, None]
-            for values in (self.run.preprocessing.mean, self.run.preprocessing.std)
-        )
-        return (pixels.to(self.processes.device).float() / 255 - mean) / std
-
-    def _autocast(self) -> torch.autocast:
-        precision = self.run.recipe.precision
-        narrow = None if precision == "fp32" else FLOATS[precision].torch
-        return torch.autocast(self.processes.device.type, narrow, enabled=narrow is not None)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.run.recipe, step, self.steps_per_epoch)
@@ -227,22 +163,7 @@ class _Training:
     def _end_of_epoch(self, done: int) -> None:
         epoch = done // self.steps_per_epoch
         if self.run.space is not None and epoch <= self.run.recipe.opening_epochs:
-            averages: dict[Tensor, Tensor] = {}
-            if self.average:
-                averages = dict(zip(self.network.parameters(), self.average.module.parameters(), strict=True))
-
-            def companions(parameter: Tensor) -> Iterator[Tensor]:
-                yield from moments(self.optimiser, parameter)
-                if parameter in averages:
-                    yield averages[parameter]
-
-            resort(self.network.body, companions)
-
-    @property
-    def best(self) -> TrainedNetwork:
-        """The network with the averaged weights where there are some, else as it is."""
-        average = self.average.module if self.average else None
-        return average if isinstance(average, TrainedNetwork) else self.network
+            self.learner.resort()
 
     def accuracy(self) -> ValidationAccuracy:
         """Measure the whole network on the validation split."""
@@ -250,7 +171,7 @@ class _Training:
         batches = evaluation_batches(
             run.val, run.preprocessing, run.recipe.batch, share=self.processes.share, workers=run.workers
         )
-        network = self.best.eval()
+        network = self.learner.best.eval()
         return evaluate(lambda images: network(images, whole).image, batches, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy) -> Checkpoint:
@@ -261,34 +182,9 @@ class _Training:
         names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
         task = Task(names, run.preprocessing, run.recipe.held_out)
         measured = MeasuredAccuracy(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
-        return self.best.checkpoint(replace(before, trained=True).then(done), task, measured)
+        return self.learner.best.checkpoint(replace(before, trained=True).then(done), task, measured)
 
     def _save(self, done: int) -> None:
         if self.processes.first:
-            tensors = self._networks() | {OPTIONAL + k: v for k, v in memory(self.optimiser, self.network).items()}
-            state = TrainingState(self.run.identity, done, tensors, self.scaler.state_dict())
-            save_state(state, self.run.folder / STATE)
+            save_state(self.learner.state(done), self.run.folder / STATE)
         self.processes.wait()
-
-    def _networks(self) -> dict[str, Tensor]:
-        """Return the tensors of the network and of its average, as a state names them."""
-        networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
-        return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
-
-    def _possible(self) -> dict[str, Tensor]:
-        """Return tensors like those that a state may hold."""
-        return self._networks() | {OPTIONAL + name: like for name, like in possible_memory(self.network).items()}
-
-    def _restore(self, state: TrainingState) -> int:
-        def part(name: str) -> dict[str, Tensor]:
-            return {key.partition("/")[2]: value for key, value in state.tensors.items() if key.startswith(f"{name}/")}
-
-        self.network.load_state_dict(part("network"))
-        remember(self.optimiser, self.network, part("adam"))
-        if self.average:
-            self.best.load_state_dict(part("ema"))
-        if self.scaler.is_enabled():
-            if state.scaler.keys() != self.scaler.state_dict().keys():
-                raise BadInput(f"{self.run.folder / STATE} must hold the loss's scaler, found another; start anew")
-            self.scaler.load_state_dict(dict(state.scaler))
-        return state.step

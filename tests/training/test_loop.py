@@ -17,7 +17,7 @@ from support.places import SEARCHED
 from support.small_data import RECIPE, SPACE, Stripes, alone, run
 
 from resnas_deploy.progress import silent
-from resnas_deploy.training import loop
+from resnas_deploy.training import learner
 from resnas_deploy.training.loop import train
 from resnas_deploy.training.run import CHECKPOINT, STATE
 from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
@@ -74,17 +74,18 @@ import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
 from support.small_data import RECIPE, alone, run
-from resnas_deploy.training import loop
-original = loop._Training._step
+from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.loop import train
+original = Learner.learn
 for folder, kill_at in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
     pid = os.fork()
     if pid == 0:
-        def step(self, number, batch):
+        def learn(self, number, *others):
             if number == kill_at:
                 os.kill(os.getpid(), signal.SIGKILL)
-            return original(self, number, batch)
-        loop._Training._step = step
-        loop.train(run(Path(folder), recipe=replace(RECIPE, ema=0.9), save_every=2), alone(), lambda _: None)
+            return original(self, number, *others)
+        Learner.learn = learn
+        train(run(Path(folder), recipe=replace(RECIPE, ema=0.9), save_every=2), alone(), lambda _: None)
         os._exit(0)
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), (Path(folder) / "checkpoint.safetensors").exists())
 """
@@ -125,13 +126,13 @@ def test_a_loss_that_is_nan_stops_and_keeps_the_last_save(tmp_path, monkeypatch)
         value = loop_loss(logits, mixed)
         return value * (math.nan if len(calls) == 5 else 1.0)
 
-    loop_loss = loop.token_label_loss
-    monkeypatch.setattr(loop, "token_label_loss", spoiled)
+    loop_loss = learner.token_label_loss
+    monkeypatch.setattr(learner, "token_label_loss", spoiled)
     message = refusal(lambda: train(run(tmp_path, save_every=4), alone(), silent))
     assert "the loss must stay finite, found nan at step 5 of 6" in message
     assert (tmp_path / STATE).exists()
     assert not (tmp_path / CHECKPOINT).exists()
-    monkeypatch.setattr(loop, "token_label_loss", loop_loss)
+    monkeypatch.setattr(learner, "token_label_loss", loop_loss)
     train(run(tmp_path, save_every=4), alone(), silent)  # goes on from what was kept
 
 

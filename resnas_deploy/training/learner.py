@@ -1,0 +1,142 @@
+"""What a run trains, and how it learns from a batch: the network, its average, the optimiser and the loss's scaler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.precision import FLOATS
+from resnas_deploy.training.batches import Batch
+from resnas_deploy.training.distributed import Processes, share_batch_norms
+from resnas_deploy.training.mixing import token_label_loss
+from resnas_deploy.training.network import TrainedNetwork
+from resnas_deploy.training.optimiser import (
+    averaged_network,
+    memory,
+    moments,
+    optimiser_of,
+    possible_memory,
+    remember,
+    set_rate,
+)
+from resnas_deploy.training.resort import resort
+from resnas_deploy.training.run import STATE, TrainingRun
+from resnas_deploy.training.sampling import mixed_of, own_groups, subnets_of, survival_of, weights_generator
+from resnas_deploy.training.saved_state import OPTIONAL, TrainingState
+
+
+class Learner:
+    """The weights of a run as they are after some steps. All that they depend on is passed to `learn`."""
+
+    def __init__(self, run: TrainingRun, processes: Processes) -> None:
+        self.run, self.processes = run, processes
+        recipe, share = run.recipe, processes.share
+        self.network = TrainedNetwork(run.arch, masked=run.space is not None and (recipe.masked or recipe.compile))
+        if run.start:
+            self.network.load(run.start)
+        else:
+            self.network.initialise(weights_generator(run))
+        self.network.to(processes.device)
+        if share.processes > 1:
+            share_batch_norms(self.network, processes.device)
+        self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
+        if recipe.compile:
+            self.network.compile_passes()
+        self.module: nn.Module = self.network
+        if share.processes > 1:
+            # A subnet may leave parameters of the supernet out.
+            self.module = DistributedDataParallel(
+                self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
+            )
+        self.optimiser = optimiser_of(self.network, recipe)
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
+
+    @property
+    def best(self) -> TrainedNetwork:
+        """The network with the averaged weights where there are some, else as it is."""
+        average = self.average.module if self.average else None
+        return average if isinstance(average, TrainedNetwork) else self.network
+
+    def learn(self, step: int, batch: Batch, rate: float, opened: float) -> Tensor:
+        """Make one update and return the loss, a scalar on the device: the mean over all processes.
+
+        `rate` is the learning rate, and `opened` how far the choices of the space are open, from 0 to 1.
+        """
+        recipe = self.run.recipe
+        device, groups = self.processes.device, own_groups(self.run, self.processes.share)
+        subnets = subnets_of(self.run, step, opened, groups)
+        survival = survival_of(self.run, step, groups)
+        survival = None if survival is None else survival.to(device)
+        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), batch.labels.to(device))
+        set_rate(self.optimiser, rate)
+        self.module.train()
+        self.optimiser.zero_grad(set_to_none=True)
+        with self._autocast():
+            loss = token_label_loss(self.module(mixed.images, subnets, survival), mixed)
+        torch.autograd.backward(self.scaler.scale(loss))
+        self.scaler.unscale_(self.optimiser)
+        if recipe.clip_norm:
+            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        if self.average:
+            self.average.update_parameters(self.network)
+        return self.processes.mean(loss.detach().clone())
+
+    def resort(self) -> None:
+        """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""
+        averages: dict[Tensor, Tensor] = {}
+        if self.average:
+            averages = dict(zip(self.network.parameters(), self.average.module.parameters(), strict=True))
+
+        def companions(parameter: Tensor) -> Iterator[Tensor]:
+            yield from moments(self.optimiser, parameter)
+            if parameter in averages:
+                yield averages[parameter]
+
+        resort(self.network.body, companions)
+
+    def state(self, done: int) -> TrainingState:
+        """Return all that a run goes on from after so many steps."""
+        remembered = {OPTIONAL + name: value for name, value in memory(self.optimiser, self.network).items()}
+        return TrainingState(self.run.identity, done, self._networks() | remembered, self.scaler.state_dict())
+
+    def possible_state(self) -> dict[str, Tensor]:
+        """Return tensors like those that a state may hold."""
+        return self._networks() | {OPTIONAL + name: like for name, like in possible_memory(self.network).items()}
+
+    def restore(self, state: TrainingState) -> None:
+        """Take back what `state` gave. Raise `BadInput` where the loss's scaler is another one."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.partition("/")[2]: value for key, value in state.tensors.items() if key.startswith(f"{name}/")}
+
+        self.network.load_state_dict(part("network"))
+        remember(self.optimiser, self.network, part("adam"))
+        if self.average:
+            self.best.load_state_dict(part("ema"))
+        if self.scaler.is_enabled():
+            if state.scaler.keys() != self.scaler.state_dict().keys():
+                raise BadInput(f"{self.run.folder / STATE} must hold the loss's scaler, found another; start anew")
+            self.scaler.load_state_dict(dict(state.scaler))
+
+    def _networks(self) -> dict[str, Tensor]:
+        """Return the tensors of the network and of its average, as a state names them."""
+        networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
+        return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
+
+    def _normalised(self, pixels: Tensor) -> Tensor:
+        mean, std = (
+            torch.tensor(values, device=self.processes.device)[:, None, None]
+            for values in (self.run.preprocessing.mean, self.run.preprocessing.std)
+        )
+        return (pixels.to(self.processes.device).float() / 255 - mean) / std
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.run.recipe.precision
+        narrow = None if precision == "fp32" else FLOATS[precision].torch
+        return torch.autocast(self.processes.device.type, narrow, enabled=narrow is not None)
