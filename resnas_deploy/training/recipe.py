@@ -50,7 +50,8 @@ class Recipe:
     mixing: bool = True  # patch-wise CutMix and Mixup
     crop: float = 0.08  # the least share of an image that a random crop keeps; 1: the centre crop of evaluation
     flip: bool = True  # half of the images, left to right
-    randaugment: int = 0  # the strength from 0 to 30 of two random operations on each image; 0: none
+    randaugment: float = 0.0  # the magnitude from 0 to 10 of random operations on each image; 0: none
+    randaugment_deviation: float = 0.5  # of the magnitude, which is normally distributed
     erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
@@ -64,13 +65,13 @@ class Recipe:
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             _need(least <= getattr(self, name) <= most, name, f"from {least} to {most}", getattr(self, name))
-        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm"):
+        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm", "randaugment_deviation"):
             _need(0 <= getattr(self, name) <= MOST_RATE, name, f"from 0 to {MOST_RATE:g}", getattr(self, name))
         for name in ("drop_path", "label_smoothing", "ema"):
             _need(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
         _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
-        _need(0 <= self.randaugment <= 30, "randaugment", "from 0 to 30", self.randaugment)
+        _need(0 <= self.randaugment <= 10, "randaugment", "from 0 to 10", self.randaugment)
         _need(self.precision in FLOATS, "precision", f"one of {', '.join(FLOATS)}", self.precision)
         _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
         _need(
