@@ -10,12 +10,13 @@ from torch.nn.parallel import DistributedDataParallel
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import FLOATS
+from resnas_deploy.training.average import Average
 from resnas_deploy.training.batches import Batch
+from resnas_deploy.training.device import moved
 from resnas_deploy.training.distributed import Processes, share_batch_norms
 from resnas_deploy.training.mixing import token_label_loss
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
-    averaged_network,
     memory,
     moments,
     optimiser_of,
@@ -43,14 +44,19 @@ class Learner:
         self.network.to(processes.device)
         if share.processes > 1:
             share_batch_norms(self.network, processes.device)
-        self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
+        self._mean, self._deviation = (
+            torch.tensor(values, device=processes.device)[:, None, None]
+            for values in (run.preprocessing.mean, run.preprocessing.std)
+        )
+        self.average = Average(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
         self.module: nn.Module = self.network
         if share.processes > 1:
-            # A subnet may leave parameters of the supernet out.
+            # Slices of a subnet may leave parameters of the supernet out; masks make them zeros, which are used.
+            unused = run.space is not None and not self.network.masked
             self.module = DistributedDataParallel(
-                self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
+                self.network, broadcast_buffers=False, find_unused_parameters=unused
             )
         self.optimiser = optimiser_of(self.network, recipe)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
@@ -58,8 +64,7 @@ class Learner:
     @property
     def best(self) -> TrainedNetwork:
         """The network with the averaged weights where there are some, else as it is."""
-        average = self.average.module if self.average else None
-        return average if isinstance(average, TrainedNetwork) else self.network
+        return self.average.network if self.average else self.network
 
     def learn(self, step: int, batch: Batch, rate: float, opened: float) -> Tensor:
         """Make one update and return the loss, a scalar on the device: the mean over all processes.
@@ -70,8 +75,8 @@ class Learner:
         device, groups = self.processes.device, own_groups(self.run, self.processes.share)
         subnets = subnets_of(self.run, step, opened, groups)
         survival = survival_of(self.run, step, groups)
-        survival = None if survival is None else survival.to(device)
-        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), batch.labels.to(device))
+        survival = None if survival is None else moved(survival, device)
+        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), moved(batch.labels, device))
         set_rate(self.optimiser, rate)
         self.module.train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -84,14 +89,14 @@ class Learner:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average:
-            self.average.update_parameters(self.network)
+            self.average.update()
         return self.processes.mean(loss.detach().clone())
 
     def resort(self) -> None:
         """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""
         averages: dict[Tensor, Tensor] = {}
         if self.average:
-            averages = dict(zip(self.network.parameters(), self.average.module.parameters(), strict=True))
+            averages = dict(zip(self.network.parameters(), self.average.network.parameters(), strict=True))
 
         def companions(parameter: Tensor) -> Iterator[Tensor]:
             yield from moments(self.optimiser, parameter)
@@ -130,11 +135,7 @@ class Learner:
         return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
 
     def _normalised(self, pixels: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(values, device=self.processes.device)[:, None, None]
-            for values in (self.run.preprocessing.mean, self.run.preprocessing.std)
-        )
-        return (pixels.to(self.processes.device).float() / 255 - mean) / std
+        return (moved(pixels, self.processes.device).float() / 255 - self._mean) / self._deviation
 
     def _autocast(self) -> torch.autocast:
         precision = self.run.recipe.precision
