@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 from support.checks import assert_close
-from support.networks import SMALL
 from support.small_data import SPACE
 
-from resnas_deploy.errors import BadInput
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.mixing import unmixed
 from resnas_deploy.training.network import TrainedNetwork, drop_path
-from resnas_deploy.training.passes import Passes, check_parts
+from resnas_deploy.training.passes import Passes
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.sampling import draw_groups
 
