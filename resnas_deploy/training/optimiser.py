@@ -77,7 +77,8 @@ def remember(optimiser: AdamW, network: nn.Module, tensors: dict[str, Tensor]) -
     for name, parameter in network.named_parameters():
         own = {key: tensors[f"{name}/{key}"] for key in _MOMENTS if f"{name}/{key}" in tensors}
         if len(own) == len(_MOMENTS):
-            optimiser.state[parameter] = {
-                key: value.to(parameter.device, copy=True) if key == "step" else torch.empty_like(parameter).copy_(value)
-                for key, value in own.items()
-            }
+            # In the parameter's own layout, by which the fused update reads all tensors of a parameter.
+            remembered = {key: torch.empty_like(parameter, requires_grad=False) for key in _MOMENTS if key != "step"}
+            for key, like in remembered.items():
+                like.copy_(own[key])
+            optimiser.state[parameter] = remembered | {"step": own["step"].to(parameter.device, copy=True)}

@@ -29,6 +29,7 @@ _RANGES = {  # of whole numbers, both ends included
     "opening_epochs": (0, 1_000_000),
     "held_out": (0, 1_000_000),
     "image_size": (0, MAX_SIDE),
+    "accumulation": (1, 65_536),
 }
 
 
@@ -55,12 +56,15 @@ class Recipe:
     erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
+    tf32: bool = False  # let a GPU round fp32 to 10 bits in products and convolutions
     compile: bool = False  # torch.compile; a supernet is then computed under masks
     masked: bool = False  # compute a supernet's groups at once under masks, which is faster for many small ones
     sampling: str = "multi"  # a subnet for each group, or "single": one for the whole batch
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search
     image_size: int = 0  # pixels a side; 0: the network's
+    accumulation: int = 1  # parts of a process's batch, computed one after the other: less memory, the same weights
+    activation_checkpointing: bool = False  # compute activations again on the way back instead of keeping them
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():

@@ -17,7 +17,8 @@ from torch import Tensor
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import STAGES, Subnet
 from resnas_deploy.training.distributed import Share
-from resnas_deploy.training.mixing import Mixed, mix, unmixed
+from resnas_deploy.training.erasing import draw_boxes, erased
+from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
 from resnas_deploy.training.network import drop_path
 from resnas_deploy.training.run import TrainingRun
 
@@ -52,29 +53,27 @@ def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
     if not rate:
         return None
     positions = sum(len(stage.blocks) for stage in run.arch.stages)
-    drawn = [
-        torch.rand(2 * positions, size, generator=_generator(_DROP_PATH, run.seed, step, group)) for group in groups
-    ]
-    return drop_path(rate, torch.cat(drawn, dim=1))
+    drawn = torch.rand(2 * positions, run.recipe.batch, generator=_generator(_DROP_PATH, run.seed, step))
+    return drop_path(rate, drawn[:, groups.start * size : groups.stop * size])
 
 
 def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels: Tensor) -> Mixed:
-    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels."""
+    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels.
+
+    What is drawn is drawn for all groups of the step at once, and then the share of these is taken. The host does not
+    wait for the device.
+    """
     recipe, classes, side = run.recipe, run.arch.classes, run.arch.side(STAGES - 1)
-    parts = []
-    for index, group in enumerate(groups):
-        own = slice(index * recipe.group, (index + 1) * recipe.group)
-        rng = np.random.default_rng((_MIXING, run.seed, step, group))
-        given = _erased(images[own], recipe.erasing, rng)
-        if recipe.mixing:
-            parts.append(mix(given, labels[own], classes, side, recipe.label_smoothing, rng))
-        else:
-            parts.append(unmixed(given, labels[own], classes, side, recipe.label_smoothing))
-    return Mixed(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.target for part in parts]),
-        torch.cat([part.patch_targets for part in parts]),
-    )
+    rng = np.random.default_rng((_MIXING, run.seed, step))
+    own = slice(groups.start * recipe.group, groups.stop * recipe.group)
+    if recipe.erasing:
+        boxes = draw_boxes(recipe.batch, images.shape[-1], recipe.erasing, rng)
+        seeds = rng.integers(2**63, size=recipe.groups)  # of the noise, which is drawn on the device
+        images = erased(images, boxes[own], seeds[groups.start : groups.stop].tolist())
+    if not recipe.mixing:
+        return unmixed(images, labels, classes, side, recipe.label_smoothing)
+    mixing = draw_mixing(recipe.groups, recipe.group, side, rng)
+    return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
 
 
 def draw_groups(
@@ -130,18 +129,6 @@ def open_choices(choices: Sequence[int], opened: float) -> list[int]:
 def open_flags(opened: float) -> tuple[bool, ...]:
     """Return the choices that stand for keeping a droppable block: none is dropped, then 1 of 3, in the end 1 of 2."""
     return (True,) if opened < _DROPS_FROM - 1e-9 else (True, True, False) if opened < 1 else (True, False)
-
-
-def _erased(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Return images of which a random rectangle is noise, in that share of them (arXiv 1708.04896), by kornia."""
-    if not share:
-        return images
-    from kornia.augmentation import RandomErasing
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        changed: Tensor = RandomErasing(p=share)(images)
-    return changed
 
 
 def _generator(*numbers: int) -> torch.Generator:

@@ -60,7 +60,9 @@ def test_masked_and_sliced_passes_agree(subnets, training, dropping):
     positions = sum(len(stage.blocks) for stage in SMALL.stages)
     survival = None
     if dropping:
-        survival = drop_path(0.5, torch.rand(2 * positions, GROUP * len(subnets), generator=torch.Generator().manual_seed(2)))
+        survival = drop_path(
+            0.5, torch.rand(2 * positions, GROUP * len(subnets), generator=torch.Generator().manual_seed(2))
+        )
     found = []
     for masked in (False, True):
         made = network(masked).train(training)
