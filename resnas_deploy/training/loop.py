@@ -21,6 +21,7 @@ from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
 from resnas_deploy.training.saved_state import load_state, save_state
+from resnas_deploy.training.tracking import TrackedRun, Trackers
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
@@ -96,7 +97,7 @@ class _Training:
             with atomic_file(run.folder / RECIPE) as partial:
                 partial.write_text(run.recipe.to_toml(), encoding="utf-8")
         accuracy = None
-        with Metrics(run.folder, first) if self.processes.first else nullcontext() as metrics:
+        with self._metrics(first) if self.processes.first else nullcontext() as metrics:
             pace = Pace(run.recipe.batch, self.total)
             for step, batch in enumerate(self._batches(first), start=first):
                 loss = self._step(step, batch)
@@ -121,6 +122,11 @@ class _Training:
         if self.processes.first:
             save(checkpoint, run.folder / CHECKPOINT)
         return Trained(run, checkpoint, accuracy, tuple(self.skipped))
+
+    def _metrics(self, first: int) -> Metrics:
+        run = self.run
+        parameters = {"what": run.what, "data": run.data, "seed": run.seed} | asdict(run.recipe)
+        return Metrics(run.folder, first, Trackers(run.track, TrackedRun(run.folder, parameters, first)))
 
     def _batches(self, first: int) -> Iterator[Batch]:
         run = self.run

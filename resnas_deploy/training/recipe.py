@@ -19,6 +19,7 @@ KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
 SAMPLINGS = ("multi", "single")
 MOST_BYTES = 100_000  # of a recipe's file
 MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
+WITHOUT_WEIGHT = ("keep", "keep_every")  # keys that the weights do not depend on
 _RANGES = {  # of whole numbers, both ends included
     "epochs": (1, 1_000_000),
     "batch": (1, 65_536),
@@ -27,6 +28,8 @@ _RANGES = {  # of whole numbers, both ends included
     "opening_epochs": (0, 1_000_000),
     "held_out": (0, 1_000_000),
     "image_size": (0, MAX_SIDE),
+    "keep": (1, 1_000),
+    "keep_every": (0, 1_000_000),
 }
 
 
@@ -58,6 +61,8 @@ class Recipe:
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search
     image_size: int = 0  # pixels a side; 0: the network's
+    keep: int = 3  # checkpoints of every `keep_every`-th epoch, the latest ones
+    keep_every: int = 0  # epochs between checkpoints that are kept; 0: the best one alone
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
