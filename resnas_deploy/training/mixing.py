@@ -26,6 +26,10 @@ class Mixed:
     target: Tensor  # (B, classes), of the whole image
     patch_targets: Tensor  # (B, side * side, classes), of each patch of the last stage
 
+    def part(self, images: slice) -> Mixed:
+        """Return some of the images with their labels."""
+        return Mixed(self.images[images], self.target[images], self.patch_targets[images])
+
 
 def unmixed(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float) -> Mixed:
     """Return the images as they are, each patch with the label of its image."""

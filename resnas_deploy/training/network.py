@@ -51,12 +51,21 @@ class TrainedNetwork(nn.Module):
         return self.body.arch
 
     def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
-        # The stem's convolutions are the same in every subnet: batch statistics are of all images together.
-        features = part_of(self.body, "stem", Stem).features(images)
+        return self.from_features(self.features(images), subnets, survival)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the stem's projection reads, `(B, mid, S/2, S/2)`.
+
+        The stem's convolutions are the same in every subnet: batch statistics are of all images together.
+        """
+        return part_of(self.body, "stem", Stem).features(images)
+
+    def from_features(self, features: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
+        """Return what `forward` does, of what `features` returns or some of its groups."""
         if self.masked:
-            masks = masks_of(self.body, subnets, len(images), images.device)
+            masks = masks_of(self.body, subnets, len(features), features.device)
             return self._logits(self._masked_tokens(self.body, features, masks, survival))
-        size, start, parts = len(images) // len(subnets), 0, []
+        size, start, parts = len(features) // len(subnets), 0, []
         for subnet, equal in groupby(subnets):
             stop = start + size * len(list(equal))
             own = survival[:, start:stop] if survival is not None else None

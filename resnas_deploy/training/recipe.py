@@ -31,6 +31,7 @@ _RANGES = {  # of whole numbers, both ends included
     "image_size": (0, MAX_SIDE),
     "keep": (1, 1_000),
     "keep_every": (0, 1_000_000),
+    "accumulation": (1, 65_536),
 }
 
 
@@ -65,6 +66,8 @@ class Recipe:
     image_size: int = 0  # pixels a side; 0: the network's
     keep: int = 3  # checkpoints of every `keep_every`-th epoch, the latest ones
     keep_every: int = 0  # epochs between checkpoints that are kept; 0: the best one alone
+    accumulation: int = 1  # parts of a process's batch, computed one after the other: less memory, the same weights
+    activation_checkpointing: bool = False  # compute activations again on the way back instead of keeping them
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
