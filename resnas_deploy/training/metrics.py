@@ -34,7 +34,7 @@ class Metrics:
         self._trackers, self._clock = trackers, clock
         path = folder / FILE
         with atomic_file(path) as partial, partial.open("wb") as kept:
-            kept.writelines(line for line in _lines(path) if _step(line) <= first_step)
+            kept.writelines(line for line in _lines(path) if _figures(line).get("step", math.inf) <= first_step)
         self._file = path.open("a", encoding="utf-8")
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
@@ -80,6 +80,12 @@ class Pace:
         return f"{rate:.0f} images/s, {left / 60:.1f} minutes left"
 
 
+def lines_of(folder: Path, last_step: float = math.inf) -> list[dict[str, float]]:
+    """Return the figures of each line up to a step, in order. What a kill cut off, or is none of ours, is left out."""
+    found = (_figures(line) for line in _lines(folder / FILE))
+    return [figures for figures in found if figures and figures["step"] <= last_step]
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of a file, if it is there."""
     if path.exists():
@@ -87,11 +93,12 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield from (line for line in iter(lambda: file.readline(_LONGEST), b"") if line.endswith(b"\n"))
 
 
-def _step(line: bytes) -> float:
-    """Return the step of a line; that of one that a kill cut off, or that is none of ours, is beyond all."""
+def _figures(line: bytes) -> dict[str, float]:
+    """Return the numbers of a line with a step; nothing of one that a kill cut off, or that is none of ours."""
     try:
         found = parse_json(line, FILE)
     except BadInput:
-        found = None
-    step = found.get("step") if isinstance(found, dict) else None
-    return step if isinstance(step, int) else math.inf
+        return {}
+    items = found.items() if isinstance(found, dict) else ()
+    numbers = {key: value for key, value in items if type(value) in (int, float)}
+    return numbers if type(numbers.get("step")) is int else {}
