@@ -124,7 +124,7 @@ def subnet(
 
     Args:
         arch: what to train from scratch: a published name, a file, or an `ArchSpec`.
-        checkpoint: weights to start from, such as a search's winner; instead of `arch`.
+        checkpoint: weights to start from, such as those that a search's winner inherits; instead of `arch`.
 
     The others are those of `supernet`, and so is what is raised.
     """
