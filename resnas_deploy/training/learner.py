@@ -34,7 +34,11 @@ class Learner:
     def __init__(self, run: TrainingRun, processes: Processes) -> None:
         self.run, self.processes = run, processes
         recipe, share = run.recipe, processes.share
-        self.network = TrainedNetwork(run.arch, masked=run.space is not None and (recipe.masked or recipe.compile))
+        self.network = TrainedNetwork(
+            run.arch,
+            masked=run.space is not None and (recipe.masked or recipe.compile),
+            checkpointing=recipe.activation_checkpointing,
+        )
         if run.start:
             self.network.load(run.start)
         else:

@@ -141,7 +141,6 @@ def test_autocast(tmp_path, precision):
     recipe = replace(RECIPE, precision=precision)
     trained = train(run(tmp_path, recipe=recipe), alone(), silent)
     assert all(np.isfinite(tensor).all() for tensor in trained.checkpoint.tensors.values())
-    assert list((tmp_path / "tensorboard").glob("events*"))
 
 
 def test_unreadable_images_are_fatal_or_skipped(tmp_path):
