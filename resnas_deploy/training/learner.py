@@ -36,7 +36,7 @@ class Learner:
         recipe, share = run.recipe, processes.share
         self.network = TrainedNetwork(
             run.arch,
-            masked=run.space is not None and (recipe.masked or recipe.compile),
+            masked=run.space is not None and (recipe.masked is True or recipe.compile),
             checkpointing=recipe.activation_checkpointing,
         )
         if run.start:

@@ -20,6 +20,7 @@ from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.masked_or_sliced import decided
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
@@ -78,6 +79,7 @@ def train(
         ending_with_us() if run.recipe.compile else nullcontext(),  # the compiler starts processes
         training_on(processes.device, tf32=run.recipe.tf32),
     ):
+        run = decided(run, processes, each_epoch if processes.first else silent)
         return _Training(run, processes, progress, each_epoch).train()
 
 
@@ -122,6 +124,7 @@ class _Training:
                         found = self.subnets.measure(self.learner.best)
                         figures |= found.figures
                         line += f"; {found}"
+                        figures["masked"] = float(run.recipe.masked)
                 if metrics and (ends or done % _TOLD_EVERY == 0):
                     metrics.add(done, figures)
                 if metrics and ends and accuracy:
