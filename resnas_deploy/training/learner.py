@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.training.batches import Batch
-from resnas_deploy.training.distributed import Processes, share_batch_norms
+from resnas_deploy.training.distributed import Processes, share_batch_norms, shared
 from resnas_deploy.training.mixing import token_label_loss
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
@@ -49,9 +48,7 @@ class Learner:
         self.module: nn.Module = self.network
         if share.processes > 1:
             # A subnet may leave parameters of the supernet out.
-            self.module = DistributedDataParallel(
-                self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
-            )
+            self.module = shared(self.network, find_unused=run.space is not None)
         self.optimiser = optimiser_of(self.network, recipe)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
 
