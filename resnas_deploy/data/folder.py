@@ -17,7 +17,6 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, images_inside, is_image
 
-
 _FLAT = "ILSVRC2012_val_"  # begins the names of ImageNet's validation images, which come in one folder
 
 

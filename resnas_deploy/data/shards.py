@@ -128,8 +128,8 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
         raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None
     if found and not labels:
         raise BadInput(
-            f"{path} must have a .cls beside each image, found none, so it is no shard; where it holds the images of one "
-            f"class, as ImageNet's do, unpack it into the folder {path.with_suffix('')}"
+            f"{path} must have a .cls beside each image, found none, so it is no shard; where it holds one class's "
+            f"images, as ImageNet's do, unpack it into the folder {path.with_suffix('')}"
         )
     if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
         raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one alone")

@@ -19,6 +19,7 @@ from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
+from resnas_deploy.training.passes import check_parts
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
 from resnas_deploy.training.saved_state import load_state, save_state
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
@@ -74,15 +75,10 @@ class _Training:
     def __init__(self, run: TrainingRun, processes: Processes, progress: Progress, each_epoch: Progress) -> None:
         self.run, self.processes = run, processes
         self.progress, self.each_epoch = (progress, each_epoch) if processes.first else (silent, silent)
-        recipe, share = run.recipe, processes.share
-        if recipe.groups % share.processes:
-            raise BadInput(
-                f"the groups of a batch, {recipe.batch} / {recipe.group} = {recipe.groups}, must be a multiple of the "
-                f"processes, found {share.processes}; change batch or group"
-            )
+        check_parts(run.recipe, processes.share.processes)
         self.learner = Learner(run, processes)
-        self.steps_per_epoch = steps_per_epoch(run.train, recipe)
-        self.total = self.steps_per_epoch * recipe.epochs
+        self.steps_per_epoch = steps_per_epoch(run.train, run.recipe)
+        self.total = self.steps_per_epoch * run.recipe.epochs
         self.skipped: list[str] = []
 
     def train(self) -> Trained:

@@ -17,13 +17,15 @@ from torch import Tensor
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import STAGES, Subnet
 from resnas_deploy.training.distributed import Share
-from resnas_deploy.training.mixing import Mixed, mix, unmixed
+from resnas_deploy.training.erasing import draw_boxes, erased
+from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
 from resnas_deploy.training.network import drop_path
 from resnas_deploy.training.run import TrainingRun
 
 T = TypeVar("T", int, bool)
 
 _SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
+_DROPS_FROM = 2 / 3  # of the opening: from then on blocks are dropped
 
 
 def own_groups(run: TrainingRun, share: Share) -> range:
@@ -58,72 +60,64 @@ def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
 
 
 def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels: Tensor) -> Mixed:
-    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels."""
+    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels.
+
+    What is drawn is drawn for all groups of the step at once, and then the share of these is taken. The host does not
+    wait for the device.
+    """
     recipe, classes, side = run.recipe, run.arch.classes, run.arch.side(STAGES - 1)
-    parts = []
-    for index, group in enumerate(groups):
-        own = slice(index * recipe.group, (index + 1) * recipe.group)
-        rng = np.random.default_rng((_MIXING, run.seed, step, group))
-        given = _erased(images[own], recipe.erasing, rng)
-        if recipe.mixing:
-            parts.append(mix(given, labels[own], classes, side, recipe.label_smoothing, rng))
-        else:
-            parts.append(unmixed(given, labels[own], classes, side, recipe.label_smoothing))
-    return Mixed(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.target for part in parts]),
-        torch.cat([part.patch_targets for part in parts]),
-    )
+    rng = np.random.default_rng((_MIXING, run.seed, step))
+    own = slice(groups.start * recipe.group, groups.stop * recipe.group)
+    if recipe.erasing:
+        boxes = draw_boxes(recipe.batch, images.shape[-1], recipe.erasing, rng)
+        seeds = rng.integers(2**63, size=recipe.groups)  # of the noise, which is drawn on the device
+        images = erased(images, boxes[own], seeds[groups.start : groups.stop].tolist())
+    if not recipe.mixing:
+        return unmixed(images, labels, classes, side, recipe.label_smoothing)
+    mixing = draw_mixing(recipe.groups, recipe.group, side, rng)
+    return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
 
 
 def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opened: float = 1.0) -> tuple[Subnet, ...]:
     """Draw a subnet for each group of a batch (multi-architectural sampling, arXiv 2109.00642, section 3.3).
 
     Of every dimension, the groups together take each choice that is open equally often, give or take one, in an order
-    drawn anew for each layer. `opened` is how far the choices are open: 0 is the widest alone, 1 all of them.
+    drawn anew for each layer, and so with whether a droppable block is kept. `opened` is how far the choices are open:
+    0 is the widest alone, 1 all of them.
     """
     columns: list[list[int]] = []  # what the groups take, by the number of the question
 
     def column(question: int, choices: Sequence[int]) -> list[int]:
         if question == len(columns):
-            columns.append(evenly(open_choices(choices, opened), groups, rng))
+            columns.append(evenly(choices, groups, rng))
         return columns[question]
 
     def subnet(group: int) -> Subnet:
         questions = itertools.count()  # the space asks them in the same order for every group
         return space.build(
             space.widest(),
-            lambda choices, _: column(next(questions), choices)[group],
-            lambda _: bool(column(next(questions), (True, False))[group]),
+            lambda choices, _: column(next(questions), open_choices(choices, opened))[group],
+            lambda _: bool(column(next(questions), open_flags(opened))[group]),
         )
 
     return tuple(subnet(group) for group in range(groups))
 
 
 def open_choices(choices: Sequence[int], opened: float) -> list[int]:
-    """Return the choices that are open, the widest first.
+    """Return the choices that are open, the widest first: of n, the last opens when `opened` is 1."""
+    # A share of epochs such as 10 / 30 may lie a rounding below what it stands for.
+    return sorted(choices, reverse=True)[: 1 + int(opened * (len(choices) - 1) + 1e-9)]
 
-    Each of n opens when `opened` has gone another n-th of its way.
-    """
-    return sorted(choices, reverse=True)[: 1 + int(opened * len(choices))]
+
+def open_flags(opened: float) -> tuple[bool, ...]:
+    """Return the choices that stand for keeping a droppable block: none is dropped, then 1 of 3, in the end 1 of 2."""
+    return (True,) if opened < _DROPS_FROM - 1e-9 else (True, True, False) if opened < 1 else (True, False)
 
 
 def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
     """Return `count` of the choices in random order, each of them equally often, give or take one."""
     found: list[T] = rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
     return found
-
-
-def _erased(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Return images of which a random rectangle is noise, in that share of them (arXiv 1708.04896), by kornia."""
-    if not share:
-        return images
-    from kornia.augmentation import RandomErasing
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        changed: Tensor = RandomErasing(p=share)(images)
-    return changed
 
 
 def _generator(*numbers: int) -> torch.Generator:

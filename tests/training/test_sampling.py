@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.mini_space import MINI
+from support.small_data import CLASSES, RECIPE, SIDE, run
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.training.sampling import draw_groups, evenly, open_choices
+from resnas_deploy.training.sampling import draw_groups, evenly, mixed_of, open_choices
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6, unique=True), st.integers(1, 20), st.integers(0, 99))
@@ -23,9 +27,27 @@ def test_every_choice_is_taken_equally_often_give_or_take_one(choices, count, se
 
 def test_choices_open_from_the_widest_down():
     assert open_choices((3, 5, 4), 0) == [5]
-    assert open_choices((3, 5, 4), 0.34) == [5, 4]
-    assert open_choices((3, 5, 4), 0.67) == [5, 4, 3]
+    assert open_choices((3, 5, 4), 0.49) == [5]
+    assert open_choices((3, 5, 4), 0.5) == [5, 4]
+    assert open_choices((3, 5, 4), 0.99) == [5, 4]
     assert open_choices((3, 5, 4), 1) == [5, 4, 3]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_choices_open_at_the_papers_epochs(count):
+    for epoch in range(31):
+        opened = open_choices(range(count), epoch / 30)
+        assert len(opened) == 1 + epoch * (count - 1) // 30, epoch
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0, 0), (19, 0), (20, 1 / 3), (29, 1 / 3), (30, 1 / 2)])
+@pytest.mark.parametrize("groups", [1, 2, 16])
+def test_blocks_are_dropped_at_the_papers_epochs_and_evenly(epoch, share, groups):
+    rng = np.random.default_rng(5)
+    drawn = [draw_groups(MINI, groups, rng, epoch / 30) for _ in range(1200 // groups)]
+    dropped = [sum(not subnet.kept[0][1] for subnet in step) for step in drawn]  # position 2 is droppable
+    assert set(dropped) <= {math.floor(groups * share), math.ceil(groups * share)}
+    assert abs(sum(dropped) / groups / len(drawn) - share) < 0.06
 
 
 @pytest.mark.parametrize("space", [MINI, SPACES["small"]], ids=lambda space: space.name)
@@ -54,3 +76,19 @@ def test_the_same_seed_draws_the_same():
     one, two = (draw_groups(MINI, 4, np.random.default_rng(7)) for _ in range(2))
     assert one == two
     assert draw_groups(MINI, 4, np.random.default_rng(8)) != one
+
+
+@pytest.mark.parametrize("changes", [{}, {"erasing": 0.0}, {"mixing": False}], ids=str)
+def test_what_is_mixed_does_not_depend_on_how_the_groups_are_shared_out(tmp_path, changes):
+    training = run(tmp_path, recipe=replace(RECIPE, **({"batch": 12, "group": 3, "erasing": 0.5} | changes)))
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(12, 3, SIDE, SIDE, generator=rng)
+    labels = torch.randint(0, CLASSES, (12,), generator=rng)
+    whole = mixed_of(training, 3, range(4), images, labels)
+    parts = [
+        mixed_of(training, 3, groups, images[own], labels[own])
+        for groups, own in ((range(1), slice(0, 3)), (range(1, 4), slice(3, 12)))
+    ]
+    for name in ("images", "target", "patch_targets"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
+    assert not torch.equal(whole.images, mixed_of(training, 4, range(4), images, labels).images)
