@@ -75,8 +75,8 @@ def decided(run: TrainingRun, processes: Processes, tell: Progress) -> TrainingR
 def time_ways(run: TrainingRun, processes: Processes, clock: Callable[[], float] = time.perf_counter) -> WaysTimed:
     """Time a process's step of the run both ways, interleaved, on a network that is thrown away.
 
-    The passes are those of a step, forward and back, at its batch, precision and image size, of the subnets of the first
-    steps as if all choices were open. Nothing that the run trains is touched.
+    The passes are those of a step, forward and back, at its batch, precision and image size, of the subnets of the
+    first steps as if all choices were open. Nothing that the run trains is touched.
     """
     device, recipe = processes.device, run.recipe
     groups, steps = own_groups(run, processes.share), itertools.count()

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import FLOATS
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, shared
 from resnas_deploy.training.mixing import Mixed, token_label_loss
 from resnas_deploy.training.network import Logits, TrainedNetwork
 from resnas_deploy.training.recipe import Recipe
@@ -42,10 +42,7 @@ class Passes:
         if processes.share.processes > 1:
             # Slices of a subnet may leave parameters of the supernet out; masks make zeros of them, which are used. The
             # stem's parameters are found by way of the features.
-            unused = supernet and not network.masked
-            self._body = self._shared = DistributedDataParallel(
-                self._body, broadcast_buffers=False, find_unused_parameters=unused
-            )
+            self._body = self._shared = shared(self._body, find_unused=supernet and not network.masked)
 
     def __call__(self, mixed: Mixed, subnets: Sequence[Subnet], survival: Tensor | None) -> Tensor:
         """Add the gradients to the parameters' own, times the scaler's scale, and return this process's mean loss.
