@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnas_deploy.images.crops import Box
 from resnas_deploy.training.recipe import Recipe
 
 Pixels = NDArray[np.uint8]  # (3, S, S)
@@ -18,16 +19,17 @@ _TRIES = 10
 _OPERATIONS = 2  # of RandAugment on each image
 
 
-def augmented(image: Image.Image, recipe: Recipe, side: int, rng: np.random.Generator) -> Pixels:
-    """Return a random view of an image, `(3, side, side)`, by the recipe."""
-    view = image.resize((side, side), Image.Resampling.BICUBIC, box=random_box(image.size, recipe.crop, rng))
+def augmented(view: Image.Image, recipe: Recipe, rng: np.random.Generator) -> Image.Image:
+    """Return a random crop of an image changed by the recipe."""
     if recipe.flip and rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    pixels = np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1))
-    return _rand_augment(pixels, recipe.randaugment, rng) if recipe.randaugment else pixels
+    if recipe.randaugment:
+        pixels = np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1))
+        view = Image.fromarray(np.ascontiguousarray(_rand_augment(pixels, recipe.randaugment, rng).transpose(1, 2, 0)))
+    return view
 
 
-def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> Box:
     """Return left, top, right and bottom of a random crop that keeps at least `least` of the area (arXiv 1409.4842)."""
     width, height = size
     for _ in range(_TRIES):
