@@ -75,8 +75,8 @@ def supernet(
         data: demo, the small data set that is built in, or a folder with train/ and val/, each of class folders or of
             WebDataset shards.
         space: the search space: tiny, small or demo.
-        recipe: demo, tiny, small, a TOML file, or a `Recipe`; where none is given demo for the demo's data, else the
-            space's.
+        recipe: demo, tiny, small, medium, a TOML file, or a `Recipe`; where none is given demo for the demo's data,
+            else that of the space or network, and to finetune medium.
         settings: keys of the recipe with other values, as a mapping or as "KEY=VALUE".
         seed: everything random follows from it.
         resume: go on with a run that was stopped, to the same weights, or start it where none was.

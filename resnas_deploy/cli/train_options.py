@@ -31,9 +31,9 @@ DataOption = Annotated[
 RecipeOption = Annotated[
     str,
     typer.Option(
-        help="demo, tiny, small, or a TOML file.",
+        help="demo, tiny, small, medium, or a TOML file.",
         metavar="NAME|FILE",
-        show_default="demo for --data demo; the space's; small",
+        show_default="demo for --data demo; that of the space or network; to finetune medium",
         autocompletion=_recipes,
     ),
 ]

@@ -25,6 +25,7 @@ Item = TypeVar("Item")
 
 PART = 32  # images that a worker makes at once: all of them share a large batch, and none holds much of it
 BATCHES_AHEAD = 2  # that are ready before they are asked for
+MOST_EVALUATED = 256  # at once, unless the recipe says more: enough for any device
 _AT_ONCE = 8  # shards whose images are mixed
 
 
@@ -77,6 +78,11 @@ def steps_per_epoch(images: LabelledImages, recipe: Recipe) -> int:
             f"{len(images.labels)}; set batch lower"
         )
     return steps
+
+
+def evaluation_batch(recipe: Recipe, share: Share) -> int:
+    """Return how many images a process evaluates at once: a recipe's own word, or no more than it trains with."""
+    return recipe.evaluation_batch or min(MOST_EVALUATED, recipe.batch // share.processes)
 
 
 def training_batches(

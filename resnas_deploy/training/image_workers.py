@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -38,7 +38,7 @@ _REMEDY = "give fewer `workers`, or `workers` 0"
 
 def made_in_order(
     make: Callable[[Item], Made], items: Iterable[Item], workers: int, stopped: Callable[[], bool] = lambda: False
-) -> Iterator[Made]:
+) -> Generator[Made, None, None]:
     """Yield what `make` makes of each item, in their order, by so many processes; by this one for 0.
 
     `make` must be such as can be pickled, and what it makes may hold arrays. Raise `BadInput` where a worker dies,

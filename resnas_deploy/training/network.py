@@ -77,17 +77,20 @@ class TrainedNetwork(nn.Module):
         )
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Draw random weights to train from; norms, biases and the stem's convolutions as PyTorch makes them."""
+        """Draw random weights to train from: tokens, positions and linears a truncated normal, linears' biases 0.
+
+        Convolutions are uniform up to 1 / sqrt(inputs of an output), biases too: what PyTorch draws for them, but by
+        the generator. Norms stay as PyTorch makes them.
+        """
         for name, parameter in self.named_parameters():
             layer, _, kind = name.rpartition(".")
-            if kind in ("class_token", "position") or isinstance(self.get_submodule(layer), nn.Linear):
-                if kind == "bias":
-                    nn.init.zeros_(parameter)
-                else:
-                    nn.init.trunc_normal_(parameter, std=INITIAL_DEVIATION, generator=generator)
-            elif parameter.dim() == 4:
-                nn.init.kaiming_normal_(parameter, mode="fan_out", generator=generator)
-            elif kind == "bias":
+            module = self.get_submodule(layer)
+            if isinstance(module, nn.Conv2d):
+                bound = module.weight[0].numel() ** -0.5
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            elif kind in ("class_token", "position") or (isinstance(module, nn.Linear) and kind == "weight"):
+                nn.init.trunc_normal_(parameter, std=INITIAL_DEVIATION, generator=generator)
+            elif isinstance(module, nn.Linear):
                 nn.init.zeros_(parameter)
 
     def load(self, checkpoint: Checkpoint) -> None:

@@ -12,16 +12,16 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnas_deploy.training.recipe import Recipe
 
-_NOT_DECAYED = ("class_token", "position")  # nor are norms and biases, which have one dimension
+_NOT_DECAYED = "class_token"  # nor are norms and biases, which have one dimension; position tables are
 _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def optimiser_of(network: nn.Module, recipe: Recipe) -> AdamW:
-    """Return AdamW with the recipe's weight decay on matrices and kernels alone."""
+    """Return AdamW with the recipe's weight decay on matrices, kernels and position tables."""
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
-        plain = parameter.dim() == 1 or name.rpartition(".")[2] in _NOT_DECAYED
+        plain = parameter.dim() == 1 or name.rpartition(".")[2] == _NOT_DECAYED
         (others if plain else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return AdamW(groups, lr=recipe.peak_rate)
@@ -34,7 +34,10 @@ def set_rate(optimiser: AdamW, rate: float) -> None:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    """Return the rate of a step, counted from 0 over the whole run: a linear warm-up, then half a cosine."""
+    """Return the rate of a step, counted from 0 over the whole run: a linear warm-up, then half a cosine.
+
+    It rises to `final_rate` where that is above the peak.
+    """
     warm_up, total = recipe.warm_up_epochs * steps_per_epoch, recipe.epochs * steps_per_epoch
     if step < warm_up:
         return recipe.first_rate + (recipe.peak_rate - recipe.first_rate) * step / warm_up

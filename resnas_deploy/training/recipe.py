@@ -14,9 +14,11 @@ from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_text
 from resnas_deploy.precision import FLOATS
 
-RECIPES = ("tiny", "small", "demo")  # the files of training/recipes
+RECIPES = ("tiny", "small", "medium", "demo")  # the files of training/recipes
+FINETUNED = "medium"  # whose network alone was published at a high resolution
 KINDS = ("supernet", "subnet", "finetune")  # the tables of a recipe
 SAMPLINGS = ("multi", "single")
+NOT_OF_THE_WEIGHTS = frozenset({"activation_checkpointing", "evaluation_batch", "keep", "keep_every"})
 MOST_BYTES = 100_000  # of a recipe's file
 MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
 _RANGES = {  # of whole numbers, both ends included
@@ -27,6 +29,7 @@ _RANGES = {  # of whole numbers, both ends included
     "opening_epochs": (0, 1_000_000),
     "held_out": (0, 1_000_000),
     "image_size": (0, MAX_SIDE),
+    "evaluation_batch": (0, 65_536),
 }
 
 
@@ -42,13 +45,14 @@ class Recipe:
     first_rate: float = 1e-6  # at the start of the warm-up
     warm_up_epochs: int = 5
     weight_decay: float = 0.05
-    clip_norm: float = 1.0  # of all gradients together; 0: none
+    clip_norm: float = 0.0  # of all gradients together; 0: none
     drop_path: float = 0.0  # of the last block
     label_smoothing: float = 0.1
     mixing: bool = True  # patch-wise CutMix and Mixup
     crop: float = 0.08  # the least share of an image that a random crop keeps; 1: the centre crop of evaluation
     flip: bool = True  # half of the images, left to right
-    randaugment: int = 0  # the strength from 0 to 30 of two random operations on each image; 0: none
+    randaugment: float = 0.0  # the magnitude from 0 to 10 of random operations on each image; 0: none
+    randaugment_deviation: float = 0.5  # of the magnitude, which is normally distributed
     erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
@@ -58,17 +62,18 @@ class Recipe:
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search
     image_size: int = 0  # pixels a side; 0: the network's
+    evaluation_batch: int = 0  # images that a process evaluates at once; 0: as many as it trains with, at most 256
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
             _need(least <= getattr(self, name) <= most, name, f"from {least} to {most}", getattr(self, name))
-        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm"):
+        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm", "randaugment_deviation"):
             _need(0 <= getattr(self, name) <= MOST_RATE, name, f"from 0 to {MOST_RATE:g}", getattr(self, name))
         for name in ("drop_path", "label_smoothing", "ema"):
             _need(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
         _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
         _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
-        _need(0 <= self.randaugment <= 30, "randaugment", "from 0 to 30", self.randaugment)
+        _need(0 <= self.randaugment <= 10, "randaugment", "from 0 to 10", self.randaugment)
         _need(self.precision in FLOATS, "precision", f"one of {', '.join(FLOATS)}", self.precision)
         _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
         _need(
@@ -78,13 +83,18 @@ class Recipe:
             raise BadInput(f"batch must be a multiple of group = {self.group}, found {self.batch}; change either")
 
     @property
+    def identity(self) -> dict[str, object]:
+        """The keys that the weights depend on, with their values; a run may go on with others changed."""
+        return {name: value for name, value in asdict(self).items() if name not in NOT_OF_THE_WEIGHTS}
+
+    @property
     def groups(self) -> int:
         """Groups of a step."""
         return self.batch // self.group
 
     @property
     def peak_rate(self) -> float:
-        """The highest learning rate."""
+        """The learning rate at the end of the warm-up."""
         return self.learning_rate * self.batch / 512
 
     def to_toml(self) -> str:
@@ -118,7 +128,9 @@ def read_recipe(source: str | Path, kind: str) -> Recipe:
     if wrong := [name for name in tables if name not in KINDS]:
         raise BadInput(f"{source}: the tables of a recipe must be {', '.join(KINDS)}, found [{wrong[0]}]")
     if tables and kind not in tables:
-        raise BadInput(f"{source} must have the table [{kind}], found {', '.join(f'[{name}]' for name in tables)}")
+        found = ", ".join(f"[{name}]" for name in tables)
+        remedy = f"; take the recipe {FINETUNED}, whose network alone was published so" if source in RECIPES else ""
+        raise BadInput(f"{source} must have the table [{kind}], found {found}{remedy}")
     shared = {name: value for name, value in data.items() if name not in tables}
     try:
         return _made(shared | tables.get(kind, {}))

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.recipe import Recipe, read_recipe
+from resnas_deploy.training.recipe import FINETUNED, Recipe, read_recipe
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.resize import resize
 
@@ -60,7 +61,7 @@ class TrainingRun:
         what = {
             "arch": self.arch.fingerprint,
             "space": self.space.name if self.space else None,
-            "recipe": asdict(self.recipe),
+            "recipe": self.recipe.identity,
             "data": [self.data, len(self.train.labels), list(self.train.class_names)],
             "seed": self.seed,
             "start": self.start.digest if self.start else None,
@@ -83,7 +84,7 @@ def supernet_run(space: SearchSpace, options: TrainingOptions) -> TrainingRun:
 
 def scratch_run(arch: ArchSpec, options: TrainingOptions) -> TrainingRun:
     """Return a run that trains a network from random weights, for the classes of the data. Raise `BadInput`."""
-    recipe = _recipe("subnet", options)
+    recipe = _recipe("subnet", options, usual_recipe(arch))
     data = open_data(options.data)
     arch = replace(arch, classes=len(data.train.class_names), image_size=recipe.image_size or arch.image_size)
     return _run(arch, None, recipe, data, options, None)
@@ -94,8 +95,8 @@ def weights_run(checkpoint: Checkpoint | Path, kind: str, options: TrainingOptio
 
     Raise `BadInput`.
     """
-    recipe = _recipe(kind, options)
     weights, name = loaded(checkpoint)
+    recipe = _recipe(kind, options, usual_recipe(weights.arch) if kind == "subnet" else FINETUNED)
     data = open_data(options.data)
     check_classes(classes_of(weights.arch.classes, weights.task), data.train.class_names, name)
     weights = resize(weights, recipe.image_size or weights.arch.image_size)
@@ -113,7 +114,19 @@ def preprocessing_for(data: str, image_size: int) -> Preprocessing:
     return replace(usual, resize=image_size) if data == DEMO else usual
 
 
-def _recipe(kind: str, options: TrainingOptions, usual: str = "small") -> Recipe:
+def usual_recipe(arch: ArchSpec) -> str:
+    """Return the recipe that a network is trained by where none is named: its own, that of its space, else small."""
+    for name, published in PUBLISHED.items():
+        if published.arch.stages == arch.stages:
+            return name
+    for name in ("small", "tiny"):
+        space = SPACES[name]
+        if space.holds(replace(arch, classes=space.classes, image_size=space.image_size)):
+            return name
+    return "small"
+
+
+def _recipe(kind: str, options: TrainingOptions, usual: str) -> Recipe:
     source = options.recipe or (DEMO if options.data == DEMO else usual)
     recipe = source if isinstance(source, Recipe) else read_recipe(source, kind)
     return recipe.override(options.settings)

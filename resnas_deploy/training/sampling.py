@@ -24,6 +24,7 @@ from resnas_deploy.training.run import TrainingRun
 T = TypeVar("T", int, bool)
 
 _SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
+_DROPS_FROM = 2 / 3  # of the opening: from then on blocks are dropped
 
 
 def own_groups(run: TrainingRun, share: Share) -> range:
@@ -80,32 +81,36 @@ def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opene
     """Draw a subnet for each group of a batch (multi-architectural sampling, arXiv 2109.00642, section 3.3).
 
     Of every dimension, the groups together take each choice that is open equally often, give or take one, in an order
-    drawn anew for each layer. `opened` is how far the choices are open: 0 is the widest alone, 1 all of them.
+    drawn anew for each layer, and so with whether a droppable block is kept. `opened` is how far the choices are open:
+    0 is the widest alone, 1 all of them.
     """
     columns: list[list[int]] = []  # what the groups take, by the number of the question
 
     def column(question: int, choices: Sequence[int]) -> list[int]:
         if question == len(columns):
-            columns.append(evenly(open_choices(choices, opened), groups, rng))
+            columns.append(evenly(choices, groups, rng))
         return columns[question]
 
     def subnet(group: int) -> Subnet:
         questions = itertools.count()  # the space asks them in the same order for every group
         return space.build(
             space.widest(),
-            lambda choices, _: column(next(questions), choices)[group],
-            lambda _: bool(column(next(questions), (True, False))[group]),
+            lambda choices, _: column(next(questions), open_choices(choices, opened))[group],
+            lambda _: bool(column(next(questions), open_flags(opened))[group]),
         )
 
     return tuple(subnet(group) for group in range(groups))
 
 
 def open_choices(choices: Sequence[int], opened: float) -> list[int]:
-    """Return the choices that are open, the widest first.
+    """Return the choices that are open, the widest first: of n, the last opens when `opened` is 1."""
+    # A share of epochs such as 10 / 30 may lie a rounding below what it stands for.
+    return sorted(choices, reverse=True)[: 1 + int(opened * (len(choices) - 1) + 1e-9)]
 
-    Each of n opens when `opened` has gone another n-th of its way.
-    """
-    return sorted(choices, reverse=True)[: 1 + int(opened * len(choices))]
+
+def open_flags(opened: float) -> tuple[bool, ...]:
+    """Return the choices that stand for keeping a droppable block: none is dropped, then 1 of 3, in the end 1 of 2."""
+    return (True,) if opened < _DROPS_FROM - 1e-9 else (True, True, False) if opened < 1 else (True, False)
 
 
 def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:

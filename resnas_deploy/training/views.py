@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from PIL import Image
 
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.crops import Box
 from resnas_deploy.images.preprocessing import Preprocessing, centre
 from resnas_deploy.training.augment import augmented, random_box
 from resnas_deploy.training.recipe import Recipe
@@ -59,15 +59,12 @@ class Views:
             number %= len(labels)
             rng = np.random.default_rng((self.seed, epoch, number))
             try:
-                crop = self.images.crop(number, lambda size, rng=rng: self._box(size, rng), self.side)
+                crop = self.images.crop(number, partial(random_box, least=self.recipe.crop, rng=rng), self.side)
             except BadInput as error:  # told, not raised: the run decides
                 unreadable.append(str(error))
                 continue
             return augmented(crop, self.recipe, rng), int(labels[number])
         return None, int(labels[index])
-
-    def _box(self, size: tuple[int, int], rng: np.random.Generator) -> Box:
-        return random_box(size, self.recipe.crop, rng)
 
 
 @dataclass(frozen=True)

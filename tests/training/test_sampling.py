@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import numpy as np
@@ -23,9 +24,27 @@ def test_every_choice_is_taken_equally_often_give_or_take_one(choices, count, se
 
 def test_choices_open_from_the_widest_down():
     assert open_choices((3, 5, 4), 0) == [5]
-    assert open_choices((3, 5, 4), 0.34) == [5, 4]
-    assert open_choices((3, 5, 4), 0.67) == [5, 4, 3]
+    assert open_choices((3, 5, 4), 0.49) == [5]
+    assert open_choices((3, 5, 4), 0.5) == [5, 4]
+    assert open_choices((3, 5, 4), 0.99) == [5, 4]
     assert open_choices((3, 5, 4), 1) == [5, 4, 3]
+
+
+@pytest.mark.parametrize("count", range(1, 9))
+def test_choices_open_at_the_papers_epochs(count):
+    for epoch in range(31):
+        opened = open_choices(range(count), epoch / 30)
+        assert len(opened) == 1 + epoch * (count - 1) // 30, epoch
+
+
+@pytest.mark.parametrize(("epoch", "share"), [(0, 0), (19, 0), (20, 1 / 3), (29, 1 / 3), (30, 1 / 2)])
+@pytest.mark.parametrize("groups", [1, 2, 16])
+def test_blocks_are_dropped_at_the_papers_epochs_and_evenly(epoch, share, groups):
+    rng = np.random.default_rng(5)
+    drawn = [draw_groups(MINI, groups, rng, epoch / 30) for _ in range(1200 // groups)]
+    dropped = [sum(not subnet.kept[0][1] for subnet in step) for step in drawn]  # position 2 is droppable
+    assert set(dropped) <= {math.floor(groups * share), math.ceil(groups * share)}
+    assert abs(sum(dropped) / groups / len(drawn) - share) < 0.06
 
 
 @pytest.mark.parametrize("space", [MINI, SPACES["small"]], ids=lambda space: space.name)
