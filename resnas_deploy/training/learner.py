@@ -6,13 +6,10 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.precision import FLOATS
 from resnas_deploy.training.batches import Batch, normalised
 from resnas_deploy.training.distributed import Processes, share_batch_norms
-from resnas_deploy.training.mixing import token_label_loss
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
     averaged_network,
@@ -23,6 +20,7 @@ from resnas_deploy.training.optimiser import (
     remember,
     set_rate,
 )
+from resnas_deploy.training.passes import Passes
 from resnas_deploy.training.resort import resort
 from resnas_deploy.training.run import STATE, TrainingRun
 from resnas_deploy.training.sampling import mixed_of, own_groups, subnets_of, survival_of, weights_generator
@@ -35,7 +33,11 @@ class Learner:
     def __init__(self, run: TrainingRun, processes: Processes) -> None:
         self.run, self.processes = run, processes
         recipe, share = run.recipe, processes.share
-        self.network = TrainedNetwork(run.arch, masked=run.space is not None and (recipe.masked or recipe.compile))
+        self.network = TrainedNetwork(
+            run.arch,
+            masked=run.space is not None and (recipe.masked or recipe.compile),
+            checkpointing=recipe.activation_checkpointing,
+        )
         if run.start:
             self.network.load(run.start)
         else:
@@ -46,14 +48,9 @@ class Learner:
         self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
-        self.module: nn.Module = self.network
-        if share.processes > 1:
-            # A subnet may leave parameters of the supernet out.
-            self.module = DistributedDataParallel(
-                self.network, broadcast_buffers=False, find_unused_parameters=run.space is not None
-            )
         self.optimiser = optimiser_of(self.network, recipe)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
+        self.passes = Passes(self.network, recipe, processes, self.scaler, supernet=run.space is not None)
 
     @property
     def best(self) -> TrainedNetwork:
@@ -74,11 +71,9 @@ class Learner:
         images = normalised(batch.pixels, self.run.preprocessing, device)
         mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
-        self.module.train()
+        self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
-        with self._autocast():
-            loss = token_label_loss(self.module(mixed.images, subnets, survival), mixed)
-        torch.autograd.backward(self.scaler.scale(loss))
+        loss = self.passes(mixed, subnets, survival)
         self.scaler.unscale_(self.optimiser)
         if recipe.clip_norm:
             nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
@@ -86,7 +81,7 @@ class Learner:
         self.scaler.update()
         if self.average:
             self.average.update_parameters(self.network)
-        return self.processes.mean(loss.detach().clone())
+        return self.processes.mean(loss)
 
     def resort(self) -> None:
         """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""
@@ -129,8 +124,3 @@ class Learner:
         """Return the tensors of the network and of its average, as a state names them."""
         networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
         return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
-
-    def _autocast(self) -> torch.autocast:
-        precision = self.run.recipe.precision
-        narrow = None if precision == "fp32" else FLOATS[precision].torch
-        return torch.autocast(self.processes.device.type, narrow, enabled=narrow is not None)

@@ -16,6 +16,7 @@ from torch import Tensor
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.network.module import Attention, Head, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+from resnas_deploy.training.recomputing import Through, plainly
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,12 @@ def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: to
     return Masks(tuple(widths), tuple(blocks))
 
 
-def masked_tokens(body: ViTResNAS, features: Tensor, masks: Masks, survival: Tensor | None) -> Tensor:
+def masked_tokens(
+    body: ViTResNAS, features: Tensor, masks: Masks, survival: Tensor | None, through: Through = plainly
+) -> Tensor:
     """Return normed tokens of the last stage at full width, `(B, 1 + N, C)`: zero in the channels that a subnet lacks.
 
-    `features` and `survival` are those of `sliced.sliced_tokens`, of the whole batch.
+    `features`, `survival` and `through` are those of `sliced.sliced_tokens`, of the whole batch.
     """
     blocks = iter(masks.blocks)
     branches = iter(survival) if survival is not None else None
@@ -72,15 +75,11 @@ def masked_tokens(body: ViTResNAS, features: Tensor, masks: Masks, survival: Ten
             case StemElement(), Stem():
                 x = module.tokens(x) * width
             case BlockElement(), TransformerBlock():
-                own = next(blocks)
-                first, second = (next(branches), next(branches)) if branches else (1.0, 1.0)
-                attended = _attention(module.attention, masked_norm(module.norm1, x, width), own.heads)
-                x = x + attended * width * (own.kept * first)[:, None, None]
-                hidden = F.gelu(module.mlp.fc1(masked_norm(module.norm2, x, width))) * own.hidden[:, None]
-                x = x + module.mlp.fc2(hidden) * width * (own.kept * second)[:, None, None]
+                scales = (next(branches), next(branches)) if branches else (1.0, 1.0)
+                x = through(_block, module, x, width, next(blocks), scales)
             case ReductionElement(), ResidualReduction():
                 stage += 1
-                x = _reduction(module, x, width, masks.widths[stage][:, None])
+                x = through(_reduction, module, x, width, masks.widths[stage][:, None])
             case HeadElement(), Head():
                 x = masked_norm(module.norm, x, width)
     return x
@@ -92,6 +91,16 @@ def masked_norm(layer: torch.nn.LayerNorm, x: Tensor, mask: Tensor) -> Tensor:
     centred = (x - x.sum(-1, keepdim=True) / count) * mask
     variance = centred.square().sum(-1, keepdim=True) / count
     return (centred * torch.rsqrt(variance + layer.eps) * layer.weight + layer.bias) * mask
+
+
+def _block(
+    block: TransformerBlock, x: Tensor, width: Tensor, own: BlockMasks, scales: tuple[Tensor | float, Tensor | float]
+) -> Tensor:
+    attended = _attention(block.attention, masked_norm(block.norm1, x, width), own.heads)
+    x = x + attended * width * (own.kept * scales[0])[:, None, None]
+    hidden = F.gelu(block.mlp.fc1(masked_norm(block.norm2, x, width))) * own.hidden[:, None]
+    rest: Tensor = block.mlp.fc2(hidden) * width * (own.kept * scales[1])[:, None, None]
+    return x + rest
 
 
 def _attention(attention: Attention, x: Tensor, heads: Tensor) -> Tensor:

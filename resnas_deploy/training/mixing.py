@@ -5,17 +5,19 @@ And the loss on such labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnas_deploy.training.network import Logits
+from resnas_deploy.training.transfer import on_device
 
 MIXUP_ALPHA = 0.8  # of the Beta distribution of Mixup's share
-CUTMIX_ALPHA = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,10 @@ class Mixed:
     target: Tensor  # (B, classes), of the whole image
     patch_targets: Tensor  # (B, side * side, classes), of each patch of the last stage
 
+    def part(self, images: slice) -> Mixed:
+        """Return some of the images with their labels."""
+        return Mixed(self.images[images], self.target[images], self.patch_targets[images])
+
 
 def unmixed(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float) -> Mixed:
     """Return the images as they are, each patch with the label of its image."""
@@ -33,28 +39,66 @@ def unmixed(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: 
     return Mixed(images, target, target[:, None].expand(-1, side * side, -1))
 
 
-def mix(images: Tensor, labels: Tensor, classes: int, side: int, smoothing: float, rng: np.random.Generator) -> Mixed:
-    """Give every other image cells of another one (CutMix), and blend those between with another (Mixup).
+@dataclass(frozen=True)
+class Mixing:
+    """Of which other image each one gets how much. Groups of images mix among themselves."""
 
-    `side` is how many cells a side the image has: as many as the last stage has patch tokens. `labels` is `(B,)`.
+    others: NDArray[np.int64]  # (images,), the other one's number
+    shares: NDArray[np.float32]  # (images, side * side), how much of it is in each cell
+
+    def part(self, images: slice) -> Mixing:
+        """Return the mixing of some whole groups, which are numbered from 0 again."""
+        return Mixing(self.others[images] - images.start, self.shares[images])
+
+
+def draw_mixing(groups: int, size: int, side: int, rng: np.random.Generator) -> Mixing:
+    """Draw for equal groups: every other image gets cells of another one, those between are blended with another.
+
+    `side` is how many cells a side the images have: as many as the last stage has patch tokens.
     """
-    plain = unmixed(images, labels, classes, side, smoothing)
-    count = len(images)
-    other = torch.empty(count, dtype=torch.int64)
-    for half in (torch.arange(0, count, 2), torch.arange(1, count, 2)):
-        other[half] = half.flip(0)  # the batch is in random order
-    share = np.zeros((count, side, side), dtype=np.float32)  # of the other image in each cell
-    for index in range(0, count, 2):
-        share[index] = _box(side, rng)
-    share[1::2] = 1 - rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, len(share[1::2]))[:, None, None]
-    shares = torch.from_numpy(share).to(images.device)
-    other = other.to(images.device)
-    pixels = F.interpolate(shares[:, None], size=images.shape[-2:], mode="nearest")
-    of_cells, of_image = shares.flatten(1)[..., None], shares.mean((1, 2))[:, None]
+    others = np.arange(size)
+    for half in (others[::2], others[1::2]):
+        half[:] = half[::-1].copy()  # each group is in random order
+    cut = (groups, (size + 1) // 2, side * side)
+    shares = np.empty((groups, size, side * side), np.float32)
+    shares[:, ::2] = draw_cells(cut[0] * cut[1], side, rng).reshape(cut)
+    shares[:, 1::2] = rng.beta(MIXUP_ALPHA, MIXUP_ALPHA, (groups, size // 2, 1))
+    return Mixing((size * np.arange(groups)[:, None] + others).ravel(), shares.reshape(-1, side * side))
+
+
+def draw_cells(images: int, side: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a rectangle of cells for each image, `(images, side, side)`, true inside.
+
+    It is to have from none to `side * side - 1` cells, each number as likely (CutMix's share from Beta(1, 1)). Its
+    height is drawn evenly from the least at which it is no wider than the image, up to two below the number of cells
+    and of rows; its width follows, rounded down; and its place is drawn evenly.
+    """
+    at = rng.random((4, images))
+    cells = np.floor(at[0] * side**2)
+    least = np.maximum(1, cells // side)
+    most = np.maximum(least, np.minimum(side, cells) - 2)
+    heights = least + np.floor(at[1] * (most - least + 1))
+    widths = np.minimum(side, cells // heights)
+    tops, lefts = np.floor(at[2] * (side - heights + 1)), np.floor(at[3] * (side - widths + 1))
+
+    def inside(first: NDArray[np.float64], length: NDArray[np.float64]) -> NDArray[np.bool_]:
+        return (np.arange(side) >= first[:, None]) & (np.arange(side) < (first + length)[:, None])
+
+    found: NDArray[np.bool_] = inside(tops, heights)[:, :, None] & inside(lefts, widths)[:, None, :]
+    return found
+
+
+def mix(images: Tensor, labels: Tensor, mixing: Mixing, classes: int, smoothing: float) -> Mixed:
+    """Return images, `(B, 3, S, S)`, mixed with others of them, cell by cell; `labels` is `(B,)`."""
+    device, side = images.device, math.isqrt(mixing.shares.shape[1])
+    others, cells = on_device(mixing.others, device), on_device(mixing.shares, device)
+    pixels = F.interpolate(cells.view(-1, 1, side, side), size=images.shape[-2:], mode="nearest")
+    target = soft_labels(labels, classes, smoothing)
+    other = target[others]
     return Mixed(
-        torch.lerp(images, images[other], pixels.to(images.dtype)),
-        torch.lerp(plain.target, plain.target[other], of_image),
-        torch.lerp(plain.patch_targets, plain.patch_targets[other], of_cells),
+        torch.lerp(images, images[others], pixels.to(images.dtype)),
+        torch.lerp(target, other, cells.mean(1, keepdim=True)),
+        torch.lerp(target[:, None], other[:, None], cells[:, :, None]),
     )
 
 
@@ -67,13 +111,7 @@ def token_label_loss(logits: Logits, mixed: Mixed) -> Tensor:
 
 def soft_labels(labels: Tensor, classes: int, smoothing: float) -> Tensor:
     """Return one-hot labels `(B, classes)`, of which `smoothing` is spread over all classes."""
-    return F.one_hot(labels, classes).float() * (1 - smoothing) + smoothing / classes
-
-
-def _box(side: int, rng: np.random.Generator) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    """Draw a square of cells, 1 inside: its share of the image is drawn from Beta(1, 1), rounded to whole cells."""
-    edge = round(side * float(np.sqrt(rng.beta(CUTMIX_ALPHA, CUTMIX_ALPHA))))
-    top, left = rng.integers(0, side - edge + 1, 2)
-    box = np.zeros((side, side), dtype=np.float32)
-    box[top : top + edge, left : left + edge] = 1
-    return box
+    others = smoothing / classes
+    return torch.full((len(labels), classes), others, device=labels.device).scatter(
+        1, labels[:, None], 1 - smoothing + others
+    )

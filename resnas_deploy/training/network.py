@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.training.masked import masked_tokens, masks_of
+from resnas_deploy.training.recomputing import plainly, recomputed, recomputed_norms
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task
 from resnas_deploy.weights.schema import tensor_shapes
@@ -35,12 +36,13 @@ class TrainedNetwork(nn.Module):
     """Trains the subnets of `arch`, with slices of its weights or under masks.
 
     `forward(images, subnets, survival)` gives each of the subnets an equal share of the batch, in order. `survival` is
-    what `drop_path` draws. Both ways give the same logits and gradients; `masked` says which one is taken.
+    what `drop_path` draws. Both ways give the same logits and gradients; `masked` says which one is taken. With
+    `checkpointing` a training pass keeps fewer activations, and the way back computes them again.
     """
 
-    def __init__(self, arch: ArchSpec, *, masked: bool = False) -> None:
+    def __init__(self, arch: ArchSpec, *, masked: bool = False, checkpointing: bool = False) -> None:
         super().__init__()
-        self.masked = masked
+        self.masked, self.checkpointing = masked, checkpointing
         self._masked_tokens, self._sliced_tokens = masked_tokens, sliced_tokens
         self.body = ViTResNAS(arch)
         self.patch_head = nn.Linear(arch.stages[-1].width, arch.classes)
@@ -51,16 +53,27 @@ class TrainedNetwork(nn.Module):
         return self.body.arch
 
     def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
-        # The stem's convolutions are the same in every subnet: batch statistics are of all images together.
-        features = part_of(self.body, "stem", Stem).features(images)
+        return self.from_features(self.features(images), subnets, survival)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Return what the stem's projection reads, `(B, mid, S/2, S/2)`.
+
+        The stem's convolutions are the same in every subnet: batch statistics are of all images together.
+        """
+        stem = part_of(self.body, "stem", Stem)
+        return (recomputed_norms(stem) if self._checkpoints() else plainly)(stem.features, images)
+
+    def from_features(self, features: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
+        """Return what `forward` does, of what `features` returns or some of its groups."""
+        through = recomputed if self._checkpoints() else plainly
         if self.masked:
-            masks = masks_of(self.body, subnets, len(images), images.device)
-            return self._logits(self._masked_tokens(self.body, features, masks, survival))
-        size, start, parts = len(images) // len(subnets), 0, []
+            masks = masks_of(self.body, subnets, len(features), features.device)
+            return self._logits(self._masked_tokens(self.body, features, masks, survival, through))
+        size, start, parts = len(features) // len(subnets), 0, []
         for subnet, equal in groupby(subnets):
             stop = start + size * len(list(equal))
             own = survival[:, start:stop] if survival is not None else None
-            parts.append(self._logits(self._sliced_tokens(self.body, features[start:stop], subnet, own)))
+            parts.append(self._logits(self._sliced_tokens(self.body, features[start:stop], subnet, own, through)))
             start = stop
         return Logits(torch.cat([part.image for part in parts]), torch.cat([part.patches for part in parts]))
 
@@ -68,6 +81,9 @@ class TrainedNetwork(nn.Module):
         """Compute by `torch.compile` from now on. Sliced passes are compiled for each subnet, masked ones once."""
         self._masked_tokens = torch.compile(masked_tokens)
         self._sliced_tokens = torch.compile(sliced_tokens)
+
+    def _checkpoints(self) -> bool:
+        return self.checkpointing and torch.is_grad_enabled()
 
     def _logits(self, tokens: Tensor) -> Logits:
         """Return what both heads say of normed tokens `(B, 1 + N, C)`, of as many channels as there are."""

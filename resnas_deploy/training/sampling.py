@@ -17,7 +17,8 @@ from torch import Tensor
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import STAGES, Subnet
 from resnas_deploy.training.distributed import Share
-from resnas_deploy.training.mixing import Mixed, mix, unmixed
+from resnas_deploy.training.erasing import draw_boxes, erased
+from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
 from resnas_deploy.training.network import drop_path
 from resnas_deploy.training.run import TrainingRun
 
@@ -59,22 +60,22 @@ def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
 
 
 def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels: Tensor) -> Mixed:
-    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels."""
+    """Return the groups' images, `(B, 3, S, S)`, erased and mixed, with their soft labels.
+
+    What is drawn is drawn for all groups of the step at once, and then the share of these is taken. The host does not
+    wait for the device.
+    """
     recipe, classes, side = run.recipe, run.arch.classes, run.arch.side(STAGES - 1)
-    parts = []
-    for index, group in enumerate(groups):
-        own = slice(index * recipe.group, (index + 1) * recipe.group)
-        rng = np.random.default_rng((_MIXING, run.seed, step, group))
-        given = _erased(images[own], recipe.erasing, rng)
-        if recipe.mixing:
-            parts.append(mix(given, labels[own], classes, side, recipe.label_smoothing, rng))
-        else:
-            parts.append(unmixed(given, labels[own], classes, side, recipe.label_smoothing))
-    return Mixed(
-        torch.cat([part.images for part in parts]),
-        torch.cat([part.target for part in parts]),
-        torch.cat([part.patch_targets for part in parts]),
-    )
+    rng = np.random.default_rng((_MIXING, run.seed, step))
+    own = slice(groups.start * recipe.group, groups.stop * recipe.group)
+    if recipe.erasing:
+        boxes = draw_boxes(recipe.batch, images.shape[-1], recipe.erasing, rng)
+        seeds = rng.integers(2**63, size=recipe.groups)  # of the noise, which is drawn on the device
+        images = erased(images, boxes[own], seeds[groups.start : groups.stop].tolist())
+    if not recipe.mixing:
+        return unmixed(images, labels, classes, side, recipe.label_smoothing)
+    mixing = draw_mixing(recipe.groups, recipe.group, side, rng)
+    return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
 
 
 def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opened: float = 1.0) -> tuple[Subnet, ...]:
@@ -117,18 +118,6 @@ def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T
     """Return `count` of the choices in random order, each of them equally often, give or take one."""
     found: list[T] = rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
     return found
-
-
-def _erased(images: Tensor, share: float, rng: np.random.Generator) -> Tensor:
-    """Return images of which a random rectangle is noise, in that share of them (arXiv 1708.04896), by kornia."""
-    if not share:
-        return images
-    from kornia.augmentation import RandomErasing
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(int(rng.integers(2**31)))
-        changed: Tensor = RandomErasing(p=share)(images)
-    return changed
 
 
 def _generator(*numbers: int) -> torch.Generator:

@@ -12,13 +12,16 @@ from torch import Tensor, nn
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import Block, Subnet
 from resnas_deploy.network.module import Attention, Head, Mlp, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+from resnas_deploy.training.recomputing import Through, plainly
 
 
-def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: Tensor | None) -> Tensor:
+def sliced_tokens(
+    body: ViTResNAS, features: Tensor, subnet: Subnet, survival: Tensor | None, through: Through = plainly
+) -> Tensor:
     """Return normed tokens of the last stage, `(B, 1 + N, C)`, with C the subnet's width there.
 
     `features` is what the stem's projection reads; `survival`, `(2 x positions, B)`, by what each residual branch of
-    each image is multiplied (drop-path), or None for as it is.
+    each image is multiplied (drop-path), or None for as it is. Blocks and reductions are called `through`.
     """
     branches = iter(survival) if survival is not None else None
     widths = [stage.width for stage in subnet.full.stages]
@@ -37,10 +40,10 @@ def sliced_tokens(body: ViTResNAS, features: Tensor, subnet: Subnet, survival: T
                 own, keep = next(flags)
                 scales = (next(branches), next(branches)) if branches else (None, None)
                 if keep:
-                    x = _block(module, x, own, scales)
+                    x = through(_block, module, x, own, scales)
             case ReductionElement(), ResidualReduction():
                 stage += 1
-                x = _reduction(module, x, widths[stage])
+                x = through(_reduction, module, x, widths[stage])
             case HeadElement(), Head():
                 x = _norm(module.norm, x)
     return x

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.mini_space import MINI
+from support.small_data import CLASSES, RECIPE, SIDE, run
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.training.sampling import draw_groups, evenly, open_choices
+from resnas_deploy.training.sampling import draw_groups, evenly, mixed_of, open_choices
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=6, unique=True), st.integers(1, 20), st.integers(0, 99))
@@ -73,3 +76,19 @@ def test_the_same_seed_draws_the_same():
     one, two = (draw_groups(MINI, 4, np.random.default_rng(7)) for _ in range(2))
     assert one == two
     assert draw_groups(MINI, 4, np.random.default_rng(8)) != one
+
+
+@pytest.mark.parametrize("changes", [{}, {"erasing": 0.0}, {"mixing": False}], ids=str)
+def test_what_is_mixed_does_not_depend_on_how_the_groups_are_shared_out(tmp_path, changes):
+    training = run(tmp_path, recipe=replace(RECIPE, **({"batch": 12, "group": 3, "erasing": 0.5} | changes)))
+    rng = torch.Generator().manual_seed(0)
+    images = torch.randn(12, 3, SIDE, SIDE, generator=rng)
+    labels = torch.randint(0, CLASSES, (12,), generator=rng)
+    whole = mixed_of(training, 3, range(4), images, labels)
+    parts = [
+        mixed_of(training, 3, groups, images[own], labels[own])
+        for groups, own in ((range(1), slice(0, 3)), (range(1, 4), slice(3, 12)))
+    ]
+    for name in ("images", "target", "patch_targets"):
+        assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
+    assert not torch.equal(whole.images, mixed_of(training, 4, range(4), images, labels).images)
