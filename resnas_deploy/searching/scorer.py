@@ -22,8 +22,9 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.training.batches import evaluation_batches
+from resnas_deploy.training.batches import evaluation_batches, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -33,10 +34,11 @@ _ORDER_SEED = 0  # of the images: in random order, so that the first ones are a 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """The images that candidates are scored on, decoded once, in batches."""
+    """The images that candidates are scored on, decoded once, in batches: a quarter of what normalised ones take."""
 
-    images: tuple[Tensor, ...]  # each (B, 3, S, S), normalised
+    images: tuple[Tensor, ...]  # each (B, 3, S, S), uint8
     labels: tuple[Tensor, ...]  # each (B,)
+    preprocessing: Preprocessing
 
     @property
     def total(self) -> int:
@@ -54,7 +56,8 @@ def decode_held_out(images: LabelledImages, checkpoint: Checkpoint, batch: int, 
     )
     if unreadable := [line for item in batches for line in item.unreadable]:
         raise BadInput(unreadable[0])
-    return HeldOut(tuple(item.pixels for item in batches), tuple(item.labels for item in batches))
+    pixels, labels = (tuple(item.pixels for item in batches), tuple(item.labels for item in batches))
+    return HeldOut(pixels, labels, checkpoint.task.preprocessing)
 
 
 class Scorer:
@@ -64,8 +67,9 @@ class Scorer:
         self._network = TrainedNetwork(checkpoint.arch)
         self._network.load(checkpoint)
         self._network.to(device).eval()
-        self._images = [images.to(device) for images in held_out.images]
+        self._images = [pixels.to(device) for pixels in held_out.images]
         self._labels = [labels.to(device) for labels in held_out.labels]
+        self._preprocessing, self._device = held_out.preprocessing, device
         self._total = held_out.total
 
     @torch.inference_mode()
@@ -73,8 +77,8 @@ class Scorer:
         """Count what it gets right; stop where it is hopeless that `target` of all would be (`hopeless`)."""
         correct = seen = 0
         looks = len(self._labels) - 1
-        for images, labels in zip(self._images, self._labels, strict=True):
-            logits = self._network(images, (subnet,)).image
+        for pixels, labels in zip(self._images, self._labels, strict=True):
+            logits = self._network(normalised(pixels, self._preprocessing, self._device), (subnet,)).image
             correct += int(is_right(logits, labels).sum())
             seen += len(labels)
             if target is not None and seen < self._total and hopeless(correct, seen, target, self._total, looks):
