@@ -98,7 +98,8 @@ def search(
         runner, batch, precision, threads, device: how finalists are measured, as `latency.profile` takes them.
         store: the file that holds the profile of that setting; the user's own where none is named.
         model: a latency model, such as `profile` returns, instead of what chooses one from the store.
-        iterations, first, children, parents: of the evolution; the first iteration's subnets are random.
+        iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
+            depth.
         finalists: how many to export and measure.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.
@@ -106,6 +107,9 @@ def search(
         seed: everything random follows from it.
         resume: go on with a search that was stopped.
         progress: told what is being done.
+
+    The winner is then trained from scratch, as the paper does: `train.subnet(arch=out / "arch.json")`; or from the
+    weights that it inherits from the supernet: `train.subnet(checkpoint=out / "checkpoint.safetensors")`.
 
     `unsaved` of the result says why not all of it could be written, where it could not.
 

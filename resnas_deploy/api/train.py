@@ -64,6 +64,7 @@ def supernet(
     workers: int = 0,
     save_every: int = 0,
     skip_unreadable: bool = False,
+    track: Sequence[str] = (),
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
@@ -83,6 +84,7 @@ def supernet(
         workers: processes that decode images; 0: this one does.
         save_every: steps between saves, from which a run goes on; 0: at the end of each epoch.
         skip_unreadable: go on without images that cannot be read; the result names them.
+        track: who is told the figures beside metrics.jsonl, by their own clients: tensorboard, mlflow, wandb.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
         each_epoch: told a line at the end of each epoch, to keep.
         progress: told a line each step, of which the last one counts.
@@ -94,7 +96,7 @@ def supernet(
     from resnas_deploy.training.run import TrainingOptions, supernet_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
     )
     return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
 
@@ -113,6 +115,7 @@ def subnet(
     workers: int = 0,
     save_every: int = 0,
     skip_unreadable: bool = False,
+    track: Sequence[str] = (),
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
@@ -121,7 +124,7 @@ def subnet(
 
     Args:
         arch: what to train from scratch: a published name, a file, or an `ArchSpec`.
-        checkpoint: weights to start from, such as a search's winner; instead of `arch`.
+        checkpoint: weights to start from, such as those that a search's winner inherits; instead of `arch`.
 
     The others are those of `supernet`, and so is what is raised.
     """
@@ -131,7 +134,7 @@ def subnet(
     from resnas_deploy.training.run import TrainingOptions, scratch_run, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
     )
 
     def prepare() -> TrainingRun:
@@ -155,6 +158,7 @@ def finetune(
     workers: int = 0,
     save_every: int = 0,
     skip_unreadable: bool = False,
+    track: Sequence[str] = (),
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
@@ -170,7 +174,7 @@ def finetune(
     from resnas_deploy.training.run import TrainingOptions, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
     )
     return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
 

@@ -51,13 +51,13 @@ class SearchSpace:
         )
 
     def mutate(self, subnet: Subnet, probability: float, rng: np.random.Generator) -> Subnet:
-        """Return `subnet` with every dimension, and whether a block is dropped, redrawn with the given probability."""
+        """Return `subnet` with every dimension redrawn, and every block's flag flipped, with the given probability."""
 
         def pick(choices: tuple[int, ...], now: int) -> int:
             return int(rng.choice(choices)) if rng.random() < probability else now
 
         def keep(now: bool) -> bool:
-            return rng.random() >= DROP_PROBABILITY if rng.random() < probability else now
+            return now != (rng.random() < probability)
 
         return self.build(subnet, pick, keep)
 

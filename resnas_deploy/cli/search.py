@@ -44,7 +44,10 @@ class WorkOptions(OptionGroup):
 
     iterations: Annotated[int, typer.Option(help="Of the evolution.", metavar="N", min=1, max=MAX_COUNT)] = 20
     first: Annotated[
-        int, typer.Option(help="Random subnets of the first iteration.", metavar="N", min=1, max=MAX_COUNT)
+        int,
+        typer.Option(
+            help="Subnets of the first iteration, of random widths and depth.", metavar="N", min=1, max=MAX_COUNT
+        ),
     ] = 500
     children: Annotated[
         int,
@@ -89,6 +92,8 @@ def search(
 
     Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
+    The winner is then trained from scratch (resnas train subnet --arch), or on from the weights that it inherits
+    from the supernet (--checkpoint).
 
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
@@ -109,4 +114,8 @@ def search(
         raise found.unsaved
     if not as_json:
         say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-        say(f"next: resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
+        say(
+            f"next: resnas train subnet --arch {out}/arch.json --data {data} --out trained  # from scratch, the paper's"
+        )
+        say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
+        say("      # its weights inherited from the supernet")

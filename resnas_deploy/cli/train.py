@@ -58,7 +58,11 @@ def subnet(
     ] = "",
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Weights to start from, such as a search's winner.", metavar="FILE", show_default=False),
+        typer.Option(
+            help="Weights to start from, such as those that a search's winner inherits.",
+            metavar="FILE",
+            show_default=False,
+        ),
     ] = None,
     options: RunOptions,
     as_json: Json = False,
@@ -66,8 +70,9 @@ def subnet(
     """Train one network, from scratch or from weights that are there.
 
     Examples:
-    $ resnas train subnet --arch arch.json --data demo --out run
-    $ resnas train subnet --checkpoint found.safetensors --data imagenet --out run
+    $ resnas train subnet --arch found/arch.json --data demo --out run
+    $ resnas train subnet --checkpoint found/checkpoint.safetensors --data demo --out run
+    $ resnas train subnet --arch medium --data imagenet --out run
     """
     trained = _train(resnas.train.subnet, options, arch=arch, checkpoint=checkpoint)
     _print(trained, as_json, f"export --checkpoint {trained.path}")

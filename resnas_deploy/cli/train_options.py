@@ -10,6 +10,7 @@ import typer
 
 from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
+from resnas_deploy.training.tracking import TRACKERS
 
 
 def _recipes(incomplete: str) -> list[str]:
@@ -65,6 +66,16 @@ Skip = Annotated[
     typer.Option("--skip-unreadable", metavar="", help="Go on without images that cannot be read, and name them."),
 ]
 
+Track = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Who is told the figures beside metrics.jsonl, by their own clients: tensorboard, mlflow or wandb. "
+        "Give it again for more.",
+        metavar="NAME",
+        autocompletion=complete(TRACKERS),
+    ),
+]
+
 
 @dataclass(frozen=True)
 class RunOptions(OptionGroup):
@@ -89,8 +100,9 @@ class RunOptions(OptionGroup):
         ),
     ] = 0
     skip_unreadable: Skip = False
+    track: Track = None
     device: TorchDevice = ""
 
     def arguments(self) -> dict[str, Any]:
         """Return them as the API takes them."""
-        return super().arguments() | {"settings": self.settings or ()}
+        return super().arguments() | {"settings": self.settings or (), "track": self.track or ()}

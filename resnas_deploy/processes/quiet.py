@@ -22,6 +22,8 @@ OFF = {
     "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime since 1.32, to mobile.events.data.microsoft.com
     "HF_HUB_DISABLE_TELEMETRY": "1",  # huggingface_hub and transformers, to huggingface.co
     "RAY_USAGE_STATS_ENABLED": "0",  # Ray, to usage-stats.ray.io
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # MLflow since 3.2, to its makers
+    "WANDB_ERROR_REPORTING": "false",  # Weights & Biases' client, which sends its crashes to its makers
 }
 # For a process that is all ours: of the hub's packages, only configurations are used, and no file of anybody.
 OFFLINE = {"HF_HUB_OFFLINE": "1"}

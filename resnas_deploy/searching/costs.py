@@ -57,12 +57,18 @@ class CostLimits:
 
     def inside(self, subnets: Sequence[Subnet]) -> NDArray[np.bool_]:
         """Tell which subnets meet every limit and come near to one: `(subnets,)`."""
-        if not self.limits or not subnets:
+        if not self.limits:
             return np.ones(len(subnets), dtype=bool)
+        highest = self.highest(subnets)
+        return np.asarray((highest <= 1) & (highest >= self.window))
+
+    def highest(self, subnets: Sequence[Subnet]) -> NDArray[np.float64]:
+        """Return what each subnet costs as a share of the limit that it comes nearest to: `(subnets,)`."""
+        if not subnets:
+            return np.zeros(0)
         archs = [subnet.arch for subnet in subnets]
         shares = np.array([limit.cost.of(archs) / limit.most for limit in self.limits])
-        highest = shares.max(axis=0)
-        return np.asarray((highest <= 1) & (highest >= self.window))
+        return np.asarray(shares.max(axis=0))
 
     def within(self, space: SearchSpace) -> CostLimits:
         """Return these limits for a space: where its widest subnet meets them all, none is too cheap.

@@ -16,10 +16,11 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Candidate, canonical
 from resnas_deploy.searching.costs import CostLimits
+from resnas_deploy.searching.first_subnets import FirstSubnets
 from resnas_deploy.searching.pareto import best_first
 
 _DRAWS = 200  # for each subnet that is wanted: then the search says that it found no more
-_AT_ONCE = 256  # whose costs are computed together
+_AT_ONCE = 256  # at most: whose costs are computed together
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,11 @@ class Evolution:
     """How to search; the defaults are the paper's."""
 
     iterations: int = 20
-    first: int = 500  # subnets of the first iteration
+    first: int = 500  # subnets of the first iteration: `FirstSubnets`
     mutated: int = 75  # of each later one
     crossed: int = 75
     parents: int = 75  # the best so far, of which these are made
-    probability: float = 0.3  # that mutation redraws a dimension
+    probability: float = 0.3  # that mutation redraws a dimension, or drops a block or takes it back
     pareto: bool = False  # parents are of the whole front of accuracy against the first cost, not the best alone
 
     def __post_init__(self) -> None:
@@ -61,8 +62,12 @@ def propose(
     iteration finds none.
     """
     known = {candidate.subnet for candidate in found}
+
+    def collect(count: int, draw: Callable[[int], list[Subnet]], at_once: int = _AT_ONCE) -> list[Subnet]:
+        return _collect(space, limits, count, known, draw, at_once)
+
     if not found:
-        subnets = _collect(space, limits, evolution.first, known, _random(space, limits, rng))
+        subnets = collect(evolution.first, FirstSubnets(space, limits, rng).draw, min(_AT_ONCE, 2 * evolution.first))
         if not subnets:
             raise BadInput(
                 f"{_DRAWS * evolution.first} subnets of the space {space.name} must hold one with "
@@ -71,44 +76,34 @@ def propose(
         return subnets
     parents = [candidate.subnet for candidate in evolution.chosen(found)]
 
-    def parent() -> Subnet:
-        return parents[int(rng.integers(len(parents)))]
+    def mutant() -> Subnet:
+        return space.mutate(parents[int(rng.integers(len(parents)))], evolution.probability, rng)
 
-    mutated = _collect(
-        space, limits, evolution.mutated, known, lambda: space.mutate(parent(), evolution.probability, rng)
-    )
+    def child() -> Subnet:
+        first, second = rng.integers(len(parents)), rng.integers(len(parents) - 1)
+        return space.crossover(parents[first], parents[second + (second >= first)], rng)
+
+    mutated = collect(evolution.mutated, lambda tries: [mutant() for _ in range(tries)])
     known |= set(mutated)
-    return mutated + _collect(space, limits, evolution.crossed, known, lambda: space.crossover(parent(), parent(), rng))
-
-
-def _random(space: SearchSpace, limits: CostLimits, rng: np.random.Generator) -> Callable[[], Subnet]:
-    """Return a function that draws random subnets, every other one nearer to an end of the space.
-
-    Limits far from the middle lie there.
-    """
-    ends = (space.narrowest(), space.widest())
-    draws = 0
-
-    def draw() -> Subnet:
-        nonlocal draws
-        draws += 1
-        subnet = space.sample(rng)
-        if draws % 2 or not limits.limits:
-            return subnet
-        return space.blend(subnet, ends[int(rng.integers(2))], float(rng.random()), rng)
-
-    return draw
+    if len(parents) == 1:  # a child needs two
+        return mutated
+    return mutated + collect(evolution.crossed, lambda tries: [child() for _ in range(tries)])
 
 
 def _collect(
-    space: SearchSpace, limits: CostLimits, count: int, known: set[Subnet], draw: Callable[[], Subnet]
+    space: SearchSpace,
+    limits: CostLimits,
+    count: int,
+    known: set[Subnet],
+    draw: Callable[[int], list[Subnet]],
+    at_once: int,
 ) -> list[Subnet]:
-    """Collect up to `count` new subnets inside the limits."""
+    """Collect up to `count` new subnets inside the limits. `draw` is told how many times to try."""
     widest, kept = space.widest(), dict[Subnet, None]()
-    for batch in _batches(_DRAWS * count, _AT_ONCE):
+    for batch in _batches(_DRAWS * count, at_once):
         if len(kept) >= count:
             break
-        drawn = [canonical(draw(), widest) for _ in range(batch)]
+        drawn = [canonical(subnet, widest) for subnet in draw(batch)]
         for subnet, inside in zip(drawn, limits.inside(drawn), strict=True):
             if inside and subnet not in known:
                 kept[subnet] = None

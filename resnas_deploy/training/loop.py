@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from resnas_deploy.arch.spec import Subnet
@@ -16,12 +17,16 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
+from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
+from resnas_deploy.training.run_record import recorded
 from resnas_deploy.training.saved_state import load_state, save_state
+from resnas_deploy.training.subnet_accuracy import MEAN, FixedSubnets
+from resnas_deploy.training.tracking import TrackedRun, Trackers
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
@@ -79,6 +84,7 @@ class _Training:
         self.learner = Learner(run, processes)
         self.steps_per_epoch = steps_per_epoch(run.train, run.recipe)
         self.total = self.steps_per_epoch * run.recipe.epochs
+        self.subnets = FixedSubnets(run, run.space, processes) if run.space else None
         self.skipped: list[str] = []
 
     def train(self) -> Trained:
@@ -89,10 +95,11 @@ class _Training:
             self.learner.restore(state)
             first = state.step
         if self.processes.first:  # now that the folder is known to be this run's
-            with atomic_file(run.folder / RECIPE) as partial:
-                partial.write_text(run.recipe.to_toml(), encoding="utf-8")
+            with atomic_file(run.folder / RECIPE) as written:
+                written.write_text(run.recipe.to_toml(), encoding="utf-8")
         accuracy = None
-        with Metrics(run.folder, first) if self.processes.first else nullcontext() as metrics:
+        kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
+        with self._records(first) as metrics:
             pace = Pace(run.recipe.batch, self.total)
             for step, batch in enumerate(self._batches(first), start=first):
                 loss = self._step(step, batch)
@@ -106,17 +113,37 @@ class _Training:
                     self._end_of_epoch(done)
                     accuracy = self.accuracy()
                     figures |= {"epoch": done // self.steps_per_epoch, "top1": accuracy.top1, "top5": accuracy.top5}
+                    line += f", top-1 {accuracy.top1:.2%}"
+                    if self.subnets:
+                        found = self.subnets.measure(self.learner.best)
+                        figures |= found.figures
+                        line += f"; {found}"
                 if metrics and (ends or done % _TOLD_EVERY == 0):
                     metrics.add(done, figures)
+                if metrics and ends and accuracy:
+                    kept.add(done // self.steps_per_epoch, figures, partial(self._checkpoint, accuracy, done))
                 if ends or (run.save_every and done % run.save_every == 0):
                     self._save(done)
-                if ends and accuracy:
-                    self.each_epoch(f"{line}, top-1 {accuracy.top1:.2%}")
-        accuracy = accuracy or self.accuracy()
-        checkpoint = self._checkpoint(accuracy)
-        if self.processes.first:
-            save(checkpoint, run.folder / CHECKPOINT)
+                if ends:
+                    self.each_epoch(line)
+            accuracy = accuracy or self.accuracy()
+            checkpoint = self._checkpoint(accuracy, self.total)
+            if self.processes.first:
+                save(checkpoint, run.folder / CHECKPOINT)
         return Trained(run, checkpoint, accuracy, tuple(self.skipped))
+
+    @contextmanager
+    def _records(self, first: int) -> Iterator[Metrics | None]:
+        """Keep the run's records from a step on, in the first process: what it is, and its figures as they come."""
+        run = self.run
+        if not self.processes.first:
+            yield None
+            return
+        with recorded(run, self.processes, self.steps_per_epoch, first):
+            parameters = {"what": run.what, "data": run.data, "seed": run.seed} | asdict(run.recipe)
+            trackers = Trackers(run.track, TrackedRun(run.folder, parameters, first))
+            with Metrics(run.folder, first, trackers) as metrics:
+                yield metrics
 
     def _batches(self, first: int) -> Iterator[Batch]:
         run = self.run
@@ -170,15 +197,17 @@ class _Training:
         network = self.learner.best.eval()
         return evaluate(lambda images: network(images, whole).image, batches, self.processes)
 
-    def _checkpoint(self, accuracy: ValidationAccuracy) -> Checkpoint:
-        run = self.run
+    def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
+        """Return the weights as they are after so many steps."""
+        run, epochs = self.run, self.run.recipe.epochs
+        part = "" if done == self.total else f"{done // self.steps_per_epoch} of "
         trained_on = f"{run.data}, {len(run.train.labels)} images, seed {run.seed}"
-        done = f"{run.what} trained {run.recipe.epochs} epochs on {trained_on}"
+        made = f"{run.what} trained {part}{epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
         names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
         task = Task(names, run.preprocessing, run.recipe.held_out)
         measured = MeasuredAccuracy(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
-        return self.learner.best.checkpoint(replace(before, trained=True).then(done), task, measured)
+        return self.learner.best.checkpoint(replace(before, trained=True).then(made), task, measured)
 
     def _save(self, done: int) -> None:
         if self.processes.first:

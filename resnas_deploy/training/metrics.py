@@ -1,8 +1,7 @@
-"""A run's figures as they come, in JSON lines and TensorBoard's events where it is installed; and its speed."""
+"""A run's figures as they come, in JSON lines and to trackers that were asked for; and its speed."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import time
@@ -15,6 +14,7 @@ from typing import Self
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import opened, parse_json
+from resnas_deploy.training.tracking import Trackers
 
 FILE = "metrics.jsonl"
 _LONGEST = 10_000  # bytes of a line
@@ -24,24 +24,25 @@ _STEPS = 50  # that the speed is of
 class Metrics:
     """A context manager that appends to a run's folder. Lines of steps that are taken again are dropped."""
 
-    def __init__(self, folder: Path, first_step: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        first_step: int,
+        trackers: Trackers | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._trackers, self._clock = trackers, clock
         path = folder / FILE
         with atomic_file(path) as partial, partial.open("wb") as kept:
-            kept.writelines(line for line in _lines(path) if _step(line) <= first_step)
+            kept.writelines(line for line in _lines(path) if _figures(line).get("step", math.inf) <= first_step)
         self._file = path.open("a", encoding="utf-8")
-        self._events = None
-        if importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=first_step or None)
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add the figures after so many steps."""
-        self._file.write(json.dumps({"step": step, **figures}) + "\n")
+        """Add the figures after so many steps, with the time of day in seconds since 1970."""
+        self._file.write(json.dumps({"step": step, "time": round(self._clock(), 3), **figures}) + "\n")
         self._file.flush()
-        if self._events:
-            for name, value in figures.items():
-                self._events.add_scalar(name, value, step)
+        if self._trackers:
+            self._trackers.add(step, figures)
 
     def __enter__(self) -> Self:
         return self
@@ -50,8 +51,8 @@ class Metrics:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        if self._events:
-            self._events.close()
+        if self._trackers:
+            self._trackers.close(finished=kind is None)
 
 
 class Pace:
@@ -79,6 +80,12 @@ class Pace:
         return f"{rate:.0f} images/s, {left / 60:.1f} minutes left"
 
 
+def lines_of(folder: Path, last_step: float = math.inf) -> list[dict[str, float]]:
+    """Return the figures of each line up to a step, in order. What a kill cut off, or is none of ours, is left out."""
+    found = (_figures(line) for line in _lines(folder / FILE))
+    return [figures for figures in found if figures and figures["step"] <= last_step]
+
+
 def _lines(path: Path) -> Iterator[bytes]:
     """Yield the whole lines of a file, if it is there."""
     if path.exists():
@@ -86,11 +93,12 @@ def _lines(path: Path) -> Iterator[bytes]:
             yield from (line for line in iter(lambda: file.readline(_LONGEST), b"") if line.endswith(b"\n"))
 
 
-def _step(line: bytes) -> float:
-    """Return the step of a line; that of one that a kill cut off, or that is none of ours, is beyond all."""
+def _figures(line: bytes) -> dict[str, float]:
+    """Return the numbers of a line with a step; nothing of one that a kill cut off, or that is none of ours."""
     try:
         found = parse_json(line, FILE)
     except BadInput:
-        found = None
-    step = found.get("step") if isinstance(found, dict) else None
-    return step if isinstance(step, int) else math.inf
+        return {}
+    items = found.items() if isinstance(found, dict) else ()
+    numbers = {key: value for key, value in items if type(value) in (int, float)}
+    return numbers if type(numbers.get("step")) is int else {}

@@ -16,6 +16,7 @@ from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.recipe import FINETUNED, Recipe, read_recipe
+from resnas_deploy.training.tracking import check_trackers
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.resize import resize
 
@@ -35,6 +36,10 @@ class TrainingOptions:
     workers: int = 0  # processes that decode images; 0: this one does
     save_every: int = 0  # steps; 0: at the end of each epoch alone
     skip_unreadable: bool = False
+    track: Sequence[str] = ()  # trackers beside metrics.jsonl
+
+    def __post_init__(self) -> None:
+        check_trackers(self.track)
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class TrainingRun:
     workers: int = 0
     skip_unreadable: bool = False
     save_every: int = 0  # steps; 0: at the end of each epoch alone
+    held_out: LabelledImages | None = None  # images of the training split that training leaves out, if any
+    track: tuple[str, ...] = ()
 
     @property
     def identity(self) -> str:
@@ -143,7 +150,7 @@ def _run(
     out = options.out
     remedy = "give `resume` to go on with it" if (out / RECIPE).exists() else "choose another `out`"
     check_new_folder(out, resume=options.resume, remedy=remedy)
-    train, _ = split(data.train, recipe.held_out)
+    train, held_out = split(data.train, recipe.held_out)
     preprocessing = weights.task.preprocessing if weights and weights.task else None
     return TrainingRun(
         arch=arch,
@@ -159,4 +166,6 @@ def _run(
         workers=options.workers,
         skip_unreadable=options.skip_unreadable,
         save_every=options.save_every,
+        held_out=held_out if recipe.held_out else None,
+        track=tuple(options.track),
     )

@@ -183,10 +183,23 @@ def test_mutation_with_probability_0_is_the_identity(space: SearchSpace, seed: i
 
 @given(spaces, seeds)
 @settings(max_examples=30)
-def test_mutation_with_probability_1_redraws_everything(space: SearchSpace, seed: int) -> None:
-    children = {space.mutate(parent, 1.0, _rng(seed)) for parent in (space.widest(), space.narrowest())}
-    assert len(children) == 1  # nothing of the parent is left
-    assert space.mutate(space.widest(), 1.0, _rng(seed + 1)) not in children
+def test_mutation_with_probability_1_redraws_every_dimension_and_flips_every_flag(
+    space: SearchSpace, seed: int
+) -> None:
+    widest, narrowest = space.widest(), space.narrowest()
+    shorter, longer = (space.mutate(parent, 1.0, _rng(seed)) for parent in (widest, narrowest))
+    assert shorter.full == longer.full  # no dimension of the parent is left
+    assert (shorter.kept, longer.kept) == (narrowest.kept, widest.kept)
+    assert space.mutate(widest, 1.0, _rng(seed + 1)).full != shorter.full
+
+
+def test_mutation_flips_flags_with_the_probability() -> None:
+    space, rng, count = SPACES["tiny"], _rng(6), 300
+    for parent, flipped in ((space.widest(), False), (space.narrowest(), True)):
+        children = [space.mutate(parent, 0.3, rng) for _ in range(count)]
+        for position in (2, 4, 6):
+            share = sum(child.kept[1][position - 1] == flipped for child in children) / count
+            assert abs(share - 0.3) < 4 * (0.3 * 0.7 / count) ** 0.5, f"{share:.3f} of block {position}"
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.3, 1.0])

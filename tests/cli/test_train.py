@@ -187,7 +187,7 @@ def test_unreadable_images(resnas, recipe, tmp_path):
         ("supernet", ("--set", "speed"), "a setting must be KEY=VALUE, found 'speed'"),
         ("supernet", ("--set", "group=24"), "batch must be a multiple of group = 24, found 64"),
         ("supernet", ("--set", "held_out=800"), "must have more than the 800 images that are held out, found 800"),
-        ("supernet", ("--recipe", "nowhere"), "a recipe must be tiny, small, demo or a file, found 'nowhere'"),
+        ("supernet", ("--recipe", "nowhere"), "a recipe must be tiny, small, medium, demo or a file, found 'nowhere'"),
         (
             "supernet",
             ("--data", "nowhere"),

@@ -17,7 +17,17 @@ from resnas_deploy.processes.quiet import OFF, OFFLINE, import_quietly, turn_off
 
 DEMO = PACKAGE.parent / "examples/demo/checkpoint.safetensors"
 CAT = IMAGES / "cat.jpg"
-REPORTING = {"huggingface_hub", "nncf", "onnxruntime", "openvino", "openvino_telemetry", "ray", "transformers"}
+REPORTING = {
+    "huggingface_hub",
+    "mlflow",
+    "nncf",
+    "onnxruntime",
+    "openvino",
+    "openvino_telemetry",
+    "ray",
+    "transformers",
+    "wandb",
+}
 # It lies in repositories for servers that have nothing of resnas, and sets the variable itself.
 BY_ITSELF = "serving/repository/models/network.py"
 RESNAS = (sys.executable, "-m", "resnas_deploy")
