@@ -67,8 +67,8 @@ class MemoryEstimate:
 
     def __str__(self) -> str:
         return (
-            f"memory: about {_gigabytes(self.total)} a process (weights, gradients and AdamW {_gigabytes(self.state)}, "
-            f"batch {_gigabytes(self.batch)}, activations {_gigabytes(self.activations)}: "
+            f"memory: about {_size(self.total)} a process (weights, gradients and AdamW {_size(self.state)}, "
+            f"batch {_size(self.batch)}, activations {_size(self.activations)}: "
             f"{self.activations_an_image / 1e6:.1f} MB an image)"
         )
 
@@ -141,12 +141,12 @@ def check_memory(network: TrainedNetwork, recipe: Recipe, processes: Processes) 
     free, whole = _device_memory(processes, _bytes_of(network.parameters()) * (2 if recipe.ema else 1))
     if whole is not None and found.state > whole:
         raise BadInput(
-            f"weights, gradients and AdamW must fit into the device's memory, found {_gigabytes(found.state)} of "
-            f"{_gigabytes(whole)}; train a smaller network, or on another device"
+            f"weights, gradients and AdamW must fit into the device's memory, found {_size(found.state)} of "
+            f"{_size(whole)}; train a smaller network, or on another device"
         )
     if free is None:
         return found, str(found)
-    line = f"{found}; {_gigabytes(free)} free"
+    line = f"{found}; {_size(free)} free"
     if not _fits(found, free):
         line += f"; it may not fit: {advice(network, recipe, processes, activations, free)}"
     return found, line
@@ -240,5 +240,5 @@ def _bytes_of(tensors: Iterable[Tensor]) -> int:
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
-def _gigabytes(size: int) -> str:
-    return f"{size / 1e9:.1f} GB"
+def _size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
