@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import FLOATS
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, shared
 from resnas_deploy.training.mixing import Mixed, token_label_loss
 from resnas_deploy.training.network import Logits, TrainedNetwork
 from resnas_deploy.training.recipe import Recipe
@@ -41,9 +41,7 @@ class Passes:
         self._shared: DistributedDataParallel | None = None
         if processes.share.processes > 1:
             # A subnet may leave parameters of the supernet out. The stem's are found by way of the features.
-            self._body = self._shared = DistributedDataParallel(
-                self._body, broadcast_buffers=False, find_unused_parameters=supernet
-            )
+            self._body = self._shared = shared(self._body, find_unused=supernet)
 
     def __call__(self, mixed: Mixed, subnets: Sequence[Subnet], survival: Tensor | None) -> Tensor:
         """Add the gradients to the parameters' own, times the scaler's scale, and return this process's mean loss.
