@@ -134,8 +134,13 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         reason = shortened(" ".join(str(error).split()), 200)
         raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None
+    if found and not labels:
+        raise BadInput(
+            f"{path} must have a .cls beside each image, found none, so it is no shard; where it holds one class's "
+            f"images, as ImageNet's do, unpack it into the folder {path.with_suffix('')}"
+        )
     if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
-        raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one")
+        raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one alone")
     return [(key, labels[key], *next(iter(images.values()))) for key, images in found.items()]
 
 

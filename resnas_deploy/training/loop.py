@@ -25,6 +25,7 @@ from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.memory_estimate import MemoryEstimate, check_memory
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
@@ -46,6 +47,7 @@ class Trained:
     checkpoint: Checkpoint
     accuracy: ValidationAccuracy
     skipped: tuple[str, ...]  # why others stood in for images, in this process
+    memory: MemoryEstimate  # what a process needed of it, as was said before the run
 
     @property
     def path(self) -> Path:
@@ -60,6 +62,7 @@ class Trained:
             "recipe": asdict(self.run.recipe),
             **self.accuracy.to_json(),
             "skipped": list(self.skipped),
+            "memory": self.memory.to_json(),
         }
 
     def __str__(self) -> str:
@@ -72,8 +75,8 @@ def train(
 ) -> Trained:
     """Train to the end, from the last save on where there is one. Raise `BadInput`.
 
-    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep; both
-    in the first process alone.
+    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep,
+    and before the first how much memory a process needs; both in the first process alone.
 
     The weights depend on `TrainingRun.identity` alone, not on where the run was cut off or how many processes there
     are, but for the order of floating-point sums.
@@ -100,6 +103,8 @@ class _Training:
             state = load_state(state_file, run.identity, self.learner.possible_state(), self.total)
             self.learner.restore(state)
             first = state.step
+        memory, line = check_memory(self.learner.network, run.recipe, self.processes)
+        self.each_epoch(line)
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as written:
                 written.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -136,7 +141,7 @@ class _Training:
             checkpoint = self._checkpoint(accuracy, self.total)
             if self.processes.first:
                 save(checkpoint, run.folder / CHECKPOINT)
-        return Trained(run, checkpoint, accuracy, tuple(self.skipped))
+        return Trained(run, checkpoint, accuracy, tuple(self.skipped), memory)
 
     @contextmanager
     def _records(self, first: int) -> Iterator[Metrics | None]:
