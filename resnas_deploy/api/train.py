@@ -86,7 +86,7 @@ def supernet(
         skip_unreadable: go on without images that cannot be read; the result names them.
         track: who is told the figures beside metrics.jsonl, by their own clients: tensorboard, mlflow, wandb.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
-        each_epoch: told a line at the end of each epoch, to keep.
+        each_epoch: told a line at the end of each epoch, to keep, and before the first how much memory is needed.
         progress: told a line each step, of which the last one counts.
 
     Raise `BadInput` for what is wrong or does not go together, for an image that cannot be read, and for a loss that is

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.training.average import Average
-from resnas_deploy.training.batches import Batch
+from resnas_deploy.training.batches import Batch, normalised
 from resnas_deploy.training.distributed import Processes, share_batch_norms
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
@@ -46,10 +46,6 @@ class Learner:
         self.network.to(processes.device)
         if share.processes > 1:
             share_batch_norms(self.network, processes.device)
-        self._mean, self._deviation = (
-            torch.tensor(values, device=processes.device)[:, None, None]
-            for values in (run.preprocessing.mean, run.preprocessing.std)
-        )
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
@@ -72,7 +68,8 @@ class Learner:
         subnets = subnets_of(self.run, step, opened, groups)
         survival = survival_of(self.run, step, groups)
         survival = None if survival is None else moved(survival, device)
-        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), moved(batch.labels, device))
+        images = normalised(batch.pixels, self.run.preprocessing, device)
+        mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -127,6 +124,3 @@ class Learner:
         """Return the tensors of the network and of its average, as a state names them."""
         networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
         return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        return (moved(pixels, self.processes.device).float() / 255 - self._mean) / self._deviation

@@ -14,13 +14,20 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.batches import (
+    Batch,
+    evaluation_batch,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.masked_or_sliced import decided
+from resnas_deploy.training.memory_estimate import MemoryEstimate, check_memory
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
@@ -43,6 +50,7 @@ class Trained:
     checkpoint: Checkpoint
     accuracy: ValidationAccuracy
     skipped: tuple[str, ...]  # why others stood in for images, in this process
+    memory: MemoryEstimate  # what a process needed of it, as was said before the run
 
     @property
     def path(self) -> Path:
@@ -57,6 +65,7 @@ class Trained:
             "recipe": asdict(self.run.recipe),
             **self.accuracy.to_json(),
             "skipped": list(self.skipped),
+            "memory": self.memory.to_json(),
         }
 
     def __str__(self) -> str:
@@ -69,12 +78,13 @@ def train(
 ) -> Trained:
     """Train to the end, from the last save on where there is one. Raise `BadInput`.
 
-    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep; both
-    in the first process alone.
+    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep,
+    and before the first how much memory a process needs; both in the first process alone.
 
     The weights depend on `TrainingRun.identity` alone, not on where the run was cut off or how many processes there
     are, but for the order of floating-point sums.
     """
+    check_parts(run.recipe, processes.share.processes)
     with (
         ending_with_us() if run.recipe.compile else nullcontext(),  # the compiler starts processes
         training_on(processes.device, tf32=run.recipe.tf32),
@@ -87,7 +97,6 @@ class _Training:
     def __init__(self, run: TrainingRun, processes: Processes, progress: Progress, each_epoch: Progress) -> None:
         self.run, self.processes = run, processes
         self.progress, self.each_epoch = (progress, each_epoch) if processes.first else (silent, silent)
-        check_parts(run.recipe, processes.share.processes)
         self.learner = Learner(run, processes)
         self.steps_per_epoch = steps_per_epoch(run.train, run.recipe)
         self.total = self.steps_per_epoch * run.recipe.epochs
@@ -101,6 +110,8 @@ class _Training:
             state = load_state(state_file, run.identity, self.learner.possible_state(), self.total)
             self.learner.restore(state)
             first = state.step
+        memory, line = check_memory(self.learner.network, run.recipe, self.processes)
+        self.each_epoch(line)
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as written:
                 written.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -137,7 +148,7 @@ class _Training:
             checkpoint = self._checkpoint(accuracy, self.total)
             if self.processes.first:
                 save(checkpoint, run.folder / CHECKPOINT)
-        return Trained(run, checkpoint, accuracy, tuple(self.skipped))
+        return Trained(run, checkpoint, accuracy, tuple(self.skipped), memory)
 
     @contextmanager
     def _records(self, first: int) -> Iterator[Metrics | None]:
@@ -162,6 +173,7 @@ class _Training:
             first_step=first,
             share=self.processes.share,
             workers=run.workers,
+            pin=self.processes.pins,
         )
         for batch in batches:
             if batch.unreadable:
@@ -220,10 +232,15 @@ class _Training:
         """Measure the whole network on the validation split."""
         run, whole = self.run, (Subnet.whole(self.run.arch),)
         batches = evaluation_batches(
-            run.val, run.preprocessing, run.recipe.batch, share=self.processes.share, workers=run.workers
+            run.val,
+            run.preprocessing,
+            evaluation_batch(run.recipe, self.processes.share),
+            share=self.processes.share,
+            workers=run.workers,
+            pin=self.processes.pins,
         )
         network = self.learner.best.eval()
-        return evaluate(lambda images: network(images, whole).image, batches, self.processes)
+        return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""

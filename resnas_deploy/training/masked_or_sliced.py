@@ -8,6 +8,7 @@ the space and the device: so it is timed.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -99,9 +100,12 @@ def time_ways(run: TrainingRun, processes: Processes, clock: Callable[[], float]
         survival = None if survival is None else survival.to(device)
         made.network.zero_grad(set_to_none=True)
         start = clock()
-        float(made(mixed, subnets, survival))  # which waits for the device
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)  # for the way back as well
+        try:
+            float(made(mixed, subnets, survival))  # which waits for the device
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)  # for the way back as well
+        except torch.OutOfMemoryError:  # said before the first step, if neither way fits
+            return math.inf
         return clock() - start
 
     with torch.random.fork_rng(devices=[]):  # which modules that are made draw from
