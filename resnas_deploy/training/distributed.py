@@ -53,6 +53,11 @@ class Processes:
         """Whether this one writes files and tells of the progress."""
         return self.share.rank == 0
 
+    @property
+    def pins(self) -> bool:
+        """Whether batches should lie in memory that the device copies from by itself."""
+        return self.device.type == "cuda"
+
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over all processes, made in place."""
         if self.share.processes > 1:

@@ -14,7 +14,13 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.batches import (
+    Batch,
+    evaluation_batch,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
@@ -160,6 +166,7 @@ class _Training:
             first_step=first,
             share=self.processes.share,
             workers=run.workers,
+            pin=self.processes.pins,
         )
         for batch in batches:
             if batch.unreadable:
@@ -197,10 +204,15 @@ class _Training:
         """Measure the whole network on the validation split."""
         run, whole = self.run, (Subnet.whole(self.run.arch),)
         batches = evaluation_batches(
-            run.val, run.preprocessing, run.recipe.batch, share=self.processes.share, workers=run.workers
+            run.val,
+            run.preprocessing,
+            evaluation_batch(run.recipe, self.processes.share),
+            share=self.processes.share,
+            workers=run.workers,
+            pin=self.processes.pins,
         )
         network = self.learner.best.eval()
-        return evaluate(lambda images: network(images, whole).image, batches, self.processes)
+        return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""
