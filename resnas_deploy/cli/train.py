@@ -73,7 +73,7 @@ def subnet(
 
     Examples:
     $ resnas train subnet --arch found/arch.json --data demo --out run
-    $ resnas train subnet --checkpoint found/checkpoint.safetensors --data demo --out run
+    $ resnas train subnet --checkpoint found.safetensors --data demo --out run
     $ resnas train subnet --arch medium --data imagenet --out run
     """
     _train(resnas.train.subnet, options, as_json, "export --checkpoint {}", arch=arch, checkpoint=checkpoint)
