@@ -39,6 +39,7 @@ class Share:
     rank: int = 0
     processes: int = 1
     local_rank: int = 0  # among those of its machine
+    local_processes: int = 1  # of its machine
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def share_of(environment: Mapping[str, str]) -> Share:
     _number(environment, "MASTER_PORT", 1, _MOST_PORT)
     rank = _number(environment, "RANK", 0, processes - 1)
     local_rank = _number(environment, "LOCAL_RANK", 0, processes - 1)
-    return Share(rank or 0, processes, local_rank or 0)
+    # Whoever does not say how many are on this machine may have put all of them there.
+    together = _number(environment, "LOCAL_WORLD_SIZE", 1, processes) or processes
+    return Share(rank or 0, processes, local_rank or 0, together)
 
 
 @contextmanager
