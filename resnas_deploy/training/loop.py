@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -119,13 +119,18 @@ class _Training:
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         with self._records(first) as metrics:
             pace = Pace(run.recipe.batch, self.total)
-            for step, loss in self._steps(first):
+            for step, loss in self._steps(pace.timed(self._batches(first)), first):
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
                 self.progress(line)
                 ends = self._ends_epoch(done)
-                figures = {"loss": loss, "learning_rate": self._rate(step), "images_per_second": pace.images_per_second}
+                figures = {
+                    "loss": loss,
+                    "learning_rate": self._rate(step),
+                    "images_per_second": pace.images_per_second,
+                    "waiting": pace.waiting,
+                }
                 if ends:
                     self._end_of_epoch(done)
                     accuracy = self.accuracy()
@@ -175,23 +180,24 @@ class _Training:
             workers=run.workers,
             pin=self.processes.pins,
         )
-        for batch in batches:
-            if batch.unreadable:
-                self.skipped += batch.unreadable
-                if not run.skip_unreadable:
-                    raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
-                if 2 * len(batch.unreadable) > len(batch.labels):
-                    raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
-            yield batch
+        with closing(batches):
+            for batch in batches:
+                if batch.unreadable:
+                    self.skipped += batch.unreadable
+                    if not run.skip_unreadable:
+                        raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
+                    if 2 * len(batch.unreadable) > len(batch.labels):
+                        raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
+                yield batch
 
-    def _steps(self, first: int) -> Iterator[tuple[int, float]]:
+    def _steps(self, batches: Iterable[Batch], first: int) -> Iterator[tuple[int, float]]:
         """Make one update after the other, and yield each step with its loss, the mean over all processes.
 
         A loss is read when the next step has been queued, so that the device does not wait for the host; but before an
         evaluation or a save at once, so that nothing is kept that came after a loss that is not finite.
         """
         queued: tuple[int, Later] | None = None
-        for step, batch in enumerate(self._batches(first), start=first):
+        for step, batch in enumerate(batches, start=first):
             loss = Later(self.learner.learn(step, batch, self._rate(step), self._opened(step)))
             if queued:
                 yield self._read(*queued)
@@ -240,7 +246,8 @@ class _Training:
             pin=self.processes.pins,
         )
         network = self.learner.best.eval()
-        return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
+        with closing(batches):
+            return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""

@@ -21,7 +21,7 @@ RUNS = [(name, kind) for name in PAPERS for kind in KINDS if kind != "finetune" 
 
 def rows():
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
-    table = text.partition("<!-- recipe -->\n")[2].partition("<!-- end -->")[0]
+    table = "| what |" + text.partition("\n| what |")[2].partition("\n\n")[0]
     found = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
     assert len(found) > 10
     return found[2:]
