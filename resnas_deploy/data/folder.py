@@ -14,6 +14,7 @@ from PIL import Image
 from resnas_deploy.data.class_match import check_tellable
 from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
+from resnas_deploy.images.crops import Choose, load_crop
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, images_inside, is_image
 
@@ -34,7 +35,13 @@ class FolderImages:
         return [np.arange(len(self.names))]
 
     def image(self, index: int) -> Image.Image:
-        return load_image(self.folder / os.fsdecode(self.names[index]))
+        return load_image(self._path(index))
+
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        return load_crop(self._path(index), choose, side)
+
+    def _path(self, index: int) -> Path:
+        return self.folder / os.fsdecode(self.names[index])
 
 
 def folder_images(folder: Path, ignored: Ignored) -> FolderImages:

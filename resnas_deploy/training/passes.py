@@ -36,7 +36,7 @@ class Passes:
         supernet: bool,
     ) -> None:
         self.network, self.recipe, self.scaler = network, recipe, scaler
-        self.device = processes.device.type
+        self.device = processes.device
         self._body: nn.Module = _AfterStem(network)
         self._shared: DistributedDataParallel | None = None
         if processes.share.processes > 1:
@@ -50,7 +50,7 @@ class Passes:
         """
         parts = self.recipe.accumulation
         size, groups = len(mixed.images) // parts, len(subnets) // parts
-        with self._autocast():
+        with autocast(self.recipe, self.device):
             features = self.network.features(mixed.images)
         pieces = torch.split(features, size) if parts > 1 else (features,)
         total = torch.zeros((), device=features.device)
@@ -61,7 +61,7 @@ class Passes:
             last = index == parts - 1
             given = piece if last else piece.detach().requires_grad_(piece.requires_grad)
             with self._shared.no_sync() if self._shared and not last else nullcontext():
-                with self._autocast():
+                with autocast(self.recipe, self.device):
                     loss = token_label_loss(self._body(given, own, dropped), mixed.part(images)) / parts
                 scaled = self.scaler.scale(loss)
                 # The others' gradients enter with the last part, so that the stem's are complete when they are shared.
@@ -72,10 +72,11 @@ class Passes:
             total += loss.detach()
         return total
 
-    def _autocast(self) -> torch.autocast:
-        precision = self.recipe.precision
-        narrow = None if precision == "fp32" else FLOATS[precision].torch
-        return torch.autocast(self.device, narrow, enabled=narrow is not None)
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Return what computes a pass forward in the recipe's precision."""
+    narrow = None if recipe.precision == "fp32" else FLOATS[recipe.precision].torch
+    return torch.autocast(device.type, narrow, enabled=narrow is not None)
 
 
 class _AfterStem(nn.Module):
