@@ -50,7 +50,8 @@ SEARCHED := demo-search
 demo-search: $(READY)
 	rm -rf $(SEARCHED)
 	$(BIN)/resnas train supernet --space demo --data demo --out $(SEARCHED)/supernet
-	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite
+	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --networks 48 \
+		--store $(SEARCHED)/latency.sqlite
 	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 65% \
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 5 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found

@@ -21,7 +21,7 @@ SAMPLINGS = ("multi", "single")
 NOT_OF_THE_WEIGHTS = frozenset({"activation_checkpointing", "evaluation_batch", "keep", "keep_every"})
 MOST_BYTES = 100_000  # of a recipe's file
 MOST_RATE = 1e5  # of learning, and of what else has no bound of its own: a typing error, not a wish
-_RANGES = {  # of whole numbers, both ends included
+_RANGES = {  # of numbers, both ends included
     "epochs": (1, 1_000_000),
     "batch": (1, 65_536),
     "group": (1, 65_536),
@@ -32,7 +32,17 @@ _RANGES = {  # of whole numbers, both ends included
     "keep": (1, 1_000),
     "keep_every": (0, 1_000_000),
     "accumulation": (1, 65_536),
+    "learning_rate": (0, MOST_RATE),
+    "final_rate": (0, MOST_RATE),
+    "first_rate": (0, MOST_RATE),
+    "weight_decay": (0, MOST_RATE),
+    "clip_norm": (0, MOST_RATE),
+    "randaugment": (0, 10),
+    "randaugment_deviation": (0, 10),
+    "erasing": (0, 1),
 }
+_BELOW_ONE = ("drop_path", "label_smoothing", "ema")  # from 0
+_WORDS = {"precision": tuple(FLOATS), "sampling": SAMPLINGS}
 
 
 @dataclass(frozen=True)
@@ -71,16 +81,12 @@ class Recipe:
 
     def __post_init__(self) -> None:
         for name, (least, most) in _RANGES.items():
-            _need(least <= getattr(self, name) <= most, name, f"from {least} to {most}", getattr(self, name))
-        for name in ("learning_rate", "final_rate", "first_rate", "weight_decay", "clip_norm", "randaugment_deviation"):
-            _need(0 <= getattr(self, name) <= MOST_RATE, name, f"from 0 to {MOST_RATE:g}", getattr(self, name))
-        for name in ("drop_path", "label_smoothing", "ema"):
+            _need(least <= getattr(self, name) <= most, name, f"from {least} to {most:.7g}", getattr(self, name))
+        for name in _BELOW_ONE:
             _need(0 <= getattr(self, name) < 1, name, "from 0 to below 1", getattr(self, name))
-        _need(0 <= self.erasing <= 1, "erasing", "from 0 to 1", self.erasing)
+        for name, words in _WORDS.items():
+            _need(getattr(self, name) in words, name, f"one of {', '.join(words)}", getattr(self, name))
         _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
-        _need(0 <= self.randaugment <= 10, "randaugment", "from 0 to 10", self.randaugment)
-        _need(self.precision in FLOATS, "precision", f"one of {', '.join(FLOATS)}", self.precision)
-        _need(self.sampling in SAMPLINGS, "sampling", f"one of {', '.join(SAMPLINGS)}", self.sampling)
         _need(
             self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs
         )

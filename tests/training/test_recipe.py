@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+import re
+from dataclasses import asdict, fields, replace
 
 import numpy as np
 import pytest
@@ -86,6 +87,7 @@ def test_a_table_adds_to_what_is_shared(tmp_path):
         (LEAST + "flip = 1", "flip must be true or false, found 1"),
         (LEAST + "ema = 'x'", "ema must be a number, found 'x'"),
         (LEAST + "ema = 1", "ema must be from 0 to below 1, found 1.0"),
+        (LEAST + "randaugment = 30", "randaugment must be from 0 to 10, found 30.0"),
         (LEAST + "crop = 0", "crop must be above 0 and at most 1, found 0.0"),
         (LEAST + "precision = 'int8'", "precision must be one of fp32, fp16, bf16, found 'int8'"),
         (LEAST.replace("group = 4", "group = 3"), "batch must be a multiple of group = 3, found 8"),
@@ -173,6 +175,24 @@ def test_settings_that_are_absurd(tmp_path, setting, said):
     message = refusal(lambda: read(tmp_path, LEAST).override([setting]))
     assert said in message
     assert len(message) < 600
+
+
+OUT_OF_RANGE = {
+    "int": ("-1", "1000000000000"),
+    "float": ("-0.5", "1e9", "nan", "inf", "-inf"),
+    "bool": ("2", "'yes'"),
+    "str": ("'nothing'",),
+}
+EVERY_KEY = [
+    (field.name, value) for field in fields(Recipe) for value in OUT_OF_RANGE.get(str(field.type), OUT_OF_RANGE["str"])
+]
+
+
+@pytest.mark.parametrize(("key", "value"), EVERY_KEY)
+def test_every_key_has_a_range_and_says_it_in_a_line(tmp_path, key, value):
+    message = refusal(lambda: read(tmp_path, LEAST).override([f"{key}={value}"]))
+    assert re.match(rf"{key} must be .+, found ", message), message
+    assert "\n" not in message
 
 
 @pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin"])
