@@ -88,7 +88,7 @@ for folder, kill_at in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
         Learner.learn = learn
         recipe = replace(RECIPE, epochs=3, ema=0.9, keep_every=1, keep=2)
         train(run(Path(folder), recipe=recipe, save_every=2), alone(), lambda _: None)
-        os._exit(0)
+        os._exit(len({"tensorboard", "mlflow", "wandb"} & sys.modules.keys()))  # nobody is told unless asked for
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), status_of(Path(folder)).state)
 """
 
