@@ -244,6 +244,19 @@ class EvaluatedDocument(TypedDict):
     unreadable: list[str]
 
 
+class MemoryDocument(TypedDict):
+    """How much memory a process of a training run needs, in bytes, by what it is for."""
+
+    weights: int
+    gradients: int
+    optimiser: int
+    average: int
+    batch: int
+    activations: int
+    activations_an_image: int
+    total: int
+
+
 class TrainedDocument(TypedDict):
     """A training run: what it was, and how good its weights are."""
 
@@ -255,6 +268,7 @@ class TrainedDocument(TypedDict):
     pictures: int
     unreadable: list[str]
     skipped: list[str]
+    memory: MemoryDocument
 
 
 class FinalistDocument(TypedDict):

@@ -12,8 +12,10 @@ from recording import ratio
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.searching.scorer import HeldOut, Scorer
+from resnas_deploy.training.batches import normalised
 from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
@@ -76,8 +78,10 @@ def test_scoring_a_candidate(benchmark, record):
     space = SPACES["demo"]
     arch = space.widest().full
     supernet = untrained(arch)
-    images = tuple(torch.randn(100, 3, arch.image_size, arch.image_size) for _ in range(10))
-    scorer = Scorer(supernet, HeldOut(images, (torch.zeros(100, dtype=torch.int64),) * 10), torch.device("cpu"))
+    side = arch.image_size
+    images = tuple(torch.randint(256, (100, 3, side, side), dtype=torch.uint8) for _ in range(10))
+    preprocessing, cpu = Preprocessing(side, side), torch.device("cpu")
+    scorer = Scorer(supernet, HeldOut(images, (torch.zeros(100, dtype=torch.int64),) * 10, preprocessing), cpu)
     rng = np.random.default_rng(0)
     subnets = [space.sample(rng) for _ in range(RUNS)]
     network = TrainedNetwork(arch).eval()
@@ -91,7 +95,7 @@ def test_scoring_a_candidate(benchmark, record):
         def passes(alone=alone, whole=whole):
             with torch.inference_mode():
                 for batch in images:
-                    alone(batch, whole)
+                    alone(normalised(batch, preprocessing, cpu), whole)
 
         def scored(subnet=subnet):
             scorer.score(subnet)

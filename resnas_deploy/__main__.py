@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import sys
 
 from resnas_deploy.processes import ending
 
@@ -11,7 +10,7 @@ from resnas_deploy.processes import ending
 def main() -> None:
     """Run the command line and end the process. Nothing else is imported before the handlers are there."""
     code = ending.run_command(_command, whole_process=True)
-    sys.exit(code)
+    ending.leave(code)
 
 
 def _command() -> int:

@@ -18,6 +18,7 @@ class ResnasError(Exception):
     """Base of all errors raised on purpose. The message says what must hold, what was found, and what to do."""
 
     exit_code = 1
+    said = False  # whether another process of the same run has said it
 
     def __init__(self, message: str) -> None:
         super().__init__(shortened(message))

@@ -26,6 +26,7 @@ from resnas_deploy.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.evaluate import ValidationAccuracy
+    from resnas_deploy.training.input_profile import InputProfile
     from resnas_deploy.training.loop import Trained
     from resnas_deploy.training.recipe import Recipe
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
@@ -98,14 +99,15 @@ def supernet(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
 
     Args:
@@ -118,12 +120,15 @@ def supernet(
         settings: keys of the recipe with other values, as a mapping or as "KEY=VALUE".
         seed: everything random follows from it.
         resume: go on with a run that was stopped, to the same weights, or start it where none was.
-        workers: processes that decode images; 0: this one does.
+        workers: processes that decode images; 0: this one does. None takes the cores at hand, divided by the processes
+            of this machine that train together, and 0 for images that are in memory already where a CPU computes.
         save_every: steps between saves, from which a run goes on; 0: at the end of each epoch.
         skip_unreadable: go on without images that cannot be read; the result names them.
         track: who is told the figures beside metrics.jsonl, by their own clients: tensorboard, mlflow, wandb.
+        profile_input: measure how fast images come and how fast the device learns from them, return that as an
+            `InputProfile`, and train nothing.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
-        each_epoch: told a line at the end of each epoch, to keep.
+        each_epoch: told a line at the end of each epoch, to keep, and before the first how much memory is needed.
         progress: told a line each step, of which the last one counts.
 
     Raise `BadInput` for what is wrong or does not go together, for an image that cannot be read, and for a loss that is
@@ -133,7 +138,7 @@ def supernet(
     from resnas_deploy.training.run import TrainingOptions, supernet_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
     return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
 
@@ -149,14 +154,15 @@ def subnet(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train one network, from scratch or from weights that are there.
 
     Args:
@@ -171,7 +177,7 @@ def subnet(
     from resnas_deploy.training.run import TrainingOptions, scratch_run, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
 
     def prepare() -> TrainingRun:
@@ -192,14 +198,15 @@ def finetune(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train a network on, at the recipe's image size: position tables are resized bicubically.
 
     Args:
@@ -211,9 +218,15 @@ def finetune(
     from resnas_deploy.training.run import TrainingOptions, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
-    return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
+    return _trained(
+        lambda: weights_run(_path(checkpoint), "finetune", options),
+        options,
+        device,
+        each_epoch,
+        progress,
+    )
 
 
 @checked
@@ -222,7 +235,7 @@ def evaluate(
     data: str | Path,
     *,
     batch: int = 64,
-    workers: int = 0,
+    workers: int | None = None,
     skip_unreadable: bool = False,
     device: str = "",
     progress: Progress = silent,
@@ -233,7 +246,8 @@ def evaluate(
         checkpoint: a checkpoint, in memory or as a file (.safetensors).
         data: demo, or a folder with train/ and val/.
         batch: images at once.
-        workers: processes that decode images; 0: this one does.
+        workers: processes that decode images; 0: this one does. None takes the cores at hand, divided by the processes
+            of this machine that train together, and 0 for images that are in memory already where a CPU computes.
         skip_unreadable: go on without images that cannot be read; the result names them.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
         progress: told what is being done.
@@ -276,15 +290,19 @@ def _trained(
     device: str,
     each_epoch: Progress,
     progress: Progress,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train in the folder of a run, which is this run's until it ends, together with the processes that there are."""
     from resnas_deploy.training.distributed import joined
+    from resnas_deploy.training.input_profile import profile_input
     from resnas_deploy.training.learning_report import write_report
     from resnas_deploy.training.loop import train
+    from resnas_deploy.training.worker_count import with_workers
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
-        run = prepare()
+        run = with_workers(prepare(), options.workers, processes)
+        if options.profile_input:
+            return profile_input(run, processes, progress)
         claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -85,7 +84,7 @@ def _options(
 
 def main() -> None:
     """Run the command line and exit. An error is one line on stderr and its exit code, never a traceback."""
-    sys.exit(ending.run_command(run))
+    ending.leave(ending.run_command(run))
 
 
 def run() -> int:
@@ -97,7 +96,9 @@ def run() -> int:
     except ReaderGone:
         return READER_GONE
     except OSError as error:  # of files that no command treats on its own: a name too long, a full disk behind stdout
-        complain(f"{error.filename or _unnamed()} cannot be read or written: {error.strerror or error}")
+        complain(
+            f"{ending.speaker()}{error.filename or _unnamed()} cannot be read or written: {error.strerror or error}"
+        )
         return code or BadInput.exit_code
     return code
 
@@ -119,7 +120,8 @@ def _command() -> int:
         with notes():
             return _invoke() or 0
     except ResnasError as error:
-        complain(str(error))
+        if not error.said:
+            complain(ending.speaker() + str(error))
         return error.exit_code
     except typer.TyperException as error:  # wrong usage
         if message := error.format_message():  # empty where the help was printed instead
@@ -127,7 +129,7 @@ def _command() -> int:
             complain(f"{message.rstrip('.')}; see: {command} --help")
         return error.exit_code
     except MemoryError:
-        complain("this needs more memory than there is; use a smaller network, image size or batch")
+        complain(f"{ending.speaker()}this needs more memory than there is; use a smaller network, image size or batch")
         return BadInput.exit_code
 
 

@@ -114,8 +114,6 @@ def search(
         raise found.unsaved
     if not as_json:
         say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-        say(
-            f"next: resnas train subnet --arch {out}/arch.json --data {data} --out trained  # from scratch, the paper's"
-        )
-        say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors --data {data} --out trained")
-        say("      # its weights inherited from the supernet")
+        rest = f"--data {data} --out trained"
+        say(f"next: resnas train subnet --arch {out}/arch.json {rest}  # from scratch, as the paper does")
+        say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors {rest}  # its weights inherited")

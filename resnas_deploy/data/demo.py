@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnas_deploy.data.labelled import Indices
+from resnas_deploy.images.crops import Choose, cropped
 
 CLASS_NAMES = (
     "T-shirt/top",
@@ -40,6 +41,9 @@ class DemoImages:
 
     def image(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        return cropped(self.image(index), choose, side)
 
 
 def demo_images() -> tuple[DemoImages, DemoImages]:

@@ -14,8 +14,11 @@ from PIL import Image
 from resnas_deploy.data.class_match import check_tellable
 from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput
+from resnas_deploy.images.crops import Choose, load_crop
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, files_below
+from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, images_inside, is_image
+
+_FLAT = "ILSVRC2012_val_"  # begins the names of ImageNet's validation images, which come in one folder
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,13 @@ class FolderImages:
         return [np.arange(len(self.names))]
 
     def image(self, index: int) -> Image.Image:
-        return load_image(self.folder / os.fsdecode(self.names[index]))
+        return load_image(self._path(index))
+
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        return load_crop(self._path(index), choose, side)
+
+    def _path(self, index: int) -> Path:
+        return self.folder / os.fsdecode(self.names[index])
 
 
 def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
@@ -44,28 +53,38 @@ def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
     for name in beside:
         ignored.add(Reason.OUTSIDE, name)
     if not classes:
-        passed = f" (ignored: {ignored})" if ignored.counts else ""
-        raise BadInput(f"{folder} must hold a folder for each class, found none{passed}; put the images into such")
+        raise _without_classes(folder, [name for name in beside if is_image(name)], ignored)
     check_tellable(classes, folder)
     _check_apart(folder, classes)
     names: list[bytes] = []
     labels: list[int] = []
     for number, name in enumerate(classes):
         inside = folder / name
-        found = files_below(inside, ignored, top=folder)
+        found = images_inside(inside, ignored, top=folder)
         if not found:
             raise BadInput(
                 f"{inside} must hold at least one image ({', '.join(sorted(SUFFIXES))}), found none; "
                 "add some, or remove the folder"
             )
-        names += [os.fsencode(path.relative_to(folder)) for path in found]
+        names += [os.fsencode(f"{name}/{path}") for path in found]
         labels += [number] * len(found)
     return FolderImages(tuple(classes), folder, np.array(names), np.array(labels, dtype=np.int64))
 
 
+def _without_classes(folder: Path, images: Sequence[str], ignored: Ignored) -> BadInput:
+    found = f"none (ignored: {ignored})" if ignored.counts else "none"
+    remedy = "put the images into such"
+    if images:
+        found = f"{len(images)} images beside each other ({images[0]}, ..)"
+        remedy = "move each into the folder of its class"
+        if images[0].startswith(_FLAT):
+            remedy += ", such as n01440764: LOC_val_solution.csv, or ImageNet's development kit, says which is whose"
+    return BadInput(f"{folder} must hold a folder for each class, found {found}; {remedy}")
+
+
 def has_images(folder: Path, classes: Sequence[str]) -> bool:
     """Return whether any of these folders in it holds an image."""
-    return any(files_below(folder / name, Ignored(), top=folder) for name in classes)
+    return any(images_inside(folder / name, Ignored(), top=folder) for name in classes)
 
 
 def _check_apart(folder: Path, classes: Sequence[str]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.images.crops import Choose
 
 Indices = NDArray[np.int64]
 _SPLIT_SEED = 0  # of the held-out part: the same images in every run
@@ -39,6 +40,13 @@ class LabelledImages(Protocol):
         """Return an image of mode RGB. Raise `BadInput`, which names it, where it cannot be read."""
         ...
 
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        """Return a part of an image, `side` x `side` pixels of mode RGB, for less work than the whole takes.
+
+        `choose` is asked for the part once the image's size is known. Raise what `image` does.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class ImageSubset:
@@ -64,6 +72,9 @@ class ImageSubset:
 
     def image(self, index: int) -> Image.Image:
         return self.whole.image(int(self.indices[index]))
+
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        return self.whole.crop(int(self.indices[index]), choose, side)
 
 
 def split(images: LabelledImages, held_out: int) -> tuple[ImageSubset, ImageSubset]:

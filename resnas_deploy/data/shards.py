@@ -21,6 +21,7 @@ from resnas_deploy.data.labelled import Indices
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import opened, read_bytes
 from resnas_deploy.images.class_names import MAX_FILE_BYTES, read_class_names
+from resnas_deploy.images.crops import Choose, read_crop
 from resnas_deploy.images.decode import read_image
 from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
 
@@ -49,6 +50,13 @@ class ShardImages:
         return [np.flatnonzero(self.shard == number) for number in range(len(self.shards))]
 
     def image(self, index: int) -> Image.Image:
+        return read_image(*self._file(index))
+
+    def crop(self, index: int, choose: Choose, side: int) -> Image.Image:
+        return read_crop(*self._file(index), choose, side)
+
+    def _file(self, index: int) -> tuple[BinaryIO, str]:
+        """Return an image's file, and what messages call it."""
         path = self.shards[self.shard[index]]
         name = f"{path}, {self.keys[index]}"
         try:
@@ -56,7 +64,7 @@ class ShardImages:
                 content = os.pread(file.fileno(), int(self.size[index]), int(self.offset[index]))
         except OSError as error:
             raise BadInput(f"{name} must be readable, found: {error.strerror}") from None
-        return read_image(io.BytesIO(content), repr(name))
+        return io.BytesIO(content), repr(name)
 
 
 def is_shard(name: str) -> bool:
@@ -126,8 +134,13 @@ def _samples(path: Path, ignored: Ignored) -> list[tuple[str, int, int, int]]:
     except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError) as error:
         reason = shortened(" ".join(str(error).split()), 200)
         raise BadInput(f"{path} must be a whole, uncompressed tar file, found: {reason}") from None
+    if found and not labels:
+        raise BadInput(
+            f"{path} must have a .cls beside each image, found none, so it is no shard; where it holds one class's "
+            f"images, as ImageNet's do, unpack it into the folder {path.with_suffix('')}"
+        )
     if lonely := [key for key in found.keys() | labels.keys() if key not in found or key not in labels]:
-        raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one")
+        raise BadInput(f"{path}: every sample must have an image and a .cls, found {shown(min(lonely))} with one alone")
     return [(key, labels[key], *next(iter(images.values()))) for key, images in found.items()]
 
 

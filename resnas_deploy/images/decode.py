@@ -7,13 +7,13 @@ import re
 import stat
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from resnas_deploy.errors import BadInput
 
@@ -34,13 +34,29 @@ _MOST_SEGMENTS = 64  # of a JPEG's metadata, some 4 MB: Pillow copies all that i
 _SCAN, _COMMENT, _JFIF, _EXIF, _ADOBE = 0xDA, 0xFE, 0xE0, 0xE1, 0xEE  # markers of a JPEG
 _BARE = (0x01, *range(0xD0, 0xD9))  # markers without a length
 
+_TURNS = {  # what makes an image upright, by its EXIF orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_ON_THEIR_SIDE = (5, 6, 7, 8)  # of which width and height change places
 
-def load_image(path: Path) -> Image.Image:
+Reduction = Callable[[tuple[int, int], bool], int]
+"""By how much a JPEG may be reduced, 1, 2, 4 or 8, of its upright size, and whether it must be turned to be upright."""
+
+
+def load_image(path: Path, reduction: Reduction | None = None) -> Image.Image:
     """Return the image in the file as mode RGB, 8 bits a channel, upright as its EXIF orientation says.
 
     Transparent parts become white, 16-bit grey is scaled to 8 bits, and of an animation the first frame counts. A
     damaged EXIF block is ignored, as viewers do. Raise BadInput, with one line, when the file cannot be read or is no
     complete image, and, before decoding, when it declares more than MAX_PIXELS or exceeds MAX_ASPECT.
+
+    Of a JPEG, `reduction` may say that fewer pixels are enough: each side is divided by what it returns, rounded up.
 
     Two limits lie in the decoders: a JPEG whose end marker comes too early has its missing rows filled with grey, and
     libtiff writes its complaints about a damaged TIFF to standard error by itself.
@@ -54,16 +70,16 @@ def load_image(path: Path) -> Image.Image:
     except OSError as error:
         raise BadInput(f"{name} must be an image that can be read; opening it failed: {_reason(error)}") from error
     with file:
-        return read_image(file, name)
+        return read_image(file, name, reduction)
 
 
-def read_image(file: BinaryIO, name: str) -> Image.Image:
+def read_image(file: BinaryIO, name: str, reduction: Reduction | None = None) -> Image.Image:
     """Do what `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
     with warnings.catch_warnings():
         # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
         warnings.simplefilter("ignore")
         try:
-            return _decode(file, name)
+            return _decode(file, name, reduction)
         except BadInput:
             raise
         except UnidentifiedImageError as error:
@@ -95,33 +111,51 @@ def check_size(size: tuple[int, int], name: str) -> None:
         )
 
 
-def _decode(file: BinaryIO, name: str) -> Image.Image:
+def _decode(file: BinaryIO, name: str, reduction: Reduction | None) -> Image.Image:
     start = file.read(len(_PNG))
     file.seek(0)
     if start.startswith(_JPEG):
-        return _decoded(_without_segments(file), name)
+        return _decoded(_without_segments(file), name, reduction)
     try:
-        return _decoded(file, name)
+        return _decoded(file, name, reduction)
     except ValueError:
         if start != _PNG:
             raise
         # Pillow refuses texts and colour profiles that are large or unpack to much: without them it need not see them.
-        return _decoded(_without_texts(file), name)
+        return _decoded(_without_texts(file), name, reduction)
 
 
-def _decoded(file: BinaryIO, name: str) -> Image.Image:
+def _decoded(file: BinaryIO, name: str, reduction: Reduction | None) -> Image.Image:
     with Image.open(file, formats=_FORMATS) as image:
         check_size(image.size, name)
+        if reduction and isinstance(image, JpegImagePlugin.JpegImageFile):
+            _reduce(image, reduction)
         image.load()
-        orientation = None
-        with suppress(Exception):  # a damaged EXIF block
-            orientation = image.getexif().get(ExifTags.Base.Orientation)
+        turn = _TURNS.get(_orientation(image))
         rgb = _to_rgb(image, name)
     rgb.info.clear()  # Pillow would write what else is there anew, which fails where it is damaged
-    rgb.getexif()[ExifTags.Base.Orientation] = orientation
-    ImageOps.exif_transpose(rgb, in_place=True)
-    rgb.getexif().clear()  # of a value that says nothing it is still there
-    return rgb
+    with suppress(Exception):  # the same
+        rgb.getexif().clear()
+    return rgb if turn is None else rgb.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation; 1, upright, where it says nothing that is known."""
+    with suppress(Exception):  # a damaged EXIF block
+        found = image.getexif().get(ExifTags.Base.Orientation)
+        if found in _TURNS:
+            return int(found)
+    return 1
+
+
+def _reduce(image: JpegImagePlugin.JpegImageFile, reduction: Reduction) -> None:
+    """Have a JPEG decoded at a part of its size."""
+    width, height = image.size
+    orientation = _orientation(image)
+    upright = (height, width) if orientation in _ON_THEIR_SIDE else (width, height)
+    scale = reduction(upright, orientation in _TURNS)
+    if scale > 1:
+        image.draft(None, (width // scale, height // scale))
 
 
 def _without_texts(file: BinaryIO) -> BinaryIO:
@@ -181,6 +215,8 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, int, int]]:
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode == "RGB" and isinstance(image, JpegImagePlugin.JpegImageFile):
+        return image  # a copy would take as long as decoding
     if image.mode == "F":
         raise BadInput(f"{name} must have whole-number pixels; found floating-point ones; convert it to 8 bits")
     if image.mode.startswith("I"):

@@ -104,7 +104,7 @@ def is_leftover_path(path: str) -> bool:
 
 def is_image(name: str) -> bool:
     """Return whether a file's name ends as an image's does."""
-    return Path(name).suffix.lower() in SUFFIXES
+    return os.path.splitext(name)[1].lower() in SUFFIXES  # noqa: PTH122  a path's own takes four times as long
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,16 @@ def files_below(
     above it, else the folder itself), or one that another link led to. Raise `BadInput` for a folder that cannot be
     read, since what is in it would be missed, and for more than `MOST_FOLDERS` folders.
     """
-    return list(_walk(folder, ignored, wanted, os.path.realpath(top or folder)))
+    return [Path(path) for path in _walk(folder, ignored, wanted, os.path.realpath(top or folder))]
 
 
-def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: str) -> Iterator[Path]:
+def images_inside(folder: Path, ignored: Ignored, top: Path) -> list[str]:
+    """Return what `files_below` does of images, as texts without the folder: no path is made of a million files."""
+    start = len(os.path.join(folder, ""))  # noqa: PTH118  which ends in a slash
+    return [path[start:] for path in _walk(folder, ignored, is_image, os.path.realpath(top))]
+
+
+def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: str) -> Iterator[str]:
     start = _Place(folder, os.path.realpath(folder))
     listed, waiting = {start.real}, [_entries(start, ignored)]
     while waiting:  # no recursion: folders may be nested more deeply than Python's calls
@@ -149,7 +155,7 @@ def _walk(folder: Path, ignored: Ignored, wanted: Callable[[str], bool], top: st
                 )
             waiting.append(_entries(place, ignored, folder))
         elif wanted(entry.name):
-            yield Path(entry.path)
+            yield entry.path
         else:
             ignored.add(Reason.OTHER, entry.path, folder)
 

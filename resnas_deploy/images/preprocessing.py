@@ -79,6 +79,14 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[
     The image must be of mode RGB, as `images.load_image` gives it. Raise BadInput for another mode or a size that
     `images.check_size` refuses.
     """
+    scaled = np.asarray(centre(image, preprocessing), dtype=np.float32) / np.float32(255)
+    mean, std = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
+    normalised = (scaled - mean) / std
+    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+
+
+def centre(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:
+    """Return what the network is to see of an image, before it is normalised. Raise what `preprocess` does."""
     if image.mode != "RGB":
         raise BadInput(f"the image must be of mode RGB; found {image.mode}; load it with load_image")
     check_size(image.size, "the image")
@@ -90,11 +98,7 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[
         width, height = int(short * width / height), short
     resized = image.resize((width, height), _FILTERS[preprocessing.interpolation])
     left, top = round((width - side) / 2), round((height - side) / 2)
-    crop = resized.crop((left, top, left + side, top + side))
-    scaled = np.asarray(crop, dtype=np.float32) / np.float32(255)
-    mean, std = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
-    normalised = (scaled - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    return resized.crop((left, top, left + side, top + side))
 
 
 def _check_whole(field: str, value: object, low: int, high: int) -> None:

@@ -24,7 +24,7 @@ TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType
-    from typing import Any
+    from typing import Any, NoReturn
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
@@ -61,6 +61,7 @@ class _State:
 
 
 _state = _State()
+_at_once = False  # see `leave_at_once`
 
 
 def run_command(command: Callable[[], int], *, whole_process: bool = False) -> int:
@@ -82,6 +83,22 @@ def run_command(command: Callable[[], int], *, whole_process: bool = False) -> i
     finally:
         if not whole_process:
             _restore(before)
+
+
+def leave_at_once() -> None:
+    """Have `leave` end this process without tidying up memory: its threads may wait for what never comes."""
+    global _at_once
+    _at_once = True
+
+
+def leave(code: int) -> NoReturn:
+    """End this process, whose command is over, with an exit code."""
+    if _at_once:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def open_closed() -> None:
@@ -275,8 +292,15 @@ def _end_children() -> None:
         module.end_children()
 
 
+def speaker() -> str:
+    """Return what begins the last line of one of several processes that torchrun has numbered; else nothing."""
+    if os.environ.get("WORLD_SIZE", "").strip() in ("", "1"):
+        return ""
+    return f"rank {os.environ.get('RANK', '').strip() or '?'}: "
+
+
 def _words(number: int) -> str:
-    return "interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}"
+    return speaker() + ("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
 
 
 def _say(*lines: str) -> None:

@@ -5,29 +5,26 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from resnas_deploy.images.crops import Box
 from resnas_deploy.training.randaugment import randaugmented
 from resnas_deploy.training.recipe import Recipe
-
-Pixels = NDArray[np.uint8]  # (3, S, S)
 
 _ASPECTS = (3 / 4, 4 / 3)  # of random crops (arXiv 1409.4842, section 6)
 _TRIES = 10
 
 
-def augmented(image: Image.Image, recipe: Recipe, side: int, rng: np.random.Generator) -> Pixels:
-    """Return a random view of an image, `(3, side, side)`, by the recipe."""
-    view = image.resize((side, side), Image.Resampling.BICUBIC, box=random_box(image.size, recipe.crop, rng))
+def augmented(view: Image.Image, recipe: Recipe, rng: np.random.Generator) -> Image.Image:
+    """Return a random crop of an image changed by the recipe."""
     if recipe.flip and rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if recipe.randaugment:
         view = randaugmented(view, recipe.randaugment, recipe.randaugment_deviation, rng)
-    return np.ascontiguousarray(np.asarray(view).transpose(2, 0, 1))
+    return view
 
 
-def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> tuple[float, float, float, float]:
+def random_box(size: tuple[int, int], least: float, rng: np.random.Generator) -> Box:
     """Return left, top, right and bottom of a random crop that keeps at least `least` of the area (arXiv 1409.4842)."""
     width, height = size
     for _ in range(_TRIES):

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import ctypes
+import inspect
 import os
 import signal
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
+from torch.nn.parallel import DistributedDataParallel
 
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, first_line, shown
+from resnas_deploy.processes import ending
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.runners.torch_settings import torch_threads
+from resnas_deploy.training.peers import Peers, telling, watched
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
-_SIGNS = ("gloo", "Connection closed", "Connection reset", "Broken pipe", "Timed out", "TCPStore", "NCCL")
 _MOST_PROCESSES, _MOST_PORT = 100_000, 65_535
 _MOST_DIGITS = 6
 _HOW = "start it by torchrun, which sets all of them, or unset them for a single process"
@@ -34,6 +39,7 @@ class Share:
     rank: int = 0
     processes: int = 1
     local_rank: int = 0  # among those of its machine
+    local_processes: int = 1  # of its machine
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,11 @@ class Processes:
     def first(self) -> bool:
         """Whether this one writes files and tells of the progress."""
         return self.share.rank == 0
+
+    @property
+    def pins(self) -> bool:
+        """Whether batches should lie in memory that the device copies from by itself."""
+        return self.device.type == "cuda"
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over all processes, made in place."""
@@ -84,7 +95,9 @@ def share_of(environment: Mapping[str, str]) -> Share:
     _number(environment, "MASTER_PORT", 1, _MOST_PORT)
     rank = _number(environment, "RANK", 0, processes - 1)
     local_rank = _number(environment, "LOCAL_RANK", 0, processes - 1)
-    return Share(rank or 0, processes, local_rank or 0)
+    # Whoever does not say how many are on this machine may have put all of them there.
+    together = _number(environment, "LOCAL_WORLD_SIZE", 1, processes) or processes
+    return Share(rank or 0, processes, local_rank or 0, together)
 
 
 @contextmanager
@@ -107,15 +120,48 @@ def joined(device: str, environment: Mapping[str, str]) -> Iterator[Processes]:
         if place.type == "cuda":
             torch.cuda.set_device(place)
         try:
-            with _lost_processes():
-                dist.init_process_group("nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+            peers = _met(share, place)
+            with watched(peers):
                 try:
-                    yield Processes(share, place)
+                    with telling(peers):
+                        yield Processes(share, place)
+                except BaseException:
+                    _give_up()
+                    raise
                 finally:
                     dist.destroy_process_group()
         finally:
             if before is not None:
                 torch.cuda.set_device(before)
+
+
+def _met(share: Share, device: torch.device) -> Peers:
+    """Wait until all processes are there, ready to compute together."""
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    try:
+        store, rank, processes = next(iter(rendezvous("env://", timeout=_PATIENCE)))
+        store.set_timeout(_PATIENCE)
+        peers = Peers(store, share.rank)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=processes, timeout=_PATIENCE)
+        dist.barrier()
+        peers.complete()
+    except (dist.DistError, RuntimeError) as error:
+        raise BadInput(
+            f"all {share.processes} processes must meet within {_PATIENCE.total_seconds() / 60:.0f} minutes, found: "
+            f"{first_line(error, 150)}; {_HOW}"
+        ) from error
+    return peers
+
+
+def _give_up() -> None:
+    """Have what is still under way end, here and in the others: nobody will complete it.
+
+    gloo's threads go on waiting for it, and so would the process that ends them in an orderly way.
+    """
+    ending.leave_at_once()
+    with suppress(Exception):
+        if (group := dist.group.WORLD) is not None:
+            group.abort()
 
 
 def share_batch_norms(network: nn.Module, device: torch.device) -> None:
@@ -131,27 +177,50 @@ def share_batch_norms(network: nn.Module, device: torch.device) -> None:
             child.__class__ = _SharedBatchNorm
 
 
+def shared(network: nn.Module, *, find_unused: bool) -> DistributedDataParallel:
+    """Return the module whose passes share gradients with all processes; each keeps its buffers, alike anyway."""
+    known = inspect.signature(DistributedDataParallel.__init__).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before PyTorch 2.13
+    options: dict[str, Any] = {buffers: False}
+    return DistributedDataParallel(network, find_unused_parameters=find_unused, **options)
+
+
 class _SharedBatchNorm(nn.BatchNorm2d):
     """As `BatchNorm2d` of one process with the whole batch, on CPUs, where PyTorch's `SyncBatchNorm` refuses to run."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or self.running_mean is None or self.running_var is None:
             return super().forward(x)
+        exact = x.float()  # autocast gives bf16 or fp16; as PyTorch's own does, it computes in fp32
         count = x.numel() // x.shape[1] * dist.get_world_size()
-        mean = _total_with_gradients(x.sum((0, 2, 3))) / count
-        centred = x - mean[:, None, None]
+        mean = _total_with_gradients(exact.sum((0, 2, 3))) / count
+        centred = exact - mean[:, None, None]
         variance = _total_with_gradients(centred.square().sum((0, 2, 3))) / count
         momentum = self.momentum or 0.1
         self.running_mean.lerp_(mean.detach(), momentum)
         self.running_var.lerp_(variance.detach() * count / (count - 1), momentum)
         scale = self.weight * (variance + self.eps).rsqrt()
-        return centred * scale[:, None, None] + self.bias[:, None, None]
+        return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
+
+
+class _Total(torch.autograd.Function):
+    """The sum over all processes, of which each one's part has the sum of all gradients."""
+
+    @staticmethod
+    def forward(ctx: object, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: object, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
 
 
 def _total_with_gradients(value: Tensor) -> Tensor:
-    from torch.distributed.nn.functional import all_reduce
-
-    total: Tensor = all_reduce(value)  # type: ignore[no-untyped-call]  # torch's own lack
+    total: Tensor = _Total.apply(value)  # type: ignore[no-untyped-call]  # torch's own lack
     return total
 
 
@@ -180,25 +249,6 @@ def _ending_with_parent(wanted: bool) -> Iterator[None]:
         yield
     finally:
         library.prctl(_PR_SET_PDEATHSIG, 0)
-
-
-@contextmanager
-def _lost_processes() -> Iterator[None]:
-    """Say in one line that another process has ended or no longer answers, which its peers see as a broken connection.
-
-    The process that failed has said why itself.
-    """
-    try:
-        yield
-    except (dist.DistError, RuntimeError) as error:
-        text = " ".join(str(error).split())
-        if not isinstance(error, dist.DistError) and not any(sign in text for sign in _SIGNS):
-            raise
-        raise BadInput(
-            "the processes that train together must all be there, found that one has ended or did not answer within "
-            f"{_PATIENCE.total_seconds() / 60:.0f} minutes, and may have said why: {text[:150]}; start them again, "
-            "with `resume` to go on from what was saved"
-        ) from error
 
 
 def _number(environment: Mapping[str, str], name: str, least: int, most: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,12 @@ from resnas_deploy.data.accuracy import FAR_BELOW, is_right, note_chance
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, first_few
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
-from resnas_deploy.training.batches import Batch, evaluation_batches
+from resnas_deploy.training.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.run import loaded, preprocessing_for
+from resnas_deploy.training.worker_count import worker_count
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -41,7 +44,9 @@ class ValidationAccuracy:
 
 
 @torch.inference_mode()
-def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[Batch], processes: Processes) -> ValidationAccuracy:
+def evaluate(
+    network: Callable[[Tensor], Tensor], batches: Iterable[Batch], preprocessing: Preprocessing, processes: Processes
+) -> ValidationAccuracy:
     """Measure over all processes; `network` takes normalised images and gives logits `(B, classes)`."""
     counts = torch.zeros(3, dtype=torch.int64, device=processes.device)
     unreadable: list[str] = []
@@ -49,7 +54,8 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[Batch], proc
         unreadable += batch.unreadable
         if not len(batch.labels):
             continue
-        logits, labels = network(batch.pixels.to(processes.device)), batch.labels.to(processes.device)
+        labels = batch.labels.to(processes.device, non_blocking=True)
+        logits = network(normalised(batch.pixels, preprocessing, processes.device))
         hits = [is_right(logits, labels, among).sum() for among in (1, 5)]
         counts += torch.stack([*hits, torch.tensor(len(labels)).to(counts)])
     top1, top5, images = processes.total(counts).tolist()
@@ -57,7 +63,12 @@ def evaluate(network: Callable[[Tensor], Tensor], batches: Iterable[Batch], proc
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint | Path, data: str, batch: int, workers: int, skip_unreadable: bool, processes: Processes
+    checkpoint: Checkpoint | Path,
+    data: str,
+    batch: int,
+    workers: int | None,
+    skip_unreadable: bool,
+    processes: Processes,
 ) -> ValidationAccuracy:
     """Measure a checkpoint on the validation split; a note says where that shows nothing, or is far below its own.
 
@@ -67,8 +78,12 @@ def evaluate_checkpoint(
     check_classes(classes_of(weights.arch.classes, weights.task), opened.val.class_names, name)
     preprocessing = weights.task.preprocessing if weights.task else preprocessing_for(data, weights.arch.image_size)
     model = build_model(weights).to(processes.device)
-    batches = evaluation_batches(opened.val, preprocessing, batch, share=processes.share, workers=workers)
-    found = evaluate(model, batches, processes)
+    workers = worker_count(workers, opened.val, preprocessing.image_size, batch, processes)
+    batches = evaluation_batches(
+        opened.val, preprocessing, batch, share=processes.share, workers=workers, pin=processes.pins
+    )
+    with closing(batches):
+        found = evaluate(model, batches, preprocessing, processes)
     if found.unreadable and not skip_unreadable:
         raise BadInput(f"{first_few(found.unreadable)}; or give `skip_unreadable`")
     said = weights.accuracy

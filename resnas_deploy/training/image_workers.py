@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import multiprocessing
+import multiprocessing.connection
 import os
 import pickle
 import queue
@@ -15,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
@@ -28,17 +29,21 @@ from resnas_deploy.processes.guardian import ending_with_us
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_AHEAD = 2  # items that each worker has
+AHEAD = 3  # items that each worker has, in the mean: one is made, and those that wait even out how long they take
 _PIPE_BYTES = 2**20  # as much as anybody may have
-_LOOKS, _LOOK_S = 60, 10.0  # a batch may take ten minutes; a process that was stopped for a while is not blamed for it
+_LOOKS, _LOOK_S = 6000, 0.1  # an item may take ten minutes; a process that was stopped for a while is not blamed for it
+_END_S = 10.0  # for a process whose pipe is closed
 _REMEDY = "give fewer `workers`, or `workers` 0"
 
 
-def made_in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: int) -> Iterator[Made]:
+def made_in_order(
+    make: Callable[[Item], Made], items: Iterable[Item], workers: int, stopped: Callable[[], bool] = lambda: False
+) -> Generator[Made, None, None]:
     """Yield what `make` makes of each item, in their order, by so many processes; by this one for 0.
 
     `make` must be such as can be pickled, and what it makes may hold arrays. Raise `BadInput` where a worker dies,
     fails, or gives nothing for ten minutes. The workers end when the iterator is closed, and when this process does.
+    Where `stopped` says so it ends too, while it waits.
     """
     if not workers:
         yield from map(make, items)
@@ -49,17 +54,44 @@ def made_in_order(make: Callable[[Item], Made], items: Iterable[Item], workers: 
         with _starting():
             for _ in range(workers):
                 crew.append(_Worker(content))  # one by one: those that started are ended where one does not
-        waiting: deque[_Worker] = deque()
-        for number, item in enumerate(items):
-            if len(waiting) == workers * _AHEAD:
-                yield cast(Made, waiting.popleft().answer())
-            crew[number % workers].ask(item)
-            waiting.append(crew[number % workers])
-        while waiting:
-            yield cast(Made, waiting.popleft().answer())
+        yield from _in_order(crew, iter(items), stopped)
     finally:
         for worker in crew:
             worker.close()
+
+
+def _in_order(crew: Sequence[_Worker], items: Iterator[Item], stopped: Callable[[], bool]) -> Iterator[Made]:
+    """Give each item to whoever has the fewest, and take what any of them has made: none waits for a slower one.
+
+    At most `AHEAD` items a worker are asked for and not yet given.
+    """
+    made: dict[int, Made] = {}  # what came before its turn
+    asked = given = 0
+    while True:
+        while asked - given < AHEAD * len(crew) and (item := next(items, None)) is not None:
+            min(crew, key=lambda worker: len(worker.asked)).ask(asked, item)
+            asked += 1
+        if given == asked:
+            return
+        while given not in made:
+            worker = _first_to_answer([worker for worker in crew if worker.asked], stopped)
+            if worker is None:
+                return
+            number, answer = worker.answer()
+            made[number] = cast(Made, answer)
+        yield made.pop(given)
+        given += 1
+
+
+def _first_to_answer(asked: Sequence[_Worker], stopped: Callable[[], bool]) -> _Worker | None:
+    """Return one of the workers that has an answer, or has died; None where nobody wants it any more."""
+    by_connection = {worker.answers: worker for worker in asked}
+    for _ in range(_LOOKS):
+        if stopped():
+            return None
+        if ready := multiprocessing.connection.wait(by_connection, _LOOK_S):
+            return by_connection[cast(Connection, ready[0])]
+    raise BadInput(f"an image worker has given nothing for {_LOOKS * _LOOK_S:.0f} s; {_REMEDY}")
 
 
 @contextmanager
@@ -82,7 +114,8 @@ class _Worker:
     def __init__(self, make: bytes) -> None:
         context = multiprocessing.get_context("spawn")
         requests, self._requests = context.Pipe(duplex=False)
-        self._answers, answers = context.Pipe(duplex=False)
+        self.answers, answers = context.Pipe(duplex=False)
+        self.asked: deque[int] = deque()  # the numbers of what it has not answered yet
         with suppress(OSError):  # a user may have only so much
             fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._process = context.Process(target=_work, args=(requests, answers, make), daemon=True)
@@ -92,27 +125,24 @@ class _Worker:
             requests.close()
             answers.close()  # so that the pipe ends with the worker
 
-    def ask(self, item: object) -> None:
+    def ask(self, number: int, item: object) -> None:
+        self.asked.append(number)
         with suppress(BrokenPipeError):  # the answer will tell
             self._requests.send(item)
 
-    def answer(self) -> object:
+    def answer(self) -> tuple[int, object]:
+        """Return what it has made, with the number that was asked for."""
         try:
-            for _ in range(_LOOKS):
-                if self._answers.poll(_LOOK_S):
-                    break
-            else:
-                raise BadInput(f"an image worker has given nothing for {_LOOKS * _LOOK_S:.0f} s; {_REMEDY}")
-            problem, sizes, content = self._answers.recv()
-            buffers = [_read(self._answers.fileno(), size) for size in sizes]
+            problem, sizes, content = self.answers.recv()
+            buffers = [_read(self.answers.fileno(), size) for size in sizes]
         except (EOFError, ConnectionError):
             raise self._death() from None
         if problem:
             raise BadInput(f"an image worker failed: {problem}; {_REMEDY}")
-        return pickle.loads(content, buffers=buffers)  # of our own process
+        return self.asked.popleft(), pickle.loads(content, buffers=buffers)  # of our own process
 
     def _death(self) -> BadInput:
-        self._process.join(_LOOK_S)
+        self._process.join(_END_S)
         time.sleep(0.2)  # what ended it may be meant for this process too, and is said then
         ending.raise_if_ended()
         status = self._process.exitcode
@@ -127,7 +157,7 @@ class _Worker:
     def close(self) -> None:
         self._process.kill()
         self._process.join()
-        for connection in (self._requests, self._answers):
+        for connection in (self._requests, self.answers):
             connection.close()
 
 

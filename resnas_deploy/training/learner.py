@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.training.batches import Batch
+from resnas_deploy.training.batches import Batch, normalised
 from resnas_deploy.training.distributed import Processes, share_batch_norms
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
@@ -68,7 +68,8 @@ class Learner:
         subnets = subnets_of(self.run, step, opened, groups)
         survival = survival_of(self.run, step, groups)
         survival = None if survival is None else survival.to(device)
-        mixed = mixed_of(self.run, step, groups, self._normalised(batch.pixels), batch.labels.to(device))
+        images = normalised(batch.pixels, self.run.preprocessing, device)
+        mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
         self.network.train()
         self.optimiser.zero_grad(set_to_none=True)
@@ -123,10 +124,3 @@ class Learner:
         """Return the tensors of the network and of its average, as a state names them."""
         networks = {"network": self.network} | ({"ema": self.best} if self.average else {})
         return {f"{part}/{name}": v for part, network in networks.items() for name, v in network.state_dict().items()}
-
-    def _normalised(self, pixels: Tensor) -> Tensor:
-        mean, std = (
-            torch.tensor(values, device=self.processes.device)[:, None, None]
-            for values in (self.run.preprocessing.mean, self.run.preprocessing.std)
-        )
-        return (pixels.to(self.processes.device).float() / 255 - mean) / std

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,11 +14,18 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.training.batches import Batch, evaluation_batches, steps_per_epoch, training_batches
+from resnas_deploy.training.batches import (
+    Batch,
+    evaluation_batch,
+    evaluation_batches,
+    steps_per_epoch,
+    training_batches,
+)
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.memory_estimate import MemoryEstimate, check_memory
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
@@ -40,6 +47,7 @@ class Trained:
     checkpoint: Checkpoint
     accuracy: ValidationAccuracy
     skipped: tuple[str, ...]  # why others stood in for images, in this process
+    memory: MemoryEstimate  # what a process needed of it, as was said before the run
 
     @property
     def path(self) -> Path:
@@ -54,6 +62,7 @@ class Trained:
             "recipe": asdict(self.run.recipe),
             **self.accuracy.to_json(),
             "skipped": list(self.skipped),
+            "memory": self.memory.to_json(),
         }
 
     def __str__(self) -> str:
@@ -66,8 +75,8 @@ def train(
 ) -> Trained:
     """Train to the end, from the last save on where there is one. Raise `BadInput`.
 
-    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep; both
-    in the first process alone.
+    `progress` is told a line each step, of which the last one counts, and `each_epoch` one each epoch, to keep,
+    and before the first how much memory a process needs; both in the first process alone.
 
     The weights depend on `TrainingRun.identity` alone, not on where the run was cut off or how many processes there
     are, but for the order of floating-point sums.
@@ -94,6 +103,8 @@ class _Training:
             state = load_state(state_file, run.identity, self.learner.possible_state(), self.total)
             self.learner.restore(state)
             first = state.step
+        memory, line = check_memory(self.learner.network, run.recipe, self.processes)
+        self.each_epoch(line)
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as written:
                 written.write_text(run.recipe.to_toml(), encoding="utf-8")
@@ -101,14 +112,19 @@ class _Training:
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         with self._records(first) as metrics:
             pace = Pace(run.recipe.batch, self.total)
-            for step, batch in enumerate(self._batches(first), start=first):
+            for step, batch in enumerate(pace.timed(self._batches(first)), start=first):
                 loss = self._step(step, batch)
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
                 self.progress(line)
                 ends = done % self.steps_per_epoch == 0
-                figures = {"loss": loss, "learning_rate": self._rate(step), "images_per_second": pace.images_per_second}
+                figures = {
+                    "loss": loss,
+                    "learning_rate": self._rate(step),
+                    "images_per_second": pace.images_per_second,
+                    "waiting": pace.waiting,
+                }
                 if ends:
                     self._end_of_epoch(done)
                     accuracy = self.accuracy()
@@ -130,7 +146,7 @@ class _Training:
             checkpoint = self._checkpoint(accuracy, self.total)
             if self.processes.first:
                 save(checkpoint, run.folder / CHECKPOINT)
-        return Trained(run, checkpoint, accuracy, tuple(self.skipped))
+        return Trained(run, checkpoint, accuracy, tuple(self.skipped), memory)
 
     @contextmanager
     def _records(self, first: int) -> Iterator[Metrics | None]:
@@ -155,15 +171,17 @@ class _Training:
             first_step=first,
             share=self.processes.share,
             workers=run.workers,
+            pin=self.processes.pins,
         )
-        for batch in batches:
-            if batch.unreadable:
-                self.skipped += batch.unreadable
-                if not run.skip_unreadable:
-                    raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
-                if 2 * len(batch.unreadable) > len(batch.labels):
-                    raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
-            yield batch
+        with closing(batches):
+            for batch in batches:
+                if batch.unreadable:
+                    self.skipped += batch.unreadable
+                    if not run.skip_unreadable:
+                        raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
+                    if 2 * len(batch.unreadable) > len(batch.labels):
+                        raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
+                yield batch
 
     def _step(self, step: int, batch: Batch) -> float:
         """Make one update and return the loss, the mean over all processes."""
@@ -192,10 +210,16 @@ class _Training:
         """Measure the whole network on the validation split."""
         run, whole = self.run, (Subnet.whole(self.run.arch),)
         batches = evaluation_batches(
-            run.val, run.preprocessing, run.recipe.batch, share=self.processes.share, workers=run.workers
+            run.val,
+            run.preprocessing,
+            evaluation_batch(run.recipe, self.processes.share),
+            share=self.processes.share,
+            workers=run.workers,
+            pin=self.processes.pins,
         )
         network = self.learner.best.eval()
-        return evaluate(lambda images: network(images, whole).image, batches, self.processes)
+        with closing(batches):
+            return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.training.masked import masked_tokens, masks_of
-from resnas_deploy.training.recomputing import plainly, recomputed, recomputed_norms
+from resnas_deploy.training.recomputing import Through, plainly, recomputed, recomputed_norms
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task
 from resnas_deploy.weights.schema import tensor_shapes
@@ -55,17 +55,25 @@ class TrainedNetwork(nn.Module):
     def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
         return self.from_features(self.features(images), subnets, survival)
 
-    def features(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor, through: Through | None = None) -> Tensor:
         """Return what the stem's projection reads, `(B, mid, S/2, S/2)`.
 
-        The stem's convolutions are the same in every subnet: batch statistics are of all images together.
+        The stem's convolutions are the same in every subnet: batch statistics are of all images together. `through` is
+        how the parts of the network are called, by default as `checkpointing` says.
         """
         stem = part_of(self.body, "stem", Stem)
-        return (recomputed_norms(stem) if self._checkpoints() else plainly)(stem.features, images)
+        usual = recomputed_norms(stem) if self._checkpoints() else plainly
+        return (through or usual)(stem.features, images)
 
-    def from_features(self, features: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
+    def from_features(
+        self,
+        features: Tensor,
+        subnets: Sequence[Subnet],
+        survival: Tensor | None = None,
+        through: Through | None = None,
+    ) -> Logits:
         """Return what `forward` does, of what `features` returns or some of its groups."""
-        through = recomputed if self._checkpoints() else plainly
+        through = through or (recomputed if self._checkpoints() else plainly)
         if self.masked:
             masks = masks_of(self.body, subnets, len(features), features.device)
             return self._logits(self._masked_tokens(self.body, features, masks, survival, through))

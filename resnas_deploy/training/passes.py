@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import FLOATS
-from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.distributed import Processes, shared
 from resnas_deploy.training.mixing import Mixed, token_label_loss
 from resnas_deploy.training.network import Logits, TrainedNetwork
 from resnas_deploy.training.recipe import Recipe
@@ -36,14 +36,12 @@ class Passes:
         supernet: bool,
     ) -> None:
         self.network, self.recipe, self.scaler = network, recipe, scaler
-        self.device = processes.device.type
+        self.device = processes.device
         self._body: nn.Module = _AfterStem(network)
         self._shared: DistributedDataParallel | None = None
         if processes.share.processes > 1:
             # A subnet may leave parameters of the supernet out. The stem's are found by way of the features.
-            self._body = self._shared = DistributedDataParallel(
-                self._body, broadcast_buffers=False, find_unused_parameters=supernet
-            )
+            self._body = self._shared = shared(self._body, find_unused=supernet)
 
     def __call__(self, mixed: Mixed, subnets: Sequence[Subnet], survival: Tensor | None) -> Tensor:
         """Add the gradients to the parameters' own, times the scaler's scale, and return this process's mean loss.
@@ -52,7 +50,7 @@ class Passes:
         """
         parts = self.recipe.accumulation
         size, groups = len(mixed.images) // parts, len(subnets) // parts
-        with self._autocast():
+        with autocast(self.recipe, self.device):
             features = self.network.features(mixed.images)
         pieces = torch.split(features, size) if parts > 1 else (features,)
         total = torch.zeros((), device=features.device)
@@ -63,7 +61,7 @@ class Passes:
             last = index == parts - 1
             given = piece if last else piece.detach().requires_grad_(piece.requires_grad)
             with self._shared.no_sync() if self._shared and not last else nullcontext():
-                with self._autocast():
+                with autocast(self.recipe, self.device):
                     loss = token_label_loss(self._body(given, own, dropped), mixed.part(images)) / parts
                 scaled = self.scaler.scale(loss)
                 # The others' gradients enter with the last part, so that the stem's are complete when they are shared.
@@ -74,10 +72,11 @@ class Passes:
             total += loss.detach()
         return total
 
-    def _autocast(self) -> torch.autocast:
-        precision = self.recipe.precision
-        narrow = None if precision == "fp32" else FLOATS[precision].torch
-        return torch.autocast(self.device, narrow, enabled=narrow is not None)
+
+def autocast(recipe: Recipe, device: torch.device) -> torch.autocast:
+    """Return what computes a pass forward in the recipe's precision."""
+    narrow = None if recipe.precision == "fp32" else FLOATS[recipe.precision].torch
+    return torch.autocast(device.type, narrow, enabled=narrow is not None)
 
 
 class _AfterStem(nn.Module):

@@ -29,6 +29,7 @@ _RANGES = {  # of numbers, both ends included
     "opening_epochs": (0, 1_000_000),
     "held_out": (0, 1_000_000),
     "image_size": (0, MAX_SIDE),
+    "evaluation_batch": (0, 65_536),
     "keep": (1, 1_000),
     "keep_every": (0, 1_000_000),
     "accumulation": (1, 65_536),
@@ -74,6 +75,7 @@ class Recipe:
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search
     image_size: int = 0  # pixels a side; 0: the network's
+    evaluation_batch: int = 0  # images that a process evaluates at once; 0: as many as it trains with, at most 256
     keep: int = 3  # checkpoints of every `keep_every`-th epoch, the latest ones
     keep_every: int = 0  # epochs between checkpoints that are kept; 0: the best one alone
     accumulation: int = 1  # parts of a process's batch, computed one after the other: less memory, the same weights

@@ -35,7 +35,7 @@ def recomputed_norms(module: nn.Module) -> Through:
 
     def through(part: Callable[..., Tensor], *arguments: Any) -> Tensor:
         def contexts() -> tuple[AbstractContextManager[None], AbstractContextManager[None]]:
-            return nullcontext(), _other_buffers(module)
+            return nullcontext(), other_buffers(module)
 
         found: Tensor = checkpoint(part, *arguments, use_reentrant=False, preserve_rng_state=False, context_fn=contexts)
         return found
@@ -44,7 +44,7 @@ def recomputed_norms(module: nn.Module) -> Through:
 
 
 @contextmanager
-def _other_buffers(module: nn.Module) -> Iterator[None]:
+def other_buffers(module: nn.Module) -> Iterator[None]:
     """Let what is computed inside move copies of the module's buffers."""
     own = [(child, name, buffer) for child in module.modules() for name, buffer in child.named_buffers(recurse=False)]
     for child, name, buffer in own:

@@ -73,7 +73,8 @@ class FixedSubnets:
         network.eval()
         found, images = dict[str, float](), 0
         for name, subnet in self.subnets.items():
-            accuracy = evaluate(partial(self._logits, network, subnet), self._batches, self._processes)
+            logits = partial(self._logits, network, subnet)
+            accuracy = evaluate(logits, self._batches, self._run.preprocessing, self._processes)
             found[name], images = accuracy.top1, accuracy.images
         return SubnetAccuracies(found, images)
 

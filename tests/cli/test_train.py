@@ -96,6 +96,12 @@ def test_from_images_to_a_network_that_was_searched(resnas, images, recipe, supe
     assert "finalist" in (found / "report.html").read_text()
     again = resnas("search", "--supernet", supernet, *options, "--resume").json
     assert again["arch"] == document["arch"]
+    text = resnas("search", "--supernet", supernet, *options[:-1], "--resume").out
+    for start in (
+        "next: resnas train subnet --arch {}/arch.json",
+        "or:   resnas train subnet --checkpoint {}/checkpoint.",
+    ):
+        assert start.format(found) in text
 
     start = ("--checkpoint", found / "checkpoint.safetensors", "--recipe", recipe, "--data", images)
     text = resnas("train", "subnet", *start, "--out", tmp_path / "trained").out

@@ -44,8 +44,9 @@ def image():
 @pytest.mark.parametrize(
     ("files", "expected"),
     [
-        ({"a.png": image()}, "every sample must have an image and a .cls, found 'a' with one"),
-        ({"a.cls": b"1"}, "every sample must have an image and a .cls, found 'a' with one"),
+        ({"a.png": image()}, "where it holds one class's images, as ImageNet's do, unpack it into the folder"),
+        ({"a.png": image(), "b.cls": b"1"}, "every sample must have an image and a .cls, found 'a' with one alone"),
+        ({"a.cls": b"1"}, "every sample must have an image and a .cls, found 'a' with one alone"),
         ({"a.png": image(), "a.cls": b"x"}, "a.cls must be a class number from 0, found b'x'"),
         ({"a.png": image(), "a.cls": b"-1"}, "must be a class number"),
         ({"a.png": image(), "a.cls": b"1" * 50}, "must be a class number"),

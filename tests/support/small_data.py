@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
+from resnas_deploy.images.crops import cropped
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.recipe import Recipe
@@ -58,6 +59,9 @@ class Stripes:
 
     def image(self, index):
         return Image.fromarray(pixels(index % CLASSES, (self.seed, index)))
+
+    def crop(self, index, choose, side):
+        return cropped(self.image(index), choose, side)
 
 
 def pixels(label, seed):

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from support.checks import assert_close
 from support.small_data import SPACE, write_folder, write_shards
 from support.training_commands import resnas
@@ -61,3 +62,29 @@ def test_batch_norms_that_are_shared_keep_their_weights_and_names(device):
     assert len(norms) == 1
     assert norms != {torch.nn.BatchNorm2d}
     assert (norms == {torch.nn.SyncBatchNorm}) == (device == "cuda")
+
+
+@pytest.fixture
+def one_process():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_shared_batch_norm_is_pytorchs_own(one_process, precision):
+    """Values, gradients and running statistics, of what autocast gives it too."""
+    results = []
+    for is_shared in (False, True):
+        network = torch.nn.Sequential(torch.nn.BatchNorm2d(4))
+        if is_shared:
+            share_batch_norms(network, torch.device("cpu"))
+        x = torch.randn(6, 4, 5, 5, generator=torch.Generator().manual_seed(0)).to(precision).requires_grad_()
+        y = network(x)
+        assert y.dtype == precision
+        (y.float() * torch.linspace(0, 1, 25).reshape(5, 5)).sum().backward()
+        norm = network[0]
+        results.append([y, x.grad, norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var])
+    for name, one, other in zip(("y", "x", "weight", "bias", "mean", "variance"), *results, strict=True):
+        tolerance = 1e-5 if one.dtype == torch.float32 else 2e-2
+        assert_close(one.detach().float(), other.detach().float(), tolerance, name)
