@@ -6,6 +6,7 @@ Several processes that torchrun starts train together, each by the same call: th
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -25,9 +26,11 @@ from resnas_deploy.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.evaluate import ValidationAccuracy
+    from resnas_deploy.training.input_profile import InputProfile
     from resnas_deploy.training.loop import Trained
     from resnas_deploy.training.recipe import Recipe
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
+    from resnas_deploy.training.status import RunStatus
 
 _COLUMNS = ("checkpoint", "data", "top-1", "top-5", "images")
 
@@ -51,6 +54,41 @@ class Evaluated(Tabular):
         return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
 
 
+@dataclass(frozen=True)
+class Status(Tabular):
+    """How a training run goes or went."""
+
+    run: RunStatus
+    seen: float  # when, in seconds since 1970
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas train status --json` prints."""
+        return self.run.to_json()
+
+    def table(self) -> Table:
+        """Return a row for each figure: its course over the epochs, and its values."""
+        from resnas_deploy.training.curves import COLUMNS, rows
+
+        return Table(f"{self.run.folder}, by epoch", COLUMNS, rows(self.run.curves), text_columns=2)
+
+    def plot(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw the curves; the suffix says as what: .png, .svg, or .html, which holds the figures of each epoch too.
+
+        Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
+        without matplotlib.
+        """
+        from resnas_deploy.measuring.plots import check_plot
+        from resnas_deploy.training.curves import plot_status
+
+        check_plot(Path(path))
+        plot_status(self.run, Path(path), replace=force)
+
+    def __str__(self) -> str:
+        from resnas_deploy.training.curves import summary
+
+        return "\n".join(summary(self.run, self.seen))
+
+
 @checked
 def supernet(
     out: str | Path,
@@ -61,14 +99,15 @@ def supernet(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train all networks of a search space at once: each group of a batch trains a subnet of its own.
 
     Args:
@@ -81,10 +120,13 @@ def supernet(
         settings: keys of the recipe with other values, as a mapping or as "KEY=VALUE".
         seed: everything random follows from it.
         resume: go on with a run that was stopped, to the same weights, or start it where none was.
-        workers: processes that decode images; 0: this one does.
+        workers: processes that decode images; 0: this one does. None takes the cores at hand, divided by the processes
+            of this machine that train together, and 0 for images that are in memory already where a CPU computes.
         save_every: steps between saves, from which a run goes on; 0: at the end of each epoch.
         skip_unreadable: go on without images that cannot be read; the result names them.
         track: who is told the figures beside metrics.jsonl, by their own clients: tensorboard, mlflow, wandb.
+        profile_input: measure how fast images come and how fast the device learns from them, return that as an
+            `InputProfile`, and train nothing.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
         each_epoch: told a line at the end of each epoch, to keep, and before the first how much memory is needed.
         progress: told a line each step, of which the last one counts.
@@ -96,7 +138,7 @@ def supernet(
     from resnas_deploy.training.run import TrainingOptions, supernet_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
     return _trained(lambda: supernet_run(space_named(space), options), options, device, each_epoch, progress)
 
@@ -112,14 +154,15 @@ def subnet(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train one network, from scratch or from weights that are there.
 
     Args:
@@ -134,7 +177,7 @@ def subnet(
     from resnas_deploy.training.run import TrainingOptions, scratch_run, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
 
     def prepare() -> TrainingRun:
@@ -155,14 +198,15 @@ def finetune(
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,
     resume: bool = False,
-    workers: int = 0,
+    workers: int | None = None,
     save_every: int = 0,
     skip_unreadable: bool = False,
     track: Sequence[str] = (),
+    profile_input: bool = False,
     device: str = "",
     each_epoch: Progress = silent,
     progress: Progress = silent,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train a network on, at the recipe's image size: position tables are resized bicubically.
 
     Args:
@@ -174,9 +218,15 @@ def finetune(
     from resnas_deploy.training.run import TrainingOptions, weights_run
 
     options = TrainingOptions(
-        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track
+        Path(out), str(data), recipe, settings, seed, resume, workers, save_every, skip_unreadable, track, profile_input
     )
-    return _trained(lambda: weights_run(_path(checkpoint), "finetune", options), options, device, each_epoch, progress)
+    return _trained(
+        lambda: weights_run(_path(checkpoint), "finetune", options),
+        options,
+        device,
+        each_epoch,
+        progress,
+    )
 
 
 @checked
@@ -185,7 +235,7 @@ def evaluate(
     data: str | Path,
     *,
     batch: int = 64,
-    workers: int = 0,
+    workers: int | None = None,
     skip_unreadable: bool = False,
     device: str = "",
     progress: Progress = silent,
@@ -196,7 +246,8 @@ def evaluate(
         checkpoint: a checkpoint, in memory or as a file (.safetensors).
         data: demo, or a folder with train/ and val/.
         batch: images at once.
-        workers: processes that decode images; 0: this one does.
+        workers: processes that decode images; 0: this one does. None takes the cores at hand, divided by the processes
+            of this machine that train together, and 0 for images that are in memory already where a CPU computes.
         skip_unreadable: go on without images that cannot be read; the result names them.
         device: cpu, cuda or cuda:N; cuda where there is one if none is named.
         progress: told what is being done.
@@ -214,6 +265,21 @@ def evaluate(
     return Evaluated(name, str(data), found)
 
 
+@checked
+def status(folder: str | Path) -> Status:
+    """Tell how a training run goes or went: state, curves, pace and time left, from its folder, which may be in use.
+
+    Args:
+        folder: the run's, the `out` of its training.
+
+    Raise `BadInput` for a folder of anything else.
+    """
+    check_torch("training")
+    from resnas_deploy.training.status import status_of
+
+    return Status(status_of(Path(folder)), time.time())
+
+
 def _path(checkpoint: str | Path | Checkpoint) -> Path | Checkpoint:
     return checkpoint if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
 
@@ -224,15 +290,24 @@ def _trained(
     device: str,
     each_epoch: Progress,
     progress: Progress,
-) -> Trained:
+) -> Trained | InputProfile:
     """Train in the folder of a run, which is this run's until it ends, together with the processes that there are."""
     from resnas_deploy.training.distributed import joined
+    from resnas_deploy.training.input_profile import profile_input
+    from resnas_deploy.training.learning_report import write_report
     from resnas_deploy.training.loop import train
+    from resnas_deploy.training.worker_count import with_workers
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
-        run = prepare()
+        run = with_workers(prepare(), options.workers, processes)
+        if options.profile_input:
+            return profile_input(run, processes, progress)
         claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()
-            return train(run, processes, progress, each_epoch)
+            trained = train(run, processes, progress, each_epoch)
+            if processes.first:
+                progress("writing the report")
+                write_report(run.folder, trained.accuracy, trained.skipped)
+            return trained

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import Space
+from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import Json, complete
-from resnas_deploy.cli.output import complain, is_first_process, print_json, progress, resumable, say
+from resnas_deploy.cli.output import (
+    complain,
+    is_first_process,
+    print_json,
+    progress,
+    resumable,
+    save_results,
+    say,
+    show_table,
+)
 from resnas_deploy.cli.train_options import CheckpointOption, DataOption, RunOptions, Skip, TorchDevice, Workers
 from resnas_deploy.errors import first_few
+from resnas_deploy.files.outputs import check_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from resnas_deploy.training.input_profile import InputProfile
     from resnas_deploy.training.loop import Trained
 
 train = typer.Typer(
@@ -37,10 +49,12 @@ def supernet(*, space: Space = "small", options: RunOptions, as_json: Json = Fal
 
     Examples:
     $ resnas train supernet --space demo --data demo --out run
-    $ resnas train supernet --data imagenet --workers 8 --out run --resume
+    $ resnas train supernet --data imagenet --out run --resume
+    $ resnas train supernet --data imagenet --out run --track tensorboard
+    $ resnas train supernet --data imagenet --out run --profile-input
     """
-    trained = _train(resnas.train.supernet, options, space=space)
-    _print(trained, as_json, f"search --supernet {trained.path} --data {options.data} --max-macs .. --out found")
+    following = f"search --supernet {{}} --data {options.data} --max-macs .. --out found"
+    _train(resnas.train.supernet, options, as_json, following, space=space)
 
 
 @train.command()
@@ -74,8 +88,7 @@ def subnet(
     $ resnas train subnet --checkpoint found.safetensors --data demo --out run
     $ resnas train subnet --arch medium --data imagenet --out run
     """
-    trained = _train(resnas.train.subnet, options, arch=arch, checkpoint=checkpoint)
-    _print(trained, as_json, f"export --checkpoint {trained.path}")
+    _train(resnas.train.subnet, options, as_json, "export --checkpoint {}", arch=arch, checkpoint=checkpoint)
 
 
 @train.command()
@@ -86,8 +99,7 @@ def finetune(*, checkpoint: CheckpointOption, options: RunOptions, as_json: Json
     Examples:
     $ resnas train finetune --checkpoint x.safetensors --data imagenet --out y
     """
-    trained = _train(resnas.train.finetune, options, checkpoint=checkpoint)
-    _print(trained, as_json, f"export --checkpoint {trained.path}")
+    _train(resnas.train.finetune, options, as_json, "export --checkpoint {}", checkpoint=checkpoint)
 
 
 @train.command()
@@ -95,7 +107,7 @@ def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
     data: DataOption,
     batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 64,
-    workers: Workers = 0,
+    workers: Workers = None,
     skip_unreadable: Skip = False,
     device: TorchDevice = "",
     as_json: Json = False,
@@ -124,17 +136,61 @@ def evaluate(
         say(str(found.accuracy))
 
 
-def _train(function: Callable[..., Trained], options: RunOptions, **others: object) -> Trained:
-    """Train by a function of the API, and say after each epoch how it goes."""
-    with progress() as show, resumable(options.out) if is_first_process() else nullcontext():
+@train.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run: the --out of its training.", show_default=False)],
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Tell how a training run goes or went: state, curves, pace and time left. It may be running meanwhile.
+
+    Examples:
+    $ resnas train status run
+    $ resnas train status run --plot curves.html --force
+    """
+    if plot:
+        from resnas_deploy.measuring.plots import check_plot
+
+        check_new_file(plot, replace=force, field="plot")
+        check_plot(plot)
+    found = resnas.train.status(folder)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        say(str(found))
+        if found.run.curves:
+            show_table(found.table())
+    save_results((plot, lambda path: found.plot(path, force=force)), announce=not as_json)
+
+
+def _train(
+    function: Callable[..., Trained | InputProfile],
+    options: RunOptions,
+    as_json: bool,
+    following: str,
+    **others: object,
+) -> None:
+    """Train by a function of the API, saying after each epoch how it goes, and print what came out.
+
+    `following` is the command that follows, with {} for the checkpoint.
+    """
+    writes = is_first_process() and not options.profile_input
+    with progress() as show, resumable(options.out) if writes else nullcontext():
         show("loading")
-        return function(**others, **options.arguments(), each_epoch=complain, progress=show)
+        found = function(**others, **options.arguments(), each_epoch=complain, progress=show)
+    if not is_first_process():
+        return
+    if not options.profile_input:
+        _print(cast("Trained", found), as_json, following)
+    elif as_json:
+        print_json(found.to_json())
+    else:
+        say(str(found))
 
 
 def _print(trained: Trained, as_json: bool, following: str) -> None:
     """Print where the weights are, how good, and the command that follows."""
-    if not is_first_process():
-        return
     if trained.skipped:
         complain(f"note: {len(trained.skipped)} images could not be read: {first_few(trained.skipped)}")
     if as_json:
@@ -142,4 +198,4 @@ def _print(trained: Trained, as_json: bool, following: str) -> None:
         return
     say(str(trained))
     say(str(trained.accuracy))
-    say(f"next: resnas {following}")
+    say(f"next: resnas {following.format(trained.path)}")

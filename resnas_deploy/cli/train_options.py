@@ -59,7 +59,14 @@ Resume = Annotated[
     bool, typer.Option("--resume", metavar="", help="Go on with a run that was stopped, or start it where none was.")
 ]
 Workers = Annotated[
-    int, typer.Option(help="Processes that decode images; 0: this one does.", metavar="N", min=0, max=256)
+    int | None,
+    typer.Option(
+        help="Processes that decode images; 0: this one does.",
+        metavar="N",
+        min=0,
+        max=256,
+        show_default="the cores at hand, shared out among the processes here",
+    ),
 ]
 Skip = Annotated[
     bool,
@@ -89,7 +96,7 @@ class RunOptions(OptionGroup):
     settings: SetOption = None
     seed: Seed = 0
     resume: Resume = False
-    workers: Workers = 0
+    workers: Workers = None
     save_every: Annotated[
         int,
         typer.Option(
@@ -101,6 +108,14 @@ class RunOptions(OptionGroup):
     ] = 0
     skip_unreadable: Skip = False
     track: Track = None
+    profile_input: Annotated[
+        bool,
+        typer.Option(
+            "--profile-input",
+            metavar="",
+            help="Measure how fast images come and how fast the device learns from them, and train nothing.",
+        ),
+    ] = False
     device: TorchDevice = ""
 
     def arguments(self) -> dict[str, Any]:

@@ -61,6 +61,7 @@ class ScorerSource:
     data: str
     batch: int
     device: str  # "": a GPU where there is one
+    image_workers: int | None = None  # processes that decode the images; None: by the cores at hand
 
     def place(self) -> torch.device:
         """Return the device. Raise `BadInput` where it is not here."""
@@ -68,10 +69,14 @@ class ScorerSource:
 
     def __call__(self) -> Scorer:
         from resnas_deploy.searching.scorer import Scorer, decode_held_out
+        from resnas_deploy.training.distributed import Processes, Share
+        from resnas_deploy.training.worker_count import worker_count
 
-        supernet = load_checkpoint(self.supernet)
+        supernet, place = load_checkpoint(self.supernet), self.place()
         images = held_out_images(supernet, self.supernet, self.data)
-        return Scorer(supernet, decode_held_out(images, supernet, self.batch), self.place())
+        side, alone = supernet.arch.image_size, Processes(Share(), place)
+        workers = worker_count(self.image_workers, images, side, self.batch, alone)
+        return Scorer(supernet, decode_held_out(images, supernet, self.batch, workers), place)
 
 
 def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:

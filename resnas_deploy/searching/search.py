@@ -171,7 +171,10 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     problem.limits.within(space)  # before anything is written
     # Workers have another working directory.
     data = request.data if request.data == DEMO else str(Path(request.data).resolve())
-    scorer = ScorerSource(request.supernet.resolve(), data, request.scoring.batch, request.scoring.device)
+    scoring = request.scoring
+    # Ray's workers have a core each.
+    decoding = 0 if scoring.workers else None
+    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
     return _Prepared(supernet, problem, scorer, most_ms)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeVar
 
 Made = TypeVar("Made")
@@ -12,7 +12,7 @@ Made = TypeVar("Made")
 _POLL_S = 0.1  # after which the thread looks whether anybody still waits
 
 
-def made_ahead(source: Callable[[Callable[[], bool]], Iterator[Made]], ahead: int) -> Iterator[Made]:
+def made_ahead(source: Callable[[Callable[[], bool]], Iterator[Made]], ahead: int) -> Generator[Made, None, None]:
     """Yield what an iterator gives, of which up to `ahead` are ready before they are asked for.
 
     `source` makes the iterator, and is given what tells whether nobody wants more of it: it looks at that wherever it

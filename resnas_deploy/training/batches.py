@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TypeVar
@@ -95,7 +95,7 @@ def training_batches(
     share: Share | None = None,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield the batches of one process from a step on, to the end of the last epoch.
 
     For an image that cannot be read another one stands in, and the batch names it. The workers stay from the first
@@ -122,7 +122,7 @@ def evaluation_batches(
     share: Share | None = None,
     workers: int = 0,
     pin: bool = False,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield every image of a process's share once, in order; one that cannot be read is left out and named."""
     share = share or Share()
     own = np.arange(len(images.labels))[share.rank :: share.processes]
@@ -132,7 +132,7 @@ def evaluation_batches(
 
 def _batches(
     make: Callable[[Sequence[Item]], Part], rows: Iterator[list[Item]], side: int, workers: int, pin: bool
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Yield a batch for each row, of parts that the workers make; where there are some, ahead of what is asked for."""
     if workers:
         return made_ahead(lambda stopped: _assembled(make, rows, side, workers, pin, stopped), BATCHES_AHEAD)
@@ -146,7 +146,7 @@ def _assembled(
     workers: int,
     pin: bool,
     stopped: Callable[[], bool],
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     rows, for_parts = itertools.tee(rows)  # they differ by what is being made
     parts = (row[start : start + PART] for row in for_parts for start in range(0, len(row), PART))
     with closing(made_in_order(make, parts, workers, stopped)) as made:

@@ -39,6 +39,7 @@ class Share:
     rank: int = 0
     processes: int = 1
     local_rank: int = 0  # among those of its machine
+    local_processes: int = 1  # of its machine
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,9 @@ def share_of(environment: Mapping[str, str]) -> Share:
     _number(environment, "MASTER_PORT", 1, _MOST_PORT)
     rank = _number(environment, "RANK", 0, processes - 1)
     local_rank = _number(environment, "LOCAL_RANK", 0, processes - 1)
-    return Share(rank or 0, processes, local_rank or 0)
+    # Whoever does not say how many are on this machine may have put all of them there.
+    together = _number(environment, "LOCAL_WORLD_SIZE", 1, processes) or processes
+    return Share(rank or 0, processes, local_rank or 0, together)
 
 
 @contextmanager
@@ -179,7 +182,9 @@ def shared(network: nn.Module, *, find_unused: bool) -> DistributedDataParallel:
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before PyTorch 2.13
     options: dict[str, Any] = {buffers: False}
-    return DistributedDataParallel(network, find_unused_parameters=find_unused, **options)
+    return DistributedDataParallel(  # gradients lie in what is sent, not beside it as well
+        network, find_unused_parameters=find_unused, gradient_as_bucket_view=True, **options
+    )
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):

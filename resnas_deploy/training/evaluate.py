@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from resnas_deploy.network.module import build_model
 from resnas_deploy.training.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.run import loaded, preprocessing_for
+from resnas_deploy.training.worker_count import worker_count
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -61,7 +63,12 @@ def evaluate(
 
 
 def evaluate_checkpoint(
-    checkpoint: Checkpoint | Path, data: str, batch: int, workers: int, skip_unreadable: bool, processes: Processes
+    checkpoint: Checkpoint | Path,
+    data: str,
+    batch: int,
+    workers: int | None,
+    skip_unreadable: bool,
+    processes: Processes,
 ) -> ValidationAccuracy:
     """Measure a checkpoint on the validation split; a note says where that shows nothing, or is far below its own.
 
@@ -71,10 +78,12 @@ def evaluate_checkpoint(
     check_classes(classes_of(weights.arch.classes, weights.task), opened.val.class_names, name)
     preprocessing = weights.task.preprocessing if weights.task else preprocessing_for(data, weights.arch.image_size)
     model = build_model(weights).to(processes.device)
+    workers = worker_count(workers, opened.val, preprocessing.image_size, batch, processes)
     batches = evaluation_batches(
         opened.val, preprocessing, batch, share=processes.share, workers=workers, pin=processes.pins
     )
-    found = evaluate(model, batches, preprocessing, processes)
+    with closing(batches):
+        found = evaluate(model, batches, preprocessing, processes)
     if found.unreadable and not skip_unreadable:
         raise BadInput(f"{first_few(found.unreadable)}; or give `skip_unreadable`")
     said = weights.accuracy

@@ -1,4 +1,4 @@
-"""Processes that make batches ahead of time. Whatever becomes of one of them is an error in one line.
+"""Processes that make parts of batches ahead of time. Whatever becomes of one of them is an error in one line.
 
 Batches come through pipes: /dev/shm, which containers make small, is not used, and a worker that dies closes its pipe.
 """
@@ -29,7 +29,7 @@ from resnas_deploy.processes.guardian import ending_with_us
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
-_AHEAD = 3  # items that each worker has, in the mean: one is made, and those that wait even out how long they take
+AHEAD = 3  # items that each worker has, in the mean: one is made, and those that wait even out how long they take
 _PIPE_BYTES = 2**20  # as much as anybody may have
 _LOOKS, _LOOK_S = 6000, 0.1  # an item may take ten minutes; a process that was stopped for a while is not blamed for it
 _END_S = 10.0  # for a process whose pipe is closed
@@ -63,12 +63,12 @@ def made_in_order(
 def _in_order(crew: Sequence[_Worker], items: Iterator[Item], stopped: Callable[[], bool]) -> Iterator[Made]:
     """Give each item to whoever has the fewest, and take what any of them has made: none waits for a slower one.
 
-    At most `_AHEAD` items a worker are asked for and not yet given.
+    At most `AHEAD` items a worker are asked for and not yet given.
     """
     made: dict[int, Made] = {}  # what came before its turn
     asked = given = 0
     while True:
-        while asked - given < _AHEAD * len(crew) and (item := next(items, None)) is not None:
+        while asked - given < AHEAD * len(crew) and (item := next(items, None)) is not None:
             min(crew, key=lambda worker: len(worker.asked)).ask(asked, item)
             asked += 1
         if given == asked:

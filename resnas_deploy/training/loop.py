@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -112,14 +112,19 @@ class _Training:
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         with self._records(first) as metrics:
             pace = Pace(run.recipe.batch, self.total)
-            for step, batch in enumerate(self._batches(first), start=first):
+            for step, batch in enumerate(pace.timed(self._batches(first)), start=first):
                 loss = self._step(step, batch)
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
                 self.progress(line)
                 ends = done % self.steps_per_epoch == 0
-                figures = {"loss": loss, "learning_rate": self._rate(step), "images_per_second": pace.images_per_second}
+                figures = {
+                    "loss": loss,
+                    "learning_rate": self._rate(step),
+                    "images_per_second": pace.images_per_second,
+                    "waiting": pace.waiting,
+                }
                 if ends:
                     self._end_of_epoch(done)
                     accuracy = self.accuracy()
@@ -168,14 +173,15 @@ class _Training:
             workers=run.workers,
             pin=self.processes.pins,
         )
-        for batch in batches:
-            if batch.unreadable:
-                self.skipped += batch.unreadable
-                if not run.skip_unreadable:
-                    raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
-                if 2 * len(batch.unreadable) > len(batch.labels):
-                    raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
-            yield batch
+        with closing(batches):
+            for batch in batches:
+                if batch.unreadable:
+                    self.skipped += batch.unreadable
+                    if not run.skip_unreadable:
+                        raise BadInput(f"{batch.unreadable[0]}; or give `skip_unreadable`")
+                    if 2 * len(batch.unreadable) > len(batch.labels):
+                        raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
+                yield batch
 
     def _step(self, step: int, batch: Batch) -> float:
         """Make one update and return the loss, the mean over all processes."""
@@ -212,7 +218,8 @@ class _Training:
             pin=self.processes.pins,
         )
         network = self.learner.best.eval()
-        return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
+        with closing(batches):
+            return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""

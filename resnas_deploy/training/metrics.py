@@ -9,12 +9,14 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import opened, parse_json
 from resnas_deploy.training.tracking import Trackers
+
+Item = TypeVar("Item")
 
 FILE = "metrics.jsonl"
 _LONGEST = 10_000  # bytes of a line
@@ -61,12 +63,30 @@ class Pace:
     def __init__(self, batch: int, total: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._batch, self._total, self._clock = batch, total, clock
         self._times: deque[float] = deque([clock()], maxlen=_STEPS)
-        self._done = 0
+        self._waits: deque[float] = deque([0.0], maxlen=_STEPS)  # in all, at those times
+        self._waited, self._done = 0.0, 0
 
     def add(self, done: int) -> None:
         """Note that so many steps are done now."""
         self._done = done
         self._times.append(self._clock())
+        self._waits.append(self._waited)
+
+    def timed(self, items: Iterator[Item]) -> Iterator[Item]:
+        """Yield what comes, and count how long it is waited for."""
+        while True:
+            start = self._clock()
+            item = next(items, None)
+            self._waited += self._clock() - start
+            if item is None:
+                return
+            yield item
+
+    @property
+    def waiting(self) -> float:
+        """The share of the time that was spent waiting for data, from 0 to 1."""
+        passed = self._times[-1] - self._times[0]
+        return (self._waits[-1] - self._waits[0]) / passed if passed > 0 else 0.0
 
     @property
     def images_per_second(self) -> float:
@@ -77,7 +97,7 @@ class Pace:
     def __str__(self) -> str:
         rate = self.images_per_second
         left = (self._total - self._done) * self._batch / rate if rate else 0.0
-        return f"{rate:.0f} images/s, {left / 60:.1f} minutes left"
+        return f"{rate:.0f} images/s, {self.waiting:.0%} of the time waiting for data, {left / 60:.1f} minutes left"
 
 
 def lines_of(folder: Path, last_step: float = math.inf) -> list[dict[str, float]]:

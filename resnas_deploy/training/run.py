@@ -33,10 +33,11 @@ class TrainingOptions:
     settings: Sequence[str] | Mapping[str, object] = ()  # keys of the recipe with other values
     seed: int = 0
     resume: bool = False
-    workers: int = 0  # processes that decode images; 0: this one does
+    workers: int | None = None  # processes that decode images; 0: this one does; None: by the cores at hand
     save_every: int = 0  # steps; 0: at the end of each epoch alone
     skip_unreadable: bool = False
     track: Sequence[str] = ()  # trackers beside metrics.jsonl
+    profile_input: bool = False  # measure how fast images come, and train nothing
 
     def __post_init__(self) -> None:
         check_trackers(self.track)
@@ -56,7 +57,7 @@ class TrainingRun:
     seed: int
     folder: Path
     start: Checkpoint | None = None  # the weights to start from
-    workers: int = 0
+    workers: int = 0  # processes that decode images; 0: this one does
     skip_unreadable: bool = False
     save_every: int = 0  # steps; 0: at the end of each epoch alone
     held_out: LabelledImages | None = None  # images of the training split that training leaves out, if any
@@ -163,7 +164,6 @@ def _run(
         seed=options.seed,
         folder=out,
         start=weights,
-        workers=options.workers,
         skip_unreadable=options.skip_unreadable,
         save_every=options.save_every,
         held_out=held_out if recipe.held_out else None,
