@@ -46,7 +46,7 @@ def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: to
     sizes, place, question = _columns(body.arch, device)
     counts = moved(torch.tensor([_counts(subnet) for subnet in subnets]), device)  # (groups, Q)
     columns = (place < counts[:, question]).float().repeat_interleave(images // len(subnets), dim=0)
-    parts = iter(columns.split(sizes, dim=1))
+    parts = iter(torch.split(columns, sizes, dim=1))
     widths, blocks = [], []
     for stage in body.arch.stages:
         widths.append(next(parts))

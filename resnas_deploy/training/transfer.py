@@ -37,7 +37,7 @@ class Later:
         self._value = value
         if value.device.type == "cuda":
             self._value = value.to("cpu", non_blocking=True)
-            self._copied = torch.cuda.Event()
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own lack
             self._copied.record()
 
     def read(self) -> float:
