@@ -103,7 +103,6 @@ def counted(space):
 def peak(space, precision, accumulation, checkpointing, images):
     """Return the growth of the resident set over the passes of a step, in bytes."""
     passes_of(space, precision, accumulation, checkpointing, GROUPS)()  # libraries are in memory from here on
-    passes_of(space, precision, accumulation, checkpointing, GROUPS)()  # libraries are in memory from here on
     step = passes_of(space, precision, accumulation, checkpointing, images)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM from here on (proc_pid_clear_refs(5))
     start = status("VmRSS")
