@@ -94,5 +94,5 @@ def test_epochs_tell_of_them(tmp_path):
 
     told = []
     train(run(tmp_path, recipe=RECIPE.override({"epochs": 1})), alone(), each_epoch=told.append)
-    assert "; of 10 subnets " in told[0]
-    assert told[0].partition("; of 10 subnets ")[2].count("%") == 3  # mean, widest, narrowest
+    assert "; of 10 subnets " in told[-1]
+    assert told[-1].partition("; of 10 subnets ")[2].count("%") == 3  # mean, widest, narrowest

@@ -81,7 +81,7 @@ class Wandb(types.ModuleType):
     """What the client of Weights & Biases does, as docs.wandb.ai/models/ref/python/functions/init and ../login say.
 
     `login(prompt=False)` tells whether there are credentials, and never asks; `init` returns a run with `log(data,
-    step)` and `finish(exit_code)`. The real client, 62 MB, was run by hand as the docs' page on training says.
+    step)` and `finish(exit_code)`. The real client is too large to be installed for a test.
     """
 
     def __init__(self, credentials):
