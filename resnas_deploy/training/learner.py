@@ -49,6 +49,7 @@ class Learner:
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
+        self.parameters = tuple(self.network.parameters())
         self.optimiser = optimiser_of(self.network, recipe)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
         self.passes = Passes(self.network, recipe, processes, self.scaler, supernet=run.space is not None)
@@ -71,12 +72,14 @@ class Learner:
         images = normalised(batch.pixels, self.run.preprocessing, device)
         mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        if not self.network.training:  # else every module would be told again, which takes a millisecond
+            self.network.train()
+        for parameter in self.parameters:
+            parameter.grad = None
         loss = self.passes(mixed, subnets, survival)
         self.scaler.unscale_(self.optimiser)
         if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average:
