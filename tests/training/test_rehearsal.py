@@ -22,6 +22,7 @@ from support.training_commands import ENVIRONMENT
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.weights.checkpoint import load
 
 PATIENCE = 1800  # seconds for a command, on a slow and busy machine
@@ -126,7 +127,7 @@ def test_imagenet_in_small(imagenet, tmp_path):
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["epoch"] == 1
     task = load(supernet).task
-    assert (task.class_names, task.held_out) == (wordnet_ids()[:CLASSES], 1)
+    assert (task.class_names, task.held_out) == (imagenet_class_names(), 1)
 
     found = tmp_path / "found"
     document = resnas("search", "--supernet", supernet, "--data", imagenet, *SEARCH, "--out", found, "--json")
@@ -138,4 +139,5 @@ def test_imagenet_in_small(imagenet, tmp_path):
     resnas("export", "--checkpoint", found / "checkpoint.safetensors", "--out", artifact, "--json")
     resnas("verify", artifact, "--json")
     image = next((imagenet / "val" / wordnet_ids()[0]).iterdir())
-    resnas("predict", artifact, image, "--json")
+    (predicted,) = resnas("predict", artifact, image, "--json")["images"]
+    assert {guess["name"] for guess in predicted["top"]} <= set(imagenet_class_names())
