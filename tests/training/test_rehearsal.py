@@ -97,6 +97,11 @@ def resnas(*arguments):
 @pytest.mark.slow
 def test_imagenet_in_small(imagenet, tmp_path):
     out, supernet = tmp_path / "run", tmp_path / "run" / "checkpoint.safetensors"
+    small = ("--set", "batch=4", "--set", "group=4", "--set", "held_out=1", "--profile-input", "--json")
+    profile = resnas("train", "supernet", "--space", "tiny", "--data", imagenet, "--out", out, *small)
+    assert min(profile["loader_images_per_second"], profile["device_images_per_second"]) > 0
+    assert not out.exists()
+
     moment = time.time()
     with training(imagenet, out) as launcher:
         wait_for(lambda: is_saved_after(out, moment), lambda: launcher.poll() is None, PATIENCE)
@@ -126,6 +131,9 @@ def test_imagenet_in_small(imagenet, tmp_path):
     assert "ignored in" in err
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["epoch"] == 1
+    status = resnas("train", "status", out, "--json")
+    assert (status["state"], status["epoch"], status["step"]) == ("finished", 1, status["steps"])
+    assert "<html" in (out / "report.html").read_text()
     task = load(supernet).task
     assert (task.class_names, task.held_out) == (imagenet_class_names(), 1)
 
