@@ -209,9 +209,11 @@ class _Training:
     def _read(self, step: int, loss: Later) -> tuple[int, float]:
         value = loss.read()
         if not math.isfinite(value):
+            ranks = ", ".join(map(str, self.learner.not_finite(step)))
+            where = f" (first in the part of rank {ranks})" if ranks else ""
             raise BadInput(
-                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before "
-                "is kept; lower learning_rate, or use another precision"
+                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}{where}; what was saved "
+                "before is kept; lower learning_rate, or use another precision"
             )
         return step, value
 
