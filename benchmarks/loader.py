@@ -66,7 +66,7 @@ def training(data: str, workers: int) -> dict[str, float]:
     from dataclasses import replace
 
     from resnas_deploy.data.source import open_data
-    from resnas_deploy.training.batches import training_batches
+    from resnas_deploy.training.input.batches import training_batches
     from resnas_deploy.training.recipe import read_recipe
 
     if not workers:
@@ -89,8 +89,8 @@ def in_flight(data: str) -> dict[str, float]:
     from resnas_deploy.data.labelled import ImageSubset
     from resnas_deploy.data.source import open_data
     from resnas_deploy.images.preprocessing import Preprocessing
-    from resnas_deploy.training import batches as module
     from resnas_deploy.training.distributed import Share
+    from resnas_deploy.training.input import batches as module
     from resnas_deploy.training.recipe import read_recipe
 
     torch.set_num_threads(1)

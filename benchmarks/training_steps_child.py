@@ -18,9 +18,9 @@ from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.progress import silent
 from resnas_deploy.training import loop
-from resnas_deploy.training.batches import Batch
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.evaluate import ValidationAccuracy
+from resnas_deploy.training.input.batches import Batch
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.run import TrainingRun
 

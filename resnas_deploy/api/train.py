@@ -29,8 +29,8 @@ if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.input_profile import InputProfile
     from resnas_deploy.training.loop import Trained
     from resnas_deploy.training.recipe import Recipe
+    from resnas_deploy.training.records.status import RunStatus
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
-    from resnas_deploy.training.status import RunStatus
 
 _COLUMNS = ("checkpoint", "data", "top-1", "top-5", "images")
 
@@ -67,7 +67,7 @@ class Status(Tabular):
 
     def table(self) -> Table:
         """Return a row for each figure: its course over the epochs, and its values."""
-        from resnas_deploy.training.curves import COLUMNS, rows
+        from resnas_deploy.training.records.curves import COLUMNS, rows
 
         return Table(f"{self.run.folder}, by epoch", COLUMNS, rows(self.run.curves), text_columns=2)
 
@@ -78,13 +78,13 @@ class Status(Tabular):
         without matplotlib.
         """
         from resnas_deploy.measuring.plots import check_plot
-        from resnas_deploy.training.curves import plot_status
+        from resnas_deploy.training.records.curves import plot_status
 
         check_plot(Path(path))
         plot_status(self.run, Path(path), replace=force)
 
     def __str__(self) -> str:
-        from resnas_deploy.training.curves import summary
+        from resnas_deploy.training.records.curves import summary
 
         return "\n".join(summary(self.run, self.seen))
 
@@ -275,7 +275,7 @@ def status(folder: str | Path) -> Status:
     Raise `BadInput` for a folder of anything else.
     """
     check_torch("training")
-    from resnas_deploy.training.status import status_of
+    from resnas_deploy.training.records.status import status_of
 
     return Status(status_of(Path(folder)), time.time())
 
@@ -293,10 +293,10 @@ def _trained(
 ) -> Trained | InputProfile:
     """Train in the folder of a run, which is this run's until it ends, together with the processes that there are."""
     from resnas_deploy.training.distributed import joined
+    from resnas_deploy.training.input.worker_count import with_workers
     from resnas_deploy.training.input_profile import profile_input
-    from resnas_deploy.training.learning_report import write_report
     from resnas_deploy.training.loop import train
-    from resnas_deploy.training.worker_count import with_workers
+    from resnas_deploy.training.records.learning_report import write_report
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:

@@ -10,7 +10,7 @@ import typer
 
 from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
-from resnas_deploy.training.tracking import TRACKERS
+from resnas_deploy.training.records.tracking import TRACKERS
 
 
 def _recipes(incomplete: str) -> list[str]:

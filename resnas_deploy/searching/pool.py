@@ -70,7 +70,7 @@ class ScorerSource:
     def __call__(self) -> Scorer:
         from resnas_deploy.searching.scorer import Scorer, decode_held_out
         from resnas_deploy.training.distributed import Processes, Share
-        from resnas_deploy.training.worker_count import worker_count
+        from resnas_deploy.training.input.worker_count import worker_count
 
         supernet, place = load_checkpoint(self.supernet), self.place()
         images = held_out_images(supernet, self.supernet, self.data)

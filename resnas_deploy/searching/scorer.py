@@ -25,7 +25,7 @@ from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.training.batches import evaluation_batches, normalised
+from resnas_deploy.training.input.batches import evaluation_batches, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
 

@@ -23,7 +23,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.runners.torch_settings import torch_threads
-from resnas_deploy.training.peers import Peers, telling, watched
+from resnas_deploy.training.lost_processes import Peers, telling, watched
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them

@@ -17,10 +17,10 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
-from resnas_deploy.training.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.input.batches import Batch, evaluation_batches, normalised
+from resnas_deploy.training.input.worker_count import worker_count
 from resnas_deploy.training.run import loaded, preprocessing_for
-from resnas_deploy.training.worker_count import worker_count
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 

@@ -12,8 +12,8 @@ import torch
 
 from resnas_deploy.processes.resources import usable_cores
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.training.batches import Batch, steps_per_epoch, training_batches
 from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.input.batches import Batch, steps_per_epoch, training_batches
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.run import TrainingRun

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.training.average import Average
-from resnas_deploy.training.batches import Batch, normalised
 from resnas_deploy.training.distributed import Processes, share_batch_norms
+from resnas_deploy.training.input.batches import Batch, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
     memory,

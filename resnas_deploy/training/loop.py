@@ -15,28 +15,28 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.training.batches import (
+from resnas_deploy.training.device import training_on
+from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
+from resnas_deploy.training.input.batches import (
     Batch,
     evaluation_batch,
     evaluation_batches,
     steps_per_epoch,
     training_batches,
 )
-from resnas_deploy.training.device import training_on
-from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
-from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.masked_or_sliced import decided
 from resnas_deploy.training.memory_estimate import MemoryEstimate, check_memory
-from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.passes import check_parts
+from resnas_deploy.training.records.kept import Kept
+from resnas_deploy.training.records.metrics import Metrics, Pace
+from resnas_deploy.training.records.run_record import recorded
+from resnas_deploy.training.records.tracking import TrackedRun, Trackers
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE, TrainingRun
-from resnas_deploy.training.run_record import recorded
 from resnas_deploy.training.saved_state import load_state, save_state
 from resnas_deploy.training.subnet_accuracy import MEAN, FixedSubnets
-from resnas_deploy.training.tracking import TrackedRun, Trackers
 from resnas_deploy.training.transfer import Later
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 

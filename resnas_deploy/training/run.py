@@ -16,7 +16,7 @@ from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.recipe import FINETUNED, Recipe, read_recipe
-from resnas_deploy.training.tracking import check_trackers
+from resnas_deploy.training.records.tracking import check_trackers
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.resize import resize
 

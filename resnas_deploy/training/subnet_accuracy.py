@@ -22,8 +22,8 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, Indices
 from resnas_deploy.network.module import Head, part_of
-from resnas_deploy.training.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.distributed import Processes
+from resnas_deploy.training.input.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.passes import autocast
 from resnas_deploy.training.run import TrainingRun

@@ -10,7 +10,7 @@ from resnas_deploy.arch.space import SPACES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.searching import scorer as module
 from resnas_deploy.searching.scorer import HeldOut, Scorer
-from resnas_deploy.training.batches import normalised
+from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import untrained
 

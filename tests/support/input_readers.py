@@ -192,7 +192,7 @@ def read_array(folder: Path) -> None:
 
 
 def read_metrics(folder: Path) -> None:
-    from resnas_deploy.training.metrics import Metrics
+    from resnas_deploy.training.records.metrics import Metrics
 
     with Metrics(folder, 10):
         pass

@@ -14,7 +14,7 @@ from support.small_data import write_folder
 from support.training_commands import ENVIRONMENT, resnas
 
 from resnas_deploy.errors import StorageError
-from resnas_deploy.training.metrics import FILE, Metrics
+from resnas_deploy.training.records.metrics import FILE, Metrics
 from resnas_deploy.weights.checkpoint import load
 
 RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs = 1\n"

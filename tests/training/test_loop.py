@@ -76,7 +76,7 @@ from pathlib import Path
 from support.small_data import RECIPE, alone, run
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.loop import train
-from resnas_deploy.training.status import status_of
+from resnas_deploy.training.records.status import status_of
 original = Learner.learn
 for folder, kill_at in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
     pid = os.fork()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.measuring.plots import COLOURS, new_figure, plain, write_figure
-from resnas_deploy.training.status import RUNNING, RunStatus
+from resnas_deploy.training.records.status import RUNNING, RunStatus
 from resnas_deploy.training.subnet_accuracy import LEAST, MEAN, NARROWEST, WIDEST
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from resnas_deploy.files.atomic import write_errors
-from resnas_deploy.training.metrics import lines_of
 from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.training.records.metrics import lines_of
 from resnas_deploy.weights.checkpoint import Checkpoint, save
 
 FOLDER, BEST = "checkpoints", "best.safetensors"

@@ -13,8 +13,8 @@ from support.small_data import RECIPE, SIDE, Stripes
 
 from resnas_deploy.data.labelled import ImageSubset
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 from resnas_deploy.training.distributed import Share
+from resnas_deploy.training.input.batches import epoch_order, evaluation_batches, steps_per_epoch, training_batches
 
 
 @given(st.integers(1, 4), st.integers(0, 20))

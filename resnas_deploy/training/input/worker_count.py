@@ -12,9 +12,9 @@ from resnas_deploy.data.demo import DemoImages
 from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes.resources import free_memory, usable_cores
-from resnas_deploy.training.batches import BATCHES_AHEAD, PART
 from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.image_workers import AHEAD
+from resnas_deploy.training.input.batches import BATCHES_AHEAD, PART
+from resnas_deploy.training.input.image_workers import AHEAD
 from resnas_deploy.training.run import TrainingRun
 
 MOST_WORKERS = 256

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.small_data import RECIPE, Stripes
 
-from resnas_deploy.training.augment import augmented, random_box
+from resnas_deploy.training.input.augment import augmented, random_box
 
 
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(0.01, 1), st.integers(0, 99))

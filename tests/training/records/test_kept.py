@@ -8,10 +8,10 @@ import pytest
 from support.small_data import RECIPE, SPACE, alone, run
 
 from resnas_deploy.errors import StorageError
-from resnas_deploy.training import kept as kept_module
-from resnas_deploy.training.kept import BEST, FOLDER, Kept
 from resnas_deploy.training.loop import train
 from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.training.records import kept as kept_module
+from resnas_deploy.training.records.kept import BEST, FOLDER, Kept
 from resnas_deploy.training.subnet_accuracy import MEAN
 from resnas_deploy.weights.checkpoint import load, untrained
 

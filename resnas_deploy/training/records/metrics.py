@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.reading import opened, parse_json
-from resnas_deploy.training.tracking import Trackers
+from resnas_deploy.training.records.tracking import Trackers
 
 Item = TypeVar("Item")
 

@@ -16,7 +16,7 @@ from PIL import Image
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing, centre
-from resnas_deploy.training.augment import augmented, random_box
+from resnas_deploy.training.input.augment import augmented, random_box
 from resnas_deploy.training.recipe import Recipe
 
 _SUBSTITUTES = 20  # images to try in the place of one that cannot be read

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from support.places import GOLDEN
 
-from resnas_deploy.training.randaugment import OPERATIONS, Drawn, drawn_operations, operated, randaugmented
+from resnas_deploy.training.input.randaugment import OPERATIONS, Drawn, drawn_operations, operated, randaugmented
 
 PAPER = (9.0, 0.5)  # the magnitude, and its deviation
 SIGMAS = 4.5  # by which a count may be off: 1 in 150,000, and the seeds are fixed

@@ -8,10 +8,10 @@ from contextlib import closing
 
 import pytest
 from support.processes import wait_for
-from training.test_image_workers import Making, mine
+from training.input.test_image_workers import Making, mine
 
-from resnas_deploy.training.ahead import made_ahead
-from resnas_deploy.training.image_workers import AHEAD, made_in_order
+from resnas_deploy.training.input.ahead import made_ahead
+from resnas_deploy.training.input.image_workers import AHEAD, made_in_order
 
 
 def counted(upto, taken):

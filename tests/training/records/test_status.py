@@ -11,9 +11,9 @@ from support.small_data import RECIPE, Stripes, alone, run
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
-from resnas_deploy.training import curves
 from resnas_deploy.training.loop import train
-from resnas_deploy.training.status import status_of
+from resnas_deploy.training.records import curves
+from resnas_deploy.training.records.status import status_of
 from resnas_deploy.training.subnet_accuracy import MEAN, WIDEST
 
 RECIPES = RECIPE.override({"epochs": 3, "keep_every": 1, "keep": 1})

@@ -18,7 +18,7 @@ from support.processes import PATIENCE, below, gone, is_alive, wait_for
 from support.small_data import write_folder
 from support.training_commands import ENVIRONMENT
 
-from resnas_deploy.training import peers
+from resnas_deploy.training import lost_processes as module
 
 RECIPE = "epochs = 100000\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 
@@ -175,8 +175,8 @@ def store():
     """Where processes meet, with one beside this that is none of ours, as rank 1."""
     found = dist.HashStore()
     with subprocess.Popen(["sleep", "1000"]) as other:
-        found.append(f"resnas/machine/{peers._machine()}", f"1 {other.pid} {peers._started(other.pid)};")
-        ours = peers.Peers(found, 0)
+        found.append(f"resnas/machine/{module._machine()}", f"1 {other.pid} {module._started(other.pid)};")
+        ours = module.Peers(found, 0)
         ours.complete()
         yield found, ours, other
         other.kill()
@@ -190,23 +190,23 @@ def test_one_that_is_gone_is_lost_unless_it_said_that_it_was_done(store):
     shared.set("resnas/done/1", "1")
     assert ours.loss(0.1) is None
     shared.delete_key("resnas/done/1")
-    assert str(ours.loss()) == f"rank 1 has ended: {peers._NO_WORD}"
+    assert str(ours.loss()) == f"rank 1 has ended: {module._NO_WORD}"
 
 
 def test_the_first_loss_counts(store):
     shared, ours, _ = store
-    assert peers.Peers(shared, 2).tell(peers.Loss(2, "no\n space")) == peers.Loss(2, "no space")
-    assert ours.tell(peers.Loss(0, "Connection closed")) == peers.Loss(2, "no space")
+    assert module.Peers(shared, 2).tell(module.Loss(2, "no\n space")) == module.Loss(2, "no space")
+    assert ours.tell(module.Loss(0, "Connection closed")) == module.Loss(2, "no space")
 
 
 def test_one_that_does_not_notice_is_interrupted(store, monkeypatch):
     """As where it waits in a call into C for what the other would have sent; the command ends itself then."""
     for name in ("_LOOK_S", "_PATIENCE_S"):
-        monkeypatch.setattr(peers, name, 0.05)
+        monkeypatch.setattr(module, name, 0.05)
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     store[2].kill()
     try:
-        with pytest.raises(KeyboardInterrupt), peers.watched(store[1]):
+        with pytest.raises(KeyboardInterrupt), module.watched(store[1]):
             time.sleep(100)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -14,9 +14,9 @@ from pathlib import Path
 from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.measuring.plots import as_svg
-from resnas_deploy.training.curves import by_epoch, drawn
 from resnas_deploy.training.evaluate import ValidationAccuracy
-from resnas_deploy.training.status import RunStatus, status_of
+from resnas_deploy.training.records.curves import by_epoch, drawn
+from resnas_deploy.training.records.status import RunStatus, status_of
 
 FILE = "report.html"
 _MOST_SKIPPED = 100  # of the images that could not be read, by name

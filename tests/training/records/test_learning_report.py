@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from support.small_data import RECIPE, alone, run
 
-from resnas_deploy.training import learning_report
 from resnas_deploy.training.evaluate import ValidationAccuracy
-from resnas_deploy.training.learning_report import write_report
 from resnas_deploy.training.loop import train
+from resnas_deploy.training.records import learning_report
+from resnas_deploy.training.records.learning_report import write_report
 
 ACCURACY = ValidationAccuracy(0.5, 0.75, 9, ())
 VOID = {"meta", "br", "hr", "img", "link", "input"}

@@ -15,11 +15,11 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records as record
 from resnas_deploy.files.locks import is_taken
 from resnas_deploy.files.reading import name_of, read_text
-from resnas_deploy.training import metrics, run_record
-from resnas_deploy.training.kept import BEST, FOLDER, epochs_kept
 from resnas_deploy.training.recipe import MOST_BYTES
+from resnas_deploy.training.records import metrics, run_record
+from resnas_deploy.training.records.kept import BEST, FOLDER, epochs_kept
+from resnas_deploy.training.records.run_record import RunRecord, read_record
 from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE
-from resnas_deploy.training.run_record import RunRecord, read_record
 
 RUNNING, FINISHED, STOPPED, KILLED, UNKNOWN = "running", "finished", "stopped", "killed", "not finished"
 _OF_A_RUN = (metrics.FILE, run_record.FILE, STATE)  # one of these is in the folder of every run, and in no other

@@ -16,11 +16,11 @@ from torch import Tensor
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.ahead import made_ahead
 from resnas_deploy.training.distributed import Share
-from resnas_deploy.training.image_workers import made_in_order
+from resnas_deploy.training.input.ahead import made_ahead
+from resnas_deploy.training.input.image_workers import made_in_order
+from resnas_deploy.training.input.views import Centres, EpochImage, Part, Views
 from resnas_deploy.training.recipe import Recipe
-from resnas_deploy.training.views import Centres, EpochImage, Part, Views
 
 Item = TypeVar("Item")
 

@@ -17,12 +17,12 @@ from resnas_deploy.images.crops import cropped
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.network.module import build_model
 from resnas_deploy.searching.scorer import Scorer, decode_held_out
-from resnas_deploy.training import batches as batches_module
-from resnas_deploy.training.augment import random_box
-from resnas_deploy.training.batches import evaluation_batch, evaluation_batches, normalised, training_batches
 from resnas_deploy.training.distributed import Processes, Share
-from resnas_deploy.training.metrics import Pace
+from resnas_deploy.training.input import batches as batches_module
+from resnas_deploy.training.input.augment import random_box
+from resnas_deploy.training.input.batches import evaluation_batch, evaluation_batches, normalised, training_batches
 from resnas_deploy.training.network import TrainedNetwork
+from resnas_deploy.training.records.metrics import Pace
 from resnas_deploy.weights.checkpoint import Provenance, Task, untrained
 
 CPU = torch.device("cpu")

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from resnas_deploy.images.crops import Box
-from resnas_deploy.training.randaugment import randaugmented
+from resnas_deploy.training.input.randaugment import randaugmented
 from resnas_deploy.training.recipe import Recipe
 
 _ASPECTS = (3 / 4, 4 / 3)  # of random crops (arXiv 1409.4842, section 6)

@@ -16,8 +16,8 @@ from support.checks import refusal
 from support.processes import below, gone, is_alive, wait_for
 from support.training_commands import ENVIRONMENT
 
-from resnas_deploy.training import image_workers as workers_module
-from resnas_deploy.training.image_workers import made_in_order
+from resnas_deploy.training.input import image_workers as workers_module
+from resnas_deploy.training.input.image_workers import made_in_order
 
 
 @dataclass(frozen=True)
@@ -130,8 +130,8 @@ def test_they_end_when_nobody_asks_any_more():
 
 PARENT = """
 import sys, time
-from training.test_image_workers import Making
-from resnas_deploy.training.image_workers import made_in_order
+from training.input.test_image_workers import Making
+from resnas_deploy.training.input.image_workers import made_in_order
 found = made_in_order(Making(), iter(range(10**9)), 2)
 if sys.argv[1] == "starting":
     print("there", flush=True)
@@ -201,8 +201,8 @@ LITTLE_SHARED_MEMORY = """
 mount -t tmpfs -o size=4k tmpfs /dev/shm || exit 77
 head -c 4096 /dev/zero > /dev/shm/full
 exec timeout -k 5 240 "$0" -c "
-from training.test_image_workers import Making
-from resnas_deploy.training.image_workers import made_in_order
+from training.input.test_image_workers import Making
+from resnas_deploy.training.input.image_workers import made_in_order
 print(sum(number for _, number, _ in made_in_order(Making(), range(10), 2)))
 "
 """

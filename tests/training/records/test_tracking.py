@@ -11,9 +11,9 @@ from support.checks import refusal
 from support.small_data import RECIPE, alone, run
 
 from resnas_deploy.errors import PackageMissing
-from resnas_deploy.training import tracking
 from resnas_deploy.training.loop import train
-from resnas_deploy.training.tracking import TrackedRun, Trackers, check_trackers
+from resnas_deploy.training.records import tracking
+from resnas_deploy.training.records.tracking import TrackedRun, Trackers, check_trackers
 
 SHORT = RECIPE.override({"epochs": 2})
 

@@ -11,9 +11,9 @@ from support.small_data import Stripes, alone, run
 import resnas_deploy as resnas
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.data.labelled import ImageSubset
-from resnas_deploy.training import worker_count as module
 from resnas_deploy.training.distributed import Processes, Share, share_of
-from resnas_deploy.training.worker_count import bytes_of, with_workers, worker_count
+from resnas_deploy.training.input import worker_count as module
+from resnas_deploy.training.input.worker_count import bytes_of, with_workers, worker_count
 
 SIDE, BATCH = 224, 128
 

@@ -1,0 +1,1 @@
+"""From labelled images to batches: which ones, random views of them, and the processes that make them ahead of time."""
