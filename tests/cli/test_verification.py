@@ -59,8 +59,8 @@ def test_the_table_of_an_export_of_verify_and_of_inspect(resnas):
         after = text.partition(title)[2].splitlines()
         rows = {line.split()[0]: line.split() for line in after if line.strip()}
         assert rows["element"] == ["element", "largest", "at", "magnitude", "of", "fp16"]
-        assert rows["stage3.block3"][-1].endswith("%")
-        assert rows["stage3.block3"][1].startswith("stage3.block3.")
+        assert rows["stage3.block2"][-1].endswith("%")
+        assert rows["stage3.block2"][1].startswith("stage3.block2.")
         assert {"stem", "reduction1", "reduction2", "head"} <= set(rows)
     assert "; in fp16 arithmetic error " in exported
     found = resnas("verify", *ONE, "out", "--json").json["verification"]["own_arithmetic"]
@@ -95,7 +95,7 @@ def test_an_engine_of_it_is_not_built_in_silence(resnas, believed):
 
 def test_predictions_of_no_number_are_not_shown(refused, resnas, tmp_path):
     """The last block's sum is infinite in float16 on any runtime."""
-    checkpoint = with_larger(tmp_path, "stage3.block3.mlp.fc2.weight", 2e5)
+    checkpoint = with_larger(tmp_path, "stage3.block2.mlp.fc2.weight", 2e5)
     resnas("export", *ONE, "--checkpoint", checkpoint, "--precision", "fp16", "--unverified", "--out", "out")
     line = refused("predict", *ONE, "out", CAT, code=3)
     assert "must be finite, found NaN or infinity from large fp16 32 (UNVERIFIED) on ort-cpu" in line
