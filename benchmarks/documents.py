@@ -22,6 +22,7 @@ from resnas_deploy.measuring.statistics import Interval
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.training.status import RunStatus
 from resnas_deploy.weights.checkpoint import Metadata, Provenance
 
 
@@ -318,6 +319,7 @@ DOCUMENTS: dict[str, Any] = {
     "runners": list[RunnerDocument],
     "search": SearchDocument,
     "train": TrainedDocument,
+    "train-status": RunStatus,
     "triton-check": list[CheckedModelDocument],
     "triton-export": list[VersionDocument],
     "triton-load": LoadTestDocument,

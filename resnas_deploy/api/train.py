@@ -6,6 +6,7 @@ Several processes that torchrun starts train together, each by the same call: th
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.loop import Trained
     from resnas_deploy.training.recipe import Recipe
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
+    from resnas_deploy.training.status import RunStatus
 
 _COLUMNS = ("checkpoint", "data", "top-1", "top-5", "images")
 
@@ -50,6 +52,41 @@ class Evaluated(Tabular):
         found = self.accuracy
         row = (self.checkpoint, self.data, f"{found.top1:.2%}", f"{found.top5:.2%}", str(found.images))
         return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
+
+
+@dataclass(frozen=True)
+class Status(Tabular):
+    """How a training run goes or went."""
+
+    run: RunStatus
+    seen: float  # when, in seconds since 1970
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `resnas train status --json` prints."""
+        return self.run.to_json()
+
+    def table(self) -> Table:
+        """Return a row for each figure: its course over the epochs, and its values."""
+        from resnas_deploy.training.curves import COLUMNS, rows
+
+        return Table(f"{self.run.folder}, by epoch", COLUMNS, rows(self.run.curves), text_columns=2)
+
+    def plot(self, path: str | Path, *, force: bool = False) -> None:
+        """Draw the curves; the suffix says as what: .png, .svg, or .html, which holds the figures of each epoch too.
+
+        Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
+        without matplotlib.
+        """
+        from resnas_deploy.measuring.plots import check_plot
+        from resnas_deploy.training.curves import plot_status
+
+        check_plot(Path(path))
+        plot_status(self.run, Path(path), replace=force)
+
+    def __str__(self) -> str:
+        from resnas_deploy.training.curves import summary
+
+        return "\n".join(summary(self.run, self.seen))
 
 
 @checked
@@ -228,6 +265,21 @@ def evaluate(
     return Evaluated(name, str(data), found)
 
 
+@checked
+def status(folder: str | Path) -> Status:
+    """Tell how a training run goes or went: state, curves, pace and time left, from its folder, which may be in use.
+
+    Args:
+        folder: the run's, the `out` of its training.
+
+    Raise `BadInput` for a folder of anything else.
+    """
+    check_torch("training")
+    from resnas_deploy.training.status import status_of
+
+    return Status(status_of(Path(folder)), time.time())
+
+
 def _path(checkpoint: str | Path | Checkpoint) -> Path | Checkpoint:
     return checkpoint if isinstance(checkpoint, Checkpoint) else Path(checkpoint)
 
@@ -242,6 +294,7 @@ def _trained(
     """Train in the folder of a run, which is this run's until it ends, together with the processes that there are."""
     from resnas_deploy.training.distributed import joined
     from resnas_deploy.training.input_profile import profile_input
+    from resnas_deploy.training.learning_report import write_report
     from resnas_deploy.training.loop import train
     from resnas_deploy.training.worker_count import with_workers
 
@@ -253,4 +306,8 @@ def _trained(
         claimed = claiming(options.out, resume=options.resume, remedy=remedy) if processes.first else nullcontext()
         with claimed:
             processes.wait()
-            return train(run, processes, progress, each_epoch)
+            trained = train(run, processes, progress, each_epoch)
+            if processes.first:
+                progress("writing the report")
+                write_report(run.folder, trained.accuracy, trained.skipped)
+            return trained

@@ -11,11 +11,22 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_options import Space
+from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import Json, complete
-from resnas_deploy.cli.output import complain, is_first_process, print_json, progress, resumable, say
+from resnas_deploy.cli.output import (
+    complain,
+    is_first_process,
+    print_json,
+    progress,
+    resumable,
+    save_results,
+    say,
+    show_table,
+)
 from resnas_deploy.cli.train_options import CheckpointOption, DataOption, RunOptions, Skip, TorchDevice, Workers
 from resnas_deploy.errors import first_few
+from resnas_deploy.files.outputs import check_new_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +50,7 @@ def supernet(*, space: Space = "small", options: RunOptions, as_json: Json = Fal
     Examples:
     $ resnas train supernet --space demo --data demo --out run
     $ resnas train supernet --data imagenet --out run --resume
+    $ resnas train supernet --data imagenet --out run --track tensorboard
     $ resnas train supernet --data imagenet --out run --profile-input
     """
     following = f"search --supernet {{}} --data {options.data} --max-macs .. --out found"
@@ -122,6 +134,34 @@ def evaluate(
         print_json(found.to_json())
     else:
         say(str(found.accuracy))
+
+
+@train.command()
+def status(
+    folder: Annotated[Path, typer.Argument(help="The folder of a run: the --out of its training.", show_default=False)],
+    plot: Plot = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Tell how a training run goes or went: state, curves, pace and time left. It may be running meanwhile.
+
+    Examples:
+    $ resnas train status run
+    $ resnas train status run --plot curves.html --force
+    """
+    if plot:
+        from resnas_deploy.measuring.plots import check_plot
+
+        check_new_file(plot, replace=force, field="plot")
+        check_plot(plot)
+    found = resnas.train.status(folder)
+    if as_json:
+        print_json(found.to_json())
+    else:
+        say(str(found))
+        if found.run.curves:
+            show_table(found.table())
+    save_results((plot, lambda path: found.plot(path, force=force)), announce=not as_json)
 
 
 def _train(

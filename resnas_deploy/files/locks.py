@@ -42,6 +42,25 @@ def ask(descriptor: int, *, wait: bool = False) -> Lock:
     return Lock.OURS
 
 
+def is_taken(folder: Path) -> bool | None:
+    """Tell whether another process has a folder's lock; None where nobody can tell. Raise `BadInput`.
+
+    A shared lock is asked for and let go of at once: whoever wants the folder just then finds it taken (`claiming`).
+    """
+    descriptor = open_folder(folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in _TAKEN:
+            return True
+        if error.errno in _NO_LOCKS:
+            return None
+        raise
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def open_for_locking(path: Path) -> int:
     """Return a descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
     usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,8 @@ from resnas_deploy.files.atomic import atomic_file, unwritable, write_errors
 from resnas_deploy.files.locks import Lock, ask, open_folder
 from resnas_deploy.files.streams import is_stream
 from resnas_deploy.files.workplace import sweep_beside, workplace_beside
+
+_LOOKS, _LOOK_S = 3, 0.05
 
 
 @contextmanager
@@ -82,7 +85,7 @@ def claiming(folder: Path, *, resume: bool, remedy: str) -> Iterator[None]:
         raise unwritable(folder, error, "choose another `out`") from None
     descriptor = open_folder(folder)
     try:
-        if ask(descriptor) is Lock.TAKEN:
+        if _taken(descriptor):
             raise BadInput(
                 f"{folder} must be of one run at a time, found another process that writes to it; "
                 "wait until that has ended, or choose another `out`"
@@ -91,3 +94,12 @@ def claiming(folder: Path, *, resume: bool, remedy: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    """Ask for a lock, again after a moment: who only looks whether it is taken has it for one (`locks.is_taken`)."""
+    for look in range(_LOOKS):
+        time.sleep(_LOOK_S if look else 0)
+        if ask(descriptor) is not Lock.TAKEN:
+            return False
+    return True

@@ -70,15 +70,30 @@ def write_figure(
 ) -> None:
     """Write it in the form that the suffix names; a page holds the table too, whose first row is its head."""
     suffix = path.suffix.lower()
+    content = _drawn(figure, "png" if suffix == ".png" else "svg")
+    if suffix == ".html":
+        content = _page(title, _element(content), table).encode()
+    with output_file(path, replace=replace) as partial:
+        partial.write_bytes(content)
+
+
+def as_svg(figure: Figure) -> str:
+    """Return a figure as an element of a page of HTML."""
+    return _element(_drawn(figure, "svg"))
+
+
+def _drawn(figure: Figure, form: str) -> bytes:
     drawn = io.BytesIO()
     with _quiet_matplotlib(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
-        figure.savefig(drawn, format="png" if suffix == ".png" else "svg", dpi=_DPI)
-    content = drawn.getvalue()
-    if suffix == ".html":
-        content = _page(title, content.decode(), table).encode()
-    with output_file(path, replace=replace) as partial:
-        partial.write_bytes(content)
+        figure.savefig(drawn, format=form, dpi=_DPI)
+    return drawn.getvalue()
+
+
+def _element(svg: bytes) -> str:
+    """Return the element of an SVG file, without what stands before it."""
+    text = svg.decode()
+    return text[text.index("<svg") :]
 
 
 def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
@@ -92,7 +107,7 @@ def _page(title: str, svg: str, table: Sequence[Sequence[str]]) -> str:
         f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
         "<style>body{font:14px sans-serif;margin:2em}svg{max-width:100%;height:auto}"
         "td,th{padding:.2em .8em;text-align:right}td:first-child,th:first-child{text-align:left}</style>\n"
-        f"<h1>{html.escape(title)}</h1>\n{svg[svg.index('<svg') :]}\n<table>{rows}</table>\n</html>\n"
+        f"<h1>{html.escape(title)}</h1>\n{svg}\n<table>{rows}</table>\n</html>\n"
     )
 
 

@@ -136,7 +136,7 @@ def _code_of(command: Callable[[], int], mask: set[Any]) -> int:
     _state.taken = True
     number = _state.number or signal.SIGINT
     _end_children()
-    _say(*_state.last_words, _words(number))
+    _say(*_last_lines(_state, number))
     return 128 + number
 
 
@@ -267,7 +267,7 @@ def _end_at_once(number: int, state: _State) -> None:
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
     try:
-        os.write(2, "".join(f"resnas: {line}\n" for line in (*state.last_words, _words(number))).encode())
+        os.write(2, "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
     finally:
         os._exit(128 + number)
 
@@ -297,6 +297,10 @@ def speaker() -> str:
     if os.environ.get("WORLD_SIZE", "").strip() in ("", "1"):
         return ""
     return f"rank {os.environ.get('RANK', '').strip() or '?'}: "
+
+
+def _last_lines(state: _State, number: int) -> list[str]:
+    return [*dict.fromkeys(state.last_words), _words(number)]
 
 
 def _words(number: int) -> str:

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
@@ -43,12 +44,20 @@ def normalised(pixels: Tensor, preprocessing: Preprocessing, device: torch.devic
 
     The constants are tensors: by a number, CUDA multiplies with its reciprocal where this divides.
     """
-    mean, std = (
-        torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
-        for values in (preprocessing.mean, preprocessing.std)
-    )
+    most, mean, std = _constants(preprocessing, device)
     levels = pixels.to(device, non_blocking=True).to(torch.float32, memory_format=torch.contiguous_format)
-    return levels.div_(torch.full((), 255.0, device=device)).sub_(mean).div_(std)
+    return levels.div_(most).sub_(mean).div_(std)
+
+
+@lru_cache(maxsize=4)
+def _constants(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Return 255, and means and deviations by channel, on the device: copied once, since a copy from here waits."""
+    with torch.inference_mode(False):
+        mean, std = (
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]
+            for values in (preprocessing.mean, preprocessing.std)
+        )
+        return torch.full((), 255.0, device=device), mean, std
 
 
 def epoch_order(chunks: Sequence[Indices], steps: int, batch: int, share: Share, rng: np.random.Generator) -> Indices:

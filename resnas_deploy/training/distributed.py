@@ -182,7 +182,9 @@ def shared(network: nn.Module, *, find_unused: bool) -> DistributedDataParallel:
     known = inspect.signature(DistributedDataParallel.__init__).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"  # before PyTorch 2.13
     options: dict[str, Any] = {buffers: False}
-    return DistributedDataParallel(network, find_unused_parameters=find_unused, **options)
+    return DistributedDataParallel(  # gradients lie in what is sent, not beside it as well
+        network, find_unused_parameters=find_unused, gradient_as_bucket_view=True, **options
+    )
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):

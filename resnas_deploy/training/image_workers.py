@@ -1,4 +1,4 @@
-"""Processes that make batches ahead of time. Whatever becomes of one of them is an error in one line.
+"""Processes that make parts of batches ahead of time. Whatever becomes of one of them is an error in one line.
 
 Batches come through pipes: /dev/shm, which containers make small, is not used, and a worker that dies closes its pipe.
 """

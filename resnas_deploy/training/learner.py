@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.training.average import Average
 from resnas_deploy.training.batches import Batch, normalised
 from resnas_deploy.training.distributed import Processes, share_batch_norms
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import (
-    averaged_network,
     memory,
     moments,
     optimiser_of,
@@ -25,6 +25,7 @@ from resnas_deploy.training.resort import resort
 from resnas_deploy.training.run import STATE, TrainingRun
 from resnas_deploy.training.sampling import mixed_of, own_groups, subnets_of, survival_of, weights_generator
 from resnas_deploy.training.saved_state import OPTIONAL, TrainingState
+from resnas_deploy.training.transfer import moved
 
 
 class Learner:
@@ -35,7 +36,7 @@ class Learner:
         recipe, share = run.recipe, processes.share
         self.network = TrainedNetwork(
             run.arch,
-            masked=run.space is not None and (recipe.masked or recipe.compile),
+            masked=run.space is not None and (recipe.masked is True or recipe.compile),
             checkpointing=recipe.activation_checkpointing,
         )
         if run.start:
@@ -45,7 +46,7 @@ class Learner:
         self.network.to(processes.device)
         if share.processes > 1:
             share_batch_norms(self.network, processes.device)
-        self.average = averaged_network(self.network, recipe.ema) if recipe.ema else None
+        self.average = Average(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
         self.optimiser = optimiser_of(self.network, recipe)
@@ -55,8 +56,7 @@ class Learner:
     @property
     def best(self) -> TrainedNetwork:
         """The network with the averaged weights where there are some, else as it is."""
-        average = self.average.module if self.average else None
-        return average if isinstance(average, TrainedNetwork) else self.network
+        return self.average.network if self.average else self.network
 
     def learn(self, step: int, batch: Batch, rate: float, opened: float) -> Tensor:
         """Make one update and return the loss, a scalar on the device: the mean over all processes.
@@ -67,7 +67,7 @@ class Learner:
         device, groups = self.processes.device, own_groups(self.run, self.processes.share)
         subnets = subnets_of(self.run, step, opened, groups)
         survival = survival_of(self.run, step, groups)
-        survival = None if survival is None else survival.to(device)
+        survival = None if survival is None else moved(survival, device)
         images = normalised(batch.pixels, self.run.preprocessing, device)
         mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
@@ -80,14 +80,14 @@ class Learner:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average:
-            self.average.update_parameters(self.network)
+            self.average.update()
         return self.processes.mean(loss)
 
     def resort(self) -> None:
         """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""
         averages: dict[Tensor, Tensor] = {}
         if self.average:
-            averages = dict(zip(self.network.parameters(), self.average.module.parameters(), strict=True))
+            averages = dict(zip(self.network.parameters(), self.average.network.parameters(), strict=True))
 
         def companions(parameter: Tensor) -> Iterator[Tensor]:
             yield from moments(self.optimiser, parameter)

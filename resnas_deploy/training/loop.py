@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -21,10 +21,12 @@ from resnas_deploy.training.batches import (
     steps_per_epoch,
     training_batches,
 )
+from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
 from resnas_deploy.training.kept import Kept
 from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.masked_or_sliced import decided
 from resnas_deploy.training.memory_estimate import MemoryEstimate, check_memory
 from resnas_deploy.training.metrics import Metrics, Pace
 from resnas_deploy.training.optimiser import learning_rate
@@ -34,6 +36,7 @@ from resnas_deploy.training.run_record import recorded
 from resnas_deploy.training.saved_state import load_state, save_state
 from resnas_deploy.training.subnet_accuracy import MEAN, FixedSubnets
 from resnas_deploy.training.tracking import TrackedRun, Trackers
+from resnas_deploy.training.transfer import Later
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
@@ -81,7 +84,12 @@ def train(
     The weights depend on `TrainingRun.identity` alone, not on where the run was cut off or how many processes there
     are, but for the order of floating-point sums.
     """
-    with ending_with_us() if run.recipe.compile else nullcontext():  # the compiler starts processes
+    check_parts(run.recipe, processes.share.processes)
+    with (
+        ending_with_us() if run.recipe.compile else nullcontext(),  # the compiler starts processes
+        training_on(processes.device, tf32=run.recipe.tf32),
+    ):
+        run = decided(run, processes, each_epoch if processes.first else silent)
         return _Training(run, processes, progress, each_epoch).train()
 
 
@@ -89,7 +97,6 @@ class _Training:
     def __init__(self, run: TrainingRun, processes: Processes, progress: Progress, each_epoch: Progress) -> None:
         self.run, self.processes = run, processes
         self.progress, self.each_epoch = (progress, each_epoch) if processes.first else (silent, silent)
-        check_parts(run.recipe, processes.share.processes)
         self.learner = Learner(run, processes)
         self.steps_per_epoch = steps_per_epoch(run.train, run.recipe)
         self.total = self.steps_per_epoch * run.recipe.epochs
@@ -112,13 +119,12 @@ class _Training:
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         with self._records(first) as metrics:
             pace = Pace(run.recipe.batch, self.total)
-            for step, batch in enumerate(pace.timed(self._batches(first)), start=first):
-                loss = self._step(step, batch)
+            for step, loss in self._steps(pace.timed(self._batches(first)), first):
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
                 self.progress(line)
-                ends = done % self.steps_per_epoch == 0
+                ends = self._ends_epoch(done)
                 figures = {
                     "loss": loss,
                     "learning_rate": self._rate(step),
@@ -134,11 +140,12 @@ class _Training:
                         found = self.subnets.measure(self.learner.best)
                         figures |= found.figures
                         line += f"; {found}"
+                        figures["masked"] = float(run.recipe.masked)
                 if metrics and (ends or done % _TOLD_EVERY == 0):
                     metrics.add(done, figures)
                 if metrics and ends and accuracy:
                     kept.add(done // self.steps_per_epoch, figures, partial(self._checkpoint, accuracy, done))
-                if ends or (run.save_every and done % run.save_every == 0):
+                if self._saves(done):
                     self._save(done)
                 if ends:
                     self.each_epoch(line)
@@ -183,15 +190,36 @@ class _Training:
                         raise BadInput(f"most images of a batch cannot be read, the first: {batch.unreadable[0]}")
                 yield batch
 
-    def _step(self, step: int, batch: Batch) -> float:
-        """Make one update and return the loss, the mean over all processes."""
-        value = float(self.learner.learn(step, batch, self._rate(step), self._opened(step)))
+    def _steps(self, batches: Iterable[Batch], first: int) -> Iterator[tuple[int, float]]:
+        """Make one update after the other, and yield each step with its loss, the mean over all processes.
+
+        A loss is read when the next step has been queued, so that the device does not wait for the host; but before an
+        evaluation or a save at once, so that nothing is kept that came after a loss that is not finite.
+        """
+        queued: tuple[int, Later] | None = None
+        for step, batch in enumerate(batches, start=first):
+            loss = Later(self.learner.learn(step, batch, self._rate(step), self._opened(step)))
+            if queued:
+                yield self._read(*queued)
+            queued = step, loss
+            if self._saves(step + 1):
+                yield self._read(*queued)
+                queued = None
+
+    def _read(self, step: int, loss: Later) -> tuple[int, float]:
+        value = loss.read()
         if not math.isfinite(value):
             raise BadInput(
                 f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before "
                 "is kept; lower learning_rate, or use another precision"
             )
-        return value
+        return step, value
+
+    def _ends_epoch(self, done: int) -> bool:
+        return done % self.steps_per_epoch == 0
+
+    def _saves(self, done: int) -> bool:
+        return self._ends_epoch(done) or bool(self.run.save_every and done % self.run.save_every == 0)
 
     def _rate(self, step: int) -> float:
         return learning_rate(self.run.recipe, step, self.steps_per_epoch)

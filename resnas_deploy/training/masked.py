@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Attention, Head, ResidualReduction, Stem, TransformerBlock, ViTResNAS
 from resnas_deploy.training.recomputing import Through, plainly
+from resnas_deploy.training.transfer import moved
 
 
 @dataclass(frozen=True)
@@ -37,26 +39,42 @@ class Masks:
 
 
 def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: torch.device) -> Masks:
-    """Return the masks of a batch whose equal groups belong to the subnets, in order."""
+    """Return the masks of a batch whose equal groups belong to the subnets, in order.
 
-    def rows(counts: Sequence[int], size: int) -> Tensor:
-        leading = torch.arange(size, device=device) < torch.tensor(counts, device=device)[:, None]
-        return leading.float().repeat_interleave(images // len(subnets), dim=0)
-
+    All of them are made at once, as columns of one tensor, of which each is a view.
+    """
+    sizes, place, question = _columns(body.arch, device)
+    counts = moved(torch.tensor([_counts(subnet) for subnet in subnets]), device)  # (groups, Q)
+    columns = (place < counts[:, question]).float().repeat_interleave(images // len(subnets), dim=0)
+    parts = iter(torch.split(columns, sizes, dim=1))
     widths, blocks = [], []
-    for number, stage in enumerate(body.arch.stages):
-        widths.append(rows([subnet.full.stages[number].width for subnet in subnets], stage.width))
-        for position, block in enumerate(stage.blocks):
-            own = [subnet.full.stages[number].blocks[position] for subnet in subnets]
-            kept = [int(subnet.kept[number][position]) for subnet in subnets]
-            blocks.append(
-                BlockMasks(
-                    rows([item.heads for item in own], block.heads),
-                    rows([item.hidden for item in own], block.hidden),
-                    rows(kept, 1)[:, 0],
-                )
-            )
+    for stage in body.arch.stages:
+        widths.append(next(parts))
+        blocks += [BlockMasks(next(parts), next(parts), next(parts)[:, 0]) for _ in stage.blocks]
     return Masks(tuple(widths), tuple(blocks))
+
+
+def _counts(subnet: Subnet) -> list[int]:
+    """Return how many leading columns of each mask a subnet has, in the order of `masks_of`."""
+    counts = []
+    for stage, kept in zip(subnet.full.stages, subnet.kept, strict=True):
+        counts.append(stage.width)
+        for block, keep in zip(stage.blocks, kept, strict=True):
+            counts += (block.heads, block.hidden, int(keep))
+    return counts
+
+
+@lru_cache(maxsize=4)
+def _columns(arch: ArchSpec, device: torch.device) -> tuple[list[int], Tensor, Tensor]:
+    """Return the sizes of the masks, and of each column its place in its mask and that mask's number."""
+    sizes: list[int] = []
+    for stage in arch.stages:
+        sizes.append(stage.width)
+        for block in stage.blocks:
+            sizes += (block.heads, block.hidden, 1)
+    place = torch.cat([torch.arange(size) for size in sizes]).to(device)
+    question = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)
+    return sizes, place, question
 
 
 def masked_tokens(

@@ -21,6 +21,7 @@ from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.recomputing import other_buffers
 
 _MARGIN = 0.1  # of what is free: libraries' scratch, what allocators cannot use, and errors of the estimate
+_STEM_GRADIENTS = 3  # that are there at once on the way back through the stem, each as large as its features
 _ADAMW = 2  # moments of each parameter
 
 
@@ -83,7 +84,7 @@ def estimate(network: TrainedNetwork, recipe: Recipe, processes: Processes, acti
     passes = found.weights * (1 if network.masked or recipe.sampling == "single" else groups)
     if recipe.activation_checkpointing:
         body = part * (found.outside + found.inputs + found.largest) + found.largest_weights
-        kept = images * found.features + max(body, images * (found.stem + found.features))
+        kept = images * found.features + max(body, images * (found.stem + _STEM_GRADIENTS * found.features))
     else:
         kept = images * (found.stem + found.features) + part * found.body + passes
     if recipe.accumulation > 1:
@@ -182,13 +183,15 @@ def _counted(network: TrainedNetwork, recipe: Recipe, device: torch.device, coun
     images = torch.zeros(count, 3, arch.image_size, arch.image_size, device=device)
     labels = torch.zeros(count, dtype=torch.int64, device=device)
     mixed = unmixed(images, labels, arch.classes, arch.side(STAGES - 1), recipe.label_smoothing)
+    positions = sum(len(stage.blocks) for stage in arch.stages)
+    survival = torch.ones(2 * positions, count, device=device) if recipe.drop_path else None
     counter = _Counter((*network.parameters(), *network.buffers(), images, mixed.target))
     with counter, other_buffers(network), autocast(recipe, device):
         features = network.features(images, counter.through)
         stem = counter.total
         own = counter.add(features) if features.requires_grad else 0
         before = counter.total
-        logits = network.from_features(features, (Subnet.whole(arch),), through=counter.through)
+        logits = network.from_features(features, (Subnet.whole(arch),), survival, counter.through)
         token_label_loss(logits, mixed)
     return _Count(
         images=_bytes_of((images, mixed.target)) + count * arch.side(STAGES - 1) ** 2 * arch.classes * 4,

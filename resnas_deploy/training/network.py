@@ -135,11 +135,11 @@ class TrainedNetwork(nn.Module):
         return Checkpoint(self.arch, tensors, provenance, task, accuracy)
 
 
-def drop_path(rate: float, positions: int, images: int, generator: torch.Generator) -> Tensor:
-    """Draw by what to multiply each residual branch of each image: `(2 x positions, images)`, in expectation 1.
+def drop_path(rate: float, drawn: Tensor) -> Tensor:
+    """Return by what to multiply each residual branch of each image, `(2 x positions, images)`: in expectation 1.
 
     Stochastic depth (arXiv 1603.09382): the chance that a branch is dropped grows linearly with depth up to `rate`.
+    `drawn` are uniform random numbers from 0 to 1 of that shape.
     """
-    rates = torch.linspace(0, rate, positions).repeat_interleave(2)[:, None]
-    kept = torch.rand(2 * positions, images, generator=generator) >= rates
-    return kept / (1 - rates)
+    rates = torch.linspace(0, rate, len(drawn) // 2).repeat_interleave(2)[:, None]
+    return (drawn >= rates) / (1 - rates)

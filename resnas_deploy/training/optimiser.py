@@ -1,4 +1,4 @@
-"""AdamW over a network's parameters, what it remembers of each, its learning rate, and the average of the weights."""
+"""AdamW over a network's parameters, what it remembers of each, and its learning rate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 from torch.optim import AdamW
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from resnas_deploy.training.recipe import Recipe
 
@@ -17,14 +16,17 @@ _MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 def optimiser_of(network: nn.Module, recipe: Recipe) -> AdamW:
-    """Return AdamW with the recipe's weight decay on matrices, kernels and position tables."""
+    """Return AdamW with the recipe's weight decay on matrices, kernels and position tables.
+
+    Fused: one launch updates all tensors, on a CPU as on a GPU (`torch.optim.AdamW`, parameter `fused`).
+    """
     decayed: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in network.named_parameters():
         plain = parameter.dim() == 1 or name.rpartition(".")[2] == _NOT_DECAYED
         (others if plain else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return AdamW(groups, lr=recipe.peak_rate)
+    return AdamW(groups, lr=recipe.peak_rate, fused=True)
 
 
 def set_rate(optimiser: AdamW, rate: float) -> None:
@@ -43,17 +45,6 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
         return recipe.first_rate + (recipe.peak_rate - recipe.first_rate) * step / warm_up
     passed = (step - warm_up) / max(1, total - warm_up)
     return recipe.final_rate + (recipe.peak_rate - recipe.final_rate) * (1 + math.cos(math.pi * passed)) / 2
-
-
-def averaged_network(network: nn.Module, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a network's weights and running statistics, which begins as they are.
-
-    Its `module` is such a network. `update_parameters` moves it towards the network as it is then.
-    """
-    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]  # torch's own lack
-    average = AveragedModel(network, multi_avg_fn=move, use_buffers=True)
-    average.n_averaged.fill_(1)  # the first weights are averaged too, not replaced by those after the first step
-    return average
 
 
 def moments(optimiser: AdamW, parameter: Tensor) -> Iterator[Tensor]:
@@ -85,8 +76,9 @@ def remember(optimiser: AdamW, network: nn.Module, tensors: dict[str, Tensor]) -
     """Take back what `memory` gave."""
     for name, parameter in network.named_parameters():
         own = {key: tensors[f"{name}/{key}"] for key in _MOMENTS if f"{name}/{key}" in tensors}
-        if len(own) == len(_MOMENTS):  # the count of steps stays on the CPU, where AdamW keeps it
-            optimiser.state[parameter] = {
-                key: value.clone() if key == "step" else value.to(parameter.device).clone()
-                for key, value in own.items()
-            }
+        if len(own) == len(_MOMENTS):
+            # In the parameter's own layout, by which the fused update reads all tensors of a parameter.
+            remembered = {key: torch.empty_like(parameter, requires_grad=False) for key in _MOMENTS if key != "step"}
+            for key, like in remembered.items():
+                like.copy_(own[key])
+            optimiser.state[parameter] = remembered | {"step": own["step"].to(parameter.device, copy=True)}

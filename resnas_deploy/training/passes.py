@@ -40,8 +40,9 @@ class Passes:
         self._body: nn.Module = _AfterStem(network)
         self._shared: DistributedDataParallel | None = None
         if processes.share.processes > 1:
-            # A subnet may leave parameters of the supernet out. The stem's are found by way of the features.
-            self._body = self._shared = shared(self._body, find_unused=supernet)
+            # Slices of a subnet may leave parameters of the supernet out; masks make zeros of them, which are used. The
+            # stem's parameters are found by way of the features.
+            self._body = self._shared = shared(self._body, find_unused=supernet and not network.masked)
 
     def __call__(self, mixed: Mixed, subnets: Sequence[Subnet], survival: Tensor | None) -> Tensor:
         """Add the gradients to the parameters' own, times the scaler's scale, and return this process's mean loss.

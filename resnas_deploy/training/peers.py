@@ -109,9 +109,11 @@ def watched(peers: Peers) -> Iterator[None]:
 
     def watch() -> None:
         while not over.wait(_LOOK_S):
-            if peers.loss():
-                if not over.wait(_PATIENCE_S):
-                    _thread.interrupt_main(signal.SIGTERM)  # which does nothing where nobody handles it
+            if found := peers.loss():
+                with ending.last_words(str(found)):
+                    if not over.wait(_PATIENCE_S):
+                        _thread.interrupt_main(signal.SIGTERM)  # which does nothing where nobody handles it
+                    over.wait()
                 return
 
     thread = threading.Thread(target=watch, daemon=True)

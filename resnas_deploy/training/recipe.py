@@ -69,8 +69,9 @@ class Recipe:
     erasing: float = 0.0  # the share of images of which a random rectangle is replaced by noise
     ema: float = 0.0  # the decay of the averaged weights a step; 0: none
     precision: str = "fp32"  # of the passes: bf16 and fp16 by autocast
+    tf32: bool = False  # let a GPU round fp32 to 10 bits in products and convolutions
     compile: bool = False  # torch.compile; a supernet is then computed under masks
-    masked: bool = False  # compute a supernet's groups at once under masks, which is faster for many small ones
+    masked: bool | str = "auto"  # compute a supernet's groups at once under masks, or with slices; "auto": the faster
     sampling: str = "multi"  # a subnet for each group, or "single": one for the whole batch
     opening_epochs: int = 0  # over which the choices open up, from the widest down
     held_out: int = 0  # images of each class that training leaves to the search
@@ -89,6 +90,7 @@ class Recipe:
         for name, words in _WORDS.items():
             _need(getattr(self, name) in words, name, f"one of {', '.join(words)}", getattr(self, name))
         _need(0 < self.crop <= 1, "crop", "above 0 and at most 1", self.crop)
+        _need(self.masked in (True, False, "auto"), "masked", "true, false or auto", self.masked)
         _need(
             self.warm_up_epochs <= self.epochs, "warm_up_epochs", f"at most epochs = {self.epochs}", self.warm_up_epochs
         )
@@ -169,8 +171,10 @@ def _checked(values: Mapping[str, Any], what: str) -> dict[str, Any]:
         kind = kinds[key]
         if kind == "float" and type(value) is int and abs(value) <= MOST_RATE:
             value = float(value)
-        if type(value).__name__ != kind:
-            names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"}
+        if type(value).__name__ not in kind.split(" | "):
+            names = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "a text"} | {
+                "bool | str": "true, false or auto"
+            }
             raise BadInput(f"{key} must be {names[kind]}, found {shown(value)}")
         found[key] = value
     return found

@@ -6,12 +6,12 @@ where a run was cut off.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
-from typing import TypeVar
+from functools import lru_cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from resnas_deploy.arch.space import SearchSpace
@@ -21,8 +21,6 @@ from resnas_deploy.training.erasing import draw_boxes, erased
 from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
 from resnas_deploy.training.network import drop_path
 from resnas_deploy.training.run import TrainingRun
-
-T = TypeVar("T", int, bool)
 
 _SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
 _DROPS_FROM = 2 / 3  # of the opening: from then on blocks are dropped
@@ -46,7 +44,7 @@ def subnets_of(run: TrainingRun, step: int, opened: float, groups: range) -> tup
     rng = np.random.default_rng((_SUBNETS, run.seed, step))
     if run.recipe.sampling == "single":
         return draw_groups(run.space, 1, rng, opened) * len(groups)
-    return draw_groups(run.space, run.recipe.groups, rng, opened)[groups.start : groups.stop]
+    return draw_groups(run.space, run.recipe.groups, rng, opened, groups)
 
 
 def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
@@ -55,8 +53,8 @@ def survival_of(run: TrainingRun, step: int, groups: range) -> Tensor | None:
     if not rate:
         return None
     positions = sum(len(stage.blocks) for stage in run.arch.stages)
-    drawn = [drop_path(rate, positions, size, _generator(_DROP_PATH, run.seed, step, group)) for group in groups]
-    return torch.cat(drawn, dim=1)
+    drawn = torch.rand(2 * positions, run.recipe.batch, generator=_generator(_DROP_PATH, run.seed, step))
+    return drop_path(rate, drawn[:, groups.start * size : groups.stop * size])
 
 
 def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels: Tensor) -> Mixed:
@@ -78,29 +76,48 @@ def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels:
     return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
 
 
-def draw_groups(space: SearchSpace, groups: int, rng: np.random.Generator, opened: float = 1.0) -> tuple[Subnet, ...]:
+def draw_groups(
+    space: SearchSpace, groups: int, rng: np.random.Generator, opened: float = 1.0, own: range | None = None
+) -> tuple[Subnet, ...]:
     """Draw a subnet for each group of a batch (multi-architectural sampling, arXiv 2109.00642, section 3.3).
 
     Of every dimension, the groups together take each choice that is open equally often, give or take one, in an order
     drawn anew for each layer, and so with whether a droppable block is kept. `opened` is how far the choices are open:
-    0 is the widest alone, 1 all of them.
+    0 is the widest alone, 1 all of them. Of all that were drawn, those of the groups `own` are returned.
     """
-    columns: list[list[int]] = []  # what the groups take, by the number of the question
+    start, choices, counts = _questions(space, opened)
+    # A random order of each question's choices, in which they are dealt out in turn: where the groups are no multiple
+    # of the choices, chance decides which of them is taken once more.
+    dealt = np.where(np.arange(choices.shape[1]) < counts[:, None], rng.random(choices.shape), np.inf).argsort(axis=1)
+    turns = np.take_along_axis(dealt, np.arange(groups) % counts[:, None], axis=1)
+    answers = np.take_along_axis(choices, rng.permuted(turns, axis=1), axis=1)
 
-    def column(question: int, choices: Sequence[int]) -> list[int]:
-        if question == len(columns):
-            columns.append(evenly(choices, groups, rng))
-        return columns[question]
+    def subnet(column: list[int]) -> Subnet:
+        following = iter(column)
+        return space.build(start, lambda *_: next(following), lambda _: bool(next(following)))
 
-    def subnet(group: int) -> Subnet:
-        questions = itertools.count()  # the space asks them in the same order for every group
-        return space.build(
-            space.widest(),
-            lambda choices, _: column(next(questions), open_choices(choices, opened))[group],
-            lambda _: bool(column(next(questions), open_flags(opened))[group]),
-        )
+    return tuple(subnet(column) for column in answers.T[slice(own.start, own.stop) if own else slice(None)].tolist())
 
-    return tuple(subnet(group) for group in range(groups))
+
+@lru_cache(maxsize=4)
+def _questions(space: SearchSpace, opened: float) -> tuple[Subnet, NDArray[np.int64], NDArray[np.int64]]:
+    """Return the widest subnet, what is open at each question that the space asks, `(Q, most)`, and how many are."""
+    asked: list[Sequence[int]] = []
+
+    def pick(choices: tuple[int, ...], now: int) -> int:
+        asked.append(open_choices(choices, opened))
+        return now
+
+    def keep(now: bool) -> bool:
+        asked.append(open_flags(opened))
+        return now
+
+    widest = space.widest()
+    space.build(widest, pick, keep)
+    table = np.zeros((len(asked), max(map(len, asked))), dtype=np.int64)
+    for row, choices in zip(table, asked, strict=True):
+        row[: len(choices)] = choices
+    return widest, table, np.array([len(choices) for choices in asked])
 
 
 def open_choices(choices: Sequence[int], opened: float) -> list[int]:
@@ -112,12 +129,6 @@ def open_choices(choices: Sequence[int], opened: float) -> list[int]:
 def open_flags(opened: float) -> tuple[bool, ...]:
     """Return the choices that stand for keeping a droppable block: none is dropped, then 1 of 3, in the end 1 of 2."""
     return (True,) if opened < _DROPS_FROM - 1e-9 else (True, True, False) if opened < 1 else (True, False)
-
-
-def evenly(choices: Sequence[T], count: int, rng: np.random.Generator) -> list[T]:
-    """Return `count` of the choices in random order, each of them equally often, give or take one."""
-    found: list[T] = rng.permutation(np.resize(rng.permutation(choices), count)).tolist()
-    return found
 
 
 def _generator(*numbers: int) -> torch.Generator:

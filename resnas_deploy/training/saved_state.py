@@ -74,6 +74,17 @@ def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -
     return TrainingState(run, header["step"], tensors, header["scaler"])
 
 
+def run_of(path: Path) -> str:
+    """Return which run a state is of, as text; nothing where that cannot be read, which `load_state` says why."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = parse_json((file.metadata() or {}).get(_KEY, "null"), "its metadata")
+    except (BadInput, SafetensorError, OSError, ValueError):
+        return ""
+    run = header.get("run") if isinstance(header, dict) else None
+    return run if isinstance(run, str) else ""
+
+
 def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with safe_open(path, framework="pt") as file:

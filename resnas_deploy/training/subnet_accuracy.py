@@ -12,21 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, Indices
-from resnas_deploy.network.module import Head, Stem, part_of
-from resnas_deploy.precision import FLOATS
-from resnas_deploy.training.batches import Batch, evaluation_batches
+from resnas_deploy.network.module import Head, part_of
+from resnas_deploy.training.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.evaluate import evaluate
 from resnas_deploy.training.network import TrainedNetwork
+from resnas_deploy.training.passes import autocast
 from resnas_deploy.training.run import TrainingRun
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
 
@@ -35,6 +34,7 @@ WIDEST, NARROWEST, MEAN, LEAST = "widest_top1", "narrowest_top1", "subnets_mean_
 SHARE, LEAST_IMAGES = 0.015, 100
 MOST_BYTES = 2**30  # of images in a process's memory
 BATCH = 128  # images at once
+_BY_ITSELF = 1_000  # images that a process decodes before workers would have started
 _DRAWN, _ORDER = 0x5AB, 0  # begin the seeds of the subnets, and of the images, which are the same in every run
 
 
@@ -68,15 +68,28 @@ class FixedSubnets:
         self.subnets = {WIDEST: space.widest(), NARROWEST: space.narrowest()}
         self.subnets |= {f"subnet{number + 1}_top1": space.sample(rng) for number in range(RANDOM)}
 
+    @torch.inference_mode()
     def measure(self, network: TrainedNetwork) -> SubnetAccuracies:
-        """Evaluate them with the weights as they are now."""
+        """Evaluate them with the weights as they are now, by slices, whichever way training takes; not compiled.
+
+        The precision is that of training's passes. The stem's convolutions, the same in all of them, are computed once.
+        """
+        run, device = self._run, self._processes.device
         network.eval()
-        found, images = dict[str, float](), 0
-        for name, subnet in self.subnets.items():
-            logits = partial(self._logits, network, subnet)
-            accuracy = evaluate(logits, self._batches, self._run.preprocessing, self._processes)
-            found[name], images = accuracy.top1, accuracy.images
-        return SubnetAccuracies(found, images)
+        head, classes = part_of(network.body, "head", Head).linear, run.arch.classes
+        counts = torch.zeros(len(self.subnets) + 1, dtype=torch.int64, device=device)  # right of each; images
+        for batch in self._batches:
+            labels, right = batch.labels.to(device), list[Tensor]()
+            with autocast(run.recipe, device):
+                features = network.features(normalised(batch.pixels, run.preprocessing, device))
+                for subnet in self.subnets.values():
+                    tokens = sliced_tokens(network.body, features, subnet, None)
+                    right.append(is_right(sliced_linear(head, tokens[:, 0], classes), labels).sum())
+            counts += torch.stack([*right, torch.tensor(len(labels), device=device)])
+        *found, images = self._processes.total(counts).tolist()
+        return SubnetAccuracies(
+            {name: own / max(1, images) for name, own in zip(self.subnets, found, strict=True)}, images
+        )
 
     @cached_property
     def _batches(self) -> list[Batch]:
@@ -85,17 +98,9 @@ class FixedSubnets:
         most = max(LEAST_IMAGES, round(SHARE * len(run.train.labels)))
         most = min(most, MOST_BYTES * self._processes.share.processes // (3 * run.arch.image_size**2))
         chosen = ImageSubset(images, balanced(images.labels, most))
-        batches = evaluation_batches(chosen, run.preprocessing, BATCH, share=self._processes.share, workers=run.workers)
-        return list(batches)
-
-    def _logits(self, network: TrainedNetwork, subnet: Subnet, images: Tensor) -> Tensor:
-        """Return a subnet's logits by slices, whichever way training takes: not compiled, in training's precision."""
-        kind, precision = self._processes.device.type, self._run.recipe.precision
-        narrow = None if precision == "fp32" else FLOATS[precision].torch
-        with torch.autocast(kind, narrow, enabled=narrow is not None):
-            features = part_of(network.body, "stem", Stem).features(images)
-            tokens = sliced_tokens(network.body, features, subnet, None)
-            return sliced_linear(part_of(network.body, "head", Head).linear, tokens[:, 0], network.arch.classes)
+        workers = run.workers if most > _BY_ITSELF else 0
+        batches = evaluation_batches(chosen, run.preprocessing, BATCH, share=self._processes.share, workers=workers)
+        return [batch for batch in batches if len(batch.labels)]
 
 
 def balanced(labels: Indices, most: int) -> Indices:

@@ -84,7 +84,9 @@ class Trackers:
                 raise
             except Exception as error:  # whatever its client raises
                 self.close(finished=False)
-                raise BadInput(f"`track` {name} must be ready to be told, found: {first_line(error)}") from error
+                raise BadInput(
+                    f"`track` {name} must be ready to be told, found: {first_line(error)}; set what its client wants"
+                ) from error
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         """Tell all of them."""

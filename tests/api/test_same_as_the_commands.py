@@ -16,7 +16,11 @@ NAMES = {"import": "import_checkpoint", "runners": "available_runners"}  # where
 ONLY_COMMANDS = {  # of the command line alone
     "as_json",  # results have to_json()
     ("archs", "name"),  # read_arch() is for it
-    *((words, name) for words in ("bench", "latency check", "triton load") for name in ("out", "plot", "force")),
+    *(
+        (words, name)
+        for words in ("bench", "latency check", "train status", "triton load")
+        for name in ("out", "plot", "force")
+    ),
 }  # the last are methods of what these return
 ONLY_PYTHON = {
     "progress",

@@ -75,6 +75,17 @@ def test_a_network_from_scratch_then_on_and_its_accuracy(data, tmp_path):
     assert by_file.to_json() == json.loads(command("train", "evaluate", larger.path, "--data", data, "--json"))
 
 
+def test_how_a_run_went(data, tmp_path):
+    resnas.train.subnet(tmp_path / "run", data, arch=SPACE.narrowest().arch, recipe=RECIPE)
+    found = resnas.train.status(tmp_path / "run")
+    assert (found.run.state, found.run.epoch) == ("finished", 2)
+    assert "finished, epoch 2 of 2" in str(found)
+    assert "<td>top-1, validation</td>" in found._repr_html_()
+    found.plot(tmp_path / "curves.svg")
+    assert "exists" in refusal(lambda: found.plot(tmp_path / "curves.svg"))
+    assert (tmp_path / "run" / "report.html").exists()
+
+
 def test_a_run_is_gone_on_with_only_where_that_is_asked_for(data, tmp_path):
     def run(**changes):
         return resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, **changes)

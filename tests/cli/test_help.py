@@ -26,7 +26,7 @@ COMMANDS = (
 )
 SUBCOMMANDS = {
     "latency": ("profile", "predict", "check"),
-    "train": ("supernet", "subnet", "finetune", "evaluate"),
+    "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
 ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]

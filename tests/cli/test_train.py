@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
+from support.places import ROOT
 from support.small_data import SPACE, write_folder, write_shards
 
 from resnas_deploy.arch.space import SPACES
@@ -35,6 +37,11 @@ epochs = 1
 warm_up_epochs = 0
 image_size = 24
 """
+
+
+def validate(name, document):
+    schema = json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())
+    Draft202012Validator(schema).validate(document)
 
 
 @pytest.fixture(autouse=True)
@@ -106,6 +113,23 @@ def test_from_images_to_a_network_that_was_searched(resnas, images, recipe, supe
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["class_names"] == ["blue", "green", "red"]
     assert manifest["weights"] == "trained"
+
+
+def test_the_status_of_a_run_and_its_report(resnas, supernet, tmp_path):
+    folder, plot = supernet.parent, tmp_path / "curves.html"
+    text = resnas("train", "status", folder, "--plot", plot).out
+    assert f"{folder}: finished, epoch 6 of 6, step 18 of 18" in text
+    assert "top-1, narrowest subnet" in text
+    assert plot.read_text().count("<svg") == 1
+    assert "exists; choose another --plot" in resnas("train", "status", folder, "--plot", plot, code=2).err
+    document = resnas("train", "status", folder, "--json").json
+    assert (document["state"], document["epoch"], len(document["curves"])) == ("finished", 6, 6)
+    validate("train-status", document)
+    assert "supernet of the space little" in (folder / "report.html").read_text()
+    error = resnas("train", "status", tmp_path, code=2).err
+    assert (
+        error == f"resnas: {tmp_path} must be the folder of a training run, found none of its files; name its --out\n"
+    )
 
 
 def test_a_search_by_latency_says_how_to_profile(resnas, supernet, images, tmp_path):
@@ -199,6 +223,7 @@ def test_unreadable_images(resnas, recipe, tmp_path):
             ("--data", "nowhere"),
             "--data must be demo or a folder with train/ and val/, found no nowhere/train",
         ),
+        ("supernet", ("--track", "comet"), "--track must be one of tensorboard, mlflow, wandb, found 'comet'"),
         ("supernet", ("--device", "cuda:7"), "--device must be cpu, cuda or cuda:N"),
         ("supernet", ("--space", "huge"), "--space must be one of tiny, small, demo"),
     ],

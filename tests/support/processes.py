@@ -9,9 +9,9 @@ from pathlib import Path
 PATIENCE = 300  # seconds for a stage or an end to come, on a slow and busy machine
 
 
-def wait_for(condition, still=lambda: True):
+def wait_for(condition, still=lambda: True, patience=PATIENCE):
     """What `condition` returns once it is true, which must come while `still` is."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not (found := condition()):
         assert still(), "it ended before the stage came"
         assert time.monotonic() < deadline, "the stage did not come"

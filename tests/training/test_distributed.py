@@ -19,13 +19,15 @@ from resnas_deploy.weights.checkpoint import load
 TOLERANCE = 2e-5  # of the losses: sums in another order
 
 
-def trained(folder, processes, data):
+def trained(folder, processes, data, *settings):
     recipe = folder / "recipe.toml"
     recipe.write_text(
         "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\nema = 0.5\n"
     )
     out = folder / f"run{processes}"
-    options = ("--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json")
+    options = ["--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json"]
+    for setting in settings:
+        options += ["--set", setting]
     document = json.loads(resnas("train", "supernet", *options, processes=processes))
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     return [line["loss"] for line in lines], load(out / "checkpoint.safetensors"), document
@@ -40,6 +42,21 @@ def test_two_processes_train_as_one(tmp_path):
         assert_close(tensor, together.tensors[name], 2e-3, name)
     assert document["top1"] == other["top1"]
     assert document["pictures"] == other["pictures"] == 6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("masked", ["true", "false"])
+def test_two_processes_in_parts_and_recomputing_train_as_one(tmp_path, masked):
+    """Gradients are shared once, with the last part, whichever parameters the subnets of that part have."""
+    data = write_folder(tmp_path / "data")
+    groups = ("group=1", f"masked={masked}", "mixing=false")
+    one, alone, document = trained(tmp_path, 1, data, *groups)
+    parted = (*groups, "accumulation=4", "activation_checkpointing=true")
+    two, together, other = trained(tmp_path, 2, data, *parted)
+    assert_close(one, two, TOLERANCE, "losses")
+    for name, tensor in alone.tensors.items():
+        assert_close(tensor, together.tensors[name], 2e-3, name)
+    assert document["memory"]["activations"] >= other["memory"]["activations"]
 
 
 @pytest.mark.slow

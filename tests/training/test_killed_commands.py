@@ -13,7 +13,10 @@ from support.training_commands import interrupted, killed_after, resnas
 from resnas_deploy.weights.checkpoint import load
 
 KILLS = 8
-RECIPE = "epochs = 4\nbatch = 8\ngroup = 4\nlearning_rate = 1.0\nwarm_up_epochs = 1\nheld_out = 4\nema = 0.9\n"
+RECIPE = (
+    "epochs = 4\nbatch = 8\ngroup = 4\nlearning_rate = 1.0\nwarm_up_epochs = 1\nheld_out = 4\nema = 0.9\n"
+    "masked = false\n"
+)
 
 
 TIMED = ("time", "images_per_second", "waiting")  # of a line: what no two runs have in common

@@ -76,6 +76,7 @@ from pathlib import Path
 from support.small_data import RECIPE, alone, run
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.loop import train
+from resnas_deploy.training.status import status_of
 original = Learner.learn
 for folder, kill_at in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
     pid = os.fork()
@@ -85,9 +86,10 @@ for folder, kill_at in zip(sys.argv[1::2], map(int, sys.argv[2::2])):
                 os.kill(os.getpid(), signal.SIGKILL)
             return original(self, number, *others)
         Learner.learn = learn
-        train(run(Path(folder), recipe=replace(RECIPE, ema=0.9), save_every=2), alone(), lambda _: None)
-        os._exit(0)
-    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), (Path(folder) / "checkpoint.safetensors").exists())
+        recipe = replace(RECIPE, epochs=3, ema=0.9, keep_every=1, keep=2)
+        train(run(Path(folder), recipe=recipe, save_every=2), alone(), lambda _: None)
+        os._exit(len({"tensorboard", "mlflow", "wandb"} & sys.modules.keys()))  # nobody is told unless asked for
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), status_of(Path(folder)).state)
 """
 
 
@@ -100,9 +102,12 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
         text=True,
         timeout=600,
     )
-    assert done.stdout.splitlines() == ["0 True", "-9 False", "-9 False", "0 True"], done.stderr
+    assert done.stdout.splitlines() == ["0 finished", "-9 killed", "-9 killed", "0 finished"], done.stderr
     assert same(weights(whole), weights(cut))
     assert losses(whole) == losses(cut)
+    kept = [{path.name: path.read_bytes() for path in (folder / "checkpoints").iterdir()} for folder in (whole, cut)]
+    assert kept[0] == kept[1]
+    assert kept[0].keys() == {"best.safetensors", "epoch-2.safetensors", "epoch-3.safetensors"}
 
 
 def test_a_state_of_another_run_is_refused(tmp_path):

@@ -49,7 +49,8 @@ def trained(recipe, masked=False, dtype=torch.float32, steps=3):
     for step in range(steps):
         subnets = draw_groups(SPACE, GROUPS, np.random.default_rng(step))
         positions = sum(len(stage.blocks) for stage in network.arch.stages)
-        survival = drop_path(0.3, positions, GROUP * GROUPS, torch.Generator().manual_seed(step))
+        drawn = torch.rand(2 * positions, GROUP * GROUPS, generator=torch.Generator().manual_seed(step))
+        survival = drop_path(0.3, drawn)
         network.zero_grad(set_to_none=True)
         losses.append(passes(batch_of(step, network.arch, dtype), subnets, survival))
         passes.scaler.step(optimiser)

@@ -10,12 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.checks import refusal
+from support.small_data import SPACE, Stripes, write_folder
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SPACES
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.recipe import KINDS, NOT_OF_THE_WEIGHTS, RECIPES, Recipe, read_recipe
-from resnas_deploy.training.run import usual_recipe
+from resnas_deploy.training.run import TrainingOptions, scratch_run, supernet_run, usual_recipe, weights_run
+from resnas_deploy.weights.checkpoint import Provenance, Task
 
 LEAST = "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 
@@ -55,6 +59,23 @@ def test_a_network_is_trained_by_the_recipe_of_its_name_or_space(name):
     assert usual_recipe(replace(PUBLISHED[name].arch, classes=10, image_size=280)) == name
     space = SPACES["tiny" if name == "tiny" else "small"]
     assert usual_recipe(space.sample(np.random.default_rng(0)).arch) == space.name
+
+
+def test_the_recipe_where_none_is_named(tmp_path):
+    data = write_folder(tmp_path / "data", train=2)
+    supernet, subnet, finetune, inherited = (
+        TrainingOptions(tmp_path / name, str(data), settings={"held_out": 0}) for name in "abcd"
+    )
+    task = Task(tuple(sorted(Stripes().class_names)), Preprocessing(16, 16))
+    weights = TrainedNetwork(SPACE.widest().full).checkpoint(Provenance(True, ()), task)
+    tuned = weights_run(weights, "finetune", replace(finetune, settings={"image_size": 32}))
+    for found, name, kind, settings in (
+        (supernet_run(SPACES["tiny"], supernet), "tiny", "supernet", supernet.settings),
+        (scratch_run(PUBLISHED["medium"].arch, subnet), "medium", "subnet", {}),
+        (weights_run(weights, "subnet", inherited), "small", "subnet", {}),  # of no space of the paper's
+        (tuned, "medium", "finetune", {"image_size": 32}),
+    ):
+        assert found.recipe == read_recipe(name, kind).override(settings)
 
 
 def test_a_run_may_go_on_with_other_values_of_what_the_weights_do_not_depend_on():

@@ -38,7 +38,7 @@ def said(row, name, kind):
 
 
 def by_key():
-    return {key: row for row in rows() for key in re.findall("`([a-z_]+)`", row[0])}
+    return {key: row for row in rows() for key in re.findall("`([a-z0-9_]+)`", row[0])}
 
 
 @pytest.mark.parametrize(("name", "kind"), RUNS)

@@ -15,14 +15,40 @@ from support.mini_space import MINI
 from support.small_data import CLASSES, RECIPE, SIDE, run
 
 from resnas_deploy.arch.space import SPACES
-from resnas_deploy.training.sampling import draw_groups, evenly, mixed_of, open_choices
+from resnas_deploy.training.sampling import draw_groups, mixed_of, open_choices, open_flags, survival_of
 
 
-@given(st.lists(st.integers(1, 9), min_size=1, max_size=6, unique=True), st.integers(1, 20), st.integers(0, 99))
-def test_every_choice_is_taken_equally_often_give_or_take_one(choices, count, seed):
-    found = Counter(evenly(choices, count, np.random.default_rng(seed)))
-    assert sum(found.values()) == count
-    assert max(found.values()) - min(found[choice] for choice in choices) <= 1
+def answers(space, subnet):
+    """What a subnet takes at each question of its space, flags of fixed blocks left out."""
+    for stage, own, kept in zip(space.stages, subnet.full.stages, subnet.kept, strict=True):
+        yield stage.widths, own.width
+        for block in own.blocks:
+            yield stage.heads, block.heads
+            yield stage.hidden, block.hidden
+        yield from (((True, False), kept[position - 1]) for position in stage.droppable[:1])  # no other drops it too
+
+
+@given(st.sampled_from([MINI, SPACES["small"]]), st.integers(1, 20), st.floats(0, 1), st.integers(0, 99))
+def test_every_open_choice_is_taken_equally_often_give_or_take_one(space, count, opened, seed):
+    drawn = draw_groups(space, count, np.random.default_rng(seed), opened)
+    assert len(drawn) == count
+    for question in zip(*(answers(space, subnet) for subnet in drawn), strict=True):
+        choices, found = question[0][0], Counter(value for _, value in question)
+        if choices == (True, False):
+            kept = sum(open_flags(opened)) / len(open_flags(opened))
+            assert found[True] in (math.floor(count * kept), math.ceil(count * kept))
+        else:
+            among = open_choices(choices, opened)
+            assert set(found) <= set(among)
+            assert max(found.values()) - min(found[choice] for choice in among) <= 1
+
+
+@given(st.integers(1, 9), st.integers(0, 99), st.data())
+def test_a_process_draws_its_groups_among_those_of_all(count, seed, data):
+    first = data.draw(st.integers(0, count - 1))
+    own = range(first, data.draw(st.integers(first + 1, count)))
+    drawn = [draw_groups(MINI, count, np.random.default_rng(seed), 1.0, groups) for groups in (None, own)]
+    assert drawn[1] == drawn[0][own.start : own.stop]
 
 
 def test_choices_open_from_the_widest_down():
@@ -92,3 +118,11 @@ def test_what_is_mixed_does_not_depend_on_how_the_groups_are_shared_out(tmp_path
     for name in ("images", "target", "patch_targets"):
         assert torch.equal(getattr(whole, name), torch.cat([getattr(part, name) for part in parts])), name
     assert not torch.equal(whole.images, mixed_of(training, 4, range(4), images, labels).images)
+
+
+def test_what_survives_does_not_depend_on_the_processes(tmp_path):
+    of = run(tmp_path, recipe=replace(RECIPE, drop_path=0.5))
+    whole = survival_of(of, 3, range(2))
+    assert torch.equal(torch.cat([survival_of(of, 3, range(group, group + 1)) for group in range(2)], dim=1), whole)
+    assert not torch.equal(whole, survival_of(of, 4, range(2)))
+    assert survival_of(run(tmp_path, recipe=replace(RECIPE, drop_path=0.0)), 3, range(2)) is None
