@@ -205,7 +205,7 @@ def summary() -> str:
         "kernels of a residual reduction there": f"{ours} instead of {theirs}",
         "building that engine": build_seconds(),
         "int8 over fp32 in time, batch 1 and 16": f"ONNX Runtime {int8['ort-cpu']}, OpenVINO {int8['openvino']}",
-        "top-1 that the trained demo network loses in int8": f"{loss['reference'] - loss['graph']:.2f} points",
+        "top-1 that the trained demo network loses in int8": f"{max(0.0, loss['reference'] - loss['graph']):.2f} points",
         "Triton's Python backend, added to small's time at batch 1": (
             f"{added['backend_adds_ms']:.2f} ms to {added['bare_ms']:.0f} ms; the whole gRPC request "
             f"{added['request_adds_ms']:.2f} ms"
