@@ -81,6 +81,19 @@ def training_step() -> str:
     return table(("", "slices", "masks"), rows)
 
 
+def training_memory() -> str:
+    """Return what one of eight processes needs for its 128 images, by space, precision, and what is set."""
+    rows: dict[str, list[str]] = {}
+    for space, counted in result("training-memory")["counted"].items():
+        for row in counted:
+            kept = "recomputed" if row["activation_checkpointing"] else "kept"
+            cells = rows.setdefault(f"{space}, {row['precision']}, activations {kept}", [])
+            if not cells:
+                cells.append(f"{row['bytes']['activations_an_image'] / 1e6:.1f} MB")
+            cells.append(f"{row['bytes']['total'] / 1e9:.1f} GB")
+    return table(("", "an image", "in one part", "in 2 parts", "in 4 parts"), rows)
+
+
 def sampling() -> str:
     """Return the accuracy and the ranks of supernets by how they were sampled."""
     found, rows = result("evidence-sampling"), {}
@@ -165,5 +178,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "residual": residual,
     "sampling": sampling,
     "search": search,
+    "training-memory": training_memory,
     "training-step": training_step,
 }

@@ -3,11 +3,11 @@
 Run: python benchmarks/training_memory.py [--before FOLDER]
 
 What a pass keeps for the way back decides how large a batch can be. The counts are those of the estimate that a run
-prints before it starts, of the widest subnet, in which every group is trained when a supernet begins: for both spaces,
-in fp32 and bf16, without and with activation checkpointing, in 1, 2 and 4 parts (`accumulation`). The real peak is the
-growth of the resident set (VmHWM of proc_pid_status(5)) over the passes of a step, in a child process of its own,
-divided by the images: that of 16 images less that of 8, so that weights and libraries drop out. With `--before` the
-same of the code in that folder, as it is at its defaults. Times are of the passes of one step of 8 images, interleaved.
+prints before it starts, of the widest subnet, which every group trains when a supernet begins: for both spaces, in fp32
+and bf16, without and with activation checkpointing, in 1, 2 and 4 parts (`accumulation`). The real peak is the growth
+of the resident set (VmHWM of proc_pid_status(5)) over the passes of a step of 32 images, gradients and activations, in
+a child process of its own, beside the estimate of the same. With `--before` the real peak of the code in that folder,
+as it is at its defaults. Times are of the passes of one step of 8 images, interleaved.
 """
 
 from __future__ import annotations
@@ -24,15 +24,8 @@ import numpy as np
 import torch
 
 PARTS, GROUPS = (1, 2, 4), 4
-PEAKS = (
-    ("fp32", 1, False),
-    ("fp32", 4, False),
-    ("fp32", 1, True),
-    ("fp32", 4, True),
-    ("bf16", 1, False),
-    ("bf16", 1, True),
-)
-IMAGES, ROUNDS = 8, 3
+PEAKS = (("fp32", 1, False), ("fp32", 4, False), ("fp32", 1, True), ("fp32", 4, True), ("bf16", 1, False))
+IMAGES, TIMED, ROUNDS = 32, 8, 3
 
 
 def passes_of(space, precision, accumulation, checkpointing, images):
@@ -86,7 +79,7 @@ def recipe_of(space, precision, accumulation, checkpointing, images, groups=GROU
 
 
 def counted(space):
-    """Count for 8 processes of 128 images; the groups are of 16, so that there are parts to be had."""
+    """Count for one of 8 processes, 128 images in groups of 32, so that there are four parts to be had."""
     from resnas_deploy.arch.space import SPACES
     from resnas_deploy.training.distributed import Processes, Share
     from resnas_deploy.training.memory_estimate import estimate, measure
@@ -96,10 +89,10 @@ def counted(space):
     one_of_eight = Processes(Share(0, 8), torch.device("cpu"))
     rows = []
     for precision in ("fp32", "bf16"):
-        activations = measure(network, recipe_of(space, precision, 1, False, 1024, 64), torch.device("cpu"))
+        activations = measure(network, recipe_of(space, precision, 1, False, 1024, 32), torch.device("cpu"))
         for checkpointing in (False, True):
             for parts in PARTS:
-                recipe = recipe_of(space, precision, parts, checkpointing, 1024, 64)
+                recipe = recipe_of(space, precision, parts, checkpointing, 1024, 32)
                 found = estimate(network, recipe, one_of_eight, activations)
                 row = {"precision": precision, "activation_checkpointing": checkpointing, "accumulation": parts}
                 rows.append(row | {"bytes": found.to_json()})
@@ -122,14 +115,25 @@ def status(name):
     return 1024 * int(line.split()[1])
 
 
-def bytes_an_image(settings, folder):
-    """Measure with the code of a folder, in child processes."""
-    found = []
-    for images in (IMAGES, 2 * IMAGES):
-        command = [sys.executable, __file__, "--child", json.dumps([*settings, images])]
-        environment = os.environ | {"PYTHONPATH": str(folder), "MALLOC_MMAP_THRESHOLD_": "65536"}
-        found.append(int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout))
-    return (found[1] - found[0]) // IMAGES
+def peak_of(settings, folder):
+    """Measure with the code of a folder, in a child process whose allocator gives large blocks back (mallopt(3))."""
+    command = [sys.executable, __file__, "--child", json.dumps([*settings, IMAGES])]
+    environment = os.environ | {"PYTHONPATH": str(folder), "MALLOC_MMAP_THRESHOLD_": "65536"}
+    return int(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+
+
+def estimated(space, precision, accumulation, checkpointing):
+    """Return the bytes of gradients and activations that a run would be told."""
+    from resnas_deploy.arch.space import SPACES
+    from resnas_deploy.training.distributed import Processes, Share
+    from resnas_deploy.training.memory_estimate import estimate, measure
+    from resnas_deploy.training.network import TrainedNetwork
+
+    recipe = replace(recipe_of(space, precision, accumulation, checkpointing, IMAGES), drop_path=0.0, sampling="single")
+    network = TrainedNetwork(SPACES[space].widest().full)
+    alone = Processes(Share(), torch.device("cpu"))
+    found = estimate(network, recipe, alone, measure(network, recipe, alone.device))
+    return found.gradients + found.activations
 
 
 def times(space):
@@ -137,7 +141,7 @@ def times(space):
     from resnas_deploy.measuring.timing import time_interleaved, timed
 
     kinds = {"as it is": (1, False), "2 parts": (2, False), "4 parts": (4, False), "checkpointing": (1, True)}
-    steps = {name: timed(passes_of(space, "fp32", *settings, IMAGES)) for name, settings in kinds.items()}
+    steps = {name: timed(passes_of(space, "fp32", *settings, TIMED)) for name, settings in kinds.items()}
     return time_interleaved(steps, ROUNDS, np.random.default_rng(0)).samples
 
 
@@ -153,15 +157,13 @@ def main():
 
     here = Path(__file__).parents[1]
     result = {"counted": {space: counted(space) for space in ("tiny", "small")}, "peaks": []}
-    for precision, parts, checkpointing in PEAKS:
-        found = bytes_an_image(("tiny", precision, parts, checkpointing), here)
-        row = {"space": "tiny", "precision": precision, "accumulation": parts, "checkpointing": checkpointing}
-        result["peaks"].append(row | {"bytes_an_image": found})
-        print(row, f"{found / 1e6:.1f} MB an image", flush=True)
+    for settings in (("tiny", *peak) for peak in PEAKS):
+        names = ("space", "precision", "accumulation", "activation_checkpointing")
+        row = {"images": IMAGES, "peak": peak_of(settings, here), "estimate": estimated(*settings)}
+        result["peaks"].append(dict(zip(names, settings, strict=True)) | row)
+        print(result["peaks"][-1], flush=True)
     if given.before:
-        result["before"] = {
-            precision: bytes_an_image(("tiny", precision, 1, False), given.before) for precision in ("fp32", "bf16")
-        }
+        result["before"] = {kind: peak_of(("tiny", kind, 1, False), given.before) for kind in ("fp32", "bf16")}
         print({"before": result["before"]}, flush=True)
     samples = times("tiny")
     result["times_s"] = samples

@@ -308,6 +308,5 @@ def _trained(
             processes.wait()
             trained = train(run, processes, progress, each_epoch)
             if processes.first:
-                progress("writing the report")
                 write_report(run.folder, trained.accuracy, trained.skipped)
             return trained

@@ -165,6 +165,8 @@ def _check_stage(stage: Stage, field: str) -> None:
     if not 1 <= len(stage.blocks) <= MAX_BLOCKS:
         raise BadInput(f"{field}.blocks must be 1 to {MAX_BLOCKS} blocks, found {len(stage.blocks)}")
     for number, block in enumerate(stage.blocks):
+        if all(type(n) is int and 0 < n <= MAX_DIMENSION for n in (block.heads, block.head_dim, block.hidden)):
+            continue  # a training step makes hundreds of blocks, and the names of fields are for messages alone
         positive(block.heads, f"{field}.blocks[{number}].heads")
         positive(block.head_dim, f"{field}.blocks[{number}].head_dim")
         positive(block.hidden, f"{field}.blocks[{number}].hidden")

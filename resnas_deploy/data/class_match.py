@@ -70,6 +70,13 @@ def check_classes(classes: Classes, names: Names, who: str) -> None:
     _note(f"{who} has no names of its classes: those of `data` are taken by number, {names[0]!r} for class 0")
 
 
+def readable(names: Names) -> Names:
+    """Return them with ImageNet's names for its WordNet ids."""
+    if not all(map(_WORDNET.fullmatch, names)):
+        return names
+    return imagenet_class_names() if hashlib.sha256("\n".join(names).encode()).hexdigest() == _IMAGENET_IDS else names
+
+
 def same_name(one: str, other: str) -> bool:
     """Return whether two names of a class are one, but for case, separators and Unicode's normal form."""
     return _folded(one) == _folded(other)
@@ -123,16 +130,9 @@ def _spelling(own: Names, other: Names) -> Callable[[str], str]:
 
 def _agree(own: Names, other: Names) -> bool:
     """Return whether two lists name the same classes in the same order."""
-    own, other = _readable(own), _readable(other)
+    own, other = readable(own), readable(other)
     spelt = _spelling(own, other)
     return len(own) == len(other) and all(spelt(a) == spelt(b) for a, b in zip(own, other, strict=True))
-
-
-def _readable(names: Names) -> Names:
-    """Return them with ImageNet's names for its WordNet ids."""
-    if not all(map(_WORDNET.fullmatch, names)):
-        return names
-    return imagenet_class_names() if hashlib.sha256("\n".join(names).encode()).hexdigest() == _IMAGENET_IDS else names
 
 
 def _unnumbered(names: Names) -> tuple[list[str], bool]:
@@ -182,7 +182,7 @@ def _check_order_of_numbers(names: Names) -> None:
 
 
 def _difference(own: Names, other: Names, who: str) -> str:
-    own, other = _readable(own), _readable(other)
+    own, other = readable(own), readable(other)
     spelt = _spelling(own, other)
     pairs = enumerate(zip(own, other, strict=False))
     number = next((index for index, (a, b) in pairs if spelt(a) != spelt(b)), 0)
@@ -199,7 +199,7 @@ def _surplus(classes: Classes, names: Names) -> str:
     """Return which class one of the two has alone."""
     if not classes.names:
         return ""
-    plain = _readable(_unnumbered(names)[0])
+    plain = readable(_unnumbered(names)[0])
     own, other = ({_folded(name): name for name in reversed(list_)} for list_ in (classes.names[0], plain))
     if alone := [name for key, name in other.items() if key not in own]:
         return f"; the data alone has {alone[-1]!r}"

@@ -49,6 +49,8 @@ class Learner:
         self.average = Average(self.network, recipe.ema) if recipe.ema else None
         if recipe.compile:
             self.network.compile_passes()
+        self.parameters = tuple(self.network.parameters())
+        self._own: dict[int, Tensor] = {}  # this process's losses of the last steps
         self.optimiser = optimiser_of(self.network, recipe)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=recipe.precision == "fp16")
         self.passes = Passes(self.network, recipe, processes, self.scaler, supernet=run.space is not None)
@@ -71,17 +73,30 @@ class Learner:
         images = normalised(batch.pixels, self.run.preprocessing, device)
         mixed = mixed_of(self.run, step, groups, images, batch.labels.to(device, non_blocking=True))
         set_rate(self.optimiser, rate)
-        self.network.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        if not self.network.training:  # else every module would be told again, which takes a millisecond
+            self.network.train()
+        for parameter in self.parameters:
+            parameter.grad = None
         loss = self.passes(mixed, subnets, survival)
         self.scaler.unscale_(self.optimiser)
         if recipe.clip_norm:
-            nn.utils.clip_grad_norm_(self.network.parameters(), recipe.clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters, recipe.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         if self.average:
             self.average.update()
+        if self.processes.share.processes > 1:
+            self._own = {step: loss.clone(), step - 1: self._own.get(step - 1, loss)}  # read one step later
         return self.processes.mean(loss)
+
+    def not_finite(self, step: int) -> list[int]:
+        """Return whose own loss of one of the last two steps was not finite, where several compute: all take part."""
+        if step not in self._own:
+            return []
+        share = self.processes.share
+        flags = torch.zeros(share.processes, device=self.processes.device)
+        flags[share.rank] = float(not bool(torch.isfinite(self._own[step])))
+        return self.processes.total(flags).nonzero().flatten().tolist()
 
     def resort(self) -> None:
         """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.data.class_match import readable
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
@@ -209,9 +210,11 @@ class _Training:
     def _read(self, step: int, loss: Later) -> tuple[int, float]:
         value = loss.read()
         if not math.isfinite(value):
+            ranks = ", ".join(map(str, self.learner.not_finite(step)))
+            where = f" (first in the part of rank {ranks})" if ranks else ""
             raise BadInput(
-                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}; what was saved before "
-                "is kept; lower learning_rate, or use another precision"
+                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}{where}; what was saved "
+                "before is kept; lower learning_rate, or use another precision"
             )
         return step, value
 
@@ -256,7 +259,7 @@ class _Training:
         trained_on = f"{run.data}, {len(run.train.labels)} images, seed {run.seed}"
         made = f"{run.what} trained {part}{epochs} epochs on {trained_on}"
         before = run.start.provenance if run.start else Provenance(True, ())
-        names = run.start.task.class_names if run.start and run.start.task else run.train.class_names
+        names = run.start.task.class_names if run.start and run.start.task else tuple(readable(run.train.class_names))
         task = Task(names, run.preprocessing, run.recipe.held_out)
         measured = MeasuredAccuracy(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
         return self.learner.best.checkpoint(replace(before, trained=True).then(made), task, measured)

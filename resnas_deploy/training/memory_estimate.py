@@ -164,7 +164,7 @@ def _device_memory(processes: Processes, there: int) -> tuple[int | None, int | 
         free, whole = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device), whole
     spare = free_memory()
-    return None if spare is None else spare // processes.share.processes + there, None
+    return None if spare is None else spare // processes.share.local_processes + there, None
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,13 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.reading import opened, parse_json
 from resnas_deploy.training.tracking import Trackers
 
@@ -37,12 +38,13 @@ class Metrics:
         path = folder / FILE
         with atomic_file(path) as partial, partial.open("wb") as kept:
             kept.writelines(line for line in _lines(path) if _figures(line).get("step", math.inf) <= first_step)
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("a", encoding="utf-8")
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
-        """Add the figures after so many steps, with the time of day in seconds since 1970."""
-        self._file.write(json.dumps({"step": step, "time": round(self._clock(), 3), **figures}) + "\n")
-        self._file.flush()
+        """Add the figures after so many steps, with the time of day in seconds since 1970. Raise `StorageError`."""
+        with write_errors(self._path):
+            self._file.write(json.dumps({"step": step, "time": round(self._clock(), 3), **figures}) + "\n")
+            self._file.flush()
         if self._trackers:
             self._trackers.add(step, figures)
 
@@ -52,7 +54,8 @@ class Metrics:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # of what could not be written, which has been said
+            self._file.close()
         if self._trackers:
             self._trackers.close(finished=kind is None)
 

@@ -22,7 +22,7 @@ from resnas_deploy.training.run import CHECKPOINT, RECIPE, STATE
 from resnas_deploy.training.run_record import RunRecord, read_record
 
 RUNNING, FINISHED, STOPPED, KILLED, UNKNOWN = "running", "finished", "stopped", "killed", "not finished"
-_OF_A_RUN = (RECIPE, metrics.FILE, run_record.FILE, STATE)  # one of these is in the folder of every run
+_OF_A_RUN = (metrics.FILE, run_record.FILE, STATE)  # one of these is in the folder of every run, and in no other
 _MEANS = ("loss", "images_per_second", "waiting")  # of an epoch's lines; of the others its last line counts
 
 Figures = Mapping[str, float]

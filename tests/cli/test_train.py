@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from support.small_data import SPACE, write_folder, write_shards
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.training import input_profile
 from resnas_deploy.weights.checkpoint import load, save, untrained
 
 RECIPE = """
@@ -113,6 +115,19 @@ def test_from_images_to_a_network_that_was_searched(resnas, images, recipe, supe
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["class_names"] == ["blue", "green", "red"]
     assert manifest["weights"] == "trained"
+
+
+def test_what_limits_a_run_is_measured_and_nothing_is_left(resnas, recipe, images, tmp_path, monkeypatch):
+    monkeypatch.setattr(input_profile, "profile_input", partial(input_profile.profile_input, seconds=0.1))
+    options = ("--recipe", recipe, "--data", images, "--out", tmp_path / "run", "--workers", 0, "--profile-input")
+    document = resnas("train", "supernet", "--space", "little", *options, "--json").json
+    assert document["limit"] in ("loader", "device")
+    assert document["loader_images_per_second"] > 0
+    assert document["workers"] == 0
+    text = resnas("train", "supernet", "--space", "little", *options).out
+    assert "is the limit, the other one" in text or "as fast as each other" in text
+    assert "next:" not in text
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_status_of_a_run_and_its_report(resnas, supernet, tmp_path):

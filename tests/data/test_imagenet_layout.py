@@ -10,7 +10,7 @@ import pytest
 from support.checks import refusal
 from support.imagenet_like import wordnet_ids, write_imagenet
 
-from resnas_deploy.data.class_match import Classes, check_classes
+from resnas_deploy.data.class_match import Classes, check_classes, readable
 from resnas_deploy.data.source import open_data
 from resnas_deploy.images.class_names import imagenet_class_names
 
@@ -27,6 +27,8 @@ def test_every_oddity_is_an_image_and_what_systems_leave_is_none(tmp_path, caplo
 
 
 def test_its_folders_have_its_names():
+    assert readable(wordnet_ids()) == imagenet_class_names()
+    assert readable(wordnet_ids()[:999]) == wordnet_ids()[:999]
     check_classes(Classes(1000, (imagenet_class_names(),)), wordnet_ids(), "the network")
 
 

@@ -93,7 +93,7 @@ def test_without_matplotlib_the_page_says_so(folder, monkeypatch):
 
 
 def test_a_report_that_cannot_be_written_is_a_note(folder, tmp_path, monkeypatch, caplog):
-    (tmp_path / "recipe.toml").write_text("epochs = 1\n")
+    (tmp_path / "metrics.jsonl").write_text("")
     (tmp_path / "report.html").mkdir()
     with caplog.at_level(logging.WARNING):
         write_report(tmp_path, ACCURACY, ())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -86,6 +88,23 @@ def test_activations_computed_again_are_the_same_to_the_bit(precision, parts, ma
         for name, tensor in first.items():
             assert torch.equal(tensor, second[name]), name
     assert torch.equal(kept[2], again[2])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # those of PyTorch's compiler
+def test_compiled_passes_recompute_too(monkeypatch):
+    """As the compiler traces them; without the machine code, which is not what is at stake."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    found = []
+    for compiled, checkpointing in ((False, False), (True, True)):
+        passes = passes_of(recipe_of(activation_checkpointing=checkpointing), masked=True)
+        if compiled:
+            passes.network.compile_passes()
+        subnets = draw_groups(SPACE, GROUPS, np.random.default_rng(0))
+        passes(batch_of(0, passes.network.arch, torch.float32), subnets, None)
+        found.append({name: parameter.grad for name, parameter in passes.network.named_parameters()})
+    for name, slope in found[0].items():
+        assert_close(found[1][name], slope, 1e-6, name)
 
 
 def test_activations_are_let_go():

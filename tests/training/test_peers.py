@@ -132,6 +132,32 @@ def test_what_is_wrong_for_all_is_said_once(command):
     assert "must be a multiple of the processes, found 2" in line
 
 
+# `resnas` in which rank 1 computes NaN in the fifth step.
+SPOILED = """
+import math, os
+from support.small_data import SPACE
+from resnas_deploy.arch.space import SPACES
+from resnas_deploy.cli.app import main
+from resnas_deploy.training import passes
+SPACES[SPACE.name] = SPACE
+original, calls = passes.token_label_loss, []
+def spoiled(*arguments):
+    calls.append(1)
+    return original(*arguments) * (math.nan if os.environ["RANK"] == "1" and len(calls) == 5 else 1.0)
+passes.token_label_loss = spoiled
+main()
+"""
+
+
+@pytest.mark.slow
+def test_nan_in_one_of_them_is_said_once_and_where(command):
+    ends = two(["-c", SPOILED, *command[1:]], None, None)
+    assert [end.code for end in ends] == [2, 2]
+    (line,) = [line for end in ends for line in end.lines]
+    assert "the loss must stay finite, found nan at step 5 of " in line
+    assert " (first in the part of rank 1); what was saved before is kept" in line
+
+
 @pytest.mark.slow
 def test_ctrl_c_reaches_all(command, tmp_path):
     def press(ranks):

@@ -22,6 +22,7 @@ from support.training_commands import ENVIRONMENT
 
 from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.weights.checkpoint import load
 
 PATIENCE = 1800  # seconds for a command, on a slow and busy machine
@@ -96,6 +97,11 @@ def resnas(*arguments):
 @pytest.mark.slow
 def test_imagenet_in_small(imagenet, tmp_path):
     out, supernet = tmp_path / "run", tmp_path / "run" / "checkpoint.safetensors"
+    small = ("--set", "batch=4", "--set", "group=4", "--set", "held_out=1", "--profile-input", "--json")
+    profile = resnas("train", "supernet", "--space", "tiny", "--data", imagenet, "--out", out, *small)
+    assert min(profile["loader_images_per_second"], profile["device_images_per_second"]) > 0
+    assert not out.exists()
+
     moment = time.time()
     with training(imagenet, out) as launcher:
         wait_for(lambda: is_saved_after(out, moment), lambda: launcher.poll() is None, PATIENCE)
@@ -125,8 +131,11 @@ def test_imagenet_in_small(imagenet, tmp_path):
     assert "ignored in" in err
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["epoch"] == 1
+    status = resnas("train", "status", out, "--json")
+    assert (status["state"], status["epoch"], status["step"]) == ("finished", 1, status["steps"])
+    assert "<html" in (out / "report.html").read_text()
     task = load(supernet).task
-    assert (task.class_names, task.held_out) == (wordnet_ids()[:CLASSES], 1)
+    assert (task.class_names, task.held_out) == (imagenet_class_names(), 1)
 
     found = tmp_path / "found"
     document = resnas("search", "--supernet", supernet, "--data", imagenet, *SEARCH, "--out", found, "--json")
@@ -138,4 +147,5 @@ def test_imagenet_in_small(imagenet, tmp_path):
     resnas("export", "--checkpoint", found / "checkpoint.safetensors", "--out", artifact, "--json")
     resnas("verify", artifact, "--json")
     image = next((imagenet / "val" / wordnet_ids()[0]).iterdir())
-    resnas("predict", artifact, image, "--json")
+    (predicted,) = resnas("predict", artifact, image, "--json")["images"]
+    assert {guess["name"] for guess in predicted["top"]} <= set(imagenet_class_names())

@@ -133,6 +133,7 @@ def test_a_folder_of_an_older_version(folder):
 
 def test_a_folder_of_something_else(tmp_path):
     (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "recipe.toml").write_text("epochs = 1\n")  # one of the user's own
     (tmp_path / "file").write_text("x")
     for name, found in (("empty", "none of its files"), ("nowhere", "nothing there"), ("file", "a file")):
         said = refusal(lambda name=name: status_of(tmp_path / name))

@@ -1,0 +1,121 @@
+"""Prints the seconds of training steps, for `training_steps.py`, by whichever code PYTHONPATH has: today's or before's.
+
+The training loop itself runs, on batches that are there already; the time from one to the next is a step's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.progress import silent
+from resnas_deploy.training import loop
+from resnas_deploy.training.batches import Batch
+from resnas_deploy.training.distributed import Processes, Share
+from resnas_deploy.training.evaluate import ValidationAccuracy
+from resnas_deploy.training.recipe import Recipe
+from resnas_deploy.training.run import TrainingRun
+
+WARM_UP = 5  # steps
+
+
+@dataclass(frozen=True)
+class Unread:
+    """Labels of images that nobody reads."""
+
+    count: int
+    class_names: tuple[str, ...]
+
+    @property
+    def labels(self) -> np.ndarray:
+        return np.arange(self.count) % len(self.class_names)
+
+    @property
+    def chunks(self) -> list[np.ndarray]:
+        return [np.arange(self.count)]
+
+
+def without_channels(space: SearchSpace) -> SearchSpace:
+    """Return a space of as many questions, blocks and tensors, with next to no channels."""
+    stages = tuple(
+        replace(
+            stage, widths=tuple(w // 16 for w in stage.widths), hidden=tuple(h // 32 for h in stage.hidden), head_dim=2
+        )
+        for stage in space.stages
+    )
+    return replace(space, stages=stages, classes=10)
+
+
+def run_of(case: dict) -> TrainingRun:
+    """Return the run whose steps are timed."""
+    space = SPACES[case["space"] or "demo"]
+    if not case["passes"]:
+        space = without_channels(space)
+    alone = space.sample(np.random.default_rng(3)).arch
+    recipe = Recipe(epochs=1, batch=case["batch"], group=case["group"], learning_rate=1e-3, warm_up_epochs=0)
+    recipe = replace(recipe, drop_path=0.1, masked=False, ema=0.0 if case["passes"] and case["space"] else 0.999)
+    recipe = replace(recipe, erasing=0.0 if case["passes"] else 0.25)
+    data = Unread((case["steps"] + WARM_UP) * case["batch"], tuple("abcdefghij"))
+    return TrainingRun(
+        arch=space.widest().full if case["space"] else alone,
+        space=space if case["space"] else None,
+        recipe=recipe,
+        data="none",
+        train=data,
+        val=data,
+        preprocessing=Preprocessing(space.image_size, space.image_size),
+        seed=0,
+        folder=Path(case["folder"]),
+    )
+
+
+def leave_passes_out(training: object) -> None:
+    """Let the passes forward and back be gradients that are there already."""
+    learner = getattr(training, "learner", training)  # before, the loop held all that learns
+    parameters = list(learner.network.parameters())
+    gradients, loss = [torch.zeros_like(parameter) for parameter in parameters], torch.ones(())
+
+    def given(*_: object) -> torch.Tensor:
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        return loss
+
+    if learner is not training:
+        learner.passes = given
+        return
+    module = lambda *_: None  # noqa: E731
+    module.train = learner.network.train
+    learner.module, loop.token_label_loss, torch.autograd.backward = module, lambda *_: loss, given
+
+
+def main() -> None:
+    """Time the steps of the case that the command line holds as JSON."""
+    case = json.loads(sys.argv[1])
+    run, times = run_of(case), []
+    training = loop._Training(run, Processes(Share(), torch.device("cpu")), silent, silent)
+    pixels = torch.randint(0, 256, (case["batch"], 3, case["side"], case["side"]), dtype=torch.uint8)
+    batch = Batch(pixels, torch.arange(case["batch"]) % 10, ())
+
+    def batches(_first: int):
+        for _ in range(case["steps"] + WARM_UP):
+            times.append(time.perf_counter())
+            yield batch
+
+    training._batches, training.subnets = batches, None
+    training.accuracy = lambda *_: ValidationAccuracy(0.5, 0.5, 1, ())
+    if not case["passes"]:
+        leave_passes_out(training)
+    training.train()
+    print(json.dumps(np.diff(times)[WARM_UP:].tolist()))
+
+
+if __name__ == "__main__":
+    main()
