@@ -202,7 +202,7 @@ def test_two_classes_that_were_exchanged_are_seen_without_names(nameless):
 
 
 def test_far_below_what_the_checkpoint_says_of_itself(artifact):
-    """Nearly half of the labels wrong, none of them in a ring: far above chance, and far below the checkpoint's own accuracy."""
+    """Nearly half of the labels wrong, none of them in a ring: far above chance, and far below what it says."""
     rng = np.random.default_rng(0)
     whole = some(range(300))
 
