@@ -26,8 +26,7 @@ def training_on(device: torch.device, *, tf32: bool) -> Iterator[None]:
 
 
 def laid_out(images: Tensor) -> Tensor:
-    """Return images `(B, 3, S, S)` as the stem's convolutions read them fastest: on CUDA all channels of a pixel
-    side by side.
+    """Return images `(B, 3, S, S)` as the stem's convolutions read them fastest: on CUDA with channels last.
 
     cuDNN's convolutions on tensor cores want channels last, and keep that order from one layer to the next
     (https://docs.pytorch.org/tutorials/intermediate/memory_format_tutorial.html).
