@@ -53,7 +53,7 @@ demo-search: $(READY)
 	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --networks 48 \
 		--store $(SEARCHED)/latency.sqlite
 	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 65% \
-		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 5 --first 60 --children 30 --parents 15 \
+		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
 	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
+from resnas_deploy.training.device import laid_out
 from resnas_deploy.training.masked import masked_tokens, masks_of
 from resnas_deploy.training.recomputing import Through, plainly, recomputed, recomputed_norms
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
@@ -63,7 +64,7 @@ class TrainedNetwork(nn.Module):
         """
         stem = part_of(self.body, "stem", Stem)
         usual = recomputed_norms(stem) if self._checkpoints() else plainly
-        return (through or usual)(stem.features, images)
+        return (through or usual)(stem.features, laid_out(images))
 
     def from_features(
         self,

@@ -29,13 +29,13 @@ def with_larger(tmp_path, name, scale, rows=slice(None)):
 @pytest.fixture
 def large(tmp_path):
     """One whose scores of attention are beyond float16 and nothing else is."""
-    inner = load(DEMO).arch.stages[0].blocks[0].inner
-    return with_larger(tmp_path, "stage1.block1.attention.qkv.weight", 400, slice(0, 2 * inner))
+    inner = load(DEMO).arch.stages[-1].blocks[-1].inner
+    return with_larger(tmp_path, "stage3.block2.attention.qkv.weight", 400, slice(0, 2 * inner))
 
 
 def test_an_export_in_float16_is_refused_and_names_the_place_and_the_remedy(refused, large):
     line = refused("export", *ONE, "--checkpoint", large, "--precision", "fp16", "--out", "out", code=3)
-    assert "in the element stage1.block1, at stage1.block1.attention.scores (Attention)" in line
+    assert "in the element stage3.block2, at stage3.block2.attention.scores (Attention)" in line
     assert line.endswith("; export with --precision bf16 or fp32")
 
 
@@ -43,9 +43,9 @@ def test_json_has_the_headroom_of_what_failed(resnas, large):
     done = resnas("export", *ONE, "--checkpoint", large, "--precision", "fp16", "--json", code=3)
     found = done.json["verification"]["own_arithmetic"]
     share = {item["element"]: item["share"] for item in found["headroom"]}
-    assert share["stem"] < found["margin"] < 1 < share["stage1.block1"]
+    assert share["stem"] < found["margin"] < 1 < share["stage3.block2"]
     assert done.json["artifact"] is None
-    assert "stage1.block1" in done.json["error"]
+    assert "stage3.block2" in done.json["error"]
 
 
 def test_the_remedy_helps(resnas, large):
@@ -59,8 +59,8 @@ def test_the_table_of_an_export_of_verify_and_of_inspect(resnas):
         after = text.partition(title)[2].splitlines()
         rows = {line.split()[0]: line.split() for line in after if line.strip()}
         assert rows["element"] == ["element", "largest", "at", "magnitude", "of", "fp16"]
-        assert rows["stage3.block3"][-1].endswith("%")
-        assert rows["stage3.block3"][1].startswith("stage3.block3.")
+        assert rows["stage3.block2"][-1].endswith("%")
+        assert rows["stage3.block2"][1].startswith("stage3.block2.")
         assert {"stem", "reduction1", "reduction2", "head"} <= set(rows)
     assert "; in fp16 arithmetic error " in exported
     found = resnas("verify", *ONE, "out", "--json").json["verification"]["own_arithmetic"]
@@ -81,7 +81,7 @@ def believed(resnas, large, tmp_path):
 def test_an_artifact_of_before_is_marked_and_caught(resnas, refused, believed):
     assert resnas("inspect", believed).out.startswith("large fp16 32 (not verified in fp16 arithmetic)")
     line = refused("verify", *ONE, believed, code=3)
-    assert "in the element stage1.block1, at stage1.block1.attention.scores (Attention)" in line
+    assert "in the element stage3.block2, at stage3.block2.attention.scores (Attention)" in line
 
 
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is missing")
@@ -95,7 +95,7 @@ def test_an_engine_of_it_is_not_built_in_silence(resnas, believed):
 
 def test_predictions_of_no_number_are_not_shown(refused, resnas, tmp_path):
     """The last block's sum is infinite in float16 on any runtime."""
-    checkpoint = with_larger(tmp_path, "stage3.block3.mlp.fc2.weight", 2e5)
+    checkpoint = with_larger(tmp_path, "stage3.block2.mlp.fc2.weight", 2e5)
     resnas("export", *ONE, "--checkpoint", checkpoint, "--precision", "fp16", "--unverified", "--out", "out")
     line = refused("predict", *ONE, "out", CAT, code=3)
     assert "must be finite, found NaN or infinity from large fp16 32 (UNVERIFIED) on ort-cpu" in line

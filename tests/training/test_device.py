@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from resnas_deploy.training.device import training_on
+from resnas_deploy.training.device import laid_out, training_on
 from resnas_deploy.training.transfer import Later, moved
 
 CUDA = torch.device("cuda")
@@ -44,6 +44,10 @@ class Recorded:
         self.calls.append((str(device), non_blocking))
         return self
 
+    def contiguous(self, memory_format):
+        self.calls.append(memory_format)
+        return self
+
     def __float__(self):
         self.calls.append("read")
         return 2.5
@@ -55,6 +59,14 @@ def test_copies_to_a_gpu_are_from_pinned_memory_and_do_not_block():
     assert calls == ["pinned", ("cuda", True), ("cuda", True)]
     tensor = torch.arange(3)
     assert moved(tensor, torch.device("cpu")) is tensor
+
+
+def test_a_gpus_stem_reads_channels_last():
+    calls = []
+    laid_out(Recorded("cuda", calls))
+    assert calls == [torch.channels_last]
+    images = torch.zeros(1, 3, 2, 2)
+    assert laid_out(images) is images
 
 
 def test_a_number_is_read_when_its_own_copy_is_there(monkeypatch):
