@@ -20,9 +20,13 @@ from resnas_deploy.progress import silent
 from resnas_deploy.training import loop
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.evaluate import ValidationAccuracy
-from resnas_deploy.training.input.batches import Batch
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.run import TrainingRun
+
+try:
+    from resnas_deploy.training.input.batches import Batch
+except ModuleNotFoundError:  # before
+    from resnas_deploy.training.batches import Batch  # type: ignore[import-not-found,no-redef]
 
 WARM_UP = 5  # steps
 
