@@ -8,7 +8,8 @@ code (PYTHONPATH), in turns, so that a machine that slows down slows both. Four 
 next, logging included, but the passes forward and back. On a machine without a GPU the device's own work would be
 counted too, so there is as good as none: the batch has 128 images of 8 pixels a side, and the space the tiny space's
 questions, blocks and number of tensors, but a sixteenth of its channels. The passes are replaced by gradients that are
-there already. One thread, as the host's is. Writes results/training-host-work.json.
+there already, and the time inside the kernels that update lists of tensors (AdamW's, the average's) is left out on both
+sides: a GPU is given each in one launch. One thread, as the host's is. Writes results/training-host-work.json.
 
 **A demo's step** is the whole step, passes too: a supernet's, in groups of 16 and of 32, and a single network's, on 64
 images of 32 pixels, on all cores. Writes results/training-demo-step.json.
