@@ -67,12 +67,13 @@ class InputProfile:
         return asdict(self) | {"limit": self.limit, "ratio": self.ratio, "remedy": self.remedy}
 
     def __str__(self) -> str:
-        made = f"{self.workers} workers" if self.workers else "no workers"
+        made = f"{self.workers or 'no'} worker{'s' * (self.workers != 1)}"
+        other = "loader" if self.limit == "device" else "device"
         each = f" in each of {self.processes} processes" if self.processes > 1 else ""
         return (
             f"loader: {self.loader_images_per_second:.0f} images/s, {made}{each}\n"
             f"device: {self.device_images_per_second:.0f} images/s, {self.what} on {self.device}, batch {self.batch}\n"
-            f"the {self.limit} is the limit, the other one {self.ratio:.1f} times as fast; {self.remedy}"
+            f"the {self.limit} is the limit, the {other} is {self.ratio:.1f} times as fast; {self.remedy}"
         )
 
 

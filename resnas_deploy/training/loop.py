@@ -71,7 +71,7 @@ class Trained:
 
     def __str__(self) -> str:
         epochs, images = self.run.recipe.epochs, len(self.run.train.labels)
-        return f"{self.path}: {self.run.what}, {epochs} epochs on {images} images"
+        return f"{self.path}: {self.run.what}, {epochs} epoch{'s' * (epochs != 1)} on {images} images"
 
 
 def train(

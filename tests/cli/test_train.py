@@ -125,7 +125,7 @@ def test_what_limits_a_run_is_measured_and_nothing_is_left(resnas, recipe, image
     assert document["loader_images_per_second"] > 0
     assert document["workers"] == 0
     text = resnas("train", "supernet", "--space", "little", *options).out
-    assert "is the limit, the other one" in text or "as fast as each other" in text
+    assert "is the limit, the " in text or "as fast as each other" in text
     assert "next:" not in text
     assert not (tmp_path / "run").exists()
 
@@ -259,3 +259,5 @@ def test_shards_are_data_too(resnas, recipe, tmp_path):
     assert trained.task.class_names == ("red", "green", "blue")
     assert trained.task.held_out == 1
     assert "on data, 15 images, seed 0" in trained.provenance.history[-1]  # 3 of 18 held out
+    again = resnas("train", "supernet", "--space", "little", *options, "--out", tmp_path / "run", "--resume").out
+    assert "supernet of the space little, 1 epoch on 15 images\n" in again

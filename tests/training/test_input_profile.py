@@ -60,5 +60,7 @@ def test_what_would_help_is_said(changes, said):
 
 
 def test_it_is_said_which_is_the_limit_and_by_how_much():
-    assert "the loader is the limit, the other one 2.5 times as fast" in str(PROFILE)
-    assert "the device is the limit, the other one 4.0 times" in str(replace(PROFILE, loader_images_per_second=1e4))
+    assert "the loader is the limit, the device is 2.5 times as fast" in str(PROFILE)
+    assert "the device is the limit, the loader is 4.0 times" in str(replace(PROFILE, loader_images_per_second=1e4))
+    assert "images/s, 1 worker\n" in str(replace(PROFILE, workers=1, processes=1))
+    assert "images/s, no workers\n" in str(replace(PROFILE, workers=0, processes=1))
