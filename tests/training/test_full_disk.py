@@ -67,9 +67,9 @@ def disk(tmp_path):
     ("place", "calls", "unwritable"),
     [
         pytest.param("loop:save_state", 2, "state.safetensors", id="state"),
-        pytest.param("metrics:Metrics.add", 2, "", marks=pytest.mark.slow, id="figures"),
+        pytest.param("records.metrics:Metrics.add", 2, "", marks=pytest.mark.slow, id="figures"),
         pytest.param("learner:Learner.learn", 9, "", marks=pytest.mark.slow, id="step"),
-        pytest.param("kept:save", 1, "best.safetensors", marks=pytest.mark.slow, id="best"),
+        pytest.param("records.kept:save", 1, "best.safetensors", marks=pytest.mark.slow, id="best"),
         pytest.param("loop:save", 1, "checkpoint.safetensors", marks=pytest.mark.slow, id="checkpoint"),
     ],
 )
