@@ -17,7 +17,7 @@ from resnas_deploy.errors import StorageError
 from resnas_deploy.training.records.metrics import FILE, Metrics
 from resnas_deploy.weights.checkpoint import load
 
-RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs = 1\n"
+RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs = 1\nmasked = false\n"
 
 # `resnas` that fills the disk, whose folder is given, just before the so-manyth call of a function.
 PROGRAM = """
