@@ -47,6 +47,11 @@ class CostLimit:
     def __str__(self) -> str:
         return f"{self.cost.name} of at most {self.cost.text(self.most)}"
 
+    @property
+    def exact(self) -> str:
+        """Return it as text from which limits that differ can be told apart: for people it is rounded."""
+        return f"{self.cost.name} of at most {self.most:.12g} {self.cost.unit}"
+
 
 @dataclass(frozen=True)
 class CostLimits:

@@ -43,7 +43,7 @@ class SearchProblem:
                 "space": self.space.name,
                 "supernet": self.supernet,
                 "data": [self.data, self.held_out],
-                "limits": [str(limit) for limit in self.limits.limits],
+                "limits": [limit.exact for limit in self.limits.limits],
                 "costs": [cost.name for cost in self.costs],
                 "evolution": asdict(self.evolution),
                 "seed": self.seed,

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass, replace
 
 import torch
 
+from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.processes.resources import usable_cores
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import Batch, steps_per_epoch, training_batches
 from resnas_deploy.training.learner import Learner
+from resnas_deploy.training.masked_or_sliced import decided
 from resnas_deploy.training.optimiser import learning_rate
+from resnas_deploy.training.passes import check_parts
 from resnas_deploy.training.run import TrainingRun
 
 _SECONDS = 6.0  # of each part, after what warms it up
@@ -85,11 +89,16 @@ def profile_input(
     clock: Callable[[], float] = time.monotonic,
 ) -> InputProfile:
     """Measure a run's loader and its device, each for some seconds. Nothing is trained, and nothing is written."""
+    check_parts(run.recipe, processes.share.processes)
     told = progress if processes.first else silent
     told("measuring the loader: starting its workers")
     loader, batch = _loader(run, processes, told, seconds, clock)
     told("measuring the device: its first steps")
-    device = _device(run, processes, batch, told, seconds, clock)
+    with (
+        ending_with_us() if run.recipe.compile else nullcontext(),  # as in `loop.train`
+        training_on(processes.device, tf32=run.recipe.tf32),
+    ):
+        device = _device(decided(run, processes, silent), processes, batch, told, seconds, clock)
     rates = processes.total(torch.tensor([loader, device], dtype=torch.float64).to(processes.device)).tolist()
     share = processes.share
     return InputProfile(

@@ -116,6 +116,11 @@ class Learner:
         remembered = {OPTIONAL + name: value for name, value in memory(self.optimiser, self.network).items()}
         return TrainingState(self.run.identity, done, self._networks() | remembered, self.scaler.state_dict())
 
+    def is_finite(self, done: int) -> bool:
+        """Tell whether all numbers of the state after so many steps are finite. This waits for the device."""
+        tensors = self.state(done).tensors.values()
+        return bool(torch.stack([tensor.isfinite().all().to(self.processes.device) for tensor in tensors]).all())
+
     def possible_state(self) -> dict[str, Tensor]:
         """Return tensors like those that a state may hold."""
         return self._networks() | {OPTIONAL + name: like for name, like in possible_memory(self.network).items()}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.class_match import readable
@@ -41,6 +43,7 @@ from resnas_deploy.training.transfer import Later
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task, save
 
 _TOLD_EVERY = 10  # steps
+_REMEDY = "what was saved before is kept; lower learning_rate, or use another precision"  # of what is not finite
 
 
 @dataclass(frozen=True)
@@ -90,8 +93,20 @@ def train(
         ending_with_us() if run.recipe.compile else nullcontext(),  # the compiler starts processes
         training_on(processes.device, tf32=run.recipe.tf32),
     ):
+        _check_folder(run, processes)
         run = decided(run, processes, each_epoch if processes.first else silent)
         return _Training(run, processes, progress, each_epoch).train()
+
+
+def _check_folder(run: TrainingRun, processes: Processes) -> None:
+    """Raise `BadInput` where some processes see a state to go on from and others none: they would part for good."""
+    there = (run.folder / STATE).exists()
+    seen, missed = processes.total(torch.tensor([there, not there], device=processes.device).int()).tolist()
+    if seen and missed:
+        raise BadInput(
+            f"{run.folder} must be the same folder in all processes, found {STATE} in {seen} of {seen + missed}; put "
+            "it where all machines see it"
+        )
 
 
 class _Training:
@@ -118,9 +133,10 @@ class _Training:
                 written.write_text(run.recipe.to_toml(), encoding="utf-8")
         accuracy = None
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
-        with self._records(first) as metrics:
+        # Closed here: an error that somebody keeps would keep what makes the batches as well.
+        with self._records(first) as metrics, closing(self._batches(first)) as batches:
             pace = Pace(run.recipe.batch, self.total)
-            for step, loss in self._steps(pace.timed(self._batches(first)), first):
+            for step, loss in self._steps(pace.timed(batches), first):
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
@@ -132,6 +148,8 @@ class _Training:
                     "images_per_second": pace.images_per_second,
                     "waiting": pace.waiting,
                 }
+                if self._saves(done):
+                    self._check_weights(done)
                 if ends:
                     self._end_of_epoch(done)
                     accuracy = self.accuracy()
@@ -169,7 +187,7 @@ class _Training:
             with Metrics(run.folder, first, trackers) as metrics:
                 yield metrics
 
-    def _batches(self, first: int) -> Iterator[Batch]:
+    def _batches(self, first: int) -> Generator[Batch, None, None]:
         run = self.run
         batches = training_batches(
             run.train,
@@ -213,10 +231,17 @@ class _Training:
             ranks = ", ".join(map(str, self.learner.not_finite(step)))
             where = f" (first in the part of rank {ranks})" if ranks else ""
             raise BadInput(
-                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}{where}; what was saved "
-                "before is kept; lower learning_rate, or use another precision"
+                f"the loss must stay finite, found {value} at step {step + 1} of {self.total}{where}; {_REMEDY}"
             )
         return step, value
+
+    def _check_weights(self, done: int) -> None:
+        """Raise `BadInput`, for no run goes on from NaN. A loss is of the weights before its update."""
+        if not self.learner.is_finite(done):
+            raise BadInput(
+                f"all weights must stay finite, found NaN or infinity after step {done} of {self.total}, in them or in "
+                f"what the optimiser remembers; {_REMEDY}"
+            )
 
     def _ends_epoch(self, done: int) -> bool:
         return done % self.steps_per_epoch == 0

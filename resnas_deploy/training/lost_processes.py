@@ -7,7 +7,6 @@ stuck in a collective operation that nobody will complete, is interrupted.
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import threading
@@ -112,7 +111,7 @@ def watched(peers: Peers) -> Iterator[None]:
             if found := peers.loss():
                 with ending.last_words(str(found)):
                     if not over.wait(_PATIENCE_S):
-                        _thread.interrupt_main(signal.SIGTERM)  # which does nothing where nobody handles it
+                        _interrupt()
                     over.wait()
                 return
 
@@ -124,6 +123,12 @@ def watched(peers: Peers) -> Iterator[None]:
         over.set()
 
 
+def _interrupt() -> None:
+    """Send SIGTERM to the main thread, which wakes what it waits in, where somebody handles that."""
+    if callable(signal.getsignal(signal.SIGTERM)) and (main := threading.main_thread().ident):
+        signal.pthread_kill(main, signal.SIGTERM)
+
+
 @contextmanager
 def telling(peers: Peers) -> Iterator[None]:
     """Tell the others why this process ends before its time, and say here who was the first, where it was another.
@@ -131,21 +136,23 @@ def telling(peers: Peers) -> Iterator[None]:
     Raise `BadInput` in place of a broken connection, which is all that is seen here of what became of the other.
     """
     try:
-        yield
-    except BaseException as error:
+        try:
+            yield
+        except Exception as error:
+            if _is_connection_lost(error):
+                raise _connection_lost(peers.loss(_SOON_S), error) from error
+            own = Loss(peers.rank, _words(error))
+            first = peers.tell(own)
+            if isinstance(error, ResnasError):
+                error.said = first != own and first.reason == own.reason
+            raise
+    except KeyboardInterrupt as error:  # which may come while it is found out who was the first
         own = Loss(peers.rank, _words(error))
-        if _is_connection_lost(error):
-            raise _connection_lost(peers.loss(_SOON_S), error) from error
-        if isinstance(error, KeyboardInterrupt):
-            found = peers.loss(_SOON_S) or peers.tell(own)
-            if found.rank == own.rank or found.reason == own.reason == "interrupted":
-                raise
-            with ending.last_words(str(found)):
-                raise
-        first = peers.tell(own)
-        if isinstance(error, ResnasError):
-            error.said = first != own and first.reason == own.reason
-        raise
+        found = peers.loss(_SOON_S) or peers.tell(own)
+        if found.rank == own.rank or found.reason == own.reason == "interrupted":
+            raise
+        with ending.last_words(str(found)):
+            raise
     peers.leave()
 
 

@@ -41,7 +41,11 @@ def largest(space, subnet):
     return replace(subnet, full=replace(subnet.full, stages=stages))
 
 
-@pytest.mark.parametrize("kinds", [(macs_cost,), (parameters_cost,), (latency,), (macs_cost, latency)], ids=str)
+@pytest.mark.parametrize(
+    "kinds",
+    [(macs_cost,), (parameters_cost,), (latency,), (macs_cost, latency)],
+    ids=["macs", "parameters", "latency", "both"],
+)
 def test_they_are_cut_until_every_kind_of_limit_holds(kinds):
     limits = CostLimits(tuple(half_of(kind(), MINI) for kind in kinds)).within(MINI)
     draws = FirstSubnets(MINI, limits, rng())

@@ -90,3 +90,8 @@ def test_a_pareto_search_keeps_the_whole_front(tmp_path):
     assert len(found.finalists(3)) == 3
     assert found.finalists(3)[0] == found.best[0]
     assert found.finalists(3)[-1] == found.best[-1]
+
+
+def test_limits_that_look_alike_are_of_different_searches():
+    one, two = (search(limits=CostLimits((CostLimit(macs_cost(), most),))).identity for most in (1.7944, 1.7856))
+    assert one != two

@@ -17,7 +17,7 @@ from resnas_deploy.errors import StorageError
 from resnas_deploy.training.records.metrics import FILE, Metrics
 from resnas_deploy.weights.checkpoint import load
 
-RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs = 1\n"
+RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs = 1\nmasked = false\n"
 
 # `resnas` that fills the disk, whose folder is given, just before the so-manyth call of a function.
 PROGRAM = """
@@ -67,9 +67,9 @@ def disk(tmp_path):
     ("place", "calls", "unwritable"),
     [
         pytest.param("loop:save_state", 2, "state.safetensors", id="state"),
-        pytest.param("metrics:Metrics.add", 2, "", marks=pytest.mark.slow, id="figures"),
+        pytest.param("records.metrics:Metrics.add", 2, "", marks=pytest.mark.slow, id="figures"),
         pytest.param("learner:Learner.learn", 9, "", marks=pytest.mark.slow, id="step"),
-        pytest.param("kept:save", 1, "best.safetensors", marks=pytest.mark.slow, id="best"),
+        pytest.param("records.kept:save", 1, "best.safetensors", marks=pytest.mark.slow, id="best"),
         pytest.param("loop:save", 1, "checkpoint.safetensors", marks=pytest.mark.slow, id="checkpoint"),
     ],
 )

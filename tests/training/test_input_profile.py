@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from support.small_data import Stripes, alone, run
+from support.checks import refusal
+from support.small_data import RECIPE, Stripes, alone, run
 
+from resnas_deploy.training import input_profile
 from resnas_deploy.training.input_profile import InputProfile, profile_input
+from resnas_deploy.training.learner import Learner
 
 PROFILE = InputProfile("x", "cuda", 8, 4, 64, 1024, 1000.0, 2500.0)
 
@@ -64,3 +68,35 @@ def test_it_is_said_which_is_the_limit_and_by_how_much():
     assert "the device is the limit, the loader is 4.0 times" in str(replace(PROFILE, loader_images_per_second=1e4))
     assert "images/s, 1 worker\n" in str(replace(PROFILE, workers=1, processes=1))
     assert "images/s, no workers\n" in str(replace(PROFILE, workers=0, processes=1))
+
+
+def test_the_device_is_measured_as_the_run_would_use_it(tmp_path, monkeypatch):
+    """With the settings of a GPU, and under masks where those are faster."""
+    settings, ways = [], []
+
+    @contextmanager
+    def training_on(device, *, tf32):
+        settings.append(tf32)
+        yield
+
+    def decided(run, processes, tell):
+        return replace(run, recipe=replace(run.recipe, masked=True))
+
+    class Seen(Learner):
+        def __init__(self, run, processes):
+            super().__init__(run, processes)
+            ways.append(self.network.masked)
+
+    monkeypatch.setattr(input_profile, "training_on", training_on)
+    monkeypatch.setattr(input_profile, "decided", decided)
+    monkeypatch.setattr(input_profile, "Learner", Seen)
+    profile_input(run(tmp_path, recipe=replace(RECIPE, masked="auto", tf32=True)), alone(), seconds=0.05)
+    assert settings == [True]
+    assert ways == [True]
+
+
+def test_groups_that_cannot_be_shared_out_are_refused(tmp_path):
+    recipe = replace(RECIPE, accumulation=RECIPE.groups + 1)
+    assert "accumulation must divide the groups" in refusal(
+        lambda: profile_input(run(tmp_path, recipe=recipe), alone())
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,8 +17,10 @@ from support.checks import refusal
 from support.places import SEARCHED
 from support.small_data import RECIPE, SPACE, Stripes, alone, run
 
+from resnas_deploy.errors import BadInput
 from resnas_deploy.progress import silent
 from resnas_deploy.training import passes
+from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.loop import train
 from resnas_deploy.training.run import CHECKPOINT, STATE
 from resnas_deploy.weights.checkpoint import MeasuredAccuracy, load
@@ -167,3 +170,51 @@ def test_threads_of_torch_stay_as_they_are(tmp_path):
     before = torch.get_num_threads()
     train(run(tmp_path), alone(), silent)
     assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_weights_that_are_nan_after_a_finite_loss_are_not_saved(tmp_path, monkeypatch, ema):
+    """The loss is of the weights before the update, so that it says nothing of those that are kept."""
+
+    class Overflow(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, value):
+            return value.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return gradient * math.inf
+
+    calls = []
+
+    def spoiled(logits, mixed):
+        calls.append(1)
+        value = loop_loss(logits, mixed)
+        return Overflow.apply(value) if len(calls) == 4 else value
+
+    loop_loss = passes.token_label_loss
+    monkeypatch.setattr(passes, "token_label_loss", spoiled)
+    wanted = run(tmp_path, recipe=replace(RECIPE, ema=ema), save_every=2)
+    message = refusal(lambda: train(wanted, alone(), silent))
+    assert "all weights must stay finite, found NaN or infinity after step 4 of 6" in message
+    monkeypatch.setattr(passes, "token_label_loss", loop_loss)
+    train(wanted, alone(), silent)  # goes on from what was kept
+
+
+def test_workers_end_with_the_run_though_its_error_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(passes, "token_label_loss", lambda logits, mixed: logits.image.sum() * math.nan)
+    with pytest.raises(BadInput) as kept:
+        train(replace(run(tmp_path), workers=1), alone(), silent)
+    assert "the loss must stay finite" in str(kept.value)
+    assert not multiprocessing.active_children()
+
+
+def test_processes_that_do_not_see_the_same_folder_are_refused(tmp_path):
+    """Each would go on from a step of its own."""
+
+    class Two(Processes):
+        def total(self, value):
+            return value + 1  # the other one has a state
+
+    two = Two(Share(), torch.device("cpu"))  # whose sums are of both
+    assert "must be the same folder in all processes" in refusal(lambda: train(run(tmp_path), two, silent))

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from support.processes import PATIENCE, below, gone, is_alive, wait_for
 from support.small_data import write_folder
 from support.training_commands import ENVIRONMENT
 
+from resnas_deploy.processes import ending
 from resnas_deploy.training import lost_processes as module
 
 RECIPE = "epochs = 100000\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
@@ -197,6 +199,29 @@ def test_the_first_loss_counts(store):
     shared, ours, _ = store
     assert module.Peers(shared, 2).tell(module.Loss(2, "no\n space")) == module.Loss(2, "no space")
     assert ours.tell(module.Loss(0, "Connection closed")) == module.Loss(2, "no space")
+
+
+def test_one_that_is_ended_while_it_finds_out_who_was_lost_says_it(store):
+    """torchrun sends SIGTERM to the others as soon as one has ended."""
+    _, ours, other = store
+
+    def lost():
+        time.sleep(0.2)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.2)
+        other.kill()
+        other.wait()
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    lines = ending._state.last_words
+    try:
+        threading.Thread(target=lost).start()
+        with pytest.raises(KeyboardInterrupt), module.telling(ours):
+            raise RuntimeError("Connection closed by peer")
+        assert lines == [f"rank 1 has ended: {module._NO_WORD}"]
+    finally:
+        lines.clear()
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_one_that_does_not_notice_is_interrupted(store, monkeypatch):

@@ -108,7 +108,7 @@ def test_imagenet_in_small(imagenet, tmp_path):
         ranks = ranks_of(launcher)
         os.kill(ranks[1], signal.SIGKILL)
         _, err = launcher.communicate(timeout=PATIENCE)
-        assert "rank 1 has ended: it left no word, as where it was killed" in err
+        assert "rank 1 has ended: it left no word, as where it was killed" in err, err
         assert "with --resume" in err
         assert "resnas_deploy/" not in err  # no traceback of ours beside torchrun's own
         gone(ranks)

@@ -29,6 +29,7 @@ def worker_count(
     batch: int,
     processes: Processes,
     *,
+    crews: int = 1,
     cores: Callable[[], int] = usable_cores,
     free: Callable[[], int | None] = free_memory,
 ) -> int:
@@ -36,11 +37,13 @@ def worker_count(
 
     Unless told, they are the cores at hand, divided by the processes of this machine that train together, and no more
     than there is memory for; none for images that are in memory already where the device is the CPU, which has no time
-    to spare for what needs no decoding. `batch` is the images of this process, `side` their pixels a side.
+    to spare for what needs no decoding. `batch` is the images of this process, `side` their pixels a side. At
+    times there are so many `crews` of workers at once.
 
     Raise `BadInput`, before any is started, where the memory does not hold what was asked for.
     """
     together = processes.share.local_processes
+    crews_here = crews * together
     if asked is None:
         if is_in_memory(images) and processes.device.type == "cpu":
             return 0
@@ -50,14 +53,14 @@ def worker_count(
     room = free()
     if not wanted or room is None:
         return wanted
-    fits = next((n for n in range(wanted, 0, -1) if together * bytes_of(n, side, batch) <= room), 0)
+    fits = next((n for n in range(wanted, 0, -1) if crews_here * bytes_of(n, side, batch) <= room), 0)
     if asked is None:
         return fits
     if fits < wanted:
         each = f" in each of {together} processes" if together > 1 else ""
         raise BadInput(
             f"{wanted} `workers`{each} must fit into memory: they need "
-            f"{together * bytes_of(wanted, side, batch) / 1e9:.1f} GB, found {room / 1e9:.1f} GB free; "
+            f"{crews_here * bytes_of(wanted, side, batch) / 1e9:.1f} GB, found {room / 1e9:.1f} GB free; "
             f"give at most {fits}" + ("" if fits else ", or close what else takes memory")
         )
     return wanted
@@ -77,6 +80,6 @@ def is_in_memory(images: LabelledImages) -> bool:
 
 
 def with_workers(run: TrainingRun, asked: int | None, processes: Processes) -> TrainingRun:
-    """Return a run with its number of workers (`worker_count`)."""
+    """Return a run with its number of workers (`worker_count`): those of training stay while others evaluate."""
     own = run.recipe.batch // processes.share.processes
-    return replace(run, workers=worker_count(asked, run.train, run.arch.image_size, own, processes))
+    return replace(run, workers=worker_count(asked, run.train, run.arch.image_size, own, processes, crews=2))

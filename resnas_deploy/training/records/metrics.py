@@ -36,9 +36,14 @@ class Metrics:
     ) -> None:
         self._trackers, self._clock = trackers, clock
         path = folder / FILE
-        with atomic_file(path) as partial, partial.open("wb") as kept:
-            kept.writelines(line for line in _lines(path) if _figures(line).get("step", math.inf) <= first_step)
-        self._path, self._file = path, path.open("a", encoding="utf-8")
+        try:
+            with atomic_file(path) as partial, partial.open("wb") as kept:
+                kept.writelines(line for line in _lines(path) if _figures(line).get("step", math.inf) <= first_step)
+            self._path, self._file = path, path.open("a", encoding="utf-8")
+        except BaseException:
+            if trackers:
+                trackers.close(finished=False)  # what they have begun
+            raise
 
     def add(self, step: int, figures: Mapping[str, float]) -> None:
         """Add the figures after so many steps, with the time of day in seconds since 1970. Raise `StorageError`."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from resnas_deploy.errors import BadInput, PackageMissing, first_line, shown
+from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, first_line, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.processes.quiet import import_quietly
@@ -80,10 +80,10 @@ class Trackers:
         for name in dict.fromkeys(names):
             try:
                 self._open[name] = _OPENED[name](run)
-            except (BadInput, PackageMissing):
-                raise
             except Exception as error:  # whatever its client raises
                 self.close(finished=False)
+                if isinstance(error, ResnasError):
+                    raise
                 raise BadInput(
                     f"`track` {name} must be ready to be told, found: {first_line(error)}; set what its client wants"
                 ) from error

@@ -76,6 +76,16 @@ def test_a_run_gets_its_number(tmp_path):
     assert with_workers(run(tmp_path), 5, alone()).workers == 5
 
 
+def test_a_run_has_room_for_those_that_evaluate_beside_those_that_train(tmp_path, monkeypatch):
+    trains = run(tmp_path)
+    crew = bytes_of(4, trains.arch.image_size, trains.recipe.batch)
+    room = {"crews": 1, "cores": lambda: 4, "free": lambda: 2 * crew}
+    monkeypatch.setattr(module.worker_count, "__kwdefaults__", room)
+    assert with_workers(trains, 4, alone()).workers == 4
+    monkeypatch.setattr(module.worker_count, "__kwdefaults__", room | {"free": lambda: 1.9 * crew})
+    assert "4 `workers` must fit into memory" in refusal(lambda: with_workers(trains, 4, alone()))
+
+
 def test_a_command_refuses_them_before_it_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(module.worker_count, "__kwdefaults__", {"cores": lambda: 4, "free": lambda: 10**8})
     line = refusal(lambda: resnas.train.supernet(tmp_path / "run", "demo", workers=200))

@@ -10,9 +10,10 @@ import pytest
 from support.checks import refusal
 from support.small_data import RECIPE, alone, run
 
-from resnas_deploy.errors import PackageMissing
+from resnas_deploy.errors import PackageMissing, ResnasError
 from resnas_deploy.training.loop import train
 from resnas_deploy.training.records import tracking
+from resnas_deploy.training.records.metrics import Metrics
 from resnas_deploy.training.records.tracking import TrackedRun, Trackers, check_trackers
 
 SHORT = RECIPE.override({"epochs": 2})
@@ -167,3 +168,30 @@ def test_one_that_does_not_start_is_one_line(tmp_path, monkeypatch):
     assert "`track` mlflow must be ready to be told, found: no such server" in refusal(
         lambda: train(run(tmp_path, track=("mlflow",)), alone())
     )
+
+
+def test_those_that_started_are_closed_where_another_does_not_start(tmp_path, monkeypatch):
+    closed = []
+
+    class First:
+        def __init__(self, run):
+            pass
+
+        def close(self, finished):
+            closed.append(finished)
+
+    def missing(run):
+        raise PackageMissing("tracking needs its package", "pip install it")
+
+    monkeypatch.setattr(tracking, "_OPENED", {"tensorboard": First, "mlflow": missing})
+    with pytest.raises(PackageMissing):
+        Trackers(["tensorboard", "mlflow"], TrackedRun(tmp_path, {}, 0))
+    assert closed == [False]
+
+
+def test_they_are_closed_where_the_figures_cannot_be_written(tmp_path):
+    closed = []
+    trackers = types.SimpleNamespace(close=lambda finished: closed.append(finished))
+    with pytest.raises(ResnasError):
+        Metrics(tmp_path / "nowhere", 0, trackers)
+    assert closed == [False]
