@@ -15,7 +15,8 @@ from resnas_deploy.processes.resources import usable_cores
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.input.batches import Batch, steps_per_epoch, training_batches
+from resnas_deploy.training.input.batches import BATCHES_AHEAD, PART, Batch, steps_per_epoch, training_batches
+from resnas_deploy.training.input.image_workers import AHEAD
 from resnas_deploy.training.learner import Learner
 from resnas_deploy.training.masked_or_sliced import decided
 from resnas_deploy.training.optimiser import learning_rate
@@ -123,7 +124,9 @@ def _loader(
         run.train, endless, run.arch.image_size, run.seed, share=share, workers=run.workers, pin=pin
     )
     with closing(batches):
-        batch = next(batches)
+        made_ahead = BATCHES_AHEAD + math.ceil(run.workers * AHEAD * PART / endless.batch * share.processes)
+        for _ in range(1 + (made_ahead if run.workers else 0)):  # what was made while nobody counted is not counted
+            batch = next(batches)
         processes.wait()
         images, start = 0, clock()
         while (passed := clock() - start) < seconds:

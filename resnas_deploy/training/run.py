@@ -13,6 +13,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
 from resnas_deploy.data.source import DEMO, DataSet, open_data
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.recipe import FINETUNED, Recipe, read_recipe
@@ -107,7 +108,10 @@ def weights_run(checkpoint: Checkpoint | Path, kind: str, options: TrainingOptio
     recipe = _recipe(kind, options, usual_recipe(weights.arch) if kind == "subnet" else FINETUNED)
     data = open_data(options.data)
     check_classes(classes_of(weights.arch.classes, weights.task), data.train.class_names, name)
-    weights = resize(weights, recipe.image_size or weights.arch.image_size)
+    try:
+        weights = resize(weights, recipe.image_size or weights.arch.image_size)
+    except BadInput as error:
+        raise BadInput(f"{error}; the recipe says so: set its image_size, or give another `recipe`") from None
     return _run(weights.arch, None, recipe, data, options, weights)
 
 
@@ -150,7 +154,8 @@ def _run(
 ) -> TrainingRun:
     out = options.out
     remedy = "give `resume` to go on with it" if (out / RECIPE).exists() else "choose another `out`"
-    check_new_folder(out, resume=options.resume, remedy=remedy)
+    if not options.profile_input:  # which writes nothing there
+        check_new_folder(out, resume=options.resume, remedy=remedy)
     train, held_out = split(data.train, recipe.held_out)
     preprocessing = weights.task.preprocessing if weights and weights.task else None
     return TrainingRun(

@@ -128,6 +128,10 @@ def test_what_limits_a_run_is_measured_and_nothing_is_left(resnas, recipe, image
     assert "is the limit, the " in text or "as fast as each other" in text
     assert "next:" not in text
     assert not (tmp_path / "run").exists()
+    (tmp_path / "run").mkdir()  # a folder of something else, which a run would be refused
+    (tmp_path / "run" / "notes.txt").touch()
+    assert resnas("train", "supernet", "--space", "little", *options).out
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
 
 
 def test_the_status_of_a_run_and_its_report(resnas, supernet, tmp_path):

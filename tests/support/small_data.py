@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,14 @@ class Stripes:
 
     def crop(self, index, choose, side):
         return cropped(self.image(index), choose, side)
+
+
+class SlowStripes(Stripes):
+    """The same, of which no process makes more than 50 a second."""
+
+    def image(self, index):
+        time.sleep(0.02)
+        return super().image(index)
 
 
 def pixels(label, seed):

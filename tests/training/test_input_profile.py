@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from support.checks import refusal
-from support.small_data import RECIPE, Stripes, alone, run
+from support.small_data import RECIPE, SlowStripes, Stripes, alone, run
 
 from resnas_deploy.training import input_profile
 from resnas_deploy.training.input_profile import InputProfile, profile_input
@@ -46,6 +46,11 @@ def test_a_loader_that_is_slow_is_the_limit(tmp_path):
     assert found.limit == "loader"
     assert found.loader_images_per_second == pytest.approx(100, rel=0.1)
     assert found.ratio > 10
+
+
+def test_what_workers_made_beforehand_is_not_counted(tmp_path):
+    found = profile_input(run(tmp_path, train=SlowStripes(), workers=1), alone(), seconds=0.5)
+    assert found.loader_images_per_second < 100  # 50; with the 112 that are on their way at the start it would be 270
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_another_image_size_is_the_weights_own_or_the_recipes(data, tmp_path):
     assert (larger.arch.image_size, larger.preprocessing.image_size) == (24, 24)
     assert larger.start.tensors["stem.position"].shape[1] == 1 + 12 * 12
     message = refusal(lambda: prepared(start(), data, tmp_path / "run", "finetune", image_size=25))
-    assert "image_size" in message
+    assert message.endswith("the nearest is 24; the recipe says so: set its image_size, or give another `recipe`")
 
 
 def test_other_weights_do_not_go_on_with_a_run(tmp_path):
