@@ -7,6 +7,7 @@ import os
 # PyTorch's threads wait asleep, here and in the processes that tests start: spinning, two of them take the cores from
 # each other and from whatever else runs for most of the suite's time. It must be said before PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONUNBUFFERED", None)  # users have none, and what a full disk does to their commands depends on it
 
 import gc
 import shutil
@@ -34,8 +35,9 @@ settings.load_profile("resnas")
 
 
 def pytest_configure():
-    """Let Ctrl-C reach the tests' processes: what a shell runs in the background inherits that SIGINT is ignored."""
+    """Let signals reach the tests' processes: what a shell runs in the background, or by nohup, inherits them ignored."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 

@@ -72,13 +72,15 @@ def folder_images(folder: Path, ignored: Ignored) -> FolderImages:
 
 
 def _without_classes(folder: Path, images: Sequence[str], ignored: Ignored) -> BadInput:
-    found = f"none (ignored: {ignored})" if ignored.counts else "none"
-    remedy = "put the images into such"
+    found, remedy = "none", "put the images into such"
     if images:
-        found = f"{len(images)} images beside each other ({images[0]}, ..)"
+        more = len(images) > 1
+        found = f"{len(images)} image{'s' * more} outside of one ({images[0]}{', ..' * more})"
         remedy = "move each into the folder of its class"
         if images[0].startswith(_FLAT):
             remedy += ", such as n01440764: LOC_val_solution.csv, or ImageNet's development kit, says which is whose"
+    if ignored.counts:
+        found += f" (ignored: {ignored})"
     return BadInput(f"{folder} must hold a folder for each class, found {found}; {remedy}")
 
 

@@ -93,10 +93,15 @@ def leave_at_once() -> None:
 
 def leave(code: int) -> NoReturn:
     """End this process, whose command is over, with an exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):  # a full disk, or a reader that is gone
+            with contextlib.suppress(
+                OSError, ValueError
+            ):  # else Python tries again at its end, and makes 120 of the code
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     if _at_once:
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError):
-                stream.flush()
         os._exit(code)
     sys.exit(code)
 

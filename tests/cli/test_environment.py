@@ -57,7 +57,7 @@ def test_what_is_right_stays_and_what_is_empty_goes():
 
 def test_where_torchrun_puts_a_process():
     assert share_of({}) == Share()
-    assert share_of(TORCHRUN) == Share(1, 2, 1)
+    assert share_of(TORCHRUN) == Share(1, 2, 1, local_processes=2)
     assert share_of({"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}) == Share()
     assert share_of(dict.fromkeys(TORCHRUN, "")) == Share()
 

@@ -12,7 +12,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.weights.checkpoint import load
 
 CHECKPOINT = EXAMPLE / "checkpoint.safetensors"
-CONFUSED = {"pullover.png", "shirt.png"}  # for coats; the page says so
+CONFUSED = {"pullover.png"}  # for a shirt; the page says so
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ def test_the_validation_images_in_one_folder(imagenet):
             path.rename(imagenet / "val" / path.name)
         folder.rmdir()
     message = refusal(lambda: open_data(str(imagenet)))
-    assert "val must hold a folder for each class, found 2 images beside each other (ILSVRC2012_val_0000000" in message
+    assert "val must hold a folder for each class, found 2 images outside of one (ILSVRC2012_val_0000000" in message
     assert "move each into the folder of its class, such as n01440764: LOC_val_solution.csv" in message
 
 

@@ -271,7 +271,8 @@ def test_images_without_class_folders_are_counted(tmp_path):
         put(tmp_path / split / ".hidden" / "0.png")
     message = refusal(lambda: open_data(str(tmp_path)))
     assert (
-        "must hold a folder for each class, found none (ignored: 1 left by a system or a program (.hidden)" in message
+        "must hold a folder for each class, found 1 image outside of one (0.png) "
+        "(ignored: 1 left by a system or a program (.hidden)" in message
     )
 
 
