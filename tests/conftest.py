@@ -35,7 +35,7 @@ settings.load_profile("resnas")
 
 
 def pytest_configure():
-    """Let signals reach the tests' processes: what a shell starts in the background, or nohup, inherits them ignored."""
+    """Let signals reach the tests' processes, which would be ignored where a shell started us in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
