@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
-	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (5 minutes)"
+	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (3 minutes)"
 	@echo "make test      lint, types and tests (8 minutes on two cores)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
