@@ -22,7 +22,7 @@ def send(number={number}):
 def command():
 {body}
 
-sys.exit(ending.run_command(command, whole_process={whole}))
+ending.leave(ending.run_command(command, whole_process={whole}))
 """
 
 
