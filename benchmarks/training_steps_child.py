@@ -27,7 +27,7 @@ from resnas_deploy.training.run import TrainingRun
 try:
     from resnas_deploy.training.input.batches import Batch
 except ModuleNotFoundError:  # before
-    from resnas_deploy.training.batches import Batch  # type: ignore[import-not-found,no-redef]
+    from resnas_deploy.training.batches import Batch  # type: ignore[import-not-found,no-redef]  # the other checkout's
 
 WARM_UP = 5  # steps
 
@@ -99,7 +99,7 @@ def leave_passes_out(training: object) -> None:
     if learner is not training:
         learner.passes = given
         return
-    module = lambda *_: None  # noqa: E731
+    module = lambda *_: None  # noqa: E731  a function for its attributes: the loop calls `train` of it
     module.train = learner.network.train
     learner.module, loop.token_label_loss, torch.autograd.backward = module, lambda *_: loss, given
 

@@ -39,7 +39,7 @@ class Tabular:
 
     def table(self) -> Table:
         """Return the result as a table."""
-        raise NotImplementedError
+        raise NotImplementedError  # each result has its own columns
 
     def _repr_html_(self) -> str:
         """Return what a notebook shows."""
