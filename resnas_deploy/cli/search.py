@@ -13,7 +13,42 @@ from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, print_json, progress, resumable, say, show_table
-from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
+from resnas_deploy.cli.train_options import Seed, TorchDevice
+
+
+@dataclass(frozen=True)
+class ImageOptions(OptionGroup):
+    """What candidates are scored on."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The data that the supernet was trained on: demo, or a folder; those images count that training held "
+            "out.",
+            metavar="demo|FOLDER",
+            show_default=False,
+            autocompletion=complete(("demo",)),
+        ),
+    ] = ""
+    score_on: Annotated[
+        str,
+        typer.Option(
+            help="Instead of --data, labelled images that training did not see: class folders, tar shards, or images "
+            "with a list NAME,CLASS (.csv).",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = ""
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            help="So many images of each class of that folder, drawn by the seed.",
+            metavar="N",
+            min=1,
+            max=MAX_COUNT,
+            show_default="all",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -82,7 +117,7 @@ def search(
     *,
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
-    data: DataOption,
+    images: ImageOptions,
     limits: LimitOptions,
     setup: SetupOptions,
     work: WorkOptions,
@@ -99,11 +134,12 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
+    $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        options = limits.arguments() | setup.arguments() | work.arguments()
-        found = resnas.search(supernet, data=data, out=out, **options, progress=tell)
+        options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()
+        found = resnas.search(supernet, out=out, **options, progress=tell)
     if as_json:
         print_json(found.to_json())
     else:
@@ -114,6 +150,6 @@ def search(
         raise found.unsaved
     if not as_json:
         say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-        rest = f"--data {data} --out trained"
+        rest = f"--data {images.data or 'FOLDER'} --out trained"
         say(f"next: resnas train subnet --arch {out}/arch.json {rest}  # from scratch, as the paper does")
         say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors {rest}  # its weights inherited")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.arch.space import SPACES, SearchSpace
 from resnas_deploy.data.accuracy import note_chance
-from resnas_deploy.data.source import DEMO
+from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
@@ -29,8 +29,10 @@ from resnas_deploy.searching.costs import (
 )
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
-from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
+from resnas_deploy.searching.estimate import note_estimate
+from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
@@ -60,7 +62,7 @@ class SearchRequest:
     """A search as it is asked for."""
 
     supernet: Path
-    data: str
+    held_out: HeldOutSource
     out: Path
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
@@ -101,7 +103,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedSearch:
     """A search that was checked before any work."""
 
     supernet: Checkpoint
@@ -115,20 +117,26 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
 
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
+    prepared = prepare(request)
+    with claiming(request.out, resume=request.resume, remedy=_TAKEN):
+        found = _carry_out(request, prepared, progress)
+    images = prepared.scorer.images
+    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
+    what = "the accuracy of the best subnet"
+    note_chance(best.correct, best.seen, images.labels, images.class_names, what)
+    return found
+
+
+def prepare(request: SearchRequest) -> PreparedSearch:
+    """Check all that can be checked before any work, and return what is needed for it. Raise `BadInput`."""
     out = request.out
     check_new_folder(out, resume=request.resume, remedy=_TAKEN)
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
     space = space_of(supernet, request.supernet)
-    images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, len(images.labels))
-    with claiming(out, resume=request.resume, remedy=_TAKEN):
-        found = _carry_out(request, prepared, progress)
-    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
-    what = "the accuracy of the best subnet"
-    note_chance(best.correct, best.seen, images.labels, images.class_names, what)
-    return found
+    images = in_random_order(request.held_out.images(supernet, request.supernet))
+    return _prepare(request, supernet, space, images)
 
 
 def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
@@ -141,7 +149,9 @@ def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
     raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
 
 
-def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
+def _prepare(
+    request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages
+) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
     measured, most_ms = "", None
@@ -159,8 +169,8 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     problem = SearchProblem(
         space=space,
         supernet=supernet.digest,
-        data=request.data,
-        held_out=images,
+        data=request.held_out.identity(images.labels),
+        held_out=len(images.labels),
         limits=CostLimits(tuple(limits)),
         costs=tuple(costs),
         evolution=request.evolution,
@@ -169,23 +179,19 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
         measured=measured,
     )
     problem.limits.within(space)  # before anything is written
-    # Workers have another working directory.
-    data = request.data if request.data == DEMO else str(Path(request.data).resolve())
-    scoring = request.scoring
-    # Ray's workers have a core each.
-    decoding = 0 if scoring.workers else None
-    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding)
+    scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, most_ms)
+    return PreparedSearch(supernet, problem, scorer, most_ms)
 
 
-def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
+def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progress) -> SearchResult:
     """Search, measure and write in a folder that is there. What cannot be written at the end is in the result."""
     out, problem, most_ms = request.out, prepared.problem, prepared.most_ms
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+        note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
     chosen = evaluated.finalists(request.finalists)
     finalists, report = measure_finalists(chosen, prepared.supernet, request.setup, out / FINALISTS, progress)
