@@ -8,7 +8,8 @@ from typing import Generic, ParamSpec, TypeVar
 
 from resnas_deploy.api.search import search as _search
 
-Parameters, Result = ParamSpec("Parameters"), TypeVar("Result")
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 
 class Search(Generic[Parameters, Result]):
