@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
@@ -36,6 +36,7 @@ from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_poo
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.space_files import supernet_space
 
 ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
     "arch.json",
@@ -134,19 +135,9 @@ def prepare(request: SearchRequest) -> PreparedSearch:
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
-    space = space_of(supernet, request.supernet)
+    space = supernet_space(supernet, request.supernet)
     images = in_random_order(request.held_out.images(supernet, request.supernet))
     return _prepare(request, supernet, space, images)
-
-
-def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
-    """Return the space whose supernet this is. Raise `BadInput` where it is none's."""
-    arch = supernet.arch
-    for space in SPACES.values():
-        same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
-        if same and space.widest().full.stages == arch.stages:
-            return replace(space, classes=arch.classes, image_size=arch.image_size)
-    raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
 
 
 def _prepare(
@@ -156,7 +147,7 @@ def _prepare(
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
     measured, most_ms = "", None
     if bounds.latency or request.evolution.pareto:
-        model = request.model or stored_model(SPACES[space.name], request.setup, request.store or usual_store())
+        model = request.model or stored_model(space, request.setup, request.store or usual_store())
         measured = model.identity
         costs.append(latency_cost(model, space))
         if bounds.latency:
