@@ -31,8 +31,8 @@ from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimit, CostLimits, latency_cost, macs_cost
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import measure_finalists
-from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.held_out import in_random_order
+from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.pool import ScorerSource
 from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.searching.store import SearchStore

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.data.listed import is_list, listed_images
-from resnas_deploy.data.name_forms import same_name
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.data.folder import folder_images, has_images
 from resnas_deploy.data.labelled import LabelledImages
+from resnas_deploy.data.listed import is_list, listed_images
+from resnas_deploy.data.name_forms import same_name
 from resnas_deploy.data.shards import is_shard, shard_images
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.listing import Ignored, entries_of, is_image

@@ -61,4 +61,3 @@ def _typical(problem: SearchProblem) -> Sequence[Subnet]:
         return propose(problem.space, problem.limits.within(problem.space), few, [], rng)
     except BadInput:  # few draws found none, where the search's many may
         return [problem.space.sample(rng) for _ in range(_TIMED)]
-

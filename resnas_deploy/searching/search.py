@@ -27,11 +27,11 @@ from resnas_deploy.searching.costs import (
     macs_cost,
     parameters_cost,
 )
+from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
 from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
-from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.store import SearchStore

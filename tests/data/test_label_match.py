@@ -18,6 +18,7 @@ from resnas_deploy.images.class_names import imagenet_class_names
 IDS = golden_text("imagenet_wordnet_ids.txt").split()
 IMAGENET = classes_of(1000, None)
 DEMO = Classes(10, (CLASS_NAMES,))
+TWICE = Classes(3, (("crane", "hen", "crane"),))
 NAMELESS = Classes(10, ())
 
 
@@ -64,7 +65,7 @@ def test_labels_that_a_network_has(classes, names, expected):
         (DEMO, ("10", "2"), "found '10'; its classes are"),
         (DEMO, ("5-bag",), "found '5-bag'; its"),
         (NAMELESS, ("0", "hat"), "found 'hat'; it has no names of its classes: give numbers from 0 to 9"),
-        (Classes(3, (("crane", "hen", "crane"),)), ("crane",), "found 'crane', which several of its classes are called; give their numbers"),
+        (TWICE, ("crane",), "found 'crane', which several of its classes are called; give their numbers"),
         (IMAGENET, ("n99999999",), "found 'n99999999'; its classes are 'tench', "),
         (NAMELESS, tuple(map(str, range(5, 15))), "found '10'"),
     ],

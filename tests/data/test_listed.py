@@ -32,7 +32,8 @@ def flat(tmp_path):
         ('\ufeffa.png, 7 \nb.PNG,"7"\nc.png,"T-shirt, top"\n', ("7", "T-shirt, top"), [0, 0, 1]),
         ("a.png,n01440764 1 2\nb,n01440764 1 2\nc,z\n", ("n01440764 1 2", "z"), [0, 0, 1]),
         (
-            "ImageId,PredictionString\na,n01443537 1 2 3 4 n01443537 5 6 7 8 \nb,n01440764 9 9 9 9\nc,n01440764 0 0 1 1",
+            "ImageId,PredictionString\n"
+            "a,n01443537 1 2 3 4 n01443537 5 6 7 8 \nb,n01440764 9 9 9 9\nc,n01440764 0 0 1 1",
             ("n01440764", "n01443537"),
             [1, 0, 0],
         ),
