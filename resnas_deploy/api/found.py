@@ -83,7 +83,8 @@ class SearchResult(results.SearchResult, Tabular):
             "stopped_early": self.evaluated.stopped,
             "machine": self.machine,
             "measured": len(self.measured),
-            "within_limit_as_measured": len(self.keeping),
+            "keeping_limits": len(self.keeping),
+            "within_limit_as_measured": self.within_limit,
             "finalists": [self._finalist(item) for item in self.finalists],
         }
 
