@@ -274,20 +274,16 @@ class TrainedDocument(TypedDict):
 
 
 # A subnet of a search: costs as predicted, and latency as measured, in milliseconds; null where it was not measured.
-FinalistDocument = TypedDict(
-    "FinalistDocument",
-    {
-        "artifact": str,
-        "fingerprint": str,
-        "top1_held_out": float,
-        "top1_as_exported": NotRequired[float],
-        "predicted_latency": NotRequired[float],
-        "MACs": float,
-        "parameters": float,
-        "measured_latency": float | None,
-        "keeps_limits": bool | None,
-    },
-)
+class FinalistDocument(TypedDict):
+    artifact: str
+    fingerprint: str
+    top1_held_out: float
+    top1_as_exported: NotRequired[float]
+    predicted_latency: NotRequired[float]
+    MACs: float
+    parameters: float
+    measured_latency: float | None
+    keeps_limits: bool | None
 
 
 class SearchDocument(TypedDict):

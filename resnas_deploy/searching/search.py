@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.data.source import DEMO
@@ -39,6 +39,7 @@ from resnas_deploy.searching.result import SearchResult
 from resnas_deploy.searching.rounds import Rounds
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.space_files import supernet_space
 
 _TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 
@@ -115,7 +116,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
-    space = space_of(supernet, request.supernet)
+    space = supernet_space(supernet, request.supernet)
     images = held_out_images(supernet, request.supernet, request.data)
     prepared = _prepare(request, supernet, space, images)
     with claiming(out, resume=request.resume, remedy=_TAKEN):
@@ -126,16 +127,6 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     return found
 
 
-def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
-    """Return the space whose supernet this is. Raise `BadInput` where it is none's."""
-    arch = supernet.arch
-    for space in SPACES.values():
-        same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
-        if same and space.widest().full.stages == arch.stages:
-            return replace(space, classes=arch.classes, image_size=arch.image_size)
-    raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
-
-
 def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
@@ -143,7 +134,7 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     if not (bounds.latency or request.evolution.pareto):
         setting = replace(request.setup.setting(), machine="", version="")
     else:
-        model = request.model or stored_model(SPACES[space.name], request.setup, request.store or usual_store())
+        model = request.model or stored_model(space, request.setup, request.store or usual_store())
         measured, setting = model.identity, model.setting
         costs.append(latency_cost(model, space))
         if bounds.latency:

@@ -13,7 +13,6 @@ from support.other_machine import machine, on_machine
 from support.small_data import SPACE, write_folder
 
 import resnas_deploy as resnas
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
@@ -38,18 +37,15 @@ def made(tmp_path_factory):
     """A search for the device, as it ended here: with finalists that nobody has measured."""
     folder = tmp_path_factory.mktemp("elsewhere")
     task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
-    save(replace(untrained(SPACE.widest().full), task=task), folder / "supernet.safetensors")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(SPACES, SPACE.name, SPACE)
-        found = resnas.search(
-            folder / "supernet.safetensors",
-            data=write_folder(folder / "data"),
-            max_latency="80%",
-            model=model_of(DEVICE),
-            out=folder / "found",
-            **FEW,
-        )
-    return found
+    save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), folder / "supernet.safetensors")
+    return resnas.search(
+        folder / "supernet.safetensors",
+        data=write_folder(folder / "data"),
+        max_latency="80%",
+        model=model_of(DEVICE),
+        out=folder / "found",
+        **FEW,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +132,9 @@ def test_another_machine_measures_nothing(made, tmp_path):
     there = shutil.copytree(made.out, tmp_path / "copied")
     done = on_machine(OTHER, "search", "measure", there)
     assert done.returncode == 2
-    assert f"found another here: machine {machine(OTHER).slug}, not {machine(DEVICE).slug}; measure where" in done.stderr
+    assert (
+        f"found another here: machine {machine(OTHER).slug}, not {machine(DEVICE).slug}; measure where" in done.stderr
+    )
     assert len(done.stderr.splitlines()) == 1
     assert not (there / "measured.json").exists()
 
@@ -206,9 +204,7 @@ def test_nothing_is_followed_out_of_the_folder(found, tmp_path):
     (found / "finalists" / "finalist1").symlink_to(tmp_path / "outside")
     assert "found a link out of it" in refusal(lambda: resnas.search.finish(found))
     changed(found / "found.json", lambda document: document["finalists"][0].update(artifact="../outside"))
-    assert "artifact must be a folder in finalists/, found '../outside'" in refusal(
-        lambda: resnas.search.finish(found)
-    )
+    assert "artifact must be a folder in finalists/, found '../outside'" in refusal(lambda: resnas.search.finish(found))
 
 
 def test_a_folder_without_figures_says_what_is_next(made):
