@@ -1,4 +1,4 @@
-"""A search for another machine: its finalists are measured there, in a process of its own, and the winner chosen here."""
+"""A search for another machine: its finalists are measured there, in another process, and the winner chosen here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from support.checks import refusal
+from support.checks import check_schema, refusal
 from support.mini_space import measured, truth
 from support.other_machine import machine, on_machine
 from support.small_data import SPACE, write_folder
@@ -91,6 +91,8 @@ def test_the_document_names_each_artifact_by_its_digest(made):
         (f"finalists/finalist{n}", item.artifact.digest) for n, item in enumerate(made.finalists, start=1)
     ]
     assert [item.candidate for item in document.finalists] == [item.candidate for item in made.finalists]
+    check_schema("found", json.loads((made.out / "found.json").read_text()))
+    check_schema("search", made.to_json())
     limit = 0.8 * model_of(DEVICE).predict([SPACE.widest().arch]).ms.item()
     assert [(item.figure, item.bound) for item in document.limits] == [("p50", pytest.approx(limit))]
 
@@ -98,6 +100,7 @@ def test_the_document_names_each_artifact_by_its_digest(made):
 def test_only_the_first_round_is_measured_where_one_keeps_the_limit(measured_there):
     document = read_found(measured_there)
     figures = read_measured(measured_there / "measured.json", document)
+    check_schema("measured", json.loads((measured_there / "measured.json").read_text()))
     assert figures.setting.machine == machine(DEVICE).slug
     assert list(figures.by_digest) == [item.digest for item in document.finalists[:2]]
     assert {item.configuration.source for item in figures.by_digest.values()} == {
