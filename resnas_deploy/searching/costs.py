@@ -25,16 +25,27 @@ Costs = Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class CostKind:
-    """One kind of cost. `of` gives that of each network, `(networks,)`, in `unit`."""
+class CostName:
+    """One kind of cost, as documents name it."""
 
     name: str  # MACs, parameters, latency
     unit: str  # G, M, ms
-    of: Costs
 
     def text(self, value: float) -> str:
         """Return a cost for people."""
         return f"{value:.3g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class CostKind(CostName):
+    """One kind of cost that can be counted. `of` gives that of each network, `(networks,)`, in `unit`."""
+
+    of: Costs
+
+    @property
+    def named(self) -> CostName:
+        """Return what it is called."""
+        return CostName(self.name, self.unit)
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,9 @@ def most_of_its_own():
 @pytest.mark.filterwarnings("default")  # Ray's own
 def test_workers_score_as_this_process_does_and_none_holds_the_images():
     space, rng = replace(SPACE, image_size=LARGE, patch_size=16), np.random.default_rng(0)
-    few, many = (ScorerSource(untrained(space.widest().full), in_random_order(Noise(n)), 50, "cpu") for n in (50, COUNT))
+    few, many = (
+        ScorerSource(untrained(space.widest().full), in_random_order(Noise(n)), 50, "cpu") for n in (50, COUNT)
+    )
     subnets = [space.sample(rng) for _ in range(5)]
     own = []
     with warnings.catch_warnings(), connected("", many.bytes) as ray:
