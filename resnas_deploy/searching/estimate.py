@@ -13,7 +13,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.evolution import propose
 from resnas_deploy.searching.iterations import SearchProblem
 from resnas_deploy.searching.pool import TimedPool
-from resnas_deploy.training.records.curves import duration
+from resnas_deploy.units import duration
 
 _TIMED = 3  # subnets, of those that the search could begin with
 
