@@ -162,4 +162,5 @@ def regression_of(measured: Sequence[Sampled]) -> Regression:
     """Fit a profile's networks. Raise `BadInput` for too few."""
     anchor_ms = 1e3 * float(np.median([np.median(item.anchor_s) for item in measured]))
     archs, ratios = [item.arch for item in measured], [item.ratio for item in measured]
-    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED))
+    runs = tuple(item.samples_s for item in measured)
+    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED), runs)
