@@ -36,7 +36,7 @@ def peak_activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32
 
 def stored_weight_bytes(arch: ArchSpec, precision: str = "fp32") -> int:
     """Count the bytes of the parameters, where a quantised graph has those of its products in a byte each."""
-    quantised = sum(map(_in_products(precision), elements(arch))) if PRECISIONS[precision].quantised else 0
+    quantised = sum(_in_products(element, precision) for element in elements(arch))
     return quantised + (parameters(arch) - quantised) * PRECISIONS[_around(precision)].bytes
 
 
@@ -47,23 +47,21 @@ def _around(precision: str) -> str:
     return AROUND_QUANTISED if precision == "fp8" else "fp32"
 
 
-def _in_products(precision: str):
+def _in_products(element: Element, precision: str) -> int:
+    """Count the weights that have the precision, of a quantised one; in int8 those of convolutions too."""
+    if not PRECISIONS[precision].quantised:
+        return 0
     convolutions = precision == "int8"
-
-    def weights(element: Element) -> int:
-        match element:
-            case StemElement(_, width, mid, _, patch):
-                if not convolutions:
-                    return 0
-                return 9 * mid * (3 + mid + mid) + mid * (patch // 2) ** 2 * width if mid else 3 * patch**2 * width
-            case BlockElement(_, width, block):
-                return width * (4 * block.inner + 2 * block.hidden)
-            case ReductionElement(_, width, out):
-                return width * out * (10 if convolutions else 1)
-            case HeadElement():
-                return 0
-
-    return weights
+    match element:
+        case StemElement(_, width, mid, _, patch):
+            own = 9 * mid * (3 + mid + mid) + mid * (patch // 2) ** 2 * width if mid else 3 * patch**2 * width
+            return own if convolutions else 0
+        case BlockElement(_, width, block):
+            return width * (4 * block.inner + 2 * block.hidden)
+        case ReductionElement(_, width, out):
+            return width * out * (10 if convolutions else 1)
+        case HeadElement():
+            return 0
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.quantise import scheme_for
 from resnas_deploy.graph.emit import emit
+from resnas_deploy.measuring.latency.networks import emitted as timed_network
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.weights.checkpoint import untrained
 
@@ -65,6 +66,18 @@ def test_it_is_what_a_walk_over_the_emitted_graph_finds(precision, batch, tmp_pa
 def test_it_is_so_for_a_published_network_at_another_image_size(tmp_path):
     arch = PUBLISHED["tiny"].arch.with_image_size(280)
     assert peak_activation_bytes(arch) == walked_peak(emitted(arch, 1, "fp32", tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_the_weights_of_products_are_those_that_a_quantised_graph_holds(precision, tmp_path):
+    weights = untrained(SPACE.widest().arch)
+    graph = onnx.load(timed_network(weights, precision, 1, tmp_path).model).graph
+    held = sum(prod(tensor.dims) for tensor in graph.initializer if tensor.data_type == PRECISIONS[precision].onnx)
+    zeros = sum(prod(tensor.dims) for tensor in graph.initializer if tensor.name.endswith("_zero_point"))
+    zeros -= sum(tensor.data_type == onnx.TensorProto.UINT8 for tensor in graph.initializer)
+    around = PRECISIONS[scheme_for(precision, False).around].bytes
+    others = parameters(weights.arch) * around - stored_weight_bytes(weights.arch, precision)
+    assert others == (held - zeros) * (around - 1)
 
 
 def test_weights_come_on_top_and_are_a_byte_each_in_quantised_products():

@@ -1,6 +1,6 @@
 """The most that a network takes at a stated probability: what a limit on latency is held against.
 
-A search takes the networks that are just inside its limit, and of a prediction in the middle of its errors half of those
+A search takes the networks that are just inside its limit, and of a prediction that is right on average half of those
 would miss it. So the limit is held against a bound: the prediction times the error that so many of the profile's
 networks stayed below when a fit had not seen them, at the rank that split conformal prediction takes (Vovk et al. 2005;
 one-sided: a network that is faster than predicted keeps its limit).
