@@ -83,9 +83,9 @@ def profile(
 
     It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
     and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
-    `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Networks of a
-    quantised precision have made-up steps, which no time hangs on. `predict([arch]).ms` of the result are
-    milliseconds a batch.
+    `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Quantised
+    networks (int8, fp8) have made-up steps: no time hangs on them, and no images are needed. `predict([arch]).ms` of
+    the result are milliseconds a batch.
 
     Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
     """
