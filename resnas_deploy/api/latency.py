@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.arch.space import SearchSpace, space_named
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
 from resnas_deploy.measuring.latency import predict as predicting
@@ -18,6 +18,7 @@ from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.arch_files import read_arch
+from resnas_deploy.weights.space_files import space_named
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
 
 @checked
 def profile(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -121,7 +122,7 @@ def predict(
 
 @checked
 def check(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -144,8 +145,8 @@ def check(
     return LatencyCheck(**vars(checking.check(_space(space, image_size), setup, _store(store), subnets, progress)))
 
 
-def _space(space: str | SearchSpace, image_size: int | None) -> SearchSpace:
-    found = space if isinstance(space, SearchSpace) else space_named(space)
+def _space(space: str | Path | SearchSpace, image_size: int | None) -> SearchSpace:
+    found = space_named(space)
     return found.with_image_size(image_size) if image_size is not None else found
 
 

@@ -235,12 +235,10 @@ def throughput_limit(images_per_second: float, latency: CostKind, batch: int) ->
 
 
 def _check_space(model: LatencyModel, space: SearchSpace) -> None:
-    if model.space.name != space.name:
-        raise BadInput(f"`model` must be of the supernet's space, {space.name}, found one of {model.space.name}")
-    if model.space.image_size != space.image_size:
+    if model.space.fingerprint != space.fingerprint:
         raise BadInput(
-            f"`model` must be of images of {space.image_size} pixels, as the search's are, found one of "
-            f"{model.space.image_size}; profile with `image_size` {space.image_size}"
+            f"`model` must be of the supernet's space, {space.name} at {space.image_size} pixels, "
+            f"found one of {model.space.name} at {model.space.image_size}"
         )
 
 

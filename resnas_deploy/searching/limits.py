@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.errors import BadInput
@@ -24,7 +24,9 @@ from resnas_deploy.searching.costs import (
     parameters_cost,
     throughput_limit,
 )
-from resnas_deploy.searching.kept_limits import KeptLimits
+from resnas_deploy.searching.measured_limits import Figure, MeasuredLimit
+
+_FIGURES: dict[str, Figure] = {"p50": "p50", "p90": "p90", "p99": "p99"}
 
 Models = Callable[[Setup], LatencyModel]  # of the search's space in a setup
 
@@ -49,7 +51,7 @@ class Priced:
     model: LatencyModel | None  # where latency is a cost
     costs: tuple[CostKind, ...]
     limits: CostLimits
-    kept: KeptLimits  # by finalists
+    measured: tuple[MeasuredLimit, ...]  # what finalists must keep when they are measured
 
 
 def priced(
@@ -87,30 +89,29 @@ def _priced(
     always_latency: bool,
     progress: Progress,
 ) -> Priced:
-    costs, limits, kept, model = list[CostKind](), list[CostLimit](), KeptLimits(), None
+    costs, limits, measured = list[CostKind](), list[CostLimit](), list[MeasuredLimit]()
+    model = None
     if bounds.measured or always_latency:
         model = models(setup)
         latency = latency_cost(model, space, promise.confidence, promise.percentile)
         costs.append(latency)
-        kept = KeptLimits(percentile=promise.percentile, images_per_second=bounds.throughput)
         if bounds.latency:
             limits.append(bounds.latency.limit(latency, space))
-            kept = replace(kept, latency_ms=limits[0].most)
+            measured.append(MeasuredLimit(_FIGURES[promise.percentile], limits[-1].most))
+        middle = latency_cost(model, space, promise.confidence)  # the percentile is of a batch's time alone
         if bounds.throughput:
-            middle = latency_cost(model, space, promise.confidence)  # the percentile is of a batch's time alone
             limits.append(throughput_limit(bounds.throughput, middle, setup.batch))
+            measured.append(MeasuredLimit("throughput", bounds.throughput))
         if bounds.energy:
-            middle = latency_cost(model, space, promise.confidence)
             costs.append(energy_cost(middle, watts(space, setup, progress), setup.batch))
             limits.append(bounds.energy.limit(costs[-1], space))
-            kept = replace(kept, joules=limits[-1].most / 1e3)
     exact = ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost()))
     memory = memory_cost(setup.batch, setup.precision)
     for bound, cost in (*exact, *([(bounds.memory, memory)] if bounds.memory else [])):
         costs.append(cost)
         if bound:
             limits.append(bound.limit(cost, space))
-    return Priced(setup, model, tuple(costs), CostLimits(tuple(limits)), kept)
+    return Priced(setup, model, tuple(costs), CostLimits(tuple(limits)), tuple(measured))
 
 
 def check_choice(space: SearchSpace) -> None:

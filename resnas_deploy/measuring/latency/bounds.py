@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from resnas_deploy.errors import BadInput, shown
 
 CONFIDENCE = 0.9
 RUNS = {"p50": 30, "p90": 60, "p99": 200}  # that a finalist is timed with, at least, to tell a percentile
-MEDIAN = "p50"
+MEDIAN: Final = "p50"
 _BEYOND = 5  # runs of the profile that must lie beyond a percentile
 _DRAWS = 200
 _SEED = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.regression import LEAST, Regression, fit
+from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
@@ -112,8 +112,8 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
-    if networks is not None and networks < LEAST:
-        raise BadInput(f"`networks` must be {LEAST} or more, which a latency model needs, found {networks}")
+    if networks is not None and networks < (least := least_networks(len(space.stages))):
+        raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
     wanted = subnets(space, PROFILE, networks or NETWORKS)
     started = time.monotonic()
     with LatencyStore(store) as opened, opened.measuring():
@@ -132,6 +132,14 @@ def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
     """Return the model of what was profiled before. Raise `BadInput` where nothing was."""
     with LatencyStore(store, create=False) as opened:
         return Profiler(opened, space, setup, setup.setting()).model()
+
+
+def profiled_batches(space: SearchSpace, setup: Setup, store: Path) -> list[int]:
+    """List the batch sizes at which a space was profiled in a setup that is otherwise the same, ascending."""
+    wanted = setup.setting()
+    with LatencyStore(store, create=False) as opened:
+        there = [item for item, name, _ in opened.settings() if name == space.name]
+    return sorted({item.batch for item in there if item == replace(wanted, batch=item.batch)})
 
 
 def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
