@@ -31,11 +31,21 @@ Costs = Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class CostKind:
-    """One kind of cost. `of` gives that of each network, `(networks,)`, in `unit`."""
+class CostName:
+    """One kind of cost, as documents name it."""
 
     name: str  # MACs, parameters, memory, latency, energy
     unit: str  # G, M, MB, ms, mJ
+
+    def text(self, value: float) -> str:
+        """Return a cost for people."""
+        return f"{value:.3g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class CostKind(CostName):
+    """One kind of cost that can be counted. `of` gives that of each network, `(networks,)`, in `unit`."""
+
     of: Costs
     bound: Costs | None = None  # what the real one stays below; None where `of` is exact
     stated: str = ""  # which percentile that is, and how probable
@@ -44,9 +54,10 @@ class CostKind:
         """Return what limits are held against: `(networks,)`."""
         return (self.bound or self.of)(archs)
 
-    def text(self, value: float) -> str:
-        """Return a cost for people."""
-        return f"{value:.3g} {self.unit}"
+    @property
+    def named(self) -> CostName:
+        """Return what it is called."""
+        return CostName(self.name, self.unit)
 
 
 @dataclass(frozen=True)
@@ -211,20 +222,19 @@ def latency_cost(
         LATENCY,
         "ms",
         lambda archs: found.predict(archs).ms * typical,
-        lambda archs: found.predict(archs).ms * bound,
-        f" ({percentile} at {confidence:.0%})",
+        bound=lambda archs: found.predict(archs).ms * bound,
+        stated=f" ({percentile} at {confidence:.0%})",
     )
 
 
 def energy_cost(latency: CostKind, watts: float, batch: int) -> CostKind:
     """Return the energy of an image as a cost: the power that networks of the space draw, for the predicted time."""
-    bound = latency.bound or latency.of
     return CostKind(
         ENERGY,
         "mJ",
         lambda archs: latency.of(archs) * watts / batch,
-        lambda archs: bound(archs) * watts / batch,
-        f" at {watts:.4g} W",
+        bound=lambda archs: latency.most(archs) * watts / batch,
+        stated=f" at {watts:.4g} W",
     )
 
 

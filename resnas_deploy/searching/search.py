@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
+from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.data.source import DEMO
-from resnas_deploy.errors import BadInput, ResnasError, StorageError
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import profiled_batches, stored_model
-from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import usual_store
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.searching.costs import Bounds, CostKind
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
-from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
+from resnas_deploy.searching.exported import Exporter
+from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
+from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
 from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
-from resnas_deploy.searching.report import FRONT, write_report
+from resnas_deploy.searching.report import FRONT
+from resnas_deploy.searching.result import SearchResult
+from resnas_deploy.searching.rounds import Rounds
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.space_files import supernet_space
 
-ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
-    "arch.json",
-    "checkpoint.safetensors",
-    "measured.json",
-    "search.sqlite",
-    "finalists",
-)
 _TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 
 
@@ -63,6 +60,7 @@ class SearchRequest:
     evolution: Evolution = field(default_factory=Evolution)
     scoring: Scoring = field(default_factory=Scoring)
     finalists: int = 3
+    tries: int = 12  # finalists that are measured at most, where none keeps the limit
     seed: int = 0
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
@@ -77,7 +75,7 @@ class SearchRequest:
                 "no limit given: the widest subnet would always win; give `max_macs`, `max_parameters`, `max_latency`, "
                 "`min_throughput`, `max_memory`, `max_energy` or `pareto`"
             )
-        for name, value in {"finalists": self.finalists, "eval_batch": self.scoring.batch}.items():
+        for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
         if self.seed < 0:
@@ -100,31 +98,32 @@ class SearchRequest:
 
 
 @dataclass(frozen=True)
-class SearchResult:
-    """What a search found."""
-
-    out: Path
-    space: str
-    evaluated: EvaluatedSubnets
-    finalists: tuple[Finalist, ...]  # best first
-    winner: Finalist
-    costs: tuple[CostKind, ...]
-    within_limit: bool  # of latency, as measured
-    unsaved: ResnasError | None  # why not all of it could be written, where it could not
-
-
-@dataclass(frozen=True)
 class _Prepared:
     """A search that was checked before any work."""
 
     supernet: Checkpoint
     problem: SearchProblem
     scorer: ScorerSource
+    images: LabelledImages  # that candidates are scored on
     priced: Priced
+
+    @property
+    def setting(self) -> Setting:
+        """Return what finalists are measured in; its machine and version are empty where any will do."""
+        model = self.priced.model
+        return model.setting if model else replace(self.priced.setup.setting(), machine="", version="")
+
+    @property
+    def elsewhere(self) -> bool:
+        """Tell whether that is another machine than this one."""
+        return self.setting.machine not in ("", this_machine(usable_cores()).slug)
 
 
 def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     """Search, export and measure the finalists, write the winner and the report into the folder `out`.
+
+    By a latency model of another machine it ends with the finalists, which are measured there (`searching.measured`),
+    and then chosen from (`searching.finish`).
 
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
@@ -134,7 +133,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     check_workers(request.scoring.workers)
     supernet, space = request.load_supernet()
     images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, len(images.labels), progress)
+    prepared = _prepare(request, supernet, space, images, progress)
     with claiming(out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
     best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
@@ -144,7 +143,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
 
 
 def _prepare(
-    request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int, progress: Progress
+    request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
 ) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
@@ -165,7 +164,7 @@ def _prepare(
         space=space,
         supernet=supernet.digest,
         data=request.data,
-        held_out=images,
+        held_out=len(images.labels),
         limits=found.limits,
         costs=found.costs,
         evolution=request.evolution,
@@ -181,36 +180,25 @@ def _prepare(
     scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding, request.image_size)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, found)
+    return _Prepared(supernet, problem, scorer, images, found)
 
 
 def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
-    """Search, measure and write in a folder that is there. What cannot be written at the end is in the result."""
-    out, problem, setup = request.out, prepared.problem, prepared.priced.setup
-    most_ms = min((limit.bound for limit in prepared.priced.measured if limit.figure != "throughput"), default=None)
+    """Search, export and measure in a folder that is there. What cannot be written at the end is in the result."""
+    out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
         evaluated = iterate(problem, store, pool, progress)
-    chosen = evaluated.finalists(request.finalists)
-    finalists, report = measure_finalists(chosen, prepared.supernet, setup, out / FINALISTS, progress)
-    best = winner(finalists, most_ms)
-    unsaved: ResnasError | None = None
-    try:
-        with atomic_file(out / ARCH) as partial:
-            partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
-        save(best.checkpoint, out / CHECKPOINT)
-        report.write(out / MEASURED)
-        write_report(evaluated.candidates, finalists, problem.costs, out)
-    except (BadInput, StorageError) as error:
-        unsaved = error
-    return SearchResult(
-        out=out,
-        space=problem.space.name,
+    rounds = Rounds(
+        problem=problem,
         evaluated=evaluated,
-        finalists=tuple(finalists),
-        winner=best,
-        costs=problem.costs,
-        within_limit=best.within(most_ms),
-        unsaved=unsaved,
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out),
+        setting=prepared.setting,
+        limits=prepared.priced.measured,
+        together=request.finalists,
+        most=request.tries,
     )
+    if prepared.elsewhere:
+        return finished(out, rounds.for_elsewhere(progress), None)
+    return finished(out, *rounds.measured_here(progress))
