@@ -9,6 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.cli.latency_files import machines, pack, unpack
 from resnas_deploy.cli.latency_options import SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
@@ -35,9 +36,17 @@ def profile(
     networks: Annotated[
         int | None,
         typer.Option(
-            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
+            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="80"
         ),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Measure on the node of a Ray cluster that has this custom resource.",
+            metavar="ray:RESOURCE[@ADDRESS]",
+            show_default="this machine",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Measure networks of a search space, from which the latency of any other one of it can be predicted.
@@ -47,10 +56,11 @@ def profile(
     Examples:
     $ resnas latency profile --space small --runner ort-cpu --batch 1
     $ resnas latency profile --runner openvino --precision bf16 --batch 16
+    $ resnas latency profile --on ray:jetson@10.0.0.1:6379
     """
     with progress(spinner=False) as show:
         show("opening the store")
-        model = resnas.latency.profile(space, networks=networks, progress=show, **setup.arguments())
+        model = resnas.latency.profile(space, networks=networks, on=on, progress=show, **setup.arguments())
     for text in model.notes:
         complain(f"note: {text}")
     if as_json:
@@ -63,6 +73,9 @@ def profile(
         f"error on networks held out: {found.mape:.1%} on average, 95% within {found.spread:.1%}; "
         f"the anchor took {found.anchor_ms:.1f} ms"
     )
+    if on:
+        say(f"next: resnas search --supernet FILE --latency-of {model.setting.machine} --max-latency TIME ..")
+        return
     same = model.setup.arguments() | ({"store": setup.store} if setup.store else {})
     say(f"next: {spoken(called('latency.check', space=space, **same))}")
     say(f"  or: {spoken(called('latency.predict', arch='FILE', **same))}")
@@ -146,3 +159,7 @@ def check(
     )
     if found.unsaved:
         raise found.unsaved
+
+
+for carrying in (machines, pack, unpack):
+    latency.command()(carrying)

@@ -110,14 +110,14 @@ def test_each_group_is_kept_and_what_is_there_is_not_measured_again(store, measu
     wanted = subnets(MINI, PROFILE, 2 * GROUP + 3)
     assert measuring(store, wanted) == [wanted[:GROUP], wanted[GROUP : 2 * GROUP], wanted[2 * GROUP :]]
     assert measuring(store, wanted) == []
-    assert [item.arch for item in store.networks(SETTING, "mini", PROFILE)] == wanted
+    assert [item.arch for item in store.networks(SETTING, MINI, PROFILE)] == wanted
 
 
 @pytest.mark.parametrize("interrupt", [0, 1, 2])
 def test_ctrl_c_keeps_the_groups_before_it(store, measuring, interrupt):
     wanted = subnets(MINI, PROFILE, 2 * GROUP + 3)
     measuring(store, wanted, interrupt=interrupt)
-    assert [item.arch for item in store.networks(SETTING, "mini", PROFILE)] == wanted[: interrupt * GROUP]
+    assert [item.arch for item in store.networks(SETTING, MINI, PROFILE)] == wanted[: interrupt * GROUP]
     assert [arch for group in measuring(store, wanted) for arch in group] == wanted[interrupt * GROUP :]
 
 
@@ -135,8 +135,8 @@ def test_purposes_and_repeats_are_measured_for_themselves(store, measuring):
 
 
 def test_a_model_of_what_was_profiled(store):
-    store.add(SETTING, "mini", PROFILE, 0, measured(drawn(MINI, 80), truth()))
-    store.add(SETTING, "mini", CHECK, 0, measured(drawn(MINI, 20, seed=1), 9 * truth()))  # which is never fitted
+    store.add(SETTING, MINI, PROFILE, 0, measured(drawn(MINI, 80), truth()))
+    store.add(SETTING, MINI, CHECK, 0, measured(drawn(MINI, 20, seed=1), 9 * truth()))  # which is never fitted
     model = profiler(store).model()
     assert (model.space, model.setting, model.regression.networks) == (MINI, SETTING, 80)
     assert model.regression.anchor_ms == pytest.approx(2.0)
@@ -151,13 +151,13 @@ def test_no_profile_is_said_with_what_there_is(store):
     message = refusal(lambda: profiler(store).model())
     call = f"`latency.profile(space='mini', runner='ort-cpu', precision='fp32', batch=1, store='{store.path}')`"
     assert message.endswith(f"found none; run: {call}")
-    store.add(SETTING, "tiny", PROFILE, 0, measured(drawn(MINI, 3), truth()))
+    store.add(SETTING, EIGHT, PROFILE, 0, measured(drawn(MINI, 3), truth()))
     message = refusal(lambda: profiler(store).model())
-    assert "found tiny on ort-cpu (onnxruntime 1), fp32, batch 1, 2 threads; run: " in message
+    assert "found eight on ort-cpu (onnxruntime 1), fp32, batch 1, 2 threads; run: " in message
 
 
 def test_a_profile_of_too_few_networks_is_said(store):
-    store.add(SETTING, "mini", PROFILE, 0, measured(drawn(MINI, 8), truth()))
+    store.add(SETTING, MINI, PROFILE, 0, measured(drawn(MINI, 8), truth()))
     message = refusal(lambda: profiler(store).model())
     assert f"at least {LEAST} measured networks, found 8" in message
 
