@@ -11,7 +11,7 @@ from resnas_deploy.api.machines import machines as machines
 from resnas_deploy.api.machines import pack as pack
 from resnas_deploy.api.machines import unpack as unpack
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.arch.space import SearchSpace, space_named
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
 from resnas_deploy.measuring.latency import predict as predicting
@@ -21,6 +21,7 @@ from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.arch_files import read_arch
+from resnas_deploy.weights.space_files import space_named
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
 
 @checked
 def profile(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -101,7 +102,7 @@ def profile(
         node, asked = DeviceNode.parse(on), AskedSetup(runner, precision, batch, threads, device)
         return Profile(**vars(profile_there(node, space_named(space), asked, _store(store), networks, progress)))
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Profile(**vars(profiling.profile(_space(space), setup, _store(store), networks, progress)))
+    return Profile(**vars(profiling.profile(space_named(space), setup, _store(store), networks, progress)))
 
 
 @checked
@@ -129,7 +130,7 @@ def predict(
 
 @checked
 def check(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -148,11 +149,7 @@ def check(
     Raise `BadInput` where nothing was profiled; `NotAvailable` where the runner cannot run here.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return LatencyCheck(**vars(checking.check(_space(space), setup, _store(store), subnets, progress)))
-
-
-def _space(space: str | SearchSpace) -> SearchSpace:
-    return space if isinstance(space, SearchSpace) else space_named(space)
+    return LatencyCheck(**vars(checking.check(space_named(space), setup, _store(store), subnets, progress)))
 
 
 def _store(path: str | Path | None) -> Path:

@@ -16,7 +16,7 @@ from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.design import most_telling
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.regression import LEAST, Regression, fit
+from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
@@ -134,8 +134,8 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
-    if networks is not None and networks < LEAST:
-        raise BadInput(f"`networks` must be {LEAST} or more, which a latency model needs, found {networks}")
+    if networks is not None and networks < (least := least_networks(len(space.stages))):
+        raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
     wanted = subnets(space, PROFILE, networks or NETWORKS)
     started = time.monotonic()
     with LatencyStore(store) as opened, opened.measuring():
