@@ -8,6 +8,7 @@ from pathlib import Path
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.progress import Progress, silent
@@ -69,6 +70,7 @@ def search(
     threads: int = 0,
     device: str = "",
     store: str | Path | None = None,
+    latency_of: str = "",
     model: LatencyModel | None = None,
     iterations: int = 20,
     first: int = 500,
@@ -97,6 +99,8 @@ def search(
         pareto: look for the whole front of accuracy against latency.
         runner, batch, precision, threads, device: how finalists are measured, as `latency.profile` takes them.
         store: the file that holds the profile of that setting; the user's own where none is named.
+        latency_of: a machine that was profiled, by its name in `latency.machines()` or the beginning of it: its profile
+            takes the place of this machine's, and `runner`, `threads` and `device` need only tell several apart.
         model: a latency model, such as `profile` returns, instead of what chooses one from the store.
         iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
             depth.
@@ -121,14 +125,23 @@ def search(
         if max_latency != "":
             raise BadInput("there must be one of `max_latency` and `max_latency_ms`, found both")
         max_latency = float(max_latency_ms)
-    if model and (runner, batch, precision, threads, device, store) != ("", 1, "fp32", 0, "", None):
-        raise BadInput("`model` must come without `runner`, `batch`, `precision`, `threads`, `device` and `store`")
+    if model and (runner, batch, precision, threads, device, store, latency_of) != ("", 1, "fp32", 0, "", None, ""):
+        raise BadInput(
+            "`model` must come without `runner`, `batch`, `precision`, `threads`, `device`, `store` and `latency_of`"
+        )
+    elsewhere = Elsewhere(latency_of, precision, batch, runner, threads, device) if latency_of else None
+    if model:
+        setup = model.setup
+    elif elsewhere:
+        setup = elsewhere.setup()
+    else:
+        setup = choose_setup(runner, precision, batch, threads, device)
     request = SearchRequest(
         supernet=Path(supernet),
         data=str(data),
         out=Path(out),
         bounds=Bounds.parse(max_macs, max_parameters, max_latency),
-        setup=model.setup if model else choose_setup(runner, precision, batch, threads, device),
+        setup=setup,
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
         scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
         finalists=finalists,
@@ -136,5 +149,6 @@ def search(
         resume=resume,
         store=Path(store) if store else None,
         model=model,
+        latency_of=elsewhere,
     )
     return SearchResult(**vars(searching.search(request, progress)))

@@ -32,6 +32,14 @@ class LimitOptions(OptionGroup):
             show_default=False,
         ),
     ] = ""
+    latency_of: Annotated[
+        str,
+        typer.Option(
+            help="The profiled machine that the limit is on; resnas latency machines lists them.",
+            metavar="MACHINE",
+            show_default="this one",
+        ),
+    ] = ""
     pareto: Annotated[
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
@@ -99,6 +107,7 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
+    $ resnas search --supernet s.safetensors --data demo --latency-of jetson --max-latency 8ms --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -38,6 +38,7 @@ _DAMAGE = (
 class EarlierSchema:
     """A schema of before, which files of users still have."""
 
+    schema: int
     tables: str  # SQL that made them
     upgrade: Callable[[sqlite3.Connection], None]  # makes the newest of it, within a transaction
 
@@ -51,7 +52,7 @@ class Format:
     application: int  # tells our files from other SQLite databases
     schema: int
     tables: str  # SQL that makes them
-    earlier: Mapping[int, EarlierSchema] = field(default_factory=dict)  # by number
+    earlier: tuple[EarlierSchema, ...] = ()
 
     @property
     def leave(self) -> str:
@@ -85,7 +86,7 @@ class Database:
             with self.errors():
                 if not there:
                     self._connection.executescript(kind.tables)
-                elif schema in kind.earlier:
+                elif schema != kind.schema:
                     self._upgrade(copy=not create)
                 self._check(kind.tables)
         except BaseException:
@@ -137,8 +138,7 @@ class Database:
                 file.backup(self._connection)
         with self.transaction():
             ((schema,),) = self.rows("PRAGMA user_version")  # again: another process may have done it meanwhile
-            if schema != self._kind.schema:
-                earlier = self._kind.earlier[schema]
+            for earlier in (item for item in self._kind.earlier if item.schema == schema):
                 self._check(earlier.tables)
                 earlier.upgrade(self._connection)
                 self._connection.execute(f"PRAGMA user_version = {self._kind.schema}")

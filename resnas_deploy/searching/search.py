@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
@@ -12,6 +13,7 @@ from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere, model_of
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import stored_model
 from resnas_deploy.measuring.latency.setup import Setup
@@ -72,6 +74,7 @@ class SearchRequest:
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
     model: LatencyModel | None = None  # instead of the store's
+    latency_of: Elsewhere | None = None  # a machine whose profile takes the place of `setup`
 
     def __post_init__(self) -> None:
         bounds = self.bounds
@@ -122,6 +125,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
     space = supernet_space(supernet, request.supernet)
+    request = _located(request, space)
     images = held_out_images(supernet, request.supernet, request.data)
     prepared = _prepare(request, supernet, space, len(images.labels))
     with claiming(out, resume=request.resume, remedy=_TAKEN):
@@ -130,6 +134,16 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     what = "the accuracy of the best subnet"
     note_chance(best.correct, best.seen, images.labels, images.class_names, what)
     return found
+
+
+def _located(request: SearchRequest, space: SearchSpace) -> SearchRequest:
+    """Return the request with the model of the machine that it names, where it names one."""
+    if request.latency_of is None:
+        return request
+    found = model_of(request.latency_of, space, request.store or usual_store())
+    for note in found.notes:
+        logging.getLogger(__name__).warning("%s", note)
+    return replace(request, model=found.model, setup=found.model.setup)
 
 
 def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:

@@ -19,7 +19,8 @@ from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.runners.registry import runner_kind
+from resnas_deploy.runners.devices import parse_device
+from resnas_deploy.runners.registry import default_runner, runner_kind
 
 _FIELD = "latency_of"
 _HOW = "`latency.machines()` lists what there is"
@@ -27,7 +28,7 @@ _HOW = "`latency.machines()` lists what there is"
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """A profile as it is asked for: of which machine, and as much of its setting as is needed to tell it from others."""
+    """A profile as it is asked for: of which machine, and as much of its setting as tells it from others."""
 
     machine: str  # its name, or as much of its beginning as no other one has
     precision: str
@@ -35,6 +36,11 @@ class Elsewhere:
     runner: str = ""  # "": the only one that was profiled
     threads: int = 0  # 0: the only number that was profiled
     device: str = ""  # "": the only one that was profiled
+
+    def setup(self) -> Setup:
+        """Return the setup as far as it is known before the profile is found. Nothing need be installed for it."""
+        kind = runner_kind(self.runner, "`runner`") if self.runner else default_runner(self.precision)
+        return Setup(kind, self.precision, self.batch, self.threads, self.device)
 
 
 @dataclass(frozen=True)
@@ -92,7 +98,8 @@ def choose(asked: Elsewhere, space: SearchSpace, profiled: Sequence[Profiled], s
         raise BadInput(f"{wanted} in {asked_for}{threads}, found {_settings(of_space)}; {_HOW}")
     if len({_apart_from_version(item.setting) for item in fitting}) > 1:
         raise BadInput(
-            f"there must be one profile that fits, found {_settings(fitting)}; choose by `runner`, `threads` or `device`"
+            f"there must be one profile that fits, found {_settings(fitting)}; "
+            "choose by `runner`, `threads` or `device`"
         )
     return fitting
 
@@ -100,7 +107,7 @@ def choose(asked: Elsewhere, space: SearchSpace, profiled: Sequence[Profiled], s
 def _fits(asked: Elsewhere, setting: Setting) -> bool:
     if asked.runner not in ("", setting.runner) or asked.threads not in (0, setting.threads):
         return False
-    if asked.device and runner_kind(setting.runner, "the runner of a profile").device(asked.device) != setting.device:
+    if asked.device and parse_device(asked.device) != setting.device:
         return False
     return (asked.precision, asked.batch) == (setting.precision, setting.batch)
 
@@ -125,4 +132,4 @@ def _notes(latest: Profiled, others: Sequence[Profiled]) -> Iterable[str]:
     if setting.machine != this_machine(usable_cores()).slug or kind.problem(setting.device):
         return  # what is installed here says nothing of that machine
     if (here := kind.version()) != setting.version:
-        yield f"the profile is of {setting.version}, and {here} is installed here: profile again, or expect a difference"
+        yield f"the profile is of {setting.version}, and {here} is installed here: what differs is not known"

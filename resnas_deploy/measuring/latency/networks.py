@@ -104,7 +104,7 @@ def _numbers(count: int, dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 def _is_structure(weight: Weight, dtype: np.dtype[Any]) -> bool:
-    """Whether a runtime decides by the values what to run: shapes and indices, and scales of one, which it leaves out."""
+    """Whether a runtime decides by the values what to run: those of shapes, and scales of one, which it leaves out."""
     return weight.dtype != dtype or weight.name.startswith(ONES)
 
 

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.batch import MAX_BATCH
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files import records as record
 from resnas_deploy.files.outputs import check_new_file, output_file
 from resnas_deploy.files.reading import name_of, read_bytes
@@ -146,7 +146,9 @@ def pack(file: Path, store: Path, machine: str = "", space: str = "", *, force: 
         names = sorted({item.space.name for item in kept})
         kept = [item for item in kept if item.space.name == space]
         if not kept:
-            raise BadInput(f"`space` must be one that was profiled, found {shown(space)}; there are: {', '.join(names)}")
+            raise BadInput(
+                f"`space` must be one that was profiled, found {shown(space)}; there are: {first_few(names)}"
+            )
     content = packed(kept)
     with output_file(file, replace=force) as partial:
         partial.write_bytes(content)
@@ -172,4 +174,3 @@ def carried(several: Sequence[Kept]) -> tuple[Carried, ...]:
         before = found[key].networks if key in found else 0
         found[key] = Carried(item.setting, item.space, before + len(item.networks) * (item.purpose == "profile"))
     return tuple(found.values())
-

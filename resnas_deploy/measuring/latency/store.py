@@ -66,7 +66,7 @@ FORMAT = Format(
     application=0x72736E73,  # "rsns"
     schema=2,
     tables=f"{_SPACE};{_MEASURED}",
-    earlier={1: EarlierSchema(_MEASURED, _with_spaces)},
+    earlier=(EarlierSchema(1, _MEASURED, _with_spaces),),
 )
 
 

@@ -74,7 +74,11 @@ def test_settings_that_differ_in_one_field_are_not_mixed(path, name):
         assert sorted(item.networks for item in store.profiled()) == [1, 2]
 
 
-@pytest.mark.parametrize("key", [(EIGHT, "profile", 0), (MINI, "check", 0), (MINI, "profile", 1)], ids=lambda key: f"{key[0].name} {key[1]} {key[2]}")
+@pytest.mark.parametrize(
+    "key",
+    [(EIGHT, "profile", 0), (MINI, "check", 0), (MINI, "profile", 1)],
+    ids=["space", "purpose", "repeat"],
+)
 def test_spaces_purposes_and_openings_are_not_mixed(path, key):
     with LatencyStore(path) as store:
         store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0], 1.0)])
