@@ -107,7 +107,7 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
-    $ resnas search --supernet s.safetensors --data demo --latency-of jetson --max-latency 8ms --out x
+    $ resnas search --supernet s.safetensors --data demo --latency-of jetson --pareto --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")

@@ -25,7 +25,7 @@ COMMANDS = (
     "search",
 )
 SUBCOMMANDS = {
-    "latency": ("profile", "predict", "check"),
+    "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
     "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
