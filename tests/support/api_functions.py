@@ -21,7 +21,11 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, found
         elif isinstance(found, ModuleType):
             for inner, item in vars(found).items():
-                if inspect.isfunction(item) and item.__module__.startswith(API) and not inner.startswith(("_", "checked")):
+                if (
+                    inspect.isfunction(item)
+                    and item.__module__.startswith(API)
+                    and not inner.startswith(("_", "checked"))
+                ):
                     yield f"{name}.{inner}", item
         elif isinstance(found, Search):
             yield name, inspect.unwrap(found, stop=inspect.isfunction)

@@ -8,7 +8,7 @@ and it is said which versions there were beside it, or that it is of another one
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
@@ -60,6 +60,19 @@ def model_of(asked: Elsewhere, space: SearchSpace, store: Path) -> FoundModel:
         measured = opened.networks(setting, space, PROFILE)
     model = LatencyModel(space, setup_of(setting), setting, regression_of(measured))
     return FoundModel(model, tuple(_notes(latest, chosen)))
+
+
+def batches_of(asked: Elsewhere, space: SearchSpace, store: Path) -> list[int]:
+    """List the batch sizes at which a machine was profiled in what else is asked for, ascending; `asked.batch` if none.
+
+    Raise `BadInput` for an unknown machine.
+    """
+    with LatencyStore(store, create=False) as opened:
+        profiled = opened.profiled()
+    machine = machine_named(asked.machine, (item.setting.machine for item in profiled), _FIELD)
+    there = [item.setting for item in profiled if item.space.fingerprint == space.fingerprint]
+    found = {item.batch for item in there if item.machine == machine and _fits(replace(asked, batch=item.batch), item)}
+    return sorted(found) or [asked.batch]
 
 
 def setup_of(setting: Setting) -> Setup:
