@@ -165,9 +165,9 @@ def search(
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
-    $ resnas search --supernet s.safetensors --data x --min-throughput 2000/s --out x
+    $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
-    $ resnas search --supernet s.safetensors --data x --latency-of jetson --pareto --out x
+    $ resnas search --supernet net --data demo --pareto --latency-of jetson --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
