@@ -218,7 +218,7 @@ def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) 
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out),
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out, problem.costs),
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
