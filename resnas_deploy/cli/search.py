@@ -104,6 +104,14 @@ class LimitOptions(OptionGroup):
         str,
         typer.Option(help="Of an image, where a meter is: such as 50mJ, or 60%.", metavar="ENERGY", show_default=False),
     ] = ""
+    latency_of: Annotated[
+        str,
+        typer.Option(
+            help="The profiled machine that the limit is on; resnas latency machines lists them.",
+            metavar="MACHINE",
+            show_default="this one",
+        ),
+    ] = ""
     pareto: Annotated[
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
@@ -192,9 +200,10 @@ def search(
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
-    $ resnas search --supernet s.safetensors --data x --min-throughput 2000/s --out x
+    $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
+    $ resnas search --supernet net --data demo --pareto --latency-of jetson --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")

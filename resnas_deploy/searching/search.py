@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere, batches_of, model_of
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import profiled_batches, stored_model
 from resnas_deploy.measuring.latency.setup import Setting, Setup
@@ -66,6 +68,7 @@ class SearchRequest:
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
     model: LatencyModel | None = None  # instead of the store's
+    latency_of: Elsewhere | None = None  # a machine whose profile takes the place of `setup`
     promise: Promise = field(default_factory=Promise)  # what a limit on latency speaks of
     any_batch: bool = False  # that was profiled, instead of the setup's, where a throughput is limited
     image_size: int | None = None  # of candidates and finalists; None: the supernet's own
@@ -90,13 +93,6 @@ class SearchRequest:
             return supernet, space
         return resize(supernet, self.image_size), space.with_image_size(self.image_size)
 
-    def setups(self, space: SearchSpace) -> list[Setup]:
-        """Return those that the search may choose among."""
-        batches: Sequence[int] = ()
-        if self.any_batch and self.bounds.throughput and not self.model:
-            batches = profiled_batches(space, self.setup, self.store or usual_store())
-        return [replace(self.setup, batch=batch) for batch in batches] or [self.setup]
-
 
 @dataclass(frozen=True)
 class PreparedSearch:
@@ -106,12 +102,7 @@ class PreparedSearch:
     problem: SearchProblem
     scorer: ScorerSource
     priced: Priced
-
-    @property
-    def setting(self) -> Setting:
-        """Return what finalists are measured in; its machine and version are empty where any will do."""
-        model = self.priced.model
-        return model.setting if model else replace(self.priced.setup.setting(), machine="", version="")
+    setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
 
     @property
     def elsewhere(self) -> bool:
@@ -148,21 +139,48 @@ def prepare(request: SearchRequest, progress: Progress = silent) -> PreparedSear
     return _prepare(request, supernet, space, images, progress)
 
 
+@dataclass(frozen=True)
+class _Setups:
+    """The setups that a search may choose among, which differ in their batch size, and the latency model of each."""
+
+    setups: Sequence[Setup]
+    model: Callable[[Setup], LatencyModel]
+    elsewhere: bool  # whether they are another machine's, or may be
+
+
+def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
+    """Return those that were asked for. Raise `BadInput` where a machine that is named has no profile that fits."""
+    store, setup = request.store or usual_store(), request.setup
+    if model := request.model:
+        return _Setups([model.setup], lambda _: model, elsewhere=True)
+    any_batch = request.any_batch and bool(request.bounds.throughput)
+    if asked := request.latency_of:
+        if request.bounds.energy:
+            raise BadInput("`max_energy` must come without `latency_of`: the meter is this machine's")
+        batches = batches_of(asked, space, store) if any_batch else [asked.batch]
+        found = [model_of(replace(asked, batch=batch), space, store) for batch in batches]
+        for note in dict.fromkeys(note for one in found for note in one.notes):
+            logging.getLogger(__name__).warning("%s", note)
+        models = {one.model.setup.batch: one.model for one in found}
+        return _Setups([one.model.setup for one in found], lambda setup: models[setup.batch], elsewhere=True)
+    batches = profiled_batches(space, setup, store) if any_batch else []
+    several = [replace(setup, batch=batch) for batch in batches] or [setup]
+    return _Setups(several, lambda setup: stored_model(space, setup, store), elsewhere=False)
+
+
 def _prepare(
     request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
 ) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
 
-    def model(setup: Setup) -> LatencyModel:
-        return request.model or stored_model(space, setup, request.store or usual_store())
-
+    setups = _setups(request, space)
     found = priced(
         space,
         request.bounds,
         request.promise,
-        request.setups(space),
-        model,
+        setups.setups,
+        setups.model,
         always_latency=request.evolution.pareto,
         progress=progress,
     )
@@ -181,7 +199,14 @@ def _prepare(
     scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return PreparedSearch(supernet, problem, scorer, found)
+    setting = (
+        setups.model(found.setup).setting
+        if setups.elsewhere
+        else found.model.setting
+        if found.model
+        else replace(found.setup.setting(), machine="", version="")
+    )
+    return PreparedSearch(supernet, problem, scorer, found, setting)
 
 
 def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progress) -> SearchResult:
@@ -195,7 +220,7 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out),
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs),
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
