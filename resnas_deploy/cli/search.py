@@ -13,7 +13,7 @@ from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.latency_options import ImageSize, SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import print_json, progress, resumable
+from resnas_deploy.cli.output import print_json, progress, resumable, show_table
 from resnas_deploy.cli.search_steps import show_found
 from resnas_deploy.cli.train_options import Seed, TorchDevice
 
@@ -176,6 +176,11 @@ class WorkOptions(OptionGroup):
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False
 
 
+PlanOption = Annotated[
+    bool, typer.Option("--plan", metavar="", help="Tell what it would take, by a few timed passes; search nothing.")
+]
+
+
 @with_groups
 def search(
     *,
@@ -185,6 +190,7 @@ def search(
     limits: LimitOptions,
     setup: SearchSetupOptions,
     work: WorkOptions,
+    plan: PlanOption = False,
     as_json: Json = False,
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
@@ -203,8 +209,18 @@ def search(
     $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
+    $ resnas search --supernet s.safetensors --data imagenet --max-macs 60% --out x --workers ray --plan
     $ resnas search --supernet net --data demo --pareto --latency-of jetson --out x
     """
+    if plan:
+        with progress() as tell:
+            options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()
+            priced = resnas.search.plan(supernet, out=out, **options, progress=tell)
+        if as_json:
+            print_json(priced.to_json())
+        else:
+            show_table(priced.table())
+        return
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
         options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()

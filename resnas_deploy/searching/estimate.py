@@ -38,11 +38,10 @@ class ScoringEstimate:
         )
 
 
-def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0, images: int | None = None) -> ScoringEstimate:
-    """Time a few subnets inside the limits. So many candidates are `scored` already, or other `images` are meant."""
-    rate = pool.rate(_typical(problem))
-    left = max(0, problem.evolution.candidates - scored)
-    return ScoringEstimate(left, problem.held_out if images is None else images, rate)
+def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0) -> ScoringEstimate:
+    """Time a few subnets inside the limits; so many candidates are `scored` already."""
+    rate = pool.rate(_typical(problem), problem.held_out)
+    return ScoringEstimate(max(0, problem.evolution.candidates - scored), problem.held_out, rate)
 
 
 def note_estimate(problem: SearchProblem, pool: TimedPool, scored: int) -> None:
