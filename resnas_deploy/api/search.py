@@ -134,7 +134,6 @@ def search(
         setup = choose_setup(runner, precision, batch or 1, threads, device)
     request = SearchRequest(
         supernet=Path(supernet),
-        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
         out=Path(out),
         bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
         setup=setup,
@@ -150,5 +149,6 @@ def search(
         promise=Promise(confidence, percentile),
         any_batch=batch is None,
         image_size=image_size,
+        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
     )
     return Asked(request, progress)

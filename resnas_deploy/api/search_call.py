@@ -26,22 +26,28 @@ class Search(Generic[Parameters]):
         self._ask = ask
         functools.update_wrapper(self, ask)  # its text, for `help`
         self.__signature__ = inspect.signature(ask).replace(return_annotation=SearchResult)
+        self.plan = _planning(ask)
 
     def __call__(self, *args: Parameters.args, **named: Parameters.kwargs) -> SearchResult:
         """Search."""
         asked = self._ask(*args, **named)
         return SearchResult.of(searching.search(asked.request, asked.progress))
 
-    def plan(self, *args: Parameters.args, **named: Parameters.kwargs) -> SearchPlan:
+    measure = staticmethod(_measure)
+    finish = staticmethod(_finish)
+
+
+def _planning(ask: Callable[Parameters, Asked]) -> Callable[Parameters, SearchPlan]:
+    def plan(*args: Parameters.args, **named: Parameters.kwargs) -> SearchPlan:
         """Return what a search of these arguments would take: candidates, images, time and memory. Write nothing.
 
         A few passes are timed on the workers that it would have. Raise what the search would before it begins.
         """
-        asked = self._ask(*args, **named)
+        asked = ask(*args, **named)
         return SearchPlan(**vars(planning.plan(asked.request, asked.progress)))
 
-    measure = staticmethod(_measure)
-    finish = staticmethod(_finish)
+    plan.__signature__ = inspect.signature(ask).replace(return_annotation=SearchPlan)  # type: ignore[attr-defined]  # which `help` reads
+    return plan
 
 
 search = Search(_search)
