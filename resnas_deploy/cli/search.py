@@ -157,7 +157,7 @@ def search(
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
-    $ resnas search --supernet s.safetensors --data x --min-throughput 2000/s --out x
+    $ resnas search --supernet s.safetensors --data x --min-throughput 9/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
     with progress(spinner=False) as tell, resumable(out):
