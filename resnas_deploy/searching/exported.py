@@ -16,14 +16,16 @@ from resnas_deploy.engines.build import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
 from resnas_deploy.exporting.export import Request, export, preprocessing_of
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.measuring.latency.anchored import anchor_of
+from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
-from resnas_deploy.searching.found import FINALISTS, ExportedAccuracy, FoundFinalist
-from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.searching.found import ANCHOR, FINALISTS, ExportedAccuracy, FoundAnchor, FoundFinalist
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.slicing import slice_subnet
 
 _BATCH = 16  # images at once, where accuracy is measured
@@ -58,6 +60,12 @@ class Exporter:
             costs=candidate.costs,
             accuracy=accuracy,
         )
+
+    def anchor(self, model: LatencyModel) -> FoundAnchor:
+        """Write the network that the model's profile was measured beside, with weights that mean nothing."""
+        weights = untrained(anchor_of(model.space))
+        artifact = export(lambda: weights, replace(self._request(ANCHOR), verify_on=None), silent)
+        return FoundAnchor(artifact.digest, artifact.manifest.files[WEIGHTS], model.regression.anchor_ms)
 
     def _request(self, name: str) -> Request:
         request = Request(

@@ -11,7 +11,7 @@ from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.found import ExportedAccuracy, Found
 from resnas_deploy.searching.measured import Measured
-from resnas_deploy.searching.measured_limits import largest_share
+from resnas_deploy.searching.measured_limits import largest_share, told
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -23,6 +23,7 @@ class Finalist:
     artifact: Artifact
     measurement: Measurement | None  # None: it was not measured, or not yet
     exported: ExportedAccuracy | None  # of the artifact itself, where it is quantised
+    told: str  # what limits are of, as measured, where that is not the median alone
     share: float  # of the limits that are measured: above 1 it keeps them not, and infinite where it was not measured
 
     @property
@@ -63,8 +64,9 @@ def finalists_of(folder: Path, found: Found, measured: Measured | None) -> tuple
     finalists = []
     for item in found.finalists:
         measurement = measured.of(item) if measured else None
-        share = largest_share(found.limits, measurement)
-        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, share))
+        share = measured.share(found, item) if measured else largest_share(found.limits, None)
+        words = told(found.limits, measurement, measured.pace(found, item)) if measured and measurement else ""
+        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, words, share))
     return tuple(finalists)
 
 

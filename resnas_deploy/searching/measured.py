@@ -21,7 +21,7 @@ from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.registry import runner_kind
-from resnas_deploy.searching.found import FOUND, Found, FoundFinalist, read_document, read_found, write_document
+from resnas_deploy.searching.found import ANCHOR, FOUND, Found, FoundFinalist, read_document, read_found, write_document
 from resnas_deploy.searching.measured_limits import largest_share
 
 MEASURED = "measured.json"
@@ -56,6 +56,21 @@ class Measured:
     def of(self, finalist: FoundFinalist) -> Measurement | None:
         """Return what was measured of a finalist, if it was."""
         return self.by_digest.get(finalist.digest)
+
+    def pace(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how many times as long as in the profile the anchor took beside a finalist; at least 1.
+
+        On a machine that is slower than it was when it was profiled, all networks are.
+        """
+        for report in self.reports:
+            times = {item.configuration.digest: item for item in report.measurements if item.samples_s}
+            if found.anchor and finalist.digest in times and found.anchor.digest in times:
+                return max(1.0, times[found.anchor.digest].percentile(50) / found.anchor.ms)
+        return 1.0
+
+    def share(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how much a finalist used up of the limit that it comes nearest to: above 1 it does not keep it."""
+        return largest_share(found.limits, self.of(finalist), self.pace(found, finalist))
 
     def notes(self) -> list[str]:
         """Say what may have disturbed the measurements, a line each."""
@@ -93,7 +108,7 @@ def measure_waiting(folder: Path, found: Found, there: Measured | None, progress
     measured = there or Measured(setup.setting(), ())
     while group := waiting(found, measured):
         progress(f"measuring {len(group)} finalists")
-        report = _measured_together(folder, group, setup, progress)
+        report = _measured_together(folder, found, group, setup, progress)
         measured = replace(measured, reports=(*measured.reports, report))
         measured.write(folder)
     return measured
@@ -105,27 +120,32 @@ def waiting(found: Found, measured: Measured) -> tuple[FoundFinalist, ...]:
         group = found.finalists[start : start + found.together]
         if missing := tuple(item for item in group if measured.of(item) is None):
             return missing
-        if any(largest_share(found.limits, measured.of(item)) <= 1 for item in group):
+        if any(measured.share(found, item) <= 1 for item in group):
             break
     return ()
 
 
-def _measured_together(folder: Path, group: Sequence[FoundFinalist], setup: Setup, progress: Progress) -> Report:
-    artifacts = [item.opened(folder) for item in group]
+def _measured_together(
+    folder: Path, found: Found, group: Sequence[FoundFinalist], setup: Setup, progress: Progress
+) -> Report:
+    """Measure finalists interleaved with each other, and with the anchor where there is one."""
+    names = {item.artifact: item.opened(folder) for item in group}
+    if found.anchor:
+        names[ANCHOR] = found.anchor.opened(folder)
     plan = Plan(
-        subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
+        subjects=tuple(Subject(artifact, setup.kind) for artifact in names.values()),
         batches=(setup.batch,),
-        runs=RUNS,
+        runs=max([RUNS, *(limit.runs for limit in found.limits)]),
         threads=setup.cores,
         openings=OPENINGS,
         device=setup.device,
     )
-    report = measure_plan(plan, Extras(), progress)
+    report = measure_plan(plan, Extras(energy=any(limit.figure == "energy" for limit in found.limits)), progress)
     if report.interrupted:
         raise KeyboardInterrupt
-    names = {artifact.source: item.artifact for artifact, item in zip(artifacts, group, strict=True)}
+    written = {artifact.source: name for name, artifact in names.items()}
     renamed = (
-        replace(item, configuration=replace(item.configuration, source=names[item.configuration.source]))
+        replace(item, configuration=replace(item.configuration, source=written[item.configuration.source]))
         for item in report.measurements
     )
     return replace(report, measurements=tuple(renamed))
@@ -143,7 +163,7 @@ def read_measured(path: Path, found: Found, remedy: str = "measure again by `sea
         raise BadInput(
             f"{path} must be of the setting that {FOUND} asks for, found another: {'; '.join(differing)}; {remedy}"
         )
-    known = {item.digest: item for item in found.finalists}
+    known = {item.digest for item in found.finalists} | ({found.anchor.digest} if found.anchor else set())
     for report in measured.reports:
         check_samples(report, path)
         if report.machine.slug != measured.setting.machine:

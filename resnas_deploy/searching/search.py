@@ -190,14 +190,17 @@ def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) 
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
         evaluated = iterate(problem, store, pool, progress)
+    exporter = Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out)
+    model = prepared.priced.model
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out),
+        exporter=exporter,
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
         most=request.tries,
+        anchor=exporter.anchor(model) if model and prepared.priced.measured else None,
     )
     if prepared.elsewhere:
         return finished(out, rounds.for_elsewhere(progress), None)
