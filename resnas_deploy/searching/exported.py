@@ -24,6 +24,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.costs import CostKind
 from resnas_deploy.searching.found import ANCHOR, FINALISTS, ExportedAccuracy, FoundAnchor, FoundFinalist
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.slicing import slice_subnet
@@ -40,6 +41,7 @@ class Exporter:
     setup: Setup  # that they will run in
     images: LabelledImages  # that candidates are scored on
     folder: Path
+    costs: tuple[CostKind, ...]  # that the search keeps of its candidates
 
     def export(self, candidate: Candidate, number: int, progress: Progress = silent) -> FoundFinalist:
         """Write a candidate as the finalist of a number. Raise `VerificationFailed` where its graph is wrong."""
@@ -58,6 +60,7 @@ class Exporter:
             score=candidate.score,
             iteration=candidate.iteration,
             costs=candidate.costs,
+            highest=tuple(cost.most([checkpoint.arch]).item() for cost in self.costs),
             accuracy=accuracy,
         )
 

@@ -14,6 +14,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.latency.bounds import MEDIAN, RUNS
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.measure import measure as measure_plan
 from resnas_deploy.measuring.measurement import HOST, Measurement
@@ -26,7 +27,7 @@ from resnas_deploy.searching.measured_limits import largest_share
 
 MEASURED = "measured.json"
 SCHEMA = 1
-RUNS, OPENINGS = 30, 3
+OPENINGS = 3
 _ANY = ("machine", "version")  # of a setting: empty where any will do
 _AGAIN = "measure again by `search.measure()` with `force`"
 
@@ -135,7 +136,7 @@ def _measured_together(
     plan = Plan(
         subjects=tuple(Subject(artifact, setup.kind) for artifact in names.values()),
         batches=(setup.batch,),
-        runs=max([RUNS, *(limit.runs for limit in found.limits)]),
+        runs=max([RUNS[MEDIAN], *(limit.runs for limit in found.limits)]),
         threads=setup.cores,
         openings=OPENINGS,
         device=setup.device,

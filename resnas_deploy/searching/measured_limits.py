@@ -20,14 +20,14 @@ from resnas_deploy.measuring.measurement import Measurement
 Figure = Literal["p50", "p90", "p99", "throughput", "energy"]
 _PERCENT: dict[Figure, float] = {"p50": 50, "p90": 90, "p99": 99}
 _SLOWER = 1.05  # a pace that is worth telling
-_UNITS: dict[Figure, str] = {"throughput": "images/s", "energy": "mJ an image"}
+_UNITS: dict[Figure, str] = {"throughput": "images/s", "energy": "mJ"}
 
 
 @dataclass(frozen=True)
 class MeasuredLimit:
     """What a network must show when it is measured."""
 
-    figure: Figure  # the time of a batch that so many per cent of the runs stay below, images a second, or energy
+    figure: Figure  # the time of a batch that so many per cent of the runs stay below, images a second, or of an image
     bound: float  # milliseconds or millijoules at most; of throughput, images a second at least
 
     def __post_init__(self) -> None:

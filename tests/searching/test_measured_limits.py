@@ -39,7 +39,7 @@ def test_an_energy_is_what_the_devices_own_meter_counted():
     assert limit.value(counted) == pytest.approx(40)
     assert limit.share(counted) == pytest.approx(0.8)
     assert limit.share(MEASURED) == math.inf  # nobody counted it: it is not known to be kept
-    assert str(limit) == "energy of at most 50 mJ an image"
+    assert str(limit) == "energy of at most 50 mJ"
 
 
 def test_on_a_machine_that_is_slower_now_what_was_measured_is_taken_at_the_profiles_pace():
