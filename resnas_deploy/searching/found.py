@@ -25,7 +25,7 @@ from resnas_deploy.searching.costs import CostName
 from resnas_deploy.searching.measured_limits import MeasuredLimit
 
 FOUND, FINALISTS = "found.json", "finalists"
-ANCHOR = f"{FINALISTS}/anchor"
+ANCHOR = "anchor"
 SCHEMA = 1
 MOST_BYTES = 32_000_000
 _FOLDER = re.compile(rf"{FINALISTS}/[A-Za-z0-9_-]+")  # one level below the search's folder, and nowhere else

@@ -23,7 +23,7 @@ from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.found import ANCHOR, FOUND, Found, FoundFinalist, read_document, read_found, write_document
-from resnas_deploy.searching.measured_limits import largest_share
+from resnas_deploy.searching.measured_limits import largest_share, pace_of
 
 MEASURED = "measured.json"
 SCHEMA = 1
@@ -59,14 +59,11 @@ class Measured:
         return self.by_digest.get(finalist.digest)
 
     def pace(self, found: Found, finalist: FoundFinalist) -> float:
-        """Return how many times as long as in the profile the anchor took beside a finalist; at least 1.
-
-        On a machine that is slower than it was when it was profiled, all networks are.
-        """
+        """Return how many times as long as in its profile the machine took beside a finalist (`pace_of`)."""
         for report in self.reports:
             times = {item.configuration.digest: item for item in report.measurements if item.samples_s}
             if found.anchor and finalist.digest in times and found.anchor.digest in times:
-                return max(1.0, times[found.anchor.digest].percentile(50) / found.anchor.ms)
+                return pace_of(times[found.anchor.digest], found.anchor.ms)
         return 1.0
 
     def share(self, found: Found, finalist: FoundFinalist) -> float:

@@ -2,7 +2,8 @@
 
 A limit is of the pace that the machine had when it was profiled. Where the anchor network, which the profile was
 measured beside, takes longer beside the finalists than it did then, the machine is slower now, for any network: what
-was measured is divided by that (`pace`). A machine that is faster now is no reason to refuse what it was measured at.
+was measured is divided by that (`pace_of`). A machine that is faster now is no reason to refuse what it was measured
+at; and one that is slower by more than `MOST_SLOWER` is no longer the one that was profiled.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from resnas_deploy.measuring.measurement import Measurement
 
 Figure = Literal["p50", "p90", "p99", "throughput", "energy"]
 _PERCENT: dict[Figure, float] = {"p50": 50, "p90": 90, "p99": 99}
-_SLOWER = 1.05  # a pace that is worth telling
+MOST_SLOWER = 1.25
+_TOLD = 1.05  # a pace that is worth telling
 _UNITS: dict[Figure, str] = {"throughput": "images/s", "energy": "mJ"}
 
 
@@ -67,10 +69,16 @@ class MeasuredLimit:
         return self.figure == "throughput"
 
 
+def pace_of(anchor: Measurement, profiled_ms: float) -> float:
+    """Return how many times as long as in its profile the machine takes, from the anchor network: 1 if not slower."""
+    slower = anchor.percentile(50) / profiled_ms
+    return slower if 1 < slower <= MOST_SLOWER else 1.0
+
+
 def told(limits: Sequence[MeasuredLimit], measurement: Measurement, pace: float) -> str:
     """Return, for people, what limits are of beside the median, and what was measured at the profile's pace."""
-    shown = [limit for limit in limits if limit.figure != "p50" or pace > _SLOWER]
-    slower = f" at the profile's pace (now {pace:.2f} times slower)" if pace > _SLOWER else ""
+    shown = [limit for limit in limits if limit.figure != "p50" or pace > _TOLD]
+    slower = f" at the profile's pace (now {pace:.2f} times slower)" if pace > _TOLD else ""
     if not measurement.samples_s:
         return ""
     figures = [f"{limit.figure} {limit.text(limit.value(measurement, pace))}" for limit in shown]

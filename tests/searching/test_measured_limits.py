@@ -11,7 +11,7 @@ from support.made_up_measuring import measurement
 
 from resnas_deploy.measuring.latency.bounds import RUNS
 from resnas_deploy.measuring.machine.energy import Energy
-from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share, told
+from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share, pace_of, told
 
 TIMES = [0.010] * 95 + [0.030] * 5  # seconds: a twentieth of the runs is disturbed
 MEASURED = measurement([TIMES], batch=4, images=4)
@@ -52,6 +52,11 @@ def test_on_a_machine_that_is_slower_now_what_was_measured_is_taken_at_the_profi
         "p50 8 ms, throughput 455 images/s at the profile's pace (now 1.25 times slower)"
     )
     assert told(limits[:1], MEASURED, 1.0) == ""
+
+
+@pytest.mark.parametrize(("profiled_ms", "pace"), [(10, 1), (12, 1), (9, 10 / 9), (8, 1.25), (7.9, 1), (0.01, 1)])
+def test_a_machine_that_is_far_slower_is_not_the_one_that_was_profiled(profiled_ms, pace):
+    assert pace_of(MEASURED, profiled_ms) == pytest.approx(pace)
 
 
 def test_what_did_not_run_keeps_no_limit():
