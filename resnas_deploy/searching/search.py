@@ -22,7 +22,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.exported import Exporter
+from resnas_deploy.searching.exported import Exporter, check_exportable
 from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
 from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
@@ -147,6 +147,7 @@ def _prepare(
 ) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
+    check_exportable(request.setup)
 
     def model(setup: Setup) -> LatencyModel:
         return request.model or stored_model(space, setup, request.store or usual_store())
