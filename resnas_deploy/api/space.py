@@ -17,6 +17,7 @@ from resnas_deploy.weights.space_files import packaged_spaces, space_file, space
 from resnas_deploy.weights.space_text import space_text
 
 _CHOICES = ("widths", "heads", "head_dims", "hidden")
+_MANY = 1_000_000  # subnets, which a power of ten says better
 _LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB")
 
 
@@ -51,7 +52,8 @@ class Space(Tabular):
     @property
     def counted(self) -> str:
         """Its number of subnets for people."""
-        return f"{self.subnets:,} subnets ({power_of_ten(self.subnets)})"
+        power = f" ({power_of_ten(self.subnets)})" if self.subnets >= _MANY else ""
+        return f"{self.subnets:,} subnet{'s' if self.subnets > 1 else ''}{power}"
 
     def table(self) -> Table:
         """Return a row for each cost."""

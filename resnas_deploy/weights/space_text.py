@@ -17,6 +17,7 @@ from resnas_deploy.files.records import forms, from_json, to_json
 _STAGES = "stages"
 _STAGE = re.compile(r"stages\[(\d+)\]")  # at the beginning of a message of the reader
 _HEADER = re.compile(r"\s*\[\[\s*\"?stages\"?\s*\]\]")
+_SINGLE = re.compile(r"^\s*\[\s*stages?\s*\]", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ def parse_space(text: str, source: str) -> SearchSpace:
     try:
         data = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:  # ValueError: thousands of digits
-        raise BadInput(f"{source} must be a search space in TOML, found: {error}") from None
+        hint = "; each stage is begun by [[stages]]" if _SINGLE.search(text) else ""
+        raise BadInput(f"{source} must be a search space in TOML, found: {error}{hint}") from None
     if mistake := next(_mistakes(data), None):
         raise BadInput(f"{source}{_line(text, mistake.stage, mistake.key)}: {mistake.text}")
     try:
@@ -112,7 +114,7 @@ def _subject(message: str) -> tuple[int | None, str]:
 
 def _line(text: str, stage: int | None, key: str) -> str:
     """Return where a key stands, as it is usually written: `, line 14`; the stage's beginning where it is not there."""
-    written = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=" if key != _STAGES else r"\s*\[?\s*stages\b")
+    written = re.compile(rf"\s*\[*\s*[\"']?{re.escape(key)}[\"']?\s*[=\]]")
     inside, begun = None, 0
     for number, line in enumerate(text.splitlines(), start=1):
         if _HEADER.match(line):
