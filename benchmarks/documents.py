@@ -14,6 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
 from resnas_deploy.measuring.latency.check import PredictorErrors
+from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.machine.description import Machine
@@ -21,6 +22,8 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.searching.found import Found
+from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
@@ -220,6 +223,33 @@ class LatencyPredictDocument(TypedDict):
     predictions: list[PredictedNetwork]
 
 
+class ProfiledDocument(TypedDict):
+    """A space that was profiled in a setting."""
+
+    setting: Setting
+    space: str
+    space_fingerprint: str
+    image_size: int
+    networks: int
+
+
+class LatencyMachinesDocument(TypedDict):
+    """What a store has of this machine and of others."""
+
+    store: str
+    this_machine: str
+    profiles: list[ProfiledDocument]
+
+
+class CarriedProfilesDocument(TypedDict):
+    """Profiles that were written into a file, or taken out of one; `added` networks of them are new to the store."""
+
+    file: str
+    store: str
+    added: int
+    profiles: list[ProfiledDocument]
+
+
 class LatencyCheckDocument(TypedDict):
     """Networks that a profile has not seen: predicted and measured milliseconds of a batch."""
 
@@ -275,25 +305,29 @@ class TrainedDocument(TypedDict):
     memory: MemoryDocument
 
 
+# A subnet of a search: costs as predicted, and latency as measured, in milliseconds; null where it was not measured.
 class FinalistDocument(TypedDict):
-    """A subnet of a search: costs as predicted, and latency as measured, in milliseconds."""
-
     artifact: str
     fingerprint: str
     top1_held_out: float
+    top1_as_exported: NotRequired[float]
     predicted_latency: NotRequired[float]
-    macs: float
+    MACs: float
     parameters: float
     measured_latency: float | None
+    keeps_limits: bool | None
 
 
 class SearchDocument(TypedDict):
-    """What a search found; `arch` is the winner's."""
+    """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
     out: str
-    arch: ArchSpec
+    arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    machine: str
+    measured: int
+    keeping_limits: int
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
 
@@ -305,7 +339,10 @@ DOCUMENTS: dict[str, Any] = {
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
+    "found": Found,
+    "latency-packed": PackedProfiles,
     "manifest": Manifest,
+    "measured": Measured,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,
@@ -317,8 +354,11 @@ DOCUMENTS: dict[str, Any] = {
     "inspect": InspectedDocument | InspectedEngineDocument,
     "kernels": KernelsDocument,
     "latency-check": LatencyCheckDocument,
+    "latency-machines": LatencyMachinesDocument,
+    "latency-pack": CarriedProfilesDocument,
     "latency-predict": LatencyPredictDocument,
     "latency-profile": LatencyProfileDocument,
+    "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,

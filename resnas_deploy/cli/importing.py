@@ -60,7 +60,7 @@ def import_(
     Examples:
     $ resnas import found.pth.tar --network-def found.txt --out found.safetensors
     $ resnas import super.pth.tar --space small --out supernet.safetensors
-    $ resnas import s.pth.tar --space my.toml --classes names.txt --out s.safetensors
+    $ resnas import s.pth.tar --space x.toml --classes y.txt --out s.safetensors
     """
     with progress() as show:
         imported = resnas.import_checkpoint(

@@ -23,10 +23,12 @@ COMMANDS = (
     "compare",
     "gate",
     "search",
+    "search measure",
+    "search finish",
 )
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
-    "latency": ("profile", "predict", "check"),
+    "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
     "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
