@@ -15,6 +15,7 @@ from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.searching import search as searching
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
+from resnas_deploy.searching.held_out import HeldOutSource
 from resnas_deploy.searching.limits import Promise
 from resnas_deploy.searching.search import Scoring, SearchRequest
 
@@ -23,7 +24,9 @@ from resnas_deploy.searching.search import Scoring, SearchRequest
 def search(
     supernet: str | Path,
     *,
-    data: str | Path,
+    data: str | Path = "",
+    score_on: str | Path = "",
+    held_out: int | None = None,
     out: str | Path,
     max_macs: str | float = "",
     max_parameters: str | float = "",
@@ -63,6 +66,9 @@ def search(
     Args:
         supernet: its checkpoint.
         data: `demo`, or the folder that it was trained on; accuracy is top-1 on images that training held out.
+        score_on: instead of `data`, a folder of labelled images that training did not see: class folders, tar shards,
+            or images with a list NAME,CLASS (.csv); for a supernet that was imported.
+        held_out: images of each class of that folder, drawn by `seed`; all where it is None.
         out: the folder to write: `arch.json`, `checkpoint.safetensors`, `front.png`, `report.html`, `measured.json`,
             `finalists/`.
         max_macs: such as `2.9G`, `60%` of the widest subnet's, or a number of multiply-accumulates an image.
@@ -121,7 +127,7 @@ def search(
         setup = choose_setup(runner, precision, batch or 1, threads, device)
     request = SearchRequest(
         supernet=Path(supernet),
-        data=str(data),
+        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
         out=Path(out),
         bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
         setup=setup,

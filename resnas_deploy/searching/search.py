@@ -10,7 +10,6 @@ from pathlib import Path
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.labelled import LabelledImages
-from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.elsewhere import Elsewhere, batches_of, model_of
@@ -23,12 +22,14 @@ from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.costs import Bounds
+from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.exported import Exporter
 from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
-from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
+from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
 from resnas_deploy.searching.report import FRONT
 from resnas_deploy.searching.result import SearchResult
 from resnas_deploy.searching.rounds import Rounds
@@ -55,7 +56,7 @@ class SearchRequest:
     """A search as it is asked for."""
 
     supernet: Path
-    data: str
+    held_out: HeldOutSource
     out: Path
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
@@ -94,13 +95,12 @@ class SearchRequest:
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedSearch:
     """A search that was checked before any work."""
 
     supernet: Checkpoint
     problem: SearchProblem
     scorer: ScorerSource
-    images: LabelledImages  # that candidates are scored on
     priced: Priced
     setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
 
@@ -118,19 +118,25 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
 
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
+    prepared = prepare(request, progress)
+    with claiming(request.out, resume=request.resume, remedy=_TAKEN):
+        found = _carry_out(request, prepared, progress)
+    images = prepared.scorer.images
+    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
+    what = "the accuracy of the best subnet"
+    note_chance(best.correct, best.seen, images.labels, images.class_names, what)
+    return found
+
+
+def prepare(request: SearchRequest, progress: Progress = silent) -> PreparedSearch:
+    """Check all that can be checked before any work, and return what is needed for it. Raise `BadInput`."""
     out = request.out
     check_new_folder(out, resume=request.resume, remedy=_TAKEN)
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet, space = request.load_supernet()
-    images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, images, progress)
-    with claiming(out, resume=request.resume, remedy=_TAKEN):
-        found = _carry_out(request, prepared, progress)
-    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
-    what = "the accuracy of the best subnet"
-    note_chance(best.correct, best.seen, images.labels, images.class_names, what)
-    return found
+    images = in_random_order(request.held_out.images(supernet, request.supernet))
+    return _prepare(request, supernet, space, images, progress)
 
 
 @dataclass(frozen=True)
@@ -164,7 +170,7 @@ def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
 
 def _prepare(
     request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
-) -> _Prepared:
+) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
 
@@ -181,7 +187,7 @@ def _prepare(
     problem = SearchProblem(
         space=space,
         supernet=supernet.digest,
-        data=request.data,
+        data=request.held_out.identity(images.labels),
         held_out=len(images.labels),
         limits=found.limits,
         costs=found.costs,
@@ -190,12 +196,7 @@ def _prepare(
         early_stopping=request.scoring.early_stopping,
         measured=found.model.identity if found.model else "",
     )
-    # Workers have another working directory.
-    data = request.data if request.data == DEMO else str(Path(request.data).resolve())
-    scoring = request.scoring
-    # Ray's workers have a core each.
-    decoding = 0 if scoring.workers else None
-    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding, request.image_size)
+    scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
     setting = (
@@ -205,20 +206,21 @@ def _prepare(
         if found.model
         else replace(found.setup.setting(), machine="", version="")
     )
-    return _Prepared(supernet, problem, scorer, images, found, setting)
+    return PreparedSearch(supernet, problem, scorer, found, setting)
 
 
-def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
+def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progress) -> SearchResult:
     """Search, export and measure in a folder that is there. What cannot be written at the end is in the result."""
     out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+        note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out, problem.costs),
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs),
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
