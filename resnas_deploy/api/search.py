@@ -17,6 +17,7 @@ from resnas_deploy.searching.costs import LATENCY, Bounds
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import Finalist
 from resnas_deploy.searching.report import finalist_table
+from resnas_deploy.searching.reported import ReportedFinalist
 from resnas_deploy.searching.search import Scoring, SearchRequest
 
 
@@ -47,7 +48,8 @@ class SearchResult(searching.SearchResult, Tabular):
 
     def table(self) -> Table:
         """Return a row for each finalist; predicted and measured latency are apart."""
-        found, rows = self.evaluated, finalist_table(self.finalists, self.costs)
+        found = self.evaluated
+        rows = finalist_table([ReportedFinalist(one.candidate, one.measurement) for one in self.finalists], self.costs)
         title = f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end"
         return Table(title, rows[0], rows[1:])
 

@@ -128,7 +128,7 @@ def check(
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_plot(plot)
+        check_plot(plot, moving=True)
     with progress(spinner=False) as show:
         show("opening the store")
         found = resnas.latency.check(space, subnets=subnets, progress=show, **setup.arguments())

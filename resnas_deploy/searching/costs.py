@@ -22,6 +22,7 @@ _BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
 _MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
 
 Costs = Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
+Intervals = Callable[[Sequence[ArchSpec]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class CostKind:
     name: str  # MACs, parameters, latency
     unit: str  # G, M, ms
     of: Costs
+    interval: Intervals | None = None  # between which each network's will be, where a cost is predicted: low and high
 
     def text(self, value: float) -> str:
         """Return a cost for people."""
@@ -163,7 +165,12 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> CostKind:
             f"the supernet must take images of {profiled} pixels, of which a profile is, found {space.image_size}; "
             "limit MACs instead"
         )
-    return CostKind(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms)
+
+    def interval(archs: Sequence[ArchSpec]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        times = model.regression.predict(archs)
+        return times.low, times.high
+
+    return CostKind(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms, interval)
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

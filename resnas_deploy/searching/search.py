@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from resnas_deploy.searching.finalists import Finalist, measure_finalists, winne
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
 from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
 from resnas_deploy.searching.report import FRONT, write_report
+from resnas_deploy.searching.reported import ReportedFinalist, ReportedSearch
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 
@@ -196,7 +198,7 @@ def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) 
             partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
         save(best.checkpoint, out / CHECKPOINT)
         report.write(out / MEASURED)
-        write_report(evaluated.candidates, finalists, problem.costs, out)
+        write_report(_reported(problem, evaluated, finalists, best, most_ms), out)
     except (BadInput, StorageError) as error:
         unsaved = error
     return SearchResult(
@@ -208,4 +210,23 @@ def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) 
         costs=problem.costs,
         within_limit=best.within(most_ms),
         unsaved=unsaved,
+    )
+
+
+def _reported(
+    problem: SearchProblem,
+    evaluated: EvaluatedSubnets,
+    finalists: Sequence[Finalist],
+    best: Finalist,
+    most_ms: float | None,
+) -> ReportedSearch:
+    return ReportedSearch(
+        space=problem.space,
+        data=problem.data,
+        held_out=problem.held_out,
+        costs=problem.costs,
+        limits={limit.cost.name: limit.most for limit in problem.limits.limits},
+        candidates=evaluated.candidates,
+        finalists=[ReportedFinalist(item.candidate, item.measurement, item.within(most_ms)) for item in finalists],
+        winner=finalists.index(best),
     )
