@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
     from resnas_deploy.api.runners import available_runners as available_runners
-    from resnas_deploy.api.search import search as search
+    from resnas_deploy.api.search_call import search as search
     from resnas_deploy.api.verify import verify as verify
     from resnas_deploy.errors import BadInput as BadInput
     from resnas_deploy.errors import NotAvailable as NotAvailable
@@ -68,7 +68,7 @@ _HOMES = {
     "predict": "resnas_deploy.api.predict:predict",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
-    "search": "resnas_deploy.api.search:search",
+    "search": "resnas_deploy.api.search_call:search",
     "train": "resnas_deploy.api.train",
     "triton": "resnas_deploy.api.triton",
     "verify": "resnas_deploy.api.verify:verify",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.arch.space import MOST_CHOICES
 from resnas_deploy.arch.spec import Block, Subnet
 
 Values = NDArray[np.float64]
@@ -17,7 +19,8 @@ _BLOCK: dict[str, Callable[[Block], int]] = {
     "head dim": lambda block: block.head_dim,
     "hidden": lambda block: block.hidden,
 }
-_LETTERS = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"  # as architecture.js has them
+# As architecture.js has them; the first ones are a byte each.
+_LETTERS = string.digits + string.ascii_letters + "".join(map(chr, range(0x4E00, 0x4E00 + MOST_CHOICES)))
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Encoding:
         columns = list(zip(*map(taken, subnets), strict=True))
         values = [tuple(sorted(set(column))) for column in columns]
         letters = [
-            [_LETTERS[found.index(value)] if found.index(value) < len(_LETTERS) else "?" for value in column]
+            [_LETTERS[found.index(value)] for value in column]
             for column, found in zip(columns, values, strict=True)
             if len(found) > 1
         ]

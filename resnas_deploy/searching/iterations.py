@@ -18,6 +18,7 @@ from resnas_deploy.searching.evolution import Evolution, propose
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
 from resnas_deploy.searching.store import SearchStore
+from resnas_deploy.weights.space_files import space_key
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class SearchProblem:
         """Return all of it as text."""
         return json.dumps(
             {
-                "space": self.space.name,
+                "space": space_key(self.space),
                 "supernet": self.supernet,
                 "data": [self.data, self.held_out],
                 "limits": [limit.exact for limit in self.limits.limits],

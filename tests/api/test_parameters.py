@@ -7,21 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.api_functions import functions
 from support.places import EXAMPLE
 from support.small_export import SMALL
 
 import resnas_deploy as resnas
 
-SPACES = [resnas.latency, resnas.train, resnas.triton]
-FUNCTIONS = [
-    found
-    for space in [resnas, *SPACES]
-    for name in (resnas._HOMES if space is resnas else dir(space))
-    if inspect.isfunction(found := getattr(space, name))
-    and found.__module__.startswith("resnas_deploy.api")
-    and not name.startswith("_")
-    and found.__name__ != "checked"
-]
+FUNCTIONS = dict(functions())
 UNLIKE_ANYTHING = [b"bytes", 1 + 2j, np.array([[1.5]]), "a\0b", "\ud800", float("nan"), object()]
 
 
@@ -36,7 +28,7 @@ def named(function) -> dict[str, object]:
     return {parameter.name: "x" for parameter in parameters if parameter.default is inspect.Parameter.empty}
 
 
-@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: f"{function.__module__}.{function.__name__}")
+@pytest.mark.parametrize("function", FUNCTIONS.values(), ids=FUNCTIONS)
 def test_a_value_of_a_wrong_type_is_told_with_its_parameters_name(function, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in inspect.signature(function).parameters:
