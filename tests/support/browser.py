@@ -87,7 +87,8 @@ class Browser:
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             assert time.monotonic() < until
             self.events.append(self._next())
-        self.drawn()
+        if scripts:
+            self.drawn()
 
     def drawn(self):
         """Wait until what was changed is on the screen."""
@@ -104,8 +105,9 @@ class Browser:
         for key in keys:
             code = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageDown": 34, "End": 35, "Home": 36}.get(key)
             code = code or {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
-            for kind in ("keyDown", "keyUp"):
-                self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            typed = {"text": "\r"} if key == "Enter" else {}
+            for kind, more in (("keyDown", typed), ("keyUp", {})):
+                self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
         self.drawn()
 
     def point(self, x, y):
