@@ -19,6 +19,8 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.searching.found import Found
+from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
@@ -227,8 +229,8 @@ class LatencyCheckDocument(TypedDict):
     networks: list[str]
     measured_ms: list[float]
     predicted_ms: list[float]
-    low_ms: list[float]
-    high_ms: list[float]
+    low_ms: NotRequired[list[float]]  # the predicted intervals; older documents have none
+    high_ms: NotRequired[list[float]]
     by_macs_ms: list[float]
     accuracies: list[PredictorErrors]
     inside: float
@@ -273,25 +275,29 @@ class TrainedDocument(TypedDict):
     memory: MemoryDocument
 
 
+# A subnet of a search: costs as predicted, and latency as measured, in milliseconds; null where it was not measured.
 class FinalistDocument(TypedDict):
-    """A subnet of a search: costs as predicted, and latency as measured, in milliseconds."""
-
     artifact: str
     fingerprint: str
     top1_held_out: float
+    top1_as_exported: NotRequired[float]
     predicted_latency: NotRequired[float]
-    macs: float
+    MACs: float
     parameters: float
     measured_latency: float | None
+    keeps_limits: bool | None
 
 
 class SearchDocument(TypedDict):
-    """What a search found; `arch` is the winner's."""
+    """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
     out: str
-    arch: ArchSpec
+    arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    machine: str
+    measured: int
+    keeping_limits: int
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
 
@@ -303,7 +309,9 @@ DOCUMENTS: dict[str, Any] = {
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
+    "found": Found,
     "manifest": Manifest,
+    "measured": Measured,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,

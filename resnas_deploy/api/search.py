@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.found import SearchResult
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
@@ -13,45 +12,9 @@ from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.searching import search as searching
-from resnas_deploy.searching.costs import LATENCY, Bounds
+from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Finalist
-from resnas_deploy.searching.report import finalist_table
-from resnas_deploy.searching.reported import ReportedFinalist
 from resnas_deploy.searching.search import Scoring, SearchRequest
-
-
-@dataclass(frozen=True)
-class SearchResult(searching.SearchResult, Tabular):
-    """What a search found: `winner` has the `artifact`, the `checkpoint` and `measured_ms`, as all `finalists` have."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return what `resnas search --json` prints."""
-        return {
-            "out": str(self.out),
-            "arch": self.winner.checkpoint.arch.to_json(),
-            "evaluated": len(self.evaluated.candidates),
-            "stopped_early": self.evaluated.stopped,
-            "within_limit_as_measured": self.within_limit,
-            "finalists": [self._finalist(item) for item in self.finalists],
-        }
-
-    def _finalist(self, item: Finalist) -> dict[str, object]:
-        names = [f"predicted_{cost.name}" if cost.name == LATENCY else cost.name for cost in self.costs]
-        return {
-            "artifact": item.artifact.source,
-            "fingerprint": item.checkpoint.arch.fingerprint,
-            "top1_held_out": item.candidate.score.accuracy,
-            **dict(zip(names, item.candidate.costs, strict=True)),
-            "measured_latency": item.measured_ms,
-        }
-
-    def table(self) -> Table:
-        """Return a row for each finalist; predicted and measured latency are apart."""
-        found = self.evaluated
-        rows = finalist_table([ReportedFinalist(one.candidate, one.measurement) for one in self.finalists], self.costs)
-        title = f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end"
-        return Table(title, rows[0], rows[1:])
 
 
 @checked
@@ -77,6 +40,7 @@ def search(
     children: int = 150,
     parents: int = 75,
     finalists: int = 3,
+    tries: int = 12,
     evaluate_fully: bool = False,
     eval_batch: int = 100,
     eval_device: str = "",
@@ -102,7 +66,8 @@ def search(
         model: a latency model, such as `profile` returns, instead of what chooses one from the store.
         iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
             depth.
-        finalists: how many to export and measure.
+        finalists: how many to export and measure together.
+        tries: how many at most, where none keeps the limit as measured.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.
         workers: `ray` or `ray:ADDRESS` score on the CPUs or GPUs of a cluster; this process where empty.
@@ -134,9 +99,10 @@ def search(
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
         scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
         finalists=finalists,
+        tries=tries,
         seed=seed,
         resume=resume,
         store=Path(store) if store else None,
         model=model,
     )
-    return SearchResult(**vars(searching.search(request, progress)))
+    return SearchResult.of(searching.search(request, progress))

@@ -12,7 +12,8 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import complain, print_json, progress, resumable, say, show_table
+from resnas_deploy.cli.output import print_json, progress, resumable
+from resnas_deploy.cli.search_steps import show_found
 from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
 
 
@@ -58,7 +59,13 @@ class WorkOptions(OptionGroup):
     parents: Annotated[
         int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1, max=MAX_COUNT)
     ] = 75
-    finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3
+    finalists: Annotated[
+        int, typer.Option(help="How many to export and measure together.", metavar="N", min=1, max=20)
+    ] = 3
+    tries: Annotated[
+        int,
+        typer.Option(help="How many at most, where none keeps the limit as measured.", metavar="N", min=1, max=1000),
+    ] = 12
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False
@@ -92,6 +99,8 @@ def search(
 
     Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
     the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
+    By the latencies of another machine it ends with the finalists: measure them there (resnas search measure), then
+    finish here (resnas search finish).
     The winner is then trained from scratch (resnas train subnet --arch), or on from the weights that it inherits
     from the supernet (--checkpoint).
 
@@ -106,14 +115,4 @@ def search(
         found = resnas.search(supernet, data=data, out=out, **options, progress=tell)
     if as_json:
         print_json(found.to_json())
-    else:
-        show_table(found.table())
-        if not found.within_limit:
-            complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
-    if found.unsaved:
-        raise found.unsaved
-    if not as_json:
-        say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-        rest = f"--data {data} --out trained"
-        say(f"next: resnas train subnet --arch {out}/arch.json {rest}  # from scratch, as the paper does")
-        say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors {rest}  # its weights inherited")
+    show_found(found, data, quiet=as_json)

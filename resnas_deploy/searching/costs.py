@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,21 +22,32 @@ _BILLIONS = {"G": 1.0, "M": 1e-3, "": 1e-9}
 _MILLIONS = {"G": 1e3, "M": 1.0, "": 1e-6}
 
 Costs = Callable[[Sequence[ArchSpec]], NDArray[np.float64]]
-Intervals = Callable[[Sequence[ArchSpec]], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 @dataclass(frozen=True)
-class CostKind:
-    """One kind of cost. `of` gives that of each network, `(networks,)`, in `unit`."""
+class CostName:
+    """One kind of cost, as documents name it."""
 
     name: str  # MACs, parameters, latency
     unit: str  # G, M, ms
-    of: Costs
-    interval: Intervals | None = None  # between which each network's will be, where a cost is predicted: low and high
+    low: float = field(default=1.0, kw_only=True)  # of a cost that is predicted: the ends of the interval that it will
+    high: float = field(default=1.0, kw_only=True)  # lie in, as shares of what is predicted
 
     def text(self, value: float) -> str:
         """Return a cost for people."""
         return f"{value:.3g} {self.unit}"
+
+
+@dataclass(frozen=True)
+class CostKind(CostName):
+    """One kind of cost that can be counted. `of` gives that of each network, `(networks,)`, in `unit`."""
+
+    of: Costs
+
+    @property
+    def named(self) -> CostName:
+        """Return what it is called."""
+        return CostName(self.name, self.unit, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -163,12 +174,10 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> CostKind:
             f"`model` must be of the supernet's space, {space.name} at {space.image_size} pixels, "
             f"found one of {model.space.name} at {model.space.image_size}"
         )
-
-    def interval(archs: Sequence[ArchSpec]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        times = model.regression.predict(archs)
-        return times.low, times.high
-
-    return CostKind(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms, interval)
+    predict = model.regression.predict
+    times = predict([space.widest().arch])
+    low, high = (float((ends / times.ms)[0]) for ends in (times.low, times.high))
+    return CostKind(LATENCY, "ms", lambda archs: predict(archs).ms, low=low, high=high)
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from resnas_deploy.pages.escaping import rounded
 from resnas_deploy.searching.choices import Encoding
-from resnas_deploy.searching.costs import LATENCY, CostKind
-from resnas_deploy.searching.reported import ReportedFinalist, ReportedSearch
+from resnas_deploy.searching.costs import LATENCY
+from resnas_deploy.searching.finalists import Finalist
+from resnas_deploy.searching.reported import ReportedSearch, cost_label
 
 
 def front_data(search: ReportedSearch) -> dict[str, object]:
@@ -15,7 +16,7 @@ def front_data(search: ReportedSearch) -> dict[str, object]:
     encoded = Encoding.of([candidate.subnet for candidate in candidates])
     scores = [candidate.score for candidate in candidates]
     return {
-        "heldOut": search.held_out,
+        "heldOut": search.searched.held_out,
         "correct": [score.correct for score in scores],
         # Of most it is all: only what was stopped is told apart.
         "seen": {number: score.seen for number, score in enumerate(scores) if score.stopped},
@@ -24,42 +25,33 @@ def front_data(search: ReportedSearch) -> dict[str, object]:
         "choices": encoded.to_json(),
         "archs": list(encoded.texts),
         "finalists": [
-            _finalist(item, places[item.candidate.subnet], f"{number + 1}{', the winner' * (number == search.winner)}")
-            for number, item in enumerate(search.finalists)
+            _finalist(item, places[item.candidate.subnet], f"{number}{', the winner' * (item is search.chosen)}")
+            for number, item in enumerate(search.finalists, start=1)
         ],
     }
 
 
-def cost_label(cost: CostKind) -> str:
-    """Return what people call a cost."""
-    return f"predicted {cost.name}" if cost.name == LATENCY else cost.name
-
-
 def _cost(number: int, search: ReportedSearch) -> dict[str, object]:
     cost = search.costs[number]
-    found: dict[str, object] = {
+    return {
         "label": cost_label(cost),
         "unit": cost.unit,
         "values": [rounded(candidate.costs[number]) for candidate in search.candidates],
-        "limit": search.limits.get(cost.name),
+        "interval": None if cost.low == cost.high else [rounded(cost.low), rounded(cost.high)],
+        "limit": search.searched.limits.get(cost.name),
         "measurable": cost.name == LATENCY,
     }
-    if cost.interval and search.candidates:
-        low, high = cost.interval([candidate.subnet.arch for candidate in search.candidates])
-        found |= {"low": [rounded(value) for value in low], "high": [rounded(value) for value in high]}
-    return found
 
 
-def _finalist(item: ReportedFinalist, candidate: int, name: str) -> dict[str, object]:
-    ms, runs = item.measured_ms, item.four_in_five_ms
-    measured = f"measured: {item.measured}"
-    if runs:
-        measured += f" ms (four in five runs: {runs[0]:.4g} to {runs[1]:.4g})"
-    own = [] if item.accuracy is None else [f"top-1 of the artifact itself {item.accuracy:.2%}"]
-    return {
-        "candidate": candidate,
-        "name": name,
-        "ms": None if ms is None else rounded(ms),
-        **({"low": rounded(runs[0]), "high": rounded(runs[1])} if runs else {}),
-        "tips": [item.fingerprint, *own, measured],
-    }
+def _finalist(item: Finalist, candidate: int, name: str) -> dict[str, object]:
+    own = [] if item.exported is None else [f"top-1 of the artifact itself {item.exported.top1:.2%}"]
+    measurement, ms = item.measurement, item.measured_ms
+    found: dict[str, object] = {"candidate": candidate, "name": name, "ms": None}
+    if measurement is None or ms is None:
+        measured = item.failure
+    else:
+        low, high = measurement.percentile(10), measurement.percentile(90)
+        measured = f"measured: {ms:.4g} ms (four in five runs: {low:.4g} to {high:.4g})"
+        found |= {"ms": rounded(ms), "low": rounded(low), "high": rounded(high)}
+    beyond = ["beyond the limit"] * (measurement is not None and not item.keeps_limits)
+    return found | {"tips": [item.candidate.subnet.arch.fingerprint, *own, measured, *beyond]}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 from resnas_deploy.pages.page import Chart, Folded, Page, Part, Section, Text
 from resnas_deploy.pages.table import Table
-from resnas_deploy.searching.costs import LATENCY, CostKind
-from resnas_deploy.searching.front_data import cost_label, front_data
+from resnas_deploy.searching.costs import LATENCY
+from resnas_deploy.searching.front_data import front_data
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.picture import Picture
 from resnas_deploy.searching.report_sections import correlations, iterations
-from resnas_deploy.searching.reported import ReportedFinalist, ReportedSearch
+from resnas_deploy.searching.reported import ReportedSearch, cost_label
+from resnas_deploy.searching.tables import finalist_table
 
 FRONT, PAGE = "front.png", "report.html"
 
@@ -30,78 +30,67 @@ def page(search: ReportedSearch) -> Page:
     """Return the page."""
     head, *rows = finalist_table(search.finalists, search.costs)
     return Page(
-        f"Search of the space {search.space.name}",
+        f"Search of the space {search.searched.space.name}",
         (
             *_summary(search),
             Chart("search", "Accuracy against cost", front_data(search)),
             Table("Finalists", head, rows),
-            Section("The winner, block by block", _pictures(search)),
+            Section(f"The {'winner' if search.chosen else 'best as predicted'}, block by block", _pictures(search)),
             Section("What goes with accuracy and with cost", correlations(search)),
             Section("How the search went", iterations(search.candidates)),
         ),
     )
 
 
-def finalist_table(finalists: Sequence[ReportedFinalist], costs: Sequence[CostKind]) -> list[tuple[str, ...]]:
-    """Return a head and a row for each finalist; predicted and measured latency apart."""
-    heads = [f"{cost_label(cost)}, {cost.unit}" for cost in costs]
-    own = any(item.accuracy is not None for item in finalists)
-    rows: list[tuple[str, ...]] = [
-        ("finalist", "top-1, held out", *["of the artifact"] * own, *heads, "measured latency, ms")
-    ]
-    for number, item in enumerate(finalists, start=1):
-        accuracy = "-" if item.accuracy is None else f"{item.accuracy:.2%}"
-        rows.append(
-            (
-                f"{number}: {item.fingerprint}",
-                f"{item.candidate.score.accuracy:.2%}",
-                *[accuracy] * own,
-                *(f"{cost:.3g}" for cost in item.candidate.costs),
-                item.measured,
-            )
-        )
-    return rows
-
-
 def _summary(search: ReportedSearch) -> list[Part]:
     """Say what was looked for and what was found."""
-    units = {cost.name: cost for cost in search.costs}
-    limits = [f"{name} of at most {units[name].text(most)}" for name, most in search.limits.items() if name in units]
+    searched, units = search.searched, {cost.name: cost for cost in search.costs}
+    limits = [f"{name} of at most {units[name].text(most)}" for name, most in searched.limits.items() if name in units]
     stopped = sum(candidate.score.stopped for candidate in search.candidates)
     early = f", {stopped} of them stopped early" if stopped else ""
-    winner = search.finalists[search.winner]
-    figures = [f"top-1 {winner.candidate.score.accuracy:.2%} with the supernet's weights"]
-    if winner.accuracy is not None:
-        figures.append(f"{winner.accuracy:.2%} of the artifact itself")
-    costs = zip(search.costs, winner.candidate.costs, strict=True)
-    figures += [f"{cost_label(cost)} {cost.text(value)}" for cost, value in costs]
-    figures.append(f"measured latency: {winner.measured}{' ms' * (winner.measured_ms is not None)}")
     found: list[Part] = [
         Text(
             f"Looked for {' and '.join(limits) or 'the whole front of accuracy against cost'}: "
-            f"{len(search.candidates)} candidates{early}, on {search.held_out} images held out of {search.data}."
+            f"{len(search.candidates)} candidates{early}, on {searched.held_out} images held out of {searched.data}."
         ),
-        Text(f"The winner is {winner.fingerprint}: {', '.join(figures)}."),
+        Text(_best(search)),
     ]
-    measured = [item for item in search.finalists if item.measured_ms is not None]
+    measured = [item for item in search.finalists if item.measurement]
     if search.limits and measured:
-        kept = sum(item.within for item in measured)
-        found.append(Text(f"{kept} of {len(measured)} finalists kept the limits when they were measured."))
+        kept = sum(item.keeps_limits for item in measured)
+        wanted = " and ".join(map(str, search.limits))
+        found.append(Text(f"{kept} of {len(measured)} finalists that were measured kept {wanted}."))
     return found
 
 
+def _best(search: ReportedSearch) -> str:
+    best = search.shown
+    figures = [f"top-1 {best.candidate.score.accuracy:.2%} with the supernet's weights"]
+    if best.exported:
+        figures.append(f"{best.exported.top1:.2%} of the artifact itself")
+    costs = zip(search.costs, best.candidate.costs, strict=True)
+    figures += [f"{cost_label(cost)} {cost.text(value)}" for cost, value in costs]
+    if best.measured_ms is not None:
+        figures.append(f"measured latency {best.measured_ms:.3g} ms")
+    who = "The winner is" if search.chosen else "There is no winner yet; the best as predicted is"
+    return f"{who} {best.candidate.subnet.arch.fingerprint}: {', '.join(figures)}."
+
+
 def _pictures(search: ReportedSearch) -> list[Part]:
-    widest = search.space.widest()
+    widest, shown = search.searched.space.widest(), search.shown
     return [
         Text(
             "Each column is a block: attention (heads) upwards, MLP (hidden channels) downwards, as shares of the "
             "widest's, which is the dashed frame. An empty frame is a block that was dropped."
         ),
-        Picture(search.finalists[search.winner].candidate.subnet, widest),
+        Picture(shown.candidate.subnet, widest),
         *(
-            Folded(f"finalist {number + 1}: {item.fingerprint}", (Picture(item.candidate.subnet, widest),))
-            for number, item in enumerate(search.finalists)
-            if number != search.winner
+            Folded(
+                f"finalist {number}: {item.candidate.subnet.arch.fingerprint}",
+                (Picture(item.candidate.subnet, widest),),
+            )
+            for number, item in enumerate(search.finalists, start=1)
+            if item is not shown
         ),
     ]
 

@@ -12,8 +12,8 @@ from resnas_deploy.pages.plot import Axis, Plot, Series
 from resnas_deploy.pages.table import Table
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.choices import Values, in_short, one_by_one, rank_correlation
-from resnas_deploy.searching.front_data import cost_label
-from resnas_deploy.searching.reported import ReportedSearch
+from resnas_deploy.searching.costs import CostKind
+from resnas_deploy.searching.reported import ReportedSearch, cost_label
 
 RANDOM = 500  # subnets of the space, for how each choice goes with cost: no image is needed for them
 _LEAST = 3  # candidates
@@ -26,25 +26,33 @@ def correlations(search: ReportedSearch) -> list[Part]:
         return [Text(f"Fewer than {_LEAST} candidates were scored to the end: too few to say.")]
     accuracy = np.array([candidate.score.accuracy for candidate in whole])
     rng = np.random.default_rng(0)
-    drawn = [search.space.sample(rng) for _ in range(RANDOM)]
-    costs = [np.asarray(cost.of([subnet.arch for subnet in drawn])) for cost in search.costs]
+    drawn = [search.searched.space.sample(rng) for _ in range(RANDOM)]
+    archs = [subnet.arch for subnet in drawn]
+    # What cannot be counted here is known of the candidates alone.
+    counted = [np.asarray(cost.of(archs)) if isinstance(cost, CostKind) else None for cost in search.costs]
+    known = [np.array([candidate.costs[number] for candidate in whole]) for number in range(len(search.costs))]
     subnets = [candidate.subnet for candidate in whole]
 
     def table(title: str, of_scored: Mapping[str, Values], of_random: Mapping[str, Values]) -> CorrelationTable:
         rows = []
         for name, values in of_random.items():
-            found = [rank_correlation(of_scored[name], accuracy), *(rank_correlation(values, cost) for cost in costs)]
+            found = [rank_correlation(of_scored[name], accuracy)]
+            for of_drawn, of_known in zip(counted, known, strict=True):
+                own = (of_scored[name], of_known) if of_drawn is None else (values, of_drawn)
+                found.append(rank_correlation(*own))
             if any(value is not None for value in found):
                 rows.append((name, found))
         return CorrelationTable(title, ("choice", "accuracy", *map(cost_label, search.costs)), rows)
 
     noise = 1.96 / np.sqrt(len(whole) - 1)
+    missing = [cost_label(cost) for cost, values in zip(search.costs, counted, strict=True) if values is None]
+    but = f", but with {' and '.join(missing)} among the candidates too" if missing else ""
     return [
         Text(
             f"Rank correlations (Spearman), from -1 to 1: with accuracy among the {len(whole)} candidates that were "
             f"scored to the end, where less than {noise:.2f} either way is noise; with cost among {RANDOM} random "
-            "subnets of the space. Where a limit binds, all candidates cost about as much: what goes with accuracy "
-            "there says where cost is spent best, not that more is better."
+            f"subnets of the space{but}. Where a limit binds, all candidates cost about as much: what goes with "
+            "accuracy there says where cost is spent best, not that more is better."
         ),
         table("Stage by stage", in_short(subnets), in_short(drawn)),
         Folded("Block by block", (table("Block by block", one_by_one(subnets), one_by_one(drawn)),)),

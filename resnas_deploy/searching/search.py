@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
+from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.data.source import DEMO
-from resnas_deploy.errors import BadInput, ResnasError, StorageError
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import stored_model
-from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import usual_store
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.costs import (
     Bounds,
     CostKind,
@@ -29,22 +29,18 @@ from resnas_deploy.searching.costs import (
     parameters_cost,
 )
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
-from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
+from resnas_deploy.searching.exported import Exporter
+from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
+from resnas_deploy.searching.iterations import SearchProblem, iterate
+from resnas_deploy.searching.measured_limits import MeasuredLimit
 from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
-from resnas_deploy.searching.report import FRONT, write_report
-from resnas_deploy.searching.reported import ReportedFinalist, ReportedSearch
+from resnas_deploy.searching.report import FRONT
+from resnas_deploy.searching.result import SearchResult
+from resnas_deploy.searching.rounds import Rounds
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.space_files import supernet_space
 
-ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
-    "arch.json",
-    "checkpoint.safetensors",
-    "measured.json",
-    "search.sqlite",
-    "finalists",
-)
 _TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 
 
@@ -70,6 +66,7 @@ class SearchRequest:
     evolution: Evolution = field(default_factory=Evolution)
     scoring: Scoring = field(default_factory=Scoring)
     finalists: int = 3
+    tries: int = 12  # finalists that are measured at most, where none keeps the limit
     seed: int = 0
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
@@ -82,25 +79,11 @@ class SearchRequest:
                 "no limit given: the widest subnet would always win; "
                 "give `max_macs`, `max_parameters`, `max_latency` or `pareto`"
             )
-        for name, value in {"finalists": self.finalists, "eval_batch": self.scoring.batch}.items():
+        for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found."""
-
-    out: Path
-    space: str
-    evaluated: EvaluatedSubnets
-    finalists: tuple[Finalist, ...]  # best first
-    winner: Finalist
-    costs: tuple[CostKind, ...]
-    within_limit: bool  # of latency, as measured
-    unsaved: ResnasError | None  # why not all of it could be written, where it could not
 
 
 @dataclass(frozen=True)
@@ -110,11 +93,21 @@ class _Prepared:
     supernet: Checkpoint
     problem: SearchProblem
     scorer: ScorerSource
-    most_ms: float | None  # that a finalist may take
+    images: LabelledImages  # that candidates are scored on
+    setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
+    limits: tuple[MeasuredLimit, ...]  # on what they are measured at
+
+    @property
+    def elsewhere(self) -> bool:
+        """Tell whether that is another machine than this one."""
+        return self.setting.machine not in ("", this_machine(usable_cores()).slug)
 
 
 def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     """Search, export and measure the finalists, write the winner and the report into the folder `out`.
+
+    By a latency model of another machine it ends with the finalists, which are measured there (`searching.measured`),
+    and then chosen from (`searching.finish`).
 
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
@@ -125,7 +118,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     supernet = load(request.supernet)
     space = supernet_space(supernet, request.supernet)
     images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, len(images.labels))
+    prepared = _prepare(request, supernet, space, images)
     with claiming(out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
     best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
@@ -134,17 +127,19 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     return found
 
 
-def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
+def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
-    measured, most_ms = "", None
-    if bounds.latency or request.evolution.pareto:
+    measured, timed = "", tuple[MeasuredLimit, ...]()
+    if not (bounds.latency or request.evolution.pareto):
+        setting = replace(request.setup.setting(), machine="", version="")
+    else:
         model = request.model or stored_model(space, request.setup, request.store or usual_store())
-        measured = model.identity
+        measured, setting = model.identity, model.setting
         costs.append(latency_cost(model, space))
         if bounds.latency:
             limits.append(bounds.latency.limit(costs[0], space))
-            most_ms = limits[0].most
+            timed = (MeasuredLimit("p50", limits[0].most),)
     for bound, cost in ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost())):
         costs.append(cost)
         if bound:
@@ -153,7 +148,7 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
         space=space,
         supernet=supernet.digest,
         data=request.data,
-        held_out=images,
+        held_out=len(images.labels),
         limits=CostLimits(tuple(limits)),
         costs=tuple(costs),
         evolution=request.evolution,
@@ -170,54 +165,25 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
     scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, most_ms)
+    return _Prepared(supernet, problem, scorer, images, setting, timed)
 
 
 def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
-    """Search, measure and write in a folder that is there. What cannot be written at the end is in the result."""
-    out, problem, most_ms = request.out, prepared.problem, prepared.most_ms
+    """Search, export and measure in a folder that is there. What cannot be written at the end is in the result."""
+    out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
         evaluated = iterate(problem, store, pool, progress)
-    chosen = evaluated.finalists(request.finalists)
-    finalists, report = measure_finalists(chosen, prepared.supernet, request.setup, out / FINALISTS, progress)
-    best = winner(finalists, most_ms)
-    unsaved: ResnasError | None = None
-    try:
-        with atomic_file(out / ARCH) as partial:
-            partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
-        save(best.checkpoint, out / CHECKPOINT)
-        report.write(out / MEASURED)
-        write_report(_reported(problem, evaluated, finalists, best, most_ms), out)
-    except (BadInput, StorageError) as error:
-        unsaved = error
-    return SearchResult(
-        out=out,
-        space=problem.space.name,
+    rounds = Rounds(
+        problem=problem,
         evaluated=evaluated,
-        finalists=tuple(finalists),
-        winner=best,
-        costs=problem.costs,
-        within_limit=best.within(most_ms),
-        unsaved=unsaved,
+        exporter=Exporter(prepared.supernet, request.setup, prepared.images, out),
+        setting=prepared.setting,
+        limits=prepared.limits,
+        together=request.finalists,
+        most=request.tries,
     )
-
-
-def _reported(
-    problem: SearchProblem,
-    evaluated: EvaluatedSubnets,
-    finalists: Sequence[Finalist],
-    best: Finalist,
-    most_ms: float | None,
-) -> ReportedSearch:
-    return ReportedSearch(
-        space=problem.space,
-        data=problem.data,
-        held_out=problem.held_out,
-        costs=problem.costs,
-        limits={limit.cost.name: limit.most for limit in problem.limits.limits},
-        candidates=evaluated.candidates,
-        finalists=[ReportedFinalist(item.candidate, item.measurement, item.within(most_ms)) for item in finalists],
-        winner=finalists.index(best),
-    )
+    if prepared.elsewhere:
+        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+    return finished(out, *rounds.measured_here(progress), problem.costs)

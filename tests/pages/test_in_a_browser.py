@@ -72,7 +72,7 @@ def pages(tmp_path_factory):
     """The pages that resnas writes."""
     folder = tmp_path_factory.mktemp("pages")
     little = reported(MINI, 20)
-    shown = {"search": search(), "long names": replace(little, data=HOSTILE), "unmeasured": unmeasured(little, HOSTILE)}
+    shown = {"search": search(), "long names": replace(little, searched=replace(little.searched, data=HOSTILE)), "unmeasured": unmeasured(little, HOSTILE)}
     for name, one in shown.items():
         (folder / f"{name}.html").write_text(page(one).html(), encoding="utf-8")
     rng = np.random.default_rng(0)
@@ -258,7 +258,7 @@ def test_the_keyboard_goes_from_point_to_point(browser, pages):
     browser.press("ArrowRight")
     first = tip(browser)
     assert first.startswith("finalist, measured")
-    assert any(item.fingerprint in first for item in search().finalists)
+    assert any(item.candidate.subnet.arch.fingerprint in first for item in search().finalists)
     assert "predicted latency: " in first
     assert "stage 3: width " in first
     browser.press("ArrowRight")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import numpy as np
 from support.made_up_measuring import measurement
@@ -10,7 +11,10 @@ from support.made_up_measuring import measurement
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Candidate, Score, canonical
 from resnas_deploy.searching.costs import LATENCY, CostKind, macs_cost, parameters_cost
-from resnas_deploy.searching.reported import ReportedFinalist, ReportedSearch
+from resnas_deploy.searching.finalists import Finalist
+from resnas_deploy.searching.found import Searched
+from resnas_deploy.searching.measured_limits import MeasuredLimit
+from resnas_deploy.searching.reported import ReportedSearch
 
 HELD_OUT = 25_000
 
@@ -19,7 +23,7 @@ def latency_of(archs):
     return np.array([2 + macs(arch) / 4e8 for arch in archs])
 
 
-PREDICTED = CostKind(LATENCY, "ms", latency_of, lambda archs: (0.95 * latency_of(archs), 1.06 * latency_of(archs)))
+PREDICTED = CostKind(LATENCY, "ms", latency_of, low=0.95, high=1.06)
 COSTS = (PREDICTED, macs_cost(), parameters_cost())
 
 
@@ -42,17 +46,25 @@ def reported(space, count, *, costs=COSTS, finalists=3, stopped=0.4, data="photo
     ]
     measured = [_finalist(item, number) for number, item in enumerate(best)]
     limit = float(np.median([item.costs[0] for item in best]))
-    return ReportedSearch(space, data, HELD_OUT, costs, {costs[0].name: limit}, candidates, measured, 0)
+    return ReportedSearch(
+        searched=Searched(space, data, HELD_OUT, {costs[0].name: limit}),
+        costs=costs,
+        limits=(MeasuredLimit("p50", limit),),
+        candidates=candidates,
+        finalists=tuple(measured),
+        chosen=measured[min(1, len(measured) - 1)],
+    )
 
 
 def _finalist(candidate, number):
     ms = latency_of([candidate.subnet.arch])[0] * (1.03, 0.98, 1.01)[number % 3]
     runs = tuple(ms / 1e3 * (1 + 0.004 * place) for place in range(10))
-    return ReportedFinalist(candidate, measurement((runs, runs)), within=number != 0)
+    return Finalist(candidate, None, measurement((runs, runs)), None, 1.1 if number == 0 else 0.9)
 
 
 def unmeasured(search, failure="out of memory"):
-    """The same, with finalists of which the first could not run and the others were not measured yet."""
+    """The same without a winner: the first finalist could not run and the others were not measured yet."""
     first, *others = search.finalists
-    failed = replace(first, measurement=measurement((), failure=failure))
-    return replace(search, finalists=[failed, *(replace(item, measurement=None) for item in others)])
+    failed = replace(first, measurement=measurement((), failure=failure), share=inf)
+    waiting = (replace(item, measurement=None, share=inf) for item in others)
+    return replace(search, finalists=(failed, *waiting), chosen=None)

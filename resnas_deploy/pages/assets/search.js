@@ -2,6 +2,9 @@
 function searchIn(host, data, title) {
   const { costs, finalists } = data;
   const count = data.correct.length;
+  for (const cost of costs.filter((one) => one.interval)) {
+    [cost.low, cost.high] = cost.interval.map((share) => cost.values.map((value) => value * share));
+  }
   const accuracy = data.correct.map((correct, number) => (100 * correct) / (data.seen[number] ?? data.heldOut));
   const filters = make("div", { class: "filters" });
   const found = make("p", { class: "found", role: "status" });
