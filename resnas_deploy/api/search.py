@@ -14,6 +14,7 @@ from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.searching import search as searching
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
+from resnas_deploy.searching.limits import Promise
 from resnas_deploy.searching.search import Scoring, SearchRequest
 
 
@@ -27,12 +28,18 @@ def search(
     max_parameters: str | float = "",
     max_latency: str | float = "",
     max_latency_ms: float | None = None,
+    confidence: float = 0.9,
+    percentile: str = "p50",
+    min_throughput: str | float = "",
+    max_memory: str | float = "",
+    max_energy: str | float = "",
     pareto: bool = False,
     runner: str = "",
-    batch: int = 1,
+    batch: int | None = None,
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     store: str | Path | None = None,
     model: LatencyModel | None = None,
     iterations: int = 20,
@@ -58,10 +65,19 @@ def search(
             `finalists/`.
         max_macs: such as `2.9G`, `60%` of the widest subnet's, or a number of multiply-accumulates an image.
         max_parameters: such as `60M`, `60%`, or a number.
-        max_latency: of a batch, as the latency model predicts it: such as `8ms`, `60%`, or a number of milliseconds.
+        max_latency: of a batch, as it will be measured: such as `8ms`, `60%` of what is predicted for the widest, or a
+            number of milliseconds.
         max_latency_ms: the same as a number alone.
+        confidence: how probable a network inside a limit on latency, throughput or energy is to keep it.
+        percentile: of a batch's runs that the limit on latency speaks of: `p50`, `p90` or `p99`.
+        min_throughput: images a second, such as `2000/s` or a number; without a `batch`, at the best one profiled.
+        max_memory: of weights and activations at their peak: such as `200MB`, `60%`, or a number of bytes.
+        max_energy: of an image, where a meter is: such as `50mJ`, `60%`, or a number of joules.
         pareto: look for the whole front of accuracy against latency.
-        runner, batch, precision, threads, device: how finalists are measured, as `latency.profile` takes them.
+        runner, batch, precision, threads, device: how finalists are measured, as `latency.profile` takes them; without
+            a `batch` it is 1.
+        image_size: pixels a side of candidates and finalists, as of the profile; without one the supernet's own.
+            Positions are resized bicubically, and candidates are scored at that size.
         store: the file that holds the profile of that setting; the user's own where none is named.
         model: a latency model, such as `profile` returns, instead of what chooses one from the store.
         iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
@@ -88,14 +104,14 @@ def search(
         if max_latency != "":
             raise BadInput("there must be one of `max_latency` and `max_latency_ms`, found both")
         max_latency = float(max_latency_ms)
-    if model and (runner, batch, precision, threads, device, store) != ("", 1, "fp32", 0, "", None):
+    if model and (runner, batch, precision, threads, device, store) != ("", None, "fp32", 0, "", None):
         raise BadInput("`model` must come without `runner`, `batch`, `precision`, `threads`, `device` and `store`")
     request = SearchRequest(
         supernet=Path(supernet),
         data=str(data),
         out=Path(out),
-        bounds=Bounds.parse(max_macs, max_parameters, max_latency),
-        setup=model.setup if model else choose_setup(runner, precision, batch, threads, device),
+        bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
+        setup=model.setup if model else choose_setup(runner, precision, batch or 1, threads, device),
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
         scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
         finalists=finalists,
@@ -104,5 +120,8 @@ def search(
         resume=resume,
         store=Path(store) if store else None,
         model=model,
+        promise=Promise(confidence, percentile),
+        any_batch=batch is None,
+        image_size=image_size,
     )
     return SearchResult.of(searching.search(request, progress))

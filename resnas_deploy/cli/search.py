@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.latency_options import SetupOptions
+from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.cli.latency_options import ImageSize, SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import print_json, progress, resumable
@@ -28,15 +29,63 @@ class LimitOptions(OptionGroup):
     max_latency: Annotated[
         str,
         typer.Option(
-            help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.",
+            help="Of a batch, as it will be measured: such as 8ms, or 60% of what is predicted for the widest subnet.",
             metavar="TIME",
             show_default=False,
         ),
+    ] = ""
+    confidence: Annotated[
+        float,
+        typer.Option(
+            help="How probable it is to be measured within a limit that the model finds kept.",
+            metavar="P",
+            min=0.5,
+            max=0.999,
+        ),
+    ] = 0.9
+    percentile: Annotated[
+        str,
+        typer.Option(
+            help="Of the runs that --max-latency speaks of: p50, p90 or p99.",
+            metavar="NAME",
+            autocompletion=complete(("p50", "p90", "p99")),
+        ),
+    ] = "p50"
+    min_throughput: Annotated[
+        str,
+        typer.Option(
+            help="Such as 2000/s: images a second, without --batch at the best batch size that was profiled.",
+            metavar="RATE",
+            show_default=False,
+        ),
+    ] = ""
+    max_memory: Annotated[
+        str,
+        typer.Option(
+            help="Of weights and activations at their peak: such as 200MB, or 60%.", metavar="SIZE", show_default=False
+        ),
+    ] = ""
+    max_energy: Annotated[
+        str,
+        typer.Option(help="Of an image, where a meter is: such as 50mJ, or 60%.", metavar="ENERGY", show_default=False),
     ] = ""
     pareto: Annotated[
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
     ] = False
+
+
+@dataclass(frozen=True)
+class SearchSetupOptions(SetupOptions):
+    """How finalists are timed; the batch may be left to the search."""
+
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="The batch size.", metavar="N", min=1, max=MAX_BATCH, show_default="1, or by --min-throughput"
+        ),
+    ] = None  # type: ignore[assignment]  # which says that none was given
+    image_size: ImageSize = None
 
 
 @dataclass(frozen=True)
@@ -91,14 +140,15 @@ def search(
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
     data: DataOption,
     limits: LimitOptions,
-    setup: SetupOptions,
+    setup: SearchSetupOptions,
     work: WorkOptions,
     as_json: Json = False,
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
 
     Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
-    the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
+    will be measured: a subnet is inside where the latency model (resnas latency profile) says so with --confidence; at
+    the end the finalists are measured for real.
     By the latencies of another machine it ends with the finalists: measure them there (resnas search measure), then
     finish here (resnas search finish).
     The winner is then trained from scratch (resnas train subnet --arch), or on from the weights that it inherits
@@ -107,6 +157,7 @@ def search(
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
+    $ resnas search --supernet s.safetensors --data x --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
     """
     with progress(spinner=False) as tell, resumable(out):

@@ -94,7 +94,8 @@ class Searched:
     space: SearchSpace
     data: str  # that candidates are scored on
     held_out: int  # images of it
-    limits: Mapping[str, float]  # the most that is predicted, by the name of the cost
+    asked: str  # the limits in words
+    limits: Mapping[str, float]  # the most, by the name of the cost
 
 
 @dataclass(frozen=True)

@@ -44,13 +44,12 @@ def page(search: ReportedSearch) -> Page:
 
 def _summary(search: ReportedSearch) -> list[Part]:
     """Say what was looked for and what was found."""
-    searched, units = search.searched, {cost.name: cost for cost in search.costs}
-    limits = [f"{name} of at most {units[name].text(most)}" for name, most in searched.limits.items() if name in units]
+    searched = search.searched
     stopped = sum(candidate.score.stopped for candidate in search.candidates)
     early = f", {stopped} of them stopped early" if stopped else ""
     found: list[Part] = [
         Text(
-            f"Looked for {' and '.join(limits) or 'the whole front of accuracy against cost'}: "
+            f"Looked for {searched.asked or 'the whole front of accuracy against cost'}: "
             f"{len(search.candidates)} candidates{early}, on {searched.held_out} images held out of {searched.data}."
         ),
         Text(_best(search)),

@@ -106,12 +106,7 @@ class Rounds:
 
     def _document(self, finalists: Sequence[FoundFinalist]) -> Found:
         return Found(
-            searched=Searched(
-                space=self.problem.space,
-                data=self.problem.data,
-                held_out=self.problem.held_out,
-                limits={limit.cost.name: limit.most for limit in self.problem.limits.limits},
-            ),
+            searched=searched(self.problem),
             supernet=self.problem.supernet,
             search=self.problem.identity,
             pareto=self.evaluated.pareto,
@@ -149,6 +144,14 @@ class Rounds:
         place = next((n for n, cost in enumerate(self.problem.costs) if cost.name == LATENCY), None)
         most = next((limit.most for limit in self.problem.limits.limits if limit.cost.name == LATENCY), None)
         return costs[place] / most if place is not None and most else 1.0
+
+
+def searched(problem: SearchProblem) -> Searched:
+    """Return what a search looks through, for its documents."""
+    limits = problem.limits.limits
+    # Two may be of the same cost: a batch's time and the throughput.
+    most = {one.cost.name: min(other.most for other in limits if other.cost.name == one.cost.name) for one in limits}
+    return Searched(problem.space, problem.data, problem.held_out, " and ".join(map(str, limits)), most)
 
 
 def _any_keeps(found: Found, measured: Measured) -> bool:

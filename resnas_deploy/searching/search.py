@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,33 +13,26 @@ from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import stored_model
+from resnas_deploy.measuring.latency.profile import profiled_batches, stored_model
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.searching.costs import (
-    Bounds,
-    CostKind,
-    CostLimit,
-    CostLimits,
-    latency_cost,
-    macs_cost,
-    parameters_cost,
-)
+from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.exported import Exporter
 from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
 from resnas_deploy.searching.iterations import SearchProblem, iterate
-from resnas_deploy.searching.measured_limits import MeasuredLimit
+from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
 from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
 from resnas_deploy.searching.report import FRONT
 from resnas_deploy.searching.result import SearchResult
 from resnas_deploy.searching.rounds import Rounds
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.space_files import supernet_space
 
 _TAKEN = "give `resume` to go on with a search there, or choose another `out`"
@@ -71,19 +65,36 @@ class SearchRequest:
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
     model: LatencyModel | None = None  # instead of the store's
+    promise: Promise = field(default_factory=Promise)  # what a limit on latency speaks of
+    any_batch: bool = False  # that was profiled, instead of the setup's, where a throughput is limited
+    image_size: int | None = None  # of candidates and finalists; None: the supernet's own
 
     def __post_init__(self) -> None:
-        bounds = self.bounds
-        if not (bounds.macs or bounds.parameters or bounds.latency or self.evolution.pareto):
+        if not (self.bounds or self.evolution.pareto):
             raise BadInput(
-                "no limit given: the widest subnet would always win; "
-                "give `max_macs`, `max_parameters`, `max_latency` or `pareto`"
+                "no limit given: the widest subnet would always win; give `max_macs`, `max_parameters`, `max_latency`, "
+                "`min_throughput`, `max_memory`, `max_energy` or `pareto`"
             )
         for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
+
+    def load_supernet(self) -> tuple[Checkpoint, SearchSpace]:
+        """Read the supernet and its space, for images of the size that was asked for."""
+        supernet = load(self.supernet)
+        space = supernet_space(supernet, self.supernet)
+        if self.image_size is None:
+            return supernet, space
+        return resize(supernet, self.image_size), space.with_image_size(self.image_size)
+
+    def setups(self, space: SearchSpace) -> list[Setup]:
+        """Return those that the search may choose among."""
+        batches: Sequence[int] = ()
+        if self.any_batch and self.bounds.throughput and not self.model:
+            batches = profiled_batches(space, self.setup, self.store or usual_store())
+        return [replace(self.setup, batch=batch) for batch in batches] or [self.setup]
 
 
 @dataclass(frozen=True)
@@ -94,8 +105,13 @@ class _Prepared:
     problem: SearchProblem
     scorer: ScorerSource
     images: LabelledImages  # that candidates are scored on
-    setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
-    limits: tuple[MeasuredLimit, ...]  # on what they are measured at
+    priced: Priced
+
+    @property
+    def setting(self) -> Setting:
+        """Return what finalists are measured in; its machine and version are empty where any will do."""
+        model = self.priced.model
+        return model.setting if model else replace(self.priced.setup.setting(), machine="", version="")
 
     @property
     def elsewhere(self) -> bool:
@@ -115,10 +131,9 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     check_new_folder(out, resume=request.resume, remedy=_TAKEN)
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
-    supernet = load(request.supernet)
-    space = supernet_space(supernet, request.supernet)
+    supernet, space = request.load_supernet()
     images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, images)
+    prepared = _prepare(request, supernet, space, images, progress)
     with claiming(out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
     best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
@@ -127,45 +142,45 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     return found
 
 
-def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages) -> _Prepared:
+def _prepare(
+    request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
+) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
-    bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
-    measured, timed = "", tuple[MeasuredLimit, ...]()
-    if not (bounds.latency or request.evolution.pareto):
-        setting = replace(request.setup.setting(), machine="", version="")
-    else:
-        model = request.model or stored_model(space, request.setup, request.store or usual_store())
-        measured, setting = model.identity, model.setting
-        costs.append(latency_cost(model, space))
-        if bounds.latency:
-            limits.append(bounds.latency.limit(costs[0], space))
-            timed = (MeasuredLimit("p50", limits[0].most),)
-    for bound, cost in ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost())):
-        costs.append(cost)
-        if bound:
-            limits.append(bound.limit(cost, space))
+    check_choice(space)
+
+    def model(setup: Setup) -> LatencyModel:
+        return request.model or stored_model(space, setup, request.store or usual_store())
+
+    found = priced(
+        space,
+        request.bounds,
+        request.promise,
+        request.setups(space),
+        model,
+        always_latency=request.evolution.pareto,
+        progress=progress,
+    )
     problem = SearchProblem(
         space=space,
         supernet=supernet.digest,
         data=request.data,
         held_out=len(images.labels),
-        limits=CostLimits(tuple(limits)),
-        costs=tuple(costs),
+        limits=found.limits,
+        costs=found.costs,
         evolution=request.evolution,
         seed=request.seed,
         early_stopping=request.scoring.early_stopping,
-        measured=measured,
+        measured=found.model.identity if found.model else "",
     )
-    problem.limits.within(space)  # before anything is written
     # Workers have another working directory.
     data = request.data if request.data == DEMO else str(Path(request.data).resolve())
     scoring = request.scoring
     # Ray's workers have a core each.
     decoding = 0 if scoring.workers else None
-    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding)
+    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding, request.image_size)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, images, setting, timed)
+    return _Prepared(supernet, problem, scorer, images, found)
 
 
 def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
@@ -178,9 +193,9 @@ def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) 
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, request.setup, prepared.images, out),
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out),
         setting=prepared.setting,
-        limits=prepared.limits,
+        limits=prepared.priced.measured,
         together=request.finalists,
         most=request.tries,
     )

@@ -92,7 +92,7 @@ def test_latencies_that_cannot_be_predicted_here_are_those_of_the_candidates():
 def test_one_candidate_and_no_limit(tmp_path):
     pytest.importorskip("matplotlib")
     search = reported(MINI, 1, costs=(macs_cost(),), finalists=1)
-    search = replace(search, limits=(), searched=replace(search.searched, limits={}))
+    search = replace(search, limits=(), searched=replace(search.searched, asked="", limits={}))
     write_report(search, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["front.png", "report.html"]
     assert (tmp_path / "front.png").read_bytes().startswith(b"\x89PNG")

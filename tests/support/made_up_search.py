@@ -47,7 +47,7 @@ def reported(space, count, *, costs=COSTS, finalists=3, stopped=0.4, data="photo
     measured = [_finalist(item, number) for number, item in enumerate(best)]
     limit = float(np.median([item.costs[0] for item in best]))
     return ReportedSearch(
-        searched=Searched(space, data, HELD_OUT, {costs[0].name: limit}),
+        searched=Searched(space, data, HELD_OUT, "little", {costs[0].name: limit}),
         costs=costs,
         limits=(MeasuredLimit("p50", limit),),
         candidates=candidates,

@@ -9,17 +9,17 @@ function searchIn(host, data, title) {
   const filters = make("div", { class: "filters" });
   const found = make("p", { class: "found", role: "status" });
   host.append(filters);
-  const controls = { most: costs.map((cost) => slider(`${cost.label} at most`, cost.values, cost.unit, true)) };
+  const controls = { most: costs.map((cost) => slider(`${cost.label} at most`, cost.values.concat(cost.high ?? []), cost.unit, true)) };
   controls.least = slider("top-1 at least", accuracy.filter((_, number) => !data.seen[number]), "%", false);
   controls.iteration = slider("found until iteration", data.iteration.map((value) => value + 1), "", true, 1);
   const axis = choice("across", costs.map((cost) => `${cost.label}, ${cost.unit}`));
-  const upper = costs.some((cost) => cost.high) ? box("limits count the upper end of the interval") : null;
-  const stopped = Object.keys(data.seen).length ? box("show those that were stopped early") : null;
+  const upper = costs.some((cost) => cost.high) ? box("limits count the upper end of an interval, as the search's own do", true) : null;
+  const stopped = Object.keys(data.seen).length ? box("show those that were stopped early", false) : null;
   const reset = make("button", { type: "button" }, "all candidates");
   filters.append(make("div", {}, reset));
   reset.addEventListener("click", () => {
     for (const input of filters.querySelectorAll("input[type=range]")) input.value = input.dataset.all;
-    for (const input of filters.querySelectorAll("input[type=checkbox]")) input.checked = false;
+    for (const input of filters.querySelectorAll("input[type=checkbox]")) input.checked = input.defaultChecked;
     show();
   });
   filters.addEventListener("input", show);
@@ -50,8 +50,8 @@ function searchIn(host, data, title) {
     return () => Number(select.value);
   }
 
-  function box(name) {
-    const input = make("input", { type: "checkbox" });
+  function box(name, checked) {
+    const input = make("input", { type: "checkbox", ...(checked ? { checked: "" } : {}) });
     filters.append(make("label", {}, input, ` ${name}`));
     return () => input.checked;
   }
