@@ -60,6 +60,7 @@ class FoundFinalist:
     score: Score  # with the supernet's weights
     iteration: int  # of the search
     costs: tuple[float, ...]  # as predicted, in the order of `Found.costs`
+    highest: tuple[float, ...]  # what each stays below with the search's confidence
     accuracy: ExportedAccuracy | None = None  # in its own precision, where that is quantised
 
     def __post_init__(self) -> None:
@@ -107,7 +108,8 @@ class Found:
     search: str  # all that the candidates depend on, under which search.sqlite has them
     pareto: bool
     costs: tuple[CostName, ...]
-    limits: tuple[MeasuredLimit, ...]
+    within: tuple[str, ...]  # the limits on what is predicted, for people
+    limits: tuple[MeasuredLimit, ...]  # on what is measured
     setting: Setting  # that finalists are measured in; its machine and its version are empty where any will do
     together: int  # finalists that are measured together; the next ones only if none of these keeps the limits
     finalists: tuple[FoundFinalist, ...]
@@ -116,7 +118,8 @@ class Found:
     def __post_init__(self) -> None:
         if self.together < 1 or not self.finalists:
             raise BadInput("a search must have finalists, found none")
-        if wrong := [item.fingerprint for item in self.finalists if len(item.costs) != len(self.costs)]:
+        counts = (len(self.costs),) * 2
+        if wrong := [item.fingerprint for item in self.finalists if (len(item.costs), len(item.highest)) != counts]:
             raise BadInput(f"each finalist must have the {len(self.costs)} costs, found other ones of {wrong[0]}")
         names = [name for item in self.finalists for name in (item.artifact, item.digest)]
         if len(set(names)) < len(names):

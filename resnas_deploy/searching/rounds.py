@@ -111,6 +111,7 @@ class Rounds:
             search=self.problem.identity,
             pareto=self.evaluated.pareto,
             costs=tuple(cost.named for cost in self.problem.costs),
+            within=tuple(map(str, self.problem.limits.limits)),
             limits=self.limits,
             setting=self.setting,
             together=self.together,
@@ -142,7 +143,7 @@ class Rounds:
     def _predicted_share(self, costs: Sequence[float]) -> float:
         """Return how much of the limit on latency the prediction uses up."""
         place = next((n for n, cost in enumerate(self.problem.costs) if cost.name == LATENCY), None)
-        most = next((limit.most for limit in self.problem.limits.limits if limit.cost.name == LATENCY), None)
+        most = min((limit.most for limit in self.problem.limits.limits if limit.cost.name == LATENCY), default=None)
         return costs[place] / most if place is not None and most else 1.0
 
 

@@ -12,7 +12,7 @@ from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.measuring.latency.deviations import Deviations, deviations_of
 from resnas_deploy.measuring.latency.deviations_plot import plot_deviations
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, subnets
+from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, stored_model, subnets
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled
 from resnas_deploy.measuring.machine.conditions import watch
@@ -56,7 +56,8 @@ def check(space: SearchSpace, setup: Setup, store: Path, count: int, progress: P
     """
     if count < 2:
         raise BadInput(f"`subnets` must be 2 or more, found {count}")
-    with LatencyStore(store, create=False) as opened:
+    stored_model(space, setup, store)  # which makes no file where there is none
+    with LatencyStore(store) as opened:
         profiler = Profiler(opened, space, setup, setup.setting())
         model, profiled = profiler.model(), profiler.kept(PROFILE)
         wanted = subnets(space, CHECK, count, without=[item.arch for item in profiled])
