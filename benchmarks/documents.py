@@ -13,7 +13,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
-from resnas_deploy.measuring.latency.check import PredictorErrors
+from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
 from resnas_deploy.measuring.latency.setup import Setting
@@ -261,6 +261,8 @@ class LatencyCheckDocument(TypedDict):
     networks: list[str]
     measured_ms: list[float]
     predicted_ms: list[float]
+    low_ms: NotRequired[list[float]]  # the predicted intervals; older documents have none
+    high_ms: NotRequired[list[float]]
     by_macs_ms: list[float]
     accuracies: list[PredictorErrors]
     inside: float
