@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.cost import macs, parameters, weight_bytes
+from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_notes import oddities
 from resnas_deploy.arch.space_size import count_architectures, count_subnets, power_of_ten
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.files import records
 from resnas_deploy.weights.space_files import packaged_spaces, space_file, space_named
 from resnas_deploy.weights.space_text import space_text
 
 _CHOICES = ("widths", "heads", "head_dims", "hidden")
 _MANY = 1_000_000  # subnets, which a power of ten says better
-_LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB")
+_LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB", "with activations")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Space(Tabular):
     macs: Range  # of an image
     parameters: Range
     weight_bytes: Range  # in fp32
+    memory_bytes: Range  # in fp32 and batch 1: weights, and activations at their peak
     notes: tuple[str, ...]  # what is odd about it
 
     def to_json(self) -> dict[str, object]:
@@ -117,14 +120,29 @@ def check(space: str | Path) -> Space:
 
 
 def _described(space: SearchSpace) -> Space:
-    ends = space.narrowest().arch, space.widest().arch
-    ranges = (Range(*map(cost, ends)) for cost in (macs, parameters, weight_bytes))
-    return Space(space, count_subnets(space), count_architectures(space), *ranges, tuple(oddities(space)))
+    def ranged(cost: Callable[[ArchSpec], int]) -> Range:
+        return Range(cost(space.narrowest().arch), cost(space.widest().arch))
+
+    return Space(
+        space=space,
+        subnets=count_subnets(space),
+        architectures=count_architectures(space),
+        macs=ranged(macs),
+        parameters=ranged(parameters),
+        weight_bytes=ranged(weight_bytes),
+        memory_bytes=ranged(memory_bytes),
+        notes=tuple(oddities(space)),
+    )
 
 
 def _figures(found: Space) -> dict[str, tuple[float, float]]:
     """Return the costs of the narrowest and the widest subnet for people, by name and unit."""
-    units = (("GMACs", found.macs, 1e9), ("parameters, M", found.parameters, 1e6), ("fp32 MB", found.weight_bytes, 1e6))
+    units = (
+        ("GMACs", found.macs, 1e9),
+        ("parameters, M", found.parameters, 1e6),
+        ("weights in fp32, MB", found.weight_bytes, 1e6),
+        ("with activations, MB", found.memory_bytes, 1e6),
+    )
     return {name: (each.least / unit, each.most / unit) for name, each, unit in units}
 
 

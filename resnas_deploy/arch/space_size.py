@@ -28,13 +28,15 @@ def power_of_ten(count: int) -> str:
 
 def _stage_subnets(stage: StageSpace) -> int:
     each = _blocks(stage)
-    kept = each ** (stage.blocks - len(stage.droppable))
-    return len(stage.widths) * kept * math.prod(sum(each**count for count in range(run + 1)) for run in _runs(stage))
+    kept: int = each ** (stage.blocks - len(stage.droppable))
+    states: list[int] = [sum(each**count for count in range(run + 1)) for run in _runs(stage)]
+    return len(stage.widths) * kept * math.prod(states)
 
 
 def _stage_architectures(stage: StageSpace) -> int:
     fixed = stage.blocks - len(stage.droppable)
-    return len(stage.widths) * sum(_blocks(stage) ** count for count in range(fixed, stage.blocks + 1))
+    states: list[int] = [_blocks(stage) ** count for count in range(fixed, stage.blocks + 1)]
+    return len(stage.widths) * sum(states)
 
 
 def _blocks(stage: StageSpace) -> int:

@@ -28,7 +28,7 @@ def test_those_of_the_package(resnas):
 def test_one_of_them(resnas):
     done = resnas("space", "show", "small")
     assert "small: 421,103,033,739,031,073,632,118,898,688,000 subnets (10^32.6)" in done.out
-    assert "GMACs               1.47    6.26" in done.out
+    assert "GMACs                      1.47    6.26" in done.out
     assert "16 14 12 10" in done.out
     assert done.err == "resnas: note: stages[0].widths 220: no multiple of 8, which GPUs like in half precision\n"
 
