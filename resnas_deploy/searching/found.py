@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, shown
@@ -87,10 +89,21 @@ class FoundFinalist:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search looked through."""
+
+    space: SearchSpace
+    data: str  # that candidates are scored on
+    held_out: int  # images of it
+    asked: str  # the limits in words
+    limits: Mapping[str, float]  # the most, by the name of the cost
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search looked for and how, and its finalists, in the order in which they are measured."""
 
-    space: str
+    searched: Searched
     supernet: str  # digest of its weights
     search: str  # all that the candidates depend on, under which search.sqlite has them
     pareto: bool
@@ -111,6 +124,11 @@ class Found:
         names = [name for item in self.finalists for name in (item.artifact, item.digest)]
         if len(set(names)) < len(names):
             raise BadInput("finalists must be different artifacts, found one twice")
+
+    @property
+    def space(self) -> str:
+        """Return the name of the space."""
+        return self.searched.space.name
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""

@@ -228,5 +228,5 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
         most=request.tries,
     )
     if prepared.elsewhere:
-        return finished(out, rounds.for_elsewhere(progress), None)
-    return finished(out, *rounds.measured_here(progress))
+        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+    return finished(out, *rounds.measured_here(progress), problem.costs)
