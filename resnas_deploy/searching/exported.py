@@ -14,7 +14,8 @@ from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
-from resnas_deploy.exporting.export import Request, export, preprocessing_of
+from resnas_deploy.exporting.export import Request, check_verifiable, export, preprocessing_of
+from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.model import LatencyModel
@@ -50,7 +51,7 @@ class Exporter:
         artifact = export(lambda: checkpoint, self._request(name), progress)
         accuracy = None
         if self._quantised:
-            accuracy = accuracy_of(artifact, self._runs_here, self.images, self._threads, progress)
+            accuracy = accuracy_of(artifact, runner_here(self.setup), self.images, self._threads, progress)
         return FoundFinalist(
             artifact=name,
             digest=artifact.digest,
@@ -77,7 +78,7 @@ class Exporter:
             precision=self.setup.precision,
             batch=USUAL.extended_to(self.setup.batch),
             force=True,
-            verify_on=self._runs_here,
+            verify_on=runner_here(self.setup),
             threads=self._threads,
         )
         if not self._quantised:
@@ -102,13 +103,20 @@ class Exporter:
         """Return as many threads as are asked for, but no more than are here: the setup may be another machine's."""
         return min(self.setup.cores, usable_cores())
 
-    @property
-    def _runs_here(self) -> RunnerKind:
-        """Return what runs the graphs on this machine: the setup's runner, where it can."""
-        kind = self.setup.kind
-        if kind.runs_graph and kind.problem(self.setup.device) is None:
-            return kind
-        return default_runner(self.setup.precision, runs_graph=True)
+
+def runner_here(setup: Setup) -> RunnerKind:
+    """Return what runs graphs of a setup on this machine: its runner, where it can, or the first that can."""
+    kind = setup.kind
+    if kind.runs_graph and kind.problem(setup.device) is None:
+        return kind
+    return default_runner(setup.precision, runs_graph=True)
+
+
+def check_exportable(setup: Setup) -> None:
+    """Raise `NotAvailable`, before any work, where finalists for a setup can be neither quantised nor verified here."""
+    check_verifiable(runner_here(setup), setup.precision)
+    if setup.precision in QUANTISED:
+        check_quantiser()
 
 
 def calibration_of(images: LabelledImages, preprocessing: Preprocessing) -> Calibration:

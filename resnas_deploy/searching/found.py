@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, shown
@@ -109,10 +111,21 @@ def _opened(folder: Path, artifact: str, digest: str, weights: str) -> Artifact:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search looked through."""
+
+    space: SearchSpace
+    data: str  # that candidates are scored on
+    held_out: int  # images of it
+    asked: str  # the limits in words
+    limits: Mapping[str, float]  # the most, by the name of the cost
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search looked for and how, and its finalists, in the order in which they are measured."""
 
-    space: str
+    searched: Searched
     supernet: str  # digest of its weights
     search: str  # all that the candidates depend on, under which search.sqlite has them
     pareto: bool
@@ -135,6 +148,11 @@ class Found:
         if len(set(names)) < len(names):
             raise BadInput("finalists must be different artifacts, found one twice")
 
+    @property
+    def space(self) -> str:
+        """Return the name of the space."""
+        return self.searched.space.name
+
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""
         return {"schema": SCHEMA, **records.to_json(self)}
@@ -152,12 +170,11 @@ def read_found(folder: Path) -> Found:
             f"{folder} must be the folder of a search that has finalists, found no {FOUND} there; name the `out` of "
             "`search()`"
         )
-    return read_document(Found, path, SCHEMA, "search again")
+    return from_document(Found, read_json(path, MOST_BYTES), path, SCHEMA, "search again")
 
 
-def read_document(kind: type[Document], path: Path, schema: int, remedy: str) -> Document:
-    """Read a JSON document of a schema. Raise `BadInput`, which ends in `remedy` where it is an old one."""
-    data = read_json(path, MOST_BYTES)
+def from_document(kind: type[Document], data: object, path: Path, schema: int, remedy: str) -> Document:
+    """Return what a JSON document of a schema says. Raise `BadInput`, which ends in `remedy` where it is an old one."""
     found = data.get("schema") if isinstance(data, dict) else None
     if type(found) is not int:
         raise BadInput(f"{path} must be a document of a search, found JSON without a schema number")

@@ -24,7 +24,7 @@ from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.exported import Exporter
+from resnas_deploy.searching.exported import Exporter, check_exportable
 from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
 from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.iterations import SearchProblem, iterate
@@ -173,6 +173,7 @@ def _prepare(
 ) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
+    check_exportable(request.setup)
 
     setups = _setups(request, space)
     found = priced(
@@ -230,5 +231,5 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
         anchor=exporter.anchor(model) if model and prepared.priced.measured else None,
     )
     if prepared.elsewhere:
-        return finished(out, rounds.for_elsewhere(progress), None)
-    return finished(out, *rounds.measured_here(progress))
+        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+    return finished(out, *rounds.measured_here(progress), problem.costs)
