@@ -23,8 +23,8 @@ class Finalist:
     artifact: Artifact
     measurement: Measurement | None  # None: it was not measured, or not yet
     exported: ExportedAccuracy | None  # of the artifact itself, where it is quantised
-    told: str  # what limits are of, as measured, where that is not the median alone
     share: float  # of the limits that are measured: above 1 it keeps them not, and infinite where it was not measured
+    told: str = ""  # what limits are of, as measured, where that is not the median alone
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -66,7 +66,7 @@ def finalists_of(folder: Path, found: Found, measured: Measured | None) -> tuple
         measurement = measured.of(item) if measured else None
         share = measured.share(found, item) if measured else largest_share(found.limits, None)
         words = told(found.limits, measurement, measured.pace(found, item)) if measured and measurement else ""
-        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, words, share))
+        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, share, words))
     return tuple(finalists)
 
 
