@@ -166,5 +166,13 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> CostKind:
     return CostKind(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms)
 
 
+def costs_of(costs: Sequence[CostKind], subnets: Sequence[Subnet]) -> list[tuple[float, ...]]:
+    """Return all costs of each subnet."""
+    if not subnets:
+        return []
+    archs = [subnet.arch for subnet in subnets]
+    return list(zip(*(cost.of(archs).tolist() for cost in costs), strict=True))
+
+
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:
     return np.array([count(arch) for arch in archs], dtype=np.float64)

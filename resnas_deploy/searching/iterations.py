@@ -14,9 +14,11 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimits
+from resnas_deploy.searching.evaluation import Evaluation, waves
 from resnas_deploy.searching.evolution import Evolution, propose
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
+from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checked, chosen, fitted
 from resnas_deploy.searching.store import SearchStore
 
 
@@ -34,10 +36,14 @@ class SearchProblem:
     seed: int
     early_stopping: bool = True
     measured: str = ""  # which latency model the costs are of
+    halving: bool = False
+    predictor: bool = False
 
     @property
     def identity(self) -> str:
         """Return all of it as text."""
+        # A search of before these were there has the same text as before.
+        cheaper = {name: True for name in ("halving", "predictor") if getattr(self, name)}
         return json.dumps(
             {
                 "space": self.space.name,
@@ -49,6 +55,7 @@ class SearchProblem:
                 "seed": self.seed,
                 "early_stopping": self.early_stopping,
                 "measured": self.measured,
+                **cheaper,
             },
             sort_keys=True,
         )
@@ -61,6 +68,12 @@ class EvaluatedSubnets:
     candidates: tuple[Candidate, ...]  # in the order in which they were scored
     best: tuple[Candidate, ...]  # best first; in a Pareto search the front, the cheapest first
     pareto: bool
+    checks: tuple[PredictorCheck, ...] = ()  # of each iteration that a predictor chose for
+
+    @property
+    def images(self) -> int:
+        """Count the images that were scored: those that each candidate saw."""
+        return sum(candidate.score.seen for candidate in self.candidates)
 
     @property
     def stopped(self) -> int:
@@ -77,41 +90,59 @@ class EvaluatedSubnets:
 
 def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Progress = silent) -> EvaluatedSubnets:
     """Search to the end; what is in the store is not evaluated again."""
-    limits = problem.limits.within(problem.space)
-    kept = {candidate.subnet: candidate for candidate in store.candidates()}
-    for candidate in kept.values():
+    limits, evolution = problem.limits.within(problem.space), problem.evolution
+    evaluation = Evaluation(store, pool, problem.costs, evolution, problem.held_out)
+    for candidate in evaluation.kept.values():
         if len(candidate.costs) != len(problem.costs) or not problem.space.contains(candidate.subnet):
             raise BadInput(
                 f"{store.path} must hold subnets of the space {problem.space.name} and their {len(problem.costs)} "
                 "costs, found others; choose another `out`"
             )
     found: list[Candidate] = []
-    for iteration in range(problem.evolution.iterations):
+    checks: list[PredictorCheck] = []
+    for iteration in range(evolution.iterations):
+
+        def tell(more: str = "", number: int = iteration + 1) -> None:
+            best = max((candidate.score.accuracy for candidate in found if not candidate.score.stopped), default=0.0)
+            progress(f"iteration {number} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}{more}")
+
         rng = np.random.default_rng((problem.seed, iteration))
-        proposed = propose(problem.space, limits, problem.evolution, found, rng)
-        for wave in _waves(proposed, problem.evolution.parents):
-            best = max((candidate.score.accuracy for candidate in found), default=0.0)
-            progress(
-                f"iteration {iteration + 1} of {problem.evolution.iterations}, {len(found)} subnets, best {best:.1%}"
-            )
-            # The target stays as it is for a whole wave: scores then do not depend on who is done first.
-            target = _target(problem, found)
-            new = [subnet for subnet in wave if subnet not in kept]
-            scores = pool.scores(new, target)
-            costs = _costs(problem.costs, new)
-            scored = [
-                Candidate(subnet, score, own, iteration) for subnet, score, own in zip(new, scores, costs, strict=True)
-            ]
-            store.add(scored)
-            kept |= {candidate.subnet: candidate for candidate in scored}
-            found += [kept[subnet] for subnet in wave]
-    best_first = sorted(found, key=lambda candidate: candidate.rank, reverse=True)
-    pareto = problem.evolution.pareto
-    return EvaluatedSubnets(tuple(found), tuple(front(found) if pareto else best_first), pareto)
+        predictor = fitted(found) if problem.predictor else None
+        proposed = _proposed(problem, limits, found, predictor, rng)
+        known = len(found)
+        if problem.halving:
+            found += evaluation.halving(proposed, iteration, _target(problem, found), tell)
+        else:
+            for wave in waves(proposed, evolution.parents):
+                tell()
+                # The target stays as it is for a whole wave: scores then do not depend on who is done first.
+                found += evaluation.of(wave, iteration, _target(problem, found))
+        if predictor and proposed:
+            checks.append(checked(predictor, known, found[known:]))
+    return EvaluatedSubnets(
+        candidates=tuple(found),
+        best=tuple(front(found) if evolution.pareto else evolution.best_first(found)),
+        pareto=evolution.pareto,
+        checks=tuple(checks),
+    )
 
 
-def _waves(subnets: Sequence[Subnet], size: int) -> list[Sequence[Subnet]]:
-    return [subnets[start : start + size] for start in range(0, len(subnets), size)]
+def _proposed(
+    problem: SearchProblem,
+    limits: CostLimits,
+    found: Sequence[Candidate],
+    predictor: Predictor | None,
+    rng: np.random.Generator,
+) -> list[Subnet]:
+    """Return what to score next: with a predictor a share of what would be scored without, out of many more."""
+    evolution = problem.evolution
+    if not problem.predictor:
+        return propose(problem.space, limits, evolution, found, rng)
+    fewer = evolution.with_share(SHARE)
+    if not predictor:
+        return propose(problem.space, limits, fewer, found, rng)
+    drawn = propose(problem.space, limits, fewer.with_share(DRAWN), found, rng)
+    return chosen(predictor, drawn, fewer.mutated + fewer.crossed, evolution, problem.costs)
 
 
 def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:
@@ -120,11 +151,3 @@ def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:
         return None
     whole = sorted((item.score.correct for item in found if not item.score.stopped), reverse=True)
     return whole[problem.evolution.parents - 1] if len(whole) >= problem.evolution.parents else None
-
-
-def _costs(costs: Sequence[CostKind], subnets: Sequence[Subnet]) -> list[tuple[float, ...]]:
-    """Return all costs of each subnet."""
-    if not subnets:
-        return []
-    archs = [subnet.arch for subnet in subnets]
-    return list(zip(*(cost.of(archs).tolist() for cost in costs), strict=True))

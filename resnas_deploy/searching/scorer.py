@@ -24,7 +24,7 @@ from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, LabelledImages
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.candidate import NOTHING_SEEN, Score
 from resnas_deploy.training.input.batches import evaluation_batches, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -77,21 +77,34 @@ class Scorer:
         self._room = KEPT_BYTES
 
     @torch.inference_mode()
-    def score(self, subnet: Subnet, target: int | None = None) -> Score:
-        """Count what it gets right; stop where it is hopeless that `target` of all would be (`hopeless`)."""
-        correct = seen = 0
-        looks = len(self._labels) - 1
-        for number, labels in enumerate(self._labels):
-            logits = self._network.from_features(self._features(number), (subnet,)).image
+    def score(
+        self, subnet: Subnet, target: int | None = None, done: Score = NOTHING_SEEN, until: int | None = None
+    ) -> Score:
+        """Count what it gets right; stop where it is hopeless that `target` of all would be (`hopeless`).
+
+        `done` is what it got right of the first images, which are not shown again; `until` is how many it may see.
+        """
+        correct, seen, begin = done.correct, done.seen, 0
+        until, looks = until or self._total, len(self._labels) - 1
+        for number, batch in enumerate(self._labels):
+            own = slice(max(0, seen - begin), min(len(batch), until - begin))
+            begin += len(batch)
+            if own.start >= own.stop:
+                continue
+            labels = batch[own]
+            logits = self._network.from_features(self._features(number)[own], (subnet,)).image
             correct += int(is_right(logits, labels).sum())
             seen += len(labels)
             if target is not None and seen < self._total and hopeless(correct, seen, target, self._total, looks):
                 return Score(correct, seen, stopped=True)
         return Score(correct, seen)
 
-    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
-        """Score several subnets."""
-        return [self.score(subnet, target) for subnet in subnets]
+    def scores(
+        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
+    ) -> list[Score]:
+        """Score several subnets; `done` is of each, or empty."""
+        scores = done or [NOTHING_SEEN] * len(subnets)
+        return [self.score(subnet, target, own, until) for subnet, own in zip(subnets, scores, strict=True)]
 
     def _features(self, number: int) -> Tensor:
         """Return what the stem makes of a batch, which is the same for every subnet: kept where there is room."""
