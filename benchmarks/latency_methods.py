@@ -24,7 +24,6 @@ from recording import write_result
 
 from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.elements import NORM_EPS, BlockElement, ReductionElement, StemElement, elements
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.graph import block as emission
 from resnas_deploy.graph.block import emit_with_operator
@@ -49,8 +48,9 @@ from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import untrained
+from resnas_deploy.weights.space_files import packaged_spaces
 
-SPACE = SPACES["small"]
+SPACE = packaged_spaces()["small"]
 GROUP, ROUNDS = 40, 15
 REPEATS = 5  # of a piece in one step: what waking the threads costs is then little of it
 

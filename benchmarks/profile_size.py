@@ -14,10 +14,10 @@ import json
 import numpy as np
 from recording import RESULTS, write_result
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.features import features
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import regress
+from resnas_deploy.weights.space_files import packaged_spaces
 
 SIZES = (25, 40, 45)
 SPLITS = 200
@@ -25,7 +25,7 @@ SPLITS = 200
 
 def errors(content):
     """Return the mean error by the number of networks that a fit has seen."""
-    space, (of_profile, of_check) = SPACES[content["space"]], (content["profiled"], len(content["networks"]))
+    space, (of_profile, of_check) = packaged_spaces()[content["space"]], (content["profiled"], len(content["networks"]))
     profiled = subnets(space, PROFILE, of_profile)
     known = {arch.fingerprint: arch for arch in subnets(space, CHECK, of_check, profiled)}
     terms = features([known[fingerprint] for fingerprint in content["networks"]])

@@ -19,7 +19,7 @@ import torch
 from recording import write_result
 from scipy import stats
 
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import open_data
@@ -39,8 +39,9 @@ from resnas_deploy.training.loop import Trained, train
 from resnas_deploy.training.recipe import Recipe, read_recipe
 from resnas_deploy.training.run import TrainingRun, preprocessing_for
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.space_files import packaged_spaces
 
-SPACE = SPACES["demo"]
+SPACE = packaged_spaces()["demo"]
 SEEDS = (0, 1, 2)
 MORE_SEEDS = (0, 1, 2, 3, 4)  # of what takes less time
 EPOCHS = 12

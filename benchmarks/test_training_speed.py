@@ -10,7 +10,6 @@ import pytest
 import torch
 from recording import ratio
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.timing import time_interleaved, timed
@@ -21,6 +20,7 @@ from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sampling import draw_groups
 from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.slicing import slice_subnet
+from resnas_deploy.weights.space_files import packaged_spaces
 
 RUNS = 12
 
@@ -39,7 +39,7 @@ def stepping(network, images, labels, draw):
 
 @pytest.mark.parametrize(("name", "batch", "group"), [("demo", 64, 16), ("demo", 64, 1), ("tiny", 16, 8)])
 def test_a_supernet_step(benchmark, record, name, batch, group):
-    space = SPACES[name]
+    space = packaged_spaces()[name]
     widest, rng = space.widest(), np.random.default_rng(0)
     arch = widest.full
     images = torch.randn(batch, 3, arch.image_size, arch.image_size)
@@ -65,7 +65,7 @@ def test_a_supernet_step(benchmark, record, name, batch, group):
 
 
 def test_slicing_a_subnet(benchmark, record):
-    space = SPACES["small"]
+    space = packaged_spaces()["small"]
     supernet, rng = untrained(space.widest().full), np.random.default_rng(0)
     subnets = iter([space.sample(rng) for _ in range(12)])
     benchmark.pedantic(lambda: slice_subnet(supernet, next(subnets)), rounds=10)
@@ -75,7 +75,7 @@ def test_slicing_a_subnet(benchmark, record):
 
 def test_scoring_a_candidate(benchmark, record):
     """Compare the whole score with its passes alone, interleaved."""
-    space = SPACES["demo"]
+    space = packaged_spaces()["demo"]
     arch = space.widest().full
     supernet = untrained(arch)
     side = arch.image_size

@@ -30,11 +30,11 @@ IMAGES, TIMED, ROUNDS = 32, 8, 3
 
 def passes_of(space, precision, accumulation, checkpointing, images):
     """Return what makes the passes of one step."""
-    from resnas_deploy.arch.space import SPACES
     from resnas_deploy.training.mixing import token_label_loss, unmixed
     from resnas_deploy.training.network import TrainedNetwork
+    from resnas_deploy.weights.space_files import packaged_spaces
 
-    widest = SPACES[space].widest()
+    widest = packaged_spaces()[space].widest()
     arch = widest.full
     generator = torch.Generator().manual_seed(0)
     batch = torch.randn(images, 3, arch.image_size, arch.image_size, generator=generator)
@@ -80,12 +80,12 @@ def recipe_of(space, precision, accumulation, checkpointing, images, groups=GROU
 
 def counted(space):
     """Count for one of 8 processes, 128 images in groups of 32, so that there are four parts to be had."""
-    from resnas_deploy.arch.space import SPACES
     from resnas_deploy.training.distributed import Processes, Share
     from resnas_deploy.training.memory_estimate import estimate, measure
     from resnas_deploy.training.network import TrainedNetwork
+    from resnas_deploy.weights.space_files import packaged_spaces
 
-    network = TrainedNetwork(SPACES[space].widest().full)
+    network = TrainedNetwork(packaged_spaces()[space].widest().full)
     one_of_eight = Processes(Share(0, 8), torch.device("cpu"))
     rows = []
     for precision in ("fp32", "bf16"):
@@ -124,13 +124,13 @@ def peak_of(settings, folder):
 
 def estimated(space, precision, accumulation, checkpointing):
     """Return the bytes of gradients and activations that a run would be told."""
-    from resnas_deploy.arch.space import SPACES
     from resnas_deploy.training.distributed import Processes, Share
     from resnas_deploy.training.memory_estimate import estimate, measure
     from resnas_deploy.training.network import TrainedNetwork
+    from resnas_deploy.weights.space_files import packaged_spaces
 
     recipe = replace(recipe_of(space, precision, accumulation, checkpointing, IMAGES), drop_path=0.0, sampling="single")
-    network = TrainedNetwork(SPACES[space].widest().full)
+    network = TrainedNetwork(packaged_spaces()[space].widest().full)
     alone = Processes(Share(), torch.device("cpu"))
     found = estimate(network, recipe, alone, measure(network, recipe, alone.device))
     return found.gradients + found.activations

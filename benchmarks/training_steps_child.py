@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.progress import silent
 from resnas_deploy.training import loop
@@ -23,6 +23,7 @@ from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.evaluate import ValidationAccuracy
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.run import TrainingRun
+from resnas_deploy.weights.space_files import packaged_spaces
 
 try:
     from resnas_deploy.training.input.batches import Batch
@@ -61,7 +62,7 @@ def without_channels(space: SearchSpace) -> SearchSpace:
 
 def run_of(case: dict) -> TrainingRun:
     """Return the run whose steps are timed."""
-    space = SPACES[case["space"] or "demo"]
+    space = packaged_spaces()[case["space"] or "demo"]
     if not case["passes"]:
         space = without_channels(space)
     alone = space.sample(np.random.default_rng(3)).arch

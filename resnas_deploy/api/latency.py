@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.arch.space import SearchSpace, space_named
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
 from resnas_deploy.measuring.latency import predict as predicting
@@ -18,6 +18,7 @@ from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.arch_files import read_arch
+from resnas_deploy.weights.space_files import space_named
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
 
 @checked
 def profile(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -88,7 +89,7 @@ def profile(
     Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Profile(**vars(profiling.profile(_space(space), setup, _store(store), networks, progress)))
+    return Profile(**vars(profiling.profile(space_named(space), setup, _store(store), networks, progress)))
 
 
 @checked
@@ -116,7 +117,7 @@ def predict(
 
 @checked
 def check(
-    space: str | SearchSpace = "small",
+    space: str | Path | SearchSpace = "small",
     *,
     runner: str = "",
     batch: int = 1,
@@ -135,11 +136,7 @@ def check(
     Raise `BadInput` where nothing was profiled; `NotAvailable` where the runner cannot run here.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return LatencyCheck(**vars(checking.check(_space(space), setup, _store(store), subnets, progress)))
-
-
-def _space(space: str | SearchSpace) -> SearchSpace:
-    return space if isinstance(space, SearchSpace) else space_named(space)
+    return LatencyCheck(**vars(checking.check(space_named(space), setup, _store(store), subnets, progress)))
 
 
 def _store(path: str | Path | None) -> Path:

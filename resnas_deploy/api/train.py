@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.arch.space import space_named
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
@@ -23,6 +23,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.weights.arch_files import read_arch
 from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.space_files import space_named
 
 if TYPE_CHECKING:  # which import torch
     from resnas_deploy.training.evaluate import ValidationAccuracy
@@ -94,7 +95,7 @@ def supernet(
     out: str | Path,
     data: str | Path,
     *,
-    space: str = "small",
+    space: str | Path | SearchSpace = "small",
     recipe: str | Path | Recipe = "",
     settings: Sequence[str] | Mapping[str, object] = (),
     seed: int = 0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from resnas_deploy.arch.spec import STAGES, ArchSpec, Block
+from resnas_deploy.arch.spec import ArchSpec, Block
 
 INPUT, OUTPUT = "images", "logits"  # of a network, in every graph, engine and server
 NORM_EPS = 1e-6  # of every LayerNorm of this family
@@ -63,15 +63,15 @@ Element = StemElement | BlockElement | ReductionElement | HeadElement
 def elements(arch: ArchSpec) -> Iterator[Element]:
     """Return the network's parts in the order of computation, each under the name that it has everywhere.
 
-    Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., `reduction2`, `stage3.block1` .., `head`.
+    Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., and so on, `head`.
     """
     first, final = arch.stages[0], arch.stages[-1]
     yield StemElement("stem", first.width, arch.stem_mid_width, arch.image_size, arch.patch_size, arch.side(0))
     for index, stage in enumerate(arch.stages):
         for number, block in enumerate(stage.blocks, start=1):
-            last = index == STAGES - 1 and number == len(stage.blocks)
+            last = index == len(arch.stages) - 1 and number == len(stage.blocks)
             yield BlockElement(f"stage{index + 1}.block{number}", stage.width, block, arch.side(index), last)
-        if index < STAGES - 1:
+        if index < len(arch.stages) - 1:
             following = arch.stages[index + 1]
             yield ReductionElement(f"reduction{index + 1}", stage.width, following.width, arch.side(index))
     yield HeadElement("head", final.width, arch.classes)

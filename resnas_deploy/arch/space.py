@@ -1,17 +1,20 @@
 """Search spaces: which subnets a supernet holds, and how to draw, mutate and cross them (paper, sections 3.3 and 4).
 
+A space is a file: `weights/space_files.py` reads those of the package, arch/spaces/*.toml, and anybody's own.
 Every random choice comes from the `numpy.random.Generator` that is passed in, and nothing here loops without a bound.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 import numpy as np
 
-from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
+from resnas_deploy.arch.spec import FEWEST_STAGES, MAX_BLOCKS, MOST_STAGES, ArchSpec, Block, Stage, Subnet, positive
 from resnas_deploy.errors import BadInput, shown
 
 T = TypeVar("T")
@@ -19,30 +22,89 @@ Pick = Callable[[tuple[int, ...], int], int]  # (choices, what is there now or 0
 Keep = Callable[[bool], bool]  # (whether a droppable block is kept now) -> whether to keep it
 
 DROP_PROBABILITY = 0.5  # of a droppable block, in a random subnet
+MOST_CHOICES = 256  # of one dimension
+_LONGEST_NAME = 60
+_NOT_OF_THE_SUBNETS = ("name", "classes")  # two spaces that differ in these alone have the same subnets
 
 
 @dataclass(frozen=True)
 class StageSpace:
-    """The choices of one stage. Each block chooses its heads and hidden channels for itself."""
+    """The choices of one stage. Each block chooses its heads, their size and its hidden channels for itself.
+
+    Raises `BadInput` for what leaves no choice, or a stage without a block.
+    """
 
     widths: tuple[int, ...]
     heads: tuple[int, ...]
-    head_dim: int
+    head_dims: tuple[int, ...]
     hidden: tuple[int, ...]
     blocks: int  # positions, dropped ones included
-    droppable: tuple[int, ...]  # positions, counted from 1
+    droppable: tuple[int, ...] = ()  # positions, counted from 1
+
+    def __post_init__(self) -> None:
+        for name in ("widths", "heads", "head_dims", "hidden"):
+            check_choices(getattr(self, name), name)
+        positive(self.blocks, "blocks", MAX_BLOCKS)
+        wrong = [place for place in self.droppable if not (type(place) is int and 1 <= place <= self.blocks)]
+        if wrong or len(set(self.droppable)) != len(self.droppable):
+            raise BadInput(
+                f"droppable must be different positions from 1 to blocks = {self.blocks}, found {shown(self.droppable)}"
+            )
+        if len(self.droppable) == self.blocks:
+            raise BadInput(f"droppable must leave one of the {self.blocks} blocks or more, found all of them")
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A supernet's subnets. `widest` is the supernet itself."""
+    """A supernet's subnets. `widest` is the supernet itself.
+
+    Raises `BadInput` for a space with a subnet that cannot be: with a stage that is narrower than the one before, or of
+    an image size that the stages do not divide.
+    """
 
     name: str
     stages: tuple[StageSpace, ...]
     classes: int = 1000
     image_size: int = 224
     patch_size: int = 14
-    stem_mid_width: int = 24
+    stem_mid_widths: tuple[int, ...] = (24,)  # of the stem's 3x3 convolutions; 0 alone: a plain stem
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and 0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable()):
+            raise BadInput(f"name must be 1 to {_LONGEST_NAME} printable characters, found {shown(self.name)}")
+        if not FEWEST_STAGES <= len(self.stages) <= MOST_STAGES:
+            raise BadInput(f"stages must be {FEWEST_STAGES} to {MOST_STAGES} stages, found {len(self.stages)}")
+        if self.stem_mid_widths != (0,):
+            check_choices(self.stem_mid_widths, "stem_mid_widths")
+        for number, (stage, following) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
+            if min(following.widths) < max(stage.widths):
+                raise BadInput(
+                    f"stages[{number + 1}].widths must all be at least the largest of stages[{number}], "
+                    f"{max(stage.widths)} (a reduction's residual is padded, never cut), found {min(following.widths)}"
+                )
+        self.widest()  # whose other fields are checked
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that tell the subnets of this space from those of others, image size included."""
+        content = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_SUBNETS}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def is_like(self, other: SearchSpace) -> bool:
+        """Whether both have the same subnets, but for the image size and the classes."""
+        return (self.stages, self.patch_size, self.stem_mid_widths) == (
+            other.stages,
+            other.patch_size,
+            other.stem_mid_widths,
+        )
+
+    def with_image_size(self, image_size: int) -> SearchSpace:
+        """Return the same subnets on images of another size."""
+        return replace(self, image_size=image_size)
+
+    def with_classes(self, classes: int) -> SearchSpace:
+        """Return the same subnets with a head for so many classes."""
+        return replace(self, classes=classes)
 
     def sample(self, rng: np.random.Generator) -> Subnet:
         """Draw a random subnet: every dimension evenly, droppable blocks dropped with probability one half."""
@@ -71,20 +133,29 @@ class SearchSpace:
         def either(a: T, b: T) -> T:
             return b if rng.random() < share else a
 
+        def sized(a: Block, b: Block, space: StageSpace) -> int:
+            return either(a.head_dim, b.head_dim) if len(space.head_dims) > 1 else a.head_dim
+
         stages, kept = [], []
-        for a, b, kept_a, kept_b in zip(first.full.stages, second.full.stages, first.kept, second.kept, strict=True):
+        for space, a, b, kept_a, kept_b in zip(
+            self.stages, first.full.stages, second.full.stages, first.kept, second.kept, strict=True
+        ):
             blocks = tuple(
-                Block(either(x.heads, y.heads), x.head_dim, either(x.hidden, y.hidden))
+                Block(either(x.heads, y.heads), sized(x, y, space), either(x.hidden, y.hidden))
                 for x, y in zip(a.blocks, b.blocks, strict=True)
             )
             stages.append(Stage(either(a.width, b.width), blocks))
             kept.append(tuple(either(x, y) for x, y in zip(kept_a, kept_b, strict=True)))
-        return self._subnet(tuple(stages), tuple(kept))
+        mid_widths = first.full.stem_mid_width, second.full.stem_mid_width
+        return self._subnet(tuple(stages), tuple(kept), either(*mid_widths) if self._chooses_stem else mid_widths[0])
 
     def contains(self, subnet: Subnet) -> bool:
         """Whether this space can produce `subnet`."""
         full, widest = subnet.full, self.widest().full
-        if replace(full, stages=widest.stages) != widest:  # stem, image size and classes are the supernet's
+        if full.stem_mid_width not in self.stem_mid_widths:
+            return False
+        # Image size, patch size and classes are the supernet's.
+        if replace(full, stages=widest.stages, stem_mid_width=widest.stem_mid_width) != widest:
             return False
         if [len(stage.blocks) for stage in full.stages] != [space.blocks for space in self.stages]:
             return False
@@ -92,7 +163,7 @@ class SearchSpace:
             if stage.width not in space.widths or kept != _closed(space, kept):
                 return False
             if not all(
-                block.head_dim == space.head_dim and block.heads in space.heads and block.hidden in space.hidden
+                block.head_dim in space.head_dims and block.heads in space.heads and block.hidden in space.hidden
                 for block in stage.blocks
             ):
                 return False
@@ -100,6 +171,8 @@ class SearchSpace:
 
     def holds(self, arch: ArchSpec) -> bool:
         """Whether some subnet of this space is `arch`, which does not tell at which positions its blocks were."""
+        if len(arch.stages) != len(self.stages):
+            return False
         kept = []
         for space, stage in zip(self.stages, arch.stages, strict=True):
             spare = len(stage.blocks) - (space.blocks - len(space.droppable))
@@ -124,26 +197,47 @@ class SearchSpace:
 
     def _uniform(self, choose: Callable[[tuple[int, ...]], int], keep: bool) -> Subnet:
         stages = tuple(
-            Stage(choose(s.widths), (Block(choose(s.heads), s.head_dim, choose(s.hidden)),) * s.blocks)
+            Stage(choose(s.widths), (Block(choose(s.heads), choose(s.head_dims), choose(s.hidden)),) * s.blocks)
             for s in self.stages
         )
-        return self._subnet(stages, tuple((keep,) * space.blocks for space in self.stages))
+        kept = tuple((keep,) * space.blocks for space in self.stages)
+        return self._subnet(stages, kept, choose(self.stem_mid_widths))
+
+    @property
+    def _chooses_stem(self) -> bool:
+        return len(self.stem_mid_widths) > 1
 
     def build(self, start: Subnet, pick: Pick, keep: Keep) -> Subnet:
-        """Make a subnet from another by asking for every dimension and every block's flag, always in the same order."""
+        """Make a subnet from another by asking for every dimension and every block's flag, always in the same order.
+
+        Of the heads' size and the stem's width it is asked only where there are several.
+        """
         stages, kept = [], []
         for space, stage, flags in zip(self.stages, start.full.stages, start.kept, strict=True):
             blocks = tuple(
-                Block(pick(space.heads, block.heads), space.head_dim, pick(space.hidden, block.hidden))
+                Block(
+                    pick(space.heads, block.heads),
+                    pick(space.head_dims, block.head_dim) if len(space.head_dims) > 1 else space.head_dims[0],
+                    pick(space.hidden, block.hidden),
+                )
                 for block in stage.blocks
             )
             stages.append(Stage(pick(space.widths, stage.width), blocks))
             kept.append(tuple(keep(flag) for flag in flags))
-        return self._subnet(tuple(stages), tuple(kept))
+        now, choices = start.full.stem_mid_width, self.stem_mid_widths
+        return self._subnet(tuple(stages), tuple(kept), pick(choices, now) if self._chooses_stem else choices[0])
 
-    def _subnet(self, stages: tuple[Stage, ...], kept: tuple[tuple[bool, ...], ...]) -> Subnet:
-        arch = ArchSpec(stages, self.classes, self.image_size, self.patch_size, self.stem_mid_width)
+    def _subnet(self, stages: tuple[Stage, ...], kept: tuple[tuple[bool, ...], ...], mid_width: int) -> Subnet:
+        arch = ArchSpec(stages, self.classes, self.image_size, self.patch_size, mid_width)
         return Subnet(arch, tuple(_closed(space, flags) for space, flags in zip(self.stages, kept, strict=True)))
+
+
+def check_choices(choices: tuple[int, ...], field: str) -> None:
+    """Raise `BadInput`, which names `field`, for what are not some different sizes."""
+    if not 1 <= len(choices) <= MOST_CHOICES or len(set(choices)) != len(choices):
+        raise BadInput(f"{field} must be 1 to {MOST_CHOICES} different sizes, found {shown(choices)}")
+    for choice in choices:
+        positive(choice, f"each of {field}")
 
 
 def _closed(space: StageSpace, kept: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -154,49 +248,3 @@ def _closed(space: StageSpace, kept: tuple[bool, ...]) -> tuple[bool, ...]:
         dropping = position in space.droppable and (dropping or not keep)
         flags.append(not dropping)
     return tuple(flags)
-
-
-def _down(first: int, last: int, step: int) -> tuple[int, ...]:
-    return tuple(range(first, last - 1, -step))
-
-
-SPACES = {
-    space.name: space
-    for space in (
-        SearchSpace(
-            "tiny",
-            (
-                StageSpace((256, 224, 192, 176, 160), (6, 5, 4, 3), 32, _down(768, 384, 64), 6, (2, 4, 6)),
-                StageSpace((512, 448, 384, 352, 320), (12, 10, 8, 6), 48, _down(1536, 768, 128), 6, (2, 4, 6)),
-                StageSpace((1024, 896, 768, 704, 640), (12, 10, 8, 6), 64, _down(3072, 1536, 256), 6, (2, 4, 6)),
-            ),
-        ),
-        SearchSpace(  # the paper's small and medium networks are both searched in it
-            "small",
-            (
-                StageSpace((320, 280, 240, 220, 200), (8, 7, 6, 5), 32, _down(960, 480, 80), 7, (2, 4, 6)),
-                StageSpace((640, 560, 480, 440, 400), (16, 14, 12, 10), 48, _down(1920, 960, 160), 7, (2, 4, 6)),
-                StageSpace((1280, 1120, 960, 880, 800), (16, 14, 12, 10), 64, _down(3840, 1920, 320), 7, (2, 4, 6)),
-            ),
-        ),
-        SearchSpace(  # ours: the same kind of network in small, for images of 32 pixels
-            "demo",
-            (
-                StageSpace((48, 40, 32), (3, 2, 1), 16, (192, 160, 128, 96), 3, (2, 3)),
-                StageSpace((96, 80, 64), (4, 3, 2), 24, (384, 320, 256, 192), 3, (2, 3)),
-                StageSpace((160, 128, 112), (5, 4, 3), 32, (640, 512, 384, 320), 3, (2, 3)),
-            ),
-            classes=10,
-            image_size=32,
-            patch_size=4,
-            stem_mid_width=16,
-        ),
-    )
-}
-
-
-def space_named(name: str) -> SearchSpace:
-    """Return the search space of that name. Raise `BadInput` that lists the known ones."""
-    if name not in SPACES:
-        raise BadInput(f"`space` must be one of {', '.join(SPACES)}, found {shown(name)}")
-    return SPACES[name]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from resnas_deploy.errors import BadInput, shown
 
-STAGES = 3
+FEWEST_STAGES, MOST_STAGES = 2, 4
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
 MAX_SIDE = 2048  # pixels of an image, which preprocessing makes
 MAX_BLOCKS = 64  # blocks of one stage
@@ -48,7 +48,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class ArchSpec:
-    """A network: three stages, reductions implied between them, a convolutional stem before and a linear head after.
+    """A network: two to four stages, reductions between them, a convolutional stem before and a linear head after.
 
     The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many in each later stage.
     Raises `BadInput` for a network that cannot exist.
@@ -61,8 +61,8 @@ class ArchSpec:
     stem_mid_width: int = 24  # channels of the stem's 3x3 convolutions; 0: no such, a plain patch convolution
 
     def __post_init__(self) -> None:
-        if len(self.stages) != STAGES:
-            raise BadInput(f"stages must be {STAGES} stages, found {len(self.stages)}")
+        if not FEWEST_STAGES <= len(self.stages) <= MOST_STAGES:
+            raise BadInput(f"stages must be {FEWEST_STAGES} to {MOST_STAGES} stages, found {len(self.stages)}")
         for number, stage in enumerate(self.stages):
             _check_stage(stage, f"stages[{number}]")
         for number, (stage, following) in enumerate(zip(self.stages, self.stages[1:], strict=False)):
@@ -80,17 +80,23 @@ class ArchSpec:
                 raise BadInput(
                     f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
                 )
-        step = self.patch_size * 2 ** (STAGES - 1)
+        halvings = 2 ** (len(self.stages) - 1)
+        step = self.patch_size * halvings
         if self.image_size % step:
             nearest = max(step, round(self.image_size / step) * step)
             raise BadInput(
-                f"image_size must be a multiple of {step} ({2 ** (STAGES - 1)} x patch size {self.patch_size}), "
+                f"image_size must be a multiple of {step} ({halvings} x patch size {self.patch_size}), "
                 f"found {self.image_size}; the nearest is {nearest}"
             )
 
     def side(self, stage: int) -> int:
         """Return the patch tokens a side in a stage (counted from 0)."""
         return self.image_size // self.patch_size >> stage
+
+    @property
+    def last_side(self) -> int:
+        """The patch tokens a side in the last stage."""
+        return self.side(len(self.stages) - 1)
 
     def with_image_size(self, image_size: int) -> ArchSpec:
         """Return the same network on images of another size."""
@@ -118,7 +124,7 @@ class ArchSpec:
         fields = _fields(
             data, "the architecture", ("stages",), ("classes", "image_size", "patch_size", "stem_mid_width")
         )
-        stages = _items(fields.pop("stages"), "stages", STAGES)
+        stages = _items(fields.pop("stages"), "stages")
         return ArchSpec(
             stages=tuple(_stage_from_json(stage, f"stages[{number}]") for number, stage in enumerate(stages)),
             **fields,  # type: ignore[arg-type]  # ArchSpec checks that each is an integer
@@ -175,7 +181,7 @@ def _check_stage(stage: Stage, field: str) -> None:
 def _stage_from_json(data: object, field: str) -> Stage:
     fields = _fields(data, field, ("width", "blocks"))
     blocks = []
-    for number, item in enumerate(_items(fields["blocks"], f"{field}.blocks", None)):
+    for number, item in enumerate(_items(fields["blocks"], f"{field}.blocks")):
         name = f"{field}.blocks[{number}]"
         values = _fields(item, name, ("heads", "head_dim", "hidden"))
         blocks.append(Block(**{key: positive(value, f"{name}.{key}") for key, value in values.items()}))
@@ -192,8 +198,7 @@ def _fields(data: object, what: str, required: tuple[str, ...], optional: tuple[
     return dict(data)
 
 
-def _items(data: object, what: str, count: int | None) -> list[object]:
-    if not isinstance(data, list) or (count is not None and len(data) != count):
-        wanted = "a list" if count is None else f"a list of {count}"
-        raise BadInput(f"{what} must be {wanted}, found {shown(data)}")
+def _items(data: object, what: str) -> list[object]:
+    if not isinstance(data, list):
+        raise BadInput(f"{what} must be a list, found {shown(data)}")
     return data

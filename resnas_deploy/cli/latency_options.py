@@ -15,16 +15,17 @@ from resnas_deploy.precision import FLOATS
 
 
 def _spaces(incomplete: str) -> list[str]:
-    from resnas_deploy.arch.space import SPACES
+    from resnas_deploy.weights.space_files import PACKAGED
 
-    return [name for name in SPACES if name.startswith(incomplete)]
+    return [name for name in PACKAGED if name.startswith(incomplete)]
 
 
 Space = Annotated[
     str,
     typer.Option(
-        help="The search space: tiny, small (in which the paper's small and medium are), or demo, of small images.",
-        metavar="NAME",
+        help="The search space: tiny, small (in which the paper's small and medium are), demo (of small images), or a "
+        "TOML file.",
+        metavar="NAME|FILE",
         autocompletion=_spaces,
     ),
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.cost import macs, parameters
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring.latency.model import LatencyModel
@@ -156,12 +156,10 @@ def latency_cost(model: LatencyModel, space: SearchSpace) -> CostKind:
 
     Raise `BadInput` where the model is of another space, or of images of another size.
     """
-    if model.space.name != space.name:
-        raise BadInput(f"`model` must be of the supernet's space, {space.name}, found one of {model.space.name}")
-    if space.image_size != (profiled := SPACES[space.name].image_size):
+    if model.space.fingerprint != space.fingerprint:
         raise BadInput(
-            f"the supernet must take images of {profiled} pixels, of which a profile is, found {space.image_size}; "
-            "limit MACs instead"
+            f"`model` must be of the supernet's space, {space.name} at {space.image_size} pixels, "
+            f"found one of {model.space.name} at {model.space.image_size}"
         )
     return CostKind(LATENCY, "ms", lambda archs: model.regression.predict(archs).ms)
 

@@ -20,6 +20,7 @@ from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
 from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checked, chosen, fitted
 from resnas_deploy.searching.store import SearchStore
+from resnas_deploy.weights.space_files import space_key
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SearchProblem:
         cheaper = {name: True for name in ("halving", "predictor") if getattr(self, name)}
         return json.dumps(
             {
-                "space": self.space.name,
+                "space": space_key(self.space),
                 "supernet": self.supernet,
                 "data": [self.data, self.held_out],
                 "limits": [limit.exact for limit in self.limits.limits],

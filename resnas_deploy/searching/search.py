@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
@@ -34,6 +34,7 @@ from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_i
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.space_files import supernet_space
 
 ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
     "arch.json",
@@ -120,7 +121,7 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
     supernet = load(request.supernet)
-    space = space_of(supernet, request.supernet)
+    space = supernet_space(supernet, request.supernet)
     images = held_out_images(supernet, request.supernet, request.data)
     prepared = _prepare(request, supernet, space, len(images.labels))
     with claiming(out, resume=request.resume, remedy=_TAKEN):
@@ -131,22 +132,12 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     return found
 
 
-def space_of(supernet: Checkpoint, path: Path) -> SearchSpace:
-    """Return the space whose supernet this is. Raise `BadInput` where it is none's."""
-    arch = supernet.arch
-    for space in SPACES.values():
-        same = (space.patch_size, space.stem_mid_width) == (arch.patch_size, arch.stem_mid_width)
-        if same and space.widest().full.stages == arch.stages:
-            return replace(space, classes=arch.classes, image_size=arch.image_size)
-    raise BadInput(f"{path} must be a supernet of one of the spaces {', '.join(SPACES)}, found another network")
-
-
 def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
     measured, most_ms = "", None
     if bounds.latency or request.evolution.pareto:
-        model = request.model or stored_model(SPACES[space.name], request.setup, request.store or usual_store())
+        model = request.model or stored_model(space, request.setup, request.store or usual_store())
         measured = model.identity
         costs.append(latency_cost(model, space))
         if bounds.latency:

@@ -287,7 +287,8 @@ class _Training:
         names = run.start.task.class_names if run.start and run.start.task else tuple(readable(run.train.class_names))
         task = Task(names, run.preprocessing, run.recipe.held_out)
         measured = MeasuredAccuracy(run.data, accuracy.images, accuracy.top1) if accuracy.images else None
-        return self.learner.best.checkpoint(replace(before, trained=True).then(made), task, measured)
+        found = self.learner.best.checkpoint(replace(before, trained=True).then(made), task, measured)
+        return replace(found, space=run.space, checked=True)
 
     def _save(self, done: int) -> None:
         if self.processes.first:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from resnas_deploy.arch.spec import STAGES
 from resnas_deploy.progress import Progress
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.mixing import unmixed
@@ -84,7 +83,7 @@ def time_ways(run: TrainingRun, processes: Processes, clock: Callable[[], float]
     images = len(groups) * recipe.group
     labels = torch.arange(images, device=device) % run.arch.classes
     pixels = torch.zeros((images, 3, run.arch.image_size, run.arch.image_size), device=device)
-    mixed = unmixed(pixels, labels, run.arch.classes, run.arch.side(STAGES - 1), recipe.label_smoothing)
+    mixed = unmixed(pixels, labels, run.arch.classes, run.arch.last_side, recipe.label_smoothing)
     alone = Processes(Share(), device)
     scaler = torch.amp.GradScaler(device.type, enabled=False)
     weights = untrained(run.arch)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resnas_deploy.arch.spec import STAGES, Subnet
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.training.distributed import Processes
@@ -182,7 +182,7 @@ def _counted(network: TrainedNetwork, recipe: Recipe, device: torch.device, coun
     arch = network.arch
     images = torch.zeros(count, 3, arch.image_size, arch.image_size, device=device)
     labels = torch.zeros(count, dtype=torch.int64, device=device)
-    mixed = unmixed(images, labels, arch.classes, arch.side(STAGES - 1), recipe.label_smoothing)
+    mixed = unmixed(images, labels, arch.classes, arch.last_side, recipe.label_smoothing)
     positions = sum(len(stage.blocks) for stage in arch.stages)
     survival = torch.ones(2 * positions, count, device=device) if recipe.drop_path else None
     counter = _Counter((*network.parameters(), *network.buffers(), images, mixed.target))
@@ -194,7 +194,7 @@ def _counted(network: TrainedNetwork, recipe: Recipe, device: torch.device, coun
         logits = network.from_features(features, (Subnet.whole(arch),), survival, counter.through)
         token_label_loss(logits, mixed)
     return _Count(
-        images=_bytes_of((images, mixed.target)) + count * arch.side(STAGES - 1) ** 2 * arch.classes * 4,
+        images=_bytes_of((images, mixed.target)) + count * arch.last_side**2 * arch.classes * 4,
         stem=stem,
         features=own,
         body=counter.total - before,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.space import SPACES, SearchSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
@@ -16,10 +16,11 @@ from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.training.recipe import FINETUNED, Recipe, read_recipe
+from resnas_deploy.training.recipe import FINETUNED, RECIPES, Recipe, read_recipe
 from resnas_deploy.training.records.tracking import check_trackers
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.resize import resize
+from resnas_deploy.weights.space_files import packaged_spaces, space_key
 
 STATE, CHECKPOINT, RECIPE = "state.safetensors", "checkpoint.safetensors", "recipe.toml"  # in the run's folder
 
@@ -69,7 +70,7 @@ class TrainingRun:
         """All that the weights depend on, as text."""
         what = {
             "arch": self.arch.fingerprint,
-            "space": self.space.name if self.space else None,
+            "space": space_key(self.space) if self.space else None,
             "recipe": self.recipe.identity,
             "data": [self.data, len(self.train.labels), list(self.train.class_names)],
             "seed": self.seed,
@@ -85,7 +86,7 @@ class TrainingRun:
 
 def supernet_run(space: SearchSpace, options: TrainingOptions) -> TrainingRun:
     """Return a run that trains the supernet of a space, for the classes of the data. Raise `BadInput`."""
-    recipe = _recipe("supernet", options, space.name)
+    recipe = _recipe("supernet", options, space.name if space.name in RECIPES else "small")
     data = open_data(options.data)
     space = replace(space, classes=len(data.train.class_names), image_size=recipe.image_size or space.image_size)
     return _run(space.widest().full, space, recipe, data, options, None)
@@ -132,7 +133,7 @@ def usual_recipe(arch: ArchSpec) -> str:
         if published.arch.stages == arch.stages:
             return name
     for name in ("small", "tiny"):
-        space = SPACES[name]
+        space = packaged_spaces()[name]
         if space.holds(replace(arch, classes=space.classes, image_size=space.image_size)):
             return name
     return "small"

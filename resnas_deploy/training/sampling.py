@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.arch.spec import STAGES, Subnet
+from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.training.distributed import Share
 from resnas_deploy.training.erasing import draw_boxes, erased
 from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
@@ -63,7 +63,7 @@ def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels:
     What is drawn is drawn for all groups of the step at once, and then the share of these is taken. The host does not
     wait for the device.
     """
-    recipe, classes, side = run.recipe, run.arch.classes, run.arch.side(STAGES - 1)
+    recipe, classes, side = run.recipe, run.arch.classes, run.arch.last_side
     rng = np.random.default_rng((_MIXING, run.seed, step))
     own = slice(groups.start * recipe.group, groups.stop * recipe.group)
     if recipe.erasing:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, StorageError, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
@@ -27,6 +28,7 @@ Array = NDArray[np.float32]
 SCHEMA = 1
 _IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by `import_checkpoint()`"
 MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
+_SAID = ("arch", "provenance", "task", "accuracy", "space")  # of a checkpoint, beside its tensors
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
 
@@ -83,6 +85,7 @@ class Metadata:
     provenance: Provenance
     task: Task | None
     accuracy: MeasuredAccuracy | None  # which a reader of before does without
+    space: SearchSpace | None = None  # which a reader of before does without
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ class Checkpoint:
     provenance: Provenance
     task: Task | None = None  # where training told it
     accuracy: MeasuredAccuracy | None = None  # where training measured it; what is made of the weights has none
+    space: SearchSpace | None = None  # of a supernet: that of its subnets
     checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
 
     def __post_init__(self, checked: bool) -> None:
@@ -109,6 +113,12 @@ class Checkpoint:
                 f"pixels, found {len(self.task.class_names)} and {self.task.preprocessing.image_size}"
             )
         _check_shapes({name: tensor.shape for name, tensor in self.tensors.items()}, self.arch)
+        if self.space and self.space.widest().full != self.arch:
+            lines = shape_differences(tensor_shapes(self.arch), self.space.widest().full)
+            raise BadInput(
+                f"a supernet's tensors must be those of the widest subnet of its space, {self.space.name}: "
+                f"{lines[0] if lines else 'its heads are others, found of the same size together'}"
+            )
         for name, tensor in self.tensors.items():
             if tensor.dtype != np.float32:
                 raise BadInput(f"every tensor must be float32, found {name} as {tensor.dtype}")
@@ -160,7 +170,7 @@ def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
 
 def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
     """Write a checkpoint to a name that nobody else reads yet. Raise `StorageError` that names `place` where given."""
-    metadata = Metadata(SCHEMA, checkpoint.arch, checkpoint.provenance, checkpoint.task, checkpoint.accuracy)
+    metadata = Metadata(SCHEMA, **{name: getattr(checkpoint, name) for name in _SAID})
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
     try:
         save_file(tensors, path, metadata={_KEY: json.dumps(to_json(metadata), sort_keys=True)})
@@ -191,7 +201,7 @@ def load(path: Path) -> Checkpoint:
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118  no dict
         _check_shapes(shapes, metadata.arch)  # before any is read, which may take gigabytes
         tensors = {name: _tensor(path, name) for name in shapes}
-        return Checkpoint(metadata.arch, tensors, metadata.provenance, metadata.task, metadata.accuracy)
+        return Checkpoint(metadata.arch, tensors, metadata.provenance, metadata.task, metadata.accuracy, metadata.space)
     except (SafetensorError, OSError) as error:
         raise BadInput(f"{path} must be a whole safetensors file, found: {error}; {_IMPORT}") from error
     except BadInput as error:

@@ -29,7 +29,8 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     task = checkpoint.task and replace(
         checkpoint.task, preprocessing=checkpoint.task.preprocessing.with_image_size(image_size)
     )
-    return Checkpoint(arch, tensors, checkpoint.provenance.then(step), task)
+    space = checkpoint.space and checkpoint.space.with_image_size(image_size)
+    return Checkpoint(arch, tensors, checkpoint.provenance.then(step), task, space=space)
 
 
 def resize_positions(table: Array, side: int, class_tokens: int) -> Array:

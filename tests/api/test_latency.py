@@ -9,15 +9,15 @@ from support.checks import refusal
 from support.mini_space import EIGHT, MINI, drawn, measured, truth
 
 import resnas_deploy as resnas
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.profile import PROFILE, subnets
-from resnas_deploy.measuring.latency.regression import LEAST
+from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.weights.space_files import packaged_spaces
 
 OPTIONS = {"runner": "ort-cpu", "threads": 1}
 
@@ -25,7 +25,7 @@ OPTIONS = {"runner": "ort-cpu", "threads": 1}
 @pytest.fixture(autouse=True)
 def mini(monkeypatch):
     """The space, and rounds that are few."""
-    monkeypatch.setitem(SPACES, "mini", MINI)
+    monkeypatch.setitem(packaged_spaces(), "mini", MINI)
     monkeypatch.setattr(anchored, "MOST_ROUNDS", 5)
     monkeypatch.setattr(anchored, "WARM", WarmUp(window=1, tolerance=0.5, most=2))
 
@@ -36,33 +36,33 @@ def store(tmp_path):
     path = tmp_path / "s.sqlite"
     setting = choose_setup("ort-cpu", "fp32", 1, 1, "").setting()
     with LatencyStore(path) as opened:
-        opened.add(setting, "mini", PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
+        opened.add(setting, "mini", PROFILE, 0, measured(subnets(MINI, PROFILE, least_networks(3) - 1), truth()))
     return path
 
 
 def test_a_profile_is_a_model_and_says_nothing(store, capfd):
     heard = []
-    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store, progress=heard.append)
+    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store, progress=heard.append)
     assert isinstance(model, resnas.LatencyModel)
-    assert (model.measured_now, model.regression.networks) == (1, LEAST)
+    assert (model.measured_now, model.regression.networks) == (1, least_networks(3))
     archs = drawn(MINI, 4, seed=5)
     found = model.predict(archs)
     assert found.ms.shape == (4,)
     assert (found.low <= found.ms).all()
     assert (found.ms <= found.high).all()
-    assert any("1 networks" in text or f"of {LEAST} networks" in text for text in heard)
+    assert any("1 networks" in text or f"of {least_networks(3)} networks" in text for text in heard)
     assert capfd.readouterr() == ("", "")
     document = json.loads(json.dumps(model.to_json()))
-    assert (document["space"], document["networks"], document["measured_now"]) == ("mini", LEAST, 1)
+    assert (document["space"], document["networks"], document["measured_now"]) == ("mini", least_networks(3), 1)
     assert document["setting"]["runner"] == "ort-cpu"
     assert "<td>mini</td>" in model._repr_html_()
-    again = resnas.latency.profile(MINI, **OPTIONS, networks=LEAST, store=str(store))
+    again = resnas.latency.profile(MINI, **OPTIONS, networks=least_networks(3), store=str(store))
     assert again.measured_now == 0
     assert again.predict(archs).ms == pytest.approx(found.ms)
 
 
 def test_predictions_are_the_models(store):
-    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
+    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
     first, second = drawn(MINI, 2, seed=5)
     (store.parent / "found.json").write_text(json.dumps(second.to_json()))
     found = resnas.latency.predict([first, store.parent / "found.json"], **OPTIONS, store=store)
@@ -75,9 +75,9 @@ def test_predictions_are_the_models(store):
 
 
 def test_a_check_is_of_networks_that_the_profile_has_not_seen(store, tmp_path):
-    resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
+    resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
     found = resnas.latency.check("mini", **OPTIONS, subnets=2, store=store)
-    profiled = {arch.fingerprint for arch in subnets(MINI, PROFILE, LEAST)}
+    profiled = {arch.fingerprint for arch in subnets(MINI, PROFILE, least_networks(3))}
     assert len(found.deviations.networks) == 2
     assert not set(found.deviations.networks) & profiled
     assert found.unsaved is None
@@ -98,5 +98,5 @@ def test_what_is_not_there_is_said_in_the_words_of_the_api(store):
     assert "`subnets` must be from 2 to 100000, found 1" in refusal(
         lambda: resnas.latency.check("mini", **OPTIONS, subnets=1, store=store)
     )
-    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
+    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
     assert "must be a network of the space mini" in refusal(lambda: model.predict([EIGHT.widest().arch]))

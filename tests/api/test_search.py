@@ -12,19 +12,19 @@ from support.small_data import SPACE, write_folder
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.weights.checkpoint import Task, save, untrained
+from resnas_deploy.weights.space_files import packaged_spaces
 
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 1, "threads": 1}
 
 
 @pytest.fixture(autouse=True)
 def little_space(monkeypatch):
-    monkeypatch.setitem(SPACES, SPACE.name, SPACE)
+    monkeypatch.setitem(packaged_spaces(), SPACE.name, SPACE)
 
 
 @pytest.fixture(scope="module")

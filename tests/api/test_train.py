@@ -16,16 +16,16 @@ from support.small_data import SPACE, write_folder
 from support.training_commands import resnas as command
 
 import resnas_deploy as resnas
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.weights.checkpoint import load
+from resnas_deploy.weights.space_files import packaged_spaces
 
 RECIPE = Recipe(epochs=2, batch=12, group=4, learning_rate=0.4, warm_up_epochs=0, ema=0.5)
 
 
 @pytest.fixture(autouse=True)
 def little_space(monkeypatch):
-    monkeypatch.setitem(SPACES, SPACE.name, SPACE)
+    monkeypatch.setitem(packaged_spaces(), SPACE.name, SPACE)
 
 
 @pytest.fixture(scope="module")

@@ -14,14 +14,15 @@ from support.places import GOLDEN
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Subnet
+from resnas_deploy.weights.space_files import packaged_spaces
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
-_STAGE = StageSpace((8, 6, 4), (3, 2, 1), 4, (16, 12, 8), 4, (2, 3))
+_STAGE = StageSpace((8, 6, 4), (3, 2, 1), (4,), (16, 12, 8), 4, (2, 3))
 ADJACENT = SearchSpace("adjacent", (_STAGE, replace(_STAGE, widths=(16, 12, 8)), replace(_STAGE, widths=(16,))))
 
-spaces = st.sampled_from([*SPACES.values(), ADJACENT])
+spaces = st.sampled_from([*packaged_spaces().values(), ADJACENT])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -45,7 +46,7 @@ def _first_stage(arch: ArchSpec, **changes: object) -> ArchSpec:
 
 
 def test_the_spaces_are_the_papers() -> None:
-    tiny, small = SPACES["tiny"], SPACES["small"]
+    tiny, small = packaged_spaces()["tiny"], packaged_spaces()["small"]
     assert [stage.widths for stage in tiny.stages] == [
         (256, 224, 192, 176, 160),
         (512, 448, 384, 352, 320),
@@ -69,10 +70,10 @@ def test_the_spaces_are_the_papers() -> None:
     assert [stage.heads for stage in tiny.stages] == [(6, 5, 4, 3), (12, 10, 8, 6), (12, 10, 8, 6)]
     assert [stage.heads for stage in small.stages] == [(8, 7, 6, 5), (16, 14, 12, 10), (16, 14, 12, 10)]
     for space, blocks in ((tiny, 6), (small, 7)):
-        assert [(stage.head_dim, stage.blocks, stage.droppable) for stage in space.stages] == [
-            (32, blocks, (2, 4, 6)),
-            (48, blocks, (2, 4, 6)),
-            (64, blocks, (2, 4, 6)),
+        assert [(stage.head_dims, stage.blocks, stage.droppable) for stage in space.stages] == [
+            ((32,), blocks, (2, 4, 6)),
+            ((48,), blocks, (2, 4, 6)),
+            ((64,), blocks, (2, 4, 6)),
         ]
 
 
@@ -80,17 +81,17 @@ def test_every_golden_row_is_in_its_space_and_in_no_other() -> None:
     with (GOLDEN / "macs.csv").open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             subnet = parse_network_def(row["network_def"])
-            assert [name for name, space in SPACES.items() if space.contains(subnet)] == [row["space"]]
+            assert [name for name, space in packaged_spaces().items() if space.contains(subnet)] == [row["space"]]
 
 
 @pytest.mark.parametrize(("name", "space"), [("tiny", "tiny"), ("small", "small"), ("medium", "small")])
 def test_every_block_of_the_published_networks_is_a_choice_of_the_space(name: str, space: str) -> None:
-    for stage, choices in zip(PUBLISHED[name].arch.stages, SPACES[space].stages, strict=True):
+    for stage, choices in zip(PUBLISHED[name].arch.stages, packaged_spaces()[space].stages, strict=True):
         assert stage.width in choices.widths
         assert choices.blocks - len(choices.droppable) <= len(stage.blocks) <= choices.blocks
         for block in stage.blocks:
             assert (block.heads in choices.heads, block.hidden in choices.hidden) == (True, True)
-            assert block.head_dim == choices.head_dim
+            assert block.head_dim in choices.head_dims
 
 
 @given(spaces, seeds, st.floats(0, 1))
@@ -106,7 +107,7 @@ def test_whatever_is_drawn_is_inside_and_between_the_extremes(
         assert least <= macs(subnet.arch) <= most
 
 
-@pytest.mark.parametrize("space", [*SPACES.values(), ADJACENT], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [*packaged_spaces().values(), ADJACENT], ids=lambda space: space.name)
 def test_the_extremes(space: SearchSpace) -> None:
     widest, narrowest = space.widest(), space.narrowest()
     assert space.contains(widest)
@@ -114,7 +115,9 @@ def test_the_extremes(space: SearchSpace) -> None:
     assert widest.arch == widest.full
     for stage, wide, narrow in zip(space.stages, widest.full.stages, narrowest.arch.stages, strict=True):
         assert (wide.width, narrow.width) == (max(stage.widths), min(stage.widths))
-        most, least = (Block(choose(stage.heads), stage.head_dim, choose(stage.hidden)) for choose in (max, min))
+        most, least = (
+            Block(choose(stage.heads), choose(stage.head_dims), choose(stage.hidden)) for choose in (max, min)
+        )
         assert wide.blocks == (most,) * stage.blocks
         assert narrow.blocks == (least,) * (stage.blocks - len(stage.droppable))
 
@@ -131,10 +134,10 @@ def test_the_same_seed_gives_the_same_subnets(space: SearchSpace, seed: int, pro
 
 
 def test_other_seeds_give_other_subnets() -> None:
-    assert len({SPACES["tiny"].sample(_rng(seed)) for seed in range(100)}) == 100
+    assert len({packaged_spaces()["tiny"].sample(_rng(seed)) for seed in range(100)}) == 100
 
 
-@pytest.mark.parametrize("space", SPACES.values(), ids=lambda space: space.name)
+@pytest.mark.parametrize("space", packaged_spaces().values(), ids=lambda space: space.name)
 def test_samples_take_every_choice_evenly_and_drop_half(space: SearchSpace) -> None:
     rng, count = _rng(0), 400
     samples = [space.sample(rng) for _ in range(count)]
@@ -169,7 +172,7 @@ def test_a_drop_drops_the_droppable_blocks_right_after() -> None:
 
 
 def test_a_fixed_block_ends_a_run_of_drops() -> None:
-    seen = {SPACES["tiny"].sample(_rng(seed)).kept[0] for seed in range(200)}
+    seen = {packaged_spaces()["tiny"].sample(_rng(seed)).kept[0] for seed in range(200)}
     assert {flags[1::2] for flags in seen} == {(a, b, c) for a in (0, 1) for b in (0, 1) for c in (0, 1)}
 
 
@@ -194,7 +197,7 @@ def test_mutation_with_probability_1_redraws_every_dimension_and_flips_every_fla
 
 
 def test_mutation_flips_flags_with_the_probability() -> None:
-    space, rng, count = SPACES["tiny"], _rng(6), 300
+    space, rng, count = packaged_spaces()["tiny"], _rng(6), 300
     for parent, flipped in ((space.widest(), False), (space.narrowest(), True)):
         children = [space.mutate(parent, 0.3, rng) for _ in range(count)]
         for position in (2, 4, 6):
@@ -204,7 +207,7 @@ def test_mutation_flips_flags_with_the_probability() -> None:
 
 @pytest.mark.parametrize("probability", [0.1, 0.3, 1.0])
 def test_mutation_redraws_each_dimension_with_the_probability(probability: float) -> None:
-    space, rng, changed, total = SPACES["small"], _rng(2), 0, 0
+    space, rng, changed, total = packaged_spaces()["small"], _rng(2), 0, 0
     for _ in range(100):
         parent = space.sample(rng)
         child = space.mutate(parent, probability, rng)
@@ -227,7 +230,7 @@ def test_a_child_takes_every_dimension_from_a_parent(space: SearchSpace, seed: i
 
 
 def test_both_parents_give_about_half() -> None:
-    space, rng = SPACES["small"], _rng(3)
+    space, rng = packaged_spaces()["small"], _rng(3)
     first, second = space.widest(), space.narrowest()
     genes = [_genes(space.crossover(first, second, rng)) for _ in range(50)]
     differing = [i for i, (a, b) in enumerate(zip(_genes(first), _genes(second), strict=True)) if a != b]
@@ -235,7 +238,7 @@ def test_both_parents_give_about_half() -> None:
     assert abs(share - 0.5) < 0.03, f"{share:.3f} of the dimensions are the first parent's"
 
 
-@pytest.mark.parametrize("space", [*SPACES.values(), ADJACENT], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [*packaged_spaces().values(), ADJACENT], ids=lambda space: space.name)
 def test_what_a_space_cannot_produce_is_not_in_it(space: SearchSpace) -> None:
     whole = space.widest()
     first = whole.full.stages[0]
@@ -269,7 +272,7 @@ def test_a_droppable_block_kept_after_a_dropped_neighbour_is_not_in_the_space() 
 
 
 def test_a_dropped_block_has_dimensions_of_the_space_too() -> None:
-    space = SPACES["tiny"]
+    space = packaged_spaces()["tiny"]
     narrow = space.narrowest()
     first = narrow.full.stages[0]
     blocks = (first.blocks[0], replace(first.blocks[1], hidden=1), *first.blocks[2:])

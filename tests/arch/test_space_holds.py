@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.weights.space_files import packaged_spaces
 
-_STAGE = StageSpace((8, 6, 4), (3, 2, 1), 4, (16, 12, 8), 4, (2, 3))
+_STAGE = StageSpace((8, 6, 4), (3, 2, 1), (4,), (16, 12, 8), 4, (2, 3))
 ADJACENT = SearchSpace("adjacent", (_STAGE, replace(_STAGE, widths=(16, 12, 8)), replace(_STAGE, widths=(16,))))
 
-spaces = st.sampled_from([*SPACES.values(), ADJACENT])
+spaces = st.sampled_from([*packaged_spaces().values(), ADJACENT])
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -28,7 +29,7 @@ def test_the_network_of_every_subnet_is_held(space: SearchSpace, seed: int) -> N
     assert space.holds(space.sample(_rng(seed)).arch)
 
 
-@pytest.mark.parametrize("space", [*SPACES.values(), ADJACENT], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [*packaged_spaces().values(), ADJACENT], ids=lambda space: space.name)
 def test_the_networks_of_the_extremes_are_held(space: SearchSpace) -> None:
     assert space.holds(space.widest().arch)
     assert space.holds(space.narrowest().arch)
@@ -72,10 +73,10 @@ def test_a_network_with_too_few_or_too_many_blocks_is_not_held(space: SearchSpac
     ("field", "value"), [("classes", 10), ("image_size", 112), ("patch_size", 28), ("stem_mid_width", 0)]
 )
 def test_a_network_of_another_frame_is_not_held(field: str, value: int) -> None:
-    arch = SPACES["small"].sample(_rng(0)).arch
-    assert not SPACES["small"].holds(replace(arch, **{field: value}))
+    arch = packaged_spaces()["small"].sample(_rng(0)).arch
+    assert not packaged_spaces()["small"].holds(replace(arch, **{field: value}))
 
 
 def test_each_published_network_is_held_by_its_space_alone() -> None:
     for name, expected in (("tiny", "tiny"), ("small", "small"), ("medium", "small")):
-        assert [space.name for space in SPACES.values() if space.holds(PUBLISHED[name].arch)] == [expected]
+        assert [space.name for space in packaged_spaces().values() if space.holds(PUBLISHED[name].arch)] == [expected]

@@ -164,15 +164,22 @@ def test_missing_and_extra_fields_are_refused(path: Path_) -> None:
         assert len(message) < 250
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 4, 100])
+@pytest.mark.parametrize("count", [0, 1, 5, 100])
 def test_another_number_of_stages_is_refused(count: int) -> None:
     stages = (SMALL.to_json()["stages"] * 34)[:count]
-    assert refusal(lambda: ArchSpec.from_json({"stages": stages})) == (
-        f"stages must be a list of 3, found a list of {count}"
-    )
-    assert refusal(lambda: ArchSpec((Stage(4, (Block(1, 1, 1),)),) * count if count != 3 else ())) == (
-        f"stages must be 3 stages, found {count}"
-    )
+    said = f"stages must be 2 to 4 stages, found {count}"
+    assert refusal(lambda: ArchSpec.from_json({"stages": stages})) == said
+    assert refusal(lambda: ArchSpec((Stage(4, (Block(1, 1, 1),)),) * count)) == said
+
+
+@pytest.mark.parametrize("count", [2, 3, 4])
+def test_two_to_four_stages_halve_the_grid_each(count: int) -> None:
+    arch = ArchSpec((Stage(4, (Block(1, 1, 1),)),) * count, image_size=112)
+    assert [arch.side(stage) for stage in range(count)] == [8, 4, 2, 1][:count]
+    assert arch.last_side == [8, 4, 2, 1][count - 1]
+    assert ArchSpec.from_json(arch.to_json()) == arch
+    said = refusal(lambda: arch.with_image_size(14))
+    assert f"must be a multiple of {14 * 2 ** (count - 1)}" in said
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])

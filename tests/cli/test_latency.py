@@ -17,17 +17,18 @@ import pytest
 from support.mini_space import EIGHT, MINI, drawn, measured, truth
 from support.places import SUPPORT
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
-from resnas_deploy.measuring.latency.regression import LEAST
+from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.processes.resources import Throttling
 from resnas_deploy.runners.registry import RUNNERS
+from resnas_deploy.weights.space_files import packaged_spaces
 
+LEAST = least_networks(3)
 OPTIONS = ("--runner", "ort-cpu", "--threads", "1", "--store", "s.sqlite")
 SPACE = ("--space", "mini")
 RESNAS = Path(sys.executable).with_name("resnas")
@@ -37,8 +38,8 @@ PROGRAM = SUPPORT / "mini_space.py"
 @pytest.fixture(autouse=True)
 def mini(monkeypatch, tmp_path):
     """The space, and rounds that are few."""
-    monkeypatch.setitem(SPACES, "mini", MINI)
-    monkeypatch.setitem(SPACES, "eight", EIGHT)
+    monkeypatch.setitem(packaged_spaces(), "mini", MINI)
+    monkeypatch.setitem(packaged_spaces(), "eight", EIGHT)
     monkeypatch.setattr(anchored, "LEAST_ROUNDS", 3)
     monkeypatch.setattr(anchored, "MOST_ROUNDS", 3)
     monkeypatch.setattr(anchored, "WARM", WarmUp(window=1, tolerance=0.5, most=2))
@@ -173,7 +174,7 @@ def test_a_network_of_no_space(refused, profiled, tiny):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight, found 'large'"),
+        (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight or a TOML file, found 'large'"),
         (["--runner", "abacus"], "abacus"),
         (["--precision", "int8"], "int8"),
         (["--precision", "int8", "--runner", "ort-cpu"], "int8"),
@@ -243,7 +244,16 @@ def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
     path, all_networks = tmp_path / "s.sqlite", subnets(MINI, PROFILE, LEAST)
     there = LEAST - 4 * anchored.GROUP
     filled(path, all_networks[:there])
-    command = [sys.executable, str(PROGRAM), "latency", "profile", *SPACE, *OPTIONS, "--networks", str(LEAST)]
+    command = [
+        sys.executable,
+        str(PROGRAM),
+        "latency",
+        "profile",
+        *SPACE,
+        *OPTIONS,
+        "--networks",
+        str(LEAST),
+    ]
     environment = {**os.environ, "COLUMNS": "80"}
     with subprocess.Popen(
         command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

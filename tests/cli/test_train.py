@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from support.places import ROOT
 from support.small_data import SPACE, write_folder, write_shards
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.training import input_profile
 from resnas_deploy.weights.checkpoint import load, save, untrained
+from resnas_deploy.weights.space_files import packaged_spaces
 
 RECIPE = """
 batch = 12
@@ -48,7 +48,7 @@ def validate(name, document):
 
 @pytest.fixture(autouse=True)
 def little_space(monkeypatch):
-    monkeypatch.setitem(SPACES, SPACE.name, SPACE)
+    monkeypatch.setitem(packaged_spaces(), SPACE.name, SPACE)
 
 
 @pytest.fixture(scope="session")

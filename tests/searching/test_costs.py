@@ -67,4 +67,7 @@ def test_a_model_of_another_space_is_no_cost():
     regression = regression_of(measured(drawn(MINI, 60), truth()))
     model = LatencyModel(MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING, regression)
     message = refusal(lambda: latency_cost(model, SPACE))
-    assert f"`model` must be of the supernet's space, {SPACE.name}, found one of mini" in message
+    assert (
+        f"`model` must be of the supernet's space, {SPACE.name} at {SPACE.image_size} pixels, found one of mini at 112"
+        in message
+    )

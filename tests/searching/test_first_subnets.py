@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from support.mini_space import MINI, drawn, measured, truth
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.costs import LATENCY, CostKind, CostLimit, CostLimits, macs_cost, parameters_cost
 from resnas_deploy.searching.evolution import Evolution, propose
 from resnas_deploy.searching.first_subnets import FirstSubnets
+from resnas_deploy.weights.space_files import packaged_spaces
 
 
 def rng(seed=0):
@@ -64,7 +64,7 @@ def test_they_are_cut_until_every_kind_of_limit_holds(kinds):
 
 
 def test_they_lie_just_below_the_limit_of_the_papers_search():
-    space = SPACES["tiny"]
+    space = packaged_spaces()["tiny"]
     limits = CostLimits((CostLimit(macs_cost(), 1.7944),)).within(space)
     found = FirstSubnets(space, limits, rng()).draw(100)
     assert len(found) > 25  # the other draws are too narrow or too wide whatever is cut

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.searching import scorer as module
 from resnas_deploy.searching.scorer import HeldOut, Scorer
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import untrained
+from resnas_deploy.weights.space_files import packaged_spaces
 
-SPACE = SPACES["demo"]
+SPACE = packaged_spaces()["demo"]
 SIDE = SPACE.image_size
 BATCHES, BATCH = 3, 8
 PREPROCESSING = Preprocessing(SIDE, SIDE)
-FEATURES = BATCH * SPACE.stem_mid_width * (SIDE // 2) ** 2 * 4  # bytes of a batch
+FEATURES = BATCH * SPACE.stem_mid_widths[0] * (SIDE // 2) ** 2 * 4  # bytes of a batch
 
 
 @pytest.mark.parametrize("room", [0, FEATURES, 2**28])

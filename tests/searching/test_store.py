@@ -22,6 +22,7 @@ from resnas_deploy.searching.costs import Bounds, CostLimits, macs_cost, paramet
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.iterations import SearchProblem
 from resnas_deploy.searching.store import SearchStore
+from resnas_deploy.weights.space_files import packaged_spaces
 
 
 @pytest.fixture
@@ -90,8 +91,9 @@ def test_blocks_that_cannot_be(path, kept):
     assert "must be a search that resnas wrote, found: " in refusal(lambda: candidates(path))
 
 
-def test_a_search_that_an_earlier_version_began_goes_on(tmp_path):
-    """Its file is read, and the same search has the same identity."""
+def test_a_search_that_an_earlier_version_began_goes_on(tmp_path, monkeypatch):
+    """Its file is read, and the same search has the same identity: that knew the spaces of the package by name."""
+    monkeypatch.setitem(packaged_spaces(), SPACE.name, SPACE)
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path)) as old:
         old.executescript((GOLDEN / "stores" / "search.sql").read_text())

@@ -9,22 +9,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency.features import features
 from resnas_deploy.measuring.latency.store import Sampled, Setting
+from resnas_deploy.weights.space_files import packaged_spaces
 
 MINI = SearchSpace(
     "mini",
     (
-        StageSpace((16, 12, 8), (2, 1), 4, (24, 16, 8), 4, (2, 4)),
-        StageSpace((24, 20, 16), (2, 1), 8, (48, 32, 16), 4, (2, 4)),
-        StageSpace((32, 28, 24), (3, 2, 1), 8, (64, 48, 32), 4, (2, 4)),
+        StageSpace((16, 12, 8), (2, 1), (4,), (24, 16, 8), 4, (2, 4)),
+        StageSpace((24, 20, 16), (2, 1), (8,), (48, 32, 16), 4, (2, 4)),
+        StageSpace((32, 28, 24), (3, 2, 1), (8,), (64, 48, 32), 4, (2, 4)),
     ),
     classes=10,
     image_size=112,
 )
-_ONLY = StageSpace((8,), (1,), 4, (8,), 2, (2,))
+_ONLY = StageSpace((8,), (1,), (4,), (8,), 2, (2,))
 EIGHT = SearchSpace("eight", (_ONLY,) * 3, classes=10, image_size=112)  # that many networks it has
 
 SETTING = Setting("machine", "ort-cpu", "onnxruntime 1", "cpu", "fp32", 1, 2)
@@ -56,5 +57,5 @@ def measured(archs: Sequence[ArchSpec], weights: np.ndarray) -> list[Sampled]:
 if __name__ == "__main__":
     from resnas_deploy.cli.app import main
 
-    SPACES[MINI.name] = MINI
+    packaged_spaces()[MINI.name] = MINI
     main()

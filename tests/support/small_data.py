@@ -16,26 +16,27 @@ import numpy as np
 import torch
 from PIL import Image
 
-from resnas_deploy.arch.space import SPACES, SearchSpace, StageSpace
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.images.crops import cropped
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.run import TrainingRun
+from resnas_deploy.weights.space_files import packaged_spaces
 
 SIDE, CLASSES = 16, 3
 
 SPACE = SearchSpace(
     "little",
     (
-        StageSpace((8, 6), (2, 1), 4, (16, 8), 2, (2,)),
-        StageSpace((12, 10), (2, 1), 6, (24, 12), 2, (2,)),
-        StageSpace((16, 14), (2, 1), 8, (32, 16), 2, (2,)),
+        StageSpace((8, 6), (2, 1), (4,), (16, 8), 2, (2,)),
+        StageSpace((12, 10), (2, 1), (6,), (24, 12), 2, (2,)),
+        StageSpace((16, 14), (2, 1), (8,), (32, 16), 2, (2,)),
     ),
     classes=CLASSES,
     image_size=SIDE,
     patch_size=2,
-    stem_mid_width=4,
+    stem_mid_widths=(4,),
 )
 
 RECIPE = Recipe(
@@ -149,5 +150,5 @@ def add(archive, name, content):
 if __name__ == "__main__":
     from resnas_deploy.cli.app import main
 
-    SPACES[SPACE.name] = SPACE
+    packaged_spaces()[SPACE.name] = SPACE
     main()

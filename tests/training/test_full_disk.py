@@ -23,9 +23,9 @@ RECIPE = "epochs = 3\nbatch = 8\ngroup = 4\nlearning_rate = 0.5\nwarm_up_epochs 
 PROGRAM = """
 import importlib, os, sys
 from support.small_data import SPACE
-from resnas_deploy.arch.space import SPACES
+from resnas_deploy.weights.space_files import packaged_spaces
 from resnas_deploy.cli.app import main
-SPACES[SPACE.name] = SPACE
+packaged_spaces()[SPACE.name] = SPACE
 folder, place, left = sys.argv.pop(1), sys.argv.pop(1), int(sys.argv.pop(1))
 def fill():
     descriptor = os.open(f"{folder}/filler", os.O_CREAT | os.O_WRONLY)

@@ -138,10 +138,10 @@ def test_what_is_wrong_for_all_is_said_once(command):
 SPOILED = """
 import math, os
 from support.small_data import SPACE
-from resnas_deploy.arch.space import SPACES
+from resnas_deploy.weights.space_files import packaged_spaces
 from resnas_deploy.cli.app import main
 from resnas_deploy.training import passes
-SPACES[SPACE.name] = SPACE
+packaged_spaces()[SPACE.name] = SPACE
 original, calls = passes.token_label_loss, []
 def spoiled(*arguments):
     calls.append(1)

@@ -11,13 +11,13 @@ import pytest
 import torch
 from support.small_data import RECIPE, SPACE
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.errors import BadInput
 from resnas_deploy.training import memory_estimate
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.memory_estimate import advice, check_memory, estimate, measure
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.recipe import read_recipe
+from resnas_deploy.weights.space_files import packaged_spaces
 
 CPU = torch.device("cpu")
 ALONE = Processes(Share(), CPU)
@@ -28,7 +28,7 @@ PEAK = """
 import sys
 from pathlib import Path
 import torch
-from resnas_deploy.arch.space import SPACES
+from resnas_deploy.weights.space_files import packaged_spaces
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.memory_estimate import estimate, measure
 from resnas_deploy.training.mixing import unmixed
@@ -53,7 +53,7 @@ def passes_of(images):
     return lambda: passes(mixed, (widest,) * 4, None), found
 
 torch.set_num_threads(1)
-widest = SPACES["demo"].widest()
+widest = packaged_spaces()["demo"].widest()
 arch = widest.full
 passes_of(4)[0]()  # libraries are in memory from here on
 step, found = passes_of(256)
@@ -78,7 +78,7 @@ def test_passes_take_what_was_estimated(parts, checkpointing):
 @pytest.fixture(scope="module")
 def demo():
     """The network, a recipe for it in groups of 8, and what its passes keep."""
-    network = TrainedNetwork(SPACES["demo"].widest().full)
+    network = TrainedNetwork(packaged_spaces()["demo"].widest().full)
     recipe = replace(read_recipe("demo", "supernet"), batch=64, group=8, precision="fp32", drop_path=0.1)
     return network, recipe, measure(network, recipe, CPU)
 
@@ -150,7 +150,7 @@ def test_the_advice_makes_it_fit_and_costs_as_little_as_can_be(demo):
 )
 def test_the_line_says_what_is_free(monkeypatch, free, ends):
     monkeypatch.setattr(memory_estimate, "free_memory", lambda: free)
-    network = TrainedNetwork(SPACES["demo"].widest().full)
+    network = TrainedNetwork(packaged_spaces()["demo"].widest().full)
     found, line = check_memory(network, replace(read_recipe("demo", "supernet"), batch=64), ALONE)
     assert line.startswith("memory: about ")
     assert line.endswith(ends)
@@ -163,6 +163,6 @@ def test_what_cannot_fit_is_refused(monkeypatch):
     monkeypatch.setattr(memory_estimate, "measure", lambda network, recipe, device: measure(network, recipe, CPU))
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (10**6, 2 * 10**6))
     monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 0)
-    network = TrainedNetwork(SPACES["demo"].widest().full)
+    network = TrainedNetwork(packaged_spaces()["demo"].widest().full)
     with pytest.raises(BadInput, match=r"must fit into the device's memory, found .* of 2 MB; train a smaller network"):
         check_memory(network, RECIPE, Processes(Share(), torch.device("cuda")))

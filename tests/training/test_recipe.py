@@ -13,13 +13,13 @@ from support.checks import refusal
 from support.small_data import SPACE, Stripes, write_folder
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.optimiser import learning_rate
 from resnas_deploy.training.recipe import KINDS, NOT_OF_THE_WEIGHTS, RECIPES, Recipe, read_recipe
 from resnas_deploy.training.run import TrainingOptions, scratch_run, supernet_run, usual_recipe, weights_run
 from resnas_deploy.weights.checkpoint import Provenance, Task
+from resnas_deploy.weights.space_files import packaged_spaces
 
 LEAST = "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\nwarm_up_epochs = 1\n"
 
@@ -57,7 +57,7 @@ def test_the_papers_hyperparameters():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_network_is_trained_by_the_recipe_of_its_name_or_space(name):
     assert usual_recipe(replace(PUBLISHED[name].arch, classes=10, image_size=280)) == name
-    space = SPACES["tiny" if name == "tiny" else "small"]
+    space = packaged_spaces()["tiny" if name == "tiny" else "small"]
     assert usual_recipe(space.sample(np.random.default_rng(0)).arch) == space.name
 
 
@@ -70,7 +70,7 @@ def test_the_recipe_where_none_is_named(tmp_path):
     weights = TrainedNetwork(SPACE.widest().full).checkpoint(Provenance(True, ()), task)
     tuned = weights_run(weights, "finetune", replace(finetune, settings={"image_size": 32}))
     for found, name, kind, settings in (
-        (supernet_run(SPACES["tiny"], supernet), "tiny", "supernet", supernet.settings),
+        (supernet_run(packaged_spaces()["tiny"], supernet), "tiny", "supernet", supernet.settings),
         (scratch_run(PUBLISHED["medium"].arch, subnet), "medium", "subnet", {}),
         (weights_run(weights, "subnet", inherited), "small", "subnet", {}),  # of no space of the paper's
         (tuned, "medium", "finetune", {"image_size": 32}),

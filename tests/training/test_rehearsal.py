@@ -20,10 +20,10 @@ from support.places import ROOT
 from support.processes import below, gone, processes, wait_for
 from support.training_commands import ENVIRONMENT
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.weights.checkpoint import load
+from resnas_deploy.weights.space_files import packaged_spaces
 
 PATIENCE = 1800  # seconds for a command, on a slow and busy machine
 CLASSES = 1000
@@ -141,7 +141,7 @@ def test_imagenet_in_small(imagenet, tmp_path):
     document = resnas("search", "--supernet", supernet, "--data", imagenet, *SEARCH, "--out", found, "--json")
     assert document["evaluated"] == 3
     winner = ArchSpec.from_json(json.loads((found / "arch.json").read_text()))
-    assert SPACES["tiny"].widest().arch.image_size == winner.image_size == 224
+    assert packaged_spaces()["tiny"].widest().arch.image_size == winner.image_size == 224
 
     artifact = tmp_path / "artifact"
     resnas("export", "--checkpoint", found / "checkpoint.safetensors", "--out", artifact, "--json")

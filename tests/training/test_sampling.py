@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from support.mini_space import MINI
 from support.small_data import CLASSES, RECIPE, SIDE, run
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.training.sampling import draw_groups, mixed_of, open_choices, open_flags, survival_of
+from resnas_deploy.weights.space_files import packaged_spaces
 
 
 def answers(space, subnet):
@@ -28,7 +28,7 @@ def answers(space, subnet):
         yield from (((True, False), kept[position - 1]) for position in stage.droppable[:1])  # no other drops it too
 
 
-@given(st.sampled_from([MINI, SPACES["small"]]), st.integers(1, 20), st.floats(0, 1), st.integers(0, 99))
+@given(st.sampled_from([MINI, packaged_spaces()["small"]]), st.integers(1, 20), st.floats(0, 1), st.integers(0, 99))
 def test_every_open_choice_is_taken_equally_often_give_or_take_one(space, count, opened, seed):
     drawn = draw_groups(space, count, np.random.default_rng(seed), opened)
     assert len(drawn) == count
@@ -76,7 +76,7 @@ def test_blocks_are_dropped_at_the_papers_epochs_and_evenly(epoch, share, groups
     assert abs(sum(dropped) / groups / len(drawn) - share) < 0.06
 
 
-@pytest.mark.parametrize("space", [MINI, SPACES["small"]], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [MINI, packaged_spaces()["small"]], ids=lambda space: space.name)
 def test_groups_are_subnets_of_the_space(space):
     for opened in (0, 0.5, 1):
         groups = draw_groups(space, 5, np.random.default_rng(0), opened)

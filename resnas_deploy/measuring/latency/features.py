@@ -13,20 +13,26 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.arch.spec import STAGES, ArchSpec, Block
+from resnas_deploy.arch.spec import ArchSpec, Block
 
-NAMES = (
-    "constant",
-    *(f"stage{stage} {term}" for stage in range(1, STAGES + 1) for term in ("blocks", "linears", "attention")),
-    "last block's linears",
-    "stem",
-    *(f"reduction{stage}" for stage in range(1, STAGES)),
-)
+
+def names(stages: int) -> tuple[str, ...]:
+    """Return what the terms of networks of so many stages are called."""
+    return (
+        "constant",
+        *(f"stage{stage} {term}" for stage in range(1, stages + 1) for term in ("blocks", "linears", "attention")),
+        "last block's linears",
+        "stem",
+        *(f"reduction{stage}" for stage in range(1, stages)),
+    )
 
 
 def features(archs: Iterable[ArchSpec]) -> NDArray[np.float64]:
-    """Return the terms of each network, `(networks, len(NAMES))`. None is negative."""
-    return np.array([_of(arch) for arch in archs], dtype=np.float64).reshape(-1, len(NAMES))
+    """Return the terms of each network, `(networks, terms)`, of networks of the same number of stages: none negative.
+
+    `names` says what they are called.
+    """
+    return np.array([_of(arch) for arch in archs], dtype=np.float64)
 
 
 def _of(arch: ArchSpec) -> list[float]:

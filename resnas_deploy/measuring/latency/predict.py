@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import Profiler
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore
+from resnas_deploy.weights.space_files import packaged_spaces
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
     setting = setup.setting()
     with LatencyStore(store, create=False) as opened:
         for name, arch in archs:
-            space = next((space for space in SPACES.values() if space.holds(arch)), None)
+            space = next((space for space in packaged_spaces().values() if space.holds(arch)), None)
             if space is None:
+                known = ", ".join(packaged_spaces())
                 raise BadInput(
-                    f"{name} must be a network of a search space ({', '.join(SPACES)}) at 224 pixels, found another; "
+                    f"{name} must be a network of a search space ({known}) at 224 pixels, found another; "
                     "measure it by: `export()` and `bench()`"
                 )
             if space.name not in models:

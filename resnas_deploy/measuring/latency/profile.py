@@ -14,7 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.regression import LEAST, Regression, fit
+from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
@@ -112,8 +112,8 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
-    if networks is not None and networks < LEAST:
-        raise BadInput(f"`networks` must be {LEAST} or more, which a latency model needs, found {networks}")
+    if networks is not None and networks < (least := least_networks(len(space.stages))):
+        raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
     wanted = subnets(space, PROFILE, networks or NETWORKS)
     started = time.monotonic()
     with LatencyStore(store) as opened, opened.measuring():

@@ -12,11 +12,11 @@ from scipy.optimize import nnls
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.latency.features import NAMES, features
+from resnas_deploy.measuring.latency.features import features, names
 
 FOLDS = 10  # of the cross-validation
 COVERED = 0.95  # of networks whose latency lies within the interval
-LEAST = 3 * len(NAMES)  # networks that a fit needs: with fewer, it follows their noise
+_A_TERM = 3  # networks that a fit needs of each term: with fewer, it follows their noise
 
 Values = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ class PredictedTimes:
 class Regression:
     """Predicts networks of one space in one setting."""
 
-    weights: tuple[float, ...]  # of `NAMES`, in the anchor's time
+    weights: tuple[float, ...]  # of the features, in the anchor's time
     anchor_ms: float  # the anchor's median time while the networks were measured
     mape: float  # mean absolute relative error on networks held out
     spread: float  # of the logarithm of predicted over measured, on networks held out: half the interval
@@ -42,14 +42,19 @@ class Regression:
 
     def predict(self, archs: Sequence[ArchSpec]) -> PredictedTimes:
         """Return the latency of each network."""
-        ms = self.anchor_ms * (features(archs) @ np.array(self.weights))
+        ms = self.anchor_ms * (features(archs).reshape(-1, len(self.weights)) @ np.array(self.weights))
         return PredictedTimes(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
+
+
+def least_networks(stages: int) -> int:
+    """Return how many networks of so many stages a fit needs."""
+    return _A_TERM * len(names(stages))
 
 
 def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator) -> Regression:
     """Fit measured networks; `ratios` are their times over the anchor's. Raise `BadInput` for too few."""
-    if len(archs) < LEAST:
-        raise BadInput(f"a latency model needs at least {LEAST} measured networks, found {len(archs)}; profile more")
+    if len(archs) < (least := least_networks(len(archs[0].stages))):
+        raise BadInput(f"a latency model needs at least {least} measured networks, found {len(archs)}; profile more")
     terms, measured = features(archs), np.array(ratios)
     predicted = predict_held_out(terms, measured, rng)
     errors = np.abs(np.log(predicted / measured))

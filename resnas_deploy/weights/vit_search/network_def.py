@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TypeGuard
 
-from resnas_deploy.arch.spec import STAGES, ArchSpec, Block, Stage, Subnet, positive
+from resnas_deploy.arch.spec import FEWEST_STAGES, MOST_STAGES, ArchSpec, Block, Stage, Subnet, positive
 from resnas_deploy.errors import BadInput
 
 MAX_CHARACTERS = 100_000  # of a definition's text: a published one has about 1,000
@@ -39,8 +39,11 @@ def parse_network_def(text: str, *, image_size: int = 224, patch_size: int = 14)
             raise BadInput(f"{where} must be a block (1, ..) or a reduction (3, ..), found {_short(entry)}")
     _chains(head_width, width, "the last entry of the network_def")
     stages.append((width, blocks))
-    if len(stages) != STAGES:
-        raise BadInput(f"a network_def must have {STAGES - 1} reductions (3, ..), found {len(stages) - 1}")
+    if not FEWEST_STAGES <= len(stages) <= MOST_STAGES:
+        raise BadInput(
+            f"a network_def must have {FEWEST_STAGES - 1} to {MOST_STAGES - 1} reductions (3, ..), "
+            f"found {len(stages) - 1}"
+        )
 
     arch = ArchSpec(
         stages=tuple(Stage(width, tuple(block for block, _ in pairs)) for width, pairs in stages),

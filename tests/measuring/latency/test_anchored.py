@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from support.mini_space import EIGHT, MINI, drawn
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.anchored import ANCHORS, GROUP, anchor_of, groups, measure_group, steadied
 from resnas_deploy.measuring.latency.networks import emitted
@@ -18,6 +17,7 @@ from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import untrained
+from resnas_deploy.weights.space_files import packaged_spaces
 
 ARCHS = drawn(MINI, 4)
 ANCHOR = anchor_of(MINI)
@@ -150,6 +150,6 @@ def test_groups():
 
 
 def test_the_anchor_is_a_network_of_the_space_and_always_the_same():
-    for space in (*SPACES.values(), MINI, EIGHT):
+    for space in (*packaged_spaces().values(), MINI, EIGHT):
         assert anchor_of(space) == anchor_of(space)
         assert space.holds(anchor_of(space))

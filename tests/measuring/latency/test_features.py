@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.networks import SMALL
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.arch.spec import Stage
-from resnas_deploy.measuring.latency.features import NAMES, features
+from resnas_deploy.measuring.latency.features import features, names
+from resnas_deploy.weights.space_files import packaged_spaces
 
-spaces = st.sampled_from(list(SPACES.values()))
+spaces = st.sampled_from(list(packaged_spaces().values()))
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -36,13 +36,13 @@ def test_the_terms_of_a_small_network_by_hand():
         "reduction2": 9 * 11,
     }
     (found,) = features([SMALL])
-    assert tuple(expected) == NAMES
-    assert dict(zip(NAMES, found.tolist(), strict=True)) == expected
+    assert tuple(expected) == names(3)
+    assert dict(zip(names(3), found.tolist(), strict=True)) == expected
 
 
 def test_a_row_for_each_network_and_none_for_none():
-    assert features([SMALL, SMALL, SMALL]).shape == (3, len(NAMES))
-    assert features([]).shape == (0, len(NAMES))
+    assert features([SMALL, SMALL, SMALL]).shape == (3, len(names(3)))
+    assert len(features([])) == 0
     assert features(iter([SMALL])).tolist() == features([SMALL]).tolist()
 
 
@@ -64,7 +64,7 @@ def grown(arch, stage, block, by):
     if by == "width":  # a later stage is never narrower
         stages = [replace(s, width=max(s.width, new.width)) if n > stage else s for n, s in enumerate(stages)]
         raised |= {"stem"} if stage == 0 else set()
-    return replace(arch, stages=tuple(stages)), raised & set(NAMES)
+    return replace(arch, stages=tuple(stages)), raised & set(names(3))
 
 
 def changed(stage: Stage, block, *instead):
@@ -80,4 +80,4 @@ def test_every_term_grows_or_stays_when_the_network_grows(space, seed, stage, da
     before, after = features([arch, larger])
     assert (before >= 0).all()
     assert (after >= before).all()
-    assert raised <= {name for name, old, new in zip(NAMES, before, after, strict=True) if new > old}
+    assert raised <= {name for name, old, new in zip(names(3), before, after, strict=True) if new > old}

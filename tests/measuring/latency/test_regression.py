@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.mini_space import drawn, truth
 
-from resnas_deploy.arch.space import SPACES
 from resnas_deploy.measuring.latency.features import features
-from resnas_deploy.measuring.latency.regression import COVERED, LEAST, fit
+from resnas_deploy.measuring.latency.regression import COVERED, fit, least_networks
+from resnas_deploy.weights.space_files import packaged_spaces
 
-SPACE = SPACES["small"]
+SPACE = packaged_spaces()["small"]
 ARCHS = drawn(SPACE, 120)
 WEIGHTS = truth(SPACE)
 ANCHOR_MS = 40.0
@@ -84,9 +84,9 @@ def test_no_weight_is_negative_whatever_was_measured(seed, sigma):
 
 
 def test_too_few_networks_are_refused():
-    message = refusal(lambda: fitted(exact()[: LEAST - 1], ARCHS[: LEAST - 1]))
-    assert f"at least {LEAST} measured networks, found {LEAST - 1}" in message
-    assert fitted(exact()[:LEAST], ARCHS[:LEAST]).networks == LEAST
+    message = refusal(lambda: fitted(exact()[: least_networks(3) - 1], ARCHS[: least_networks(3) - 1]))
+    assert f"at least {least_networks(3)} measured networks, found {least_networks(3) - 1}" in message
+    assert fitted(exact()[: least_networks(3)], ARCHS[: least_networks(3)]).networks == least_networks(3)
 
 
 def test_networks_predicted_together_or_one_by_one_are_the_same():

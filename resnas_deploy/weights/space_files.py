@@ -1,0 +1,80 @@
+"""Search spaces as people name them: one of the package, or a TOML file of their own."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.reading import read_text
+from resnas_deploy.files.records import from_json
+from resnas_deploy.weights.checkpoint import Checkpoint
+
+_OF_THE_SUBNETS = ("stages", "patch_size", "stem_mid_width")  # what an architecture has of its space
+PACKAGED = ("tiny", "small", "demo")  # the files of arch/spaces
+
+
+@cache
+def packaged_spaces() -> Mapping[str, SearchSpace]:
+    """Return the spaces of the package by name."""
+    folder = files("resnas_deploy.arch").joinpath("spaces")
+    return {name: parse_space(folder.joinpath(f"{name}.toml").read_text(encoding="utf-8"), name) for name in PACKAGED}
+
+
+def space_named(space: str | Path | SearchSpace) -> SearchSpace:
+    """Return the space of the package of that name, or the one in a TOML file. Raise `BadInput` for anything else."""
+    if isinstance(space, SearchSpace):
+        return space
+    known = packaged_spaces()
+    if isinstance(space, str) and space in known:
+        return known[space]
+    path = Path(space)
+    try:
+        found = path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or has a null character
+        found = False
+    if not found:
+        raise BadInput(f"`space` must be one of {', '.join(known)} or a TOML file, found {shown(str(space))}")
+    return parse_space(read_text(path), str(path))
+
+
+def parse_space(text: str, source: str) -> SearchSpace:
+    """Read a space that is written in TOML; `source` is what messages call it. Raise `BadInput`."""
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadInput(f"{source} must be a search space in TOML, found: {error}") from None
+    try:
+        return from_json(SearchSpace, {"name": Path(source).stem, **data}, "", defaults=True)
+    except BadInput as error:
+        raise BadInput(f"{source}: {error}") from None
+
+
+def space_key(space: SearchSpace) -> str:
+    """Return what tells the subnets of a space from those of others: the name of one of the package, at any image size.
+
+    What an earlier resnas began, which knew no others, then goes on.
+    """
+    known = packaged_spaces().get(space.name)
+    return space.name if known and known.is_like(space) else space.fingerprint
+
+
+def supernet_space(supernet: Checkpoint, path: Path) -> SearchSpace:
+    """Return the space whose supernet this is: its own, or for one that does not say, the package's that fits.
+
+    Raise `BadInput` where there is none.
+    """
+    if supernet.space:
+        return supernet.space
+    arch = supernet.arch
+    for space in packaged_spaces().values():
+        if all(getattr(arch, name) == getattr(space.widest().full, name) for name in _OF_THE_SUBNETS):
+            return space.with_classes(arch.classes).with_image_size(arch.image_size)
+    raise BadInput(
+        f"{path} must be a supernet that has its search space in it, or of one of {', '.join(PACKAGED)}, found another "
+        "network; import it with its `space`"
+    )
