@@ -283,6 +283,15 @@ class FinalistDocument(TypedDict):
     measured_latency: float | None
 
 
+class PredictorDocument(TypedDict):
+    """Spearman's rank correlations of predicted and scored accuracy, of subnets that the predictor had not seen."""
+
+    iteration: int
+    fitted_to: int
+    left_out: float | None
+    chosen: float | None
+
+
 class SearchDocument(TypedDict):
     """What a search found; `arch` is the winner's."""
 
@@ -290,6 +299,8 @@ class SearchDocument(TypedDict):
     arch: ArchSpec
     evaluated: int
     stopped_early: int
+    images_scored: int
+    predictor: list[PredictorDocument]
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
 

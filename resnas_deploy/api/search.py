@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
@@ -31,6 +31,8 @@ class SearchResult(searching.SearchResult, Tabular):
             "arch": self.winner.checkpoint.arch.to_json(),
             "evaluated": len(self.evaluated.candidates),
             "stopped_early": self.evaluated.stopped,
+            "images_scored": self.evaluated.images,
+            "predictor": [asdict(check) for check in self.evaluated.checks],
             "within_limit_as_measured": self.within_limit,
             "finalists": [self._finalist(item) for item in self.finalists],
         }
@@ -48,7 +50,10 @@ class SearchResult(searching.SearchResult, Tabular):
     def table(self) -> Table:
         """Return a row for each finalist; predicted and measured latency are apart."""
         found, rows = self.evaluated, finalist_table(self.finalists, self.costs)
-        title = f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end"
+        title = (
+            f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end, "
+            f"on {found.images:,} images in all"
+        )
         return Table(title, rows[0], rows[1:])
 
 
@@ -75,6 +80,8 @@ def search(
     children: int = 150,
     parents: int = 75,
     finalists: int = 3,
+    halving: bool = False,
+    predictor: bool = False,
     evaluate_fully: bool = False,
     eval_batch: int = 100,
     eval_device: str = "",
@@ -101,6 +108,8 @@ def search(
         iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
             depth.
         finalists: how many to export and measure.
+        halving: score by successive halving: only the better half of the subnets goes on to twice the images.
+        predictor: score a third of the subnets, those whose accuracy a regression on their dimensions predicts best.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.
         workers: `ray` or `ray:ADDRESS` score on the CPUs or GPUs of a cluster; this process where empty.
@@ -130,7 +139,8 @@ def search(
         bounds=Bounds.parse(max_macs, max_parameters, max_latency),
         setup=model.setup if model else choose_setup(runner, precision, batch, threads, device),
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
-        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
+        predictor=predictor,
+        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers, halving),
         finalists=finalists,
         seed=seed,
         resume=resume,

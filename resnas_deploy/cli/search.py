@@ -59,6 +59,16 @@ class WorkOptions(OptionGroup):
         int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1, max=MAX_COUNT)
     ] = 75
     finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3
+    halving: Annotated[
+        bool,
+        typer.Option(
+            "--halving", metavar="", help="Let only the better half of the subnets go on to twice the images."
+        ),
+    ] = False
+    predictor: Annotated[
+        bool,
+        typer.Option("--predictor", metavar="", help="Score a third of the subnets, which a regression chooses."),
+    ] = False
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False
@@ -99,6 +109,7 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
+    $ resnas search --supernet s --data demo --max-macs 60% --predictor --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -102,30 +103,31 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
     found: list[Candidate] = []
     checks: list[PredictorCheck] = []
     for iteration in range(evolution.iterations):
-
-        def tell(more: str = "", number: int = iteration + 1) -> None:
-            best = max((candidate.score.accuracy for candidate in found if not candidate.score.stopped), default=0.0)
-            progress(f"iteration {number} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}{more}")
-
         rng = np.random.default_rng((problem.seed, iteration))
         predictor = fitted(found) if problem.predictor else None
         proposed = _proposed(problem, limits, found, predictor, rng)
         known = len(found)
         if problem.halving:
-            found += evaluation.halving(proposed, iteration, _target(problem, found), tell)
+            told = partial(_tell, progress, evolution, iteration, tuple(found))
+            found += evaluation.halving(proposed, iteration, _target(problem, found), told)
         else:
             for wave in waves(proposed, evolution.parents):
-                tell()
+                _tell(progress, evolution, iteration, found)
                 # The target stays as it is for a whole wave: scores then do not depend on who is done first.
                 found += evaluation.of(wave, iteration, _target(problem, found))
         if predictor and proposed:
-            checks.append(checked(predictor, known, found[known:]))
+            checks.append(checked(predictor, found[known:]))
     return EvaluatedSubnets(
         candidates=tuple(found),
         best=tuple(front(found) if evolution.pareto else evolution.best_first(found)),
         pareto=evolution.pareto,
         checks=tuple(checks),
     )
+
+
+def _tell(progress: Progress, evolution: Evolution, iteration: int, found: Sequence[Candidate], more: str = "") -> None:
+    best = max((candidate.score.accuracy for candidate in found if not candidate.score.stopped), default=0.0)
+    progress(f"iteration {iteration + 1} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}{more}")
 
 
 def _proposed(

@@ -23,6 +23,7 @@ from resnas_deploy.searching.evolution import Evolution
 SHARE = 1 / 3  # of the subnets that a search scores without it
 DRAWN = 10  # times as many subnets as are scored: those that it chooses from
 FEWEST = 10  # subnets that it is fitted to; before there are so many, there is none
+FEWEST_RANKED = 3  # whose order can be compared
 SHRINKAGES = np.logspace(-3, 3, 25)  # tried, in units of the number of subnets
 DIGITS = 9  # of a prediction that count: the last bits depend on how many threads summed them
 
@@ -36,6 +37,8 @@ class Predictor:
     centre: Numbers  # (features,), of what it was fitted to
     slopes: Numbers  # (features,), of accuracy
     mean: float  # accuracy at the centre
+    fitted_to: int  # subnets
+    left_out: float | None  # Spearman's of their scores, and by how much a fit to the others puts each above their mean
 
     def accuracies(self, subnets: Sequence[Subnet]) -> Numbers:
         """Predict top-1, from 0 to 1: `(subnets,)`."""
@@ -59,34 +62,37 @@ def fitted(found: Sequence[Candidate]) -> Predictor | None:
     rows, wanted = (features - centre) / scale * varies * root[:, None], (right - mean) * root
     left, values, turned = np.linalg.svd(rows, full_matrices=False)
     along = left.T @ wanted
-    best, least = np.zeros_like(values), np.inf
+    best, least, alone = np.zeros_like(values), np.inf, right
+    others = (mean * weights.sum() - weights * right) / (weights.sum() - weights)  # the mean without each
     for shrinkage in SHRINKAGES * len(scored):
         kept = values**2 / (values**2 + shrinkage)
         leverage = (left**2) @ kept + weights / weights.sum()  # of each subnet in its own prediction
-        error = float(np.sum(((wanted - left @ (kept * along)) / (1 - leverage)) ** 2))
-        if error < least:
-            best, least = values / (values**2 + shrinkage), error
-    return Predictor(centre, turned.T @ (best * along) / scale, mean)
+        errors = (wanted - left @ (kept * along)) / (1 - leverage)
+        if (error := float(np.sum(errors**2))) < least:
+            best, least, alone = values / (values**2 + shrinkage), error, right - errors / root - others
+    return Predictor(centre, turned.T @ (best * along) / scale, mean, len(scored), _spearman(alone, right))
 
 
 @dataclass(frozen=True)
 class PredictorCheck:
-    """How well a predictor ordered the subnets of an iteration, none of which it had seen."""
+    """How well the predictor of an iteration ordered subnets that it had not seen: Spearman's rank correlations.
 
-    iteration: int  # from 0
+    They are None of fewer than 3 subnets, or of equal scores.
+    """
+
+    iteration: int  # from 1
     fitted_to: int  # subnets
-    subnets: int  # that it chose, all among the best that it knew of: harder to order than any
-    spearman: float | None  # rank correlation of prediction and score; None of fewer than 3, or of equal ones
+    left_out: float | None  # of those, each predicted by a fit to the others
+    chosen: float | None  # of those that it chose next: all are good, as predicted, so they are hard to order
 
 
-def checked(predictor: Predictor, fitted_to: int, found: Sequence[Candidate]) -> PredictorCheck:
+def checked(predictor: Predictor, found: Sequence[Candidate]) -> PredictorCheck:
     """Compare predictions with the scores of an iteration."""
     whole = [candidate for candidate in found if not candidate.score.stopped]
     predicted = predictor.accuracies([candidate.subnet for candidate in whole])
-    right = [candidate.score.accuracy for candidate in whole]
-    enough = len(whole) >= 3 and np.ptp(right) > 0 and np.ptp(predicted) > 0
-    spearman = float(stats.spearmanr(predicted, right).statistic) if enough else None
-    return PredictorCheck(found[0].iteration, fitted_to, len(whole), spearman)
+    right = np.array([candidate.score.accuracy for candidate in whole])
+    iteration = found[0].iteration + 1
+    return PredictorCheck(iteration, predictor.fitted_to, predictor.left_out, _spearman(predicted, right))
 
 
 def chosen(
@@ -98,6 +104,12 @@ def chosen(
     priced = costs_of(costs, subnets) if evolution.pareto else [()] * len(subnets)
     expected = [Candidate(*found, iteration=0) for found in zip(subnets, scores, priced, strict=True)]
     return [candidate.subnet for candidate in evolution.best_first(expected)[:count]]
+
+
+def _spearman(predicted: Numbers, right: Numbers) -> float | None:
+    if len(right) < FEWEST_RANKED or not np.ptp(right) or not np.ptp(predicted):
+        return None
+    return float(stats.spearmanr(predicted, right).statistic)
 
 
 def _features(subnets: Sequence[Subnet]) -> Numbers:

@@ -54,6 +54,7 @@ class Scoring:
     batch: int = 100  # images at once
     device: str = ""  # "": a GPU where there is one
     workers: str = ""  # ray, or ray:ADDRESS; "": this process
+    halving: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class SearchRequest:
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
     evolution: Evolution = field(default_factory=Evolution)
+    predictor: bool = False
     scoring: Scoring = field(default_factory=Scoring)
     finalists: int = 3
     seed: int = 0
@@ -83,6 +85,8 @@ class SearchRequest:
         for name, value in {"finalists": self.finalists, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
+        if self.scoring.halving and not self.scoring.early_stopping:
+            raise BadInput("there must be one of `halving` and `evaluate_fully`, found both")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
 
@@ -158,6 +162,8 @@ def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, i
         seed=request.seed,
         early_stopping=request.scoring.early_stopping,
         measured=measured,
+        halving=request.scoring.halving,
+        predictor=request.predictor,
     )
     problem.limits.within(space)  # before anything is written
     # Workers have another working directory.
