@@ -19,6 +19,8 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.searching.found import Found
+from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
@@ -271,16 +273,17 @@ class TrainedDocument(TypedDict):
     memory: MemoryDocument
 
 
+# A subnet of a search: costs as predicted, and latency as measured, in milliseconds; null where it was not measured.
 class FinalistDocument(TypedDict):
-    """A subnet of a search: costs as predicted, and latency as measured, in milliseconds."""
-
     artifact: str
     fingerprint: str
     top1_held_out: float
+    top1_as_exported: NotRequired[float]
     predicted_latency: NotRequired[float]
-    macs: float
+    MACs: float
     parameters: float
     measured_latency: float | None
+    keeps_limits: bool | None
 
 
 class PredictorDocument(TypedDict):
@@ -293,14 +296,17 @@ class PredictorDocument(TypedDict):
 
 
 class SearchDocument(TypedDict):
-    """What a search found; `arch` is the winner's."""
+    """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
     out: str
-    arch: ArchSpec
+    arch: ArchSpec | None
     evaluated: int
     stopped_early: int
     images_scored: int
     predictor: list[PredictorDocument]
+    machine: str
+    measured: int
+    keeping_limits: int
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
 
@@ -312,7 +318,9 @@ DOCUMENTS: dict[str, Any] = {
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
+    "found": Found,
     "manifest": Manifest,
+    "measured": Measured,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,

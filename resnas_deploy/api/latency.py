@@ -75,6 +75,7 @@ def profile(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     networks: int | None = None,
     store: str | Path | None = None,
     progress: Progress = silent,
@@ -83,13 +84,14 @@ def profile(
 
     It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
     and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
-    `runner` is the first that can run the precision, `threads` 0 every core. `predict([arch]).ms` of the result are
-    milliseconds a batch.
+    `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Quantised
+    networks (int8, fp8) have made-up steps: no time hangs on them, and no images are needed. `predict([arch]).ms` of
+    the result are milliseconds a batch.
 
     Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Profile(**vars(profiling.profile(space_named(space), setup, _store(store), networks, progress)))
+    return Profile(**vars(profiling.profile(_space(space, image_size), setup, _store(store), networks, progress)))
 
 
 @checked
@@ -101,6 +103,7 @@ def predict(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     store: str | Path | None = None,
 ) -> PredictedNetworks:
     """Predict the latency of networks, in milliseconds a batch, from what was profiled. Nothing is run.
@@ -111,6 +114,8 @@ def predict(
     """
     several = [archs] if isinstance(archs, str | Path | ArchSpec) else archs
     named = [(one.fingerprint, one) if isinstance(one, ArchSpec) else (str(one), read_arch(one)) for one in several]
+    if image_size is not None:
+        named = [(name, arch.with_image_size(image_size)) for name, arch in named]
     setup = choose_setup(runner, precision, batch, threads, device)
     return PredictedNetworks(**vars(predicting.predict(named, setup, _store(store))))
 
@@ -124,6 +129,7 @@ def check(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     subnets: int = 50,
     store: str | Path | None = None,
     progress: Progress = silent,
@@ -136,7 +142,12 @@ def check(
     Raise `BadInput` where nothing was profiled; `NotAvailable` where the runner cannot run here.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return LatencyCheck(**vars(checking.check(space_named(space), setup, _store(store), subnets, progress)))
+    return LatencyCheck(**vars(checking.check(_space(space, image_size), setup, _store(store), subnets, progress)))
+
+
+def _space(space: str | Path | SearchSpace, image_size: int | None) -> SearchSpace:
+    found = space_named(space)
+    return found.with_image_size(image_size) if image_size is not None else found
 
 
 def _store(path: str | Path | None) -> Path:

@@ -57,6 +57,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "subnets": (2, MAX_COUNT),
     "threads": (0, MAX_THREADS),
     "top": (1, MAX_COUNT),
+    "tries": (1, 1000),
     "train.batch": (1, 65_536),
     "triton.batch": (1, MAX_BATCH),
     "triton.export.threads": (1, MAX_THREADS),

@@ -9,7 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.cli.latency_options import SetupOptions, Space
+from resnas_deploy.cli.latency_options import ImageSize, SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
@@ -32,6 +32,7 @@ def profile(
     *,
     space: Space = "small",
     setup: SetupOptions,
+    image_size: ImageSize = None,
     networks: Annotated[
         int | None,
         typer.Option(
@@ -47,10 +48,13 @@ def profile(
     Examples:
     $ resnas latency profile --space small --runner ort-cpu --batch 1
     $ resnas latency profile --runner openvino --precision bf16 --batch 16
+    $ resnas latency profile --precision int8 --image-size 280
     """
     with progress(spinner=False) as show:
         show("opening the store")
-        model = resnas.latency.profile(space, networks=networks, progress=show, **setup.arguments())
+        model = resnas.latency.profile(
+            space, image_size=image_size, networks=networks, progress=show, **setup.arguments()
+        )
     for text in model.notes:
         complain(f"note: {text}")
     if as_json:
@@ -63,7 +67,11 @@ def profile(
         f"error on networks held out: {found.mape:.1%} on average, 95% within {found.spread:.1%}; "
         f"the anchor took {found.anchor_ms:.1f} ms"
     )
-    same = model.setup.arguments() | ({"store": setup.store} if setup.store else {})
+    same = (
+        ({"image_size": image_size} if image_size else {})
+        | model.setup.arguments()
+        | ({"store": setup.store} if setup.store else {})
+    )
     say(f"next: {spoken(called('latency.check', space=space, **same))}")
     say(f"  or: {spoken(called('latency.predict', arch='FILE', **same))}")
 
@@ -81,6 +89,7 @@ def predict(
         ),
     ],
     setup: SetupOptions,
+    image_size: ImageSize = None,
     as_json: Json = False,
 ) -> None:
     """Predict latencies, with the interval that holds 95% of networks. Nothing is run.
@@ -91,7 +100,7 @@ def predict(
     """
     with progress() as show:
         show("reading the store")
-        found = resnas.latency.predict(arch, **setup.arguments())
+        found = resnas.latency.predict(arch, image_size=image_size, **setup.arguments())
     if as_json:
         print_json(found.to_json())
         return
@@ -104,6 +113,7 @@ def check(
     *,
     space: Space = "small",
     setup: SetupOptions,
+    image_size: ImageSize = None,
     subnets: Annotated[
         int, typer.Option(help="How many networks to check with.", metavar="N", min=2, max=MAX_COUNT)
     ] = 50,
@@ -131,7 +141,7 @@ def check(
         check_plot(plot)
     with progress(spinner=False) as show:
         show("opening the store")
-        found = resnas.latency.check(space, subnets=subnets, progress=show, **setup.arguments())
+        found = resnas.latency.check(space, image_size=image_size, subnets=subnets, progress=show, **setup.arguments())
     for text in found.notes:
         complain(f"note: {text}")
     if as_json:

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, complete
-from resnas_deploy.precision import FLOATS
+from resnas_deploy.precision import PRECISIONS
 
 
 def _spaces(incomplete: str) -> list[str]:
@@ -29,7 +30,19 @@ Space = Annotated[
         autocompletion=_spaces,
     ),
 ]
-Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(FLOATS))]
+Precision = Annotated[
+    str, typer.Option(help="fp32, fp16, bf16, int8 or fp8.", metavar="NAME", autocompletion=complete(PRECISIONS))
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Pixels a side of the networks' images.",
+        metavar="N",
+        min=1,
+        max=MAX_SIDE,
+        show_default="the space's own",
+    ),
+]
 Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1, max=MAX_BATCH)]
 StoreOption = Annotated[
     Path | None,

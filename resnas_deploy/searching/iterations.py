@@ -19,7 +19,7 @@ from resnas_deploy.searching.evaluation import Evaluation, waves
 from resnas_deploy.searching.evolution import Evolution, propose
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
-from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checked, chosen, fitted
+from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checks_of, chosen, fitted
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.space_files import space_key
 
@@ -70,12 +70,23 @@ class EvaluatedSubnets:
     candidates: tuple[Candidate, ...]  # in the order in which they were scored
     best: tuple[Candidate, ...]  # best first; in a Pareto search the front, the cheapest first
     pareto: bool
-    checks: tuple[PredictorCheck, ...] = ()  # of each iteration that a predictor chose for
+    predictor: bool = False  # chose what was scored
+
+    @property
+    def checks(self) -> list[PredictorCheck]:
+        """Tell how well the predictor did, in each iteration that it chose for."""
+        return checks_of(self.candidates) if self.predictor else []
 
     @property
     def images(self) -> int:
         """Count the images that were scored: those that each candidate saw."""
         return sum(candidate.score.seen for candidate in self.candidates)
+
+    @classmethod
+    def of(cls, found: Sequence[Candidate], *, pareto: bool, predictor: bool = False) -> EvaluatedSubnets:
+        """Order candidates, which come in the order in which they were scored."""
+        best_first = sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+        return cls(tuple(found), tuple(front(found) if pareto else best_first), pareto, predictor)
 
     @property
     def stopped(self) -> int:
@@ -101,12 +112,10 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
                 "costs, found others; choose another `out`"
             )
     found: list[Candidate] = []
-    checks: list[PredictorCheck] = []
     for iteration in range(evolution.iterations):
         rng = np.random.default_rng((problem.seed, iteration))
         predictor = fitted(found) if problem.predictor else None
         proposed = _proposed(problem, limits, found, predictor, rng)
-        known = len(found)
         if problem.halving:
             told = partial(_tell, progress, evolution, iteration, tuple(found))
             found += evaluation.halving(proposed, iteration, _target(problem, found), told)
@@ -115,14 +124,7 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
                 _tell(progress, evolution, iteration, found)
                 # The target stays as it is for a whole wave: scores then do not depend on who is done first.
                 found += evaluation.of(wave, iteration, _target(problem, found))
-        if predictor and proposed:
-            checks.append(checked(predictor, found[known:]))
-    return EvaluatedSubnets(
-        candidates=tuple(found),
-        best=tuple(front(found) if evolution.pareto else evolution.best_first(found)),
-        pareto=evolution.pareto,
-        checks=tuple(checks),
-    )
+    return EvaluatedSubnets.of(found, pareto=evolution.pareto, predictor=problem.predictor)
 
 
 def _tell(progress: Progress, evolution: Evolution, iteration: int, found: Sequence[Candidate], more: str = "") -> None:

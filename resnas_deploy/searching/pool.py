@@ -22,6 +22,7 @@ from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.checkpoint import load as load_checkpoint
+from resnas_deploy.weights.resize import resize
 
 if TYPE_CHECKING:
     import torch
@@ -64,6 +65,7 @@ class ScorerSource:
     batch: int
     device: str  # "": a GPU where there is one
     image_workers: int | None = None  # processes that decode the images; None: by the cores at hand
+    image_size: int | None = None  # None: the supernet's own
 
     def place(self) -> torch.device:
         """Return the device. Raise `BadInput` where it is not here."""
@@ -75,6 +77,8 @@ class ScorerSource:
         from resnas_deploy.training.input.worker_count import worker_count
 
         supernet, place = load_checkpoint(self.supernet), self.place()
+        if self.image_size is not None:
+            supernet = resize(supernet, self.image_size)
         images = held_out_images(supernet, self.supernet, self.data)
         side, alone = supernet.arch.image_size, Processes(Share(), place)
         workers = worker_count(self.image_workers, images, side, self.batch, alone)

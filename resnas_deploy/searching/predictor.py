@@ -86,13 +86,17 @@ class PredictorCheck:
     chosen: float | None  # of those that it chose next: all are good, as predicted, so they are hard to order
 
 
-def checked(predictor: Predictor, found: Sequence[Candidate]) -> PredictorCheck:
-    """Compare predictions with the scores of an iteration."""
-    whole = [candidate for candidate in found if not candidate.score.stopped]
-    predicted = predictor.accuracies([candidate.subnet for candidate in whole])
-    right = np.array([candidate.score.accuracy for candidate in whole])
-    iteration = found[0].iteration + 1
-    return PredictorCheck(iteration, predictor.fitted_to, predictor.left_out, _spearman(predicted, right))
+def checks_of(candidates: Sequence[Candidate]) -> list[PredictorCheck]:
+    """Fit the predictor of each iteration again, and compare what it said of the next candidates with their scores."""
+    checks = []
+    for iteration in sorted({candidate.iteration for candidate in candidates}):
+        predictor = fitted([candidate for candidate in candidates if candidate.iteration < iteration])
+        own = [item for item in candidates if item.iteration == iteration and not item.score.stopped]
+        if predictor:
+            predicted = predictor.accuracies([item.subnet for item in own])
+            ranks = _spearman(predicted, np.array([item.score.accuracy for item in own]))
+            checks.append(PredictorCheck(iteration + 1, predictor.fitted_to, predictor.left_out, ranks))
+    return checks
 
 
 def chosen(

@@ -7,15 +7,16 @@ from pathlib import Path
 
 from resnas_deploy.measuring.plots import COLOURS, new_figure, write_figure
 from resnas_deploy.searching.candidate import Candidate
-from resnas_deploy.searching.costs import LATENCY, CostKind
+from resnas_deploy.searching.costs import LATENCY, CostName
 from resnas_deploy.searching.finalists import Finalist
 from resnas_deploy.searching.pareto import front
+from resnas_deploy.searching.tables import finalist_table
 
 FRONT, PAGE = "front.png", "report.html"
 
 
 def write_report(
-    candidates: Sequence[Candidate], finalists: Sequence[Finalist], costs: Sequence[CostKind], folder: Path
+    candidates: Sequence[Candidate], finalists: Sequence[Finalist], costs: Sequence[CostName], folder: Path
 ) -> None:
     """Draw `front.png` and write `report.html`."""
     whole = [candidate for candidate in candidates if not candidate.score.stopped]
@@ -52,22 +53,3 @@ def write_report(
     table = finalist_table(finalists, costs)
     for name in (FRONT, PAGE):
         write_figure(figure, folder / name, "Search", table)
-
-
-def finalist_table(finalists: Sequence[Finalist], costs: Sequence[CostKind]) -> list[tuple[str, ...]]:
-    """Return a head and a row for each finalist; predicted and measured latency apart."""
-    heads = [
-        f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs
-    ]
-    rows: list[tuple[str, ...]] = [("finalist", "top-1, held out", *heads, "measured latency, ms")]
-    for number, item in enumerate(finalists, start=1):
-        measured = item.measured_ms
-        rows.append(
-            (
-                f"{number}: {item.candidate.subnet.arch.fingerprint}",
-                f"{item.candidate.score.accuracy:.2%}",
-                *(f"{cost:.3g}" for cost in item.candidate.costs),
-                f"{measured:.3g}" if measured is not None else item.measurement.failure or "",
-            )
-        )
-    return rows

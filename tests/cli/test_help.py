@@ -23,6 +23,8 @@ COMMANDS = (
     "compare",
     "gate",
     "search",
+    "search measure",
+    "search finish",
 )
 SUBCOMMANDS = {
     "latency": ("profile", "predict", "check"),

@@ -176,8 +176,10 @@ def test_a_network_of_no_space(refused, profiled, tiny):
     [
         (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight or a TOML file, found 'large'"),
         (["--runner", "abacus"], "abacus"),
-        (["--precision", "int8"], "int8"),
-        (["--precision", "int8", "--runner", "ort-cpu"], "int8"),
+        (["--precision", "int4"], "--precision must be one of fp32, fp16, bf16, int8, fp8, found 'int4'"),
+        (["--precision", "int8", "--runner", "torch"], "the runner torch must have kernels for int8"),
+        (["--image-size", "100"], "image_size must be"),
+        (["--image-size", "0"], "Invalid value for '--image-size'"),
         (["--device", "tpu", "--runner", "ort-cpu"], "tpu"),
         (["--batch", "0"], "Invalid value for '--batch'"),
         (["--batch", "-1"], "Invalid value for '--batch'"),

@@ -1,4 +1,8 @@
-"""Networks that exist to be timed: emitted into a temporary folder from slices of one set of random weights."""
+"""Networks that exist to be timed: emitted into a temporary folder from random weights.
+
+A quantised one is the graph that an export writes, but that its steps are made up and no image was looked at: they are
+numbers in the graph, and products take the same time whatever they are.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.precision import precision_named
+from resnas_deploy.precision import QUANTISED, precision_named
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 
 if TYPE_CHECKING:
@@ -53,8 +57,19 @@ class UntrainedNetwork:
 
 
 def emitted(weights: Checkpoint, precision: str, batch: int, folder: Path) -> UntrainedNetwork:
-    """Write the network of these weights to `folder`. Its batch is dynamic, as that of an export is by default."""
+    """Write the network of these weights to `folder`. Its batch is dynamic, as that of an export is by default.
+
+    Raise `NotAvailable` for a quantised one where the quantiser is not installed.
+    """
     range_ = USUAL.extended_to(batch)
     path = folder / f"{weights.arch.fingerprint}.onnx"
-    emit(weights, precision_named(precision), range_).write(path)
+    if precision not in QUANTISED:
+        emit(weights, precision_named(precision), range_).write(path)
+        return UntrainedNetwork(weights.arch, precision, range_, path)
+    from resnas_deploy.exporting.quantise import check_quantiser, quantise, scheme_for  # imports onnx
+
+    check_quantiser()
+    scheme = scheme_for(precision, engine=False)
+    emit(weights, precision_named(scheme.around), range_).write(path)
+    quantise(path, None, scheme)
     return UntrainedNetwork(weights.arch, precision, range_, path)

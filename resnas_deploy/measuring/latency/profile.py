@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +134,14 @@ def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
         return Profiler(opened, space, setup, setup.setting()).model()
 
 
+def profiled_batches(space: SearchSpace, setup: Setup, store: Path) -> list[int]:
+    """List the batch sizes at which a space was profiled in a setup that is otherwise the same, ascending."""
+    wanted = setup.setting()
+    with LatencyStore(store, create=False) as opened:
+        there = [item for item, name, _ in opened.settings() if name == space.name]
+    return sorted({item.batch for item in there if item == replace(wanted, batch=item.batch)})
+
+
 def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
     """Draw distinct random networks of the space, the same ones every time, and none of `without`.
 
@@ -162,4 +170,5 @@ def regression_of(measured: Sequence[Sampled]) -> Regression:
     """Fit a profile's networks. Raise `BadInput` for too few."""
     anchor_ms = 1e3 * float(np.median([np.median(item.anchor_s) for item in measured]))
     archs, ratios = [item.arch for item in measured], [item.ratio for item in measured]
-    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED))
+    runs = tuple(item.samples_s for item in measured)
+    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED), runs)

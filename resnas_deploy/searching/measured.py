@@ -1,0 +1,173 @@
+"""`measured.json`: what a search's finalists took on the machine that they are for, as that machine measured it.
+
+To measure needs a search's folder and the runtime: neither PyTorch, nor the supernet, nor images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import ClassVar
+
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files import records
+from resnas_deploy.files.outputs import claiming
+from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.latency.setup import Setting, Setup
+from resnas_deploy.measuring.measure import measure as measure_plan
+from resnas_deploy.measuring.measurement import HOST, Measurement
+from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.report import Report, check_samples
+from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.registry import runner_kind
+from resnas_deploy.searching.found import FOUND, Found, FoundFinalist, read_document, read_found, write_document
+from resnas_deploy.searching.measured_limits import largest_share
+
+MEASURED = "measured.json"
+SCHEMA = 1
+RUNS, OPENINGS = 30, 3
+_ANY = ("machine", "version")  # of a setting: empty where any will do
+_AGAIN = "measure again by `search.measure()` with `force`"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The figures of finalists, by the reports of those that were measured together."""
+
+    setting: Setting
+    reports: tuple[Report, ...]  # whose configurations name the artifacts as `found.json` does, and by digest
+    DERIVED: ClassVar = {"schema": int}
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {"schema": SCHEMA, **records.to_json(self)}
+
+    def write(self, folder: Path) -> None:
+        """Write the document into a search's folder. Raise `StorageError` where it cannot be."""
+        write_document(folder / MEASURED, self.to_json())
+
+    @property
+    def by_digest(self) -> Mapping[str, Measurement]:
+        """Return the measurement of each graph: with the copies to and from a GPU, as profiles are."""
+        found = (item for report in self.reports for item in report.measurements)
+        return {item.configuration.digest: item for item in found if item.configuration.latency == HOST}
+
+    def of(self, finalist: FoundFinalist) -> Measurement | None:
+        """Return what was measured of a finalist, if it was."""
+        return self.by_digest.get(finalist.digest)
+
+    def notes(self) -> list[str]:
+        """Say what may have disturbed the measurements, a line each."""
+        return list(dict.fromkeys(note for report in self.reports for note in report.notes()))
+
+
+def setup_of(setting: Setting) -> Setup:
+    """Return how networks are run in a setting. Raise `BadInput` or `NotAvailable` where they cannot be here."""
+    kind = runner_kind(setting.runner, f"the runner in {FOUND}")
+    kind.check(setting.precision, setting.device)
+    return Setup(kind, setting.precision, setting.batch, setting.threads, setting.device)
+
+
+def measure(folder: Path, progress: Progress = silent, *, again: bool = False) -> Measured:
+    """Measure the finalists of a search on this machine, as far as one is needed that keeps the limits.
+
+    They are measured some at a time, and each time `measured.json` is written: what was measured is not measured again,
+    unless it is to be. Raise `BadInput` where this is not the machine that the search was for, or its folder is not
+    whole; `NotAvailable` where its runner is missing.
+    """
+    found, path = read_found(folder), folder / MEASURED
+    if differing := differences(found.setting, setup_of(found.setting).setting()):
+        raise BadInput(
+            f"finalists must be measured in the setting that {folder / FOUND} asks for, found another here: "
+            f"{'; '.join(differing)}; measure where the profile was made, or search again by a profile of this one"
+        )
+    with claiming(folder, resume=True, remedy="name the `out` of `search()`"):
+        there = read_measured(path, found, _AGAIN) if path.exists() and not again else None
+        return measure_waiting(folder, found, there, progress)
+
+
+def measure_waiting(folder: Path, found: Found, there: Measured | None, progress: Progress) -> Measured:
+    """Measure those that are to be measured yet, in a search's folder that nobody else writes to."""
+    setup = setup_of(found.setting)
+    measured = there or Measured(setup.setting(), ())
+    while group := waiting(found, measured):
+        progress(f"measuring {len(group)} finalists")
+        report = _measured_together(folder, group, setup, progress)
+        measured = replace(measured, reports=(*measured.reports, report))
+        measured.write(folder)
+    return measured
+
+
+def waiting(found: Found, measured: Measured) -> tuple[FoundFinalist, ...]:
+    """Return the finalists that are to be measured next: none where one of those measured keeps the limits."""
+    for start in range(0, len(found.finalists), found.together):
+        group = found.finalists[start : start + found.together]
+        if missing := tuple(item for item in group if measured.of(item) is None):
+            return missing
+        if any(largest_share(found.limits, measured.of(item)) <= 1 for item in group):
+            break
+    return ()
+
+
+def _measured_together(folder: Path, group: Sequence[FoundFinalist], setup: Setup, progress: Progress) -> Report:
+    artifacts = [item.opened(folder) for item in group]
+    plan = Plan(
+        subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
+        batches=(setup.batch,),
+        runs=RUNS,
+        threads=setup.cores,
+        openings=OPENINGS,
+        device=setup.device,
+    )
+    report = measure_plan(plan, Extras(), progress)
+    if report.interrupted:
+        raise KeyboardInterrupt
+    names = {artifact.source: item.artifact for artifact, item in zip(artifacts, group, strict=True)}
+    renamed = (
+        replace(item, configuration=replace(item.configuration, source=names[item.configuration.source]))
+        for item in report.measurements
+    )
+    return replace(report, measurements=tuple(renamed))
+
+
+def read_measured(path: Path, found: Found, remedy: str = "measure again by `search.measure()`") -> Measured:
+    """Read figures of a search's finalists.
+
+    Raise `BadInput`, which ends in `remedy`, for those of other artifacts, or of another setting than was asked for.
+    """
+    if not path.exists():
+        raise BadInput(f"{path} must be there, found none; {remedy}")
+    measured = read_document(Measured, path, SCHEMA, remedy)
+    if differing := differences(found.setting, measured.setting):
+        raise BadInput(
+            f"{path} must be of the setting that {FOUND} asks for, found another: {'; '.join(differing)}; {remedy}"
+        )
+    known = {item.digest: item for item in found.finalists}
+    for report in measured.reports:
+        check_samples(report, path)
+        if report.machine.slug != measured.setting.machine:
+            raise BadInput(
+                f"{path} must be of one machine, {measured.setting.machine}, found a report of {report.machine.slug}; "
+                f"{remedy}"
+            )
+        for item in report.measurements:
+            given = item.configuration
+            if given.digest not in known:
+                raise BadInput(
+                    f"{path} must be of the finalists in {FOUND}, found figures of another artifact, {given.label}, of "
+                    f"digest {given.digest[:12]}; {remedy}"
+                )
+            wanted = (measured.setting.runner, measured.setting.precision, measured.setting.batch, 1)
+            if (given.runner, given.precision, given.batch, given.streams) != wanted:
+                raise BadInput(f"{path} must be of the setting {measured.setting}, found figures of {given}; {remedy}")
+    return measured
+
+
+def differences(asked: Setting, found: Setting) -> list[str]:
+    """Return what differs between a setting that is asked for and another, a line each."""
+    pairs = [(field.name, getattr(asked, field.name), getattr(found, field.name)) for field in fields(Setting)]
+    any_will_do = {name for name in _ANY if not getattr(asked, name)}
+    return [
+        f"{name} {there}, not {wanted}" for name, wanted, there in pairs if wanted != there and name not in any_will_do
+    ]
