@@ -93,8 +93,8 @@ class CostLimits:
 
     def highest(self, subnets: Sequence[Subnet]) -> NDArray[np.float64]:
         """Return what each subnet costs as a share of the limit that it comes nearest to: `(subnets,)`."""
-        if not subnets:
-            return np.zeros(0)
+        if not (subnets and self.limits):
+            return np.zeros(len(subnets))
         archs = [subnet.arch for subnet in subnets]
         shares = np.array([limit.cost.most(archs) / limit.most for limit in self.limits])
         return np.asarray(shares.max(axis=0))
