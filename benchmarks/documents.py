@@ -11,7 +11,8 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
-from resnas_deploy.measuring.latency.check import PredictorErrors
+from resnas_deploy.measuring.latency.deviations import PredictorErrors
+from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.machine.description import Machine
@@ -218,6 +219,33 @@ class LatencyPredictDocument(TypedDict):
     predictions: list[PredictedNetwork]
 
 
+class ProfiledDocument(TypedDict):
+    """A space that was profiled in a setting."""
+
+    setting: Setting
+    space: str
+    space_fingerprint: str
+    image_size: int
+    networks: int
+
+
+class LatencyMachinesDocument(TypedDict):
+    """What a store has of this machine and of others."""
+
+    store: str
+    this_machine: str
+    profiles: list[ProfiledDocument]
+
+
+class CarriedProfilesDocument(TypedDict):
+    """Profiles that were written into a file, or taken out of one; `added` networks of them are new to the store."""
+
+    file: str
+    store: str
+    added: int
+    profiles: list[ProfiledDocument]
+
+
 class LatencyCheckDocument(TypedDict):
     """Networks that a profile has not seen: predicted and measured milliseconds of a batch."""
 
@@ -229,6 +257,8 @@ class LatencyCheckDocument(TypedDict):
     networks: list[str]
     measured_ms: list[float]
     predicted_ms: list[float]
+    low_ms: NotRequired[list[float]]  # the predicted intervals; older documents have none
+    high_ms: NotRequired[list[float]]
     by_macs_ms: list[float]
     accuracies: list[PredictorErrors]
     inside: float
@@ -319,6 +349,7 @@ DOCUMENTS: dict[str, Any] = {
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
     "found": Found,
+    "latency-packed": PackedProfiles,
     "manifest": Manifest,
     "measured": Measured,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
@@ -332,8 +363,11 @@ DOCUMENTS: dict[str, Any] = {
     "inspect": InspectedDocument | InspectedEngineDocument,
     "kernels": KernelsDocument,
     "latency-check": LatencyCheckDocument,
+    "latency-machines": LatencyMachinesDocument,
+    "latency-pack": CarriedProfilesDocument,
     "latency-predict": LatencyPredictDocument,
     "latency-profile": LatencyProfileDocument,
+    "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,

@@ -1,4 +1,4 @@
-"""Quantities as people write them: a number and a unit, such as `2.9G`, `8 ms` or `2000/s`."""
+"""Quantities as people write them: a number and a unit, such as `2.9G` or `2000/s`; and times as people say them."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
     """
     match = _QUANTITY.fullmatch(text.strip())
     return float(match[1]) * units[match[2]] if match and match[2] in units else None
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.machines import machines as machines
+from resnas_deploy.api.machines import pack as pack
+from resnas_deploy.api.machines import unpack as unpack
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
@@ -77,19 +80,29 @@ def profile(
     device: str = "",
     image_size: int | None = None,
     networks: int | None = None,
+    on: str = "",
     store: str | Path | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure networks of a search space, and return the model that predicts the latency of any other one of it.
 
     It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
-    and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
+    and a profiling that was stopped goes on where it was. 80 networks are measured unless `networks` says otherwise;
     `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Quantised
     networks (int8, fp8) have made-up steps: no time hangs on them, and no images are needed. `predict([arch]).ms` of
-    the result are milliseconds a batch.
+    the result are milliseconds a batch. Neither torch nor data are needed.
+
+    With `on`, `ray:RESOURCE` or `ray:RESOURCE@ADDRESS`, it is the one node of that Ray cluster (the one in RAY_ADDRESS)
+    with that custom resource which is measured; the store here has the profile then too.
 
     Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
     """
+    if on:
+        from resnas_deploy.searching.device_node import DeviceNode
+        from resnas_deploy.searching.profile_there import AskedSetup, profile_there
+
+        node, asked = DeviceNode.parse(on), AskedSetup(runner, precision, batch, threads, device)
+        return Profile(**vars(profile_there(node, _space(space, image_size), asked, _store(store), networks, progress)))
     setup = choose_setup(runner, precision, batch, threads, device)
     return Profile(**vars(profiling.profile(_space(space, image_size), setup, _store(store), networks, progress)))
 

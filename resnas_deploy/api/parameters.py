@@ -40,6 +40,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "http_port": (0, 65_535),
     "image_size": (1, MAX_SIDE),
     "instances": (1, 64),
+    "held_out": (1, MAX_COUNT),
     "iterations": (1, MAX_COUNT),
     "latency": (0, math.inf),
     "latency.batch": (1, MAX_BATCH),

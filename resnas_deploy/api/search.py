@@ -7,6 +7,7 @@ from pathlib import Path
 from resnas_deploy.api.found import SearchResult
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.progress import Progress, silent
@@ -14,6 +15,7 @@ from resnas_deploy.runners.devices import check_torch
 from resnas_deploy.searching import search as searching
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
+from resnas_deploy.searching.held_out import HeldOutSource
 from resnas_deploy.searching.limits import Promise
 from resnas_deploy.searching.search import Scoring, SearchRequest
 
@@ -22,7 +24,9 @@ from resnas_deploy.searching.search import Scoring, SearchRequest
 def search(
     supernet: str | Path,
     *,
-    data: str | Path,
+    data: str | Path = "",
+    score_on: str | Path = "",
+    held_out: int | None = None,
     out: str | Path,
     max_macs: str | float = "",
     max_parameters: str | float = "",
@@ -41,6 +45,7 @@ def search(
     device: str = "",
     image_size: int | None = None,
     store: str | Path | None = None,
+    latency_of: str = "",
     model: LatencyModel | None = None,
     iterations: int = 20,
     first: int = 500,
@@ -63,6 +68,9 @@ def search(
     Args:
         supernet: its checkpoint.
         data: `demo`, or the folder that it was trained on; accuracy is top-1 on images that training held out.
+        score_on: instead of `data`, a folder of labelled images that training did not see: class folders, tar shards,
+            or images with a list NAME,CLASS (.csv); for a supernet that was imported.
+        held_out: images of each class of that folder, drawn by `seed`; all where it is None.
         out: the folder to write: `arch.json`, `checkpoint.safetensors`, `front.png`, `report.html`, `measured.json`,
             `finalists/`.
         max_macs: such as `2.9G`, `60%` of the widest subnet's, or a number of multiply-accumulates an image.
@@ -81,6 +89,8 @@ def search(
         image_size: pixels a side of candidates and finalists, as of the profile; without one the supernet's own.
             Positions are resized bicubically, and candidates are scored at that size.
         store: the file that holds the profile of that setting; the user's own where none is named.
+        latency_of: a machine that was profiled, by its name in `latency.machines()` or the beginning of it: its profile
+            takes the place of this machine's, and `runner`, `threads` and `device` need only tell several apart.
         model: a latency model, such as `profile` returns, instead of what chooses one from the store.
         iterations, first, children, parents: of the evolution; the first iteration's subnets have random widths and
             depth.
@@ -108,14 +118,23 @@ def search(
         if max_latency != "":
             raise BadInput("there must be one of `max_latency` and `max_latency_ms`, found both")
         max_latency = float(max_latency_ms)
-    if model and (runner, batch, precision, threads, device, store) != ("", None, "fp32", 0, "", None):
-        raise BadInput("`model` must come without `runner`, `batch`, `precision`, `threads`, `device` and `store`")
+    if model and (runner, batch, precision, threads, device, store, latency_of) != ("", None, "fp32", 0, "", None, ""):
+        raise BadInput(
+            "`model` must come without `runner`, `batch`, `precision`, `threads`, `device`, `store` and `latency_of`"
+        )
+    elsewhere = Elsewhere(latency_of, precision, batch or 1, runner, threads, device) if latency_of else None
+    if model:
+        setup = model.setup
+    elif elsewhere:
+        setup = elsewhere.setup()
+    else:
+        setup = choose_setup(runner, precision, batch or 1, threads, device)
     request = SearchRequest(
         supernet=Path(supernet),
-        data=str(data),
+        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
         out=Path(out),
         bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
-        setup=model.setup if model else choose_setup(runner, precision, batch or 1, threads, device),
+        setup=setup,
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
         predictor=predictor,
         scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers, halving),
@@ -125,6 +144,7 @@ def search(
         resume=resume,
         store=Path(store) if store else None,
         model=model,
+        latency_of=elsewhere,
         promise=Promise(confidence, percentile),
         any_batch=batch is None,
         image_size=image_size,

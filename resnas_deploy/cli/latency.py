@@ -9,6 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.cli.latency_files import machines, pack, unpack
 from resnas_deploy.cli.latency_options import ImageSize, SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
@@ -36,9 +37,17 @@ def profile(
     networks: Annotated[
         int | None,
         typer.Option(
-            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
+            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="80"
         ),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Measure on the node of a Ray cluster that has this custom resource.",
+            metavar="ray:RESOURCE[@ADDRESS]",
+            show_default="this machine",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Measure networks of a search space, from which the latency of any other one of it can be predicted.
@@ -49,11 +58,12 @@ def profile(
     $ resnas latency profile --space small --runner ort-cpu --batch 1
     $ resnas latency profile --runner openvino --precision bf16 --batch 16
     $ resnas latency profile --precision int8 --image-size 280
+    $ resnas latency profile --on ray:jetson@10.0.0.1:6379
     """
     with progress(spinner=False) as show:
         show("opening the store")
         model = resnas.latency.profile(
-            space, image_size=image_size, networks=networks, progress=show, **setup.arguments()
+            space, image_size=image_size, networks=networks, on=on, progress=show, **setup.arguments()
         )
     for text in model.notes:
         complain(f"note: {text}")
@@ -67,6 +77,9 @@ def profile(
         f"error on networks held out: {found.mape:.1%} on average, 95% within {found.spread:.1%}; "
         f"the anchor took {found.anchor_ms:.1f} ms"
     )
+    if on:
+        say(f"next: resnas search --supernet FILE --latency-of {model.setting.machine} --max-latency TIME ..")
+        return
     same = (
         ({"image_size": image_size} if image_size else {})
         | model.setup.arguments()
@@ -138,7 +151,7 @@ def check(
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_plot(plot)
+        check_plot(plot, moving=True)
     with progress(spinner=False) as show:
         show("opening the store")
         found = resnas.latency.check(space, image_size=image_size, subnets=subnets, progress=show, **setup.arguments())
@@ -156,3 +169,7 @@ def check(
     )
     if found.unsaved:
         raise found.unsaved
+
+
+for carrying in (machines, pack, unpack):
+    latency.command()(carrying)

@@ -15,7 +15,42 @@ from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import print_json, progress, resumable
 from resnas_deploy.cli.search_steps import show_found
-from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
+from resnas_deploy.cli.train_options import Seed, TorchDevice
+
+
+@dataclass(frozen=True)
+class ImageOptions(OptionGroup):
+    """What candidates are scored on."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The data that the supernet was trained on: demo, or a folder; those images count that training held "
+            "out.",
+            metavar="demo|FOLDER",
+            show_default=False,
+            autocompletion=complete(("demo",)),
+        ),
+    ] = ""
+    score_on: Annotated[
+        str,
+        typer.Option(
+            help="Instead of --data, labelled images that training did not see: class folders, tar shards, or images "
+            "with a list NAME,CLASS (.csv).",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = ""
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            help="So many images of each class of that folder, drawn by the seed.",
+            metavar="N",
+            min=1,
+            max=MAX_COUNT,
+            show_default="all",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +103,14 @@ class LimitOptions(OptionGroup):
     max_energy: Annotated[
         str,
         typer.Option(help="Of an image, where a meter is: such as 50mJ, or 60%.", metavar="ENERGY", show_default=False),
+    ] = ""
+    latency_of: Annotated[
+        str,
+        typer.Option(
+            help="The profiled machine that the limit is on; resnas latency machines lists them.",
+            metavar="MACHINE",
+            show_default="this one",
+        ),
     ] = ""
     pareto: Annotated[
         bool,
@@ -148,7 +191,7 @@ def search(
     *,
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
-    data: DataOption,
+    images: ImageOptions,
     limits: LimitOptions,
     setup: SearchSetupOptions,
     work: WorkOptions,
@@ -167,14 +210,16 @@ def search(
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
-    $ resnas search --supernet s.safetensors --data x --min-throughput 2000/s --out x
+    $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
+    $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
+    $ resnas search --supernet net --data demo --pareto --latency-of pi --out x
     $ resnas search --supernet s --data demo --max-macs 60% --predictor --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        options = limits.arguments() | setup.arguments() | work.arguments()
-        found = resnas.search(supernet, data=data, out=out, **options, progress=tell)
+        options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()
+        found = resnas.search(supernet, out=out, **options, progress=tell)
     if as_json:
         print_json(found.to_json())
-    show_found(found, data, quiet=as_json)
+    show_found(found, images.data or "FOLDER", quiet=as_json)

@@ -6,8 +6,9 @@ one stays below at a stated probability.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class CostName:
 
     name: str  # MACs, parameters, memory, latency, energy
     unit: str  # G, M, MB, ms, mJ
+    low: float = field(default=1.0, kw_only=True)  # of a cost that is predicted: the ends of the interval that it will
+    high: float = field(default=1.0, kw_only=True)  # lie in, as shares of what is predicted
 
     def text(self, value: float) -> str:
         """Return a cost for people."""
@@ -57,7 +60,7 @@ class CostKind(CostName):
     @property
     def named(self) -> CostName:
         """Return what it is called."""
-        return CostName(self.name, self.unit)
+        return CostName(self.name, self.unit, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -224,6 +227,8 @@ def latency_cost(
         lambda archs: found.predict(archs).ms * typical,
         bound=lambda archs: found.predict(archs).ms * bound,
         stated=f" ({percentile} at {confidence:.0%})",
+        low=math.exp(-found.spread),
+        high=bound / typical,
     )
 
 
@@ -235,6 +240,8 @@ def energy_cost(latency: CostKind, watts: float, batch: int) -> CostKind:
         lambda archs: latency.of(archs) * watts / batch,
         bound=lambda archs: latency.most(archs) * watts / batch,
         stated=f" at {watts:.4g} W",
+        low=latency.low,
+        high=latency.high,
     )
 
 

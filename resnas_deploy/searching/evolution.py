@@ -43,6 +43,11 @@ class Evolution:
         if self.mutated < 0 or self.crossed < 0 or (self.mutated + self.crossed < 1 < self.iterations):
             raise BadInput(f"mutated and crossed must be from 0 and one above, found {self.mutated}, {self.crossed}")
 
+    @property
+    def candidates(self) -> int:
+        """Count the subnets of all iterations together, at most."""
+        return self.first + (self.iterations - 1) * (self.mutated + self.crossed)
+
     def best_first(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Order candidates: by accuracy, or by fronts."""
         if self.pareto:

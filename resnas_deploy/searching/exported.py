@@ -14,7 +14,8 @@ from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
-from resnas_deploy.exporting.export import Request, export, preprocessing_of
+from resnas_deploy.exporting.export import Request, check_verifiable, export, preprocessing_of
+from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
@@ -22,6 +23,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.costs import CostKind
 from resnas_deploy.searching.found import FINALISTS, ExportedAccuracy, FoundFinalist
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.slicing import slice_subnet
@@ -38,6 +40,7 @@ class Exporter:
     setup: Setup  # that they will run in
     images: LabelledImages  # that candidates are scored on
     folder: Path
+    costs: tuple[CostKind, ...]  # that the search keeps of its candidates
 
     def export(self, candidate: Candidate, number: int, progress: Progress = silent) -> FoundFinalist:
         """Write a candidate as the finalist of a number. Raise `VerificationFailed` where its graph is wrong."""
@@ -46,7 +49,7 @@ class Exporter:
         artifact = export(lambda: checkpoint, self._request(name), progress)
         accuracy = None
         if self._quantised:
-            accuracy = accuracy_of(artifact, self._runs_here, self.images, self._threads, progress)
+            accuracy = accuracy_of(artifact, runner_here(self.setup), self.images, self._threads, progress)
         return FoundFinalist(
             artifact=name,
             digest=artifact.digest,
@@ -56,6 +59,7 @@ class Exporter:
             score=candidate.score,
             iteration=candidate.iteration,
             costs=candidate.costs,
+            highest=tuple(cost.most([checkpoint.arch]).item() for cost in self.costs),
             accuracy=accuracy,
         )
 
@@ -66,7 +70,7 @@ class Exporter:
             precision=self.setup.precision,
             batch=USUAL.extended_to(self.setup.batch),
             force=True,
-            verify_on=self._runs_here,
+            verify_on=runner_here(self.setup),
             threads=self._threads,
         )
         if not self._quantised:
@@ -91,13 +95,20 @@ class Exporter:
         """Return as many threads as are asked for, but no more than are here: the setup may be another machine's."""
         return min(self.setup.cores, usable_cores())
 
-    @property
-    def _runs_here(self) -> RunnerKind:
-        """Return what runs the graphs on this machine: the setup's runner, where it can."""
-        kind = self.setup.kind
-        if kind.runs_graph and kind.problem(self.setup.device) is None:
-            return kind
-        return default_runner(self.setup.precision, runs_graph=True)
+
+def runner_here(setup: Setup) -> RunnerKind:
+    """Return what runs graphs of a setup on this machine: its runner, where it can, or the first that can."""
+    kind = setup.kind
+    if kind.runs_graph and kind.problem(setup.device) is None:
+        return kind
+    return default_runner(setup.precision, runs_graph=True)
+
+
+def check_exportable(setup: Setup) -> None:
+    """Raise `NotAvailable`, before any work, where finalists for a setup can be neither quantised nor verified here."""
+    check_verifiable(runner_here(setup), setup.precision)
+    if setup.precision in QUANTISED:
+        check_quantiser()
 
 
 def calibration_of(images: LabelledImages, preprocessing: Preprocessing) -> Calibration:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, shown
@@ -58,6 +60,7 @@ class FoundFinalist:
     score: Score  # with the supernet's weights
     iteration: int  # of the search
     costs: tuple[float, ...]  # as predicted, in the order of `Found.costs`
+    highest: tuple[float, ...]  # what each stays below with the search's confidence
     accuracy: ExportedAccuracy | None = None  # in its own precision, where that is quantised
 
     def __post_init__(self) -> None:
@@ -86,15 +89,27 @@ class FoundFinalist:
 
 
 @dataclass(frozen=True)
+class Searched:
+    """What a search looked through."""
+
+    space: SearchSpace
+    data: str  # that candidates are scored on
+    held_out: int  # images of it
+    asked: str  # the limits in words
+    limits: Mapping[str, float]  # the most, by the name of the cost
+
+
+@dataclass(frozen=True)
 class Found:
     """What a search looked for and how, and its finalists, in the order in which they are measured."""
 
-    space: str
+    searched: Searched
     supernet: str  # digest of its weights
     search: str  # all that the candidates depend on, under which search.sqlite has them
     pareto: bool
     costs: tuple[CostName, ...]
-    limits: tuple[MeasuredLimit, ...]
+    within: tuple[str, ...]  # the limits on what is predicted, for people
+    limits: tuple[MeasuredLimit, ...]  # on what is measured
     setting: Setting  # that finalists are measured in; its machine and its version are empty where any will do
     together: int  # finalists that are measured together; the next ones only if none of these keeps the limits
     finalists: tuple[FoundFinalist, ...]
@@ -104,11 +119,17 @@ class Found:
     def __post_init__(self) -> None:
         if self.together < 1 or not self.finalists:
             raise BadInput("a search must have finalists, found none")
-        if wrong := [item.fingerprint for item in self.finalists if len(item.costs) != len(self.costs)]:
+        counts = (len(self.costs),) * 2
+        if wrong := [item.fingerprint for item in self.finalists if (len(item.costs), len(item.highest)) != counts]:
             raise BadInput(f"each finalist must have the {len(self.costs)} costs, found other ones of {wrong[0]}")
         names = [name for item in self.finalists for name in (item.artifact, item.digest)]
         if len(set(names)) < len(names):
             raise BadInput("finalists must be different artifacts, found one twice")
+
+    @property
+    def space(self) -> str:
+        """Return the name of the space."""
+        return self.searched.space.name
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""

@@ -42,6 +42,11 @@ class SearchProblem:
     predictor: bool = False
 
     @property
+    def candidates(self) -> int:
+        """Count the subnets that are scored, at most."""
+        return (self.evolution.with_share(SHARE) if self.predictor else self.evolution).candidates
+
+    @property
     def identity(self) -> str:
         """Return all of it as text."""
         # A search of before these were there has the same text as before.

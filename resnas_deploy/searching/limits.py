@@ -105,6 +105,7 @@ def _priced(
         if bounds.energy:
             costs.append(energy_cost(middle, watts(space, setup, progress), setup.batch))
             limits.append(bounds.energy.limit(costs[-1], space))
+            measured.append(MeasuredLimit("energy", limits[-1].most))
     exact = ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost()))
     memory = memory_cost(setup.batch, setup.precision)
     for bound, cost in (*exact, *([(bounds.memory, memory)] if bounds.memory else [])):

@@ -14,6 +14,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.latency.bounds import MEDIAN, RUNS
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.measure import measure as measure_plan
 from resnas_deploy.measuring.measurement import HOST, Measurement
@@ -22,11 +23,11 @@ from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.found import FOUND, Found, FoundFinalist, read_document, read_found, write_document
-from resnas_deploy.searching.measured_limits import largest_share
+from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share
 
 MEASURED = "measured.json"
 SCHEMA = 1
-RUNS, OPENINGS = 30, 3
+OPENINGS = 3
 _ANY = ("machine", "version")  # of a setting: empty where any will do
 _AGAIN = "measure again by `search.measure()` with `force`"
 
@@ -93,7 +94,7 @@ def measure_waiting(folder: Path, found: Found, there: Measured | None, progress
     measured = there or Measured(setup.setting(), ())
     while group := waiting(found, measured):
         progress(f"measuring {len(group)} finalists")
-        report = _measured_together(folder, group, setup, progress)
+        report = _measured_together(folder, group, setup, found.limits, progress)
         measured = replace(measured, reports=(*measured.reports, report))
         measured.write(folder)
     return measured
@@ -110,17 +111,20 @@ def waiting(found: Found, measured: Measured) -> tuple[FoundFinalist, ...]:
     return ()
 
 
-def _measured_together(folder: Path, group: Sequence[FoundFinalist], setup: Setup, progress: Progress) -> Report:
+def _measured_together(
+    folder: Path, group: Sequence[FoundFinalist], setup: Setup, limits: Sequence[MeasuredLimit], progress: Progress
+) -> Report:
     artifacts = [item.opened(folder) for item in group]
+    figures = [limit.figure for limit in limits]
     plan = Plan(
         subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
         batches=(setup.batch,),
-        runs=RUNS,
+        runs=max(RUNS.get(figure, 0) for figure in (MEDIAN, *figures)),
         threads=setup.cores,
         openings=OPENINGS,
         device=setup.device,
     )
-    report = measure_plan(plan, Extras(), progress)
+    report = measure_plan(plan, Extras(energy="energy" in figures), progress)
     if report.interrupted:
         raise KeyboardInterrupt
     names = {artifact.source: item.artifact for artifact, item in zip(artifacts, group, strict=True)}

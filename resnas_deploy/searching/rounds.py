@@ -16,7 +16,7 @@ from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import LATENCY
 from resnas_deploy.searching.exported import Exporter
-from resnas_deploy.searching.found import Found, FoundFinalist, read_found
+from resnas_deploy.searching.found import Found, FoundFinalist, Searched, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem
 from resnas_deploy.searching.measured import MEASURED, Measured, measure_waiting, read_measured
 from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share
@@ -106,12 +106,13 @@ class Rounds:
 
     def _document(self, finalists: Sequence[FoundFinalist]) -> Found:
         return Found(
-            space=self.problem.space.name,
+            searched=searched(self.problem),
             supernet=self.problem.supernet,
             search=self.problem.identity,
             pareto=self.evaluated.pareto,
             predictor=self.evaluated.predictor,
             costs=tuple(cost.named for cost in self.problem.costs),
+            within=tuple(map(str, self.problem.limits.limits)),
             limits=self.limits,
             setting=self.setting,
             together=self.together,
@@ -143,8 +144,16 @@ class Rounds:
     def _predicted_share(self, costs: Sequence[float]) -> float:
         """Return how much of the limit on latency the prediction uses up."""
         place = next((n for n, cost in enumerate(self.problem.costs) if cost.name == LATENCY), None)
-        most = next((limit.most for limit in self.problem.limits.limits if limit.cost.name == LATENCY), None)
+        most = min((limit.most for limit in self.problem.limits.limits if limit.cost.name == LATENCY), default=None)
         return costs[place] / most if place is not None and most else 1.0
+
+
+def searched(problem: SearchProblem) -> Searched:
+    """Return what a search looks through, for its documents."""
+    limits = problem.limits.limits
+    # Two may be of the same cost: a batch's time and the throughput.
+    most = {one.cost.name: min(other.most for other in limits if other.cost.name == one.cost.name) for one in limits}
+    return Searched(problem.space, problem.data, problem.held_out, " and ".join(map(str, limits)), most)
 
 
 def _any_keeps(found: Found, measured: Measured) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
 from resnas_deploy.data.labelled import LabelledImages
-from resnas_deploy.data.source import DEMO
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere, batches_of, model_of
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import profiled_batches, stored_model
 from resnas_deploy.measuring.latency.setup import Setting, Setup
@@ -21,12 +22,14 @@ from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.costs import Bounds
+from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.exported import Exporter
+from resnas_deploy.searching.exported import Exporter, check_exportable
 from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
-from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
+from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
 from resnas_deploy.searching.report import FRONT
 from resnas_deploy.searching.result import SearchResult
 from resnas_deploy.searching.rounds import Rounds
@@ -54,7 +57,7 @@ class SearchRequest:
     """A search as it is asked for."""
 
     supernet: Path
-    data: str
+    held_out: HeldOutSource
     out: Path
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
@@ -67,6 +70,7 @@ class SearchRequest:
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
     model: LatencyModel | None = None  # instead of the store's
+    latency_of: Elsewhere | None = None  # a machine whose profile takes the place of `setup`
     promise: Promise = field(default_factory=Promise)  # what a limit on latency speaks of
     any_batch: bool = False  # that was profiled, instead of the setup's, where a throughput is limited
     image_size: int | None = None  # of candidates and finalists; None: the supernet's own
@@ -93,29 +97,16 @@ class SearchRequest:
             return supernet, space
         return resize(supernet, self.image_size), space.with_image_size(self.image_size)
 
-    def setups(self, space: SearchSpace) -> list[Setup]:
-        """Return those that the search may choose among."""
-        batches: Sequence[int] = ()
-        if self.any_batch and self.bounds.throughput and not self.model:
-            batches = profiled_batches(space, self.setup, self.store or usual_store())
-        return [replace(self.setup, batch=batch) for batch in batches] or [self.setup]
-
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedSearch:
     """A search that was checked before any work."""
 
     supernet: Checkpoint
     problem: SearchProblem
     scorer: ScorerSource
-    images: LabelledImages  # that candidates are scored on
     priced: Priced
-
-    @property
-    def setting(self) -> Setting:
-        """Return what finalists are measured in; its machine and version are empty where any will do."""
-        model = self.priced.model
-        return model.setting if model else replace(self.priced.setup.setting(), machine="", version="")
+    setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
 
     @property
     def elsewhere(self) -> bool:
@@ -131,43 +122,79 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
 
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
-    out = request.out
-    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
-    check_plot(out / FRONT)
-    check_workers(request.scoring.workers)
-    supernet, space = request.load_supernet()
-    images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, images, progress)
-    with claiming(out, resume=request.resume, remedy=_TAKEN):
+    prepared = prepare(request, progress)
+    with claiming(request.out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
-    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
+    images = prepared.scorer.images
+    best = max(
+        (item.score for item in found.evaluated.best if not item.score.stopped), key=lambda score: score.accuracy
+    )
     what = "the accuracy of the best subnet"
     note_chance(best.correct, best.seen, images.labels, images.class_names, what)
     return found
 
 
+def prepare(request: SearchRequest, progress: Progress = silent) -> PreparedSearch:
+    """Check all that can be checked before any work, and return what is needed for it. Raise `BadInput`."""
+    out = request.out
+    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
+    check_plot(out / FRONT)
+    check_workers(request.scoring.workers)
+    supernet, space = request.load_supernet()
+    images = in_random_order(request.held_out.images(supernet, request.supernet))
+    return _prepare(request, supernet, space, images, progress)
+
+
+@dataclass(frozen=True)
+class _Setups:
+    """The setups that a search may choose among, which differ in their batch size, and the latency model of each."""
+
+    setups: Sequence[Setup]
+    model: Callable[[Setup], LatencyModel]
+    elsewhere: bool  # whether they are another machine's, or may be
+
+
+def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
+    """Return those that were asked for. Raise `BadInput` where a machine that is named has no profile that fits."""
+    store, setup = request.store or usual_store(), request.setup
+    if model := request.model:
+        return _Setups([model.setup], lambda _: model, elsewhere=True)
+    any_batch = request.any_batch and bool(request.bounds.throughput)
+    if asked := request.latency_of:
+        if request.bounds.energy:
+            raise BadInput("`max_energy` must come without `latency_of`: the meter is this machine's")
+        batches = batches_of(asked, space, store) if any_batch else [asked.batch]
+        found = [model_of(replace(asked, batch=batch), space, store) for batch in batches]
+        for note in dict.fromkeys(note for one in found for note in one.notes):
+            logging.getLogger(__name__).warning("%s", note)
+        models = {one.model.setup.batch: one.model for one in found}
+        return _Setups([one.model.setup for one in found], lambda setup: models[setup.batch], elsewhere=True)
+    batches = profiled_batches(space, setup, store) if any_batch else []
+    several = [replace(setup, batch=batch) for batch in batches] or [setup]
+    return _Setups(several, lambda setup: stored_model(space, setup, store), elsewhere=False)
+
+
 def _prepare(
     request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
-) -> _Prepared:
+) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
     check_choice(space)
+    check_exportable(request.setup)
 
-    def model(setup: Setup) -> LatencyModel:
-        return request.model or stored_model(space, setup, request.store or usual_store())
-
+    setups = _setups(request, space)
     found = priced(
         space,
         request.bounds,
         request.promise,
-        request.setups(space),
-        model,
+        setups.setups,
+        setups.model,
         always_latency=request.evolution.pareto,
         progress=progress,
     )
     problem = SearchProblem(
         space=space,
         supernet=supernet.digest,
-        data=request.data,
+        data=request.held_out.identity(images.labels),
         held_out=len(images.labels),
         limits=found.limits,
         costs=found.costs,
@@ -178,33 +205,36 @@ def _prepare(
         halving=request.scoring.halving,
         predictor=request.predictor,
     )
-    # Workers have another working directory.
-    data = request.data if request.data == DEMO else str(Path(request.data).resolve())
-    scoring = request.scoring
-    # Ray's workers have a core each.
-    decoding = 0 if scoring.workers else None
-    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding, request.image_size)
+    scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, images, found)
+    setting = (
+        setups.model(found.setup).setting
+        if setups.elsewhere
+        else found.model.setting
+        if found.model
+        else replace(found.setup.setting(), machine="", version="")
+    )
+    return PreparedSearch(supernet, problem, scorer, found, setting)
 
 
-def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
+def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progress) -> SearchResult:
     """Search, export and measure in a folder that is there. What cannot be written at the end is in the result."""
     out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+        note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.images, out),
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs),
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
         most=request.tries,
     )
     if prepared.elsewhere:
-        return finished(out, rounds.for_elsewhere(progress), None)
-    return finished(out, *rounds.measured_here(progress))
+        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+    return finished(out, *rounds.measured_here(progress), problem.costs)

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnas_deploy.searching.costs import LATENCY, CostName
+from resnas_deploy.searching.costs import CostName
 from resnas_deploy.searching.finalists import Finalist
+from resnas_deploy.searching.reported import cost_label
 
 
 def finalist_table(finalists: Sequence[Finalist], costs: Sequence[CostName]) -> list[tuple[str, ...]]:
     """Return a head and a row for each finalist; predicted and measured latency apart."""
-    heads = [
-        f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs
-    ]
+    heads = [f"{cost_label(cost)}, {cost.unit}" for cost in costs]
     quantised = any(item.exported for item in finalists)
     exported = [f"top-1, {finalists[0].artifact.precision}"] if quantised else []
     rows: list[tuple[str, ...]] = [("finalist", "top-1, held out", *exported, *heads, "measured latency, ms")]

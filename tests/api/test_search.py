@@ -6,7 +6,6 @@ import json
 from dataclasses import replace
 
 import pytest
-import torch
 from support.checks import refusal
 from support.mini_space import measured, truth
 from support.small_data import SPACE, write_folder
@@ -18,8 +17,8 @@ from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
 from resnas_deploy.measuring.latency.setup import choose_setup
-from resnas_deploy.searching.pool import held_out_images
-from resnas_deploy.searching.scorer import Scorer, decode_held_out
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
+from resnas_deploy.searching.pool import ScorerSource
 from resnas_deploy.weights.checkpoint import Task, load, save, untrained
 from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.space_files import packaged_spaces
@@ -100,8 +99,8 @@ def test_a_search_at_another_image_size_scores_and_measures_at_that_size(given, 
     assert winner.checkpoint.arch.image_size == winner.artifact.image_size == 32
     assert winner.checkpoint.task.preprocessing.image_size == 32
     resized = resize(load(given["supernet"]), 32)
-    images = held_out_images(resized, given["supernet"], str(given["data"]))
-    alone = Scorer(resized, decode_held_out(images, resized, 100), torch.device("cpu"))
+    images = HeldOutSource(str(given["data"])).images(resized, given["supernet"])
+    alone = ScorerSource(resized, in_random_order(images), 100, "cpu")()
     assert alone.score(winner.candidate.subnet) == winner.candidate.score
     message = refusal(lambda: resnas.search(**given, **few, max_latency="80%", model=model, out=tmp_path / "own"))
     assert "`model` must be of the supernet's space, little at 16 pixels, found one of little at 32" in message

@@ -27,7 +27,7 @@ COMMANDS = (
     "search finish",
 )
 SUBCOMMANDS = {
-    "latency": ("profile", "predict", "check"),
+    "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
     "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
     "triton": ("export", "check", "serve", "load"),
 }

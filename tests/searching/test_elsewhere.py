@@ -123,6 +123,7 @@ def test_the_winner_is_chosen_by_the_devices_figures(made, found, measured_there
     assert (found / "measured.json").read_bytes() == (measured_there / "measured.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_is_measured_is_not_measured_again_unless_it_is_to_be(measured_there):
     before = (measured_there / "measured.json").read_bytes()
     assert on_machine(DEVICE, "search", "measure", measured_there).returncode == 0

@@ -131,7 +131,7 @@ def read_store(folder: Path) -> None:
     from resnas_deploy.runners.registry import RUNNERS
 
     with LatencyStore(folder / "a", create=False) as store:
-        store.settings()
+        store.profiled()
         Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 

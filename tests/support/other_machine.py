@@ -11,6 +11,8 @@ import sys
 from dataclasses import replace
 from importlib.machinery import PathFinder
 
+from support.places import SEARCHED
+
 from resnas_deploy.measuring.machine import description
 from resnas_deploy.runners.base import usable_cores
 
@@ -33,8 +35,9 @@ def machine(cpu: str) -> description.Machine:
 def on_machine(cpu: str, *words: object) -> subprocess.CompletedProcess[str]:
     """Run `resnas` there."""
     command = [sys.executable, "-m", "support.other_machine", cpu, *map(str, words)]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, env=os.environ | {"PYTHONPATH": SEARCHED}, capture_output=True, text=True, timeout=120
+    )
 
 
 if __name__ == "__main__":
@@ -42,6 +45,9 @@ if __name__ == "__main__":
     cpu = sys.argv.pop(1)
     description.this_machine = lambda *_arguments, **_named: machine(cpu)
 
+    from support.small_reference import make_small
+
     from resnas_deploy.cli.app import main
 
+    make_small()
     main()

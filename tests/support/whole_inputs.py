@@ -49,7 +49,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
         store.add(Candidate(small_data.SPACE.sample(rng), Score(3, 4), (1.0, 2.0), 0) for _ in range(5))
     with LatencyStore(root / "store" / "a") as store:
         archs = mini_space.drawn(mini_space.MINI, 60)
-        store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
+        store.add(SETTING, mini_space.MINI, "profile", 0, mini_space.measured(archs, mini_space.truth()))
     made_up.report(made_up.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
     made = Ceiling(made_up.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
     write_ceilings(root / "ceilings" / "a.json", (made,))
