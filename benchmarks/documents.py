@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
+from resnas_deploy.api.space import Space
 from resnas_deploy.api.triton import VersionDocument
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
@@ -26,7 +28,7 @@ from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
-from resnas_deploy.weights.checkpoint import Metadata, Provenance
+from resnas_deploy.weights.checkpoint import Metadata, Provenance, Task
 
 
 class PublishedDocument(TypedDict):
@@ -135,6 +137,8 @@ class ImportedDocument(TypedDict):
     out: str
     arch: ArchSpec
     provenance: Provenance
+    space: NotRequired[SearchSpace]
+    task: NotRequired[Task]
 
 
 GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str | None, "probability": float})
@@ -371,6 +375,8 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
+    "space": Space,
+    "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,
     "triton-check": list[CheckedModelDocument],

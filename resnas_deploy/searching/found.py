@@ -148,12 +148,11 @@ def read_found(folder: Path) -> Found:
             f"{folder} must be the folder of a search that has finalists, found no {FOUND} there; name the `out` of "
             "`search()`"
         )
-    return read_document(Found, path, SCHEMA, "search again")
+    return from_document(Found, read_json(path, MOST_BYTES), path, SCHEMA, "search again")
 
 
-def read_document(kind: type[Document], path: Path, schema: int, remedy: str) -> Document:
-    """Read a JSON document of a schema. Raise `BadInput`, which ends in `remedy` where it is an old one."""
-    data = read_json(path, MOST_BYTES)
+def from_document(kind: type[Document], data: object, path: Path, schema: int, remedy: str) -> Document:
+    """Return what a JSON document of a schema says. Raise `BadInput`, which ends in `remedy` where it is an old one."""
     found = data.get("schema") if isinstance(data, dict) else None
     if type(found) is not int:
         raise BadInput(f"{path} must be a document of a search, found JSON without a schema number")
