@@ -54,7 +54,7 @@ class Finalist:
         return self.exported.top1 if self.exported else self.candidate.score.accuracy
 
     @property
-    def rank(self) -> tuple[float, tuple[bool, float, tuple[float, ...]]]:
+    def rank(self) -> tuple[float, tuple[bool, int, float, tuple[float, ...]]]:
         """Return what is larger for a better one."""
         return (self.accuracy, self.candidate.rank)
 

@@ -135,6 +135,7 @@ class Found:
     setting: Setting  # that finalists are measured in; its machine and its version are empty where any will do
     together: int  # finalists that are measured together; the next ones only if none of these keeps the limits
     finalists: tuple[FoundFinalist, ...]
+    predictor: bool = False  # chose the candidates
     anchor: FoundAnchor | None = None  # where there is a profile
     DERIVED: ClassVar = {"schema": int}
 

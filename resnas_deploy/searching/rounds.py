@@ -111,6 +111,7 @@ class Rounds:
             supernet=self.problem.supernet,
             search=self.problem.identity,
             pareto=self.evaluated.pareto,
+            predictor=self.evaluated.predictor,
             costs=tuple(cost.named for cost in self.problem.costs),
             within=tuple(map(str, self.problem.limits.limits)),
             limits=self.limits,
