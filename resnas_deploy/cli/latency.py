@@ -151,7 +151,7 @@ def check(
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_plot(plot)
+        check_plot(plot, moving=True)
     with progress(spinner=False) as show:
         show("opening the store")
         found = resnas.latency.check(space, image_size=image_size, subnets=subnets, progress=show, **setup.arguments())

@@ -6,8 +6,9 @@ one stays below at a stated probability.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,8 @@ class CostName:
 
     name: str  # MACs, parameters, memory, latency, energy
     unit: str  # G, M, MB, ms, mJ
+    low: float = field(default=1.0, kw_only=True)  # of a cost that is predicted: the ends of the interval that it will
+    high: float = field(default=1.0, kw_only=True)  # lie in, as shares of what is predicted
 
     def text(self, value: float) -> str:
         """Return a cost for people."""
@@ -57,7 +60,7 @@ class CostKind(CostName):
     @property
     def named(self) -> CostName:
         """Return what it is called."""
-        return CostName(self.name, self.unit)
+        return CostName(self.name, self.unit, low=self.low, high=self.high)
 
 
 @dataclass(frozen=True)
@@ -93,8 +96,8 @@ class CostLimits:
 
     def highest(self, subnets: Sequence[Subnet]) -> NDArray[np.float64]:
         """Return what each subnet costs as a share of the limit that it comes nearest to: `(subnets,)`."""
-        if not subnets:
-            return np.zeros(0)
+        if not (subnets and self.limits):
+            return np.zeros(len(subnets))
         archs = [subnet.arch for subnet in subnets]
         shares = np.array([limit.cost.most(archs) / limit.most for limit in self.limits])
         return np.asarray(shares.max(axis=0))
@@ -224,6 +227,8 @@ def latency_cost(
         lambda archs: found.predict(archs).ms * typical,
         bound=lambda archs: found.predict(archs).ms * bound,
         stated=f" ({percentile} at {confidence:.0%})",
+        low=math.exp(-found.spread),
+        high=bound / typical,
     )
 
 
@@ -235,6 +240,8 @@ def energy_cost(latency: CostKind, watts: float, batch: int) -> CostKind:
         lambda archs: latency.of(archs) * watts / batch,
         bound=lambda archs: latency.most(archs) * watts / batch,
         stated=f" at {watts:.4g} W",
+        low=latency.low,
+        high=latency.high,
     )
 
 
@@ -250,6 +257,14 @@ def _check_space(model: LatencyModel, space: SearchSpace) -> None:
             f"`model` must be of the supernet's space, {space.name} at {space.image_size} pixels, "
             f"found one of {model.space.name} at {model.space.image_size}"
         )
+
+
+def costs_of(costs: Sequence[CostKind], subnets: Sequence[Subnet]) -> list[tuple[float, ...]]:
+    """Return all costs of each subnet."""
+    if not subnets:
+        return []
+    archs = [subnet.arch for subnet in subnets]
+    return list(zip(*(cost.of(archs).tolist() for cost in costs), strict=True))
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

@@ -14,8 +14,11 @@ from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
-from resnas_deploy.exporting.export import Request, export, preprocessing_of
+from resnas_deploy.exporting.export import Request, check_verifiable, export, preprocessing_of
+from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.measuring.latency.anchored import anchor_of
+from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.progress import Progress, silent
@@ -23,8 +26,8 @@ from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind
-from resnas_deploy.searching.found import FINALISTS, ExportedAccuracy, FoundFinalist
-from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.searching.found import ANCHOR, FINALISTS, ExportedAccuracy, FoundAnchor, FoundFinalist
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.slicing import slice_subnet
 
 _BATCH = 16  # images at once, where accuracy is measured
@@ -48,7 +51,7 @@ class Exporter:
         artifact = export(lambda: checkpoint, self._request(name), progress)
         accuracy = None
         if self._quantised:
-            accuracy = accuracy_of(artifact, self._runs_here, self.images, self._threads, progress)
+            accuracy = accuracy_of(artifact, runner_here(self.setup), self.images, self._threads, progress)
         return FoundFinalist(
             artifact=name,
             digest=artifact.digest,
@@ -62,6 +65,12 @@ class Exporter:
             accuracy=accuracy,
         )
 
+    def anchor(self, model: LatencyModel) -> FoundAnchor:
+        """Write the network that the model's profile was measured beside, with weights that mean nothing."""
+        weights = untrained(anchor_of(model.space))
+        artifact = export(lambda: weights, replace(self._request(ANCHOR), verify_on=None), silent)
+        return FoundAnchor(artifact.digest, artifact.manifest.files[WEIGHTS], model.regression.anchor_ms)
+
     def _request(self, name: str) -> Request:
         request = Request(
             name=Path(name).name,
@@ -69,7 +78,7 @@ class Exporter:
             precision=self.setup.precision,
             batch=USUAL.extended_to(self.setup.batch),
             force=True,
-            verify_on=self._runs_here,
+            verify_on=runner_here(self.setup),
             threads=self._threads,
         )
         if not self._quantised:
@@ -94,13 +103,20 @@ class Exporter:
         """Return as many threads as are asked for, but no more than are here: the setup may be another machine's."""
         return min(self.setup.cores, usable_cores())
 
-    @property
-    def _runs_here(self) -> RunnerKind:
-        """Return what runs the graphs on this machine: the setup's runner, where it can."""
-        kind = self.setup.kind
-        if kind.runs_graph and kind.problem(self.setup.device) is None:
-            return kind
-        return default_runner(self.setup.precision, runs_graph=True)
+
+def runner_here(setup: Setup) -> RunnerKind:
+    """Return what runs graphs of a setup on this machine: its runner, where it can, or the first that can."""
+    kind = setup.kind
+    if kind.runs_graph and kind.problem(setup.device) is None:
+        return kind
+    return default_runner(setup.precision, runs_graph=True)
+
+
+def check_exportable(setup: Setup) -> None:
+    """Raise `NotAvailable`, before any work, where finalists for a setup can be neither quantised nor verified here."""
+    check_verifiable(runner_here(setup), setup.precision)
+    if setup.precision in QUANTISED:
+        check_quantiser()
 
 
 def calibration_of(images: LabelledImages, preprocessing: Preprocessing) -> Calibration:

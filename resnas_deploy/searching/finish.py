@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,18 @@ from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.searching.costs import CostKind, macs_cost, parameters_cost
 from resnas_deploy.searching.finalists import Finalist, finalists_of, winner
 from resnas_deploy.searching.found import Found, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets
-from resnas_deploy.searching.measured import MEASURED, Measured, read_measured, waiting
+from resnas_deploy.searching.measured import MEASURED, NAME_THE_SEARCH, Measured, read_measured, waiting
 from resnas_deploy.searching.report import FRONT, write_report
+from resnas_deploy.searching.reported import ReportedSearch
 from resnas_deploy.searching.result import SearchResult
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.checkpoint import save
 
+COUNTED = (macs_cost(), parameters_cost())
 ARCH, CHECKPOINT, STATE = "arch.json", "checkpoint.safetensors", "search.sqlite"
 
 
@@ -32,7 +36,7 @@ def finish(folder: Path, measured: Path | None = None, progress: Progress = sile
     """
     found, path = read_found(folder), measured or folder / MEASURED
     check_plot(folder / FRONT)
-    with claiming(folder, resume=True, remedy="name the `out` of `search()`"):
+    with claiming(folder, resume=True, remedy=NAME_THE_SEARCH):
         progress("reading the figures")
         figures = read_measured(path, found)
         if missing := waiting(found, figures):
@@ -40,17 +44,20 @@ def finish(folder: Path, measured: Path | None = None, progress: Progress = sile
                 f"{path} must have the finalists up to one that keeps the limits, found none of "
                 f"{missing[0].artifact}; go on by `search.measure()`"
             )
-        for note in figures.notes():
+        for note in figures.notes(found.setting):
             logging.getLogger(__name__).warning("%s", note)
         if path != folder / MEASURED:
             figures.write(folder)
         return finished(folder, found, figures)
 
 
-def finished(folder: Path, found: Found, figures: Measured | None) -> SearchResult:
-    """Choose the winner and write it, in a folder that nobody else writes to; without figures the report alone."""
+def finished(folder: Path, found: Found, figures: Measured | None, costs: Sequence[CostKind] = COUNTED) -> SearchResult:
+    """Choose the winner and write it, in a folder that nobody else writes to; without figures the report alone.
+
+    `costs` are those that can be counted here, for the report: of predicted latency the model is needed.
+    """
     with SearchStore(folder / STATE, found.search) as store:
-        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto)
+        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto, predictor=found.predictor)
     finalists = finalists_of(folder, found, figures)
     result = SearchResult(
         out=folder,
@@ -64,7 +71,16 @@ def finished(folder: Path, found: Found, figures: Measured | None) -> SearchResu
     )
     try:
         _write_winner(folder, result.chosen)
-        write_report(evaluated.candidates, finalists, found.costs, folder)
+        counted = {cost.name: cost for cost in costs}
+        report = ReportedSearch(
+            searched=found.searched,
+            costs=[counted.get(cost.name, cost) for cost in found.costs],
+            limits=found.limits,
+            candidates=evaluated.candidates,
+            finalists=finalists,
+            chosen=result.chosen,
+        )
+        write_report(report, folder)
     except (BadInput, StorageError) as error:
         return replace(result, unsaved=error)
     return result

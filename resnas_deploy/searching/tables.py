@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnas_deploy.searching.costs import LATENCY, CostName
+from resnas_deploy.searching.costs import CostName
 from resnas_deploy.searching.finalists import Finalist
+from resnas_deploy.searching.reported import cost_label
 
 
 def finalist_table(finalists: Sequence[Finalist], costs: Sequence[CostName]) -> list[tuple[str, ...]]:
     """Return a head and a row for each finalist; predicted and measured latency apart."""
-    heads = [
-        f"predicted latency, {cost.unit}" if cost.name == LATENCY else f"{cost.name}, {cost.unit}" for cost in costs
-    ]
+    heads = [f"{cost_label(cost)}, {cost.unit}" for cost in costs]
     quantised = any(item.exported for item in finalists)
     exported = [f"top-1, {finalists[0].artifact.precision}"] if quantised else []
     rows: list[tuple[str, ...]] = [("finalist", "top-1, held out", *exported, *heads, "measured latency, ms")]
     for number, item in enumerate(finalists, start=1):
         measured = item.measured_ms
-        beyond = "" if item.keeps_limits else ", beyond the limit"
+        beyond = f"{item.told and ', '}{item.told}{'' if item.keeps_limits else ', beyond the limit'}"
         rows.append(
             (
                 f"{number}: {item.candidate.subnet.arch.fingerprint}",

@@ -17,6 +17,7 @@ ONLY_COMMANDS = {  # of the command line alone
     "as_json",  # results have to_json()
     ("search", "plan"),  # search.plan() is for it
     ("archs", "name"),  # read_arch() is for it
+    ("space show", "toml"),  # a method of what it returns
     *(
         (words, name)
         for words in ("bench", "latency check", "train status", "triton load")
