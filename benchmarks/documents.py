@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
+from resnas_deploy.api.space import Space
 from resnas_deploy.api.triton import VersionDocument
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
@@ -26,7 +28,7 @@ from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
-from resnas_deploy.weights.checkpoint import Metadata, Provenance
+from resnas_deploy.weights.checkpoint import Metadata, Provenance, Task
 
 
 class PublishedDocument(TypedDict):
@@ -135,6 +137,8 @@ class ImportedDocument(TypedDict):
     out: str
     arch: ArchSpec
     provenance: Provenance
+    space: NotRequired[SearchSpace]
+    task: NotRequired[Task]
 
 
 GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str | None, "probability": float})
@@ -316,6 +320,15 @@ class FinalistDocument(TypedDict):
     keeps_limits: bool | None
 
 
+class PredictorDocument(TypedDict):
+    """Spearman's rank correlations of predicted and scored accuracy, of subnets that the predictor had not seen."""
+
+    iteration: int
+    fitted_to: int
+    left_out: float | None
+    chosen: float | None
+
+
 class SearchDocument(TypedDict):
     """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
@@ -323,6 +336,8 @@ class SearchDocument(TypedDict):
     arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    images_scored: int
+    predictor: list[PredictorDocument]
     machine: str
     measured: int
     keeping_limits: int
@@ -360,6 +375,8 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
+    "space": Space,
+    "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,
     "triton-check": list[CheckedModelDocument],

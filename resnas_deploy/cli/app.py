@@ -27,6 +27,7 @@ from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
 from resnas_deploy.cli.search_steps import finish, measure
+from resnas_deploy.cli.space import space
 from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
@@ -72,6 +73,7 @@ app.command()(predict)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
+app.add_typer(space)
 app.add_typer(latency)
 app.add_typer(train)
 app.command()(search)

@@ -15,7 +15,8 @@ from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, compl
 from resnas_deploy.precision import PRECISIONS
 
 
-def _spaces(incomplete: str) -> list[str]:
+def packaged_names(incomplete: str) -> list[str]:
+    """Return the spaces of the package that a word may be completed to."""
     from resnas_deploy.weights.space_files import PACKAGED
 
     return [name for name in PACKAGED if name.startswith(incomplete)]
@@ -27,7 +28,7 @@ Space = Annotated[
         help="The search space: tiny, small (in which the paper's small and medium are), demo (of small images), or a "
         "TOML file.",
         metavar="NAME|FILE",
-        autocompletion=_spaces,
+        autocompletion=packaged_names,
     ),
 ]
 Precision = Annotated[

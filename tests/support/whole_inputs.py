@@ -24,6 +24,7 @@ from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.recipe import read_recipe
 from resnas_deploy.training.saved_state import TrainingState, save_state
+from resnas_deploy.weights.space_text import space_text
 
 STATE = {"network/a": torch.ones(5), "network/b": torch.zeros(2, 3), "adam/a/step": torch.ones(())}
 SETTING = replace(mini_space.SETTING, machine="a-machine")
@@ -31,12 +32,14 @@ SETTING = replace(mini_space.SETTING, machine="a-machine")
 
 def write_seeds(root: Path, artifact: Path) -> Path:
     """A folder in `root` for each kind of input."""
-    for name in ("network_def", "arch", "recipe", "setting", "names", "engine", "state", "search", "store", "report",
-                 "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics", "options"):  # fmt: skip
+    for name in ("network_def", "arch", "recipe", "space", "setting", "names", "engine", "state", "search", "store",
+                 "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
+                 "options"):  # fmt: skip
         (root / name).mkdir()
     (root / "network_def" / "a.txt").write_text(DEFINITION)
     (root / "arch" / "a.json").write_text(json.dumps(SMALL.to_json()))
     (root / "recipe" / "a.toml").write_text(read_recipe("demo", "supernet").to_toml())
+    (root / "space" / "a.toml").write_text(space_text(small_data.SPACE))
     (root / "setting" / "a.txt").write_text("epochs=3")
     (root / "names" / "a.txt").write_text("cat\ndog\nants and bees\n", encoding="utf-8")
     (root / "options" / "a.txt").write_text("[]")
