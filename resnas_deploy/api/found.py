@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -81,6 +81,8 @@ class SearchResult(results.SearchResult, Tabular):
             "arch": self.chosen.artifact.arch.to_json() if self.chosen else None,
             "evaluated": len(self.evaluated.candidates),
             "stopped_early": self.evaluated.stopped,
+            "images_scored": self.evaluated.images,
+            "predictor": [asdict(check) for check in self.evaluated.checks],
             "machine": self.machine,
             "measured": len(self.measured),
             "keeping_limits": len(self.keeping),
@@ -104,7 +106,10 @@ class SearchResult(results.SearchResult, Tabular):
     def table(self) -> Table:
         """Return a row for each finalist; predicted and measured latency are apart."""
         found, rows = self.evaluated, finalist_table(self.finalists, self.costs)
-        title = f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end"
+        title = (
+            f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end, "
+            f"on {found.images:,} images in all"
+        )
         return Table(title, rows[0], rows[1:])
 
 
@@ -116,6 +121,11 @@ class MeasuredFinalists(Tabular):
     found: Found
     measured: Measured
     finalists: tuple[Finalist, ...]
+
+    @property
+    def notes(self) -> list[str]:
+        """Say what may have disturbed the measurements, a line each."""
+        return self.measured.notes(self.found.setting)
 
     @property
     def within_limit(self) -> bool:
@@ -133,12 +143,14 @@ class MeasuredFinalists(Tabular):
 
 
 @checked
-def measure(found: str | Path, *, force: bool = False, progress: Progress = silent) -> MeasuredFinalists:
+def measure(found: str | Path, *, force: bool = False, on: str = "", progress: Progress = silent) -> MeasuredFinalists:
     """Measure the finalists of a search on this machine, which is the one that the search was for.
 
     Args:
         found: the search's folder, or a copy of it. `measured.json` is written into it.
         force: measure again what `measured.json` has.
+        on: `ray:RESOURCE` or `ray:RESOURCE@ADDRESS`: measure on the one node of that Ray cluster (the one in
+            RAY_ADDRESS) that has that custom resource.
         progress: told what is being done.
 
     Neither PyTorch nor the supernet nor images are needed here, only the runner. Finalists are measured some at a time,
@@ -148,7 +160,13 @@ def measure(found: str | Path, *, force: bool = False, progress: Progress = sile
     an artifact is not the one that it wrote; `NotAvailable` where the runner is not here.
     """
     folder = Path(found)
-    measured = measure_finalists(folder, progress, again=force)
+    if on:
+        from resnas_deploy.searching.device_node import DeviceNode
+        from resnas_deploy.searching.measured_there import measure_there
+
+        measured = measure_there(DeviceNode.parse(on), folder, progress, again=force)
+    else:
+        measured = measure_finalists(folder, progress, again=force)
     asked = read_found(folder)
     return MeasuredFinalists(folder, asked, measured, tuple(map(Finalist.of, finalists_of(folder, asked, measured))))
 

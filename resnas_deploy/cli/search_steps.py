@@ -24,6 +24,14 @@ def measure(
     force: Annotated[
         bool, typer.Option("--force", metavar="", help="Measure again what measured.json in the folder has.")
     ] = False,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Measure on the node of a Ray cluster that has this custom resource.",
+            metavar="ray:RESOURCE[@ADDRESS]",
+            show_default="this machine",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Measure the finalists of a search here, on the machine that the search was for.
@@ -33,11 +41,12 @@ def measure(
 
     Examples:
     $ resnas search measure found
+    $ resnas search measure found --on ray:jetson@10.0.0.1:6379  # from where the search ran
     """
     with progress(spinner=False) as tell:
         tell("opening the finalists")
-        done = resnas.search.measure(found, force=force, progress=tell)
-    for note in done.measured.notes():
+        done = resnas.search.measure(found, force=force, on=on, progress=tell)
+    for note in done.notes:
         complain(f"note: {note}")
     if as_json:
         print_json(done.to_json())

@@ -17,7 +17,7 @@ from resnas_deploy.searching.costs import CostKind, macs_cost, parameters_cost
 from resnas_deploy.searching.finalists import Finalist, finalists_of, winner
 from resnas_deploy.searching.found import Found, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets
-from resnas_deploy.searching.measured import MEASURED, Measured, read_measured, waiting
+from resnas_deploy.searching.measured import MEASURED, NAME_THE_SEARCH, Measured, read_measured, waiting
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.reported import ReportedSearch
 from resnas_deploy.searching.result import SearchResult
@@ -36,7 +36,7 @@ def finish(folder: Path, measured: Path | None = None, progress: Progress = sile
     """
     found, path = read_found(folder), measured or folder / MEASURED
     check_plot(folder / FRONT)
-    with claiming(folder, resume=True, remedy="name the `out` of `search()`"):
+    with claiming(folder, resume=True, remedy=NAME_THE_SEARCH):
         progress("reading the figures")
         figures = read_measured(path, found)
         if missing := waiting(found, figures):
@@ -44,7 +44,7 @@ def finish(folder: Path, measured: Path | None = None, progress: Progress = sile
                 f"{path} must have the finalists up to one that keeps the limits, found none of "
                 f"{missing[0].artifact}; go on by `search.measure()`"
             )
-        for note in figures.notes():
+        for note in figures.notes(found.setting):
             logging.getLogger(__name__).warning("%s", note)
         if path != folder / MEASURED:
             figures.write(folder)
@@ -57,7 +57,7 @@ def finished(folder: Path, found: Found, figures: Measured | None, costs: Sequen
     `costs` are those that can be counted here, for the report: of predicted latency the model is needed.
     """
     with SearchStore(folder / STATE, found.search) as store:
-        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto)
+        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto, predictor=found.predictor)
     finalists = finalists_of(folder, found, figures)
     result = SearchResult(
         out=folder,

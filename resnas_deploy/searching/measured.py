@@ -13,22 +13,32 @@ from typing import ClassVar
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records
 from resnas_deploy.files.outputs import claiming
+from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.latency.bounds import MEDIAN, RUNS
+from resnas_deploy.measuring.latency.elsewhere import setup_of
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.measure import measure as measure_plan
 from resnas_deploy.measuring.measurement import HOST, Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.registry import runner_kind
-from resnas_deploy.searching.found import FOUND, Found, FoundFinalist, read_document, read_found, write_document
-from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share
+from resnas_deploy.searching.found import (
+    ANCHOR,
+    FOUND,
+    MOST_BYTES,
+    Found,
+    FoundFinalist,
+    from_document,
+    read_found,
+    write_document,
+)
+from resnas_deploy.searching.measured_limits import largest_share, pace_of
 
 MEASURED = "measured.json"
 SCHEMA = 1
 OPENINGS = 3
-_ANY = ("machine", "version")  # of a setting: empty where any will do
+NAME_THE_SEARCH = "name the `out` of `search()`"
 _AGAIN = "measure again by `search.measure()` with `force`"
 
 
@@ -58,16 +68,24 @@ class Measured:
         """Return what was measured of a finalist, if it was."""
         return self.by_digest.get(finalist.digest)
 
-    def notes(self) -> list[str]:
-        """Say what may have disturbed the measurements, a line each."""
-        return list(dict.fromkeys(note for report in self.reports for note in report.notes()))
+    def pace(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how many times as long as in its profile the machine took beside a finalist (`pace_of`)."""
+        for report in self.reports:
+            times = {item.configuration.digest: item for item in report.measurements if item.samples_s}
+            if found.anchor and finalist.digest in times and found.anchor.digest in times:
+                return pace_of(times[found.anchor.digest], found.anchor.ms)
+        return 1.0
 
+    def share(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how much a finalist used up of the limit that it comes nearest to: above 1 it does not keep it."""
+        return largest_share(found.limits, self.of(finalist), self.pace(found, finalist))
 
-def setup_of(setting: Setting) -> Setup:
-    """Return how networks are run in a setting. Raise `BadInput` or `NotAvailable` where they cannot be here."""
-    kind = runner_kind(setting.runner, f"the runner in {FOUND}")
-    kind.check(setting.precision, setting.device)
-    return Setup(kind, setting.precision, setting.batch, setting.threads, setting.device)
+    def notes(self, asked: Setting) -> list[str]:
+        """Say what may have disturbed the measurements, and whether the version is another than asked for."""
+        found = [note for report in self.reports for note in report.notes()]
+        if asked.version not in ("", self.setting.version):
+            found.append(f"the profile is of {asked.version}, and {self.setting.version} was measured")
+        return list(dict.fromkeys(found))
 
 
 def measure(folder: Path, progress: Progress = silent, *, again: bool = False) -> Measured:
@@ -77,62 +95,77 @@ def measure(folder: Path, progress: Progress = silent, *, again: bool = False) -
     unless it is to be. Raise `BadInput` where this is not the machine that the search was for, or its folder is not
     whole; `NotAvailable` where its runner is missing.
     """
-    found, path = read_found(folder), folder / MEASURED
-    if differing := differences(found.setting, setup_of(found.setting).setting()):
+    found = read_found(folder)
+    if differing := differences(found.setting, _runnable(found.setting).setting()):
         raise BadInput(
             f"finalists must be measured in the setting that {folder / FOUND} asks for, found another here: "
             f"{'; '.join(differing)}; measure where the profile was made, or search again by a profile of this one"
         )
-    with claiming(folder, resume=True, remedy="name the `out` of `search()`"):
-        there = read_measured(path, found, _AGAIN) if path.exists() and not again else None
-        return measure_waiting(folder, found, there, progress)
+    with claiming(folder, resume=True, remedy=NAME_THE_SEARCH):
+        return measure_waiting(folder, found, None if again else figures_there(folder, found), progress)
 
 
 def measure_waiting(folder: Path, found: Found, there: Measured | None, progress: Progress) -> Measured:
     """Measure those that are to be measured yet, in a search's folder that nobody else writes to."""
-    setup = setup_of(found.setting)
+    setup = _runnable(found.setting)
     measured = there or Measured(setup.setting(), ())
     while group := waiting(found, measured):
         progress(f"measuring {len(group)} finalists")
-        report = _measured_together(folder, group, setup, found.limits, progress)
+        report = _measured_together(folder, found, group, setup, progress)
         measured = replace(measured, reports=(*measured.reports, report))
         measured.write(folder)
     return measured
 
 
-def waiting(found: Found, measured: Measured) -> tuple[FoundFinalist, ...]:
+def _runnable(setting: Setting) -> Setup:
+    """Return how networks are run in a setting. Raise `BadInput` or `NotAvailable` where they cannot be here."""
+    setup = setup_of(setting)
+    setup.kind.check(setting.precision, setting.device)
+    return setup
+
+
+def waiting(found: Found, measured: Measured | None) -> tuple[FoundFinalist, ...]:
     """Return the finalists that are to be measured next: none where one of those measured keeps the limits."""
     for start in range(0, len(found.finalists), found.together):
         group = found.finalists[start : start + found.together]
-        if missing := tuple(item for item in group if measured.of(item) is None):
-            return missing
-        if any(largest_share(found.limits, measured.of(item)) <= 1 for item in group):
+        figures = [measured.of(item) if measured else None for item in group]
+        if None in figures:
+            return tuple(item for item, figure in zip(group, figures, strict=True) if figure is None)
+        if measured and any(measured.share(found, item) <= 1 for item in group):
             break
     return ()
 
 
 def _measured_together(
-    folder: Path, group: Sequence[FoundFinalist], setup: Setup, limits: Sequence[MeasuredLimit], progress: Progress
+    folder: Path, found: Found, group: Sequence[FoundFinalist], setup: Setup, progress: Progress
 ) -> Report:
-    artifacts = [item.opened(folder) for item in group]
-    figures = [limit.figure for limit in limits]
+    """Measure finalists interleaved with each other, and with the anchor where there is one."""
+    names = {item.artifact: item.opened(folder) for item in group}
+    if found.anchor:
+        names[ANCHOR] = found.anchor.opened(folder)
     plan = Plan(
-        subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
+        subjects=tuple(Subject(artifact, setup.kind) for artifact in names.values()),
         batches=(setup.batch,),
-        runs=max(RUNS.get(figure, 0) for figure in (MEDIAN, *figures)),
+        runs=max([RUNS[MEDIAN], *(limit.runs for limit in found.limits)]),
         threads=setup.cores,
         openings=OPENINGS,
         device=setup.device,
     )
-    report = measure_plan(plan, Extras(energy="energy" in figures), progress)
+    report = measure_plan(plan, Extras(energy=any(limit.figure == "energy" for limit in found.limits)), progress)
     if report.interrupted:
         raise KeyboardInterrupt
-    names = {artifact.source: item.artifact for artifact, item in zip(artifacts, group, strict=True)}
+    written = {artifact.source: name for name, artifact in names.items()}
     renamed = (
-        replace(item, configuration=replace(item.configuration, source=names[item.configuration.source]))
+        replace(item, configuration=replace(item.configuration, source=written[item.configuration.source]))
         for item in report.measurements
     )
     return replace(report, measurements=tuple(renamed))
+
+
+def figures_there(folder: Path, found: Found) -> Measured | None:
+    """Return what was measured before, if anything was. Raise `BadInput` as `read_measured` does."""
+    path = folder / MEASURED
+    return read_measured(path, found, _AGAIN) if path.exists() else None
 
 
 def read_measured(path: Path, found: Found, remedy: str = "measure again by `search.measure()`") -> Measured:
@@ -142,12 +175,17 @@ def read_measured(path: Path, found: Found, remedy: str = "measure again by `sea
     """
     if not path.exists():
         raise BadInput(f"{path} must be there, found none; {remedy}")
-    measured = read_document(Measured, path, SCHEMA, remedy)
+    return measured_from(read_json(path, MOST_BYTES), found, path, remedy)
+
+
+def measured_from(data: object, found: Found, path: Path, remedy: str = "measure again") -> Measured:
+    """Return what a document says that `Measured.to_json` made; `path` begins messages. Raise as `read_measured`."""
+    measured = from_document(Measured, data, path, SCHEMA, remedy)
     if differing := differences(found.setting, measured.setting):
         raise BadInput(
             f"{path} must be of the setting that {FOUND} asks for, found another: {'; '.join(differing)}; {remedy}"
         )
-    known = {item.digest: item for item in found.finalists}
+    known = {item.digest for item in found.finalists} | ({found.anchor.digest} if found.anchor else set())
     for report in measured.reports:
         check_samples(report, path)
         if report.machine.slug != measured.setting.machine:
@@ -169,9 +207,10 @@ def read_measured(path: Path, found: Found, remedy: str = "measure again by `sea
 
 
 def differences(asked: Setting, found: Setting) -> list[str]:
-    """Return what differs between a setting that is asked for and another, a line each."""
+    """Return what differs between a setting that is asked for and another, a line each, but for the version.
+
+    Of another version the figures are as true; `Measured.notes` says so. An empty machine may be any.
+    """
     pairs = [(field.name, getattr(asked, field.name), getattr(found, field.name)) for field in fields(Setting)]
-    any_will_do = {name for name in _ANY if not getattr(asked, name)}
-    return [
-        f"{name} {there}, not {wanted}" for name, wanted, there in pairs if wanted != there and name not in any_will_do
-    ]
+    free = {"version", *(["machine"] if not asked.machine else [])}
+    return [f"{name} {there}, not {wanted}" for name, wanted, there in pairs if wanted != there and name not in free]
