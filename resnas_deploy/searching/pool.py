@@ -17,7 +17,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.held_out import bytes_of, preprocessing_of
+from resnas_deploy.searching.held_out import KEPT_BYTES, bytes_of, preprocessing_of
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -32,7 +32,6 @@ RAY = "ray"
 _HOME = "HOME"
 _AT_ONCE = 4  # candidates of one task
 _RESTARTS = 3  # of a worker that dies, and tries of a task
-KEPT_BYTES = 2**28  # of what the stem makes of the images, on a machine: of the demo's 1,000 it is 16 MB
 _START_S = 300  # for the first worker: others may hold the cluster's CPUs
 
 

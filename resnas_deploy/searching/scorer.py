@@ -23,7 +23,7 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.searching.candidate import NOTHING_SEEN, Score
 from resnas_deploy.searching.decoded import HeldOut
-from resnas_deploy.searching.pool import KEPT_BYTES
+from resnas_deploy.searching.held_out import KEPT_BYTES
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sliced import sliced_logits

@@ -19,8 +19,8 @@ from support.small_data import SPACE, Stripes
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.held_out import in_random_order
-from resnas_deploy.searching.pool import KEPT_BYTES, RayPool, ScorerSource
+from resnas_deploy.searching.held_out import KEPT_BYTES, in_random_order
+from resnas_deploy.searching.pool import RayPool, ScorerSource
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import untrained
 
