@@ -1,7 +1,8 @@
 """How good a subnet is with the supernet's weights, on images that training did not see.
 
 Nothing is built for a candidate: its pass reads slices of the supernet's weights, which are views. The stem's
-convolutions, which all subnets share, are computed once, as far as their output fits into memory.
+convolutions are computed once for all subnets that have as many channels in them, as far as their output fits into
+memory.
 
 The evaluation of a hopeless one stops early. The images are in random order, so what a candidate got right of the first
 `seen` is a draw without replacement from all of them: hypergeometric. It is stopped where so few would be right with a
@@ -73,7 +74,7 @@ class Scorer:
         self._labels = [labels.to(device) for labels in held_out.labels]
         self._preprocessing, self._device = held_out.preprocessing, device
         self._total = held_out.total
-        self._kept: dict[int, Tensor] = {}  # of the stem, by the batch
+        self._kept: dict[tuple[int, int], Tensor] = {}  # of the stem, by the batch and the stem's width
         self._room = KEPT_BYTES
 
     @torch.inference_mode()
@@ -82,7 +83,7 @@ class Scorer:
         correct = seen = 0
         looks = len(self._labels) - 1
         for number, labels in enumerate(self._labels):
-            logits = self._network.from_features(self._features(number), (subnet,)).image
+            logits = self._network.from_features(self._features(number, subnet), (subnet,)).image
             correct += int(is_right(logits, labels).sum())
             seen += len(labels)
             if target is not None and seen < self._total and hopeless(correct, seen, target, self._total, looks):
@@ -93,13 +94,15 @@ class Scorer:
         """Score several subnets."""
         return [self.score(subnet, target) for subnet in subnets]
 
-    def _features(self, number: int) -> Tensor:
-        """Return what the stem makes of a batch, which is the same for every subnet: kept where there is room."""
-        if (kept := self._kept.get(number)) is not None:
+    def _features(self, number: int, subnet: Subnet) -> Tensor:
+        """Return what a subnet's stem makes of a batch, which others have as well: kept where there is room."""
+        key = number, subnet.full.stem_mid_width
+        if (kept := self._kept.get(key)) is not None:
             return kept
-        found = self._network.features(normalised(self._images[number], self._preprocessing, self._device))
+        images = normalised(self._images[number], self._preprocessing, self._device)
+        found = self._network.features(images, (subnet,))
         if found.nbytes <= self._room:
-            self._kept[number] = found
+            self._kept[key] = found
             self._room -= found.nbytes
         return found
 

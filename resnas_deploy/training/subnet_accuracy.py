@@ -72,7 +72,8 @@ class FixedSubnets:
     def measure(self, network: TrainedNetwork) -> SubnetAccuracies:
         """Evaluate them with the weights as they are now, by slices, whichever way training takes; not compiled.
 
-        The precision is that of training's passes. The stem's convolutions, the same in all of them, are computed once.
+        The precision is that of training's passes. The stem's convolutions are computed once for all of them
+        that have as many channels there.
         """
         run, device = self._run, self._processes.device
         network.eval()
@@ -81,9 +82,11 @@ class FixedSubnets:
         for batch in self._batches:
             labels, right = batch.labels.to(device), list[Tensor]()
             with autocast(run.recipe, device):
-                features = network.features(normalised(batch.pixels, run.preprocessing, device))
+                pixels, features = normalised(batch.pixels, run.preprocessing, device), dict[int, Tensor]()
                 for subnet in self.subnets.values():
-                    tokens = sliced_tokens(network.body, features, subnet, None)
+                    if (stem := subnet.full.stem_mid_width) not in features:
+                        features[stem] = network.features(pixels, (subnet,))
+                    tokens = sliced_tokens(network.body, features[stem], subnet, None)
                     right.append(is_right(sliced_linear(head, tokens[:, 0], classes), labels).sum())
             counts += torch.stack([*right, torch.tensor(len(labels), device=device)])
         *found, images = self._processes.total(counts).tolist()

@@ -11,6 +11,7 @@ from support.mini_space import ANCHOR_S, MINI, SETTING, drawn, measured, sampled
 
 from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.measuring.latency.check import LatencyCheck, deviations_of, errors_of
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.measuring.latency.regression import Regression
@@ -91,7 +92,7 @@ def test_the_share_inside_the_interval(slower, inside):
 
 def test_the_document_is_json_whatever_the_model():
     machine = Machine("A CPU", 2, "Linux", "3.11")
-    constant = Regression((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80)
+    constant = Regression((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80, Terms(3))
     for model in (MODEL, constant):
         whole = LatencyModel(MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING, model)
         document = LatencyCheck(whole, machine, deviations_of(model, PROFILED, HELD_OUT, HELD_OUT)).to_json()
