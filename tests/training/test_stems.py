@@ -26,9 +26,9 @@ def stem():
     return part_of(network.body, "stem", Stem).double()
 
 
-def images(count=len(WIDTHS)):
+def images():
     generator = torch.Generator().manual_seed(0)
-    return torch.randn(count, 3, SPACE.image_size, SPACE.image_size, generator=generator, dtype=torch.float64)
+    return torch.randn(len(WIDTHS), 3, SPACE.image_size, SPACE.image_size, generator=generator, dtype=torch.float64)
 
 
 def masks(widths=WIDTHS):
