@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
+from resnas_deploy.api.space import Space
 from resnas_deploy.api.triton import VersionDocument
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import LayerReport, Recorded
-from resnas_deploy.measuring.latency.check import PredictorErrors
+from resnas_deploy.measuring.latency.deviations import PredictorErrors
+from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.machine.description import Machine
@@ -19,11 +22,13 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.searching.found import Found
+from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
-from resnas_deploy.weights.checkpoint import Metadata, Provenance
+from resnas_deploy.weights.checkpoint import Metadata, Provenance, Task
 
 
 class PublishedDocument(TypedDict):
@@ -132,6 +137,8 @@ class ImportedDocument(TypedDict):
     out: str
     arch: ArchSpec
     provenance: Provenance
+    space: NotRequired[SearchSpace]
+    task: NotRequired[Task]
 
 
 GuessDocument = TypedDict("GuessDocument", {"class": int, "name": str | None, "probability": float})
@@ -216,6 +223,33 @@ class LatencyPredictDocument(TypedDict):
     predictions: list[PredictedNetwork]
 
 
+class ProfiledDocument(TypedDict):
+    """A space that was profiled in a setting."""
+
+    setting: Setting
+    space: str
+    space_fingerprint: str
+    image_size: int
+    networks: int
+
+
+class LatencyMachinesDocument(TypedDict):
+    """What a store has of this machine and of others."""
+
+    store: str
+    this_machine: str
+    profiles: list[ProfiledDocument]
+
+
+class CarriedProfilesDocument(TypedDict):
+    """Profiles that were written into a file, or taken out of one; `added` networks of them are new to the store."""
+
+    file: str
+    store: str
+    added: int
+    profiles: list[ProfiledDocument]
+
+
 class LatencyCheckDocument(TypedDict):
     """Networks that a profile has not seen: predicted and measured milliseconds of a batch."""
 
@@ -227,6 +261,8 @@ class LatencyCheckDocument(TypedDict):
     networks: list[str]
     measured_ms: list[float]
     predicted_ms: list[float]
+    low_ms: NotRequired[list[float]]  # the predicted intervals; older documents have none
+    high_ms: NotRequired[list[float]]
     by_macs_ms: list[float]
     accuracies: list[PredictorErrors]
     inside: float
@@ -271,25 +307,29 @@ class TrainedDocument(TypedDict):
     memory: MemoryDocument
 
 
+# A subnet of a search: costs as predicted, and latency as measured, in milliseconds; null where it was not measured.
 class FinalistDocument(TypedDict):
-    """A subnet of a search: costs as predicted, and latency as measured, in milliseconds."""
-
     artifact: str
     fingerprint: str
     top1_held_out: float
+    top1_as_exported: NotRequired[float]
     predicted_latency: NotRequired[float]
-    macs: float
+    MACs: float
     parameters: float
     measured_latency: float | None
+    keeps_limits: bool | None
 
 
 class SearchDocument(TypedDict):
-    """What a search found; `arch` is the winner's."""
+    """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
     out: str
-    arch: ArchSpec
+    arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    machine: str
+    measured: int
+    keeping_limits: int
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
 
@@ -301,7 +341,10 @@ DOCUMENTS: dict[str, Any] = {
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
+    "found": Found,
+    "latency-packed": PackedProfiles,
     "manifest": Manifest,
+    "measured": Measured,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,
@@ -313,11 +356,16 @@ DOCUMENTS: dict[str, Any] = {
     "inspect": InspectedDocument | InspectedEngineDocument,
     "kernels": KernelsDocument,
     "latency-check": LatencyCheckDocument,
+    "latency-machines": LatencyMachinesDocument,
+    "latency-pack": CarriedProfilesDocument,
     "latency-predict": LatencyPredictDocument,
     "latency-profile": LatencyProfileDocument,
+    "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
+    "space": Space,
+    "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,
     "triton-check": list[CheckedModelDocument],

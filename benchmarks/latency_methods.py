@@ -35,7 +35,7 @@ from resnas_deploy.graph.reduction import emit_reduction
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.anchored import anchor_of
-from resnas_deploy.measuring.latency.check import errors_of
+from resnas_deploy.measuring.latency.deviations import errors_of
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE

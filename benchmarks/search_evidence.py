@@ -31,8 +31,10 @@ from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimit, CostLimits, latency_cost, macs_cost
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.finalists import measure_finalists
+from resnas_deploy.searching.held_out import in_random_order
 from resnas_deploy.searching.iterations import SearchProblem, iterate
-from resnas_deploy.searching.scorer import Scorer, decode_held_out
+from resnas_deploy.searching.pool import ScorerSource
+from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.loop import Trained, train
@@ -99,7 +101,7 @@ def supernet(seed: int, way: str) -> Checkpoint:
 
 def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
     """Top-1 of subnets on the validation split, with the supernet's weights."""
-    scorer = Scorer(checkpoint, decode_held_out(open_data("demo").val, checkpoint, 100), CPU)
+    scorer = ScorerSource(checkpoint, in_random_order(open_data("demo").val), 100, "cpu")()
     return [scorer.score(subnet).accuracy for subnet in chosen]
 
 
@@ -198,7 +200,7 @@ def searching() -> None:
         for seed in SEEDS:
             checkpoint = supernet(seed, "multi")
             images = split(open_data("demo").train, 100)[1]
-            scorer = Scorer(checkpoint, decode_held_out(images, checkpoint, 100), CPU)
+            scorer = ScorerSource(checkpoint, in_random_order(images), 100, "cpu")()
             winners: list[tuple[str, float, Candidate]] = []
             for by, cost in costs.items():
                 for share in SHARES:

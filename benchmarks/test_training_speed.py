@@ -13,7 +13,8 @@ from recording import ratio
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.timing import time_interleaved, timed
-from resnas_deploy.searching.scorer import HeldOut, Scorer
+from resnas_deploy.searching.decoded import HeldOut
+from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.mixing import token_label_loss, unmixed
 from resnas_deploy.training.network import TrainedNetwork

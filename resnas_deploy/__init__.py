@@ -12,6 +12,7 @@ from resnas_deploy.version import __version__ as __version__
 
 if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for type checkers
     from resnas_deploy.api import latency as latency
+    from resnas_deploy.api import space as space
     from resnas_deploy.api import train as train
     from resnas_deploy.api import triton as triton
     from resnas_deploy.api.archs import archs as archs
@@ -69,6 +70,7 @@ _HOMES = {
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
     "search": "resnas_deploy.api.search_call:search",
+    "space": "resnas_deploy.api.space",
     "train": "resnas_deploy.api.train",
     "triton": "resnas_deploy.api.triton",
     "verify": "resnas_deploy.api.verify:verify",

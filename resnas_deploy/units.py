@@ -1,13 +1,16 @@
-"""Quantities as people write them: a number and a unit, such as `2.9G`, `8 ms` or `50rps`."""
+"""Quantities as people write them: a number and a unit, such as `2.9G` or `2000/s`; and times as people say them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 
-_QUANTITY = re.compile(r"([0-9]{1,100}(?:\.[0-9]{1,100})?(?:e[0-9]{1,3})?)\s*([a-zA-Z]*|%)")
+_QUANTITY = re.compile(r"([0-9]{1,100}(?:\.[0-9]{1,100})?(?:e[0-9]{1,3})?)\s*(/?[a-zA-Z]*|%)")
 
+MEGABYTES = {"GB": 1e3, "MB": 1.0, "KB": 1e-3, "kB": 1e-3, "B": 1e-6}
 MILLISECONDS = {"s": 1e3, "ms": 1.0, "us": 1e-3}
+MILLIJOULES = {"J": 1e3, "mJ": 1.0, "uJ": 1e-3}
+PER_SECOND = {"/s": 1.0}
 
 
 def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
@@ -17,3 +20,11 @@ def parse_quantity(text: str, units: Mapping[str, float]) -> float | None:
     """
     match = _QUANTITY.fullmatch(text.strip())
     return float(match[1]) * units[match[2]] if match and match[2] in units else None
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

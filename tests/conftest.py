@@ -19,6 +19,7 @@ import pytest
 from hypothesis import settings
 from support.networks import mini, supernet_mini
 from support.small_export import SMALL, request
+from support.small_reference import make_small
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
@@ -131,8 +132,7 @@ def cache_home(tmp_path_factory):
 @pytest.fixture
 def small_reference(monkeypatch):
     """The reference workload made small, for tests that do not read its time."""
-    for name, size in (("_PRODUCTS", 50), ("_STREAMED", 200), ("_AT_ONCE", 50)):
-        monkeypatch.setattr(f"resnas_deploy.measuring.reference.{name}", size)
+    make_small(monkeypatch.setattr)
 
 
 @pytest.fixture

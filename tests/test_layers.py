@@ -22,6 +22,7 @@ LAYERS = (
     "batch",
     "processes",
     "files",
+    "pages",
     "arch",
     "images",
     "weights",

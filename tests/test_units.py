@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from resnas_deploy.units import MILLISECONDS, parse_quantity
+from resnas_deploy.units import MILLISECONDS, duration, parse_quantity
 
 UNITS = {"G": 1.0, "M": 1e-3, "": 1e-9, "%": 0.01}
 
@@ -34,3 +34,9 @@ def test_a_unit_may_have_to_be_there():
 def test_too_large_a_number_is_infinite():
     assert parse_quantity("1e999G", UNITS) == math.inf
     assert parse_quantity("9" * 1000, UNITS) is None
+
+
+def test_times():
+    assert [duration(value) for value in (59.6, 120, 5400, 9000, 400_000)] == [
+        "60 s", "2.0 minutes", "90.0 minutes", "2.5 hours", "4.6 days",
+    ]  # fmt: skip

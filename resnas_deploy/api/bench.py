@@ -20,7 +20,8 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.peers import beside_peers
 from resnas_deploy.measuring.plan import RUNS, Effort, Subject, runners_for
-from resnas_deploy.measuring.plots import check_plot, plot_report
+from resnas_deploy.measuring.plots import check_plot
+from resnas_deploy.measuring.report_plot import plot_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress, silent
 
@@ -43,12 +44,12 @@ class Report(reporting.Report, Tabular):
 
     @checked
     def plot(self, path: str | Path, *, force: bool = False) -> None:
-        """Draw latency, throughput and the shares of time into a .png, .svg or .html.
+        """Draw latency, throughput and the shares of time into a .png, .svg, or .html that answers to the pointer.
 
         Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
-        without matplotlib.
+        where a .png or .svg needs matplotlib.
         """
-        check_plot(Path(path))
+        check_plot(Path(path), moving=True)
         plot_report(self, Path(path), replace=force)
 
     def table(self) -> Table:

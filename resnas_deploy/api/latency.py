@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.machines import machines as machines
+from resnas_deploy.api.machines import pack as pack
+from resnas_deploy.api.machines import unpack as unpack
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
@@ -75,21 +78,33 @@ def profile(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     networks: int | None = None,
+    on: str = "",
     store: str | Path | None = None,
     progress: Progress = silent,
 ) -> Profile:
     """Measure networks of a search space, and return the model that predicts the latency of any other one of it.
 
     It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
-    and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
-    `runner` is the first that can run the precision, `threads` 0 every core. `predict([arch]).ms` of the result are
-    milliseconds a batch.
+    and a profiling that was stopped goes on where it was. 80 networks are measured unless `networks` says otherwise;
+    `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Quantised
+    networks (int8, fp8) have made-up steps: no time hangs on them, and no images are needed. `predict([arch]).ms` of
+    the result are milliseconds a batch. Neither torch nor data are needed.
+
+    With `on`, `ray:RESOURCE` or `ray:RESOURCE@ADDRESS`, it is the one node of that Ray cluster (the one in RAY_ADDRESS)
+    with that custom resource which is measured; the store here has the profile then too.
 
     Raise `BadInput`; `NotAvailable` where the runner cannot run here; `StorageError` where the store cannot be written.
     """
+    if on:
+        from resnas_deploy.searching.device_node import DeviceNode
+        from resnas_deploy.searching.profile_there import AskedSetup, profile_there
+
+        node, asked = DeviceNode.parse(on), AskedSetup(runner, precision, batch, threads, device)
+        return Profile(**vars(profile_there(node, _space(space, image_size), asked, _store(store), networks, progress)))
     setup = choose_setup(runner, precision, batch, threads, device)
-    return Profile(**vars(profiling.profile(space_named(space), setup, _store(store), networks, progress)))
+    return Profile(**vars(profiling.profile(_space(space, image_size), setup, _store(store), networks, progress)))
 
 
 @checked
@@ -101,6 +116,7 @@ def predict(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     store: str | Path | None = None,
 ) -> PredictedNetworks:
     """Predict the latency of networks, in milliseconds a batch, from what was profiled. Nothing is run.
@@ -111,6 +127,8 @@ def predict(
     """
     several = [archs] if isinstance(archs, str | Path | ArchSpec) else archs
     named = [(one.fingerprint, one) if isinstance(one, ArchSpec) else (str(one), read_arch(one)) for one in several]
+    if image_size is not None:
+        named = [(name, arch.with_image_size(image_size)) for name, arch in named]
     setup = choose_setup(runner, precision, batch, threads, device)
     return PredictedNetworks(**vars(predicting.predict(named, setup, _store(store))))
 
@@ -124,6 +142,7 @@ def check(
     precision: str = "fp32",
     threads: int = 0,
     device: str = "",
+    image_size: int | None = None,
     subnets: int = 50,
     store: str | Path | None = None,
     progress: Progress = silent,
@@ -136,7 +155,12 @@ def check(
     Raise `BadInput` where nothing was profiled; `NotAvailable` where the runner cannot run here.
     """
     setup = choose_setup(runner, precision, batch, threads, device)
-    return LatencyCheck(**vars(checking.check(space_named(space), setup, _store(store), subnets, progress)))
+    return LatencyCheck(**vars(checking.check(_space(space, image_size), setup, _store(store), subnets, progress)))
+
+
+def _space(space: str | Path | SearchSpace, image_size: int | None) -> SearchSpace:
+    found = space_named(space)
+    return found.with_image_size(image_size) if image_size is not None else found
 
 
 def _store(path: str | Path | None) -> Path:

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable
 from typing import Generic, ParamSpec, TypeVar
 
+from resnas_deploy.api.found import finish as _finish
+from resnas_deploy.api.found import measure as _measure
 from resnas_deploy.api.search import search as _search
 
 Parameters = ParamSpec("Parameters")
@@ -22,6 +24,9 @@ class Search(Generic[Parameters, Result]):
     def __call__(self, *args: Parameters.args, **named: Parameters.kwargs) -> Result:
         """Search."""
         return self._function(*args, **named)
+
+    measure = staticmethod(_measure)
+    finish = staticmethod(_finish)
 
 
 search = Search(_search)

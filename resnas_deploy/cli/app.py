@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
@@ -25,6 +26,8 @@ from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
+from resnas_deploy.cli.search_steps import finish, measure
+from resnas_deploy.cli.space import space
 from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
@@ -37,8 +40,20 @@ from resnas_deploy.version import __version__
 
 _LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
 
+
+class _Commands(TyperGroup):
+    """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Take two words for a command's name where there is one of that name."""
+        if (name := " ".join(args[:2])) in self.commands:
+            return name, self.commands[name], args[2:]
+        return super().resolve_command(ctx, args)
+
+
 app = typer.Typer(
     name="resnas",
+    cls=_Commands,
     help="Export ViT-ResNAS networks to verified ONNX artifacts, run them and measure them.\n\n"
     "Start with: resnas export --arch small",
     no_args_is_help=True,
@@ -58,9 +73,12 @@ app.command()(predict)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
+app.add_typer(space)
 app.add_typer(latency)
 app.add_typer(train)
 app.command()(search)
+app.command(name="search measure")(measure)
+app.command(name="search finish")(finish)
 app.add_typer(triton)
 
 

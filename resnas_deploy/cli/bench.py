@@ -83,7 +83,7 @@ def bench(
         from resnas_deploy.measuring.plots import check_plot
 
         if plot:
-            check_plot(plot)
+            check_plot(plot, moving=True)
         report = resnas.bench(
             artifacts or (),
             runners=runner or (),

@@ -9,7 +9,8 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.cli.latency_options import SetupOptions, Space
+from resnas_deploy.cli.latency_files import machines, pack, unpack
+from resnas_deploy.cli.latency_options import ImageSize, SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
@@ -32,12 +33,21 @@ def profile(
     *,
     space: Space = "small",
     setup: SetupOptions,
+    image_size: ImageSize = None,
     networks: Annotated[
         int | None,
         typer.Option(
-            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
+            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="80"
         ),
     ] = None,
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Measure on the node of a Ray cluster that has this custom resource.",
+            metavar="ray:RESOURCE[@ADDRESS]",
+            show_default="this machine",
+        ),
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """Measure networks of a search space, from which the latency of any other one of it can be predicted.
@@ -47,10 +57,14 @@ def profile(
     Examples:
     $ resnas latency profile --space small --runner ort-cpu --batch 1
     $ resnas latency profile --runner openvino --precision bf16 --batch 16
+    $ resnas latency profile --precision int8 --image-size 280
+    $ resnas latency profile --on ray:jetson@10.0.0.1:6379
     """
     with progress(spinner=False) as show:
         show("opening the store")
-        model = resnas.latency.profile(space, networks=networks, progress=show, **setup.arguments())
+        model = resnas.latency.profile(
+            space, image_size=image_size, networks=networks, on=on, progress=show, **setup.arguments()
+        )
     for text in model.notes:
         complain(f"note: {text}")
     if as_json:
@@ -63,7 +77,14 @@ def profile(
         f"error on networks held out: {found.mape:.1%} on average, 95% within {found.spread:.1%}; "
         f"the anchor took {found.anchor_ms:.1f} ms"
     )
-    same = model.setup.arguments() | ({"store": setup.store} if setup.store else {})
+    if on:
+        say(f"next: resnas search --supernet FILE --latency-of {model.setting.machine} --max-latency TIME ..")
+        return
+    same = (
+        ({"image_size": image_size} if image_size else {})
+        | model.setup.arguments()
+        | ({"store": setup.store} if setup.store else {})
+    )
     say(f"next: {spoken(called('latency.check', space=space, **same))}")
     say(f"  or: {spoken(called('latency.predict', arch='FILE', **same))}")
 
@@ -81,6 +102,7 @@ def predict(
         ),
     ],
     setup: SetupOptions,
+    image_size: ImageSize = None,
     as_json: Json = False,
 ) -> None:
     """Predict latencies, with the interval that holds 95% of networks. Nothing is run.
@@ -91,7 +113,7 @@ def predict(
     """
     with progress() as show:
         show("reading the store")
-        found = resnas.latency.predict(arch, **setup.arguments())
+        found = resnas.latency.predict(arch, image_size=image_size, **setup.arguments())
     if as_json:
         print_json(found.to_json())
         return
@@ -104,6 +126,7 @@ def check(
     *,
     space: Space = "small",
     setup: SetupOptions,
+    image_size: ImageSize = None,
     subnets: Annotated[
         int, typer.Option(help="How many networks to check with.", metavar="N", min=2, max=MAX_COUNT)
     ] = 50,
@@ -128,10 +151,10 @@ def check(
     if plot:
         from resnas_deploy.measuring.plots import check_plot
 
-        check_plot(plot)
+        check_plot(plot, moving=True)
     with progress(spinner=False) as show:
         show("opening the store")
-        found = resnas.latency.check(space, subnets=subnets, progress=show, **setup.arguments())
+        found = resnas.latency.check(space, image_size=image_size, subnets=subnets, progress=show, **setup.arguments())
     for text in found.notes:
         complain(f"note: {text}")
     if as_json:
@@ -146,3 +169,7 @@ def check(
     )
     if found.unsaved:
         raise found.unsaved
+
+
+for carrying in (machines, pack, unpack):
+    latency.command()(carrying)

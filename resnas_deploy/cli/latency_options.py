@@ -8,13 +8,15 @@ from typing import Annotated
 
 import typer
 
+from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.options import DeviceOption, RunnerOption, Threads, complete
-from resnas_deploy.precision import FLOATS
+from resnas_deploy.precision import PRECISIONS
 
 
-def _spaces(incomplete: str) -> list[str]:
+def packaged_names(incomplete: str) -> list[str]:
+    """Return the spaces of the package that a word may be completed to."""
     from resnas_deploy.weights.space_files import PACKAGED
 
     return [name for name in PACKAGED if name.startswith(incomplete)]
@@ -26,10 +28,22 @@ Space = Annotated[
         help="The search space: tiny, small (in which the paper's small and medium are), demo (of small images), or a "
         "TOML file.",
         metavar="NAME|FILE",
-        autocompletion=_spaces,
+        autocompletion=packaged_names,
     ),
 ]
-Precision = Annotated[str, typer.Option(help="fp32, fp16 or bf16.", metavar="NAME", autocompletion=complete(FLOATS))]
+Precision = Annotated[
+    str, typer.Option(help="fp32, fp16, bf16, int8 or fp8.", metavar="NAME", autocompletion=complete(PRECISIONS))
+]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        help="Pixels a side of the networks' images.",
+        metavar="N",
+        min=1,
+        max=MAX_SIDE,
+        show_default="the space's own",
+    ),
+]
 Batch = Annotated[int, typer.Option(help="The batch size.", metavar="N", min=1, max=MAX_BATCH)]
 StoreOption = Annotated[
     Path | None,

@@ -9,11 +9,48 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.latency_options import SetupOptions
+from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.cli.latency_options import ImageSize, SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import complain, print_json, progress, resumable, say, show_table
-from resnas_deploy.cli.train_options import DataOption, Seed, TorchDevice
+from resnas_deploy.cli.output import print_json, progress, resumable
+from resnas_deploy.cli.search_steps import show_found
+from resnas_deploy.cli.train_options import Seed, TorchDevice
+
+
+@dataclass(frozen=True)
+class ImageOptions(OptionGroup):
+    """What candidates are scored on."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The data that the supernet was trained on: demo, or a folder; those images count that training held "
+            "out.",
+            metavar="demo|FOLDER",
+            show_default=False,
+            autocompletion=complete(("demo",)),
+        ),
+    ] = ""
+    score_on: Annotated[
+        str,
+        typer.Option(
+            help="Instead of --data, labelled images that training did not see: class folders, tar shards, or images "
+            "with a list NAME,CLASS (.csv).",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = ""
+    held_out: Annotated[
+        int | None,
+        typer.Option(
+            help="So many images of each class of that folder, drawn by the seed.",
+            metavar="N",
+            min=1,
+            max=MAX_COUNT,
+            show_default="all",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -27,15 +64,71 @@ class LimitOptions(OptionGroup):
     max_latency: Annotated[
         str,
         typer.Option(
-            help="Of a batch, by the latency model: such as 8ms, or 60% of the widest subnet's.",
+            help="Of a batch, as it will be measured: such as 8ms, or 60% of what is predicted for the widest subnet.",
             metavar="TIME",
             show_default=False,
+        ),
+    ] = ""
+    confidence: Annotated[
+        float,
+        typer.Option(
+            help="How probable it is to be measured within a limit that the model finds kept.",
+            metavar="P",
+            min=0.5,
+            max=0.999,
+        ),
+    ] = 0.9
+    percentile: Annotated[
+        str,
+        typer.Option(
+            help="Of the runs that --max-latency speaks of: p50, p90 or p99.",
+            metavar="NAME",
+            autocompletion=complete(("p50", "p90", "p99")),
+        ),
+    ] = "p50"
+    min_throughput: Annotated[
+        str,
+        typer.Option(
+            help="Such as 2000/s: images a second, without --batch at the best batch size that was profiled.",
+            metavar="RATE",
+            show_default=False,
+        ),
+    ] = ""
+    max_memory: Annotated[
+        str,
+        typer.Option(
+            help="Of weights and activations at their peak: such as 200MB, or 60%.", metavar="SIZE", show_default=False
+        ),
+    ] = ""
+    max_energy: Annotated[
+        str,
+        typer.Option(help="Of an image, where a meter is: such as 50mJ, or 60%.", metavar="ENERGY", show_default=False),
+    ] = ""
+    latency_of: Annotated[
+        str,
+        typer.Option(
+            help="The profiled machine that the limit is on; resnas latency machines lists them.",
+            metavar="MACHINE",
+            show_default="this one",
         ),
     ] = ""
     pareto: Annotated[
         bool,
         typer.Option("--pareto", metavar="", help="Look for the whole front of accuracy against latency."),
     ] = False
+
+
+@dataclass(frozen=True)
+class SearchSetupOptions(SetupOptions):
+    """How finalists are timed; the batch may be left to the search."""
+
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="The batch size.", metavar="N", min=1, max=MAX_BATCH, show_default="1, or by --min-throughput"
+        ),
+    ] = None  # type: ignore[assignment]  # which says that none was given
+    image_size: ImageSize = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +151,13 @@ class WorkOptions(OptionGroup):
     parents: Annotated[
         int, typer.Option(help="The best so far, of which those are made.", metavar="N", min=1, max=MAX_COUNT)
     ] = 75
-    finalists: Annotated[int, typer.Option(help="How many to export and measure.", metavar="N", min=1, max=20)] = 3
+    finalists: Annotated[
+        int, typer.Option(help="How many to export and measure together.", metavar="N", min=1, max=20)
+    ] = 3
+    tries: Annotated[
+        int,
+        typer.Option(help="How many at most, where none keeps the limit as measured.", metavar="N", min=1, max=1000),
+    ] = 12
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False
@@ -82,38 +181,34 @@ def search(
     *,
     supernet: Annotated[Path, typer.Option(help="The supernet's checkpoint.", metavar="FILE", show_default=False)],
     out: Annotated[Path, typer.Option(help="The folder to write.", metavar="FOLDER", show_default=False)],
-    data: DataOption,
+    images: ImageOptions,
     limits: LimitOptions,
-    setup: SetupOptions,
+    setup: SearchSetupOptions,
     work: WorkOptions,
     as_json: Json = False,
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
 
     Accuracy is top-1 on images that training held out, with the supernet's weights. A limit on latency is on what
-    the latency model predicts (resnas latency profile); at the end the finalists are measured for real.
+    will be measured: a subnet is inside where the latency model (resnas latency profile) says so with --confidence; at
+    the end the finalists are measured for real.
+    By the latencies of another machine it ends with the finalists: measure them there (resnas search measure), then
+    finish here (resnas search finish).
     The winner is then trained from scratch (resnas train subnet --arch), or on from the weights that it inherits
     from the supernet (--checkpoint).
 
     Examples:
     $ resnas search --supernet s.safetensors --data demo --max-macs 60% --out x
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
+    $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
+    $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
+    $ resnas search --supernet net --data demo --pareto --latency-of pi --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
-        options = limits.arguments() | setup.arguments() | work.arguments()
-        found = resnas.search(supernet, data=data, out=out, **options, progress=tell)
+        options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()
+        found = resnas.search(supernet, out=out, **options, progress=tell)
     if as_json:
         print_json(found.to_json())
-    else:
-        show_table(found.table())
-        if not found.within_limit:
-            complain("note: no finalist was measured within --max-latency, so the fastest was taken; profile again")
-    if found.unsaved:
-        raise found.unsaved
-    if not as_json:
-        say(f"written: {out}/arch.json, checkpoint.safetensors, front.png, report.html, measured.json, finalists/")
-        rest = f"--data {data} --out trained"
-        say(f"next: resnas train subnet --arch {out}/arch.json {rest}  # from scratch, as the paper does")
-        say(f"or:   resnas train subnet --checkpoint {out}/checkpoint.safetensors {rest}  # its weights inherited")
+    show_found(found, images.data or "FOLDER", quiet=as_json)

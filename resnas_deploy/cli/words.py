@@ -15,6 +15,7 @@ _OTHERWISE = {
     "artifact": "ARTIFACT",
     "artifacts": "ARTIFACT..",
     "concurrencies": "--concurrency",
+    "file": "FILE",
     "images": "IMAGES..",
     "peers": "--peer",
     "profiles": "--profile",

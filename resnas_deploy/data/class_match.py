@@ -6,26 +6,25 @@ figures shows nothing.
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 import unicodedata
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
+from resnas_deploy.data.name_forms import (
+    Names,
+    are_others,
+    check_order_of_numbers,
+    folded,
+    readable,
+    same_name,
+    spaced,
+    spelling,
+    unnumbered,
+)
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.weights.checkpoint import Task
-
-_SEPARATORS = re.compile(r"[\s_/\\:*?\"<>|-]+")  # what file systems forbid in names, and what people write for it
-_NUMBERED = re.compile(r"([0-9]{1,9})(?:[\s_.:-]+(.*))?", re.DOTALL)
-_WORDNET = re.compile(r"n\d{8}")
-_IMAGENET_IDS = "385e0240499426c022b773be1ae4da780f057b89c9694c7f47199f62746b6edd"
-"""sha256 of the 1000 WordNet ids of ImageNet-1k, sorted, a line break between them: the order of its classes."""
-
-Names = Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -60,26 +59,14 @@ def check_classes(classes: Classes, names: Names, who: str) -> None:
         )
     if any(_agree(one, other) for own in classes.names for one in _forms(own) for other in _forms(names)):
         return
-    plain, numbered = _unnumbered(names)
+    plain, numbered = unnumbered(names)
     if numbered and not any(plain):
         _check_nameless(classes, who)
         return
-    if classes.names and not (classes.assumed and _are_others(classes.names[0], plain)):
+    if classes.names and not (classes.assumed and are_others(classes.names[0], plain)):
         raise BadInput(_difference(classes.names[0], plain, who))
-    _check_order_of_numbers(names)
+    check_order_of_numbers(names)
     _note(f"{who} has no names of its classes: those of `data` are taken by number, {names[0]!r} for class 0")
-
-
-def readable(names: Names) -> Names:
-    """Return them with ImageNet's names for its WordNet ids."""
-    if not all(map(_WORDNET.fullmatch, names)):
-        return names
-    return imagenet_class_names() if hashlib.sha256("\n".join(names).encode()).hexdigest() == _IMAGENET_IDS else names
-
-
-def same_name(one: str, other: str) -> bool:
-    """Return whether two names of a class are one, but for case, separators and Unicode's normal form."""
-    return _folded(one) == _folded(other)
 
 
 def check_tellable(names: Names, folder: Path) -> None:
@@ -105,59 +92,21 @@ def check_renaming(task: Task | None, given: Names, source: Path) -> None:
         )
 
 
-def _composed(name: str) -> str:
-    """Without what Unicode's form alone makes different: file systems change it."""
-    return unicodedata.normalize("NFC", name)
-
-
-def _parted(name: str) -> str:
-    """Without what separates words, too."""
-    return _SEPARATORS.sub(" ", unicodedata.normalize("NFKC", name).strip())
-
-
-def _folded(name: str) -> str:
-    """Without what case alone makes different, too."""
-    return _parted(name).casefold()
-
-
-def _spelling(own: Names, other: Names) -> Callable[[str], str]:
-    """Return the loosest way that tells all classes of both lists apart: ImageNet has a Cardigan and a cardigan."""
-    for spelt in (_folded, _parted):
-        if all(len(set(map(spelt, names))) == len(set(names)) for names in (own, other)):
-            return spelt
-    return _composed
-
-
 def _agree(own: Names, other: Names) -> bool:
     """Return whether two lists name the same classes in the same order."""
     own, other = readable(own), readable(other)
-    spelt = _spelling(own, other)
+    spelt = spelling(own, other)
     return len(own) == len(other) and all(spelt(a) == spelt(b) for a, b in zip(own, other, strict=True))
-
-
-def _unnumbered(names: Names) -> tuple[list[str], bool]:
-    """Return the names without the classes' numbers (from 0 or 1) where each has its own; and whether it was so."""
-    found = [_NUMBERED.fullmatch(name) for name in names]
-    for first in (0, 1):
-        if all(match and int(match[1]) == number for number, match in enumerate(found, start=first)):
-            return [match[2] or "" for match in found if match], True
-    return list(names), False
 
 
 def _forms(names: Names) -> list[Names]:
     """Return the names, and without their numbers where there is more to them."""
-    plain = _unnumbered(names)[0]
+    plain = unnumbered(names)[0]
     return [names, plain] if all(plain) else [names]
 
 
-def _are_others(own: Names, names: Names) -> bool:
-    """Return whether most names are none of a network's: another list, of which its assumed names say nothing."""
-    known = {_folded(name) for name in own}
-    return 2 * sum(_folded(name) in known for name in names) < len(names)
-
-
 def _is_permutation(own: Names, other: Names) -> bool:
-    a, b = [_folded(name) for name in own], [_folded(name) for name in other]
+    a, b = [folded(name) for name in own], [folded(name) for name in other]
     return a != b and sorted(a) == sorted(b)
 
 
@@ -170,27 +119,16 @@ def _check_nameless(classes: Classes, who: str) -> None:
     _note(f"`data` has no names of its classes: they are taken by number for those of {who}")
 
 
-def _check_order_of_numbers(names: Names) -> None:
-    """Raise `BadInput` for folders named by numbers that sort otherwise, as 10 does before 2."""
-    numbers = [int(name) for name in names if re.fullmatch(r"[0-9]{1,9}", name)]
-    if len(numbers) == len(names) and numbers != sorted(numbers):
-        after = next(b for a, b in pairwise(numbers) if b < a)
-        raise BadInput(
-            f"classes named by numbers must sort in the order of the numbers, found {after} after larger ones; "
-            "give all names as many digits, with zeros before"
-        )
-
-
 def _difference(own: Names, other: Names, who: str) -> str:
     own, other = readable(own), readable(other)
-    spelt = _spelling(own, other)
+    spelt = spelling(own, other)
     pairs = enumerate(zip(own, other, strict=False))
     number = next((index for index, (a, b) in pairs if spelt(a) != spelt(b)), 0)
     text = f"{who} must be of the classes of `data`, found {own[number]!r} where the data has {other[number]!r}"
     if _is_permutation(own, other):
         return (
             f"{text} (class {number}): the same names in another order; put each class's number before its folder's "
-            f"name, such as {number:0{len(str(len(own) - 1))}}-{_SEPARATORS.sub(' ', own[number])}"
+            f"name, such as {number:0{len(str(len(own) - 1))}}-{spaced(own[number])}"
         )
     return f"{text} (class {number}); use the data that it was trained for, or name the classes as they are there"
 
@@ -199,8 +137,8 @@ def _surplus(classes: Classes, names: Names) -> str:
     """Return which class one of the two has alone."""
     if not classes.names:
         return ""
-    plain = readable(_unnumbered(names)[0])
-    own, other = ({_folded(name): name for name in reversed(list_)} for list_ in (classes.names[0], plain))
+    plain = readable(unnumbered(names)[0])
+    own, other = ({folded(name): name for name in reversed(list_)} for list_ in (classes.names[0], plain))
     if alone := [name for key, name in other.items() if key not in own]:
         return f"; the data alone has {alone[-1]!r}"
     if missing := [name for key, name in own.items() if key not in other]:

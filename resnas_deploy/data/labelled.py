@@ -96,3 +96,18 @@ def split(images: LabelledImages, held_out: int) -> tuple[ImageSubset, ImageSubs
     mask = np.zeros(len(labels), dtype=bool)
     mask[np.concatenate(held)] = True
     return ImageSubset(images, np.flatnonzero(~mask)), ImageSubset(images, np.flatnonzero(mask))
+
+
+def drawn(images: LabelledImages, each: int, seed: int) -> ImageSubset:
+    """Return `each` images of every class that there are images of, drawn by the seed. Raise `BadInput` for fewer."""
+    labels, rng = images.labels, np.random.default_rng(seed)
+    kept: list[Indices] = []
+    for number in np.unique(labels).tolist():
+        own = np.flatnonzero(labels == number)
+        if len(own) < each:
+            raise BadInput(
+                f"the class {shown(images.class_names[number])} must have the {each} images of `held_out`, "
+                f"found {len(own)}; set it lower, or leave it out to take all"
+            )
+        kept.append(rng.permutation(own)[:each])
+    return ImageSubset(images, np.sort(np.concatenate(kept)))

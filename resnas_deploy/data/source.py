@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.data.class_match import same_name
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.data.folder import folder_images, has_images
 from resnas_deploy.data.labelled import LabelledImages
+from resnas_deploy.data.listed import is_list, listed_images
+from resnas_deploy.data.name_forms import same_name
 from resnas_deploy.data.shards import is_shard, shard_images
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.images.listing import Ignored, entries_of
+from resnas_deploy.images.listing import Ignored, entries_of, is_image
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"
@@ -42,6 +43,40 @@ def open_data(source: str) -> DataSet:
     _check_same_classes(data)
     ignored.note(source)
     return data
+
+
+def open_labelled(folder: Path) -> LabelledImages:
+    """Open one folder of labelled images: class folders, shards, or images with a list of their classes.
+
+    Raise `BadInput`, which names what is wrong with it.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"`score_on` must be a folder of labelled images, found {shown(str(folder))}; check the path")
+    ignored = Ignored()
+    folders, files = entries_of(folder, Ignored())
+    if {TRAIN, VAL} & set(folders) and set(folders) <= {TRAIN, VAL}:
+        raise BadInput(
+            f"`score_on` must be a folder of labelled images, found one with {' and '.join(f'{x}/' for x in folders)}; "
+            f"name one of them, such as {folder / folders[-1]}, or give the whole as `data`"
+        )
+    if any(map(is_image, files)) and (lists := [name for name in files if is_list(name)]):
+        if len(lists) > 1:
+            raise BadInput(f"{folder} must have one list of its images' classes, found {lists[0]} and {lists[1]}")
+        if has_images(folder, folders):
+            raise BadInput(
+                f"{folder} must hold images with a list, or class folders, found both ({lists[0]} and {folders[0]}/); "
+                "move one kind away"
+            )
+        found: LabelledImages = listed_images(folder, lists[0], ignored)
+    elif any(map(is_image, files)) and not has_images(folder, folders):
+        raise BadInput(
+            f"{folder} must say which class its images are of, found no list; add one to it, such as labels.csv, of "
+            "lines NAME,CLASS, or put the images into a folder for each class"
+        )
+    else:
+        found = _images(folder, ignored)
+    ignored.note(str(folder))
+    return found
 
 
 def _images(folder: Path, ignored: Ignored) -> LabelledImages:

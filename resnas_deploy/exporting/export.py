@@ -52,7 +52,8 @@ class Request:
     force: bool = False  # replace an artifact that is there
     keep_failed: bool = False  # where verification fails, keep the artifact under another name
     threads: int = 0  # of the CPU; 0: all cores
-    calibration: Path | None = None  # images, or an array of images, that a quantised graph learns its ranges from
+    # images, or an array of images, that a quantised graph learns its ranges from: a file or folder, or themselves
+    calibration: Path | Calibration | None = None
     calibration_images: int = DEFAULT_IMAGES
     data: str = ""  # labelled images that a quantised graph's accuracy is measured on, as `verify` takes them
     max_drop: float = DEFAULT_DROP
@@ -178,7 +179,8 @@ def _as_accurate(verification: Verification, request: Request) -> bool:
     return accuracy.drop <= request.max_drop and Path(request.data or accuracy.data).name == accuracy.data
 
 
-def _preprocessing(checkpoint: Checkpoint) -> Preprocessing:
+def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing:
+    """Return what the network's images go through: what it was trained with, or the usual for its size."""
     task = checkpoint.task
     return task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size)
 
@@ -187,8 +189,10 @@ def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -
     """Return the images that a quantised graph is calibrated with."""
     if request.scheme is None:
         return None
+    if isinstance(request.calibration, Calibration):
+        return request.calibration
     progress("reading the calibration images")
-    return calibration(request.calibration, request.calibration_images, _preprocessing(checkpoint))
+    return calibration(request.calibration, request.calibration_images, preprocessing_of(checkpoint))
 
 
 def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | None) -> Manifest:
@@ -199,7 +203,7 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
         precision=request.precision,
         alignment=request.align,
         batch=request.batch,
-        preprocessing=_preprocessing(checkpoint),
+        preprocessing=preprocessing_of(checkpoint),
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,

@@ -34,6 +34,7 @@ DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
 _OPERATORS = ("MatMul", "Conv", "Add", "Relu")
 _IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _BATCH = 16  # images in one run of the calibration
+_MADE_UP = (-4.0, 4.0)  # about what normed activations have
 _LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
 _INT8, _FP8 = QUANTISED["int8"], QUANTISED["fp8"]
 
@@ -124,8 +125,11 @@ def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -
         raise BadInput(f"activations must be finite on the calibration images, found NaN or infinity at {first}")
 
 
-def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
-    """Quantise the graph in a file, in place. Return how many products compute in the new precision."""
+def quantise(model: Path, ranges: Ranges | None, scheme: Scheme) -> int:
+    """Quantise the graph in a file, in place. Return how many products compute in the new precision.
+
+    Without ranges they are made up: the graph is the same but for its steps, on which its time does not hang.
+    """
     calibrate, quantizers = (
         import_quietly("onnxruntime.quantization.calibrate"),
         import_quietly("onnxruntime.quantization.qdq_quantizer"),
@@ -135,6 +139,8 @@ def quantise(model: Path, ranges: Ranges, scheme: Scheme) -> int:
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
     around = PRECISIONS[scheme.around]
+    if ranges is None:
+        ranges = dict.fromkeys((INPUT, *(name for node in graph.graph.node for name in node.output)), _MADE_UP)
     data = {  # what lies beyond the type is cut off here, for infinite steps say nothing; verification finds it
         name: tuple(np.array(np.clip(end, -around.largest, around.largest), around.dtype) for end in ends)
         for name, ends in ranges.items()

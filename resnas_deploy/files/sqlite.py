@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +35,15 @@ _DAMAGE = (
 
 
 @dataclass(frozen=True)
+class EarlierSchema:
+    """A schema of before, which files of users still have."""
+
+    schema: int
+    tables: str  # SQL that made them
+    upgrade: Callable[[sqlite3.Connection], None]  # makes the newest of it, within a transaction
+
+
+@dataclass(frozen=True)
 class Format:
     """One kind of file."""
 
@@ -43,6 +52,7 @@ class Format:
     application: int  # tells our files from other SQLite databases
     schema: int
     tables: str  # SQL that makes them
+    earlier: tuple[EarlierSchema, ...] = ()
 
     @property
     def leave(self) -> str:
@@ -55,7 +65,8 @@ class Database:
 
     What cannot be opened or written, though nothing is wrong with it, is a `StorageError`.
 
-    Where there is none yet it is made, or is empty without `create`, which is for those who only read.
+    Where there is none yet it is made, or is empty without `create`, which is for those who only read. A file of an
+    earlier schema is upgraded, once; for those who only read a copy of it is, in memory.
     """
 
     def __init__(self, path: Path, kind: Format, *, create: bool = True) -> None:
@@ -64,8 +75,7 @@ class Database:
             if create and not path.exists():
                 _create(path, kind)
             there = create or path.exists()
-            if there:
-                _check_header(path, kind)
+            schema = _check_header(path, kind) if there else kind.schema
             self._connection = sqlite3.connect(path if there else ":memory:", timeout=WAIT, isolation_level=None)
             self._bounded()
         except OSError as error:
@@ -76,10 +86,9 @@ class Database:
             with self.errors():
                 if not there:
                     self._connection.executescript(kind.tables)
-                self._check_tables()
-                (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
-                if found != "ok":
-                    raise ValueError(found.splitlines()[-1])
+                elif schema != kind.schema:
+                    self._upgrade(copy=not create)
+                self._check(kind.tables)
         except BaseException:
             self._connection.close()
             raise
@@ -120,14 +129,37 @@ class Database:
     def _start_clock(self) -> None:
         self._until = time.thread_time() + _MOST_CPU
 
-    def _check_tables(self) -> None:
+    def _upgrade(self, *, copy: bool) -> None:
+        """Bring an earlier schema up to date, in the file or, for those who only read, in a copy of it."""
+        if copy:
+            with closing(self._connection) as file:
+                self._connection = sqlite3.connect(":memory:", isolation_level=None)
+                self._bounded()
+                file.backup(self._connection)
+        with self.transaction():
+            ((schema,),) = self.rows("PRAGMA user_version")  # again: another process may have done it meanwhile
+            for earlier in (item for item in self._kind.earlier if item.schema == schema):
+                self._check(earlier.tables)
+                earlier.upgrade(self._connection)
+                self._connection.execute(f"PRAGMA user_version = {self._kind.schema}")
+        if copy:
+            self._connection.execute("PRAGMA query_only = ON")  # what is written to a copy would be lost
+
+    def _check(self, tables: str) -> None:
+        """Raise `ValueError` unless the file has these tables, nothing else, and is whole."""
+        self._check_tables(tables)
+        (found,) = self._connection.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise ValueError(found.splitlines()[-1])
+
+    def _check_tables(self, tables: str) -> None:
         """Raise `ValueError` unless the file has our tables and nothing else: a view or a trigger runs when it is used.
 
         Before anything else is asked, for any other question may run it.
         """
         query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name LIMIT 100"
         with closing(sqlite3.connect(":memory:")) as database:
-            database.executescript(self._kind.tables)
+            database.executescript(tables)
             wanted = database.execute(query).fetchall()
         found = self.rows(query)
         if found != wanted:
@@ -194,8 +226,8 @@ def _create(path: Path, kind: Format) -> None:
         raise (error.__cause__ if isinstance(error.__cause__, OSError) else error) from None  # which field it is
 
 
-def _check_header(path: Path, kind: Format) -> None:
-    """Raise `BadInput` for a file that is none of ours, before SQLite could alter it."""
+def _check_header(path: Path, kind: Format) -> int:
+    """Return a file's schema. Raise `BadInput` for one that is none of ours, before SQLite could alter it."""
     if not path.is_file():
         raise BadInput(f"{path} must be a file, found something else; choose another `{kind.field}`")
     with opened(path, MOST_BYTES) as file:
@@ -211,3 +243,4 @@ def _check_header(path: Path, kind: Format) -> None:
             f"{path} must have schema {kind.schema} or less, found {schema}; "
             f"use a newer resnas or another `{kind.field}`"
         )
+    return schema

@@ -21,6 +21,7 @@ from resnas_deploy.weights.checkpoint import Array
 AttributeValue = int | float | Sequence[int]
 TO_THE_END = 2**63 - 1  # of a Slice
 DOMAIN, DOMAIN_VERSION = "resnas", 1  # of functions
+ONES = "ones"  # how the name of a weight of ones begins
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class GraphBuilder:
 
     def ones(self, width: int) -> str:
         """Add a vector of ones, shared by all who ask for the same width."""
-        return self.weight(f"ones.{width}", (width,), lambda: np.ones(width, np.float32))
+        return self.weight(f"{ONES}.{width}", (width,), lambda: np.ones(width, np.float32))
 
     def class_token(self, x: str, name: str) -> str:
         """Cut out the first token of `(B, T, C)`, as `(B, 1, C)`."""

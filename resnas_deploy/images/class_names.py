@@ -22,6 +22,13 @@ def imagenet_class_names() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
+@cache
+def imagenet_wordnet_ids() -> tuple[str, ...]:
+    """Return the WordNet ids of the 1000 ImageNet-1k classes, in class order: the names of its folders."""
+    text = (files("resnas_deploy.images") / "assets" / "imagenet_wordnet_ids.txt").read_text(encoding="utf-8")
+    return tuple(text.split())
+
+
 def read_class_names(path: Path, classes: int) -> tuple[str, ...]:
     """Return the `classes` names in a UTF-8 text file, one a line, without surrounding blanks.
 

@@ -64,6 +64,7 @@ class Reason(Enum):
     AGAIN = "link to what is listed anyway"
     OUTSIDE = "outside of the class folders"
     BESIDE = "beside the shards"
+    UNLISTED = "not in the list"
 
 
 class Ignored:

@@ -79,11 +79,13 @@ def read_report(path: Path) -> Report:
     if schema != SCHEMA:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
         raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
-    return _checked(record.from_json(Report, data, str(path)), path)
+    report = record.from_json(Report, data, str(path))
+    check_samples(report, path)
+    return report
 
 
-def _checked(report: Report, path: Path) -> Report:
-    """Check that every sample is a time, and belongs to a round of the reference."""
+def check_samples(report: Report, path: Path) -> None:
+    """Raise `BadInput`, which names the file, unless each sample is a time and belongs to a round of the reference."""
     rounds = [len(opening) for opening in report.reference.samples_s]
     if 0 in rounds:
         raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
@@ -101,7 +103,6 @@ def _checked(report: Report, path: Path) -> Report:
             raise BadInput(
                 f"{path} must hold times of {SHORTEST:g} to {LONGEST:g} s, found {wrong[0]:g} of {shown(name)}"
             )
-    return report
 
 
 def _short(numbers: list[int]) -> str:

@@ -42,6 +42,11 @@ class Evolution:
         if self.mutated < 0 or self.crossed < 0 or (self.mutated + self.crossed < 1 < self.iterations):
             raise BadInput(f"mutated and crossed must be from 0 and one above, found {self.mutated}, {self.crossed}")
 
+    @property
+    def candidates(self) -> int:
+        """Count the subnets of all iterations together, at most."""
+        return self.first + (self.iterations - 1) * (self.mutated + self.crossed)
+
     def chosen(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Choose the parents among all candidates, best first."""
         if self.pareto:

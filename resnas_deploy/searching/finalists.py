@@ -1,4 +1,4 @@
-"""The finalists of a search: exported, verified and measured for real."""
+"""The finalists of a search: what is known of each, and which one wins."""
 
 from __future__ import annotations
 
@@ -7,85 +7,68 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.batch import USUAL
-from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.measuring.extras import Extras
-from resnas_deploy.measuring.latency.setup import Setup
-from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.measurement import Measurement
-from resnas_deploy.measuring.plan import Plan, Subject
-from resnas_deploy.measuring.report import Report
-from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
+from resnas_deploy.searching.found import ExportedAccuracy, Found
+from resnas_deploy.searching.measured import Measured
+from resnas_deploy.searching.measured_limits import largest_share
 from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.slicing import slice_subnet
-
-RUNS, OPENINGS = 30, 3
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A candidate as it really runs."""
+    """A candidate as an artifact, and as it really runs."""
 
     candidate: Candidate
-    checkpoint: Checkpoint
     artifact: Artifact
-    measurement: Measurement
+    measurement: Measurement | None  # None: it was not measured, or not yet
+    exported: ExportedAccuracy | None  # of the artifact itself, where it is quantised
+    share: float  # of the limits that are measured: above 1 it keeps them not, and infinite where it was not measured
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Read its weights, float32, sliced out of the supernet's."""
+        return self.artifact.checkpoint()
 
     @property
     def measured_ms(self) -> float | None:
-        """Return the median time of a batch; None where it could not run."""
-        return self.measurement.percentile(50) if self.measurement.samples_s else None
+        """Return the median time of a batch; None where it did not run."""
+        return self.measurement.percentile(50) if self.measurement and self.measurement.samples_s else None
 
-    def within(self, most_ms: float | None) -> bool:
-        """Tell whether it was measured within a limit; without one everything is."""
-        return most_ms is None or (self.measured_ms is not None and self.measured_ms <= most_ms)
+    @property
+    def failure(self) -> str:
+        """Return why there are no figures; empty where there are."""
+        if self.measurement is None:
+            return "not measured"
+        return self.measurement.failure or ""
 
+    @property
+    def keeps_limits(self) -> bool:
+        """Tell whether it was measured within the limits that are measured; without any it does."""
+        return self.share <= 1
 
-def measure_finalists(
-    candidates: Sequence[Candidate], supernet: Checkpoint, setup: Setup, folder: Path, progress: Progress = silent
-) -> tuple[list[Finalist], Report]:
-    """Export each into `folder`, verified, and measure them interleaved. Raise `VerificationFailed`."""
-    checkpoints = [slice_subnet(supernet, candidate.subnet) for candidate in candidates]
-    artifacts = []
-    for number, checkpoint in enumerate(checkpoints, start=1):
-        progress(f"exporting finalist {number} of {len(candidates)}")
-        artifacts.append(_export(checkpoint, setup, folder / f"finalist{number}", progress))
-    plan = Plan(
-        subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
-        batches=(setup.batch,),
-        runs=RUNS,
-        threads=setup.cores,
-        openings=OPENINGS,
-        device=setup.device,
-    )
-    report = measure(plan, Extras(), progress)
-    if report.interrupted:
-        raise KeyboardInterrupt
-    measured = {item.configuration.source: item for item in report.measurements}
-    finalists = [
-        Finalist(candidate, checkpoint, artifact, measured[artifact.source])
-        for candidate, checkpoint, artifact in zip(candidates, checkpoints, artifacts, strict=True)
-    ]
-    return finalists, report
+    @property
+    def accuracy(self) -> float:
+        """Return top-1 on the images that candidates are scored on, from 0 to 1, in the artifact's own precision."""
+        return self.exported.top1 if self.exported else self.candidate.score.accuracy
+
+    @property
+    def rank(self) -> tuple[float, tuple[bool, float, tuple[float, ...]]]:
+        """Return what is larger for a better one."""
+        return (self.accuracy, self.candidate.rank)
 
 
-def _export(checkpoint: Checkpoint, setup: Setup, out: Path, progress: Progress) -> Artifact:
-    request = Request(
-        name=out.name,
-        out=out,
-        precision=setup.precision,
-        batch=USUAL.extended_to(setup.batch),
-        force=True,
-        verify_on=setup.kind if setup.kind.runs_graph else default_runner(setup.precision, runs_graph=True),
-        threads=setup.cores,
-    )
-    return export(lambda: checkpoint, request, progress)
+def finalists_of(folder: Path, found: Found, measured: Measured | None) -> tuple[Finalist, ...]:
+    """Return the finalists in a search's folder with their figures. Raise `BadInput` where an artifact is not whole."""
+    finalists = []
+    for item in found.finalists:
+        measurement = measured.of(item) if measured else None
+        share = largest_share(found.limits, measurement)
+        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, share))
+    return tuple(finalists)
 
 
-def winner(finalists: Sequence[Finalist], most_ms: float | None) -> Finalist:
-    """Return the most accurate of those whose measured latency meets the limit; where none does, the fastest."""
-    if meeting := [item for item in finalists if item.within(most_ms)]:
-        return max(meeting, key=lambda item: item.candidate.rank)
-    return min(finalists, key=lambda item: item.measured_ms or float("inf"))
+def winner(finalists: Sequence[Finalist]) -> Finalist | None:
+    """Return the most accurate of those that were measured and keep the limits, if there is one."""
+    keeping = [item for item in finalists if item.measurement and item.keeps_limits]
+    return max(keeping, key=lambda item: item.rank, default=None)

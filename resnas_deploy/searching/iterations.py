@@ -63,6 +63,12 @@ class EvaluatedSubnets:
     best: tuple[Candidate, ...]  # best first; in a Pareto search the front, the cheapest first
     pareto: bool
 
+    @classmethod
+    def of(cls, found: Sequence[Candidate], *, pareto: bool) -> EvaluatedSubnets:
+        """Order candidates, which come in the order in which they were scored."""
+        best_first = sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+        return cls(tuple(found), tuple(front(found) if pareto else best_first), pareto)
+
     @property
     def stopped(self) -> int:
         """Count those that were not evaluated to the end."""
@@ -106,9 +112,7 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
             store.add(scored)
             kept |= {candidate.subnet: candidate for candidate in scored}
             found += [kept[subnet] for subnet in wave]
-    best_first = sorted(found, key=lambda candidate: candidate.rank, reverse=True)
-    pareto = problem.evolution.pareto
-    return EvaluatedSubnets(tuple(found), tuple(front(found) if pareto else best_first), pareto)
+    return EvaluatedSubnets.of(found, pareto=problem.evolution.pareto)
 
 
 def _waves(subnets: Sequence[Subnet], size: int) -> list[Sequence[Subnet]]:

@@ -7,26 +7,26 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.data.class_match import check_classes, classes_of
-from resnas_deploy.data.labelled import LabelledImages, split
-from resnas_deploy.data.source import open_data
+from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, shown
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.held_out import bytes_of, preprocessing_of
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
-from resnas_deploy.weights.checkpoint import load as load_checkpoint
 
 if TYPE_CHECKING:
     import torch
 
+    from resnas_deploy.searching.decoded import StoredHeldOut
     from resnas_deploy.searching.scorer import Scorer
+    from resnas_deploy.training.input.batches import Batch
 
 RAY = "ray"
 _HOME = "HOME"
@@ -53,68 +53,108 @@ def check_workers(workers: str) -> None:
         raise PackageMissing("`workers` ray needs the package ray", "pip install 'ray>=2.40'")
 
 
+class TimedPool(Pool, Protocol):
+    """A pool that tells how fast it is."""
+
+    def rate(self, subnets: Sequence[Subnet]) -> float:
+        """Return how many images a second these subnets score in the mean, on all workers together."""
+        ...
+
+
 @dataclass(frozen=True)
 class ScorerSource:
-    """Makes a scorer wherever it is sent: it reads the supernet and the images there."""
+    """Makes a scorer of a supernet and of the images that candidates are scored on, here or for Ray's workers."""
 
-    supernet: Path
-    data: str
+    supernet: Checkpoint
+    images: LabelledImages  # in the order in which they are looked at
     batch: int
     device: str  # "": a GPU where there is one
-    image_workers: int | None = None  # processes that decode the images; None: by the cores at hand
+
+    @property
+    def bytes(self) -> int:
+        """Count the bytes of the decoded images."""
+        return bytes_of(len(self.images.labels), self.supernet.arch.image_size)
 
     def place(self) -> torch.device:
         """Return the device. Raise `BadInput` where it is not here."""
         return torch_device(self.device, field="eval_device")
 
     def __call__(self) -> Scorer:
-        from resnas_deploy.searching.scorer import Scorer, decode_held_out
+        """Return one in this process."""
+        from resnas_deploy.searching.decoded import check_room, held_here
+        from resnas_deploy.searching.scorer import Scorer
+
+        place = self.place()
+        check_room(len(self.images.labels), self.supernet.arch.image_size)
+        return Scorer(self.supernet, held_here(*self._decoded(place)), place)
+
+    def shared(self, put: Callable[[Any], Any], workers: int) -> StoredScorer:
+        """Put what scorers need into a store, once for all, and return what makes one of so many on a machine."""
+        import torch
+
+        from resnas_deploy.searching.decoded import put_into
+
+        held_out = put_into(put, *self._decoded(torch.device("cpu")))
+        return StoredScorer(put(self.supernet), held_out, self.device, workers)
+
+    def _decoded(self, place: torch.device) -> tuple[Iterator[Batch], Preprocessing]:
+        """Return the images as they come, decoded by all cores: nobody scores yet."""
+        from resnas_deploy.searching.decoded import decoded
         from resnas_deploy.training.distributed import Processes, Share
         from resnas_deploy.training.input.worker_count import worker_count
 
-        supernet, place = load_checkpoint(self.supernet), self.place()
-        images = held_out_images(supernet, self.supernet, self.data)
-        side, alone = supernet.arch.image_size, Processes(Share(), place)
-        workers = worker_count(self.image_workers, images, side, self.batch, alone)
-        return Scorer(supernet, decode_held_out(images, supernet, self.batch, workers), place)
+        preprocessing, side = preprocessing_of(self.supernet), self.supernet.arch.image_size
+        workers = worker_count(None, self.images, side, self.batch, Processes(Share(), place))
+        return decoded(self.images, preprocessing, self.batch, workers), preprocessing
 
 
-def held_out_images(supernet: Checkpoint, path: Path, data: str) -> LabelledImages:
-    """Return what training left to the search. Raise `BadInput` where it left nothing, or the data is other data."""
-    opened = open_data(data)
-    check_classes(classes_of(supernet.arch.classes, supernet.task), opened.train.class_names, str(path))
-    if supernet.task is None or not supernet.task.held_out:
-        raise BadInput(
-            f"{path} must have been trained with held_out images of each class, found none; "
-            "train it by: `train.supernet()`"
-        )
-    return split(opened.train, supernet.task.held_out)[1]
+@dataclass(frozen=True)
+class StoredScorer:
+    """Makes a scorer in a worker of Ray, out of the store: no worker reads a file or decodes an image."""
+
+    supernet: Any  # a reference to a `Checkpoint`
+    held_out: StoredHeldOut
+    device: str
+    workers: int  # on a machine, which share what is kept of the stem
+
+    def __call__(self) -> Scorer:
+        from resnas_deploy.searching.scorer import KEPT_BYTES, Scorer
+
+        get = import_quietly("ray").get
+        place = torch_device(self.device, field="eval_device")
+        return Scorer(get(self.supernet), self.held_out.read(get), place, KEPT_BYTES // self.workers)
 
 
 @contextmanager
-def opened_pool(workers: str, scorer: Callable[[], Scorer]) -> Iterator[Pool]:
+def opened_pool(workers: str, scorer: ScorerSource) -> Iterator[TimedPool]:
     """Yield this process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
 
-    `scorer` makes what scores; it is sent to the workers, and reads its files there. Raise `BadInput`, `NotAvailable`.
+    The cluster's workers need no files: what they read is put into its object store. Raise `BadInput`, `NotAvailable`.
     """
     check_workers(workers)
     if not workers:
         yield scorer()
         return
-    with connected(workers.partition(":")[2]) as ray:
-        yield _RayPool(ray, scorer)
+    with connected(workers.partition(":")[2], scorer.bytes + scorer.supernet.nbytes) as ray:
+        yield RayPool(ray, lambda workers: scorer.shared(ray.put, workers))
 
 
-class _RayPool:
-    """Actors that are started again where they die, and their tasks with them; not for ever."""
+class RayPool:
+    """Actors that are started again where they die, and their tasks with them; not for ever.
 
-    def __init__(self, ray: Any, scorer: Callable[[], Scorer]) -> None:
+    `prepare` is told how many are on a machine, and returns what is sent to each to make its scorer.
+    """
+
+    def __init__(self, ray: Any, prepare: Callable[[int], Callable[[], TimedPool]]) -> None:
         resources: dict[str, float] = ray.cluster_resources()
         gpus, cpus = int(resources.get("GPU", 0)), int(resources.get("CPU", 1))
         needs = {"num_gpus": 1, "num_cpus": 0} if gpus else {"num_cpus": 1}
         options: dict[str, Any] = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, **needs}
         actor: Any = ray.remote(**options)(_Actor)
-        actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(max(1, gpus or cpus))]
+        count, machines = max(1, gpus or cpus), sum(bool(node.get("Alive")) for node in ray.nodes())
+        with _stored():
+            scorer = prepare(-(-count // max(1, machines)))
+        actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(count)]
         with _said_in_a_line():
             asked = {each.ready.remote(): each for each in actors}
             there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
@@ -123,13 +163,30 @@ class _RayPool:
                     f"one of Ray's workers must start within {_START_S} s, found none; is the cluster busy? "
                     "without `workers` this process does the work"
                 )
-            self._pool = import_quietly("ray.util.actor_pool").ActorPool([asked[answer] for answer in there])
+            self._ray, self._actors = ray, [asked[answer] for answer in there]
+            self._pool = import_quietly("ray.util.actor_pool").ActorPool(self._actors)
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
         with _said_in_a_line():
             found = list(self._pool.map(lambda actor, part: actor.scores.remote(part, target), parts))
         return [score for scores in found for score in scores]
+
+    def rate(self, subnets: Sequence[Subnet]) -> float:
+        """Return what all of them together score, timed at once, as they will work."""
+        with _said_in_a_line():
+            return float(sum(self._ray.get([actor.rate.remote(subnets) for actor in self._actors])))
+
+
+@contextmanager
+def _stored() -> Iterator[None]:
+    try:
+        yield
+    except import_quietly("ray.exceptions").RayError as error:
+        raise BadInput(
+            f"the supernet and the images must fit into the store of Ray's machines, found: {_words(error)}; give the "
+            "cluster a larger one (object_store_memory), or score on fewer images"
+        ) from error
 
 
 @contextmanager
@@ -156,7 +213,7 @@ def _words(error: Exception) -> str:
 
 
 class _Actor:
-    def __init__(self, scorer: Callable[[], Scorer], home: str | None) -> None:
+    def __init__(self, scorer: Callable[[], TimedPool], home: str | None) -> None:
         import torch
 
         os.environ.pop(_HOME, None)  # of a cluster that was started for us, HOME is another folder
@@ -164,12 +221,18 @@ class _Actor:
             os.environ[_HOME] = home
         torch.set_num_threads(1)
         self._make = scorer
-        self._scorer: Scorer | None = None
+        self._scorer: TimedPool | None = None
 
     def ready(self) -> bool:
         """Tell that it has started."""
         return True
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        return self._made().scores(subnets, target)
+
+    def rate(self, subnets: Sequence[Subnet]) -> float:
+        return self._made().rate(subnets)
+
+    def _made(self) -> TimedPool:
         self._scorer = self._scorer or self._make()
-        return self._scorer.scores(subnets, target)
+        return self._scorer

@@ -17,31 +17,33 @@ from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import usable_cores
 
-_ADDRESS = "RAY_ADDRESS"  # where Ray's own programs look for the address of a cluster
+ADDRESS = "RAY_ADDRESS"  # where Ray's own programs look for the address of a cluster
 _LOCAL = "local"  # what Ray calls a cluster that it starts
 _HOME = "HOME"
+_LEAST_STORE, _MARGIN = 2**28, 1.25  # bytes of a store for what else is sent, and for what is lost between objects
 _BOOTSTRAP = "ray_bootstrap_config.yaml"
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Any]:
+def connected(address: str, stored: int = 0) -> Iterator[Any]:
     """Yield Ray, connected to the cluster of that address; without one to `RAY_ADDRESS`, else to one started here.
 
-    A cluster that somebody else has running on this machine is not taken: it would be given our pickled functions.
-    Raise `BadInput`.
+    The latter has a store for so many bytes of ours. A cluster that somebody else has running on this machine is not
+    taken: it would be given our pickled functions. Raise `BadInput`.
     """
     ray = import_quietly("ray")
-    address = address or os.environ.get(_ADDRESS, "").strip() or _LOCAL
+    address = address or os.environ.get(ADDRESS, "").strip() or _LOCAL
     with ending_with_us(), _own_handler():
         try:
             if address == _LOCAL:
                 with _other_home():
-                    _init(ray, _LOCAL, num_cpus=usable_cores())
+                    store = _LEAST_STORE + int(_MARGIN * stored)
+                    _init(ray, _LOCAL, num_cpus=usable_cores(), object_store_memory=store)
             else:
                 _init(ray, address)
         except Exception as error:  # Ray's own, the network's and the operating system's
             raise BadInput(
-                f"Ray must start, or be reachable at {address!r:.60} (`workers` or {_ADDRESS}), "
+                f"Ray must start, or be reachable at {address!r:.60} (`workers` or {ADDRESS}), "
                 f"found: {first_line(error)}"
             ) from error
     try:

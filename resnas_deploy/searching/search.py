@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import note_chance
-from resnas_deploy.data.source import DEMO
-from resnas_deploy.errors import BadInput, ResnasError, StorageError
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.data.labelled import LabelledImages
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
+from resnas_deploy.measuring.latency.elsewhere import Elsewhere, batches_of, model_of
 from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import stored_model
-from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.latency.profile import profiled_batches, stored_model
+from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import usual_store
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.searching.costs import (
-    Bounds,
-    CostKind,
-    CostLimit,
-    CostLimits,
-    latency_cost,
-    macs_cost,
-    parameters_cost,
-)
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.searching.costs import Bounds
+from resnas_deploy.searching.estimate import note_estimate
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import Finalist, measure_finalists, winner
-from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem, iterate
-from resnas_deploy.searching.pool import ScorerSource, check_workers, held_out_images, opened_pool
-from resnas_deploy.searching.report import FRONT, write_report
+from resnas_deploy.searching.exported import Exporter, check_exportable
+from resnas_deploy.searching.finish import CHECKPOINT, STATE, finished
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
+from resnas_deploy.searching.iterations import SearchProblem, iterate
+from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
+from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
+from resnas_deploy.searching.report import FRONT
+from resnas_deploy.searching.result import SearchResult
+from resnas_deploy.searching.rounds import Rounds
 from resnas_deploy.searching.store import SearchStore
-from resnas_deploy.weights.checkpoint import Checkpoint, load, save
+from resnas_deploy.weights.checkpoint import Checkpoint, load
+from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.space_files import supernet_space
 
-ARCH, CHECKPOINT, MEASURED, STATE, FINALISTS = (
-    "arch.json",
-    "checkpoint.safetensors",
-    "measured.json",
-    "search.sqlite",
-    "finalists",
-)
 _TAKEN = "give `resume` to go on with a search there, or choose another `out`"
 
 
@@ -61,142 +56,177 @@ class SearchRequest:
     """A search as it is asked for."""
 
     supernet: Path
-    data: str
+    held_out: HeldOutSource
     out: Path
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
     evolution: Evolution = field(default_factory=Evolution)
     scoring: Scoring = field(default_factory=Scoring)
     finalists: int = 3
+    tries: int = 12  # finalists that are measured at most, where none keeps the limit
     seed: int = 0
     resume: bool = False
     store: Path | None = None  # that has the latency model; None: the user's own
     model: LatencyModel | None = None  # instead of the store's
+    latency_of: Elsewhere | None = None  # a machine whose profile takes the place of `setup`
+    promise: Promise = field(default_factory=Promise)  # what a limit on latency speaks of
+    any_batch: bool = False  # that was profiled, instead of the setup's, where a throughput is limited
+    image_size: int | None = None  # of candidates and finalists; None: the supernet's own
 
     def __post_init__(self) -> None:
-        bounds = self.bounds
-        if not (bounds.macs or bounds.parameters or bounds.latency or self.evolution.pareto):
+        if not (self.bounds or self.evolution.pareto):
             raise BadInput(
-                "no limit given: the widest subnet would always win; "
-                "give `max_macs`, `max_parameters`, `max_latency` or `pareto`"
+                "no limit given: the widest subnet would always win; give `max_macs`, `max_parameters`, `max_latency`, "
+                "`min_throughput`, `max_memory`, `max_energy` or `pareto`"
             )
-        for name, value in {"finalists": self.finalists, "eval_batch": self.scoring.batch}.items():
+        for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
 
-
-@dataclass(frozen=True)
-class SearchResult:
-    """What a search found."""
-
-    out: Path
-    space: str
-    evaluated: EvaluatedSubnets
-    finalists: tuple[Finalist, ...]  # best first
-    winner: Finalist
-    costs: tuple[CostKind, ...]
-    within_limit: bool  # of latency, as measured
-    unsaved: ResnasError | None  # why not all of it could be written, where it could not
+    def load_supernet(self) -> tuple[Checkpoint, SearchSpace]:
+        """Read the supernet and its space, for images of the size that was asked for."""
+        supernet = load(self.supernet)
+        space = supernet_space(supernet, self.supernet)
+        if self.image_size is None:
+            return supernet, space
+        return resize(supernet, self.image_size), space.with_image_size(self.image_size)
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class PreparedSearch:
     """A search that was checked before any work."""
 
     supernet: Checkpoint
     problem: SearchProblem
     scorer: ScorerSource
-    most_ms: float | None  # that a finalist may take
+    priced: Priced
+    setting: Setting  # that finalists are measured in; its machine and version are empty where any will do
+
+    @property
+    def elsewhere(self) -> bool:
+        """Tell whether that is another machine than this one."""
+        return self.setting.machine not in ("", this_machine(usable_cores()).slug)
 
 
 def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     """Search, export and measure the finalists, write the winner and the report into the folder `out`.
 
+    By a latency model of another machine it ends with the finalists, which are measured there (`searching.measured`),
+    and then chosen from (`searching.finish`).
+
     Raise `BadInput`; `VerificationFailed` where a finalist's graph is wrong.
     """
-    out = request.out
-    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
-    check_plot(out / FRONT)
-    check_workers(request.scoring.workers)
-    supernet = load(request.supernet)
-    space = supernet_space(supernet, request.supernet)
-    images = held_out_images(supernet, request.supernet, request.data)
-    prepared = _prepare(request, supernet, space, len(images.labels))
-    with claiming(out, resume=request.resume, remedy=_TAKEN):
+    prepared = prepare(request, progress)
+    with claiming(request.out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
+    images = prepared.scorer.images
     best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
     what = "the accuracy of the best subnet"
     note_chance(best.correct, best.seen, images.labels, images.class_names, what)
     return found
 
 
-def _prepare(request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: int) -> _Prepared:
+def prepare(request: SearchRequest, progress: Progress = silent) -> PreparedSearch:
+    """Check all that can be checked before any work, and return what is needed for it. Raise `BadInput`."""
+    out = request.out
+    check_new_folder(out, resume=request.resume, remedy=_TAKEN)
+    check_plot(out / FRONT)
+    check_workers(request.scoring.workers)
+    supernet, space = request.load_supernet()
+    images = in_random_order(request.held_out.images(supernet, request.supernet))
+    return _prepare(request, supernet, space, images, progress)
+
+
+@dataclass(frozen=True)
+class _Setups:
+    """The setups that a search may choose among, which differ in their batch size, and the latency model of each."""
+
+    setups: Sequence[Setup]
+    model: Callable[[Setup], LatencyModel]
+    elsewhere: bool  # whether they are another machine's, or may be
+
+
+def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
+    """Return those that were asked for. Raise `BadInput` where a machine that is named has no profile that fits."""
+    store, setup = request.store or usual_store(), request.setup
+    if model := request.model:
+        return _Setups([model.setup], lambda _: model, elsewhere=True)
+    any_batch = request.any_batch and bool(request.bounds.throughput)
+    if asked := request.latency_of:
+        if request.bounds.energy:
+            raise BadInput("`max_energy` must come without `latency_of`: the meter is this machine's")
+        batches = batches_of(asked, space, store) if any_batch else [asked.batch]
+        found = [model_of(replace(asked, batch=batch), space, store) for batch in batches]
+        for note in dict.fromkeys(note for one in found for note in one.notes):
+            logging.getLogger(__name__).warning("%s", note)
+        models = {one.model.setup.batch: one.model for one in found}
+        return _Setups([one.model.setup for one in found], lambda setup: models[setup.batch], elsewhere=True)
+    batches = profiled_batches(space, setup, store) if any_batch else []
+    several = [replace(setup, batch=batch) for batch in batches] or [setup]
+    return _Setups(several, lambda setup: stored_model(space, setup, store), elsewhere=False)
+
+
+def _prepare(
+    request: SearchRequest, supernet: Checkpoint, space: SearchSpace, images: LabelledImages, progress: Progress
+) -> PreparedSearch:
     """Turn what was asked for into costs and limits. Raise `BadInput` where no subnet meets them."""
-    bounds, costs, limits = request.bounds, list[CostKind](), list[CostLimit]()
-    measured, most_ms = "", None
-    if bounds.latency or request.evolution.pareto:
-        model = request.model or stored_model(space, request.setup, request.store or usual_store())
-        measured = model.identity
-        costs.append(latency_cost(model, space))
-        if bounds.latency:
-            limits.append(bounds.latency.limit(costs[0], space))
-            most_ms = limits[0].most
-    for bound, cost in ((bounds.macs, macs_cost()), (bounds.parameters, parameters_cost())):
-        costs.append(cost)
-        if bound:
-            limits.append(bound.limit(cost, space))
+    check_choice(space)
+    check_exportable(request.setup)
+
+    setups = _setups(request, space)
+    found = priced(
+        space,
+        request.bounds,
+        request.promise,
+        setups.setups,
+        setups.model,
+        always_latency=request.evolution.pareto,
+        progress=progress,
+    )
     problem = SearchProblem(
         space=space,
         supernet=supernet.digest,
-        data=request.data,
-        held_out=images,
-        limits=CostLimits(tuple(limits)),
-        costs=tuple(costs),
+        data=request.held_out.identity(images.labels),
+        held_out=len(images.labels),
+        limits=found.limits,
+        costs=found.costs,
         evolution=request.evolution,
         seed=request.seed,
         early_stopping=request.scoring.early_stopping,
-        measured=measured,
+        measured=found.model.identity if found.model else "",
     )
-    problem.limits.within(space)  # before anything is written
-    # Workers have another working directory.
-    data = request.data if request.data == DEMO else str(Path(request.data).resolve())
-    scoring = request.scoring
-    # Ray's workers have a core each.
-    decoding = 0 if scoring.workers else None
-    scorer = ScorerSource(request.supernet.resolve(), data, scoring.batch, scoring.device, decoding)
+    scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
         scorer.place()
-    return _Prepared(supernet, problem, scorer, most_ms)
+    setting = (
+        setups.model(found.setup).setting
+        if setups.elsewhere
+        else found.model.setting
+        if found.model
+        else replace(found.setup.setting(), machine="", version="")
+    )
+    return PreparedSearch(supernet, problem, scorer, found, setting)
 
 
-def _carry_out(request: SearchRequest, prepared: _Prepared, progress: Progress) -> SearchResult:
-    """Search, measure and write in a folder that is there. What cannot be written at the end is in the result."""
-    out, problem, most_ms = request.out, prepared.problem, prepared.most_ms
+def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progress) -> SearchResult:
+    """Search, export and measure in a folder that is there. What cannot be written at the end is in the result."""
+    out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+        note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
-    chosen = evaluated.finalists(request.finalists)
-    finalists, report = measure_finalists(chosen, prepared.supernet, request.setup, out / FINALISTS, progress)
-    best = winner(finalists, most_ms)
-    unsaved: ResnasError | None = None
-    try:
-        with atomic_file(out / ARCH) as partial:
-            partial.write_text(json.dumps(best.checkpoint.arch.to_json(), indent=1) + "\n")
-        save(best.checkpoint, out / CHECKPOINT)
-        report.write(out / MEASURED)
-        write_report(evaluated.candidates, finalists, problem.costs, out)
-    except (BadInput, StorageError) as error:
-        unsaved = error
-    return SearchResult(
-        out=out,
-        space=problem.space.name,
+    rounds = Rounds(
+        problem=problem,
         evaluated=evaluated,
-        finalists=tuple(finalists),
-        winner=best,
-        costs=problem.costs,
-        within_limit=best.within(most_ms),
-        unsaved=unsaved,
+        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs),
+        setting=prepared.setting,
+        limits=prepared.priced.measured,
+        together=request.finalists,
+        most=request.tries,
     )
+    if prepared.elsewhere:
+        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+    return finished(out, *rounds.measured_here(progress), problem.costs)

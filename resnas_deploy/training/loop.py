@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from resnas_deploy.arch.spec import Subnet
-from resnas_deploy.data.class_match import readable
+from resnas_deploy.data.name_forms import readable
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us

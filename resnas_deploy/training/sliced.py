@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import Block, Subnet
-from resnas_deploy.network.module import Attention, Head, Mlp, ResidualReduction, Stem, TransformerBlock, ViTResNAS
+from resnas_deploy.network.module import (
+    Attention,
+    Head,
+    Mlp,
+    ResidualReduction,
+    Stem,
+    TransformerBlock,
+    ViTResNAS,
+    part_of,
+)
 from resnas_deploy.training.recomputing import Through, plainly
 
 
@@ -48,6 +57,12 @@ def sliced_tokens(
             case HeadElement(), Head():
                 x = _norm(module.norm, x)
     return x
+
+
+def sliced_logits(body: ViTResNAS, features: Tensor, subnet: Subnet) -> Tensor:
+    """Return what a subnet's head says of the class token, `(B, classes)`, without drop-path."""
+    head = part_of(body, "head", Head).linear
+    return sliced_linear(head, sliced_tokens(body, features, subnet, None)[:, 0], head.out_features)
 
 
 def sliced_linear(layer: nn.Linear, x: Tensor, outputs: int) -> Tensor:

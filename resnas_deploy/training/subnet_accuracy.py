@@ -21,13 +21,12 @@ from torch import Tensor
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import ImageSubset, Indices
-from resnas_deploy.network.module import Head, part_of
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.passes import autocast
 from resnas_deploy.training.run import TrainingRun
-from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
+from resnas_deploy.training.sliced import sliced_logits
 
 RANDOM = 8  # subnets beside the widest and the narrowest
 WIDEST, NARROWEST, MEAN, LEAST = "widest_top1", "narrowest_top1", "subnets_mean_top1", "subnets_least_top1"
@@ -77,7 +76,6 @@ class FixedSubnets:
         """
         run, device = self._run, self._processes.device
         network.eval()
-        head, classes = part_of(network.body, "head", Head).linear, run.arch.classes
         counts = torch.zeros(len(self.subnets) + 1, dtype=torch.int64, device=device)  # right of each; images
         for batch in self._batches:
             labels, right = batch.labels.to(device), list[Tensor]()
@@ -86,8 +84,7 @@ class FixedSubnets:
                 for subnet in self.subnets.values():
                     if (stem := subnet.full.stem_mid_width) not in features:
                         features[stem] = network.features(pixels, (subnet,))
-                    tokens = sliced_tokens(network.body, features[stem], subnet, None)
-                    right.append(is_right(sliced_linear(head, tokens[:, 0], classes), labels).sum())
+                    right.append(is_right(sliced_logits(network.body, features[stem], subnet), labels).sum())
             counts += torch.stack([*right, torch.tensor(len(labels), device=device)])
         *found, images = self._processes.total(counts).tolist()
         return SubnetAccuracies(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -11,8 +10,8 @@ from pathlib import Path
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.reading import read_text
-from resnas_deploy.files.records import from_json
 from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.space_text import parse_space
 
 _OF_THE_SUBNETS = ("stages", "patch_size", "stem_mid_width")  # what an architecture has of its space
 PACKAGED = ("tiny", "small", "demo")  # the files of arch/spaces
@@ -32,26 +31,18 @@ def space_named(space: str | Path | SearchSpace) -> SearchSpace:
     known = packaged_spaces()
     if isinstance(space, str) and space in known:
         return known[space]
-    path = Path(space)
     try:
-        found = path.is_file()
+        found = Path(space).is_file()
     except (OSError, ValueError):  # a name that is too long, or has a null character
         found = False
     if not found:
         raise BadInput(f"`space` must be one of {', '.join(known)} or a TOML file, found {shown(str(space))}")
+    return space_file(Path(space))
+
+
+def space_file(path: Path) -> SearchSpace:
+    """Return the space in a TOML file. Raise `BadInput`."""
     return parse_space(read_text(path), str(path))
-
-
-def parse_space(text: str, source: str) -> SearchSpace:
-    """Read a space that is written in TOML; `source` is what messages call it. Raise `BadInput`."""
-    try:
-        data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise BadInput(f"{source} must be a search space in TOML, found: {error}") from None
-    try:
-        return from_json(SearchSpace, {"name": Path(source).stem, **data}, "", defaults=True)
-    except BadInput as error:
-        raise BadInput(f"{source}: {error}") from None
 
 
 def space_key(space: SearchSpace) -> str:

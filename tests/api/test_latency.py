@@ -38,7 +38,7 @@ def store(tmp_path):
     path = tmp_path / "s.sqlite"
     setting = choose_setup("ort-cpu", "fp32", 1, 1, "").setting()
     with LatencyStore(path) as opened:
-        opened.add(setting, "mini", PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
+        opened.add(setting, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
     return path
 
 

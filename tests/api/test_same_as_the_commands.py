@@ -16,6 +16,7 @@ NAMES = {"import": "import_checkpoint", "runners": "available_runners"}  # where
 ONLY_COMMANDS = {  # of the command line alone
     "as_json",  # results have to_json()
     ("archs", "name"),  # read_arch() is for it
+    ("space show", "toml"),  # a method of what it returns
     *(
         (words, name)
         for words in ("bench", "latency check", "train status", "triton load")

@@ -12,11 +12,15 @@ from support.small_data import SPACE, write_folder
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
 from resnas_deploy.measuring.latency.setup import choose_setup
-from resnas_deploy.weights.checkpoint import Task, save, untrained
+from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
+from resnas_deploy.searching.pool import ScorerSource
+from resnas_deploy.weights.checkpoint import Task, load, save, untrained
+from resnas_deploy.weights.resize import resize
 from resnas_deploy.weights.space_files import packaged_spaces
 
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 1, "threads": 1}
@@ -73,9 +77,44 @@ def test_a_model_limits_latency_and_says_how_finalists_are_measured(given, model
     assert shared.winner.candidate.subnet == found.winner.candidate.subnet
 
 
+def test_a_search_at_another_image_size_scores_and_measures_at_that_size(given, tmp_path, small_reference):
+    setup, space = choose_setup("ort-cpu", "fp32", 1, 1, ""), SPACE.with_image_size(32)
+    archs = subnets(space, PROFILE, 60)
+    model = LatencyModel(space, setup, setup.setting(), regression_of(measured(archs, truth(space))))
+    few = {name: value for name, value in FEW.items() if name != "threads"}
+    found = resnas.search(**given, **few, max_latency="80%", model=model, image_size=32, out=tmp_path / "found")
+    winner = found.winner
+    assert winner.checkpoint.arch.image_size == winner.artifact.image_size == 32
+    assert winner.checkpoint.task.preprocessing.image_size == 32
+    resized = resize(load(given["supernet"]), 32)
+    images = HeldOutSource(str(given["data"])).images(resized, given["supernet"])
+    alone = ScorerSource(resized, in_random_order(images), 100, "cpu")()
+    assert alone.score(winner.candidate.subnet) == winner.candidate.score
+    message = refusal(lambda: resnas.search(**given, **few, max_latency="80%", model=model, out=tmp_path / "own"))
+    assert "`model` must be of the supernet's space, little at 16 pixels, found one of little at 32" in message
+    message = refusal(lambda: resnas.search(**given, **few, max_macs="80%", image_size=30, out=tmp_path / "odd"))
+    assert "image_size must be" in message
+
+
+def test_a_limit_on_memory_needs_no_model(given, tmp_path, small_reference):
+    most = memory_bytes(SPACE.narrowest().arch, 4) + 1000
+    found = resnas.search(**given, **FEW, max_memory=most, batch=4, out=tmp_path / "found")
+    assert memory_bytes(found.winner.checkpoint.arch, 4) <= most
+    assert found.winner.measurement.configuration.batch == 4
+    assert found.to_json()["finalists"][0]["memory"] == memory_bytes(found.winner.checkpoint.arch, 4) / 1e6
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {"max_macs": "60%", "confidence": 1.0},
+            "`confidence` must be from 0.5 to less than 1, such as 0.9, found 1.0",
+        ),
+        ({"max_macs": "60%", "percentile": "p95"}, "`percentile` must be one of p50, p90, p99, found 'p95'"),
+        ({"min_throughput": "20"}, "`min_throughput` must be a number with the unit /s, found '20'"),
+        ({"max_memory": "1KB"}, "must have subnets with memory of at most 0.001 MB, found from "),
+        ({"max_energy": "50mW"}, "`max_energy` must be a number with one of the units J, mJ, uJ, or %"),
         ({}, "no limit given: the widest subnet would always win; give `max_macs`"),
         ({"max_latency": "8ms", "max_latency_ms": 8}, "one of `max_latency` and `max_latency_ms`, found both"),
         ({"max_macs": "much"}, "`max_macs` must be a number with one of the units G, M, or %"),

@@ -23,9 +23,12 @@ COMMANDS = (
     "compare",
     "gate",
     "search",
+    "search measure",
+    "search finish",
 )
 SUBCOMMANDS = {
-    "latency": ("profile", "predict", "check"),
+    "space": ("list", "show", "check"),
+    "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
     "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
@@ -119,7 +122,7 @@ def test_the_version(resnas):
         (["export", "--foo"], "No such option: --foo"),
         (["verify"], "Missing argument 'artifact'; see: resnas verify --help"),
         (["predict", "x"], "Missing argument 'images'; see: resnas predict --help"),
-        (["import", "x", "--out", "y"], "Missing option '--network-def'; see: resnas import --help"),
+        (["import", "x"], "Missing option '--out'; see: resnas import --help"),
         (["archs", "small", "tiny"], "unexpected extra argument"),
         (["verify", "x", "--threads"], "'--threads' requires an argument"),
         (["verify", "x", "--threads", "many"], "Invalid value for '--threads'"),

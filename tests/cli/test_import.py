@@ -6,13 +6,15 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from support.networks import mini, supernet_definitions
+from support.networks import golden_space, mini, supernet_definitions
 from support.places import GOLDEN
 
-from resnas_deploy.weights.checkpoint import load
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.weights.checkpoint import Task, load
 
 CHECKPOINT = GOLDEN / "vit_search_mini.pth.tar"
 DEFINITION = GOLDEN / "vit_search_mini.network_def.txt"
+SUPERNET, SPACE = GOLDEN / "vit_search_supernet_mini.pth.tar", GOLDEN / "spaces" / "mini.toml"
 
 
 def test_the_reference_checkpoint(resnas, tmp_path):
@@ -97,7 +99,7 @@ class _Evil:
     [
         ("nothing", "nothing must be a readable file, found: No such file or directory"),
         ("(", "one tuple"),
-        ("((4, 32), (2, 32, 10))", "2 reductions"),
+        ("((4, 32), (2, 32, 10))", "1 to 3 reductions"),
         ("__import__('os').system('touch evil')", "must be a readable file"),
         ("(__import__('os').system('touch evil'),)", "nothing is evaluated"),
         (str(GOLDEN / "macs.csv"), "at most 100000 characters"),
@@ -108,6 +110,45 @@ class _Evil:
 )
 def test_definitions_that_are_none(refused, definition, said):
     assert said in refused("import", CHECKPOINT, "--network-def", definition, "--out", "out.safetensors")
+
+
+def test_a_supernet_by_its_space(resnas, tmp_path):
+    (tmp_path / "names.txt").write_text("".join(f"{name}\n" for name in "abcdefghij"))
+    done = resnas("import", SUPERNET, "--space", SPACE, "--classes", "names.txt", "--out", "s.safetensors")
+    assert done.out.splitlines() == [
+        "s.safetensors: 112 pixels, 10 classes, 1.8 MB of weights",
+        "a supernet of the space mini, 22,744,800 subnets (10^7.4)",
+        "next: resnas search --supernet s.safetensors --score-on IMAGES --max-macs 60% --out found",
+    ]
+    found = load(tmp_path / "s.safetensors")
+    assert found.space == golden_space("mini")
+    assert found.task == Task(tuple("abcdefghij"), Preprocessing.for_image_size(112))
+
+
+def test_a_supernet_for_images_of_another_size(resnas, tmp_path):
+    done = resnas("import", SUPERNET, "--space", SPACE, "--image-size", "168", "--out", "s.safetensors", "--json")
+    found = load(tmp_path / "s.safetensors")
+    assert found.space == golden_space("mini").with_image_size(168)
+    assert (found.arch, found.task) == (found.space.widest().arch, None)
+    assert done.json["space"]["image_size"] == done.json["arch"]["image_size"] == 168
+    assert found.provenance.history[-1].startswith("position tables resized bicubically from 112 to 168")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "there must be --network-def, or for a supernet --space, found neither"),
+        (("--space", "huge"), "--space must be one of tiny, small, demo or a TOML file, found 'huge'"),
+        (("--space", "tiny"), "patch_embed.conv_proj.weight must be (256, 24, 7, 7), found (32, 24, 7, 7)"),
+        (("--space", SPACE, "--image-size", "100"), "image_size must be a multiple of 56 "),
+        (("--space", SPACE, "--image-size", "2016"), "image_size must be at most 1792 pixels"),
+        (("--space", SPACE, "--classes", DEFINITION), "must name 10 classes, one a line; found 1"),
+        (("--space", SPACE, "--classes", "none.txt"), "class names must be in a text file: none.txt"),
+        (("--space", SPACE, "--network-def", DEFINITION), "must be of the widest subnet of its space, mini"),
+    ],
+)
+def test_supernets_that_are_refused(refused, arguments, said):
+    assert said in refused("import", SUPERNET, *arguments, "--out", "out.safetensors")
 
 
 def test_another_networks_definition_names_the_tensors(refused):

@@ -54,7 +54,7 @@ def setting(precision="fp32", batch=1, runner="ort-cpu"):
 def filled(path, networks, purpose=PROFILE, repeat=0):
     """A store with made-up measurements."""
     with LatencyStore(path) as store:
-        store.add(setting(), "mini", purpose, repeat, measured(networks, truth()))
+        store.add(setting(), MINI, purpose, repeat, measured(networks, truth()))
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_profile_goes_on_where_it_was_and_says_what_is_next(resnas, tmp_path):
     assert f"or: resnas latency predict --arch FILE {rest}\n" in done.out
     assert done.err == ""
     with LatencyStore(tmp_path / "s.sqlite") as store:
-        kept = [item.arch for item in store.networks(setting(), "mini", PROFILE)]
+        kept = [item.arch for item in store.networks(setting(), MINI, PROFILE)]
     assert kept == subnets(MINI, PROFILE, LEAST)
     again = resnas("latency", "profile", *SPACE, *OPTIONS, "--networks", LEAST, "--json").json
     assert (again["networks"], again["measured_now"]) == (LEAST, 0)
@@ -118,7 +118,7 @@ def test_predict(resnas, profiled, found):
 
 
 def test_check(resnas, profiled, tmp_path):
-    archs = [item.arch for item in LatencyStore(profiled).networks(setting(), "mini", PROFILE)]
+    archs = [item.arch for item in LatencyStore(profiled).networks(setting(), MINI, PROFILE)]
     done = resnas("latency", "check", *SPACE, *OPTIONS, "--subnets", 3, "--out", "c.json", "--plot", "c.svg", "--json")
     assert done.json == json.loads((tmp_path / "c.json").read_text())
     assert (tmp_path / "c.svg").read_text().startswith("<?xml")
@@ -177,8 +177,10 @@ def test_a_network_of_no_space(refused, profiled, tiny):
     [
         (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight or a TOML file, found 'large'"),
         (["--runner", "abacus"], "abacus"),
-        (["--precision", "int8"], "int8"),
-        (["--precision", "int8", "--runner", "ort-cpu"], "int8"),
+        (["--precision", "int4"], "--precision must be one of fp32, fp16, bf16, int8, fp8, found 'int4'"),
+        (["--precision", "int8", "--runner", "torch"], "the runner torch must have kernels for int8"),
+        (["--image-size", "100"], "image_size must be"),
+        (["--image-size", "0"], "Invalid value for '--image-size'"),
         (["--device", "tpu", "--runner", "ort-cpu"], "tpu"),
         (["--batch", "0"], "Invalid value for '--batch'"),
         (["--batch", "-1"], "Invalid value for '--batch'"),
@@ -200,7 +202,7 @@ def test_wrong_usage_is_one_line_and_makes_no_file(refused, command, arguments, 
         (["profile", "--networks", "0"], "Invalid value for '--networks'"),
         (["profile", "--networks", "-5"], "Invalid value for '--networks'"),
         (["profile", "--networks", LEAST - 1], f"--networks must be {LEAST} or more"),
-        (["profile", "--space", "eight"], "the space eight must have 120 networks or more, found 8"),
+        (["profile", "--space", "eight"], "the space eight must have 80 networks or more, found 8"),
         (["check", "--subnets", "0"], "Invalid value for '--subnets'"),
         (["check", "--subnets", "1"], "Invalid value for '--subnets'"),
         (["check", "--plot", "c.pdf"], "a plot must end in"),
@@ -229,7 +231,7 @@ def test_a_store_from_the_future_is_named_and_left(refused, profiled, found):
     database.execute("PRAGMA user_version = 7")
     database.close()
     for command in (["predict", "--arch", found], ["check", *SPACE], ["profile", *SPACE]):
-        assert "must have schema 1 or less, found 7; use a newer resnas" in refused("latency", *command, *OPTIONS)
+        assert "must have schema 2 or less, found 7; use a newer resnas" in refused("latency", *command, *OPTIONS)
 
 
 def test_a_second_profiling_is_refused(refused, profiled):
@@ -277,7 +279,7 @@ def test_ctrl_c_keeps_the_groups_before_it_and_a_second_call_goes_on(tmp_path):
 
 def kept(path):
     with LatencyStore(path) as store:
-        return len(store.networks(setting(), "mini", PROFILE))
+        return len(store.networks(setting(), MINI, PROFILE))
 
 
 def test_the_command_of_a_hint_can_be_given_to_a_shell(refused, found):

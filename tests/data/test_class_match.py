@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.networks import golden_text
 
-from resnas_deploy.data.class_match import check_classes, check_renaming, check_tellable, classes_of, same_name
+from resnas_deploy.data.class_match import check_classes, check_renaming, check_tellable, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
+from resnas_deploy.data.name_forms import same_name
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.class_names import imagenet_class_names
 from resnas_deploy.images.preprocessing import Preprocessing

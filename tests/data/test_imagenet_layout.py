@@ -10,7 +10,8 @@ import pytest
 from support.checks import refusal
 from support.imagenet_like import wordnet_ids, write_imagenet
 
-from resnas_deploy.data.class_match import Classes, check_classes, readable
+from resnas_deploy.data.class_match import Classes, check_classes
+from resnas_deploy.data.name_forms import readable
 from resnas_deploy.data.source import open_data
 from resnas_deploy.images.class_names import imagenet_class_names
 

@@ -7,15 +7,23 @@ import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from support.processes import below, gone
-from support.small_data import SPACE
+from support.small_data import SPACE, Stripes
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.pool import opened_pool
+from resnas_deploy.searching.held_out import in_random_order
+from resnas_deploy.searching.pool import RayPool, ScorerSource
+from resnas_deploy.searching.ray_cluster import connected
+from resnas_deploy.searching.scorer import KEPT_BYTES
+from resnas_deploy.weights.checkpoint import untrained
 
 pytest.importorskip("ray")
 
@@ -45,16 +53,64 @@ def test_a_killed_worker_is_replaced(tmp_path):
 
     rng = np.random.default_rng(0)
     subnets = [SPACE.sample(rng) for _ in range(40)]
-    with warnings.catch_warnings(), opened_pool("ray", Fragile) as pool:
-        found = pool.scores(subnets, None)
+    with warnings.catch_warnings(), connected("") as ray:
+        found = RayPool(ray, lambda _: Fragile).scores(subnets, None)
     assert marker.exists()
     assert [score.correct for score in found] == [macs(subnet.arch) for subnet in subnets]
+
+
+LARGE, COUNT = 256, 1000  # pixels a side, and images: 197 MB
+
+
+@dataclass(frozen=True)
+class Noise(Stripes):
+    """Images that take memory."""
+
+    def image(self, index):
+        rng = np.random.default_rng((self.seed, index))
+        return Image.fromarray(rng.integers(0, 255, (LARGE, LARGE, 3), dtype=np.uint8))
+
+
+def actors():
+    """The numbers of Ray's processes that score."""
+    return [each for each in below(os.getpid()) if b"_Actor" in Path(f"/proc/{each}/cmdline").read_bytes()]
+
+
+def most_of_its_own():
+    """The bytes that the largest of Ray's workers has for itself alone: neither files nor shared memory."""
+    texts = [Path(f"/proc/{each}/smaps_rollup").read_text().split() for each in actors()]
+    return 1024 * max(int(text[text.index("Anonymous:") + 1]) for text in texts)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Ray's own
+def test_workers_score_as_this_process_does_and_none_holds_the_images():
+    space, rng = replace(SPACE, image_size=LARGE, patch_size=16), np.random.default_rng(0)
+    few, many = (
+        ScorerSource(untrained(space.widest().full), in_random_order(Noise(n)), 50, "cpu") for n in (50, COUNT)
+    )
+    subnets = [space.sample(rng) for _ in range(5)]
+    own = []
+    with warnings.catch_warnings(), connected("", many.bytes) as ray:
+        for source in (few, many):
+            pool = RayPool(ray, partial(source.shared, ray.put))
+            alone = source().scores(subnets, None)
+            target = max(score.correct for score in alone)
+            assert pool.rate(subnets[:1]) > 0
+            assert pool.scores(subnets, None) == alone
+            assert pool.scores(subnets, target) == source().scores(subnets, target)
+            own.append(most_of_its_own())
+            for actor in pool._actors:
+                ray.kill(actor)
+            gone(actors())
+    assert own[1] < own[0] + KEPT_BYTES // 2 + many.bytes / 2, own  # and what each keeps of the stem
 
 
 PROGRAM = """
 import os, sys, time
 from resnas_deploy.processes import ending
-from resnas_deploy.searching.pool import opened_pool
+from resnas_deploy.searching.pool import RayPool
+from resnas_deploy.searching.ray_cluster import connected
 
 class Broken:
     def __init__(self):
@@ -70,7 +126,8 @@ class Slow:
 
 def command():
     scorer = {"broken": Broken, "wrong": Wrong, "slow": Slow}[sys.argv[1]]
-    with opened_pool("ray", scorer) as pool:
+    with connected("") as ray:
+        pool = RayPool(ray, lambda _: scorer)
         print("there", flush=True)
         pool.scores([1, 2, 3], None)
     return 0

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+from scipy import stats
 
-from resnas_deploy.searching.scorer import RISK, hopeless
+from resnas_deploy.searching.scorer import RISK, StoppingRule
 
 TOTAL, BATCH = 1000, 100
 LOOKS = TOTAL // BATCH - 1
+RULE = StoppingRule(TOTAL, LOOKS)
 
 
 def stopped_at(right, target):
     """After how many images a candidate is stopped; None where it is not."""
     for seen in range(BATCH, TOTAL, BATCH):
-        if hopeless(int(right[:seen].sum()), seen, target, TOTAL, LOOKS):
+        if int(right[:seen].sum()) < RULE.least(seen, target):
             return seen
     return None
 
@@ -36,5 +39,15 @@ def test_a_hopeless_candidate_is_stopped_early():
 
 
 def test_what_cannot_reach_the_target_any_more_is_stopped():
-    assert hopeless(0, 400, 601, TOTAL, LOOKS)
-    assert not hopeless(390, 400, 601, TOTAL, LOOKS)
+    assert RULE.least(400, 601) > 0  # of the others 600 could be right
+    assert RULE.least(400, 601) <= 390
+
+
+@pytest.mark.parametrize("target", [0, 1, 300, 601, 999, 1000])
+def test_the_least_is_where_the_tail_of_the_distribution_becomes_too_small(target):
+    for seen in (100, 500, 900):
+        tails = stats.hypergeom.cdf(np.arange(seen + 1), TOTAL, target, seen)
+        hopeless = (np.arange(seen + 1) + TOTAL - seen < target) | (tails < RISK / LOOKS)
+        least = RULE.least(seen, target)
+        assert hopeless[:least].all()
+        assert not hopeless[least:].any()

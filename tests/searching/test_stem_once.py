@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.searching import scorer as module
-from resnas_deploy.searching.scorer import HeldOut, Scorer
+from resnas_deploy.searching.decoded import HeldOut
+from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.weights.checkpoint import untrained
@@ -22,8 +22,7 @@ FEATURES = BATCH * SPACE.stem_mid_widths[0] * (SIDE // 2) ** 2 * 4  # bytes of a
 
 
 @pytest.mark.parametrize("room", [0, FEATURES, 2**28])
-def test_scores_are_those_of_whole_passes_whatever_is_kept(monkeypatch, room):
-    monkeypatch.setattr(module, "KEPT_BYTES", room)
+def test_scores_are_those_of_whole_passes_whatever_is_kept(room):
     supernet, rng = untrained(SPACE.widest().full), np.random.default_rng(0)
     drawn = torch.Generator().manual_seed(0)
     images = [torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=drawn) for _ in range(BATCHES)]
@@ -34,7 +33,7 @@ def test_scores_are_those_of_whole_passes_whatever_is_kept(monkeypatch, room):
     cpu = torch.device("cpu")
     with torch.inference_mode():  # what the widest subnet says is taken for the truth
         labels = [network(normalised(batch, PREPROCESSING, cpu), whole).image.argmax(1) for batch in images]
-    scorer = Scorer(supernet, HeldOut(tuple(images), tuple(labels), PREPROCESSING), cpu)
+    scorer = Scorer(supernet, HeldOut(tuple(images), tuple(labels), PREPROCESSING), cpu, room)
     counted = []
     scorer._network.body.get_submodule("stem.conv1").register_forward_hook(lambda *_: counted.append(1))
     for subnet in subnets:

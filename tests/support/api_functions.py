@@ -10,6 +10,8 @@ from typing import Any
 import resnas_deploy as resnas
 from resnas_deploy.api.search_call import Search
 
+API = "resnas_deploy.api."
+
 
 def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
     """Yield the name and the function of each."""
@@ -19,7 +21,11 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
             yield name, found
         elif isinstance(found, ModuleType):
             for inner, item in vars(found).items():
-                if inspect.isfunction(item) and item.__module__ == found.__name__ and not inner.startswith("_"):
+                if (
+                    inspect.isfunction(item)
+                    and item.__module__.startswith(API)
+                    and not inner.startswith(("_", "checked"))
+                ):
                     yield f"{name}.{inner}", item
         elif isinstance(found, Search):
             yield name, inspect.unwrap(found, stop=inspect.isfunction)

@@ -35,6 +35,17 @@ def read_arch(folder: Path) -> None:
     macs(read_arch(str(folder / "a.json")))
 
 
+def read_space(folder: Path) -> None:
+    import resnas_deploy as resnas
+    from resnas_deploy.cli.output import json_text
+    from resnas_deploy.weights.space_text import parse_space
+
+    found = resnas.space.check(folder / "a.toml")
+    json_text(found.to_json())
+    assert found.table().html()
+    assert parse_space(found.to_toml(), "again") == found.space
+
+
 def read_recipe(folder: Path) -> None:
     from resnas_deploy.training.recipe import read_recipe
 
@@ -131,7 +142,7 @@ def read_store(folder: Path) -> None:
     from resnas_deploy.runners.registry import RUNNERS
 
     with LatencyStore(folder / "a", create=False) as store:
-        store.settings()
+        store.profiled()
         Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 
@@ -223,6 +234,7 @@ def run_command(folder: Path) -> None:
 READERS = {
     "network_def": Reader("network_def", damage.text_in("a.txt"), read_definition),
     "architecture": Reader("arch", damage.json_in("a.json"), read_arch),
+    "search space": Reader("space", damage.text_in("a.toml"), read_space),
     "recipe": Reader("recipe", damage.text_in("a.toml"), read_recipe),
     "--set": Reader("setting", damage.setting, read_setting),
     "class names": Reader("names", damage.text_in("a.txt"), read_names),

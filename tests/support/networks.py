@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.places import GOLDEN
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
 from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.space_files import space_named
 from resnas_deploy.weights.vit_search.importer import import_checkpoint
 
 # Every dimension differs from every other that it could be mistaken for; 8, 4 and 2 tokens a side.
@@ -100,3 +102,8 @@ def supernet_definitions() -> tuple[str, ...]:
 @functools.cache
 def supernet_mini() -> Checkpoint:
     return import_checkpoint(GOLDEN / "vit_search_supernet_mini.pth.tar", supernet_definitions()[0])
+
+
+def golden_space(name: str) -> SearchSpace:
+    """A space of that supernet: `mini` with those two subnets, or `few`, of which all subnets can be tried."""
+    return space_named(GOLDEN / "spaces" / f"{name}.toml")

@@ -17,15 +17,16 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from support.mini_space import MINI, SETTING, drawn, sampled
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.measuring.latency.store import LatencyStore
 
 GROUP = 8
 ARCHS = drawn(MINI, GROUP)
 
 
-def space_of(group: int) -> str:
-    """Groups are told apart by the name of a space."""
-    return f"group {group}"
+def space_of(group: int) -> SearchSpace:
+    """Groups are told apart by a space of their own."""
+    return replace(MINI, name=f"group {group}", stem_mid_widths=(1 + group,))
 
 
 def main() -> None:

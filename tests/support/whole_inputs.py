@@ -24,6 +24,7 @@ from resnas_deploy.searching.candidate import Candidate, Score
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.recipe import read_recipe
 from resnas_deploy.training.saved_state import TrainingState, save_state
+from resnas_deploy.weights.space_text import space_text
 
 STATE = {"network/a": torch.ones(5), "network/b": torch.zeros(2, 3), "adam/a/step": torch.ones(())}
 SETTING = replace(mini_space.SETTING, machine="a-machine")
@@ -31,12 +32,14 @@ SETTING = replace(mini_space.SETTING, machine="a-machine")
 
 def write_seeds(root: Path, artifact: Path) -> Path:
     """A folder in `root` for each kind of input."""
-    for name in ("network_def", "arch", "recipe", "setting", "names", "engine", "state", "search", "store", "report",
-                 "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics", "options"):  # fmt: skip
+    for name in ("network_def", "arch", "recipe", "space", "setting", "names", "engine", "state", "search", "store",
+                 "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
+                 "options"):  # fmt: skip
         (root / name).mkdir()
     (root / "network_def" / "a.txt").write_text(DEFINITION)
     (root / "arch" / "a.json").write_text(json.dumps(SMALL.to_json()))
     (root / "recipe" / "a.toml").write_text(read_recipe("demo", "supernet").to_toml())
+    (root / "space" / "a.toml").write_text(space_text(small_data.SPACE))
     (root / "setting" / "a.txt").write_text("epochs=3")
     (root / "names" / "a.txt").write_text("cat\ndog\nants and bees\n", encoding="utf-8")
     (root / "options" / "a.txt").write_text("[]")
@@ -49,7 +52,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
         store.add(Candidate(small_data.SPACE.sample(rng), Score(3, 4), (1.0, 2.0), 0) for _ in range(5))
     with LatencyStore(root / "store" / "a") as store:
         archs = mini_space.drawn(mini_space.MINI, 60)
-        store.add(SETTING, "mini", "profile", 0, mini_space.measured(archs, mini_space.truth()))
+        store.add(SETTING, mini_space.MINI, "profile", 0, mini_space.measured(archs, mini_space.truth()))
     made_up.report(made_up.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
     made = Ceiling(made_up.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
     write_ceilings(root / "ceilings" / "a.json", (made,))

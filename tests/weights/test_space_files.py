@@ -10,6 +10,7 @@ from support.small_data import SPACE
 
 from resnas_deploy.weights.checkpoint import load, save, untrained
 from resnas_deploy.weights.space_files import PACKAGED, packaged_spaces, space_key, space_named, supernet_space
+from resnas_deploy.weights.space_text import parse_space, space_text
 
 TEXT = """
 image_size = 16
@@ -31,6 +32,7 @@ head_dims = [6]
 hidden = [24, 12]
 blocks = 1
 """
+ONE_STAGE = TEXT[: TEXT.rindex("[[stages]]")]
 
 
 def written(folder, text=TEXT):
@@ -55,7 +57,12 @@ def test_those_of_the_package_are_files_like_any_other():
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("heads = [2, 1]", "head = [2, 1]", "stages[0] has the unknown field 'head'"),
+        (
+            "heads = [2, 1]",
+            "head = [2, 1]",
+            "line 8: stages[0] has the unknown key 'head'; known are widths, heads, "
+            "head_dims, hidden, blocks, droppable; is heads meant?",
+        ),
         ("widths = [8, 6]\n", "", "stages[0].widths must be there, found none"),
         ("widths = [8, 6]", "widths = [8, 8]", "stages[0]: widths must be 1 to 256 different sizes"),
         ("widths = [8, 6]", "widths = [14]", "stages[1].widths must all be at least the largest of stages[0], 14"),
@@ -68,7 +75,27 @@ def test_those_of_the_package_are_files_like_any_other():
         ("droppable = [1, 3]", "droppable = [1, 2, 3]", "droppable must leave one of the 3 blocks or more"),
         ("droppable = [1, 3]", "droppable = [1, 4]", "droppable must be different positions from 1 to blocks = 3"),
         ("image_size = 16", "image_size = 18", "image_size must be a multiple of 4"),
-        ("image_size = 16", "image_size = ", "must be a search space in TOML"),
+        ("image_size = 16", "image_size = ", "must be a search space in TOML, found: Invalid value (at line 2, column"),
+        (
+            "heads = [2, 1]",
+            "heads = 2",
+            "line 8: stages[0].heads must be a list of numbers, found 2; write heads = [2]",
+        ),
+        (
+            "blocks = 1",
+            "blocks = [1]",
+            "line 19: stages[1].blocks must be one value, found a list of 1; write blocks = 1",
+        ),
+        ("blocks = 1", "blocks = 'a'", "line 19: stages[1].blocks must be an integer, found 'a'"),
+        ("blocks = 1", "blocks = true", "line 19: stages[1].blocks must be an integer, found True"),
+        ("hidden = [24, 12]", "hidden = [24, '12']", "line 18: stages[1].hidden[1] must be an integer, found '12'"),
+        ("[[stages]]", "[stages]", "(at line 14, column 9); each stage is begun by [[stages]]"),
+        ("[[stages]]", "[[stage]]", "line 6: the space has the unknown key 'stage'; known are name, stages, "),
+        ("blocks = 1", "image_size = 16", "line 19: image_size must stand before the first [[stages]], found it below"),
+        ("image_size = 16", "blocks = 1", "line 2: blocks must stand below a [[stages]], found it before the first"),
+        ("image_size = 16", "image_size = [16]", "line 2: image_size must be one value, found a list of 1; write"),
+        ("patch_size = 2", "patch_sizes = 2", "line 3: the space has the unknown key 'patch_sizes'; known are name, "),
+        ("patch_size = 2", "name = 3", "line 3: name must be a text, found 3"),
         ("stem_mid_widths = [4, 2]", "stem_mid_widths = [0, 2]", "each of stem_mid_widths must be an integer"),
     ],
 )
@@ -77,6 +104,32 @@ def test_what_is_no_space_is_one_line(tmp_path, before, after, said):
     message = refusal(lambda: space_named(path))
     assert str(path) in message
     assert said in message
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "there must be stages, each below a line [[stages]], found none"),
+        ("stages = 3", "line 1: there must be stages, each below a line [[stages]], found 3"),
+        ("stages = [3]", "line 1: there must be stages, each below a line [[stages]], found a list of 1"),
+        (TEXT[: TEXT.rindex("[[stages]]")], "stages must be 2 to 4 stages, found 1"),
+        (
+            TEXT[: TEXT.rindex("[[stages]]")].replace("[[stages]]", "[stages]"),
+            "a stage must be written below [[stages]]",
+        ),
+        ("[" * 5000, "must be a search space in TOML"),
+        ("image_size = " + "1" * 5000, "must be a search space in TOML"),
+    ],
+)
+def test_a_file_without_its_stages_is_one_line(tmp_path, text, said):
+    assert said in refusal(lambda: space_named(written(tmp_path, text)))
+
+
+@pytest.mark.parametrize("space", [*packaged_spaces().values(), SPACE], ids=lambda space: space.name)
+def test_a_space_is_written_as_a_file_that_is_read_as_the_same(space):
+    assert parse_space(space_text(space), "file") == space
+    quoted = replace(space, name='a "name" \\ of mine')
+    assert parse_space(space_text(quoted), "file") == quoted
 
 
 def test_a_supernet_keeps_its_space(tmp_path):

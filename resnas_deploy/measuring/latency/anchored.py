@@ -17,13 +17,12 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.samples import noise
-from resnas_deploy.measuring.latency.networks import UntrainedNetwork, emitted
+from resnas_deploy.measuring.latency.networks import UntrainedNetwork, made_up
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import Sampled
 from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options
-from resnas_deploy.weights.checkpoint import untrained
 
 GROUP = 8  # networks that are open at once
 ANCHORS = 2
@@ -57,7 +56,7 @@ def measure_group(
             return timed(runner.step(noise(setup.batch, network.image_size)))
 
         def made(arch: ArchSpec) -> UntrainedNetwork:
-            return emitted(untrained(arch), setup.precision, setup.batch, folder)
+            return made_up(arch, setup.precision, setup.batch, folder)
 
         steps: dict[str, Timed] = {}
         beside = made(anchor)

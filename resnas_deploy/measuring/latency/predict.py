@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.model import LatencyModel
@@ -50,16 +51,26 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
     setting = setup.setting()
     with LatencyStore(store, create=False) as opened:
         for name, arch in archs:
-            space = next((space for space in packaged_spaces().values() if space.holds(arch)), None)
+            space = _space_of(arch)
             if space is None:
                 known = ", ".join(packaged_spaces())
                 raise BadInput(
-                    f"{name} must be a network of a search space ({known}) at 224 pixels, found another; "
+                    f"{name} must be a network of a search space ({known}), found another; "
                     "measure it by: `export()` and `bench()`"
                 )
-            if space.name not in models:
-                models[space.name] = Profiler(opened, space, setup, setting).model()
-            of = models[space.name].regression.predict([arch])
+            if space.fingerprint not in models:
+                models[space.fingerprint] = Profiler(opened, space, setup, setting).model()
+            of = models[space.fingerprint].regression.predict([arch])
             ms, low, high = (float(values[0]) for values in (of.ms, of.low, of.high))
             found.append(PredictedNetwork(name, space.name, macs(arch), ms, low, high))
     return PredictedNetworks(setting, tuple(found))
+
+
+def _space_of(arch: ArchSpec) -> SearchSpace | None:
+    """Return the space of the package that the network is of, at the network's own image size."""
+    for space in packaged_spaces().values():
+        if space.patch_size == arch.patch_size and len(space.stages) == len(arch.stages):
+            resized = space.with_image_size(arch.image_size)
+            if resized.holds(arch):
+                return resized
+    return None

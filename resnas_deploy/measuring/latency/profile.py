@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +14,17 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
+from resnas_deploy.measuring.latency.design import most_telling
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
 from resnas_deploy.measuring.latency.setup import Setting, Setup
-from resnas_deploy.measuring.latency.store import LatencyStore, Sampled, usual_store
+from resnas_deploy.measuring.latency.store import LatencyStore, Profiled, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.progress import Progress, headed, silent
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
-NETWORKS = 120  # that a profile measures: the model's error no longer falls with more (docs/latency.md)
+NETWORKS = 80  # that a profile measures: the model's error hardly falls with more (docs/latency.md)
 _SEEDS = {PROFILE: 0, CHECK: 1}
 _FIT_SEED = 0
 _TRIES = 20  # draws for each network that is wanted: spaces are far larger than what is measured of them
@@ -70,9 +72,14 @@ class Profiler:
     def measure(
         self, wanted: Sequence[ArchSpec], purpose: str, repeat: int = 0, progress: Progress = silent
     ) -> Iterator[Group]:
-        """Measure those of the networks that the store does not have yet, and keep each group as soon as it is."""
+        """Measure those of the networks that the store does not have yet, and keep each group as soon as it is.
+
+        A profile needs no more than so many: an earlier version chose others.
+        """
         there = {item.arch for item in self.kept(purpose, repeat)}
         missing = [arch for arch in wanted if arch not in there]
+        if purpose == PROFILE:
+            missing = missing[: max(0, len(wanted) - len(there))]
         done = len(wanted) - len(missing)
         rng = np.random.default_rng()
         for group in groups(missing):
@@ -80,7 +87,7 @@ class Profiler:
             measured = tuple(measure_group(self.setup, group, anchor_of(self.space), rng, heading))
             unsaved = None
             try:
-                self.store.add(self.setting, self.space.name, purpose, repeat, measured)
+                self.store.add(self.setting, self.space, purpose, repeat, measured)
             except ResnasError as error:
                 unsaved = error
             done += len(group)
@@ -88,22 +95,37 @@ class Profiler:
 
     def kept(self, purpose: str, repeat: int = 0) -> list[Sampled]:
         """Return what the store has."""
-        return self.store.networks(self.setting, self.space.name, purpose, repeat)
+        return self.store.networks(self.setting, self.space, purpose, repeat)
 
     def model(self) -> LatencyModel:
         """Return the model of what was profiled. Raise `BadInput` where nothing was, with what there is instead."""
         if measured := self.kept(PROFILE):
             return LatencyModel(self.space, self.setup, self.setting, regression_of(measured))
-        there = [
-            f"{name} on {other}" + (" of another machine" if other.machine != self.setting.machine else "")
-            for other, name, _ in self.store.settings()
-        ]
         place = {} if self.store.path == usual_store() else {"store": self.store.path}
         remedy = called("latency.profile", space=self.space.name, **self.setup.arguments(), **place)
         raise BadInput(
             f"{self.store.path} must hold a profile of the space {self.space.name} on {self.setting}, "
-            f"found {first_few(there) or 'none'}; run: {remedy}"
+            f"found {self._instead()}; run: {remedy}"
         )
+
+    def _instead(self) -> str:
+        """Tell what there is in the place of a profile that there is not: first of all, one of another version."""
+        there = self.store.profiled()
+        for item in there:
+            same = replace(item.setting, version=self.setting.version) == self.setting
+            if same and item.space.fingerprint == self.space.fingerprint:
+                return (
+                    f"one of {item.setting.version}, not of {self.setting.version}, which is installed here: what it "
+                    f"changes is not known before it is measured (a search takes it by `latency_of` all the same)"
+                )
+        return first_few([self._described(item) for item in there]) or "none"
+
+    def _described(self, item: Profiled) -> str:
+        space = item.space.name
+        if space == self.space.name and item.space.fingerprint != self.space.fingerprint:
+            space = f"another {space} (at {item.space.image_size} pixels)"
+        elsewhere = " of another machine" if item.setting.machine != self.setting.machine else ""
+        return f"{space} on {item.setting}{elsewhere}"
 
 
 def profile(
@@ -135,20 +157,27 @@ def stored_model(space: SearchSpace, setup: Setup, store: Path) -> LatencyModel:
         return Profiler(opened, space, setup, setup.setting()).model()
 
 
-def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
-    """Draw distinct random networks of the space, the same ones every time, and none of `without`.
+def profiled_batches(space: SearchSpace, setup: Setup, store: Path) -> list[int]:
+    """List the batch sizes at which a space was profiled in a setup that is otherwise the same, ascending."""
+    wanted = setup.setting()
+    with LatencyStore(store, create=False) as opened:
+        there = [item.setting for item in opened.profiled() if item.space.fingerprint == space.fingerprint]
+    return sorted({item.batch for item in there if item == replace(wanted, batch=item.batch)})
 
-    More of them begin with the fewer. Raise `BadInput` where the space has not so many.
+
+def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
+    """Return distinct networks of the space, the same ones every time, and none of `without`.
+
+    Those of a profile are the most telling, others random. More of them begin with the fewer. Raise `BadInput` where
+    the space has not so many.
     """
     found: dict[ArchSpec, None] = {}
-    if purpose == PROFILE:  # the edges too, beyond which nothing lies
-        found = {space.widest().arch: None, space.narrowest().arch: None}
     rng = np.random.default_rng(_SEEDS[purpose])
+    archs = most_telling(space, rng) if purpose == PROFILE else _random(space, rng)
     excluded = frozenset(without)
-    for _ in range(count * _TRIES):
+    for arch in islice(archs, count * _TRIES):
         if len(found) >= count:
             break
-        arch = space.sample(rng).arch
         if arch not in excluded:
             found[arch] = None
     if len(found) < count:
@@ -159,8 +188,14 @@ def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[Ar
     return list(found)[:count]
 
 
+def _random(space: SearchSpace, rng: np.random.Generator) -> Iterator[ArchSpec]:
+    while True:
+        yield space.sample(rng).arch
+
+
 def regression_of(measured: Sequence[Sampled]) -> Regression:
     """Fit a profile's networks. Raise `BadInput` for too few."""
     anchor_ms = 1e3 * float(np.median([np.median(item.anchor_s) for item in measured]))
     archs, ratios = [item.arch for item in measured], [item.ratio for item in measured]
-    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED))
+    runs = tuple(item.samples_s for item in measured)
+    return fit(archs, ratios, anchor_ms, np.random.default_rng(_FIT_SEED), runs)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from scipy.optimize import nnls
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.latency.bounds import MEDIAN, Runs, factor_within, typical_tail
 from resnas_deploy.measuring.latency.features import Terms
 
 FOLDS = 10  # of the cross-validation
@@ -40,11 +41,24 @@ class Regression:
     spread: float  # of the logarithm of predicted over measured, on networks held out: half the interval
     networks: int  # that were measured
     terms: Terms
+    errors: tuple[float, ...] = ()  # of networks held out: the logarithm of measured over predicted
+    runs: Runs = field(default=(), repr=False)  # seconds, of each network
 
     def predict(self, archs: Sequence[ArchSpec]) -> PredictedTimes:
         """Return the latency of each network."""
         ms = self.anchor_ms * (self.terms.of(archs).reshape(-1, len(self.weights)) @ np.array(self.weights))
         return PredictedTimes(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
+
+    def tail(self, percentile: str) -> float:
+        """Return what a percentile of a network's runs is over what `predict` says, as it is most often."""
+        return typical_tail(self.runs, percentile)
+
+    def factor_within(self, confidence: float, percentile: str = MEDIAN) -> float:
+        """Return over what `predict` says, what a percentile of a network's runs stays below with that probability.
+
+        Raise `BadInput` where too little was measured to say so.
+        """
+        return factor_within(self.errors, self.runs, confidence, percentile)
 
 
 def least_networks(terms: Terms) -> int:
@@ -52,14 +66,17 @@ def least_networks(terms: Terms) -> int:
     return _A_TERM * len(terms.names)
 
 
-def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator) -> Regression:
-    """Fit measured networks; `ratios` are their times over the anchor's. Raise `BadInput` for too few."""
+def fit(
+    archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator, runs: Runs = ()
+) -> Regression:
+    """Fit measured networks; `ratios` are their times over the anchor's, `runs` all times. Raise `BadInput` for few."""
     terms = Terms.among(archs)
     if len(archs) < (least := least_networks(terms)):
         raise BadInput(f"a latency model needs at least {least} measured networks, found {len(archs)}; profile more")
     rows, measured = terms.of(archs), np.array(ratios)
     predicted = predict_held_out(rows, measured, rng)
-    errors = np.abs(np.log(predicted / measured))
+    signed = np.log(measured / predicted)
+    errors = np.abs(signed)
     rank = min(len(errors), math.ceil((len(errors) + 1) * COVERED))  # as split conformal prediction takes it
     return Regression(
         weights=tuple(regress(rows, measured)),
@@ -68,6 +85,8 @@ def fit(archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rn
         spread=float(np.sort(errors)[rank - 1]),
         networks=len(archs),
         terms=terms,
+        errors=tuple(signed.tolist()),
+        runs=runs,
     )
 
 

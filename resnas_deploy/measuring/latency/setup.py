@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.precision import precision_named
+from resnas_deploy.precision import check_precision
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
 
@@ -70,7 +70,7 @@ def choose_setup(runner: str, precision: str, batch: int, threads: int, device: 
         raise BadInput(f"`batch` must be from 1 to {MAX_BATCH}, found {batch}")
     if threads < 0:
         raise BadInput(f"`threads` must be 0 (every core) or more, found {threads}")
-    precision_named(precision)  # networks are measured as they are emitted, with no calibration
+    check_precision(precision)
     kind = runner_kind(runner, "`runner`") if runner else default_runner(precision, device=device)
     kind.check(precision, device)
     return Setup(kind, precision, batch, threads, device)

@@ -1,33 +1,41 @@
 """Where the latency model's measurements are kept: an SQLite file that several processes may use at once.
 
 Every group of networks is written in one transaction as soon as it is measured, so a profiling that is killed goes on
-where it stopped. What was measured under one key is never seen under another.
+where it stopped. What was measured under one key is never seen under another. A space is kept with what was measured of
+it, under its fingerprint: two files that are called the same are not mixed either.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files import records as record
 from resnas_deploy.files.atomic import unwritable
 from resnas_deploy.files.locks import Lock, ask
 from resnas_deploy.files.reading import parse_json
-from resnas_deploy.files.sqlite import Database, Format
+from resnas_deploy.files.sqlite import Database, EarlierSchema, Format
 from resnas_deploy.files.user_folders import data_folder
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.report import LONGEST, SHORTEST
+from resnas_deploy.weights.space_files import packaged_spaces
+
+Item = TypeVar("Item", Setting, SearchSpace)
 
 UNDISTURBED = 10  # per cent of the runs, which nothing else made longer
-_TABLES = """
+_SPACE = "CREATE TABLE space (fingerprint TEXT NOT NULL PRIMARY KEY, content TEXT NOT NULL)"
+_MEASURED = """
 CREATE TABLE setting (id INTEGER PRIMARY KEY, content TEXT NOT NULL UNIQUE);
 CREATE TABLE network (
     setting INTEGER NOT NULL REFERENCES setting (id),
@@ -41,7 +49,25 @@ CREATE TABLE network (
     PRIMARY KEY (setting, space, purpose, opening, fingerprint)
 );
 """
-FORMAT = Format("latency store", "store", application=0x72736E73, schema=1, tables=_TABLES)  # "rsns"
+
+
+def _with_spaces(connection: sqlite3.Connection) -> None:
+    """Upgrade schema 1, in which a space was one of the package's, by name."""
+    connection.execute(_SPACE)
+    for space in packaged_spaces().values():
+        change = "UPDATE network SET space = ? WHERE space = ?"
+        if connection.execute(change, (space.fingerprint, space.name)).rowcount:
+            connection.execute("INSERT INTO space VALUES (?, ?)", (space.fingerprint, _content(space)))
+
+
+FORMAT = Format(
+    "latency store",
+    "store",
+    application=0x72736E73,  # "rsns"
+    schema=2,
+    tables=f"{_SPACE};{_MEASURED}",
+    earlier=(EarlierSchema(1, _MEASURED, _with_spaces),),
+)
 
 
 @dataclass(frozen=True)
@@ -58,57 +84,91 @@ class Sampled:
         return float(np.percentile(self.samples_s, UNDISTURBED) / np.percentile(self.anchor_s, UNDISTURBED))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """Networks that were measured under one key."""
+
+    setting: Setting
+    space: SearchSpace
+    purpose: str
+    repeat: int  # tells one whole measurement of the same networks from another
+    networks: tuple[Sampled, ...]
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """A space that was profiled in a setting, and how many of its networks."""
+
+    setting: Setting
+    space: SearchSpace
+    networks: int
+    latest: int  # the larger, the later the last of them was kept
+
+
 class LatencyStore(Database):
     """A context manager. Raises `BadInput` for a file that is damaged, foreign, or of a newer resnas, and leaves it."""
 
     def __init__(self, path: Path, *, create: bool = True) -> None:
         super().__init__(path, FORMAT, create=create)
 
-    def add(self, setting: Setting, space: str, purpose: str, repeat: int, measured: Iterable[Sampled]) -> None:
-        """Keep networks, all or none of them. One that is there already stays as it was.
+    def add(self, setting: Setting, space: SearchSpace, purpose: str, repeat: int, measured: Iterable[Sampled]) -> None:
+        """Keep networks, all or none of them. One that is there already stays as it was."""
+        self.add_all([Kept(setting, space, purpose, repeat, tuple(measured))])
 
-        `repeat` tells one whole measurement of the same networks from another.
-        """
-        rows = [
-            (
-                space,
-                purpose,
-                repeat,
-                item.arch.fingerprint,
-                json.dumps(item.arch.to_json()),
-                json.dumps(item.samples_s),
-                json.dumps(item.anchor_s),
-            )
-            for item in measured
-        ]
+    def add_all(self, several: Sequence[Kept]) -> int:
+        """Keep networks under several keys, all or none of them, and return how many were not there yet."""
+        written = [(item, [_row(network) for network in item.networks]) for item in several]
         with self.errors(), self.transaction():
-            self.insert("INSERT OR IGNORE INTO setting (content) VALUES (?)", [(_content(setting),)])
-            ((number,),) = self.rows("SELECT id FROM setting WHERE content = ?", (_content(setting),))
-            self.insert(
-                "INSERT OR IGNORE INTO network VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [(number, *row) for row in rows]
-            )
+            ((before,),) = self.rows("SELECT COUNT(*) FROM network")
+            for item, rows in written:
+                content, fingerprint = _content(item.setting), item.space.fingerprint
+                self.insert("INSERT OR IGNORE INTO setting (content) VALUES (?)", [(content,)])
+                self.insert("INSERT OR IGNORE INTO space VALUES (?, ?)", [(fingerprint, _content(item.space))])
+                ((number,),) = self.rows("SELECT id FROM setting WHERE content = ?", (content,))
+                self.insert(
+                    "INSERT OR IGNORE INTO network VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    [(number, fingerprint, item.purpose, item.repeat, *row) for row in rows],
+                )
+            ((after,),) = self.rows("SELECT COUNT(*) FROM network")
+        return int(after - before)
 
-    def networks(self, setting: Setting, space: str, purpose: str, repeat: int = 0) -> list[Sampled]:
+    def networks(self, setting: Setting, space: SearchSpace, purpose: str, repeat: int = 0) -> list[Sampled]:
         """Return what was measured, in the order in which it was kept."""
         with self.errors():
             rows = self.rows(
                 "SELECT arch, samples_s, anchor_s FROM network JOIN setting ON setting.id = network.setting "
                 "WHERE content = ? AND space = ? AND purpose = ? AND opening = ? ORDER BY network.rowid",
-                (_content(setting), space, purpose, repeat),
+                (_content(setting), space.fingerprint, purpose, repeat),
             )
             return [_sampled(*row) for row in rows]
 
-    def settings(self) -> list[tuple[Setting, str, int]]:
-        """List what was profiled: each setting and space, and the number of networks."""
+    def profiled(self) -> list[Profiled]:
+        """List what was profiled."""
         with self.errors():
             rows = self.rows(
-                "SELECT content, space, COUNT(*) FROM network JOIN setting ON setting.id = network.setting "
-                "WHERE purpose = 'profile' GROUP BY content, space ORDER BY content, space"
+                "SELECT setting.content, space.content, COUNT(*), MAX(network.rowid) FROM network "
+                "JOIN setting ON setting.id = network.setting JOIN space ON space.fingerprint = network.space "
+                "WHERE purpose = 'profile' GROUP BY setting.id, space.fingerprint "
+                "ORDER BY setting.content, space.content"
             )
             return [
-                (record.from_json(Setting, parse_json(content, "a setting"), "a setting"), str(space), count)
-                for content, space, count in rows
+                Profiled(_read(Setting, setting), _read(SearchSpace, space), int(count), int(latest))
+                for setting, space, count, latest in rows
             ]
+
+    def everything(self) -> list[Kept]:
+        """Return all that was measured, in the order in which it was kept."""
+        with self.errors():
+            keys = self.rows(
+                "SELECT setting.content, space.content, purpose, opening FROM network "
+                "JOIN setting ON setting.id = network.setting JOIN space ON space.fingerprint = network.space "
+                "GROUP BY setting.id, space.fingerprint, purpose, opening ORDER BY MIN(network.rowid)"
+            )
+            found = [
+                (_read(Setting, setting), _read(SearchSpace, space), str(purpose), int(repeat))
+                for setting, space, purpose, repeat in keys
+            ]
+        return [Kept(*key, tuple(self.networks(*key))) for key in found]
 
     @contextmanager
     def measuring(self) -> Iterator[None]:
@@ -143,20 +203,36 @@ def usual_store() -> Path:
     return folder / "latency.sqlite"
 
 
-def _content(setting: Setting) -> str:
-    return json.dumps(asdict(setting), sort_keys=True)
+def check_times(network: Sampled) -> None:
+    """Raise `ValueError` for times that cannot be."""
+    for times in (network.samples_s, network.anchor_s):
+        if not times or not all(SHORTEST <= value <= LONGEST for value in times):
+            raise ValueError(f"no times: {shown(list(times))}")
+    if len(network.samples_s) != len(network.anchor_s):
+        raise ValueError(f"{len(network.samples_s)} times beside {len(network.anchor_s)} of the anchor")
+
+
+def _content(item: Setting | SearchSpace) -> str:
+    return json.dumps(record.to_json(item), sort_keys=True)
+
+
+def _read(kind: type[Item], content: str) -> Item:
+    return record.from_json(kind, parse_json(content, "what was profiled"), "what was profiled")
+
+
+def _row(network: Sampled) -> tuple[str, ...]:
+    content = (network.arch.to_json(), network.samples_s, network.anchor_s)
+    return (network.arch.fingerprint, *map(json.dumps, content))
 
 
 def _sampled(arch: str, samples: str, anchor: str) -> Sampled:
     found = Sampled(ArchSpec.from_json(parse_json(arch, "an architecture")), _times(samples), _times(anchor))
-    if len(found.samples_s) != len(found.anchor_s):
-        raise ValueError(f"{len(found.samples_s)} times beside {len(found.anchor_s)} of the anchor")
+    check_times(found)
     return found
 
 
 def _times(text: str) -> tuple[float, ...]:
     found = parse_json(text, "times")
-    numbers = found if isinstance(found, list) else []
-    if not numbers or not all(type(value) in (int, float) and SHORTEST <= value <= LONGEST for value in numbers):
+    if not isinstance(found, list) or not all(type(value) in (int, float) for value in found):
         raise ValueError(f"no times: {shown(text)}")
-    return tuple(map(float, numbers))
+    return tuple(map(float, found))

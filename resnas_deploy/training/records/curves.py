@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.measuring.plots import COLOURS, new_figure, plain, write_figure
 from resnas_deploy.training.records.status import RUNNING, RunStatus
 from resnas_deploy.training.subnet_accuracy import LEAST, MEAN, NARROWEST, WIDEST
+from resnas_deploy.units import duration
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,14 +72,6 @@ def summary(status: RunStatus, now: float) -> list[str]:
     if status.kept:
         lines.append(f"kept: {', '.join(status.kept)}")
     return lines
-
-
-def duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    for unit, size in (("days", 86_400), ("hours", 3_600), ("minutes", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def by_epoch(curves: Curves) -> list[tuple[str, ...]]:

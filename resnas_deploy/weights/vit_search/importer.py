@@ -6,11 +6,13 @@ import pickle
 import re
 import warnings
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch.elements import BlockElement, ReductionElement, elements
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput, first_few, shortened, shown
 from resnas_deploy.weights.checkpoint import Array, Checkpoint, Provenance, file_digest
 from resnas_deploy.weights.schema import patch_head_shapes, tensor_shapes
@@ -47,25 +49,29 @@ _WRAPPERS = ("module.", "_orig_mod.", "model.")  # what DataParallel, torch.comp
 _MAX_SIDE = 4096  # tokens a side, when the image size is read off the position table
 
 
-def import_checkpoint(path: Path, network_def: str) -> Checkpoint:
-    """Read a checkpoint that the reference saved for the network of `network_def`.
+def import_checkpoint(path: Path, network_def: str = "", space: SearchSpace | None = None) -> Checkpoint:
+    """Read a checkpoint that the reference saved for the network of `network_def`, or for the supernet of a space.
 
     `model_ema` is taken where it is there, else `model`, or what other trainers call the two. Image and patch size
-    follow from the tensors. Nothing in the pickle is run (`weights_only=True`). Raise `BadInput` for a file that is no
-    such checkpoint or of another network.
+    follow from the tensors; of a supernet the network follows from its space, and a `network_def` must agree with it.
+    Nothing in the pickle is run (`weights_only=True`). Raise `BadInput` for a file that is no such checkpoint or of
+    another network.
     """
     try:
         if not path.is_file():
             raise BadInput(f"a checkpoint must be a file, found {'a folder' if path.is_dir() else 'no file'}")
         check_archive(path)
         state, key = _state(_read(path))
-        subnet = _sized(network_def, state)
+        space = _fitted(space, state) if space else None
+        subnet = space.widest() if space else _sized(network_def, state)
         names = reference_names(subnet)
-        _check(state, names, subnet)
+        _check(state, names, subnet, f"the supernet of the space {space.name}" if space else "the network_def")
+        if space and network_def:
+            _check_widest(_sized(network_def, state), space)
         tensors = {ours: _array(state[theirs]) for ours, theirs in names.items()}
         tensors |= {name: _array(state[name]) for name in ("patch_head.weight", "patch_head.bias") if name in state}
         source = f"imported from {path.name} ({key}), sha256 {file_digest(path)}"
-        return Checkpoint(subnet.arch, tensors, Provenance(True, (source,)))
+        return Checkpoint(subnet.arch, tensors, Provenance(True, (source,)), space=space)
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from None
     except OSError as error:
@@ -197,20 +203,63 @@ def _names(data: Iterable[object]) -> str:
 def _sized(network_def: str, state: Mapping[str, torch.Tensor]) -> Subnet:
     """Return the network, with image and patch size read off the position table and the projection's kernel."""
     plain = "patch_embed.conv1.conv.weight" not in state
+    projection, side = _patches(state)
+    patch_size = projection.shape[2] * (1 if plain else 2)
+    return parse_network_def(network_def, image_size=side * patch_size, patch_size=patch_size)
+
+
+def _fitted(space: SearchSpace, state: Mapping[str, torch.Tensor]) -> SearchSpace:
+    """Return the space with the image size of the position table, and the classes of the head.
+
+    Whether all else fits is seen when the tensors are compared.
+    """
+    _, side = _patches(state)
+    head = state.get("cls_head.weight")
+    classes = head.shape[0] if head is not None and head.dim() == 2 and len(head) else space.classes
+    return replace(space, classes=classes, image_size=side * space.patch_size)
+
+
+def _check_widest(subnet: Subnet, space: SearchSpace) -> None:
+    """Raise `BadInput` where a supernet's `network_def` is not that of the widest subnet of its space."""
+    widest = space.widest()
+    if subnet == widest:
+        return
+    found, wanted = _dimensions(subnet), _dimensions(widest)
+    name = next(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
+    raise BadInput(
+        f"a supernet's network_def must be of the widest subnet of its space, {space.name}: "
+        f"{name} must be {wanted.get(name, 'absent')}, found {found.get(name, 'none')}; it may be left out"
+    )
+
+
+def _dimensions(subnet: Subnet) -> dict[str, int]:
+    """Return every dimension of a network by its place."""
+    arch: ArchSpec = subnet.full
+    found = {name: getattr(arch, name) for name in ("stem_mid_width", "patch_size", "image_size")}
+    for number, (stage, kept) in enumerate(zip(arch.stages, subnet.kept, strict=True), start=1):
+        found[f"the width of stage {number}"] = stage.width
+        found[f"the number of blocks of stage {number}"] = sum(kept)
+        for position, block in enumerate(stage.blocks, start=1):
+            where = f"of block {position} of stage {number}"
+            found |= {f"{name} {where}": getattr(block, name) for name in ("heads", "head_dim", "hidden")}
+    return found | {"classes": arch.classes}
+
+
+def _patches(state: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, int]:
+    """Return the weight that makes patches, 4-D, and the tokens a side by the rows of the position table."""
     projection, table = state.get("patch_embed.conv_proj.weight"), state.get("pos_embed")
     if projection is None or projection.dim() != 4 or table is None or table.dim() != 3:
         raise BadInput(
             "a checkpoint of this family must have patch_embed.conv_proj.weight (4-D) and pos_embed (3-D), "
             f"found {_names(state)}"
         )
-    patch_size = projection.shape[2] * (1 if plain else 2)
     side = round(max(table.shape[1] - 1, 0) ** 0.5)
     if side**2 + 1 != table.shape[1] or not 0 < side <= _MAX_SIDE:
         raise BadInput(f"pos_embed must have one row for the class token and a square of rows, found {table.shape[1]}")
-    return parse_network_def(network_def, image_size=side * patch_size, patch_size=patch_size)
+    return projection, side
 
 
-def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: Subnet) -> None:
+def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: Subnet, whose: str) -> None:
     """Name the tensors that are not the network's in the reference's own words."""
     wanted = {names[ours]: shape for ours, shape in tensor_shapes(subnet.arch).items()}
     patch_head = patch_head_shapes(subnet.arch)
@@ -228,7 +277,7 @@ def _check(state: Mapping[str, torch.Tensor], names: Mapping[str, str], subnet: 
     extra = [n for n in state if n not in wanted and not n.startswith(unused) and not n.endswith("num_batches_tracked")]
     lines += [f"{shown(n)} {tuple(state[n].shape)} is not of this network" for n in extra]
     if lines:
-        raise BadInput(f"the tensors must be those of the network_def: {first_few(lines)}")
+        raise BadInput(f"the tensors must be those of {whose}: {first_few(lines)}")
 
 
 def _array(tensor: torch.Tensor) -> Array:

@@ -7,14 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from support.mini_space import EIGHT, MINI, drawn
 
+from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.anchored import ANCHORS, GROUP, anchor_of, groups, measure_group, steadied
-from resnas_deploy.measuring.latency.networks import emitted
+from resnas_deploy.measuring.latency.networks import emitted, made_up
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.progress import silent
+from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import untrained
 from resnas_deploy.weights.space_files import packaged_spaces
@@ -153,3 +156,24 @@ def test_the_anchor_is_a_network_of_the_space_and_always_the_same():
     for space in (*packaged_spaces().values(), MINI, EIGHT):
         assert anchor_of(space) == anchor_of(space)
         assert space.holds(anchor_of(space))
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_a_network_with_made_up_weights_is_the_same_but_for_its_numbers(tmp_path, precision):
+    """And the numbers are such that nothing in it is slow: finite, and no two weights equal."""
+    real = onnx.load(emitted(untrained(ARCHS[0]), precision, 1, tmp_path).model)
+    network = made_up(ARCHS[0], precision, 1, tmp_path)
+    found = onnx.load(network.model)
+    assert [node.SerializeToString() for node in found.graph.node] == [
+        node.SerializeToString() for node in real.graph.node
+    ]
+    for one, other in zip(found.graph.initializer, real.graph.initializer, strict=True):
+        assert (one.name, one.dims, one.data_type) == (other.name, other.dims, other.data_type)
+        assert len(one.raw_data) == len(other.raw_data)
+        assert (one.raw_data == other.raw_data) == one.name.startswith(("ints", "ones"))
+    weights = [one.raw_data for one in found.graph.initializer if not one.name.startswith(("ints", "ones"))]
+    assert len(set(weights)) == len(weights)
+    with RUNNERS["ort-cpu"].open(network, Options(1)) as runner:
+        logits = runner.run(noise(2, 112))["logits"]
+    assert np.isfinite(logits).all()
+    assert np.abs(logits).max() < 100

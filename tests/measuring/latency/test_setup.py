@@ -39,7 +39,7 @@ def test_the_arguments_choose_the_same_setup_again():
     ("changes", "said"),
     [
         ({"runner": "abacus"}, "abacus"),
-        ({"precision": "int8"}, "int8"),
+        ({"precision": "int4"}, "`precision` must be one of fp32, fp16, bf16, int8, fp8, found 'int4'"),
         ({"device": "tpu"}, "tpu"),
         ({"batch": 0}, f"`batch` must be from 1 to {MAX_BATCH}, found 0"),
         ({"batch": MAX_BATCH + 1}, "`batch` must be from 1 to"),

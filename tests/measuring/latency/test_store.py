@@ -11,13 +11,14 @@ from dataclasses import fields, replace
 
 import pytest
 from support.checks import refusal
-from support.mini_space import MINI, SETTING, drawn, sampled
+from support.mini_space import EIGHT, MINI, SETTING, drawn, sampled
 from support.places import GOLDEN
 
 from resnas_deploy.errors import StorageError
 from resnas_deploy.files import sqlite as database
 from resnas_deploy.measuring.latency.setup import Setting
-from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore, Sampled
+from resnas_deploy.measuring.latency.store import FORMAT, LatencyStore, Profiled, Sampled
+from resnas_deploy.weights.space_files import packaged_spaces
 
 ARCHS = drawn(MINI, 10)
 
@@ -30,13 +31,13 @@ def path(tmp_path):
 def test_what_is_kept_comes_back_in_its_order(path):
     kept = [Sampled(arch, (0.1 + number, 1 / 3, 1e-9), (0.3, 7.0, 2.5)) for number, arch in enumerate(ARCHS)]
     with LatencyStore(path) as store:
-        assert store.networks(SETTING, "mini", "profile") == []
-        assert store.settings() == []
-        store.add(SETTING, "mini", "profile", 0, kept[:4])
-        store.add(SETTING, "mini", "profile", 0, kept[4:])
+        assert store.networks(SETTING, MINI, "profile") == []
+        assert store.profiled() == []
+        store.add(SETTING, MINI, "profile", 0, kept[:4])
+        store.add(SETTING, MINI, "profile", 0, kept[4:])
     with LatencyStore(path) as store:
-        assert store.networks(SETTING, "mini", "profile") == kept
-        assert store.settings() == [(SETTING, "mini", 10)]
+        assert store.networks(SETTING, MINI, "profile") == kept
+        assert store.profiled() == [Profiled(SETTING, MINI, 10, latest=10)]
     assert [item.name for item in path.parent.iterdir()] == [path.name]
 
 
@@ -50,9 +51,9 @@ def test_the_ratio_is_that_of_the_runs_that_nothing_disturbed():
 
 def test_a_network_that_is_there_stays_as_it_was(path):
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
-        assert [item.ratio for item in store.networks(SETTING, "mini", "profile")] == [1.0, 2.0]
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0], 1.0)])
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
+        assert [item.ratio for item in store.networks(SETTING, MINI, "profile")] == [1.0, 2.0]
 
 
 def other(setting: Setting, name: str) -> Setting:
@@ -65,31 +66,35 @@ def other(setting: Setting, name: str) -> Setting:
 def test_settings_that_differ_in_one_field_are_not_mixed(path, name):
     second = other(SETTING, name)
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
-        assert store.networks(second, "mini", "profile") == []
-        store.add(second, "mini", "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
-        assert [item.ratio for item in store.networks(SETTING, "mini", "profile")] == [1.0]
-        assert [item.ratio for item in store.networks(second, "mini", "profile")] == [2.0, 2.0]
-        assert sorted(count for _, _, count in store.settings()) == [1, 2]
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0], 1.0)])
+        assert store.networks(second, MINI, "profile") == []
+        store.add(second, MINI, "profile", 0, [sampled(ARCHS[0], 2.0), sampled(ARCHS[1], 2.0)])
+        assert [item.ratio for item in store.networks(SETTING, MINI, "profile")] == [1.0]
+        assert [item.ratio for item in store.networks(second, MINI, "profile")] == [2.0, 2.0]
+        assert sorted(item.networks for item in store.profiled()) == [1, 2]
 
 
-@pytest.mark.parametrize("key", [("tiny", "profile", 0), ("mini", "check", 0), ("mini", "profile", 1)])
+@pytest.mark.parametrize(
+    "key",
+    [(EIGHT, "profile", 0), (MINI, "check", 0), (MINI, "profile", 1)],
+    ids=["space", "purpose", "repeat"],
+)
 def test_spaces_purposes_and_openings_are_not_mixed(path, key):
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0], 1.0)])
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0], 1.0)])
         assert store.networks(SETTING, *key) == []
         store.add(SETTING, *key, [sampled(ARCHS[0], 2.0)])
-        assert [item.ratio for item in store.networks(SETTING, "mini", "profile")] == [1.0]
+        assert [item.ratio for item in store.networks(SETTING, MINI, "profile")] == [1.0]
         assert [item.ratio for item in store.networks(SETTING, *key)] == [2.0]
 
 
 def test_a_group_is_kept_whole_or_not_at_all(path):
     with LatencyStore(path) as store:
         with pytest.raises(KeyboardInterrupt):
-            store.add(SETTING, "mini", "profile", 0, interrupted())
-        assert store.networks(SETTING, "mini", "profile") == []
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])  # the store goes on
-        assert len(store.networks(SETTING, "mini", "profile")) == 1
+            store.add(SETTING, MINI, "profile", 0, interrupted())
+        assert store.networks(SETTING, MINI, "profile") == []
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0])])  # the store goes on
+        assert len(store.networks(SETTING, MINI, "profile")) == 1
 
 
 def interrupted():
@@ -99,15 +104,15 @@ def interrupted():
 
 def test_a_disk_that_is_full_is_said_and_keeps_what_was_there(path):
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0])])
         store._connection.execute("PRAGMA max_page_count = 6")
-        message = refusal(lambda: store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS)), StorageError)
+        message = refusal(lambda: store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS)), StorageError)
         assert "free some space" in message
         assert str(path) in message
-        assert len(store.networks(SETTING, "mini", "profile")) == 1
+        assert len(store.networks(SETTING, MINI, "profile")) == 1
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
-        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
+        store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS))
+        assert len(store.networks(SETTING, MINI, "profile")) == len(ARCHS)
 
 
 def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, monkeypatch):
@@ -126,26 +131,26 @@ def test_a_store_that_another_process_keeps_locked_is_not_called_damaged(path, m
 def test_a_store_that_appeared_meanwhile_is_not_replaced(path):
     """Two processes that both found none: the second to make it must leave the first one's."""
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
+        store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS))
         database._create(path, FORMAT)
-        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
+        assert len(store.networks(SETTING, MINI, "profile")) == len(ARCHS)
     assert len(list(path.parent.iterdir())) == 1
     with LatencyStore(path) as store:
-        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
+        assert len(store.networks(SETTING, MINI, "profile")) == len(ARCHS)
 
 
 def test_only_reading_makes_no_file(path):
     with LatencyStore(path, create=False) as store:
-        assert store.networks(SETTING, "mini", "profile") == []
-        assert store.settings() == []
+        assert store.networks(SETTING, MINI, "profile") == []
+        assert store.profiled() == []
     assert not path.parent.exists()
 
 
 def test_only_reading_reads_what_is_there(path):
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
+        store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS))
     with LatencyStore(path, create=False) as store:
-        assert [item.arch for item in store.networks(SETTING, "mini", "profile")] == ARCHS
+        assert [item.arch for item in store.networks(SETTING, MINI, "profile")] == ARCHS
 
 
 HOLD = """
@@ -168,13 +173,13 @@ def test_a_second_profiling_is_refused_until_the_first_ends(path, end):
         with LatencyStore(path) as store:
             message = refusal(lambda: store.measuring().__enter__())
             assert f"another one is measuring for {path}" in message
-            store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))  # the lock is about measuring alone
+            store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS))  # the lock is about measuring alone
         if end == "is killed":
             first.kill()
         first.stdin.close()
         first.wait(timeout=30)
     with LatencyStore(path) as store, store.measuring():
-        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
+        assert len(store.networks(SETTING, MINI, "profile")) == len(ARCHS)
 
 
 def test_a_link_to_a_store_has_the_same_lock(path, tmp_path):
@@ -188,9 +193,9 @@ def test_a_link_to_a_store_has_the_same_lock(path, tmp_path):
 def test_the_file_says_what_it_is(path):
     """What the file holds is part of what users keep: another layout needs another schema number."""
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, [sampled(ARCHS[0])])
+        store.add(SETTING, MINI, "profile", 0, [sampled(ARCHS[0])])
     database = sqlite3.connect(path)
-    assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    assert database.execute("PRAGMA user_version").fetchone() == (2,)
     assert database.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"rsns"),)
     (content,) = database.execute("SELECT content FROM setting").fetchone()
     assert json.loads(content) == {field.name: getattr(SETTING, field.name) for field in fields(Setting)}
@@ -199,14 +204,97 @@ def test_the_file_says_what_it_is(path):
     database.close()
 
 
-def test_a_store_that_an_earlier_version_wrote_is_read(tmp_path):
+@pytest.fixture
+def old(tmp_path):
+    """A store of schema 1, in which spaces had names alone."""
     path = tmp_path / "old.sqlite"
-    with closing(sqlite3.connect(path)) as old:
-        old.executescript((GOLDEN / "stores" / "latency.sql").read_text())
-    with LatencyStore(path) as store:
-        assert store.settings() == [(SETTING, "mini", 3)]
-        found = store.networks(SETTING, "mini", "profile")
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript((GOLDEN / "stores" / "latency.sql").read_text())
+        database.execute("UPDATE network SET space = 'demo'")
+        database.commit()
+        assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    return path
+
+
+DEMO = packaged_spaces()["demo"]
+
+
+@pytest.mark.parametrize("create", [True, False])
+def test_a_store_that_an_earlier_version_wrote_is_read(old, create):
+    before = old.read_bytes()
+    with LatencyStore(old, create=create) as store:
+        assert store.profiled() == [Profiled(SETTING, DEMO, 3, latest=3)]
+        found = store.networks(SETTING, DEMO, "profile")
         assert [(item.arch, item.ratio) for item in found] == list(zip(drawn(MINI, 3), (1.5, 2.5, 3.5), strict=True))
-        assert [item.ratio for item in store.networks(SETTING, "mini", "check", 1)] == [4.5]
-        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
-        assert len(store.networks(SETTING, "mini", "profile")) == len(ARCHS)
+        assert [item.ratio for item in store.networks(SETTING, DEMO, "check", 1)] == [4.5]
+    assert (old.read_bytes() == before) == (not create)  # whoever only reads changes nothing
+
+
+def test_a_store_that_an_earlier_version_wrote_is_upgraded_once(old):
+    with LatencyStore(old) as store:
+        store.add(SETTING, DEMO, "profile", 0, map(sampled, ARCHS))
+    with LatencyStore(old) as store:
+        assert len(store.networks(SETTING, DEMO, "profile")) == len(ARCHS)
+    with closing(sqlite3.connect(old)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("SELECT COUNT(*) FROM space").fetchone() == (1,)
+
+
+def test_what_is_written_to_a_copy_is_refused_and_not_lost(old):
+    with LatencyStore(old, create=False) as store:
+        message = refusal(lambda: store.add(SETTING, DEMO, "profile", 0, map(sampled, ARCHS)), StorageError)
+    assert "allow writing" in message
+
+
+def test_networks_of_a_space_that_nobody_knows_stay_in_an_upgraded_store(old):
+    with closing(sqlite3.connect(old)) as database, database:
+        database.execute("UPDATE network SET space = 'ours'")
+    with LatencyStore(old) as store:
+        assert store.profiled() == []
+    with closing(sqlite3.connect(old)) as database:
+        assert database.execute("SELECT COUNT(*) FROM network WHERE space = 'ours'").fetchone() == (4,)
+
+
+UPGRADE = """
+import sys
+from pathlib import Path
+from resnas_deploy.measuring.latency.store import LatencyStore
+sys.stdin.readline()
+with LatencyStore(Path(sys.argv[1])) as store:
+    print(len(store.profiled()))
+"""
+
+
+def test_several_processes_that_upgrade_a_store_at_once(old):
+    command = [sys.executable, "-c", UPGRADE, str(old)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen(command, **pipes) for _ in range(3)]
+    for process in started:
+        process.stdin.write("now\n")
+        process.stdin.flush()
+    assert [process.communicate(timeout=300)[0] for process in started] == ["1\n"] * 3
+    with LatencyStore(old) as store:
+        assert len(store.networks(SETTING, DEMO, "profile")) == 3
+
+
+def test_a_damaged_store_of_an_earlier_version_is_refused_and_left(old):
+    with closing(sqlite3.connect(old)) as database, database:
+        database.execute("CREATE TRIGGER t AFTER UPDATE ON network BEGIN DELETE FROM network; END")
+    before = old.read_bytes()
+    for create in (True, False):
+        assert "the trigger 't', which is not one of its own" in refusal(lambda: LatencyStore(old, create=create))  # noqa: B023
+    assert old.read_bytes() == before
+
+
+def test_spaces_of_one_name_are_not_mixed(path):
+    """Of two files of a user, or of one file before and after a change."""
+    other, larger = replace(MINI, stem_mid_widths=(12, 24)), MINI.with_image_size(168)
+    with LatencyStore(path) as store:
+        for number, space in enumerate((MINI, other, larger), start=1):
+            store.add(SETTING, space, "profile", 0, [sampled(ARCHS[0], float(number))])
+        for number, space in enumerate((MINI, other, larger), start=1):
+            assert [item.ratio for item in store.networks(SETTING, space, "profile")] == [float(number)]
+        assert len(store.profiled()) == 3
+    with LatencyStore(path) as store:
+        assert store.networks(SETTING, MINI.with_classes(99), "profile")  # whose subnets are the same
+        assert {item.space for item in store.profiled()} == {MINI, other, larger}

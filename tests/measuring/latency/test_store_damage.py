@@ -28,7 +28,7 @@ def whole(tmp_path_factory):
     """The bytes of a store."""
     path = tmp_path_factory.mktemp("whole") / "latency.sqlite"
     with LatencyStore(path) as store:
-        store.add(SETTING, "mini", "profile", 0, map(sampled, ARCHS))
+        store.add(SETTING, MINI, "profile", 0, map(sampled, ARCHS))
     return path.read_bytes()
 
 
@@ -48,8 +48,8 @@ def altered(path, whole, *statements):
 
 def read(path, create=True):
     with LatencyStore(path, create=create) as store:
-        store.settings()
-        return store.networks(SETTING, "mini", "profile")
+        store.profiled()
+        return store.networks(SETTING, MINI, "profile")
 
 
 def refused(path):
@@ -164,7 +164,7 @@ def test_a_setting_that_cannot_be(path, whole, content):
     assert "must be a latency store that resnas wrote, found: " in refused(path)
 
 
-@pytest.mark.parametrize("table", ["network", "setting"])
+@pytest.mark.parametrize("table", ["network", "setting", "space"])
 def test_a_store_without_a_table(path, whole, table):
     altered(path, whole, f"DROP TABLE {table}")
     assert f"no such table: {table}" in refused(path)
@@ -200,9 +200,9 @@ def measuring(store):
     with store.measuring():
         pass
 with LatencyStore(folder / "latency.sqlite") as store:
-    print(len(store.networks(SETTING, "mini", "profile")))
+    print(len(store.networks(SETTING, MINI, "profile")))
     for act in (
-        lambda: store.add(SETTING, "mini", "profile", 0, few),
+        lambda: store.add(SETTING, MINI, "profile", 0, few),
         lambda: measuring(store),
         lambda: LatencyStore(folder / "new.sqlite"),
         lambda: LatencyStore(folder / "new" / "new.sqlite"),

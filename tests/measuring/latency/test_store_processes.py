@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from support.mini_space import SETTING
 from support.places import SUPPORT
+from support.store_writers import space_of
 
 from resnas_deploy.measuring.latency.store import LatencyStore
 
@@ -63,12 +64,12 @@ def groups(path: Path, since: int = 0) -> set[int]:
     """The groups that were written, of which each must be whole, and from `since` on of one writer."""
     found = set()
     with LatencyStore(path) as store:
-        for setting, space, count in store.settings():
-            number = int(space.removeprefix("group "))
-            assert count == GROUP, "a group is there whole"
+        for item in store.profiled():
+            number = int(item.space.name.removeprefix("group "))
+            assert item.networks == GROUP, "a group is there whole"
             if number >= since:
-                assert len({item.ratio for item in store.networks(setting, space, "profile")}) == 1
-            if setting == SETTING:
+                assert len({found.ratio for found in store.networks(item.setting, item.space, "profile")}) == 1
+            if item.setting == SETTING:
                 found.add(number)
     return found
 
@@ -80,11 +81,11 @@ def test_several_writers_at_once_lose_nothing_and_double_nothing(tmp_path, write
     assert [writers.status(pid) for pid in started] == [0] * count
     assert groups(path) == set(range(each))
     with LatencyStore(path) as store:
-        found = Counter(setting.threads for setting, _, _ in store.settings())
+        found = Counter(item.setting.threads for item in store.profiled())
         assert found == {SETTING.threads: each} | {100 + number: each for number in range(count)}
         for number in range(count):
             for group in range(each):
-                kept = store.networks(replace(SETTING, threads=100 + number), f"group {group}", "profile")
+                kept = store.networks(replace(SETTING, threads=100 + number), space_of(group), "profile")
                 assert {item.ratio for item in kept} == {1.0 + number}
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
@@ -157,4 +158,4 @@ def test_a_kill_of_one_of_two_writers_does_not_stop_the_other(tmp_path, writers)
     assert groups(path) >= set(range(100))
     with LatencyStore(path) as store:
         own = replace(SETTING, threads=101)
-        assert sum(setting == own for setting, _, _ in store.settings()) == 100
+        assert sum(item.setting == own for item in store.profiled()) == 100

@@ -16,7 +16,8 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.images.crops import cropped
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.network.module import build_model
-from resnas_deploy.searching.scorer import Scorer, decode_held_out
+from resnas_deploy.searching.held_out import in_random_order
+from resnas_deploy.searching.pool import ScorerSource
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.input import batches as batches_module
 from resnas_deploy.training.input.augment import random_box
@@ -129,8 +130,8 @@ def test_candidates_are_scored_on_the_same_images_as_ever():
     checkpoint = replace(
         untrained(SPACE.widest().full), provenance=Provenance(True, ()), task=Task(images.class_names, preprocessing, 1)
     )
-    held_out = decode_held_out(images, checkpoint, 7)
-    assert all(pixels.dtype == torch.uint8 for pixels in held_out.images)
+    scorer = ScorerSource(checkpoint, in_random_order(images), 7, "cpu")()
+    assert all(pixels.dtype == torch.uint8 for pixels in scorer._images)
     network = TrainedNetwork(checkpoint.arch)
     network.load(checkpoint)
     network.eval()
@@ -143,7 +144,7 @@ def test_candidates_are_scored_on_the_same_images_as_ever():
             given = torch.from_numpy(np.stack([preprocess(images.image(index), preprocessing) for index in own]))
             logits = network(given, (whole,)).image
             correct += int((logits.argmax(1).numpy() == images.labels[own]).sum())
-    score = Scorer(checkpoint, held_out, CPU).score(whole)
+    score = scorer.score(whole)
     assert (score.correct, score.seen) == (correct, 30)
 
 

@@ -8,9 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.mini_space import ANCHOR_S, MINI, SETTING, drawn, measured, sampled, truth
+from support.seen_page import Seen
 
 from resnas_deploy.arch.cost import macs, parameters
-from resnas_deploy.measuring.latency.check import LatencyCheck, deviations_of, errors_of
+from resnas_deploy.measuring.latency import deviations_plot
+from resnas_deploy.measuring.latency.check import LatencyCheck
+from resnas_deploy.measuring.latency.deviations import deviations_of, errors_of
+from resnas_deploy.measuring.latency.deviations_plot import plot_deviations
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import regression_of
@@ -101,3 +105,31 @@ def test_the_document_is_json_whatever_the_model():
         assert read["setting"]["runner"] == "ort-cpu"
         assert [item["predictor"] for item in read["accuracies"]] == ["latency model", "MACs", "parameters"]
         assert len(read["networks"]) == len(read["measured_ms"]) == len(read["predicted_ms"]) == len(HELD_OUT)
+
+
+def test_the_page_has_every_network_with_its_interval(tmp_path):
+    found = deviations_of(replace(MODEL, spread=float(np.log(1.1))), PROFILED, HELD_OUT, HELD_OUT)
+    plot_deviations(found, SETTING, tmp_path / "check.html")
+    page = Seen((tmp_path / "check.html").read_text())
+    model, line = page.data
+    (networks,) = model["series"]
+    np.testing.assert_allclose(networks["x"], found.measured_ms, rtol=1e-4)
+    np.testing.assert_allclose(networks["yHigh"], np.multiply(found.predicted_ms, 1.1), rtol=1e-4)
+    assert networks["tips"][3].split("\n")[0] == found.networks[3]
+    assert "yLow" not in line["series"][0]
+    assert set(found.networks) <= set(page.texts)
+    assert "100% of the networks were measured within the interval" in "".join(page.texts)
+
+
+def test_titles_of_the_drawing_do_not_run_into_each_other(tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    figures = []
+    monkeypatch.setattr(deviations_plot, "write_figure", lambda figure, *_, **__: figures.append(figure))
+    plot_deviations(deviations_of(MODEL, PROFILED, HELD_OUT, HELD_OUT), SETTING, tmp_path / "check.svg")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    texts = [*(axis.title for axis in figure.axes), figure._suptitle]
+    boxes = [text.get_window_extent() for text in texts]
+    for number, box in enumerate(boxes):
+        assert 0 <= box.x0 < box.x1 <= figure.bbox.width
+        assert not any(box.overlaps(other) for other in boxes[number + 1 :])

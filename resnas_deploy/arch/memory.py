@@ -1,0 +1,166 @@
+"""How much memory a network needs at its peak, from its ArchSpec alone: weights, and the activations alive at once.
+
+The activations are those of the graph that is exported for runtimes, in its order: each is there from the node that
+writes it to the last one that reads it; a node's inputs and its output are there together. Reshapes move nothing. The
+attention operator holds its scores, which are no value of the graph. What a runtime keeps for itself (packed copies of
+weights, buffers that it does not share) comes on top.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from resnas_deploy.arch.cost import parameters
+from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS
+
+_EDGE = PRECISIONS["fp32"].bytes  # of a number of the images and of the logits, in every precision
+_Step = tuple[str, int, tuple[str, ...]]  # what is written, its bytes for one image, and what is read
+
+
+def memory_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") -> int:
+    """Count the bytes of the weights and of the activations at their peak: all that the network itself needs."""
+    return stored_weight_bytes(arch, precision) + peak_activation_bytes(arch, batch, precision)
+
+
+def peak_activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") -> int:
+    """Count the bytes of the activations that are there at once, at most, in a pass over `batch` images.
+
+    In a quantised graph they have the precision around the products: `fp32` of int8 on CPUs, `fp16` of fp8.
+    """
+    each = PRECISIONS[_around(precision)].bytes
+    return batch * max(_peak(element, each) for element in elements(arch))
+
+
+def stored_weight_bytes(arch: ArchSpec, precision: str = "fp32") -> int:
+    """Count the bytes of the parameters, where a quantised graph has those of its products in a byte each."""
+    quantised = sum(_in_products(element, precision) for element in elements(arch))
+    return quantised + (parameters(arch) - quantised) * PRECISIONS[_around(precision)].bytes
+
+
+def _around(precision: str) -> str:
+    """Return the precision of what is not quantised, in graphs for runtimes."""
+    if not PRECISIONS[precision].quantised:
+        return precision
+    return AROUND_QUANTISED if precision == "fp8" else "fp32"
+
+
+def _in_products(element: Element, precision: str) -> int:
+    """Count the weights that have the precision, of a quantised one; in int8 those of convolutions too."""
+    if not PRECISIONS[precision].quantised:
+        return 0
+    convolutions = precision == "int8"
+    match element:
+        case StemElement(_, width, mid, _, patch):
+            own = 9 * mid * (3 + mid + mid) + mid * (patch // 2) ** 2 * width if mid else 3 * patch**2 * width
+            return own if convolutions else 0
+        case BlockElement(_, width, block):
+            return width * (4 * block.inner + 2 * block.hidden)
+        case ReductionElement(_, width, out):
+            return width * out * (10 if convolutions else 1)
+        case HeadElement():
+            return 0
+
+
+@lru_cache(maxsize=4096)
+def _peak(element: Element, each: int) -> int:
+    """Return the most bytes that are there at once while an element is computed, for one image."""
+    steps = _steps(element, each)
+    last = {name: number for number, (_, _, read) in enumerate(steps) for name in read}
+    last[steps[-1][0]] = len(steps)
+    there, sizes, most = 0, dict[str, int](), 0
+    for number, (name, size, read) in enumerate(steps):
+        there, sizes[name] = there + size, size
+        most = max(most, there)
+        there -= sum(sizes[old] for old in {*read, name} if last.get(old, number) == number)
+    return most
+
+
+def _steps(element: Element, each: int) -> Sequence[_Step]:
+    """Return what is computed in an element, in the graph's order. The first step is what it reads."""
+    match element:
+        case StemElement():
+            return _stem(element, each)
+        case BlockElement():
+            return _block(element, each)
+        case ReductionElement():
+            return _reduction(element, each)
+        case HeadElement(_, width, classes):
+            logits = classes * each
+            steps = [("x", width * each, ()), ("norm", width * each, ("x",)), ("linear", logits, ("norm",))]
+            return steps if each == _EDGE else [*steps, ("logits", classes * _EDGE, ("linear",))]
+
+
+def _stem(stem: StemElement, each: int) -> list[_Step]:
+    images, patches = 3 * stem.image_size**2, stem.side**2
+    steps: list[_Step] = [("images", images * _EDGE, ())]
+    if each != _EDGE:
+        steps.append(("cast", images * each, ("images",)))
+    if stem.mid_width:
+        pixels = stem.mid_width * (stem.image_size // 2) ** 2 * each
+        for number in (1, 2, 3):
+            steps.append((f"conv{number}", pixels, (steps[-1][0],)))
+            steps.append((f"relu{number}", pixels, (steps[-1][0],)))
+        steps.append(("sum", pixels, ("relu1", "relu3")))
+    tokens = patches * stem.width * each
+    steps += [("projection", tokens, (steps[-1][0],)), ("patches", tokens, ("projection",))]
+    whole = (patches + 1) * stem.width * each
+    return [*steps, ("tokens", whole, ("patches",)), ("y", whole, ("tokens",))]
+
+
+def _block(element: BlockElement, each: int) -> list[_Step]:
+    tokens, asking = element.side**2 + 1, 1 if element.last else element.side**2 + 1
+    width, inner, hidden = element.width * each, element.block.inner * each, element.block.hidden * each
+    scores = element.block.heads * asking * tokens * each
+    steps: list[_Step] = [("x", tokens * width, ()), ("norm1", tokens * width, ("x",))]
+    if element.last:
+        steps.append(("asking", width, ("norm1",)))
+    steps += [
+        ("query.matmul", asking * inner, ("asking" if element.last else "norm1",)),
+        ("query", asking * inner, ("query.matmul",)),
+        ("key", tokens * inner, ("norm1",)),
+        ("value", tokens * inner, ("norm1",)),
+        ("scores", scores, ("query", "key")),
+        ("attention", asking * inner, ("scores", "query", "key", "value")),
+        ("projection.matmul", asking * width, ("attention",)),
+        ("projection", asking * width, ("projection.matmul",)),
+    ]
+    if element.last:
+        steps.append(("class_token", width, ("x",)))
+    return [
+        *steps,
+        ("sum", asking * width, ("class_token" if element.last else "x", "projection")),
+        ("norm2", asking * width, ("sum",)),
+        ("fc1.matmul", asking * hidden, ("norm2",)),
+        ("fc1", asking * hidden, ("fc1.matmul",)),
+        ("gelu", asking * hidden, ("fc1",)),
+        ("fc2.matmul", asking * width, ("gelu",)),
+        ("fc2", asking * width, ("fc2.matmul",)),
+        ("y", asking * width, ("sum", "fc2")),
+    ]
+
+
+def _reduction(element: ReductionElement, each: int) -> list[_Step]:
+    patches, quarter = element.side**2, element.side**2 // 4
+    width, out = element.width * each, element.out_width * each
+    return [
+        ("x", (patches + 1) * width, ()),
+        ("normed", (patches + 1) * width, ("x",)),
+        ("normed_class", width, ("normed",)),
+        ("class_token", out, ("normed_class",)),
+        ("normed_patches", patches * width, ("normed",)),
+        ("channels_first", patches * width, ("normed_patches",)),
+        ("conv", quarter * out, ("channels_first",)),
+        ("patches", quarter * out, ("conv",)),
+        ("residual_class", width, ("x",)),
+        ("residual_patches", patches * width, ("x",)),
+        ("row_means", patches // 2 * width, ("residual_patches",)),
+        ("pooled", quarter * width, ("row_means",)),
+        ("reduced", (quarter + 1) * out, ("class_token", "patches")),
+        ("residual", (quarter + 1) * width, ("residual_class", "pooled")),
+        ("placed", (quarter + 1) * out, ("reduced",)),
+        ("padded", (quarter + 1) * out, ("residual",)),
+        ("y", (quarter + 1) * out, ("placed", "padded")),
+    ]

@@ -1,0 +1,56 @@
+"""How many subnets a search space has, exactly, without going through them."""
+
+from __future__ import annotations
+
+import math
+
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+
+
+def count_subnets(space: SearchSpace) -> int:
+    """Count the subnets that differ in what they compute: in a dimension, or in which blocks of the supernet they keep.
+
+    What a dropped block would have been makes no other subnet. Of droppable blocks side by side the first ones are kept
+    (`SearchSpace`), so that a run of n of them has n + 1 states, not 2^n.
+    """
+    return len(space.stem_mid_widths) * math.prod(map(_stage_subnets, space.stages))
+
+
+def count_architectures(space: SearchSpace) -> int:
+    """Count the networks that the subnets are, whose blocks have lost their positions: `ArchSpec`s that differ."""
+    return len(space.stem_mid_widths) * math.prod(map(_stage_architectures, space.stages))
+
+
+def power_of_ten(count: int) -> str:
+    """Return about how many that is: 10^27.7."""
+    return f"10^{math.log10(count):.1f}"
+
+
+def _stage_subnets(stage: StageSpace) -> int:
+    each = _blocks(stage)
+    kept: int = each ** (stage.blocks - len(stage.droppable))
+    states: list[int] = [sum(each**count for count in range(run + 1)) for run in _runs(stage)]
+    return len(stage.widths) * kept * math.prod(states)
+
+
+def _stage_architectures(stage: StageSpace) -> int:
+    fixed = stage.blocks - len(stage.droppable)
+    states: list[int] = [_blocks(stage) ** count for count in range(fixed, stage.blocks + 1)]
+    return len(stage.widths) * sum(states)
+
+
+def _blocks(stage: StageSpace) -> int:
+    """Count the choices of one block."""
+    return len(stage.heads) * len(stage.head_dims) * len(stage.hidden)
+
+
+def _runs(stage: StageSpace) -> list[int]:
+    """Return how many droppable blocks there are in each row of them without a fixed one between."""
+    runs, before = list[int](), -1
+    for position in sorted(stage.droppable):
+        if position == before + 1 and runs:
+            runs[-1] += 1
+        else:
+            runs.append(1)
+        before = position
+    return runs

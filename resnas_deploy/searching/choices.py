@@ -1,0 +1,128 @@
+"""The choices of a space as numbers: what each candidate took, and how that goes with accuracy and with cost."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.arch.space import MOST_CHOICES
+from resnas_deploy.arch.spec import Block, Subnet
+
+Values = NDArray[np.float64]
+KEPT = "kept"
+_BLOCK: dict[str, Callable[[Block], int]] = {
+    "heads": lambda block: block.heads,
+    "head dim": lambda block: block.head_dim,
+    "hidden": lambda block: block.hidden,
+}
+# As architecture.js has them; the first ones are a byte each.
+_LETTERS = string.digits + string.ascii_letters + "".join(map(chr, range(0x4E00, 0x4E00 + MOST_CHOICES)))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One number of a subnet that may differ from subnet to subnet."""
+
+    what: str  # width, kept, heads, head dim, hidden
+    stage: int = 0  # counted from 1; 0: of the whole network
+    block: int = 0  # position in the stage, counted from 1; 0: of the whole stage
+
+    def __str__(self) -> str:
+        block = f", block {self.block}" if self.block else ""
+        return f"stage {self.stage}{block}: {self.what}" if self.stage else self.what
+
+
+def choices(subnet: Subnet) -> tuple[Choice, ...]:
+    """Return what a subnet of its space has to choose."""
+    found = [Choice("stem width"), Choice("image size")]
+    for number, stage in enumerate(subnet.full.stages, start=1):
+        found.append(Choice("width", number))
+        for position in range(1, len(stage.blocks) + 1):
+            found += [Choice(what, number, position) for what in (KEPT, *_BLOCK)]
+    return tuple(found)
+
+
+def taken(subnet: Subnet) -> list[int]:
+    """Return what a subnet has chosen, in the order of `choices`; `kept` is 1 or 0."""
+    full = subnet.full
+    found = [full.stem_mid_width, full.image_size]
+    for stage, kept in zip(full.stages, subnet.kept, strict=True):
+        found.append(stage.width)
+        for block, keep in zip(stage.blocks, kept, strict=True):
+            found += [int(keep), *(value(block) for value in _BLOCK.values())]
+    return found
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Subnets as short texts: a letter for each choice of more than one value, of those that the subnets have made."""
+
+    values: dict[Choice, tuple[int, ...]]
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, subnets: Sequence[Subnet]) -> Encoding:
+        """Encode subnets of one space."""
+        if not subnets:
+            return cls({}, ())
+        columns = list(zip(*map(taken, subnets), strict=True))
+        values = [tuple(sorted(set(column))) for column in columns]
+        letters = [
+            [_LETTERS[found.index(value)] for value in column]
+            for column, found in zip(columns, values, strict=True)
+            if len(found) > 1
+        ]
+        texts = ("".join(letter) for letter in zip(*letters, strict=True)) if letters else ("" for _ in subnets)
+        return cls(dict(zip(choices(subnets[0]), values, strict=True)), tuple(texts))
+
+    def to_json(self) -> list[dict[str, object]]:
+        """Return the choices in the order of the letters."""
+        return [
+            {"stage": choice.stage, "block": choice.block, "what": choice.what, "values": list(found)}
+            for choice, found in self.values.items()
+        ]
+
+
+def one_by_one(subnets: Sequence[Subnet]) -> dict[str, Values]:
+    """Return every choice, `(subnets,)` each; what a dropped block would have is not a number."""
+    if not subnets:
+        return {}
+    found = dict(
+        zip(choices(subnets[0]), np.array([taken(subnet) for subnet in subnets], dtype=np.float64).T, strict=True)
+    )
+    for choice, values in found.items():
+        if choice.block and choice.what != KEPT:
+            values[found[Choice(KEPT, choice.stage, choice.block)] == 0] = np.nan
+    return {str(choice): values for choice, values in found.items()}
+
+
+def in_short(subnets: Sequence[Subnet]) -> dict[str, Values]:
+    """Return for each stage its width, its depth, and the means of its blocks: `(subnets,)` each."""
+    rows = [_short(subnet) for subnet in subnets]
+    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+
+
+def _short(subnet: Subnet) -> dict[str, float]:
+    arch = subnet.arch
+    found: dict[str, float] = {"stem width": arch.stem_mid_width, "image size": arch.image_size}
+    for number, stage in enumerate(arch.stages, start=1):
+        found[f"stage {number}: width"] = stage.width
+        found[f"stage {number}: blocks"] = len(stage.blocks)
+        for name, value in _BLOCK.items():
+            found[f"stage {number}: {name}, mean of its blocks"] = float(np.mean([value(b) for b in stage.blocks]))
+    return found
+
+
+def rank_correlation(first: Values, second: Values) -> float | None:
+    """Return Spearman's rank correlation where both are numbers; None where either is always the same."""
+    from scipy import stats  # takes half a second to import
+
+    both = ~(np.isnan(first) | np.isnan(second))
+    one, other = first[both], second[both]
+    if len(one) < 3 or not np.ptp(one) or not np.ptp(other):
+        return None
+    return float(stats.spearmanr(one, other).statistic)

@@ -1,0 +1,82 @@
+"""`resnas space`: what is listed and shown, and a file of one's own that is checked."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from jsonschema import Draft202012Validator
+from support.places import GOLDEN, ROOT
+
+from resnas_deploy.weights.space_files import packaged_spaces, space_named
+
+MINI = GOLDEN / "spaces" / "mini.toml"
+
+
+def validate(name, document):
+    Draft202012Validator(json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())).validate(document)
+
+
+def test_those_of_the_package(resnas):
+    title, head, *rows = resnas("space", "list").out.splitlines()
+    assert title == "Search spaces of the package"
+    assert [row.split()[0] for row in rows] == list(packaged_spaces())
+    tiny = rows[0]
+    assert all(text in tiny for text in ("3-6 3-6 3-6", "224", "10^28.3", "0.752-3.5", "15.5-84.8")), head
+
+
+def test_one_of_them(resnas):
+    done = resnas("space", "show", "small")
+    assert "small: 421,103,033,739,031,073,632,118,898,688,000 subnets (10^32.6)" in done.out
+    assert "GMACs                      1.47    6.26" in done.out
+    assert "16 14 12 10" in done.out
+    assert done.err == "resnas: note: stages[0].widths 220: no multiple of 8, which GPUs like in half precision\n"
+
+
+def test_documents(resnas):
+    shown = resnas("space", "show", MINI, "--json").json
+    validate("space", shown)
+    assert (shown["subnets"], shown["architectures"]) == (22_744_800, 22_744_800)
+    assert shown["space"]["name"] == "mini"
+    assert shown == resnas("space", "check", MINI, "--json").json
+    listed = resnas("space", "list", "--json").json
+    validate("spaces", listed)
+    assert [each["space"]["name"] for each in listed] == list(packaged_spaces())
+
+
+@pytest.mark.parametrize("name", ["small", MINI])
+def test_a_file_to_begin_with(resnas, tmp_path, name):
+    (tmp_path / "mine.toml").write_text(resnas("space", "show", name, "--toml").out)
+    assert space_named(tmp_path / "mine.toml") == space_named(name)
+    done = resnas("space", "check", "mine.toml")
+    assert done.out.startswith(f"mine.toml: the space {space_named(name).name}, ")
+    assert "next: resnas train supernet --space mine.toml --data FOLDER --out run" in done.out
+
+
+def test_what_is_wrong_and_what_is_odd(resnas, refused, tmp_path):
+    text = MINI.read_text()
+    (tmp_path / "mine.toml").write_text(text.replace("blocks = 2", "blocks = 1", 1))
+    line = refused("space", "check", "mine.toml")
+    said = "mine.toml, line 11: stages[0]: droppable must be different positions from 1 to blocks = 1, found (2,)"
+    assert line == f"resnas: {said}"
+    assert refused("space", "show", "mine.toml") == line
+    one = "\n[[stages]]\nwidths = [8]\nheads = [1]\nhead_dims = [8]\nhidden = [8]\nblocks = 1\n"
+    (tmp_path / "one.toml").write_text(f"image_size = 56\n{one}{one}")
+    done = resnas("space", "check", "one.toml")
+    assert "one.toml: the space one, 1 subnet\n" in done.out
+    assert done.err == "resnas: note: it has one subnet: there is nothing to search\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("show", "huge"), "must be one of tiny, small, demo or a TOML file, found 'huge'"),
+        (("show", "x" * 5000), "must be one of tiny, small, demo or a TOML file"),
+        (("check", "tiny"), "tiny must be a readable file, found: No such file or directory"),
+        (("check", GOLDEN), "must be a file, found a folder"),
+        (("check", GOLDEN / "macs.csv"), "must be a search space in TOML"),
+        (("check", GOLDEN / "vit_search_mini.npz"), "must be UTF-8 text"),
+    ],
+)
+def test_what_is_no_space(refused, words, said):
+    assert said in refused("space", *words)

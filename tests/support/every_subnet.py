@@ -1,0 +1,45 @@
+"""All subnets of a small search space, one by one, to compare what counts and searches them with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
+
+Part = tuple[Stage, tuple[bool, ...]]
+
+
+def every_subnet(space: SearchSpace) -> list[Subnet]:
+    """Each subnet that differs in what it computes; a dropped block has the widest's dimensions."""
+    return [
+        Subnet(
+            ArchSpec(tuple(stage for stage, _ in parts), space.classes, space.image_size, space.patch_size, mid),
+            tuple(kept for _, kept in parts),
+        )
+        for mid in space.stem_mid_widths
+        for parts in product(*(list(_stages(stage)) for stage in space.stages))
+    ]
+
+
+def _stages(space: StageSpace) -> Iterator[Part]:
+    places = range(1, space.blocks + 1)
+    for width in space.widths:
+        for kept in product(*((True, False) if place in space.droppable else (True,) for place in places)):
+            if _allowed(space, kept):
+                for blocks in product(*(_blocks(space, keep) for keep in kept)):
+                    yield Stage(width, blocks), kept
+
+
+def _allowed(space: StageSpace, kept: tuple[bool, ...]) -> bool:
+    """A droppable block right after a dropped one is dropped too."""
+    return not any(
+        not one and other and place in space.droppable for place, (one, other) in enumerate(pairwise(kept), start=2)
+    )
+
+
+def _blocks(space: StageSpace, keep: bool) -> list[Block]:
+    if not keep:
+        return [Block(max(space.heads), max(space.head_dims), max(space.hidden))]
+    return [Block(*dimensions) for dimensions in product(space.heads, space.head_dims, space.hidden)]
