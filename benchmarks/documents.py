@@ -320,6 +320,15 @@ class FinalistDocument(TypedDict):
     keeps_limits: bool | None
 
 
+class PredictorDocument(TypedDict):
+    """Spearman's rank correlations of predicted and scored accuracy, of subnets that the predictor had not seen."""
+
+    iteration: int
+    fitted_to: int
+    left_out: float | None
+    chosen: float | None
+
+
 class SearchDocument(TypedDict):
     """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
@@ -327,6 +336,8 @@ class SearchDocument(TypedDict):
     arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    images_scored: int
+    predictor: list[PredictorDocument]
     machine: str
     measured: int
     keeping_limits: int

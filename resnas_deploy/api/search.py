@@ -53,6 +53,8 @@ def search(
     parents: int = 75,
     finalists: int = 3,
     tries: int = 12,
+    halving: bool = False,
+    predictor: bool = False,
     evaluate_fully: bool = False,
     eval_batch: int = 100,
     eval_device: str = "",
@@ -94,6 +96,8 @@ def search(
             depth.
         finalists: how many to export and measure together.
         tries: how many at most, where none keeps the limit as measured.
+        halving: score by successive halving: only the better half of the subnets goes on to twice the images.
+        predictor: score a third of the subnets, those whose accuracy a regression on their dimensions predicts best.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.
         workers: `ray` or `ray:ADDRESS` score on the CPUs or GPUs of a cluster; this process where empty.
@@ -132,7 +136,8 @@ def search(
         bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
         setup=setup,
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
-        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
+        predictor=predictor,
+        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers, halving),
         finalists=finalists,
         tries=tries,
         seed=seed,

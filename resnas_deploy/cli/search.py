@@ -158,6 +158,16 @@ class WorkOptions(OptionGroup):
         int,
         typer.Option(help="How many at most, where none keeps the limit as measured.", metavar="N", min=1, max=1000),
     ] = 12
+    halving: Annotated[
+        bool,
+        typer.Option(
+            "--halving", metavar="", help="Let only the better half of the subnets go on to twice the images."
+        ),
+    ] = False
+    predictor: Annotated[
+        bool,
+        typer.Option("--predictor", metavar="", help="Score a third of the subnets, which a regression chooses."),
+    ] = False
     evaluate_fully: Annotated[
         bool, typer.Option("--evaluate-fully", metavar="", help="Do not stop early with subnets that are hopeless.")
     ] = False
@@ -202,8 +212,9 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
-    $ resnas search --supernet imported.safetensors --score-on val --held-out 10 --max-macs 60% --out x
+    $ resnas search --supernet net --score-on val --held-out 9 --max-macs 2G --out x
     $ resnas search --supernet net --data demo --pareto --latency-of pi --out x
+    $ resnas search --supernet s --data demo --max-macs 60% --predictor --out x
     """
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
