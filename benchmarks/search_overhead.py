@@ -49,8 +49,9 @@ class TimedPool:
         network = TrainedNetwork(supernet.arch).eval()
         network.load(supernet)
         with torch.inference_mode():
+            whole = (Subnet.whole(supernet.arch),)
             self.features = [
-                network.features(normalised(pixels, held_out.preprocessing, CPU)) for pixels in held_out.images
+                network.features(normalised(pixels, held_out.preprocessing, CPU), whole) for pixels in held_out.images
             ]
         self.scored_s, self.beside_s, self.ratios, self.count = 0.0, 0.0, list[float](), 0
         self.scorer.score(Subnet.whole(supernet.arch))  # which keeps what the stem makes of the images
