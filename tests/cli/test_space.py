@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 from support.mini_space import ANCHOR_S, SETTING, drawn, measured, truth
 from support.places import GOLDEN, ROOT
 
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import PROFILE
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.weights.space_files import packaged_spaces, space_named
@@ -53,17 +53,17 @@ def test_latencies_where_it_was_profiled(resnas, tmp_path):
     space = space_named(MINI)
     with LatencyStore(tmp_path / "s.sqlite") as store:
         for setting, count in ((SETTING, 60), (replace(SETTING, batch=8), 3)):  # of 3 there is no model
-            store.add(setting, space, PROFILE, 0, measured(drawn(space, count), truth(space)))
+            store.add(setting, space, PROFILE, 0, measured(drawn(space, count), truth(space), space))
     (found,) = resnas("space", "show", MINI, "--store", "s.sqlite", "--json").json["latencies"]
     assert (found["setting"]["batch"], found["networks"]) == (1, 60)
-    ratios = features([space.narrowest().arch, space.widest().arch]) @ truth(space)
+    ratios = Terms.of_space(space).of([space.narrowest().arch, space.widest().arch]) @ truth(space)
     assert [found["least_ms"], found["most_ms"]] == pytest.approx(1e3 * ANCHOR_S * ratios, rel=1e-3)
     row = f"ms on machine: {SETTING} {found['least_ms']:.4g} {found['most_ms']:.4g}"
     assert row in " ".join(resnas("space", "show", MINI, "--store", "s.sqlite").out.split())
     assert "latency" not in resnas("space", "list", "--store", "s.sqlite").out
     demo = packaged_spaces()["demo"]
     with LatencyStore(tmp_path / "s.sqlite") as store:
-        store.add(SETTING, demo, PROFILE, 0, measured(drawn(demo, 60), truth(demo)))
+        store.add(SETTING, demo, PROFILE, 0, measured(drawn(demo, 60), truth(demo), demo))
     head, *rows = resnas("space", "list", "--store", "s.sqlite").out.splitlines()[1:]
     assert head.endswith("latency, ms")
     assert rows[-1].endswith("(ort-cpu fp32 x1)")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import PROFILE, regression_of
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import Setting
@@ -31,7 +32,7 @@ def latency_ranges(space: SearchSpace, store: Path) -> tuple[LatencyRange, ...]:
     found = []
     with LatencyStore(store, create=False) as opened:
         for item in opened.profiled():
-            if item.space.fingerprint == space.fingerprint and item.networks >= least_networks(len(space.stages)):
+            if item.space.fingerprint == space.fingerprint and item.networks >= least_networks(Terms.of_space(space)):
                 regression = regression_of(opened.networks(item.setting, space, PROFILE))
                 low, high = sorted(regression.predict(ends).ms.tolist())
                 found.append(LatencyRange(item.setting, item.networks, low, high))
