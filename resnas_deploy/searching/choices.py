@@ -126,4 +126,4 @@ def rank_correlation(first: Values, second: Values) -> float | None:
     if len(one) < 3 or not np.ptp(one) or not np.ptp(other):
         return None
     ranks = [stats.rankdata(values) for values in (one, other)]
-    return float(np.corrcoef(ranks)[0, 1])  # without the p-value, which takes most of the time
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])  # `spearmanr` takes most of its time for the p-value
