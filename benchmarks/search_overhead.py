@@ -3,8 +3,9 @@
 Run on an idle machine, 3 minutes: .venv/bin/python benchmarks/search_overhead.py
 A search at the scale of the demo: its space, 1,000 images, limits on MACs, hopeless candidates stopped. Every fourth
 candidate is also sliced out as a network of its own, whose passes over the images that it was scored on are timed right
-after, with the stem's share computed once as in the search. That ratio tells what slices cost; the rest of the time is
-the search's own. The labels are what the widest subnet answers, so that candidates differ as those of a trained supernet.
+after, with the stem's share computed once as in the search and its weights at hand. That ratio tells what slices cost;
+the rest of the time is the search's own. The labels are what the widest subnet answers, so that candidates differ as
+those of a trained supernet do.
 Writes results/search-overhead.json: the time beside the passes, as shares of the passes alone, by part.
 """
 
@@ -31,7 +32,7 @@ from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
-from resnas_deploy.training.sliced import sliced_logits
+from resnas_deploy.training.sliced import GatheredSlices, sliced_logits
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.slicing import slice_subnet
 from resnas_deploy.weights.space_files import space_named
@@ -77,10 +78,11 @@ class TimedPool:
         """Return the seconds of the same passes of the subnet as a network of its own."""
         network = TrainedNetwork(subnet.arch).eval()
         network.load(slice_subnet(self.supernet, subnet))
-        whole = Subnet.whole(subnet.arch)
+        whole, slices = Subnet.whole(subnet.arch), GatheredSlices()
+        sliced_logits(network.body, self.features[0][:1], whole, slices)  # which are views: nothing is cut of it
         started = time.perf_counter()
         for features in self.features[: seen // BATCH]:
-            sliced_logits(network.body, features, whole)
+            sliced_logits(network.body, features, whole, slices)
         return time.perf_counter() - started
 
 
