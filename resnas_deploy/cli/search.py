@@ -202,7 +202,7 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
-    $ resnas search --supernet net --score-on val --held-out 9 --max-macs 2G --out x
+    $ resnas search --supernet net --score-on val --held-out 9 --pareto --out x
     $ resnas search --supernet net --data demo --pareto --latency-of pi --out x
     """
     with progress(spinner=False) as tell, resumable(out):
