@@ -320,6 +320,15 @@ class FinalistDocument(TypedDict):
     keeps_limits: bool | None
 
 
+class PredictorDocument(TypedDict):
+    """Spearman's rank correlations of predicted and scored accuracy, of subnets that the predictor had not seen."""
+
+    iteration: int
+    fitted_to: int
+    left_out: float | None
+    chosen: float | None
+
+
 class SearchDocument(TypedDict):
     """What a search found; `arch` is the winner's, null where no finalist was measured within the limits."""
 
@@ -327,11 +336,37 @@ class SearchDocument(TypedDict):
     arch: ArchSpec | None
     evaluated: int
     stopped_early: int
+    images_scored: int
+    predictor: list[PredictorDocument]
     machine: str
     measured: int
     keeping_limits: int
     within_limit_as_measured: bool
     finalists: list[FinalistDocument]
+
+
+class PlannedSecondsDocument(TypedDict):
+    decoding: float
+    scoring: float
+    total: float
+
+
+class PlannedBytesDocument(TypedDict):
+    pictures: int
+    worker: int
+
+
+class SearchPlanDocument(TypedDict):
+    """What a search would take until its finalists: `bytes` of the images once a machine, and of each worker."""
+
+    space: str
+    candidates: int
+    pictures: int
+    pictures_per_s: float
+    workers: int
+    stops_early: bool
+    seconds: PlannedSecondsDocument
+    bytes: PlannedBytesDocument
 
 
 DOCUMENTS: dict[str, Any] = {
@@ -364,6 +399,7 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
+    "search-plan": SearchPlanDocument,
     "space": Space,
     "spaces": list[Space],
     "train": TrainedDocument,

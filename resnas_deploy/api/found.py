@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -81,6 +81,8 @@ class SearchResult(results.SearchResult, Tabular):
             "arch": self.chosen.artifact.arch.to_json() if self.chosen else None,
             "evaluated": len(self.evaluated.candidates),
             "stopped_early": self.evaluated.stopped,
+            "images_scored": self.evaluated.images,
+            "predictor": [asdict(check) for check in self.evaluated.checks],
             "machine": self.machine,
             "measured": len(self.measured),
             "keeping_limits": len(self.keeping),
@@ -104,7 +106,10 @@ class SearchResult(results.SearchResult, Tabular):
     def table(self) -> Table:
         """Return a row for each finalist; predicted and measured latency are apart."""
         found, rows = self.evaluated, finalist_table(self.finalists, self.costs)
-        title = f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end"
+        title = (
+            f"{len(found.candidates)} subnets of the space {self.space} evaluated, {found.stopped} not to the end, "
+            f"on {found.images:,} images in all"
+        )
         return Table(title, rows[0], rows[1:])
 
 

@@ -24,6 +24,9 @@ class Score:
         return self.correct / max(1, self.seen)
 
 
+NOTHING_SEEN = Score(0, 0)
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A subnet with its score and what it costs."""
@@ -34,9 +37,10 @@ class Candidate:
     iteration: int
 
     @property
-    def rank(self) -> tuple[bool, float, tuple[float, ...]]:
-        """Return what is larger for a better one: what was stopped is last, and of equals the cheaper is first."""
-        return (not self.score.stopped, self.score.accuracy, tuple(-cost for cost in self.costs))
+    def rank(self) -> tuple[bool, int, float, tuple[float, ...]]:
+        """Return what is larger for a better one: what was stopped sooner is last, of equals the cheaper is first."""
+        stopped_at = self.score.seen if self.score.stopped else 0
+        return (not self.score.stopped, stopped_at, self.score.accuracy, tuple(-cost for cost in self.costs))
 
 
 def canonical(subnet: Subnet, widest: Subnet) -> Subnet:

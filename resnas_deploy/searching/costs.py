@@ -96,8 +96,8 @@ class CostLimits:
 
     def highest(self, subnets: Sequence[Subnet]) -> NDArray[np.float64]:
         """Return what each subnet costs as a share of the limit that it comes nearest to: `(subnets,)`."""
-        if not subnets:
-            return np.zeros(0)
+        if not (subnets and self.limits):
+            return np.zeros(len(subnets))
         archs = [subnet.arch for subnet in subnets]
         shares = np.array([limit.cost.most(archs) / limit.most for limit in self.limits])
         return np.asarray(shares.max(axis=0))
@@ -257,6 +257,14 @@ def _check_space(model: LatencyModel, space: SearchSpace) -> None:
             f"`model` must be of the supernet's space, {space.name} at {space.image_size} pixels, "
             f"found one of {model.space.name} at {model.space.image_size}"
         )
+
+
+def costs_of(costs: Sequence[CostKind], subnets: Sequence[Subnet]) -> list[tuple[float, ...]]:
+    """Return all costs of each subnet."""
+    if not subnets:
+        return []
+    archs = [subnet.arch for subnet in subnets]
+    return list(zip(*(cost.of(archs).tolist() for cost in costs), strict=True))
 
 
 def _each(count: Callable[[ArchSpec], int], archs: Sequence[ArchSpec]) -> NDArray[np.float64]:

@@ -7,7 +7,8 @@ on as it would have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 
 import numpy as np
 
@@ -47,11 +48,16 @@ class Evolution:
         """Count the subnets of all iterations together, at most."""
         return self.first + (self.iterations - 1) * (self.mutated + self.crossed)
 
-    def chosen(self, found: Sequence[Candidate]) -> list[Candidate]:
-        """Choose the parents among all candidates, best first."""
+    def best_first(self, found: Sequence[Candidate]) -> list[Candidate]:
+        """Order candidates: by accuracy, or by fronts."""
         if self.pareto:
-            return best_first(found)[: self.parents]
-        return sorted(found, key=lambda candidate: candidate.rank, reverse=True)[: self.parents]
+            return best_first(found)
+        return sorted(found, key=lambda candidate: candidate.rank, reverse=True)
+
+    def with_share(self, share: float) -> Evolution:
+        """Return it with so many of the subnets, and as many parents."""
+        first, mutated, crossed = (ceil(share * count) for count in (self.first, self.mutated, self.crossed))
+        return replace(self, first=first, mutated=mutated, crossed=crossed)
 
 
 def propose(
@@ -79,7 +85,7 @@ def propose(
                 f"{' and '.join(map(str, limits.limits))}, and near it, found none; change the limits"
             )
         return subnets
-    parents = [candidate.subnet for candidate in evolution.chosen(found)]
+    parents = [candidate.subnet for candidate in evolution.best_first(found)[: evolution.parents]]
 
     def mutant() -> Subnet:
         return space.mutate(parents[int(rng.integers(len(parents)))], evolution.probability, rng)

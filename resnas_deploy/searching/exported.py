@@ -17,6 +17,8 @@ from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
 from resnas_deploy.exporting.export import Request, check_verifiable, export, preprocessing_of
 from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.measuring.latency.anchored import anchor_of
+from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.progress import Progress, silent
@@ -24,8 +26,8 @@ from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind
-from resnas_deploy.searching.found import FINALISTS, ExportedAccuracy, FoundFinalist
-from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.searching.found import ANCHOR, FINALISTS, ExportedAccuracy, FoundAnchor, FoundFinalist
+from resnas_deploy.weights.checkpoint import Checkpoint, untrained
 from resnas_deploy.weights.slicing import slice_subnet
 
 _BATCH = 16  # images at once, where accuracy is measured
@@ -62,6 +64,12 @@ class Exporter:
             highest=tuple(cost.most([checkpoint.arch]).item() for cost in self.costs),
             accuracy=accuracy,
         )
+
+    def anchor(self, model: LatencyModel) -> FoundAnchor:
+        """Write the network that the model's profile was measured beside, with weights that mean nothing."""
+        weights = untrained(anchor_of(model.space))
+        artifact = export(lambda: weights, replace(self._request(ANCHOR), verify_on=None), silent)
+        return FoundAnchor(artifact.digest, artifact.manifest.files[WEIGHTS], model.regression.anchor_ms)
 
     def _request(self, name: str) -> Request:
         request = Request(

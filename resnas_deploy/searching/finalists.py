@@ -11,7 +11,7 @@ from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.found import ExportedAccuracy, Found
 from resnas_deploy.searching.measured import Measured
-from resnas_deploy.searching.measured_limits import largest_share
+from resnas_deploy.searching.measured_limits import largest_share, told
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -24,6 +24,7 @@ class Finalist:
     measurement: Measurement | None  # None: it was not measured, or not yet
     exported: ExportedAccuracy | None  # of the artifact itself, where it is quantised
     share: float  # of the limits that are measured: above 1 it keeps them not, and infinite where it was not measured
+    told: str = ""  # what limits are of, as measured, where that is not the median alone
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -53,7 +54,7 @@ class Finalist:
         return self.exported.top1 if self.exported else self.candidate.score.accuracy
 
     @property
-    def rank(self) -> tuple[float, tuple[bool, float, tuple[float, ...]]]:
+    def rank(self) -> tuple[float, tuple[bool, int, float, tuple[float, ...]]]:
         """Return what is larger for a better one."""
         return (self.accuracy, self.candidate.rank)
 
@@ -63,8 +64,9 @@ def finalists_of(folder: Path, found: Found, measured: Measured | None) -> tuple
     finalists = []
     for item in found.finalists:
         measurement = measured.of(item) if measured else None
-        share = largest_share(found.limits, measurement)
-        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, share))
+        share = measured.share(found, item) if measured else largest_share(found.limits, None)
+        words = told(found.limits, measurement, measured.pace(found, item)) if measured and measurement else ""
+        finalists.append(Finalist(item.candidate, item.opened(folder), measurement, item.accuracy, share, words))
     return tuple(finalists)
 
 

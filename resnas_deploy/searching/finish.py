@@ -57,7 +57,7 @@ def finished(folder: Path, found: Found, figures: Measured | None, costs: Sequen
     `costs` are those that can be counted here, for the report: of predicted latency the model is needed.
     """
     with SearchStore(folder / STATE, found.search) as store:
-        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto)
+        evaluated = EvaluatedSubnets.of(store.candidates(), pareto=found.pareto, predictor=found.predictor)
     finalists = finalists_of(folder, found, figures)
     result = SearchResult(
         out=folder,

@@ -27,6 +27,7 @@ from resnas_deploy.searching.costs import CostName
 from resnas_deploy.searching.measured_limits import MeasuredLimit
 
 FOUND, FINALISTS = "found.json", "finalists"
+ANCHOR = "anchor"
 SCHEMA = 1
 MOST_BYTES = 32_000_000
 _FOLDER = re.compile(rf"{FINALISTS}/[A-Za-z0-9_-]+")  # one level below the search's folder, and nowhere else
@@ -76,16 +77,37 @@ class FoundFinalist:
 
     def opened(self, folder: Path) -> Artifact:
         """Open its artifact in a search's folder. Raise `BadInput` where it is not the one that the search wrote."""
-        place = folder / self.artifact
-        if Path(os.path.realpath(place)) != Path(os.path.realpath(folder)) / self.artifact:
-            raise BadInput(f"{place} must lie in {folder}, found a link out of it; copy the folder with `cp -rL`")
-        found = open_artifact(place)
-        if (found.digest, found.manifest.files[WEIGHTS]) != (self.digest, self.weights):
-            raise BadInput(
-                f"{place} must be the artifact that the search wrote, of digest {self.digest[:12]}, found another one, "
-                f"{found.digest[:12]}; copy the search's folder again"
-            )
-        return found
+        return _opened(folder, self.artifact, self.digest, self.weights)
+
+
+@dataclass(frozen=True)
+class FoundAnchor:
+    """The network that the profile was measured beside, which finalists are measured beside too: an artifact."""
+
+    digest: str  # sha256 of its graph
+    weights: str  # sha256 of its file of weights
+    ms: float  # the median time of a batch while the space was profiled
+
+    def __post_init__(self) -> None:
+        if not self.ms > 0:
+            raise BadInput(f"the anchor's ms must be above 0, found {self.ms}")
+
+    def opened(self, folder: Path) -> Artifact:
+        """Open its artifact in a search's folder. Raise `BadInput` where it is not the one that the search wrote."""
+        return _opened(folder, ANCHOR, self.digest, self.weights)
+
+
+def _opened(folder: Path, artifact: str, digest: str, weights: str) -> Artifact:
+    place = folder / artifact
+    if Path(os.path.realpath(place)) != Path(os.path.realpath(folder)) / artifact:
+        raise BadInput(f"{place} must lie in {folder}, found a link out of it; copy the folder with `cp -rL`")
+    found = open_artifact(place)
+    if (found.digest, found.manifest.files[WEIGHTS]) != (digest, weights):
+        raise BadInput(
+            f"{place} must be the artifact that the search wrote, of digest {digest[:12]}, found another one, "
+            f"{found.digest[:12]}; copy the search's folder again"
+        )
+    return found
 
 
 @dataclass(frozen=True)
@@ -113,6 +135,8 @@ class Found:
     setting: Setting  # that finalists are measured in; its machine and its version are empty where any will do
     together: int  # finalists that are measured together; the next ones only if none of these keeps the limits
     finalists: tuple[FoundFinalist, ...]
+    predictor: bool = False  # chose the candidates
+    anchor: FoundAnchor | None = None  # where there is a profile
     DERIVED: ClassVar = {"schema": int}
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import numpy as np
 
@@ -14,9 +15,11 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimits
+from resnas_deploy.searching.evaluation import Evaluation, waves
 from resnas_deploy.searching.evolution import Evolution, propose
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
+from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checks_of, chosen, fitted
 from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.weights.space_files import space_key
 
@@ -35,10 +38,19 @@ class SearchProblem:
     seed: int
     early_stopping: bool = True
     measured: str = ""  # which latency model the costs are of
+    halving: bool = False
+    predictor: bool = False
+
+    @property
+    def candidates(self) -> int:
+        """Count the subnets that are scored, at most."""
+        return (self.evolution.with_share(SHARE) if self.predictor else self.evolution).candidates
 
     @property
     def identity(self) -> str:
         """Return all of it as text."""
+        # A search of before these were there has the same text as before.
+        cheaper = {name: True for name in ("halving", "predictor") if getattr(self, name)}
         return json.dumps(
             {
                 "space": space_key(self.space),
@@ -50,6 +62,7 @@ class SearchProblem:
                 "seed": self.seed,
                 "early_stopping": self.early_stopping,
                 "measured": self.measured,
+                **cheaper,
             },
             sort_keys=True,
         )
@@ -62,12 +75,23 @@ class EvaluatedSubnets:
     candidates: tuple[Candidate, ...]  # in the order in which they were scored
     best: tuple[Candidate, ...]  # best first; in a Pareto search the front, the cheapest first
     pareto: bool
+    predictor: bool = False  # chose what was scored
+
+    @property
+    def checks(self) -> list[PredictorCheck]:
+        """Tell how well the predictor did, in each iteration that it chose for."""
+        return checks_of(self.candidates) if self.predictor else []
+
+    @property
+    def images(self) -> int:
+        """Count the images that were scored: those that each candidate saw."""
+        return sum(candidate.score.seen for candidate in self.candidates)
 
     @classmethod
-    def of(cls, found: Sequence[Candidate], *, pareto: bool) -> EvaluatedSubnets:
+    def of(cls, found: Sequence[Candidate], *, pareto: bool, predictor: bool = False) -> EvaluatedSubnets:
         """Order candidates, which come in the order in which they were scored."""
         best_first = sorted(found, key=lambda candidate: candidate.rank, reverse=True)
-        return cls(tuple(found), tuple(front(found) if pareto else best_first), pareto)
+        return cls(tuple(found), tuple(front(found) if pareto else best_first), pareto, predictor)
 
     @property
     def stopped(self) -> int:
@@ -84,39 +108,51 @@ class EvaluatedSubnets:
 
 def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Progress = silent) -> EvaluatedSubnets:
     """Search to the end; what is in the store is not evaluated again."""
-    limits = problem.limits.within(problem.space)
-    kept = {candidate.subnet: candidate for candidate in store.candidates()}
-    for candidate in kept.values():
+    limits, evolution = problem.limits.within(problem.space), problem.evolution
+    evaluation = Evaluation(store, pool, problem.costs, evolution, problem.held_out)
+    for candidate in evaluation.kept.values():
         if len(candidate.costs) != len(problem.costs) or not problem.space.contains(candidate.subnet):
             raise BadInput(
                 f"{store.path} must hold subnets of the space {problem.space.name} and their {len(problem.costs)} "
                 "costs, found others; choose another `out`"
             )
     found: list[Candidate] = []
-    for iteration in range(problem.evolution.iterations):
+    for iteration in range(evolution.iterations):
         rng = np.random.default_rng((problem.seed, iteration))
-        proposed = propose(problem.space, limits, problem.evolution, found, rng)
-        for wave in _waves(proposed, problem.evolution.parents):
-            best = max((candidate.score.accuracy for candidate in found), default=0.0)
-            progress(
-                f"iteration {iteration + 1} of {problem.evolution.iterations}, {len(found)} subnets, best {best:.1%}"
-            )
-            # The target stays as it is for a whole wave: scores then do not depend on who is done first.
-            target = _target(problem, found)
-            new = [subnet for subnet in wave if subnet not in kept]
-            scores = pool.scores(new, target)
-            costs = _costs(problem.costs, new)
-            scored = [
-                Candidate(subnet, score, own, iteration) for subnet, score, own in zip(new, scores, costs, strict=True)
-            ]
-            store.add(scored)
-            kept |= {candidate.subnet: candidate for candidate in scored}
-            found += [kept[subnet] for subnet in wave]
-    return EvaluatedSubnets.of(found, pareto=problem.evolution.pareto)
+        predictor = fitted(found) if problem.predictor else None
+        proposed = _proposed(problem, limits, found, predictor, rng)
+        if problem.halving:
+            told = partial(_tell, progress, evolution, iteration, tuple(found))
+            found += evaluation.halving(proposed, iteration, _target(problem, found), told)
+        else:
+            for wave in waves(proposed, evolution.parents):
+                _tell(progress, evolution, iteration, found)
+                # The target stays as it is for a whole wave: scores then do not depend on who is done first.
+                found += evaluation.of(wave, iteration, _target(problem, found))
+    return EvaluatedSubnets.of(found, pareto=evolution.pareto, predictor=problem.predictor)
 
 
-def _waves(subnets: Sequence[Subnet], size: int) -> list[Sequence[Subnet]]:
-    return [subnets[start : start + size] for start in range(0, len(subnets), size)]
+def _tell(progress: Progress, evolution: Evolution, iteration: int, found: Sequence[Candidate], more: str = "") -> None:
+    best = max((candidate.score.accuracy for candidate in found if not candidate.score.stopped), default=0.0)
+    progress(f"iteration {iteration + 1} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}{more}")
+
+
+def _proposed(
+    problem: SearchProblem,
+    limits: CostLimits,
+    found: Sequence[Candidate],
+    predictor: Predictor | None,
+    rng: np.random.Generator,
+) -> list[Subnet]:
+    """Return what to score next: with a predictor a share of what would be scored without, out of many more."""
+    evolution = problem.evolution
+    if not problem.predictor:
+        return propose(problem.space, limits, evolution, found, rng)
+    fewer = evolution.with_share(SHARE)
+    if not predictor:
+        return propose(problem.space, limits, fewer, found, rng)
+    drawn = propose(problem.space, limits, fewer.with_share(DRAWN), found, rng)
+    return chosen(predictor, drawn, fewer.mutated + fewer.crossed, evolution, problem.costs)
 
 
 def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:
@@ -125,11 +161,3 @@ def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:
         return None
     whole = sorted((item.score.correct for item in found if not item.score.stopped), reverse=True)
     return whole[problem.evolution.parents - 1] if len(whole) >= problem.evolution.parents else None
-
-
-def _costs(costs: Sequence[CostKind], subnets: Sequence[Subnet]) -> list[tuple[float, ...]]:
-    """Return all costs of each subnet."""
-    if not subnets:
-        return []
-    archs = [subnet.arch for subnet in subnets]
-    return list(zip(*(cost.of(archs).tolist() for cost in costs), strict=True))

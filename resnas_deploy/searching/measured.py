@@ -24,6 +24,7 @@ from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.searching.found import (
+    ANCHOR,
     FOUND,
     MOST_BYTES,
     Found,
@@ -32,7 +33,7 @@ from resnas_deploy.searching.found import (
     read_found,
     write_document,
 )
-from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share
+from resnas_deploy.searching.measured_limits import largest_share, pace_of
 
 MEASURED = "measured.json"
 SCHEMA = 1
@@ -67,6 +68,18 @@ class Measured:
         """Return what was measured of a finalist, if it was."""
         return self.by_digest.get(finalist.digest)
 
+    def pace(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how many times as long as in its profile the machine took beside a finalist (`pace_of`)."""
+        for report in self.reports:
+            times = {item.configuration.digest: item for item in report.measurements if item.samples_s}
+            if found.anchor and finalist.digest in times and found.anchor.digest in times:
+                return pace_of(times[found.anchor.digest], found.anchor.ms)
+        return 1.0
+
+    def share(self, found: Found, finalist: FoundFinalist) -> float:
+        """Return how much a finalist used up of the limit that it comes nearest to: above 1 it does not keep it."""
+        return largest_share(found.limits, self.of(finalist), self.pace(found, finalist))
+
     def notes(self, asked: Setting) -> list[str]:
         """Say what may have disturbed the measurements, and whether the version is another than asked for."""
         found = [note for report in self.reports for note in report.notes()]
@@ -98,7 +111,7 @@ def measure_waiting(folder: Path, found: Found, there: Measured | None, progress
     measured = there or Measured(setup.setting(), ())
     while group := waiting(found, measured):
         progress(f"measuring {len(group)} finalists")
-        report = _measured_together(folder, group, setup, found.limits, progress)
+        report = _measured_together(folder, found, group, setup, progress)
         measured = replace(measured, reports=(*measured.reports, report))
         measured.write(folder)
     return measured
@@ -118,30 +131,32 @@ def waiting(found: Found, measured: Measured | None) -> tuple[FoundFinalist, ...
         figures = [measured.of(item) if measured else None for item in group]
         if None in figures:
             return tuple(item for item, figure in zip(group, figures, strict=True) if figure is None)
-        if any(largest_share(found.limits, figure) <= 1 for figure in figures):
+        if measured and any(measured.share(found, item) <= 1 for item in group):
             break
     return ()
 
 
 def _measured_together(
-    folder: Path, group: Sequence[FoundFinalist], setup: Setup, limits: Sequence[MeasuredLimit], progress: Progress
+    folder: Path, found: Found, group: Sequence[FoundFinalist], setup: Setup, progress: Progress
 ) -> Report:
-    artifacts = [item.opened(folder) for item in group]
-    figures = [limit.figure for limit in limits]
+    """Measure finalists interleaved with each other, and with the anchor where there is one."""
+    names = {item.artifact: item.opened(folder) for item in group}
+    if found.anchor:
+        names[ANCHOR] = found.anchor.opened(folder)
     plan = Plan(
-        subjects=tuple(Subject(artifact, setup.kind) for artifact in artifacts),
+        subjects=tuple(Subject(artifact, setup.kind) for artifact in names.values()),
         batches=(setup.batch,),
-        runs=max(RUNS.get(figure, 0) for figure in (MEDIAN, *figures)),
+        runs=max([RUNS[MEDIAN], *(limit.runs for limit in found.limits)]),
         threads=setup.cores,
         openings=OPENINGS,
         device=setup.device,
     )
-    report = measure_plan(plan, Extras(energy="energy" in figures), progress)
+    report = measure_plan(plan, Extras(energy=any(limit.figure == "energy" for limit in found.limits)), progress)
     if report.interrupted:
         raise KeyboardInterrupt
-    names = {artifact.source: item.artifact for artifact, item in zip(artifacts, group, strict=True)}
+    written = {artifact.source: name for name, artifact in names.items()}
     renamed = (
-        replace(item, configuration=replace(item.configuration, source=names[item.configuration.source]))
+        replace(item, configuration=replace(item.configuration, source=written[item.configuration.source]))
         for item in report.measurements
     )
     return replace(report, measurements=tuple(renamed))
@@ -170,7 +185,7 @@ def measured_from(data: object, found: Found, path: Path, remedy: str = "measure
         raise BadInput(
             f"{path} must be of the setting that {FOUND} asks for, found another: {'; '.join(differing)}; {remedy}"
         )
-    known = {item.digest: item for item in found.finalists}
+    known = {item.digest for item in found.finalists} | ({found.anchor.digest} if found.anchor else set())
     for report in measured.reports:
         check_samples(report, path)
         if report.machine.slug != measured.setting.machine:

@@ -60,5 +60,5 @@ def _nearest(finalists: Sequence[Finalist], limits: Sequence[MeasuredLimit]) -> 
     measurement = best.measurement
     if measurement is None or not measurement.samples_s:
         return f"none could run ({best.failure})"
-    figures = [f"{limit.figure} of {limit.text(limit.value(measurement))}" for limit in limits]
-    return f"the nearest, {best.artifact.folder.name}, has {' and '.join(figures)}"
+    figures = best.told or ", ".join(f"{limit.figure} {limit.text(limit.value(measurement))}" for limit in limits)
+    return f"the nearest, {best.artifact.folder.name}, has {figures}"

@@ -16,10 +16,10 @@ from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import LATENCY
 from resnas_deploy.searching.exported import Exporter
-from resnas_deploy.searching.found import Found, FoundFinalist, Searched, read_found
+from resnas_deploy.searching.found import Found, FoundAnchor, FoundFinalist, Searched, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem
 from resnas_deploy.searching.measured import MEASURED, Measured, measure_waiting, read_measured
-from resnas_deploy.searching.measured_limits import MeasuredLimit, largest_share
+from resnas_deploy.searching.measured_limits import MeasuredLimit
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ class Rounds:
     limits: tuple[MeasuredLimit, ...]
     together: int  # of a round
     most: int  # of all rounds
+    anchor: FoundAnchor | None = None  # that they are measured beside
     _unfit: set[Subnet] = field(default_factory=set, repr=False)  # whose graphs, quantised, are wrong
 
     def measured_here(self, progress: Progress = silent) -> tuple[Found, Measured]:
@@ -110,12 +111,14 @@ class Rounds:
             supernet=self.problem.supernet,
             search=self.problem.identity,
             pareto=self.evaluated.pareto,
+            predictor=self.evaluated.predictor,
             costs=tuple(cost.named for cost in self.problem.costs),
             within=tuple(map(str, self.problem.limits.limits)),
             limits=self.limits,
             setting=self.setting,
             together=self.together,
             finalists=tuple(finalists),
+            anchor=self.anchor,
         )
 
     def _next(self, finalists: Sequence[FoundFinalist], slower: float) -> Candidate | None:
@@ -136,7 +139,7 @@ class Rounds:
 
     def _slower(self, found: Found, measured: Measured) -> float:
         """Return what was measured over what was predicted, both as shares of the limits: the middle of finalists."""
-        shares = [(largest_share(found.limits, measured.of(item)), item.costs) for item in found.finalists]
+        shares = [(measured.share(found, item), item.costs) for item in found.finalists]
         ratios = [share / self._predicted_share(costs) for share, costs in shares if np.isfinite(share)]
         return float(np.median(ratios)) if ratios else 1.0
 
@@ -156,4 +159,4 @@ def searched(problem: SearchProblem) -> Searched:
 
 
 def _any_keeps(found: Found, measured: Measured) -> bool:
-    return any(largest_share(found.limits, measured.of(item)) <= 1 for item in found.finalists)
+    return any(measured.share(found, item) <= 1 for item in found.finalists)

@@ -49,6 +49,7 @@ class Scoring:
     batch: int = 100  # images at once
     device: str = ""  # "": a GPU where there is one
     workers: str = ""  # ray, or ray:ADDRESS; "": this process
+    halving: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class SearchRequest:
     bounds: Bounds
     setup: Setup  # how latency is limited, and finalists are measured
     evolution: Evolution = field(default_factory=Evolution)
+    predictor: bool = False
     scoring: Scoring = field(default_factory=Scoring)
     finalists: int = 3
     tries: int = 12  # finalists that are measured at most, where none keeps the limit
@@ -82,6 +84,8 @@ class SearchRequest:
         for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
+        if self.scoring.halving and not self.scoring.early_stopping:
+            raise BadInput("there must be one of `halving` and `evaluate_fully`, found both")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
 
@@ -122,7 +126,9 @@ def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
     with claiming(request.out, resume=request.resume, remedy=_TAKEN):
         found = _carry_out(request, prepared, progress)
     images = prepared.scorer.images
-    best = max((item.score for item in found.evaluated.candidates), key=lambda score: score.accuracy)
+    best = max(
+        (item.score for item in found.evaluated.best if not item.score.stopped), key=lambda score: score.accuracy
+    )
     what = "the accuracy of the best subnet"
     note_chance(best.correct, best.seen, images.labels, images.class_names, what)
     return found
@@ -196,6 +202,8 @@ def _prepare(
         seed=request.seed,
         early_stopping=request.scoring.early_stopping,
         measured=found.model.identity if found.model else "",
+        halving=request.scoring.halving,
+        predictor=request.predictor,
     )
     scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)
     if not request.scoring.workers:  # which may have other devices
@@ -218,14 +226,17 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
     with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
         note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
+    exporter = Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs)
+    model = prepared.priced.model
     rounds = Rounds(
         problem=problem,
         evaluated=evaluated,
-        exporter=Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs),
+        exporter=exporter,
         setting=prepared.setting,
         limits=prepared.priced.measured,
         together=request.finalists,
         most=request.tries,
+        anchor=exporter.anchor(model) if model and prepared.priced.measured else None,
     )
     if prepared.elsewhere:
         return finished(out, rounds.for_elsewhere(progress), None, problem.costs)

@@ -17,7 +17,7 @@ def finalist_table(finalists: Sequence[Finalist], costs: Sequence[CostName]) -> 
     rows: list[tuple[str, ...]] = [("finalist", "top-1, held out", *exported, *heads, "measured latency, ms")]
     for number, item in enumerate(finalists, start=1):
         measured = item.measured_ms
-        beyond = "" if item.keeps_limits else ", beyond the limit"
+        beyond = f"{item.told and ', '}{item.told}{'' if item.keeps_limits else ', beyond the limit'}"
         rows.append(
             (
                 f"{number}: {item.candidate.subnet.arch.fingerprint}",

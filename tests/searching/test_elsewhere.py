@@ -102,10 +102,11 @@ def test_only_the_first_round_is_measured_where_one_keeps_the_limit(measured_the
     figures = read_measured(measured_there / "measured.json", document)
     check_schema("measured", json.loads((measured_there / "measured.json").read_text()))
     assert figures.setting.machine == machine(DEVICE).slug
-    assert list(figures.by_digest) == [item.digest for item in document.finalists[:2]]
+    assert list(figures.by_digest) == [item.digest for item in (*document.finalists[:2], document.anchor)]
     assert {item.configuration.source for item in figures.by_digest.values()} == {
         "finalists/finalist1",
         "finalists/finalist2",
+        "anchor",
     }
 
 

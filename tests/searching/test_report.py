@@ -11,6 +11,7 @@ from support.mini_space import MINI
 from support.seen_page import Seen
 
 from resnas_deploy.searching.costs import CostKind, macs_cost
+from resnas_deploy.searching.measured_limits import MeasuredLimit
 from resnas_deploy.searching.report import page, write_report
 from resnas_deploy.weights.space_files import space_named
 
@@ -78,6 +79,14 @@ def test_before_anything_was_measured_and_where_it_could_not_be():
     text = "".join(shown.texts)
     assert f"There is no winner yet; the best as predicted is {fingerprint(SEARCH.finalists[0])}" in text
     assert "0 of 1 finalists that were measured kept" in text
+
+
+def test_what_was_measured_is_the_percentile_that_is_limited():
+    """Beside what is predicted, which is that too."""
+    tail = replace(SEARCH, limits=(MeasuredLimit("throughput", 9), MeasuredLimit("p99", SEARCH.limits[0].bound)))
+    first = Seen(page(tail).html()).data[0]["finalists"][0]
+    assert first["ms"] == pytest.approx(SEARCH.finalists[0].measurement.percentile(99), rel=1e-4)
+    assert first["tips"][1].startswith("measured: p99 ")
 
 
 def test_latencies_that_cannot_be_predicted_here_are_those_of_the_candidates():

@@ -70,7 +70,7 @@ def test_where_none_keeps_the_limit_the_next_ones_are_measured_and_none_wins(mis
     assert (len(found.measured), len(found.keeping)) == (5, 0)
     assert lines == [f"none of {count} finalists keeps the limits as measured; going on" for count in (2, 4)]
     figures = read_measured(found.out / "measured.json", read_found(found.out))
-    assert [len(one.measurements) for one in figures.reports] == [2, 2, 1]
+    assert [len(one.measurements) - 1 for one in figures.reports] == [2, 2, 1]  # beside the anchor
     message = refusal(lambda: found.best)
     nearest = min(found.finalists, key=lambda item: item.measured_ms)
     assert "one of 5 finalists must be measured within p50 of at most " in message

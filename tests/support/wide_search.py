@@ -36,6 +36,34 @@ class Wide:
         return found
 
 
+class InParts(Wide):
+    """Likes what `quality` is high of (0 to 1), on images some of which are hard; each subnet is lucky with some."""
+
+    def __init__(self, stop_after=10**9, quality=lambda subnet: macs(subnet.arch) / macs(SPACE.widest().arch)):
+        super().__init__(stop_after)
+        self.images = 0
+        self._quality = quality
+        self._hard = np.random.default_rng(0).random(TOTAL)
+
+    def scores(self, subnets, target, done=(), until=None):
+        super().scores(subnets, target)
+        counts = []
+        for place, subnet in enumerate(subnets):
+            quality, seen, stop = self._quality(subnet), done[place].seen if done else 0, until or TOTAL
+            luck = np.random.default_rng(round(1e9 * quality)).normal(0, 0.05, TOTAL)
+            self.images += stop - seen
+            counts.append(Score(int((self._hard + luck < quality)[:stop].sum()), stop))
+        return counts
+
+
+def late(subnet):
+    """A quality that the widest subnet is not best at: few channels first, many last, no block dropped."""
+    first, _, last = subnet.full.stages
+    heads = [block.heads for block in last.blocks]
+    kept = sum(flag for flags in subnet.kept for flag in flags)
+    return 0.3 + 0.02 * (8 - first.width) + 0.03 * (last.width - 14) + 0.03 * sum(heads) + 0.04 * kept
+
+
 def middle():
     """MACs, in G, between the narrowest and the widest."""
     return float(np.mean(macs_cost().of([SPACE.narrowest().arch, SPACE.widest().arch])))
