@@ -10,6 +10,7 @@ from support.made_up_search import HELD_OUT, PREDICTED, reported, unmeasured
 from support.mini_space import MINI
 from support.seen_page import Seen
 
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.searching.costs import CostKind, macs_cost
 from resnas_deploy.searching.measured_limits import MeasuredLimit
 from resnas_deploy.searching.report import page, write_report
@@ -108,6 +109,20 @@ def test_one_candidate_and_no_limit(tmp_path):
     text = (tmp_path / "report.html").read_text()
     assert "the whole front of accuracy against cost" in text
     assert "too few to say" in text
+
+
+@pytest.mark.parametrize("stages", [2, 4])
+def test_other_spaces(stages):
+    """Of other depths, whose heads' sizes and stems are choices too."""
+    widths = ((16 + 16 * stage, 8 + 16 * stage) for stage in range(stages))
+    each = tuple(StageSpace(own, (2, 1), (4, 8), (16, 8), 3, (3,)) for own in widths)
+    space = SearchSpace("other", each, 10, 64, 8, (8, 4))
+    shown = Seen(page(reported(space, 40)).html())
+    assert {"stem width", f"stage {stages}: head dim, mean of its blocks"} <= set(shown.texts)
+    assert f"stage {stages + 1}: width" not in shown.texts
+    values = {(one["stage"], one["block"], one["what"]): one["values"] for one in shown.data[0]["choices"]}
+    assert values[0, 0, "stem width"] == [4, 8]
+    assert values[stages, 1, "head dim"] == [4, 8]
 
 
 def test_a_page_of_3350_candidates_stays_small():
