@@ -36,7 +36,7 @@ from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.deviations import errors_of
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE
 from resnas_deploy.measuring.latency.regression import regress
@@ -193,7 +193,7 @@ def per_block(archs):
         ]
         for arch in archs
     ]
-    return np.concatenate([features(archs), np.array(extra, float)], axis=1)
+    return np.concatenate([Terms(3).of(archs), np.array(extra, float)], axis=1)
 
 
 def with_constant(columns):
@@ -219,8 +219,10 @@ def main() -> None:
         "sum of pieces, scaled": lambda networks: by_kind(networks, taken).sum(axis=1, keepdims=True),
         "sum of pieces, a line": lambda networks: with_constant(by_kind(networks, taken).sum(axis=1, keepdims=True)),
         "pieces, a factor for each kind and stage": lambda networks: with_constant(by_kind(networks, taken)),
-        "structure (chosen)": features,
-        "structure and pieces": lambda networks: np.concatenate([features(networks), by_kind(networks, taken)], axis=1),
+        "structure (chosen)": Terms(3).of,
+        "structure and pieces": lambda networks: np.concatenate(
+            [Terms(3).of(networks), by_kind(networks, taken)], axis=1
+        ),
         "structure, each width apart": per_block,
     }
     errors = {

@@ -14,7 +14,7 @@ import json
 import numpy as np
 from recording import RESULTS, write_result
 
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import regress
 from resnas_deploy.weights.space_files import packaged_spaces
@@ -28,7 +28,7 @@ def errors(content):
     space, (of_profile, of_check) = packaged_spaces()[content["space"]], (content["profiled"], len(content["networks"]))
     profiled = subnets(space, PROFILE, of_profile)
     known = {arch.fingerprint: arch for arch in subnets(space, CHECK, of_check, profiled)}
-    terms = features([known[fingerprint] for fingerprint in content["networks"]])
+    terms = Terms(3).of([known[fingerprint] for fingerprint in content["networks"]])
     measured, rng = np.array(content["measured_ms"]), np.random.default_rng(0)
     found = {size: [] for size in SIZES}
     for _ in range(SPLITS):

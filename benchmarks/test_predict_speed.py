@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from resnas_deploy.measuring.latency.features import features, names
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.regression import fit
 from resnas_deploy.weights.space_files import packaged_spaces
 
@@ -17,8 +17,8 @@ COUNT, ROUNDS = 10_000, 10
 def test_predictions_a_second(benchmark, record):
     space, rng = packaged_spaces()["small"], np.random.default_rng(0)
     archs = [space.sample(rng).arch for _ in range(COUNT)]
-    terms = features(archs[:120])
-    model = fit(archs[:120], terms @ (1 / len(names(3)) / terms.mean(axis=0)), 40.0, np.random.default_rng(0))
+    terms = Terms(3).of(archs[:120])
+    model = fit(archs[:120], terms @ (1 / len(Terms(3).names) / terms.mean(axis=0)), 40.0, np.random.default_rng(0))
     found = benchmark.pedantic(model.predict, args=(archs,), rounds=ROUNDS, iterations=1, warmup_rounds=1)
     assert found.ms.shape == (COUNT,)
     assert (found.low <= found.ms).all()

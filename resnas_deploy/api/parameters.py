@@ -33,6 +33,7 @@ MAX_THREADS = 1024  # runtimes hang or crash when they are asked for many thousa
 _WITHIN: dict[str, tuple[float, float]] = {
     "calibration_images": (1, MAX_COUNT),
     "children": (2, MAX_COUNT),
+    "confidence": (0.5, 0.999),
     "eval_batch": (1, 65_536),
     "finalists": (1, 20),
     "first": (1, MAX_COUNT),

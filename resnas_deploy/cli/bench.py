@@ -69,7 +69,7 @@ def bench(
     Examples:
     $ resnas bench small-fp32
     $ resnas bench small-fp32 tiny-fp32 --runner ort-cpu --runner openvino
-    $ resnas bench small-fp32 --batch 1,2,4,8 --plot latency.svg
+    $ resnas bench small-fp32 --batch 1,2,4,8 --plot latency.html
     $ resnas bench small-fp32 --batch 16 --streams 1,2
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json

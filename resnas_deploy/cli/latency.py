@@ -143,7 +143,7 @@ def check(
     the same profile, and the noise: how one measurement predicts the other.
 
     Examples:
-    $ resnas latency check --space small --subnets 50 --plot check.svg
+    $ resnas latency check --space small --subnets 50 --plot check.html
     $ resnas latency check --runner openvino --precision bf16 --batch 16
     """
     for path in filter(None, (plot, out)):

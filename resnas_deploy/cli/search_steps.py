@@ -41,7 +41,7 @@ def measure(
 
     Examples:
     $ resnas search measure found
-    $ resnas search measure found --on ray:jetson@10.0.0.1:6379  # from where the search ran
+    $ resnas search measure found --on ray:pi@10.0.0.1:6379
     """
     with progress(spinner=False) as tell:
         tell("opening the finalists")

@@ -38,19 +38,22 @@ class ScoringEstimate:
         )
 
 
-def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0, images: int | None = None) -> ScoringEstimate:
-    """Time a few subnets inside the limits. So many candidates are `scored` already, or other `images` are meant."""
-    rate = pool.rate(_typical(problem))
-    left = max(0, problem.candidates - scored)
-    return ScoringEstimate(left, problem.held_out if images is None else images, rate)
+def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0) -> ScoringEstimate:
+    """Time a few subnets inside the limits; so many candidates are `scored` already."""
+    rate = pool.rate(_typical(problem), problem.held_out)
+    return ScoringEstimate(max(0, problem.candidates - scored), problem.held_out, rate)
+
+
+def stops_early(problem: SearchProblem) -> bool:
+    """Tell whether some candidates see fewer images than there are."""
+    return problem.halving or (problem.early_stopping and not problem.evolution.pareto)
 
 
 def note_estimate(problem: SearchProblem, pool: TimedPool, scored: int) -> None:
     """Tell what lies ahead, before it begins."""
     if scored < problem.candidates:
         found = estimated(problem, pool, scored)
-        stops = problem.early_stopping and not problem.evolution.pareto
-        less = "; less where hopeless ones are stopped early" if stops else ""
+        less = "; less where hopeless ones are stopped early" if stops_early(problem) else ""
         logging.getLogger(__name__).info("%s%s", found, less)
 
 

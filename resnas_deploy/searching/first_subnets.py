@@ -1,5 +1,7 @@
 """The first subnets of a search: widths and depth random, heads and hidden channels cut until the limits hold.
 
+The size of heads is cut where there are several, and the stem's width is as random as the others.
+
 That is the paper's first population (arXiv 2109.00642, section 3.4): each subnet costs just less than it may, where
 random ones would lie anywhere below and above.
 """
@@ -13,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.arch.spec import Block, Subnet
 from resnas_deploy.searching.costs import CostLimits
 
 _SCARCE = 0.1  # of the draws inside the limits: with fewer, they lie near an end of the space
@@ -24,7 +26,7 @@ class _Start:
     """A subnet of which nothing is cut yet, and the order of the cuts."""
 
     subnet: Subnet
-    cuts: NDArray[np.intp]  # (cuts,): twice the position of a block, plus one for its hidden channels
+    cuts: NDArray[np.intp]  # (cuts,): three times the position of a block, and which of its three dimensions
 
 
 class FirstSubnets:
@@ -55,7 +57,8 @@ class FirstSubnets:
         for stage, kept in zip(space.stages, subnet.kept, strict=True):
             for keep in kept:
                 if keep:  # a dropped block costs nothing
-                    cuts += [2 * position] * (len(stage.heads) - 1) + [2 * position + 1] * (len(stage.hidden) - 1)
+                    for dimension, choices in enumerate((stage.heads, stage.hidden, stage.head_dims)):
+                        cuts += [3 * position + dimension] * (len(choices) - 1)
                 position += 1
         return _Start(subnet, rng.permutation(np.array(cuts, dtype=np.intp)))
 
@@ -80,10 +83,15 @@ class FirstSubnets:
     def _with(self, start: _Start, count: int) -> Subnet:
         """Return the subnet after so many cuts, each of which takes the next smaller choice."""
         full, positions = start.subnet.full, sum(len(stage.blocks) for stage in start.subnet.full.stages)
-        done = iter(np.bincount(start.cuts[:count], minlength=2 * positions).tolist())
+        done = iter(np.bincount(start.cuts[:count], minlength=3 * positions).tolist())
         stages = []
         for space, stage in zip(self._space.stages, full.stages, strict=True):
-            heads, hidden = sorted(space.heads, reverse=True), sorted(space.hidden, reverse=True)
-            blocks = tuple(replace(block, heads=heads[next(done)], hidden=hidden[next(done)]) for block in stage.blocks)
+            heads, hidden, sizes = (
+                sorted(choices, reverse=True) for choices in (space.heads, space.hidden, space.head_dims)
+            )
+            blocks = tuple(
+                Block(heads=heads[next(done)], hidden=hidden[next(done)], head_dim=sizes[next(done)])
+                for _ in stage.blocks
+            )
             stages.append(replace(stage, blocks=blocks))
         return replace(start.subnet, full=replace(full, stages=tuple(stages)))

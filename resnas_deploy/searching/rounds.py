@@ -113,7 +113,6 @@ class Rounds:
             pareto=self.evaluated.pareto,
             predictor=self.evaluated.predictor,
             costs=tuple(cost.named for cost in self.problem.costs),
-            within=tuple(map(str, self.problem.limits.limits)),
             limits=self.limits,
             setting=self.setting,
             together=self.together,

@@ -1,7 +1,8 @@
 """How good a subnet is with the supernet's weights, on images that training did not see.
 
 Nothing is built for a candidate: its pass reads slices of the supernet's weights, which are views. The stem's
-convolutions, which all subnets share, are computed once, as far as their output fits into memory.
+convolutions are computed once for all subnets that have as many channels in them, as far as their output fits into
+memory.
 
 The evaluation of a hopeless one stops early. The images are in random order, so what a candidate got right of the first
 `seen` is a draw without replacement from all of them: hypergeometric. It is stopped where so few would be right with a
@@ -23,13 +24,13 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.searching.candidate import NOTHING_SEEN, Score
 from resnas_deploy.searching.decoded import HeldOut
+from resnas_deploy.searching.held_out import KEPT_BYTES
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sliced import sliced_logits
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 RISK = 0.001
-KEPT_BYTES = 2**28  # of what the stem makes of the images: of the demo's 1,000 it is 16 MB
 _DEVICE_SHARE = 0.5  # of a device's free memory, that the images may take there; else each batch is copied again
 _TIMED = 3  # rounds of a batch that is timed, of which the fastest counts
 
@@ -51,9 +52,14 @@ class Scorer:
         self._labels = [labels.to(device) for labels in held_out.labels]
         self._preprocessing, self._device = held_out.preprocessing, device
         self._total = held_out.total
-        self._kept: dict[int, Tensor] = {}  # of the stem, by the batch
-        self._room = kept_bytes
+        self._kept: dict[tuple[int, int], Tensor] = {}  # of the stem, by the batch and the stem's width
+        self.kept_bytes = self._room = kept_bytes
         self._stopping = StoppingRule(self._total, len(self._labels) - 1)
+
+    @property
+    def workers(self) -> int:
+        """Count those that score at once: this one."""
+        return 1
 
     @torch.inference_mode()
     def score(
@@ -70,7 +76,7 @@ class Scorer:
             if own.start >= own.stop:
                 continue
             labels = batch[own]
-            correct += self._right(self._features(number)[own], subnet, labels)
+            correct += self._right(self._features(number, subnet)[own], subnet, labels)
             seen += len(labels)
             if target is not None and seen < self._total and correct < self._stopping.least(seen, target):
                 return Score(correct, seen, stopped=True)
@@ -84,19 +90,21 @@ class Scorer:
         return [self.score(subnet, target, own, until) for subnet, own in zip(subnets, scores, strict=True)]
 
     @torch.inference_mode()
-    def rate(self, subnets: Sequence[Subnet]) -> float:
-        """Return how many images a second these subnets score in the mean, by passes of the first batch."""
+    def rate(self, subnets: Sequence[Subnet], images: int) -> float:
+        """Return how many of so many images a second these score in the mean, by passes of the first batch."""
         labels, stem_s, passes_s = self._labels[0], list[float](), list[float]()
+        different_stems = {subnet.full.stem_mid_width: subnet for subnet in subnets}.values()
         for _ in range(1 + _TIMED):  # once to warm up
             started = time.perf_counter()
-            features = self._computed(0)
+            features = {subnet.full.stem_mid_width: self._computed(0, subnet) for subnet in different_stems}
             _finish(self._device)
             halfway = time.perf_counter()
             for subnet in subnets:
-                self._right(features, subnet, labels)  # which waits for the device
-            stem_s.append(halfway - started)
+                self._right(features[subnet.full.stem_mid_width], subnet, labels)  # which waits for the device
+            stem_s.append((halfway - started) / len(features))
             passes_s.append((time.perf_counter() - halfway) / len(subnets))
-        again = max(0.0, 1 - self._room / (features.nbytes * self._total / len(labels)))  # that is not kept
+        whole = sum(found.nbytes for found in features.values()) * images / len(labels)
+        again = max(0.0, 1 - self.kept_bytes / whole)  # that is not kept
         return len(labels) / (min(passes_s[1:]) + again * min(stem_s[1:]))
 
     def _right(self, features: Tensor, subnet: Subnet, labels: Tensor) -> int:
@@ -104,19 +112,21 @@ class Scorer:
             logits = sliced_logits(self._network.body, features, subnet)
         return int(is_right(logits, labels).sum())
 
-    def _features(self, number: int) -> Tensor:
-        """Return what the stem makes of a batch, which is the same for every subnet: kept where there is room."""
-        if (kept := self._kept.get(number)) is not None:
+    def _features(self, number: int, subnet: Subnet) -> Tensor:
+        """Return what a subnet's stem makes of a batch, which others have as well: kept where there is room."""
+        key = number, subnet.full.stem_mid_width
+        if (kept := self._kept.get(key)) is not None:
             return kept
-        found = self._computed(number)
+        found = self._computed(number, subnet)
         if found.nbytes <= self._room:
-            self._kept[number] = found
+            self._kept[key] = found
             self._room -= found.nbytes
         return found
 
-    def _computed(self, number: int) -> Tensor:
+    def _computed(self, number: int, subnet: Subnet) -> Tensor:
         with _precision(self._device):
-            return self._network.features(normalised(self._images[number], self._preprocessing, self._device))
+            images = normalised(self._images[number], self._preprocessing, self._device)
+            return self._network.features(images, (subnet,))
 
 
 def _precision(device: torch.device) -> torch.autocast:

@@ -6,7 +6,7 @@ import ctypes
 import inspect
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -185,6 +185,12 @@ def shared(network: nn.Module, *, find_unused: bool) -> DistributedDataParallel:
     return DistributedDataParallel(  # gradients lie in what is sent, not beside it as well
         network, find_unused_parameters=find_unused, gradient_as_bucket_view=True, **options
     )
+
+
+def total_of_norm(norm: nn.BatchNorm2d) -> Callable[[Tensor], Tensor]:
+    """Return what sums over all processes that share a norm's statistics (`share_batch_norms`), gradients as well."""
+    several = isinstance(norm, nn.SyncBatchNorm | _SharedBatchNorm)
+    return _total_with_gradients if several else lambda value: value
 
 
 class _SharedBatchNorm(nn.BatchNorm2d):

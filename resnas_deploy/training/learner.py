@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.errors import BadInput
 from resnas_deploy.training.average import Average
 from resnas_deploy.training.distributed import Processes, share_batch_norms
@@ -38,6 +39,7 @@ class Learner:
             run.arch,
             masked=run.space is not None and (recipe.masked is True or recipe.compile),
             checkpointing=recipe.activation_checkpointing,
+            space=run.space,
         )
         if run.start:
             self.network.load(run.start)
@@ -98,7 +100,7 @@ class Learner:
         flags[share.rank] = float(not bool(torch.isfinite(self._own[step])))
         return self.processes.total(flags).nonzero().flatten().tolist()
 
-    def resort(self) -> None:
+    def resort(self, space: SearchSpace) -> None:
         """Sort heads and hidden channels by importance, and what the optimiser and the average hold of them."""
         averages: dict[Tensor, Tensor] = {}
         if self.average:
@@ -109,7 +111,7 @@ class Learner:
             if parameter in averages:
                 yield averages[parameter]
 
-        resort(self.network.body, companions)
+        resort(self.network.body, companions, space)
 
     def state(self, done: int) -> TrainingState:
         """Return all that a run goes on from after so many steps."""

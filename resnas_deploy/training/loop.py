@@ -260,7 +260,7 @@ class _Training:
     def _end_of_epoch(self, done: int) -> None:
         epoch = done // self.steps_per_epoch
         if self.run.space is not None and epoch <= self.run.recipe.opening_epochs:
-            self.learner.resort()
+            self.learner.resort(self.run.space)
 
     def accuracy(self) -> ValidationAccuracy:
         """Measure the whole network on the validation split."""

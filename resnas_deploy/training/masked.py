@@ -26,6 +26,7 @@ class BlockMasks:
     """What remains of one position, a row for each image."""
 
     heads: Tensor  # (B, heads)
+    channels: Tensor | None  # (B, head_dim): of each head; None where all have all of them
     hidden: Tensor  # (B, hidden)
     kept: Tensor  # (B,): 0 where the block is dropped
 
@@ -38,40 +39,49 @@ class Masks:
     blocks: tuple[BlockMasks, ...]  # by position, of all stages
 
 
-def masks_of(body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: torch.device) -> Masks:
+def masks_of(
+    body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: torch.device, *, channels: bool = False
+) -> Masks:
     """Return the masks of a batch whose equal groups belong to the subnets, in order.
 
-    All of them are made at once, as columns of one tensor, of which each is a view.
+    All of them are made at once, as columns of one tensor, of which each is a view. With `channels` there are masks of
+    the channels of heads as well, which subnets with smaller heads need.
     """
-    sizes, place, question = _columns(body.arch, device)
-    counts = moved(torch.tensor([_counts(subnet) for subnet in subnets]), device)  # (groups, Q)
+    sizes, place, question = _columns(body.arch, device, channels)
+    counts = moved(torch.tensor([_counts(subnet, channels) for subnet in subnets]), device)  # (groups, Q)
     columns = (place < counts[:, question]).float().repeat_interleave(images // len(subnets), dim=0)
     parts = iter(torch.split(columns, sizes, dim=1))
     widths, blocks = [], []
     for stage in body.arch.stages:
         widths.append(next(parts))
-        blocks += [BlockMasks(next(parts), next(parts), next(parts)[:, 0]) for _ in stage.blocks]
+        for _ in stage.blocks:
+            heads, hidden, kept = next(parts), next(parts), next(parts)[:, 0]
+            blocks.append(BlockMasks(heads, next(parts) if channels else None, hidden, kept))
     return Masks(tuple(widths), tuple(blocks))
 
 
-def _counts(subnet: Subnet) -> list[int]:
+def _counts(subnet: Subnet, channels: bool) -> list[int]:
     """Return how many leading columns of each mask a subnet has, in the order of `masks_of`."""
     counts = []
     for stage, kept in zip(subnet.full.stages, subnet.kept, strict=True):
         counts.append(stage.width)
         for block, keep in zip(stage.blocks, kept, strict=True):
             counts += (block.heads, block.hidden, int(keep))
+            if channels:
+                counts.append(block.head_dim)
     return counts
 
 
 @lru_cache(maxsize=4)
-def _columns(arch: ArchSpec, device: torch.device) -> tuple[list[int], Tensor, Tensor]:
+def _columns(arch: ArchSpec, device: torch.device, channels: bool) -> tuple[list[int], Tensor, Tensor]:
     """Return the sizes of the masks, and of each column its place in its mask and that mask's number."""
     sizes: list[int] = []
     for stage in arch.stages:
         sizes.append(stage.width)
         for block in stage.blocks:
             sizes += (block.heads, block.hidden, 1)
+            if channels:
+                sizes.append(block.head_dim)
     place = torch.cat([torch.arange(size) for size in sizes]).to(device)
     question = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes)).to(device)
     return sizes, place, question
@@ -114,18 +124,23 @@ def masked_norm(layer: torch.nn.LayerNorm, x: Tensor, mask: Tensor) -> Tensor:
 def _block(
     block: TransformerBlock, x: Tensor, width: Tensor, own: BlockMasks, scales: tuple[Tensor | float, Tensor | float]
 ) -> Tensor:
-    attended = _attention(block.attention, masked_norm(block.norm1, x, width), own.heads)
+    attended = _attention(block.attention, masked_norm(block.norm1, x, width), own)
     x = x + attended * width * (own.kept * scales[0])[:, None, None]
     hidden = F.gelu(block.mlp.fc1(masked_norm(block.norm2, x, width))) * own.hidden[:, None]
     rest: Tensor = block.mlp.fc2(hidden) * width * (own.kept * scales[1])[:, None, None]
     return x + rest
 
 
-def _attention(attention: Attention, x: Tensor, heads: Tensor) -> Tensor:
+def _attention(attention: Attention, x: Tensor, own: BlockMasks) -> Tensor:
     batch, tokens, _ = x.shape
     qkv = attention.qkv(x).reshape(batch, tokens, 3, attention.heads, attention.head_dim)
     q, k, v = qkv.permute(2, 0, 3, 1, 4)
-    attended = F.scaled_dot_product_attention(q, k, v) * heads[:, :, None, None]
+    if own.channels is not None:  # scores of d of D channels are divided by sqrt(d), where sqrt(D) is the operator's
+        exact = own.channels.to(attention.qkv.weight.dtype)
+        q = q * (exact * (attention.head_dim / exact.sum(1, keepdim=True)).sqrt())[:, None, None].to(q.dtype)
+    attended = F.scaled_dot_product_attention(q, k, v) * own.heads[:, :, None, None]
+    if own.channels is not None:
+        attended = attended * own.channels[:, None, None]
     projected: Tensor = attention.projection(attended.transpose(1, 2).reshape(batch, tokens, -1))
     return projected
 

@@ -89,7 +89,8 @@ def time_ways(run: TrainingRun, processes: Processes, clock: Callable[[], float]
     weights = untrained(run.arch)
 
     def passes(masked: bool) -> Passes:
-        network = TrainedNetwork(run.arch, masked=masked, checkpointing=recipe.activation_checkpointing)
+        checkpointing = recipe.activation_checkpointing
+        network = TrainedNetwork(run.arch, masked=masked, checkpointing=checkpointing, space=run.space)
         network.load(weights)
         return Passes(network.to(device).train(), recipe, alone, scaler, supernet=True)
 

@@ -187,7 +187,7 @@ def _counted(network: TrainedNetwork, recipe: Recipe, device: torch.device, coun
     survival = torch.ones(2 * positions, count, device=device) if recipe.drop_path else None
     counter = _Counter((*network.parameters(), *network.buffers(), images, mixed.target))
     with counter, other_buffers(network), autocast(recipe, device):
-        features = network.features(images, counter.through)
+        features = network.features(images, (Subnet.whole(arch),), counter.through)
         stem = counter.total
         own = counter.add(features) if features.requires_grad else 0
         before = counter.total

@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.network.module import Head, Stem, ViTResNAS, part_of
 from resnas_deploy.training.device import laid_out
 from resnas_deploy.training.masked import masked_tokens, masks_of
 from resnas_deploy.training.recomputing import Through, plainly, recomputed, recomputed_norms
 from resnas_deploy.training.sliced import sliced_linear, sliced_tokens
+from resnas_deploy.training.stems import masked_features, sliced_features
+from resnas_deploy.training.transfer import moved
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Provenance, Task
 from resnas_deploy.weights.schema import tensor_shapes
 
@@ -39,11 +42,18 @@ class TrainedNetwork(nn.Module):
     `forward(images, subnets, survival)` gives each of the subnets an equal share of the batch, in order. `survival` is
     what `drop_path` draws. Both ways give the same logits and gradients; `masked` says which one is taken. With
     `checkpointing` a training pass keeps fewer activations, and the way back computes them again.
+
+    The `space` of the subnets says of what sorts of masks there will be, whichever subnets a batch has: processes that
+    share a batch must compute alike, and memory is counted with all of them.
     """
 
-    def __init__(self, arch: ArchSpec, *, masked: bool = False, checkpointing: bool = False) -> None:
+    def __init__(
+        self, arch: ArchSpec, *, masked: bool = False, checkpointing: bool = False, space: SearchSpace | None = None
+    ) -> None:
         super().__init__()
         self.masked, self.checkpointing = masked, checkpointing
+        self._stems_differ = space is not None and len(space.stem_mid_widths) > 1
+        self._heads_differ = space is not None and any(len(stage.head_dims) > 1 for stage in space.stages)
         self._masked_tokens, self._sliced_tokens = masked_tokens, sliced_tokens
         self.body = ViTResNAS(arch)
         self.patch_head = nn.Linear(arch.stages[-1].width, arch.classes)
@@ -54,17 +64,25 @@ class TrainedNetwork(nn.Module):
         return self.body.arch
 
     def forward(self, images: Tensor, subnets: Sequence[Subnet], survival: Tensor | None = None) -> Logits:
-        return self.from_features(self.features(images), subnets, survival)
+        return self.from_features(self.features(images, subnets), subnets, survival)
 
-    def features(self, images: Tensor, through: Through | None = None) -> Tensor:
+    def features(self, images: Tensor, subnets: Sequence[Subnet], through: Through | None = None) -> Tensor:
         """Return what the stem's projection reads, `(B, mid, S/2, S/2)`.
 
-        The stem's convolutions are the same in every subnet: batch statistics are of all images together. `through` is
-        how the parts of the network are called, by default as `checkpointing` says.
+        Where the stem's convolutions are the same in every subnet they are computed once, and batch statistics are of
+        all images together; else of all images that have the channel. `through` is how the parts of the network are
+        called, by default as `checkpointing` says.
         """
-        stem = part_of(self.body, "stem", Stem)
-        usual = recomputed_norms(stem) if self._checkpoints() else plainly
-        return (through or usual)(stem.features, laid_out(images))
+        stem, images = part_of(self.body, "stem", Stem), laid_out(images)
+        call = through or (recomputed_norms(stem) if self._checkpoints() else plainly)
+        widths, full = {subnet.full.stem_mid_width for subnet in subnets}, self.arch.stem_mid_width
+        if widths == {full} and not (self.training and self._stems_differ):
+            return call(stem.features, images)
+        if len(widths) == 1 and not (self.training or self.masked):
+            return call(sliced_features, stem, images, widths.pop())
+        counts = moved(torch.tensor([subnet.full.stem_mid_width for subnet in subnets]), images.device)
+        mask = (torch.arange(full, device=images.device) < counts[:, None]).float()  # (groups, mid)
+        return call(masked_features, stem, images, mask.repeat_interleave(len(images) // len(subnets), dim=0))
 
     def from_features(
         self,
@@ -76,7 +94,8 @@ class TrainedNetwork(nn.Module):
         """Return what `forward` does, of what `features` returns or some of its groups."""
         through = through or (recomputed if self._checkpoints() else plainly)
         if self.masked:
-            masks = masks_of(self.body, subnets, len(features), features.device)
+            channels = self._heads_differ or any(_sizes(subnet.full) != _sizes(self.arch) for subnet in subnets)
+            masks = masks_of(self.body, subnets, len(features), features.device, channels=channels)
             return self._logits(self._masked_tokens(self.body, features, masks, survival, through))
         size, start, parts = len(features) // len(subnets), 0, []
         for subnet, equal in groupby(subnets):
@@ -134,6 +153,10 @@ class TrainedNetwork(nn.Module):
         names |= {f"patch_head.{name}": f"patch_head.{name}" for name in ("weight", "bias")}
         tensors = {name: state[own].detach().float().cpu().numpy().copy() for name, own in names.items()}
         return Checkpoint(self.arch, tensors, provenance, task, accuracy)
+
+
+def _sizes(arch: ArchSpec) -> list[int]:
+    return [block.head_dim for stage in arch.stages for block in stage.blocks]
 
 
 def drop_path(rate: float, drawn: Tensor) -> Tensor:

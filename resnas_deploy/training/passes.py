@@ -52,7 +52,7 @@ class Passes:
         parts = self.recipe.accumulation
         size, groups = len(mixed.images) // parts, len(subnets) // parts
         with autocast(self.recipe, self.device):
-            features = self.network.features(mixed.images)
+            features = self.network.features(mixed.images, subnets)
         pieces = torch.split(features, size) if parts > 1 else (features,)
         total = torch.zeros((), device=features.device)
         collected: list[Tensor] = []  # gradients of the features, by part

@@ -29,8 +29,9 @@ def sliced_tokens(
 ) -> Tensor:
     """Return normed tokens of the last stage, `(B, 1 + N, C)`, with C the subnet's width there.
 
-    `features` is what the stem's projection reads; `survival`, `(2 x positions, B)`, by what each residual branch of
-    each image is multiplied (drop-path), or None for as it is. Blocks and reductions are called `through`.
+    `features` is what the stem's projection reads, of which a subnet takes the leading channels; `survival`,
+    `(2 x positions, B)`, by what each residual branch of each image is multiplied (drop-path), or None for as it is.
+    Blocks and reductions are called `through`.
     """
     branches = iter(survival) if survival is not None else None
     widths = [stage.width for stage in subnet.full.stages]
@@ -44,7 +45,7 @@ def sliced_tokens(
         module = body.get_submodule(element.name)
         match element, module:
             case StemElement(), Stem():
-                x = _stem(module, x, widths[0])
+                x = _stem(module, x[:, : subnet.full.stem_mid_width or 3], widths[0])
             case BlockElement(), TransformerBlock():
                 own, keep = next(flags)
                 scales = (next(branches), next(branches)) if branches else (None, None)
@@ -76,14 +77,15 @@ def _norm(layer: nn.LayerNorm, x: Tensor) -> Tensor:
 
 def _stem(stem: Stem, features: Tensor, width: int) -> Tensor:
     projection = stem.projection
-    x = F.conv2d(features, projection.weight[:width], _bias(projection)[:width], projection.stride)
+    weight = projection.weight[:width, : features.shape[1]]
+    x = F.conv2d(features, weight, _bias(projection)[:width], projection.stride)
     x = x.flatten(2).transpose(1, 2)  # (B, N, C)
     token = stem.class_token[..., :width].expand(len(x), -1, -1)
     return torch.cat([token, x], dim=1) + stem.position[..., :width]
 
 
 def _block(block: TransformerBlock, x: Tensor, own: Block, scales: tuple[Tensor | None, Tensor | None]) -> Tensor:
-    x = x + _scaled(_attention(block.attention, _norm(block.norm1, x), own.heads), scales[0])
+    x = x + _scaled(_attention(block.attention, _norm(block.norm1, x), own), scales[0])
     return x + _scaled(_mlp(block.mlp, _norm(block.norm2, x), own.hidden), scales[1])
 
 
@@ -91,15 +93,19 @@ def _scaled(branch: Tensor, scale: Tensor | None) -> Tensor:
     return branch if scale is None else branch * scale[:, None, None]
 
 
-def _attention(attention: Attention, x: Tensor, heads: int) -> Tensor:
+def _attention(attention: Attention, x: Tensor, own: Block) -> Tensor:
     batch, tokens, width = x.shape
-    inner = heads * attention.head_dim
+    heads, size, inner = own.heads, own.head_dim, own.inner
     rows = (3, attention.heads, attention.head_dim)
-    weight = attention.qkv.weight.reshape(*rows, -1)[:, :heads, :, :width].reshape(3 * inner, width)
-    bias = attention.qkv.bias.reshape(rows)[:, :heads].reshape(3 * inner)
-    q, k, v = F.linear(x, weight, bias).reshape(batch, tokens, 3, heads, -1).permute(2, 0, 3, 1, 4)
+    weight = attention.qkv.weight.reshape(*rows, -1)[:, :heads, :size, :width].reshape(3 * inner, width)
+    bias = attention.qkv.bias.reshape(rows)[:, :heads, :size].reshape(3 * inner)
+    q, k, v = F.linear(x, weight, bias).reshape(batch, tokens, 3, heads, size).permute(2, 0, 3, 1, 4)
     x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, inner)
-    return sliced_linear(attention.projection, x, width)
+    projection = attention.projection
+    if size == attention.head_dim:
+        return sliced_linear(projection, x, width)
+    columns = projection.weight.reshape(-1, *rows[1:])[:width, :heads, :size].reshape(width, inner)
+    return F.linear(x, columns, projection.bias[:width])
 
 
 def _mlp(mlp: Mlp, x: Tensor, hidden: int) -> Tensor:

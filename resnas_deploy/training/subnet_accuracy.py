@@ -71,7 +71,8 @@ class FixedSubnets:
     def measure(self, network: TrainedNetwork) -> SubnetAccuracies:
         """Evaluate them with the weights as they are now, by slices, whichever way training takes; not compiled.
 
-        The precision is that of training's passes. The stem's convolutions, the same in all of them, are computed once.
+        The precision is that of training's passes. The stem's convolutions are computed once for all of them
+        that have as many channels there.
         """
         run, device = self._run, self._processes.device
         network.eval()
@@ -79,9 +80,11 @@ class FixedSubnets:
         for batch in self._batches:
             labels, right = batch.labels.to(device), list[Tensor]()
             with autocast(run.recipe, device):
-                features = network.features(normalised(batch.pixels, run.preprocessing, device))
+                pixels, features = normalised(batch.pixels, run.preprocessing, device), dict[int, Tensor]()
                 for subnet in self.subnets.values():
-                    right.append(is_right(sliced_logits(network.body, features, subnet), labels).sum())
+                    if (stem := subnet.full.stem_mid_width) not in features:
+                        features[stem] = network.features(pixels, (subnet,))
+                    right.append(is_right(sliced_logits(network.body, features[stem], subnet), labels).sum())
             counts += torch.stack([*right, torch.tensor(len(labels), device=device)])
         *found, images = self._processes.total(counts).tolist()
         return SubnetAccuracies(

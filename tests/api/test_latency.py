@@ -10,6 +10,7 @@ from support.mini_space import EIGHT, MINI, drawn, measured, truth
 
 import resnas_deploy as resnas
 from resnas_deploy.measuring.latency import anchored
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import choose_setup
@@ -20,6 +21,7 @@ from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.space_files import packaged_spaces
 
 OPTIONS = {"runner": "ort-cpu", "threads": 1}
+LEAST = least_networks(Terms(3))
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +38,33 @@ def store(tmp_path):
     path = tmp_path / "s.sqlite"
     setting = choose_setup("ort-cpu", "fp32", 1, 1, "").setting()
     with LatencyStore(path) as opened:
-        opened.add(setting, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, least_networks(3) - 1), truth()))
+        opened.add(setting, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
     return path
 
 
 def test_a_profile_is_a_model_and_says_nothing(store, capfd):
     heard = []
-    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store, progress=heard.append)
+    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store, progress=heard.append)
     assert isinstance(model, resnas.LatencyModel)
-    assert (model.measured_now, model.regression.networks) == (1, least_networks(3))
+    assert (model.measured_now, model.regression.networks) == (1, LEAST)
     archs = drawn(MINI, 4, seed=5)
     found = model.predict(archs)
     assert found.ms.shape == (4,)
     assert (found.low <= found.ms).all()
     assert (found.ms <= found.high).all()
-    assert any("1 networks" in text or f"of {least_networks(3)} networks" in text for text in heard)
+    assert any("1 networks" in text or f"of {LEAST} networks" in text for text in heard)
     assert capfd.readouterr() == ("", "")
     document = json.loads(json.dumps(model.to_json()))
-    assert (document["space"], document["networks"], document["measured_now"]) == ("mini", least_networks(3), 1)
+    assert (document["space"], document["networks"], document["measured_now"]) == ("mini", LEAST, 1)
     assert document["setting"]["runner"] == "ort-cpu"
     assert "<td>mini</td>" in model._repr_html_()
-    again = resnas.latency.profile(MINI, **OPTIONS, networks=least_networks(3), store=str(store))
+    again = resnas.latency.profile(MINI, **OPTIONS, networks=LEAST, store=str(store))
     assert again.measured_now == 0
     assert again.predict(archs).ms == pytest.approx(found.ms)
 
 
 def test_predictions_are_the_models(store):
-    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
+    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
     first, second = drawn(MINI, 2, seed=5)
     (store.parent / "found.json").write_text(json.dumps(second.to_json()))
     found = resnas.latency.predict([first, store.parent / "found.json"], **OPTIONS, store=store)
@@ -75,9 +77,9 @@ def test_predictions_are_the_models(store):
 
 
 def test_a_check_is_of_networks_that_the_profile_has_not_seen(store, tmp_path):
-    resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
+    resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
     found = resnas.latency.check("mini", **OPTIONS, subnets=2, store=store)
-    profiled = {arch.fingerprint for arch in subnets(MINI, PROFILE, least_networks(3))}
+    profiled = {arch.fingerprint for arch in subnets(MINI, PROFILE, LEAST)}
     assert len(found.deviations.networks) == 2
     assert not set(found.deviations.networks) & profiled
     assert found.unsaved is None
@@ -98,5 +100,5 @@ def test_what_is_not_there_is_said_in_the_words_of_the_api(store):
     assert "`subnets` must be from 2 to 100000, found 1" in refusal(
         lambda: resnas.latency.check("mini", **OPTIONS, subnets=1, store=store)
     )
-    model = resnas.profile("mini", **OPTIONS, networks=least_networks(3), store=store)
+    model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
     assert "must be a network of the space mini" in refusal(lambda: model.predict([EIGHT.widest().arch]))

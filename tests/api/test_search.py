@@ -121,7 +121,7 @@ def test_a_limit_on_memory_needs_no_model(given, tmp_path, small_reference):
     [
         (
             {"max_macs": "60%", "confidence": 1.0},
-            "`confidence` must be from 0.5 to less than 1, such as 0.9, found 1.0",
+            "`confidence` must be from 0.5 to 0.999, found 1.0",
         ),
         ({"max_macs": "60%", "percentile": "p95"}, "`percentile` must be one of p50, p90, p99, found 'p95'"),
         ({"min_throughput": "20"}, "`min_throughput` must be a number with the unit /s, found '20'"),

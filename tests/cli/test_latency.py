@@ -19,6 +19,7 @@ from support.places import SUPPORT
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import anchored
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import Setup
@@ -28,7 +29,7 @@ from resnas_deploy.processes.resources import Throttling
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.space_files import packaged_spaces
 
-LEAST = least_networks(3)
+LEAST = least_networks(Terms(3))
 OPTIONS = ("--runner", "ort-cpu", "--threads", "1", "--store", "s.sqlite")
 SPACE = ("--space", "mini")
 RESNAS = Path(sys.executable).with_name("resnas")

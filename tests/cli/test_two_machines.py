@@ -15,6 +15,7 @@ from support.mini_space import MINI, measured, truth
 from support.places import ROOT, SUPPORT
 
 from resnas_deploy.measuring.latency.elsewhere import Elsewhere, model_of
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.packed import unpack
 from resnas_deploy.measuring.latency.profile import PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
@@ -24,7 +25,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.runners.base import usable_cores
 
 PROGRAM = SUPPORT / "two_machines.py"
-LEAST = least_networks(len(MINI.stages))
+LEAST = least_networks(Terms.of_space(MINI))
 SETUP = ("--space", "mini", "--runner", "ort-cpu", "--threads", "1")
 
 

@@ -10,7 +10,7 @@ from support.checks import refusal
 from support.mini_space import EIGHT, MINI, SETTING, drawn, sampled, truth
 
 from resnas_deploy.arch.memory import memory_bytes
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.measuring.latency.setup import Setup
@@ -25,7 +25,7 @@ ARCHS = drawn(MINI, 80)
 def model_of(setup, slower=1.0, sigma=0.02):
     """A model of a machine whose errors are known; a larger batch takes as much longer as it says."""
     noise = np.exp(np.random.default_rng(0).normal(0, sigma, len(ARCHS)))
-    ratios = features(ARCHS) @ truth() * noise * slower
+    ratios = Terms(3).of(ARCHS) @ truth() * noise * slower
     found = [sampled(arch, float(ratio)) for arch, ratio in zip(ARCHS, ratios, strict=True)]
     return LatencyModel(MINI, setup, replace(SETTING, batch=setup.batch), regression_of(found))
 
@@ -50,7 +50,7 @@ def test_a_limit_on_latency_is_held_against_the_bound():
 def test_networks_just_inside_keep_it_as_often_as_it_says():
     """Those of a search are near the limit: of a limit on the prediction itself half would miss it."""
     others, rng = drawn(MINI, 4000, seed=4), np.random.default_rng(9)
-    real = features(others) @ truth() * np.exp(rng.normal(0, 0.02, len(others)))
+    real = Terms(3).of(others) @ truth() * np.exp(rng.normal(0, 0.02, len(others)))
     found = asked(latency="55%")
     most, anchor_ms = found.limits.limits[0].most, found.model.regression.anchor_ms
     kept = {}

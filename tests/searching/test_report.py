@@ -10,7 +10,9 @@ from support.made_up_search import HELD_OUT, PREDICTED, reported, unmeasured
 from support.mini_space import MINI
 from support.seen_page import Seen
 
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.searching.costs import CostKind, macs_cost
+from resnas_deploy.searching.measured_limits import MeasuredLimit
 from resnas_deploy.searching.report import page, write_report
 from resnas_deploy.weights.space_files import space_named
 
@@ -80,6 +82,14 @@ def test_before_anything_was_measured_and_where_it_could_not_be():
     assert "0 of 1 finalists that were measured kept" in text
 
 
+def test_what_was_measured_is_the_percentile_that_is_limited():
+    """Beside what is predicted, which is that too."""
+    tail = replace(SEARCH, limits=(MeasuredLimit("throughput", 9), MeasuredLimit("p99", SEARCH.limits[0].bound)))
+    first = Seen(page(tail).html()).data[0]["finalists"][0]
+    assert first["ms"] == pytest.approx(SEARCH.finalists[0].measurement.percentile(99), rel=1e-4)
+    assert first["tips"][1].startswith("measured: p99 ")
+
+
 def test_latencies_that_cannot_be_predicted_here_are_those_of_the_candidates():
     """Where figures of another machine come in, its latency model need not be there."""
     without = replace(SEARCH, costs=[PREDICTED.named, *SEARCH.costs[1:]])
@@ -99,6 +109,20 @@ def test_one_candidate_and_no_limit(tmp_path):
     text = (tmp_path / "report.html").read_text()
     assert "the whole front of accuracy against cost" in text
     assert "too few to say" in text
+
+
+@pytest.mark.parametrize("stages", [2, 4])
+def test_other_spaces(stages):
+    """Of other depths, whose heads' sizes and stems are choices too."""
+    widths = ((16 + 16 * stage, 8 + 16 * stage) for stage in range(stages))
+    each = tuple(StageSpace(own, (2, 1), (4, 8), (16, 8), 3, (3,)) for own in widths)
+    space = SearchSpace("other", each, 10, 64, 8, (8, 4))
+    shown = Seen(page(reported(space, 40)).html())
+    assert {"stem width", f"stage {stages}: head dim, mean of its blocks"} <= set(shown.texts)
+    assert f"stage {stages + 1}: width" not in shown.texts
+    values = {(one["stage"], one["block"], one["what"]): one["values"] for one in shown.data[0]["choices"]}
+    assert values[0, 0, "stem width"] == [4, 8]
+    assert values[stages, 1, "head dim"] == [4, 8]
 
 
 def test_a_page_of_3350_candidates_stays_small():

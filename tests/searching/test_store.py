@@ -13,6 +13,7 @@ from support.mini_space import SETTING
 from support.places import GOLDEN
 from support.small_data import SPACE
 
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.regression import Regression
 from resnas_deploy.measuring.latency.setup import Setup
@@ -97,7 +98,7 @@ def test_a_search_that_an_earlier_version_began_goes_on(tmp_path, monkeypatch):
     path = tmp_path / "old.sqlite"
     with closing(sqlite3.connect(path)) as old:
         old.executescript((GOLDEN / "stores" / "search.sql").read_text())
-    regression = Regression((0.5, 1.0), anchor_ms=2.0, mape=0.1, spread=0.2, networks=60)
+    regression = Regression((0.5, 1.0), anchor_ms=2.0, mape=0.1, spread=0.2, networks=60, terms=Terms(3))
     model = LatencyModel(SPACE, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING, regression)
     problem = SearchProblem(
         space=SPACE,

@@ -11,7 +11,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.store import Sampled, Setting
 from resnas_deploy.weights.space_files import packaged_spaces
 
@@ -45,13 +45,14 @@ def sampled(arch: ArchSpec, ratio: float = 1.5) -> Sampled:
 
 def truth(space: SearchSpace = MINI) -> np.ndarray:
     """Weights of the terms that a made-up machine has: each term gives about as much as any other."""
-    terms = features(drawn(space, 200, seed=99))
+    terms = Terms.of_space(space).of(drawn(space, 200, seed=99))
     return np.linspace(0.02, 0.12, terms.shape[1]) / terms.mean(axis=0)
 
 
-def measured(archs: Sequence[ArchSpec], weights: np.ndarray) -> list[Sampled]:
+def measured(archs: Sequence[ArchSpec], weights: np.ndarray, space: SearchSpace = MINI) -> list[Sampled]:
     """What that machine would take."""
-    return [sampled(arch, float(ratio)) for arch, ratio in zip(archs, features(archs) @ weights, strict=True)]
+    ratios = Terms.of_space(space).of(archs) @ weights
+    return [sampled(arch, float(ratio)) for arch, ratio in zip(archs, ratios, strict=True)]
 
 
 if __name__ == "__main__":

@@ -34,14 +34,14 @@ _blocks = st.builds(Block, heads=st.integers(1, 4), head_dim=st.integers(1, 6), 
 
 @st.composite
 def arch_specs(draw: st.DrawFn) -> ArchSpec:
-    """Networks of one to three blocks a stage and at most 12 channels, with either stem."""
-    widths = sorted(draw(st.tuples(*[st.integers(1, 12)] * 3)))
+    """Networks of two to four stages of one to three blocks and at most 12 channels, with either stem."""
+    widths = sorted(draw(st.lists(st.integers(1, 12), min_size=2, max_size=4)))
     mid = draw(st.integers(0, 3))
     patch = draw(st.sampled_from((2, 4) if mid else (1, 2, 3)))
     return ArchSpec(
         tuple(Stage(width, tuple(draw(st.lists(_blocks, min_size=1, max_size=3)))) for width in widths),
         classes=draw(st.integers(1, 5)),
-        image_size=4 * patch * draw(st.integers(1, 3)),
+        image_size=2 ** (len(widths) - 1) * patch * draw(st.integers(1, 3 if len(widths) < 4 else 2)),
         patch_size=patch,
         stem_mid_width=mid,
     )
@@ -70,10 +70,11 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
     for stage in arch.stages:
         narrowest = draw(st.integers(narrowest, stage.width))
         blocks = tuple(
-            Block(draw(st.integers(1, b.heads)), b.head_dim, draw(st.integers(1, b.hidden))) for b in stage.blocks
+            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden))) for b in stage.blocks
         )
         stages.append(Stage(narrowest, blocks))
-    full = ArchSpec(tuple(stages), arch.classes, arch.image_size, arch.patch_size, arch.stem_mid_width)
+    mid = draw(st.integers(1, arch.stem_mid_width)) if arch.stem_mid_width else 0
+    full = ArchSpec(tuple(stages), arch.classes, arch.image_size, arch.patch_size, mid)
     return Subnet(full, draw(kept_flags(full)))
 
 

@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from support.checks import assert_close
-from support.networks import SMALL
+from support.small_data import SPACE
+from support.small_spaces import FOUR_STAGES, TWO_STAGES
 
-from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.resort import resort
 from resnas_deploy.weights.checkpoint import untrained
 
 
-def test_units_are_sorted_and_the_network_computes_the_same():
-    network = TrainedNetwork(SMALL).eval()
-    network.load(untrained(SMALL))
-    images = torch.randn(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    before = network(images, (Subnet.whole(SMALL),)).image.detach()
+def sorted_down(importance):
+    return bool((importance.diff(dim=-1) <= 1e-6).all())
+
+
+@pytest.mark.parametrize("space", [SPACE, TWO_STAGES, FOUR_STAGES], ids=lambda space: space.name)
+def test_units_are_sorted_and_the_network_computes_the_same(space):
+    whole = space.widest()
+    network = TrainedNetwork(whole.full).eval()
+    network.load(untrained(whole.full))
+    images = torch.randn(2, 3, space.image_size, space.image_size, generator=torch.Generator().manual_seed(0))
+    before = network(images, (whole,)).image.detach()
     shadow = {parameter: parameter.detach() * 2 for parameter in network.parameters()}
-    weights = network.body.get_submodule("stage1.block1").mlp.fc1.weight.clone()
-    resort(network.body, lambda parameter: [shadow[parameter]])
-    assert_close(network(images, (Subnet.whole(SMALL),)).image.detach(), before, 1e-5, "logits")
-    for block in network.body.get_submodule("stage1"):
-        fc1, fc2 = block.mlp.fc1.weight, block.mlp.fc2.weight
-        importance = fc1.abs().sum(1) + fc2.abs().sum(0)
-        assert (importance.diff() <= 1e-6).all()
-        heads, dim = block.attention.heads, block.attention.head_dim
-        written = block.attention.qkv.weight.abs().unflatten(0, (3, heads, dim)).sum((0, 2, 3))
-        read = block.attention.projection.weight.abs().unflatten(1, (heads, dim)).sum((0, 2))
-        assert ((written + read).diff() <= 1e-6).all()
-    assert not torch.equal(network.body.get_submodule("stage1.block1").mlp.fc1.weight, weights)
+    weights = {name: parameter.clone() for name, parameter in network.named_parameters()}
+    resort(network.body, lambda parameter: [shadow[parameter]], space)
+    assert_close(network(images, (whole,)).image.detach(), before, 1e-5, "logits")
+    for number, stage in enumerate(space.stages, start=1):
+        for block in network.body.get_submodule(f"stage{number}"):
+            assert sorted_down(block.mlp.fc1.weight.abs().sum(1) + block.mlp.fc2.weight.abs().sum(0))
+            heads, dim = block.attention.heads, block.attention.head_dim
+            q, k, v = written = block.attention.qkv.weight.abs().unflatten(0, (3, heads, dim)).sum(3)
+            read = block.attention.projection.weight.abs().unflatten(1, (heads, dim)).sum(0)
+            assert sorted_down(written.sum((0, 2)) + read.sum(1))
+            # Only where a subnet may have shorter heads are their own channels sorted.
+            assert (sorted_down(q + k), sorted_down(v + read)) == (len(stage.head_dims) > 1,) * 2
+    changed = {name for name, parameter in network.named_parameters() if not torch.equal(parameter, weights[name])}
+    sorted_names = ("qkv.weight", "qkv.bias", "attention.projection.weight", "fc1.weight", "fc1.bias", "fc2.weight")
+    assert changed
+    assert all(name.endswith(sorted_names) for name in changed)
     for parameter, companion in shadow.items():
         assert torch.equal(companion, parameter.detach() * 2)

@@ -162,6 +162,36 @@ def test_qkv_takes_the_leading_heads_of_q_of_k_and_of_v() -> None:
     assert found[f"{qkv}.weight"].tolist() == [[row] for row in kept]
 
 
+def test_a_smaller_head_has_the_leading_channels_of_each_head_of_q_of_k_and_of_v() -> None:
+    stages = (Stage(2, (Block(3, 3, 1),)), Stage(2, (Block(1, 1, 1),)))
+    arch = ArchSpec(stages, classes=1, image_size=4, patch_size=2, stem_mid_width=1)
+    rows = np.arange(27, dtype=np.float32)  # q: 0 to 8, k: 9 to 17, v: 18 to 26; a head has three
+    attention = "stage1.block1.attention"
+    tensors = {
+        **untrained(arch).tensors,
+        f"{attention}.qkv.weight": np.stack([rows, -rows], axis=1),
+        f"{attention}.qkv.bias": rows,
+        f"{attention}.projection.weight": np.stack([rows[:9], -rows[:9]]),
+    }
+    subnet = replace(arch, stages=(Stage(1, (Block(2, 2, 1),)), *stages[1:]))
+    found = slice_subnet(Checkpoint(arch, tensors, WEIGHTS.provenance), Subnet.whole(subnet)).tensors
+    kept = [0, 1, 3, 4, 9, 10, 12, 13, 18, 19, 21, 22]
+    assert found[f"{attention}.qkv.bias"].tolist() == kept
+    assert found[f"{attention}.qkv.weight"].tolist() == [[row] for row in kept]
+    assert found[f"{attention}.projection.weight"].tolist() == [[0, 1, 3, 4]]
+
+
+def test_a_narrower_stem_has_the_leading_channels_of_each_convolution() -> None:
+    found = slice_subnet(WEIGHTS, Subnet.whole(replace(SMALL, stem_mid_width=1))).tensors
+    for name, leading in (
+        ("conv1.weight", np.s_[:1]),
+        ("conv2.weight", np.s_[:1, :1]),
+        ("bn3.running_var", np.s_[:1]),
+        ("projection.weight", np.s_[:, :1]),
+    ):
+        assert np.array_equal(found[f"stem.{name}"], WEIGHTS.tensors[f"stem.{name}"][leading]), name
+
+
 def test_the_patch_head_is_sliced_too() -> None:
     heads = {
         name: np.random.default_rng(0).random(shape, dtype=np.float32)
@@ -191,14 +221,16 @@ def _block(**changes: int) -> ArchSpec:
         (replace(SMALL, classes=2), "classes must be the supernet's 3, found 2"),
         (SMALL.with_image_size(64), "image_size must be the supernet's 32, found 64"),
         (replace(SMALL, patch_size=2), "patch_size must be the supernet's 4, found 2"),
-        (replace(SMALL, stem_mid_width=1), "stem_mid_width must be the supernet's 2, found 1"),
+        (replace(SMALL, stem_mid_width=3), "stem_mid_width must be at most the supernet's 2, found 3"),
+        (replace(SMALL, stem_mid_width=0), "stem_mid_width must be the supernet's 2, found 0"),
+        (replace(SMALL, stages=SMALL.stages[1:]), "number of stages must be the supernet's 3, found 2"),
         (replace(SMALL, stages=tuple(replace(s, width=12) for s in SMALL.stages)), "stages[0].width must be at most"),
         (
             replace(SMALL, stages=(*SMALL.stages[:2], replace(SMALL.stages[2], width=12))),
             "stages[2].width must be at most the supernet's 11, found 12",
         ),
         (_block(heads=4), "stages[0].blocks[1].heads must be at most the supernet's 3, found 4"),
-        (_block(head_dim=3), "stages[0].blocks[1].head_dim must be the supernet's 4, found 3"),
+        (_block(head_dim=5), "stages[0].blocks[1].head_dim must be at most the supernet's 4, found 5"),
         (_block(hidden=8), "stages[0].blocks[1].hidden must be at most the supernet's 7, found 8"),
         (
             replace(SMALL, stages=(replace(SMALL.stages[0], blocks=SMALL.stages[0].blocks[:1]), *SMALL.stages[1:])),

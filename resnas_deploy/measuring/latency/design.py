@@ -14,7 +14,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.regression import Values
 
 _RANDOM, _OF_ENDS = 250, 250  # candidates
@@ -48,7 +48,7 @@ def relative_terms(archs: list[ArchSpec]) -> Values:
 
     They are over their sum, since the fit's errors are relative, and each column's mean square is 1.
     """
-    terms = features(archs)
+    terms = Terms.among(archs).of(archs)
     mean = terms.mean(axis=0)
     shares = terms / np.where(mean > 0, mean, 1)
     shares /= shares.sum(axis=1, keepdims=True)

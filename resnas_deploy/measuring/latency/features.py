@@ -4,45 +4,77 @@ For each stage: how many blocks there are (the cost of starting kernels, norms a
 (the work of matrix products, and the bytes that a batch must read), and the channels that attention works on. The
 network's last block, of which only the class token is read, has terms of its own. Then the stem, each reduction and a
 constant, the head's part included. Which other terms were tried, and the error of each: docs/latency.md.
+
+Where heads have several sizes their number counts as well, since each has a softmax of its own; where the stem has
+several widths, so do the weights of its convolutions. In other spaces these terms would say what others say already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Block
 
 
-def names(stages: int) -> tuple[str, ...]:
-    """Return what the terms of networks of so many stages are called."""
-    return (
-        "constant",
-        *(f"stage{stage} {term}" for stage in range(1, stages + 1) for term in ("blocks", "linears", "attention")),
-        "last block's linears",
-        "stem",
-        *(f"reduction{stage}" for stage in range(1, stages)),
-    )
+@dataclass(frozen=True)
+class Terms:
+    """The terms of the networks of one space."""
 
+    stages: int
+    sized: tuple[int, ...] = ()  # the stages whose heads have several sizes, counted from 1
+    stems: bool = False  # whether the stem has several widths
 
-def features(archs: Iterable[ArchSpec]) -> NDArray[np.float64]:
-    """Return the terms of each network, `(networks, terms)`, of networks of the same number of stages: none negative.
+    @staticmethod
+    def of_space(space: SearchSpace) -> Terms:
+        """Return the terms that a space's choices ask for."""
+        sized = tuple(number for number, stage in enumerate(space.stages, start=1) if len(stage.head_dims) > 1)
+        return Terms(len(space.stages), sized, len(space.stem_mid_widths) > 1)
 
-    `names` says what they are called.
-    """
-    return np.array([_of(arch) for arch in archs], dtype=np.float64)
+    @staticmethod
+    def among(archs: Sequence[ArchSpec]) -> Terms:
+        """Return the terms in which networks of one space differ: of enough of them, those of the space."""
+        stages = list(zip(*(arch.stages for arch in archs), strict=True))
+        sizes = [{block.head_dim for stage in column for block in stage.blocks} for column in stages]
+        sized = tuple(number for number, own in enumerate(sizes, start=1) if len(own) > 1)
+        return Terms(len(stages), sized, len({arch.stem_mid_width for arch in archs}) > 1)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return what they are called."""
+        return (
+            "constant",
+            *(f"stage{stage} {term}" for stage in self._numbers for term in ("blocks", "linears", "attention")),
+            "last block's linears",
+            "stem",
+            *(f"reduction{stage}" for stage in self._numbers[:-1]),
+            *(f"stage{stage} heads" for stage in self.sized),
+            *(("stem's convolutions",) if self.stems else ()),
+        )
 
-def _of(arch: ArchSpec) -> list[float]:
-    *others, final = arch.stages
-    last = final.blocks[-1]
-    terms: list[float] = [1]
-    for width, blocks in (*((stage.width, stage.blocks) for stage in others), (final.width, final.blocks[:-1])):
-        terms += [len(blocks), _linears(width, blocks), sum(block.inner for block in blocks)]
-    terms += [_linears(final.width, [last]), arch.stages[0].width]
-    return terms + [before.width * after.width for before, after in zip(arch.stages, arch.stages[1:], strict=False)]
+    def of(self, archs: Iterable[ArchSpec]) -> NDArray[np.float64]:
+        """Return the terms of each network, `(networks, terms)`: none negative."""
+        return np.array([self._row(arch) for arch in archs], dtype=np.float64)
+
+    @property
+    def _numbers(self) -> range:
+        return range(1, self.stages + 1)
+
+    def _row(self, arch: ArchSpec) -> list[float]:
+        *others, final = arch.stages
+        last, mid = final.blocks[-1], arch.stem_mid_width
+        stages = [(stage.width, stage.blocks) for stage in others] + [(final.width, final.blocks[:-1])]
+        row: list[float] = [1]
+        for width, blocks in stages:
+            row += [len(blocks), _linears(width, blocks), sum(block.inner for block in blocks)]
+        row += [_linears(final.width, [last]), arch.stages[0].width * (mid if self.stems else 1)]
+        row += [before.width * after.width for before, after in zip(arch.stages, arch.stages[1:], strict=False)]
+        row += [sum(block.heads for block in stages[number - 1][1]) for number in self.sized]
+        return [*row, mid * (3 + mid + mid)] if self.stems else row
 
 
 def _linears(width: int, blocks: Sequence[Block]) -> int:

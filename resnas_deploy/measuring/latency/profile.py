@@ -15,6 +15,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
 from resnas_deploy.measuring.latency.design import most_telling
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
 from resnas_deploy.measuring.latency.setup import Setting, Setup
@@ -134,7 +135,7 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
-    if networks is not None and networks < (least := least_networks(len(space.stages))):
+    if networks is not None and networks < (least := least_networks(Terms.of_space(space))):
         raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
     wanted = subnets(space, PROFILE, networks or NETWORKS)
     started = time.monotonic()

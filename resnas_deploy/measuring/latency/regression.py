@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.bounds import MEDIAN, Runs, factor_within, typical_tail
-from resnas_deploy.measuring.latency.features import features, names
+from resnas_deploy.measuring.latency.features import Terms
 
 FOLDS = 10  # of the cross-validation
 COVERED = 0.95  # of networks whose latency lies within the interval
@@ -35,17 +35,18 @@ class PredictedTimes:
 class Regression:
     """Predicts networks of one space in one setting."""
 
-    weights: tuple[float, ...]  # of the features, in the anchor's time
+    weights: tuple[float, ...]  # of the terms, in the anchor's time
     anchor_ms: float  # the anchor's median time while the networks were measured
     mape: float  # mean absolute relative error on networks held out
     spread: float  # of the logarithm of predicted over measured, on networks held out: half the interval
     networks: int  # that were measured
+    terms: Terms
     errors: tuple[float, ...] = ()  # of networks held out: the logarithm of measured over predicted
     runs: Runs = field(default=(), repr=False)  # seconds, of each network
 
     def predict(self, archs: Sequence[ArchSpec]) -> PredictedTimes:
         """Return the latency of each network."""
-        ms = self.anchor_ms * (features(archs).reshape(-1, len(self.weights)) @ np.array(self.weights))
+        ms = self.anchor_ms * (self.terms.of(archs).reshape(-1, len(self.weights)) @ np.array(self.weights))
         return PredictedTimes(ms, ms * math.exp(-self.spread), ms * math.exp(self.spread))
 
     def tail(self, percentile: str) -> float:
@@ -60,28 +61,30 @@ class Regression:
         return factor_within(self.errors, self.runs, confidence, percentile)
 
 
-def least_networks(stages: int) -> int:
-    """Return how many networks of so many stages a fit needs."""
-    return _A_TERM * len(names(stages))
+def least_networks(terms: Terms) -> int:
+    """Return how many networks a fit of those terms needs."""
+    return _A_TERM * len(terms.names)
 
 
 def fit(
     archs: Sequence[ArchSpec], ratios: Sequence[float], anchor_ms: float, rng: np.random.Generator, runs: Runs = ()
 ) -> Regression:
     """Fit measured networks; `ratios` are their times over the anchor's, `runs` all times. Raise `BadInput` for few."""
-    if len(archs) < (least := least_networks(len(archs[0].stages))):
+    terms = Terms.among(archs)
+    if len(archs) < (least := least_networks(terms)):
         raise BadInput(f"a latency model needs at least {least} measured networks, found {len(archs)}; profile more")
-    terms, measured = features(archs), np.array(ratios)
-    predicted = predict_held_out(terms, measured, rng)
+    rows, measured = terms.of(archs), np.array(ratios)
+    predicted = predict_held_out(rows, measured, rng)
     signed = np.log(measured / predicted)
     errors = np.abs(signed)
     rank = min(len(errors), math.ceil((len(errors) + 1) * COVERED))  # as split conformal prediction takes it
     return Regression(
-        weights=tuple(regress(terms, measured)),
+        weights=tuple(regress(rows, measured)),
         anchor_ms=anchor_ms,
         mape=float(np.mean(np.abs(predicted / measured - 1))),
         spread=float(np.sort(errors)[rank - 1]),
         networks=len(archs),
+        terms=terms,
         errors=tuple(signed.tolist()),
         runs=runs,
     )

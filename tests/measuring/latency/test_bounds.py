@@ -8,14 +8,14 @@ from support.checks import refusal
 from support.mini_space import MINI, drawn, truth
 
 from resnas_deploy.measuring.latency.bounds import RUNS, check_confidence, factor_within, percent, typical_tail
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.regression import fit
 
 ARCHS, OTHERS, WEIGHTS = drawn(MINI, 120), drawn(MINI, 400, seed=6), truth()
 
 
 def noisy(archs, rng, sigma=0.03):
-    return features(archs) @ WEIGHTS * np.exp(rng.normal(0, sigma, len(archs)))
+    return Terms(3).of(archs) @ WEIGHTS * np.exp(rng.normal(0, sigma, len(archs)))
 
 
 def runs(count=60, rounds=20, sigma=0.02, seed=0):

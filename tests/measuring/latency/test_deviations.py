@@ -15,6 +15,7 @@ from resnas_deploy.measuring.latency import deviations_plot
 from resnas_deploy.measuring.latency.check import LatencyCheck
 from resnas_deploy.measuring.latency.deviations import deviations_of, errors_of
 from resnas_deploy.measuring.latency.deviations_plot import plot_deviations
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.measuring.latency.regression import Regression
@@ -95,7 +96,7 @@ def test_the_share_inside_the_interval(slower, inside):
 
 def test_the_document_is_json_whatever_the_model():
     machine = Machine("A CPU", 2, "Linux", "3.11")
-    constant = Regression((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80)
+    constant = Regression((1.0,) + (0.0,) * 13, 2.0, 0.1, 0.1, 80, Terms(3))
     for model in (MODEL, constant):
         whole = LatencyModel(MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING, model)
         document = LatencyCheck(whole, machine, deviations_of(model, PROFILED, HELD_OUT, HELD_OUT)).to_json()

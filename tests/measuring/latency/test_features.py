@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.networks import SMALL
 
 from resnas_deploy.arch.spec import Stage
-from resnas_deploy.measuring.latency.features import features, names
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.weights.space_files import packaged_spaces
 
 spaces = st.sampled_from(list(packaged_spaces().values()))
@@ -35,15 +35,15 @@ def test_the_terms_of_a_small_network_by_hand():
         "reduction1": 6 * 9,
         "reduction2": 9 * 11,
     }
-    (found,) = features([SMALL])
-    assert tuple(expected) == names(3)
-    assert dict(zip(names(3), found.tolist(), strict=True)) == expected
+    (found,) = Terms(3).of([SMALL])
+    assert tuple(expected) == Terms(3).names
+    assert dict(zip(Terms(3).names, found.tolist(), strict=True)) == expected
 
 
 def test_a_row_for_each_network_and_none_for_none():
-    assert features([SMALL, SMALL, SMALL]).shape == (3, len(names(3)))
-    assert len(features([])) == 0
-    assert features(iter([SMALL])).tolist() == features([SMALL]).tolist()
+    assert Terms(3).of([SMALL, SMALL, SMALL]).shape == (3, len(Terms(3).names))
+    assert len(Terms(3).of([])) == 0
+    assert Terms(3).of(iter([SMALL])).tolist() == Terms(3).of([SMALL]).tolist()
 
 
 def grown(arch, stage, block, by):
@@ -64,7 +64,7 @@ def grown(arch, stage, block, by):
     if by == "width":  # a later stage is never narrower
         stages = [replace(s, width=max(s.width, new.width)) if n > stage else s for n, s in enumerate(stages)]
         raised |= {"stem"} if stage == 0 else set()
-    return replace(arch, stages=tuple(stages)), raised & set(names(3))
+    return replace(arch, stages=tuple(stages)), raised & set(Terms(3).names)
 
 
 def changed(stage: Stage, block, *instead):
@@ -77,7 +77,7 @@ def test_every_term_grows_or_stays_when_the_network_grows(space, seed, stage, da
     block = data.draw(st.integers(0, len(arch.stages[stage].blocks) - 1))
     by = data.draw(st.sampled_from(("width", "heads", "hidden", "block")))
     larger, raised = grown(arch, stage, block, by)
-    before, after = features([arch, larger])
+    before, after = Terms(3).of([arch, larger])
     assert (before >= 0).all()
     assert (after >= before).all()
-    assert raised <= {name for name, old, new in zip(names(3), before, after, strict=True) if new > old}
+    assert raised <= {name for name, old, new in zip(Terms(3).names, before, after, strict=True) if new > old}

@@ -13,6 +13,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import profile as module
 from resnas_deploy.measuring.latency.anchored import GROUP, anchor_of
 from resnas_deploy.measuring.latency.design import relative_terms
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, profile, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import Setup
@@ -200,7 +201,7 @@ def test_what_an_earlier_version_chose_counts(store, measuring):
 def test_a_profile_of_too_few_networks_is_said(store):
     store.add(SETTING, MINI, PROFILE, 0, measured(drawn(MINI, 8), truth()))
     message = refusal(lambda: profiler(store).model())
-    assert f"at least {least_networks(3)} measured networks, found 8" in message
+    assert f"at least {least_networks(Terms(3))} measured networks, found 8" in message
 
 
 def test_a_profiling_ends_at_the_first_group_that_cannot_be_kept(tmp_path, monkeypatch):
@@ -215,5 +216,5 @@ def test_a_profiling_ends_at_the_first_group_that_cannot_be_kept(tmp_path, monke
 
     monkeypatch.setattr(module, "measure_group", fake)
     monkeypatch.setattr(LatencyStore, "add", full)
-    assert "the disk is full" in refusal(lambda: profile(MINI, SETUP, tmp_path / "s.sqlite", least_networks(3)))
+    assert "the disk is full" in refusal(lambda: profile(MINI, SETUP, tmp_path / "s.sqlite", least_networks(Terms(3))))
     assert len(seen) == 1

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.mini_space import drawn, truth
 
-from resnas_deploy.measuring.latency.features import features
+from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.regression import COVERED, fit, least_networks
 from resnas_deploy.weights.space_files import packaged_spaces
 
@@ -24,7 +24,7 @@ def fitted(ratios, archs=ARCHS, seed=0):
 
 
 def exact(archs=ARCHS, weights=WEIGHTS):
-    return features(archs) @ weights
+    return Terms(3).of(archs) @ weights
 
 
 def noisy(archs, rng, sigma=0.03):
@@ -84,9 +84,10 @@ def test_no_weight_is_negative_whatever_was_measured(seed, sigma):
 
 
 def test_too_few_networks_are_refused():
-    message = refusal(lambda: fitted(exact()[: least_networks(3) - 1], ARCHS[: least_networks(3) - 1]))
-    assert f"at least {least_networks(3)} measured networks, found {least_networks(3) - 1}" in message
-    assert fitted(exact()[: least_networks(3)], ARCHS[: least_networks(3)]).networks == least_networks(3)
+    least = least_networks(Terms(3))
+    message = refusal(lambda: fitted(exact()[: least - 1], ARCHS[: least - 1]))
+    assert f"at least {least} measured networks, found {least - 1}" in message
+    assert fitted(exact()[:least], ARCHS[:least]).networks == least
 
 
 def test_networks_predicted_together_or_one_by_one_are_the_same():

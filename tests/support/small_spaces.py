@@ -1,0 +1,68 @@
+"""Random search spaces of networks that run in a millisecond: any stages, heads of several sizes, stems of any kind."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+
+# Every dimension is chosen; two stages and four.
+TWO_STAGES = SearchSpace(
+    "two-stages",
+    (
+        StageSpace((12, 8), (3, 2, 1), (6, 4), (20, 12), 3, (1, 3)),
+        StageSpace((20, 16), (2, 1), (8, 5, 4), (32, 24), 2, (2,)),
+    ),
+    classes=3,
+    image_size=16,
+    patch_size=4,
+    stem_mid_widths=(6, 4),
+)
+FOUR_STAGES = SearchSpace(
+    "four-stages",
+    (
+        StageSpace((8, 6), (2, 1), (4, 2), (12, 8), 2, (1,)),
+        StageSpace((10, 8), (2, 1), (4,), (16, 12), 1),
+        StageSpace((16, 12), (2, 1), (4, 3), (24, 16), 3, (2, 3)),
+        StageSpace((20, 16), (3, 1), (6, 4), (32, 24), 2, (2,)),
+    ),
+    classes=3,
+    image_size=16,
+    patch_size=2,
+    stem_mid_widths=(5, 4, 2),
+)
+
+
+def _choices(least: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
+    return st.lists(st.integers(least, most), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+@st.composite
+def stage_spaces(draw: st.DrawFn, least_width: int) -> StageSpace:
+    """Stages of one to three positions, with any of them droppable but one."""
+    blocks = draw(st.integers(1, 3))
+    fixed = draw(st.integers(1, blocks))
+    droppable = draw(st.sets(st.integers(1, blocks)).map(lambda found: found - {fixed}))
+    widths = draw(_choices(least_width, least_width + 4))
+    return StageSpace(
+        widths, draw(_choices(1, 3)), draw(_choices(1, 6)), draw(_choices(1, 12)), blocks, tuple(sorted(droppable))
+    )
+
+
+@st.composite
+def spaces(draw: st.DrawFn) -> SearchSpace:
+    """Spaces of two to four stages and at most 20 channels, with a stem of any kind."""
+    mids = draw(st.one_of(st.just((0,)), _choices(1, 5)))
+    patch = draw(st.sampled_from((1, 2, 3) if mids == (0,) else (2, 4)))
+    stages, widest = list[StageSpace](), 1
+    for _ in range(draw(st.integers(2, 4))):
+        stages.append(draw(stage_spaces(widest)))
+        widest = max(stages[-1].widths)
+    return SearchSpace(
+        "random",
+        tuple(stages),
+        classes=draw(st.integers(1, 4)),
+        image_size=patch * 2 ** (len(stages) - 1) * draw(st.integers(1, 2)),
+        patch_size=patch,
+        stem_mid_widths=mids,
+    )
