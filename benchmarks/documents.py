@@ -127,6 +127,7 @@ class InspectedDocument(TypedDict):
     network_def: str
     provenance: NotRequired[Provenance]
     weights_sha256: NotRequired[str]
+    space: NotRequired[SearchSpace]
     manifest: NotRequired[Manifest]
     operators: NotRequired[dict[str, int]]
 
