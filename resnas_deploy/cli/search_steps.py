@@ -83,6 +83,8 @@ def show_found(found: SearchResult, data: object, *, quiet: bool) -> None:
     """Print what a search found, and what comes next. Raise `BadInput` where no finalist keeps the limits."""
     if not quiet:
         show_table(found.table())
+        if checks := found.evaluated.checks:
+            say(str(checks[-1]))
         if found.limits and found.measured:
             wanted = " and ".join(map(str, found.limits))
             say(f"{len(found.keeping)} of the {len(found.measured)} finalists that were measured keep {wanted}")
