@@ -46,7 +46,12 @@ class Evolution:
     @property
     def candidates(self) -> int:
         """Count the subnets of all iterations together, at most."""
-        return self.first + (self.iterations - 1) * (self.mutated + self.crossed)
+        return self.first + (self.iterations - 1) * self.children
+
+    @property
+    def children(self) -> int:
+        """Count the subnets of each iteration but the first, at most."""
+        return self.mutated + self.crossed
 
     def best_first(self, found: Sequence[Candidate]) -> list[Candidate]:
         """Order candidates: by accuracy, or by fronts."""

@@ -239,5 +239,5 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
         anchor=exporter.anchor(model) if model and prepared.priced.measured else None,
     )
     if prepared.elsewhere:
-        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+        return finished(out, *rounds.for_elsewhere(progress), problem.costs)
     return finished(out, *rounds.measured_here(progress), problem.costs)
