@@ -116,7 +116,7 @@ def show(space: str | Path | SearchSpace, *, store: str | Path | None = None) ->
     """Return a search space with its number of subnets and what they cost.
 
     Args:
-        space: the name of one of the package, a TOML file, or a `SearchSpace`.
+        space: the name of one of the package, a TOML file, a supernet's checkpoint, or a `SearchSpace`.
         store: the file that holds latency profiles; the user's own where none is named.
 
     Raise `BadInput` for anything else.
