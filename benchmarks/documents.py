@@ -127,6 +127,7 @@ class InspectedDocument(TypedDict):
     network_def: str
     provenance: NotRequired[Provenance]
     weights_sha256: NotRequired[str]
+    space: NotRequired[SearchSpace]
     manifest: NotRequired[Manifest]
     operators: NotRequired[dict[str, int]]
 
@@ -345,6 +346,31 @@ class SearchDocument(TypedDict):
     finalists: list[FinalistDocument]
 
 
+class PlannedSecondsDocument(TypedDict):
+    decoding: float
+    scoring: float
+    total: float
+
+
+class PlannedBytesDocument(TypedDict):
+    pictures: int
+    worker: int
+
+
+class SearchPlanDocument(TypedDict):
+    """What a search would take until its finalists: `bytes` of the images once a machine, and of each worker."""
+
+    space: str
+    candidates: int
+    pictures: int
+    images_scored: int
+    pictures_per_s: float
+    workers: int
+    stops_early: bool
+    seconds: PlannedSecondsDocument
+    bytes: PlannedBytesDocument
+
+
 DOCUMENTS: dict[str, Any] = {
     # files
     "arch": ArchSpec,
@@ -375,6 +401,7 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
+    "search-plan": SearchPlanDocument,
     "space": Space,
     "spaces": list[Space],
     "train": TrainedDocument,

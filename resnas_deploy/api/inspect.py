@@ -12,10 +12,12 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.engines.store import Engine, open_engine
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.records import to_json
 from resnas_deploy.weights.arch_files import read_arch
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.vit_search.network_def import format_network_def
@@ -54,6 +56,11 @@ class Inspected(Tabular):
             "activation_bytes_fp32": cost.activation_bytes(self.arch),
         }
 
+    @property
+    def space(self) -> SearchSpace | None:
+        """The search space of a supernet that has it inside."""
+        return self.checkpoint.space if self.checkpoint else None
+
     def to_json(self) -> dict[str, object]:
         """Return what `resnas inspect --json` prints of a network."""
         found: dict[str, object] = {
@@ -65,6 +72,8 @@ class Inspected(Tabular):
         }
         if self.checkpoint:
             found |= {"provenance": self.checkpoint.provenance.to_json(), "weights_sha256": self.checkpoint.digest}
+        if self.space:
+            found["space"] = to_json(self.space)
         if self.artifact:
             found["name"] = str(self.artifact.folder)
             found |= {"manifest": self.artifact.manifest.to_json(), "operators": dict(self.operators)}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.api.found import SearchResult
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.elsewhere import Elsewhere
@@ -12,12 +12,19 @@ from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import check_torch
-from resnas_deploy.searching import search as searching
 from resnas_deploy.searching.costs import Bounds
 from resnas_deploy.searching.evolution import Evolution
 from resnas_deploy.searching.held_out import HeldOutSource
 from resnas_deploy.searching.limits import Promise
 from resnas_deploy.searching.search import Scoring, SearchRequest
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as its arguments say it, and who is told of it: `resnas.search` does it, and its `plan` prices it."""
+
+    request: SearchRequest
+    progress: Progress
 
 
 @checked
@@ -62,7 +69,7 @@ def search(
     seed: int = 0,
     resume: bool = False,
     progress: Progress = silent,
-) -> SearchResult:
+) -> Asked:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
 
     Args:
@@ -131,7 +138,6 @@ def search(
         setup = choose_setup(runner, precision, batch or 1, threads, device)
     request = SearchRequest(
         supernet=Path(supernet),
-        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
         out=Path(out),
         bounds=Bounds.parse(max_macs, max_parameters, max_latency, max_memory, max_energy, min_throughput),
         setup=setup,
@@ -148,5 +154,6 @@ def search(
         promise=Promise(confidence, percentile),
         any_batch=batch is None,
         image_size=image_size,
+        held_out=HeldOutSource(str(data), str(score_on), held_out, seed),
     )
-    return SearchResult.of(searching.search(request, progress))
+    return Asked(request, progress)

@@ -14,7 +14,11 @@ from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_notes import oddities
 from resnas_deploy.arch.space_size import count_architectures, count_subnets, power_of_ten
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import first_few
 from resnas_deploy.files import records
+from resnas_deploy.files.user_folders import data_folder
+from resnas_deploy.measuring.latency.ranges import LatencyRange, latency_ranges
+from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.weights.space_files import packaged_spaces, space_file, space_named
 from resnas_deploy.weights.space_text import space_text
 
@@ -42,6 +46,7 @@ class Space(Tabular):
     parameters: Range
     weight_bytes: Range  # in fp32
     memory_bytes: Range  # in fp32 and batch 1: weights, and activations at their peak
+    latencies: tuple[LatencyRange, ...]  # wherever it was profiled
     notes: tuple[str, ...]  # what is odd about it
 
     def to_json(self) -> dict[str, object]:
@@ -60,7 +65,8 @@ class Space(Tabular):
 
     def table(self) -> Table:
         """Return a row for each cost."""
-        rows = [(name, f"{low:.4g}", f"{high:.4g}") for name, (low, high) in _figures(self).items()]
+        figures = _figures(self) | {_profile(item): (item.least_ms, item.most_ms) for item in self.latencies}
+        rows = [(name, f"{low:.4g}", f"{high:.4g}") for name, (low, high) in figures.items()]
         return Table(f"{self.space.name}: {self.counted}", ("an image", "narrowest", "widest"), rows)
 
     def choices(self) -> Table:
@@ -87,39 +93,51 @@ class Spaces(Tabular):
 
     def table(self) -> Table:
         """Return a row for each."""
-        return Table("Search spaces of the package", _LIST, [*map(_line, self.spaces)], text_columns=4)
-
-
-def list() -> Spaces:  # noqa: A001  the command's name
-    """List the search spaces of the package: their subnets, and what these cost."""
-    return Spaces(tuple(map(_described, packaged_spaces().values())))
+        rows = [_line(space) for space in self.spaces]
+        heads: tuple[str, ...] = _LIST
+        if any(space.latencies for space in self.spaces):
+            heads = (*heads, "latency, ms")
+            rows = [(*row, _latency(space)) for row, space in zip(rows, self.spaces, strict=True)]
+        return Table("Search spaces of the package", heads, rows, text_columns=4)
 
 
 @checked
-def show(space: str | Path | SearchSpace) -> Space:
+def list(*, store: str | Path | None = None) -> Spaces:  # noqa: A001  the command's name
+    """List the search spaces of the package: their subnets, and what these cost.
+
+    Args:
+        store: the file that holds latency profiles; the user's own where none is named.
+    """
+    return Spaces(tuple(_described(space, store) for space in packaged_spaces().values()))
+
+
+@checked
+def show(space: str | Path | SearchSpace, *, store: str | Path | None = None) -> Space:
     """Return a search space with its number of subnets and what they cost.
 
     Args:
-        space: the name of one of the package, a TOML file, or a `SearchSpace`.
+        space: the name of one of the package, a TOML file, a supernet's checkpoint, or a `SearchSpace`.
+        store: the file that holds latency profiles; the user's own where none is named.
 
     Raise `BadInput` for anything else.
     """
-    return _described(space_named(space))
+    return _described(space_named(space), store)
 
 
 @checked
-def check(space: str | Path) -> Space:
+def check(space: str | Path, *, store: str | Path | None = None) -> Space:
     """Read a search space strictly, and note what is odd about it.
 
     Args:
         space: a TOML file.
+        store: the file that holds latency profiles; the user's own where none is named.
 
     Raise `BadInput`, which names the line, for what is wrong.
     """
-    return _described(space_file(Path(space)))
+    return _described(space_file(Path(space)), store)
 
 
-def _described(space: SearchSpace) -> Space:
+def _described(space: SearchSpace, store: str | Path | None) -> Space:
     def ranged(cost: Callable[[ArchSpec], int]) -> Range:
         return Range(cost(space.narrowest().arch), cost(space.widest().arch))
 
@@ -131,8 +149,29 @@ def _described(space: SearchSpace) -> Space:
         parameters=ranged(parameters),
         weight_bytes=ranged(weight_bytes),
         memory_bytes=ranged(memory_bytes),
+        latencies=latency_ranges(space, place) if (place := _store(store)) else (),
         notes=tuple(oddities(space)),
     )
+
+
+def _store(path: str | Path | None) -> Path | None:
+    """Return where profiles are kept; None for a user without a home, who has none."""
+    if path:
+        return Path(path)
+    return usual_store() if data_folder() else None
+
+
+def _profile(item: LatencyRange) -> str:
+    return f"ms on {item.setting.machine}: {item.setting}"
+
+
+def _latency(found: Space) -> str:
+    """Return the ranges for people, as many as a line takes."""
+    ranges = [
+        f"{item.least_ms:.3g}-{item.most_ms:.3g} ({item.setting.runner} {item.setting.precision} x{item.setting.batch})"
+        for item in found.latencies
+    ]
+    return first_few(ranges, 2)
 
 
 def _figures(found: Space) -> dict[str, tuple[float, float]]:

@@ -56,6 +56,8 @@ def _print(found: Inspected) -> None:
     if weights := found.checkpoint:
         say(f"tensors: {len(weights.tensors)}, {weights.nbytes / 1e6:.1f} MB, sha256 {weights.digest}")
         _print_history(weights.provenance.history)
+    if space := found.space:
+        say(f"supernet of the space {space.name}, {resnas.space.show(space).counted}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)
 

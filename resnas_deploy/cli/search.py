@@ -13,7 +13,7 @@ from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.cli.latency_options import ImageSize, SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
-from resnas_deploy.cli.output import print_json, progress, resumable
+from resnas_deploy.cli.output import print_json, progress, resumable, show_table
 from resnas_deploy.cli.search_steps import show_found
 from resnas_deploy.cli.train_options import Seed, TorchDevice
 
@@ -186,6 +186,11 @@ class WorkOptions(OptionGroup):
     resume: Annotated[bool, typer.Option("--resume", metavar="", help="Go on with a search that was stopped.")] = False
 
 
+PlanOption = Annotated[
+    bool, typer.Option("--plan", metavar="", help="Tell what it would take, by a few timed passes; search nothing.")
+]
+
+
 @with_groups
 def search(
     *,
@@ -195,6 +200,7 @@ def search(
     limits: LimitOptions,
     setup: SearchSetupOptions,
     work: WorkOptions,
+    plan: PlanOption = False,
     as_json: Json = False,
 ) -> None:
     """Find the most accurate subnets within limits, by evolution; then export the best, verify and measure them.
@@ -212,10 +218,20 @@ def search(
     $ resnas search --supernet s.safetensors --data demo --max-latency 8ms --out x
     $ resnas search --supernet net --data demo --min-throughput 2000/s --out x
     $ resnas search --supernet s.safetensors --data demo --pareto --out x
-    $ resnas search --supernet net --score-on val --held-out 9 --max-macs 2G --out x
+    $ resnas search --supernet s --score-on val --held-out 9 --max-macs 2G --out x
+    $ resnas search --supernet net --data imagenet --max-macs 2G --out x --plan
     $ resnas search --supernet net --data demo --pareto --latency-of pi --out x
     $ resnas search --supernet s --data demo --max-macs 60% --predictor --out x
     """
+    if plan:
+        with progress() as tell:
+            options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()
+            priced = resnas.search.plan(supernet, out=out, **options, progress=tell)
+        if as_json:
+            print_json(priced.to_json())
+        else:
+            show_table(priced.table())
+        return
     with progress(spinner=False) as tell, resumable(out):
         tell("loading")
         options = images.arguments() | limits.arguments() | setup.arguments() | work.arguments()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.latency_options import packaged_names
+from resnas_deploy.cli.latency_options import StoreOption, packaged_names
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import complain, print_json, say, show_table
 
@@ -20,13 +20,13 @@ space = typer.Typer(
 
 
 @space.command(name="list")
-def list_(as_json: Json = False) -> None:
+def list_(*, store: StoreOption = None, as_json: Json = False) -> None:
     """List the search spaces of the package: their subnets, and what these cost.
 
     Example:
     $ resnas space list
     """
-    found = resnas.space.list()
+    found = resnas.space.list(store=store)
     if as_json:
         print_json(found.to_json())
     else:
@@ -38,7 +38,7 @@ def show(
     space: Annotated[
         str,
         typer.Argument(
-            help="tiny, small, demo, or a TOML file.",
+            help="tiny, small, demo, a TOML file, or a supernet.",
             metavar="NAME|FILE",
             show_default=False,
             autocompletion=packaged_names,
@@ -47,6 +47,7 @@ def show(
     toml: Annotated[
         bool, typer.Option("--toml", metavar="", help="Print it as a file to begin your own with, and nothing else.")
     ] = False,
+    store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Show a search space: what it chooses from, its number of subnets, and what they cost.
@@ -55,7 +56,7 @@ def show(
     $ resnas space show small
     $ resnas space show small --toml > mine.toml
     """
-    found = resnas.space.show(space)
+    found = resnas.space.show(space, store=store)
     if as_json:
         print_json(found.to_json())
     elif toml:
@@ -69,6 +70,7 @@ def show(
 @space.command()
 def check(
     space: Annotated[Path, typer.Argument(help="A TOML file.", metavar="FILE", show_default=False)],
+    store: StoreOption = None,
     as_json: Json = False,
 ) -> None:
     """Read a search space strictly: say in which line something is wrong, and note what is odd.
@@ -76,7 +78,7 @@ def check(
     Example:
     $ resnas space check mine.toml
     """
-    found = resnas.space.check(space)
+    found = resnas.space.check(space, store=store)
     if as_json:
         print_json(found.to_json())
         return

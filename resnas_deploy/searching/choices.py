@@ -125,4 +125,5 @@ def rank_correlation(first: Values, second: Values) -> float | None:
     one, other = first[both], second[both]
     if len(one) < 3 or not np.ptp(one) or not np.ptp(other):
         return None
-    return float(stats.spearmanr(one, other).statistic)
+    ranks = [stats.rankdata(values) for values in (one, other)]
+    return float(np.asarray(np.corrcoef(ranks))[0, 1])  # `spearmanr` takes most of its time for the p-value

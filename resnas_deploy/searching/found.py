@@ -130,7 +130,6 @@ class Found:
     search: str  # all that the candidates depend on, under which search.sqlite has them
     pareto: bool
     costs: tuple[CostName, ...]
-    within: tuple[str, ...]  # the limits on what is predicted, for people
     limits: tuple[MeasuredLimit, ...]  # on what is measured
     setting: Setting  # that finalists are measured in; its machine and its version are empty where any will do
     together: int  # finalists that are measured together; the next ones only if none of these keeps the limits

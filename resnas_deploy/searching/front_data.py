@@ -15,6 +15,8 @@ def front_data(search: ReportedSearch) -> dict[str, object]:
     places = {candidate.subnet: number for number, candidate in enumerate(candidates)}
     encoded = Encoding.of([candidate.subnet for candidate in candidates])
     scores = [candidate.score for candidate in candidates]
+    # What is predicted is that percentile of the runs that is limited.
+    percentile = next((limit.figure for limit in search.limits if limit.figure.startswith("p")), "p50")
     return {
         "heldOut": search.searched.held_out,
         "correct": [score.correct for score in scores],
@@ -25,7 +27,9 @@ def front_data(search: ReportedSearch) -> dict[str, object]:
         "choices": encoded.to_json(),
         "archs": list(encoded.texts),
         "finalists": [
-            _finalist(item, places[item.candidate.subnet], f"{number}{', the winner' * (item is search.chosen)}")
+            _finalist(
+                item, places[item.candidate.subnet], f"{number}{', the winner' * (item is search.chosen)}", percentile
+            )
             for number, item in enumerate(search.finalists, start=1)
         ],
     }
@@ -43,15 +47,16 @@ def _cost(number: int, search: ReportedSearch) -> dict[str, object]:
     }
 
 
-def _finalist(item: Finalist, candidate: int, name: str) -> dict[str, object]:
+def _finalist(item: Finalist, candidate: int, name: str, percentile: str) -> dict[str, object]:
     own = [] if item.exported is None else [f"top-1 of the artifact itself {item.exported.top1:.2%}"]
-    measurement, ms = item.measurement, item.measured_ms
+    measurement = item.measurement
     found: dict[str, object] = {"candidate": candidate, "name": name, "ms": None}
-    if measurement is None or ms is None:
+    if measurement is None or not measurement.samples_s:
         measured = item.failure
     else:
-        low, high = measurement.percentile(10), measurement.percentile(90)
-        measured = f"measured: {ms:.4g} ms (four in five runs: {low:.4g} to {high:.4g})"
+        ms, low, high = (measurement.percentile(percent) for percent in (float(percentile[1:]), 10, 90))
+        measured = f"measured: {percentile} {ms:.4g} ms (four in five runs: {low:.4g} to {high:.4g})"
         found |= {"ms": rounded(ms), "low": rounded(low), "high": rounded(high)}
     beyond = ["beyond the limit"] * (measurement is not None and not item.keeps_limits)
-    return found | {"tips": [item.candidate.subnet.arch.fingerprint, *own, measured, *beyond]}
+    told = [item.told] if item.told else []
+    return found | {"tips": [item.candidate.subnet.arch.fingerprint, *own, measured, *told, *beyond]}

@@ -12,7 +12,7 @@ from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.searching.device_node import DeviceNode
-from resnas_deploy.searching.found import Found, FoundFinalist, read_found
+from resnas_deploy.searching.found import ANCHOR, Found, read_found
 from resnas_deploy.searching.measured import (
     MEASURED,
     NAME_THE_SEARCH,
@@ -37,21 +37,23 @@ def measure_there(node: DeviceNode, folder: Path, progress: Progress = silent, *
         while group := waiting(found, measured):
             some = replace(found, finalists=group)
             heading = headed(f"{len(group)} finalists: ", progress)
-            text = node.run(_measure, some, _files(folder, group), progress=heading)
+            text = node.run(_measure, some, _files(folder, some), progress=heading)
             figures = measured_from(parse_json(text, "what the node measured"), found, Path(MEASURED))
             measured = replace(figures, reports=(*(measured.reports if measured else ()), *figures.reports))
             measured.write(folder)
     return measured or Measured(found.setting, ())
 
 
-def _files(folder: Path, group: tuple[FoundFinalist, ...]) -> Files:
-    """Read the artifacts, each of whose files was compared with its hash."""
-    content = {}
-    for item in group:
-        artifact = item.opened(folder)
-        for name in (MANIFEST, *artifact.manifest.files):
-            content[f"{item.artifact}/{name}"] = artifact.file(name).read_bytes()
-    return content
+def _files(folder: Path, found: Found) -> Files:
+    """Read the artifacts that are measured together, each of whose files was compared with its hash."""
+    artifacts = {item.artifact: item.opened(folder) for item in found.finalists}
+    if found.anchor:
+        artifacts[ANCHOR] = found.anchor.opened(folder)
+    return {
+        f"{place}/{name}": artifact.file(name).read_bytes()
+        for place, artifact in artifacts.items()
+        for name in (MANIFEST, *artifact.manifest.files)
+    }
 
 
 def _measure(found: Found, files: Files) -> str:

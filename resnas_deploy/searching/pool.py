@@ -17,7 +17,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.held_out import bytes_of, preprocessing_of
+from resnas_deploy.searching.held_out import KEPT_BYTES, bytes_of, preprocessing_of
 from resnas_deploy.searching.ray_cluster import connected
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -58,8 +58,18 @@ def check_workers(workers: str) -> None:
 class TimedPool(Pool, Protocol):
     """A pool that tells how fast it is."""
 
-    def rate(self, subnets: Sequence[Subnet]) -> float:
-        """Return how many images a second these subnets score in the mean, on all workers together."""
+    @property
+    def workers(self) -> int:
+        """Count those that score at once."""
+        ...
+
+    @property
+    def kept_bytes(self) -> int:
+        """Return how much each keeps of what the stem makes of the images, at most."""
+        ...
+
+    def rate(self, subnets: Sequence[Subnet], images: int) -> float:
+        """Return how many of so many images a second these subnets score in the mean, on all workers together."""
         ...
 
 
@@ -88,7 +98,7 @@ class ScorerSource:
 
         place = self.place()
         check_room(len(self.images.labels), self.supernet.arch.image_size)
-        return Scorer(self.supernet, held_here(*self._decoded(place)), place)
+        return Scorer(self.supernet, held_here(self.decoded(self._crew(place)), self._preprocessing), place, KEPT_BYTES)
 
     def shared(self, put: Callable[[Any], Any], workers: int) -> StoredScorer:
         """Put what scorers need into a store, once for all, and return what makes one of so many on a machine."""
@@ -96,18 +106,27 @@ class ScorerSource:
 
         from resnas_deploy.searching.decoded import put_into
 
-        held_out = put_into(put, *self._decoded(torch.device("cpu")))
+        batches = self.decoded(self._crew(torch.device("cpu")))
+        held_out = put_into(put, batches, self._preprocessing)
         return StoredScorer(put(self.supernet), held_out, self.device, workers)
 
-    def _decoded(self, place: torch.device) -> tuple[Iterator[Batch], Preprocessing]:
-        """Return the images as they come, decoded by all cores: nobody scores yet."""
+    def decoded(self, workers: int) -> Iterator[Batch]:
+        """Yield the images as they come from so many processes, or from this one."""
         from resnas_deploy.searching.decoded import decoded
+
+        return decoded(self.images, self._preprocessing, self.batch, workers)
+
+    @property
+    def _preprocessing(self) -> Preprocessing:
+        return preprocessing_of(self.supernet)
+
+    def _crew(self, place: torch.device) -> int:
+        """Return how many processes decode: as many as there are cores, for nobody scores yet."""
         from resnas_deploy.training.distributed import Processes, Share
         from resnas_deploy.training.input.worker_count import worker_count
 
-        preprocessing, side = preprocessing_of(self.supernet), self.supernet.arch.image_size
-        workers = worker_count(None, self.images, side, self.batch, Processes(Share(), place))
-        return decoded(self.images, preprocessing, self.batch, workers), preprocessing
+        side = self.supernet.arch.image_size
+        return worker_count(None, self.images, side, self.batch, Processes(Share(), place))
 
 
 @dataclass(frozen=True)
@@ -120,7 +139,7 @@ class StoredScorer:
     workers: int  # on a machine, which share what is kept of the stem
 
     def __call__(self) -> Scorer:
-        from resnas_deploy.searching.scorer import KEPT_BYTES, Scorer
+        from resnas_deploy.searching.scorer import Scorer
 
         get = import_quietly("ray").get
         place = torch_device(self.device, field="eval_device")
@@ -154,8 +173,9 @@ class RayPool:
         options: dict[str, Any] = {"max_restarts": _RESTARTS, "max_task_retries": _RESTARTS, **needs}
         actor: Any = ray.remote(**options)(_Actor)
         count, machines = max(1, gpus or cpus), sum(bool(node.get("Alive")) for node in ray.nodes())
+        self._together = -(-count // max(1, machines))
         with _stored():
-            scorer = prepare(-(-count // max(1, machines)))
+            scorer = prepare(self._together)
         actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(count)]
         with _said_in_a_line():
             asked = {each.ready.remote(): each for each in actors}
@@ -179,10 +199,18 @@ class RayPool:
             )
         return [score for scores in found for score in scores]
 
-    def rate(self, subnets: Sequence[Subnet]) -> float:
+    @property
+    def workers(self) -> int:
+        return len(self._actors)
+
+    @property
+    def kept_bytes(self) -> int:
+        return KEPT_BYTES // self._together
+
+    def rate(self, subnets: Sequence[Subnet], images: int) -> float:
         """Return what all of them together score, timed at once, as they will work."""
         with _said_in_a_line():
-            return float(sum(self._ray.get([actor.rate.remote(subnets) for actor in self._actors])))
+            return float(sum(self._ray.get([actor.rate.remote(subnets, images) for actor in self._actors])))
 
 
 @contextmanager
@@ -239,8 +267,8 @@ class _Actor:
     ) -> list[Score]:
         return self._made().scores(subnets, target, done, until)
 
-    def rate(self, subnets: Sequence[Subnet]) -> float:
-        return self._made().rate(subnets)
+    def rate(self, subnets: Sequence[Subnet], images: int) -> float:
+        return self._made().rate(subnets, images)
 
     def _made(self) -> TimedPool:
         self._scorer = self._scorer or self._make()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnas_deploy.searching.candidate import Candidate
-from resnas_deploy.searching.costs import LATENCY, CostName
+from resnas_deploy.searching.costs import ENERGY, LATENCY, CostName
 from resnas_deploy.searching.finalists import Finalist
 from resnas_deploy.searching.found import Searched
 from resnas_deploy.searching.measured_limits import MeasuredLimit
@@ -31,4 +31,4 @@ class ReportedSearch:
 
 def cost_label(cost: CostName) -> str:
     """Return what people call a cost."""
-    return f"predicted {cost.name}" if cost.name == LATENCY else cost.name
+    return f"predicted {cost.name}" if cost.name in (LATENCY, ENERGY) else cost.name

@@ -60,8 +60,8 @@ def load_state(path: Path, run: str, wanted: Mapping[str, Tensor], steps: int) -
         raise BadInput(f"{path} must be the state of a training run of schema {SCHEMA}, found something else")
     if header.get("run") != run:
         raise BadInput(
-            f"{path} must be of the same run, found another network, recipe, data or seed, or other weights to start "
-            "from; give the same options as before, or another `out`"
+            f"{path} must be of the same run, found another network, space, recipe, data or seed, or other weights to "
+            "start from; give the same options as before, or another `out`"
         )
     problem = _other_shapes(shapes, wanted)  # looked at before any is read, which may take gigabytes
     if not problem:

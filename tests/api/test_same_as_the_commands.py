@@ -15,6 +15,7 @@ from resnas_deploy.progress import Progress, silent
 NAMES = {"import": "import_checkpoint", "runners": "available_runners"}  # where Python's name is another
 ONLY_COMMANDS = {  # of the command line alone
     "as_json",  # results have to_json()
+    ("search", "plan"),  # search.plan() is for it
     ("archs", "name"),  # read_arch() is for it
     ("space show", "toml"),  # a method of what it returns
     *(

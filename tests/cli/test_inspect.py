@@ -75,7 +75,7 @@ def test_a_network_def(resnas):
         (b"[" * 100_000, "must be JSON"),
         (b"[]", "must be a JSON object"),
         (b"{}", "'stages'"),
-        (b'{"stages": 3}', "stages must be a list of 3"),
+        (b'{"stages": 3}', "stages must be a list, found 3"),
         (b'{"stages": [{}, {}, {}]}', "stages[0]"),
         (b"((4, 32),", "one tuple"),
         (b"x" * 1_000_001, "at most 1000000 bytes"),

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from jsonschema import Draft202012Validator
+from support.mini_space import ANCHOR_S, SETTING, drawn, measured, truth
 from support.places import GOLDEN, ROOT
 
+from resnas_deploy.measuring.latency.features import Terms
+from resnas_deploy.measuring.latency.profile import PROFILE
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.weights.space_files import packaged_spaces, space_named
 
 MINI = GOLDEN / "spaces" / "mini.toml"
@@ -18,7 +23,7 @@ def validate(name, document):
 
 
 def test_those_of_the_package(resnas):
-    title, head, *rows = resnas("space", "list").out.splitlines()
+    title, head, *rows = resnas("space", "list", "--store", "none").out.splitlines()
     assert title == "Search spaces of the package"
     assert [row.split()[0] for row in rows] == list(packaged_spaces())
     tiny = rows[0]
@@ -26,7 +31,7 @@ def test_those_of_the_package(resnas):
 
 
 def test_one_of_them(resnas):
-    done = resnas("space", "show", "small")
+    done = resnas("space", "show", "small", "--store", "none")
     assert "small: 421,103,033,739,031,073,632,118,898,688,000 subnets (10^32.6)" in done.out
     assert "GMACs                      1.47    6.26" in done.out
     assert "16 14 12 10" in done.out
@@ -42,6 +47,26 @@ def test_documents(resnas):
     listed = resnas("space", "list", "--json").json
     validate("spaces", listed)
     assert [each["space"]["name"] for each in listed] == list(packaged_spaces())
+
+
+def test_latencies_where_it_was_profiled(resnas, tmp_path):
+    space = space_named(MINI)
+    with LatencyStore(tmp_path / "s.sqlite") as store:
+        for setting, count in ((SETTING, 60), (replace(SETTING, batch=8), 3)):  # of 3 there is no model
+            store.add(setting, space, PROFILE, 0, measured(drawn(space, count), truth(space), space))
+    (found,) = resnas("space", "show", MINI, "--store", "s.sqlite", "--json").json["latencies"]
+    assert (found["setting"]["batch"], found["networks"]) == (1, 60)
+    ratios = Terms.of_space(space).of([space.narrowest().arch, space.widest().arch]) @ truth(space)
+    assert [found["least_ms"], found["most_ms"]] == pytest.approx(1e3 * ANCHOR_S * ratios, rel=1e-3)
+    row = f"ms on machine: {SETTING} {found['least_ms']:.4g} {found['most_ms']:.4g}"
+    assert row in " ".join(resnas("space", "show", MINI, "--store", "s.sqlite").out.split())
+    assert "latency" not in resnas("space", "list", "--store", "s.sqlite").out
+    demo = packaged_spaces()["demo"]
+    with LatencyStore(tmp_path / "s.sqlite") as store:
+        store.add(SETTING, demo, PROFILE, 0, measured(drawn(demo, 60), truth(demo), demo))
+    head, *rows = resnas("space", "list", "--store", "s.sqlite").out.splitlines()[1:]
+    assert head.endswith("latency, ms")
+    assert rows[-1].endswith("(ort-cpu fp32 x1)")
 
 
 @pytest.mark.parametrize("name", ["small", MINI])
@@ -70,8 +95,8 @@ def test_what_is_wrong_and_what_is_odd(resnas, refused, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("show", "huge"), "must be one of tiny, small, demo or a TOML file, found 'huge'"),
-        (("show", "x" * 5000), "must be one of tiny, small, demo or a TOML file"),
+        (("show", "huge"), "must be one of tiny, small, demo, a TOML file or a supernet, found 'huge'"),
+        (("show", "x" * 5000), "must be one of tiny, small, demo, a TOML file or a supernet"),
         (("check", "tiny"), "tiny must be a readable file, found: No such file or directory"),
         (("check", GOLDEN), "must be a file, found a folder"),
         (("check", GOLDEN / "macs.csv"), "must be a search space in TOML"),

@@ -209,7 +209,7 @@ def test_another_recipe_does_not_go_on_with_a_run_and_leaves_it(resnas, supernet
     options = ("--space", "little", "--recipe", recipe, "--data", images, "--out", supernet.parent)
     before = {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()}
     error = resnas("train", "supernet", *options, "--set", "epochs=7", "--resume", code=2).err
-    assert "must be of the same run, found another network, recipe, data or seed" in error
+    assert "must be of the same run, found another network, space, recipe, data or seed" in error
     assert {path.name: path.read_bytes() for path in supernet.parent.iterdir() if path.is_file()} == before
 
 

@@ -8,14 +8,26 @@ import sys
 from dataclasses import replace
 
 import pytest
+from support.mini_space import measured, truth
 from support.places import SEARCHED
 from support.small_data import SPACE, write_folder
 
 import resnas_deploy as resnas
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.measuring.latency.model import LatencyModel
+from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
+from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.weights.checkpoint import Task, save, untrained
 
 pytest.importorskip("ray")
+
+
+def model_of(anchor_ms: float) -> LatencyModel:
+    """A latency model of this machine by which everything is quick."""
+    setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
+    regression = regression_of(measured(subnets(SPACE, PROFILE, 60), truth(SPACE)))
+    return LatencyModel(SPACE, setup, setup.setting(), replace(regression, anchor_ms=anchor_ms))
+
 
 PROGRAM = """
 import sys
@@ -38,11 +50,12 @@ cluster.shutdown()
 def test_the_finalists_travel_to_the_node_and_the_figures_come_back(tmp_path, small_reference):
     task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
     save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), tmp_path / "supernet.safetensors")
-    few = {"iterations": 1, "first": 4, "children": 2, "parents": 2, "finalists": 2, "threads": 1}
+    few = {"iterations": 1, "first": 4, "children": 2, "parents": 2, "finalists": 2}
     resnas.search(
         tmp_path / "supernet.safetensors",
         data=write_folder(tmp_path / "data"),
-        max_macs="90%",
+        max_latency="90%",
+        model=model_of(1e6),
         out=tmp_path / "found",
         **few,
     )

@@ -19,10 +19,9 @@ from support.small_data import SPACE, Stripes
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.held_out import in_random_order
+from resnas_deploy.searching.held_out import KEPT_BYTES, in_random_order
 from resnas_deploy.searching.pool import RayPool, ScorerSource
 from resnas_deploy.searching.ray_cluster import connected
-from resnas_deploy.searching.scorer import KEPT_BYTES
 from resnas_deploy.weights.checkpoint import untrained
 
 pytest.importorskip("ray")
@@ -96,7 +95,7 @@ def test_workers_score_as_this_process_does_and_none_holds_the_images():
             pool = RayPool(ray, partial(source.shared, ray.put))
             alone = source().scores(subnets, None)
             target = max(score.correct for score in alone)
-            assert pool.rate(subnets[:1]) > 0
+            assert pool.rate(subnets[:1], COUNT) > 0
             assert pool.scores(subnets, None) == alone
             assert pool.scores(subnets, target) == source().scores(subnets, target)
             own.append(most_of_its_own())

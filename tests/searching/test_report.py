@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -10,15 +11,23 @@ from support.made_up_search import HELD_OUT, PREDICTED, reported, unmeasured
 from support.mini_space import MINI
 from support.seen_page import Seen
 
+from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.searching.costs import CostKind, macs_cost
+from resnas_deploy.searching.measured_limits import MeasuredLimit
 from resnas_deploy.searching.report import page, write_report
 from resnas_deploy.weights.space_files import space_named
 
 SEARCH = reported(MINI, 60)
 
 
+@cache
+def usual():
+    """The page of that search, read."""
+    return Seen(page(SEARCH).html())
+
+
 def test_what_it_says():
-    shown = Seen(page(SEARCH).html())
+    shown = usual()
     text = "\n".join(shown.texts)
     winner = SEARCH.chosen
     assert f"60 candidates, {sum(c.score.stopped for c in SEARCH.candidates)} of them stopped early, on 25000" in text
@@ -35,7 +44,7 @@ def fingerprint(finalist):
 
 
 def test_the_data_is_the_search():
-    data = Seen(page(SEARCH).html()).data[0]
+    data = usual().data[0]
     scores = [candidate.score for candidate in SEARCH.candidates]
     assert data["correct"] == [score.correct for score in scores]
     assert data["seen"] == {str(n): HELD_OUT // 10 for n, score in enumerate(scores) if score.stopped}
@@ -66,7 +75,7 @@ def test_iterations_that_were_stopped_altogether():
     late = [replace(c, score=replace(c.score, stopped=True)) if c.iteration == 7 else c for c in SEARCH.candidates]
     kept = [item for item in SEARCH.finalists if item.candidate in late] or SEARCH.finalists[:1]
     shown = Seen(page(replace(SEARCH, candidates=late, finalists=kept)).html())
-    before = Seen(page(SEARCH).html()).data[1]["series"][0]["x"]
+    before = usual().data[1]["series"][0]["x"]
     assert 8 in before
     assert shown.data[1]["series"][0]["x"] == [number for number in before if number != 8]
 
@@ -80,13 +89,21 @@ def test_before_anything_was_measured_and_where_it_could_not_be():
     assert "0 of 1 finalists that were measured kept" in text
 
 
+def test_what_was_measured_is_the_percentile_that_is_limited():
+    """Beside what is predicted, which is that too."""
+    tail = replace(SEARCH, limits=(MeasuredLimit("throughput", 9), MeasuredLimit("p99", SEARCH.limits[0].bound)))
+    first = Seen(page(tail).html()).data[0]["finalists"][0]
+    assert first["ms"] == pytest.approx(SEARCH.finalists[0].measurement.percentile(99), rel=1e-4)
+    assert first["tips"][1].startswith("measured: p99 ")
+
+
 def test_latencies_that_cannot_be_predicted_here_are_those_of_the_candidates():
     """Where figures of another machine come in, its latency model need not be there."""
     without = replace(SEARCH, costs=[PREDICTED.named, *SEARCH.costs[1:]])
-    assert "but with predicted latency among the candidates too" in page(without).html()
-    assert "among the candidates too" not in page(SEARCH).html()
     shown = Seen(page(without).html())
-    assert shown.data[0] == Seen(page(SEARCH).html()).data[0]
+    assert "but with predicted latency among the candidates too" in "".join(shown.texts)
+    assert "among the candidates too" not in "".join(usual().texts)
+    assert shown.data[0] == usual().data[0]
 
 
 def test_one_candidate_and_no_limit(tmp_path):
@@ -99,6 +116,20 @@ def test_one_candidate_and_no_limit(tmp_path):
     text = (tmp_path / "report.html").read_text()
     assert "the whole front of accuracy against cost" in text
     assert "too few to say" in text
+
+
+@pytest.mark.parametrize("stages", [2, 4])
+def test_other_spaces(stages):
+    """Of other depths, whose heads' sizes and stems are choices too."""
+    widths = ((16 + 16 * stage, 8 + 16 * stage) for stage in range(stages))
+    each = tuple(StageSpace(own, (2, 1), (4, 8), (16, 8), 3, (3,)) for own in widths)
+    space = SearchSpace("other", each, 10, 64, 8, (8, 4))
+    shown = Seen(page(reported(space, 40)).html())
+    assert {"stem width", f"stage {stages}: head dim, mean of its blocks"} <= set(shown.texts)
+    assert f"stage {stages + 1}: width" not in shown.texts
+    values = {(one["stage"], one["block"], one["what"]): one["values"] for one in shown.data[0]["choices"]}
+    assert values[0, 0, "stem width"] == [4, 8]
+    assert values[stages, 1, "head dim"] == [4, 8]
 
 
 def test_a_page_of_3350_candidates_stays_small():

@@ -75,7 +75,7 @@ def test_where_none_keeps_the_limit_the_next_ones_are_measured_and_none_wins(mis
     nearest = min(found.finalists, key=lambda item: item.measured_ms)
     assert "one of 5 finalists must be measured within p50 of at most " in message
     name, ms = nearest.artifact.folder.name, nearest.measured_ms
-    assert f"found none: the nearest, {name}, has p50 of {ms:.3g} ms" in message
+    assert f"found none: the nearest, {name}, has p50 {ms:.3g} ms" in message
     assert not (found.out / "arch.json").exists()
     document = json.loads(json.dumps(found.to_json()))
     assert (document["measured"], document["keeping_limits"], document["arch"]) == (5, 0, None)

@@ -29,6 +29,6 @@ def functions() -> Iterator[tuple[str, Callable[..., Any]]]:
                     yield f"{name}.{inner}", item
         elif isinstance(found, Search):
             yield name, inspect.unwrap(found, stop=inspect.isfunction)
-            for inner in vars(Search):
-                if not inner.startswith("_"):
+            for inner in {**vars(Search), **vars(found)}:
+                if not inner.startswith("_"):  # some are its own, and not the class's
                     yield f"{name}.{inner}", getattr(found, inner)

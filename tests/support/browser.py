@@ -7,16 +7,24 @@ and 4), so that no package and no port is needed. https://chromedevtools.github.
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WAIT_S = 60
+_START = """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.dup2(int(sys.argv[2]), 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 def find_browser():
@@ -30,22 +38,20 @@ class Browser:
     def __init__(self, program, folder):
         ours, theirs = os.pipe(), os.pipe()
         self._out, self._in = ours[1], theirs[0]
-
-        def descriptors():
-            for number in (ours[0], theirs[1]):  # out of the way of 3 and 4
-                os.dup2(number, number + 100)
-            os.dup2(ours[0] + 100, 3)
-            os.dup2(theirs[1] + 100, 4)
-
+        # Out of the way of 3 and 4, which the child makes of them.
+        there = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 10) for number in (ours[0], theirs[1])]
+        options = ["--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+        options += ["--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking"]
+        command = [program, *options, f"--user-data-dir={folder}", "about:blank"]
         self._process = subprocess.Popen(
-            [program, "--headless", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--no-first-run",
-             "--disable-dev-shm-usage", "--disable-extensions", "--disable-background-networking",
-             f"--user-data-dir={folder}", "about:blank"],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            preexec_fn=descriptors, close_fds=False,
-        )  # fmt: skip
-        os.close(ours[0])
-        os.close(theirs[1])
+            [sys.executable, "-c", _START, *map(str, there), *command],
+            pass_fds=there,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for number in (ours[0], theirs[1], *there):
+            os.close(number)
         self._number, self._session, self._buffer, self.events = 0, None, b"", []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]

@@ -116,7 +116,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(tmp_path):
 def test_a_state_of_another_run_is_refused(tmp_path):
     train(run(tmp_path), alone(), silent)
     message = refusal(lambda: train(run(tmp_path, seed=1), alone(), silent))
-    assert "must be of the same run, found another network, recipe, data or seed" in message
+    assert "must be of the same run, found another network, space, recipe, data or seed" in message
 
 
 @pytest.mark.parametrize("content", [b"", b"12345678", b"\xff" * 100])

@@ -13,6 +13,7 @@ function architecture(code, choices) {
   const blocks = new Map();
   for (const { stage, block, what, values } of choices) {
     const value = values.length > 1 ? values[placeOf(code[at++])] : values[0];
+    if (!stage && values.length === 1) continue; // all networks have it
     if (!lines.has(stage)) lines.set(stage, []);
     if (!block) lines.get(stage).push(`${what} ${value}`);
     else {
@@ -27,7 +28,7 @@ function architecture(code, choices) {
   const text = (part) => (typeof part === "string" ? part : part.kept ? `${part.heads}×${part["head dim"]}/${part.hidden}` : "–");
   const found = [];
   for (const [stage, parts] of lines) {
-    if (parts.length) found.push((stage ? `stage ${stage}: ` : "") + parts.map(text).join("  "));
+    if (parts.length) found.push((stage ? `stage ${stage}: ` : "") + parts.map(text).join(", "));
   }
-  return found;
+  return [...found, "(of each block: heads × channels / hidden; – is dropped)"];
 }

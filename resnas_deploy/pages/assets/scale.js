@@ -56,5 +56,5 @@ function apart(wanted, place, size) {
 
 function figure(value) {
   const size = Math.abs(value);
-  return size && (size < 0.01 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
+  return size && (size < 1e-4 || size >= 1e6) ? value.toExponential(2) : String(Number(value.toPrecision(4)));
 }

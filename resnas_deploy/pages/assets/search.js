@@ -66,7 +66,8 @@ function searchIn(host, data, title) {
     const seen = data.seen[number];
     const top1 = `top-1 ${accuracy[number].toFixed(2)}%${seen ? ` of ${seen} images, then stopped` : ""}`;
     const finalist = series.finalists?.[place];
-    const lines = [`${series.name.replace(/s(?=,|$)/, "")}${finalist ? ` ${finalist.name}` : ""}, iteration ${data.iteration[number] + 1}`, top1];
+    const name = finalist ? series.name.replace("finalists", `finalist ${finalist.name}`) : series.name;
+    const lines = [`${name}, iteration ${data.iteration[number] + 1}`, top1];
     if (finalist) lines.push(...finalist.tips);
     return lines.concat(costs.map((cost) => figuresOf(number, cost)), architecture(data.archs[number], data.choices));
   }
