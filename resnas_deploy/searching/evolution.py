@@ -121,10 +121,10 @@ def _collect(
     for batch in _batches(_tries(space, count), at_once):
         if len(kept) >= count:
             break
-        drawn = [canonical(subnet, widest) for subnet in draw(batch)]
+        drawn = draw(batch)
         for subnet, inside in zip(drawn, limits.inside(drawn), strict=True):
-            if inside and subnet not in known:
-                kept[subnet] = None
+            if inside and (own := canonical(subnet, widest)) not in known:  # few are inside
+                kept[own] = None
     return list(kept)[:count]
 
 
