@@ -363,6 +363,7 @@ class SearchPlanDocument(TypedDict):
     space: str
     candidates: int
     pictures: int
+    images_scored: int
     pictures_per_s: float
     workers: int
     stops_early: bool

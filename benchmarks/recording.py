@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from scipy import stats
 
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.measuring.machine.description import this_machine
@@ -35,3 +36,10 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, float]:
     """Return the median over rounds of ours / theirs, with a 95% bootstrap interval of that median."""
     found = ratio_interval([ours], [theirs], np.random.default_rng(0))
     return {"ratio": found.value, "low": found.low, "high": found.high}
+
+
+def spread(values: Sequence[float]) -> dict[str, object]:
+    """Return the mean over seeds with a 95% interval (Student's), and the values."""
+    mean, error = float(np.mean(values)), float(stats.sem(values))
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return {"mean": mean, "low": mean - half, "high": mean + half, "by_seed": list(map(float, values))}

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from recording import write_result
+from recording import spread, write_result
 from scipy import stats
 
 from resnas_deploy.arch.space import SearchSpace
@@ -103,13 +103,6 @@ def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
     """Top-1 of subnets on the validation split, with the supernet's weights."""
     scorer = ScorerSource(checkpoint, in_random_order(open_data("demo").val), 100, "cpu")()
     return [scorer.score(subnet).accuracy for subnet in chosen]
-
-
-def spread(values: Sequence[float]) -> dict[str, object]:
-    """Return the mean over seeds with a 95% interval (Student's), and the values."""
-    mean, error = float(np.mean(values)), float(stats.sem(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * error
-    return {"mean": mean, "low": mean - half, "high": mean + half, "by_seed": list(map(float, values))}
 
 
 def spread_of_correlations(values: Sequence[float]) -> dict[str, object]:

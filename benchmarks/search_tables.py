@@ -121,6 +121,18 @@ def search() -> str:
     return table(("", "over three seeds"), rows)
 
 
+def cheaper() -> str:
+    """Return what ways to score fewer images save, and what their winners lose."""
+    found, rows = result("cheaper-search"), {}
+    for way, of in found["ways"].items():
+        if way != "today":
+            lost = [of["minus_today"][name] for name in ("held_out", "validation")]
+            cells = [f"{item['mean']:+.2%} ({item['low']:+.2%} to {item['high']:+.2%})" for item in lost]
+            rows[way] = [f"{of['images_times_fewer']:.1f}", *cells, "yes" if of["kept"] else "no"]
+    seeds = len(found["ways"]["today"]["searches"])
+    return table((f"of {seeds} seeds", "times fewer images", "winner, held out", "winner, validation", "kept"), rows)
+
+
 def limits() -> str:
     """Return what the winners took, by limit."""
     took: dict[str, dict[str, list[float]]] = {}
@@ -170,6 +182,7 @@ def _one_by_one(n: int, c: int, out: int, batch: int) -> int:
 
 TABLES: dict[str, Callable[[], str]] = {
     "alignment": alignment,
+    "cheaper": cheaper,
     "kernel-traffic": kernel_traffic,
     "latency-methods": latency_methods,
     "latency-model": latency_model,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.spec import ArchSpec
@@ -53,6 +54,7 @@ def activation_bytes(arch: ArchSpec, batch: int = 1, precision: str = "fp32") ->
     return batch * FLOATS[precision].bytes * sum(cost.values for cost in breakdown(arch))
 
 
+@lru_cache(maxsize=65536)  # the networks of a space are made of the same elements
 def _cost(element: Element) -> Cost:
     match element:
         case StemElement():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from resnas_deploy.arch.spec import ArchSpec, Block
 
@@ -65,13 +66,18 @@ def elements(arch: ArchSpec) -> Iterator[Element]:
 
     Names: `stem`, `stage1.block1` .., `reduction1`, `stage2.block1` .., and so on, `head`.
     """
-    first, final = arch.stages[0], arch.stages[-1]
+    first, final, final_index = arch.stages[0], arch.stages[-1], len(arch.stages) - 1
     yield StemElement("stem", first.width, arch.stem_mid_width, arch.image_size, arch.patch_size, arch.side(0))
     for index, stage in enumerate(arch.stages):
-        for number, block in enumerate(stage.blocks, start=1):
-            last = index == len(arch.stages) - 1 and number == len(stage.blocks)
-            yield BlockElement(f"stage{index + 1}.block{number}", stage.width, block, arch.side(index), last)
-        if index < len(arch.stages) - 1:
-            following = arch.stages[index + 1]
-            yield ReductionElement(f"reduction{index + 1}", stage.width, following.width, arch.side(index))
+        side, width, names = arch.side(index), stage.width, _block_names(index, len(stage.blocks))
+        last = len(stage.blocks) - 1 if index == final_index else None
+        for number, block in enumerate(stage.blocks):
+            yield BlockElement(names[number], width, block, side, number == last)
+        if index < final_index:
+            yield ReductionElement(f"reduction{index + 1}", width, arch.stages[index + 1].width, side)
     yield HeadElement("head", final.width, arch.classes)
+
+
+@cache
+def _block_names(stage: int, blocks: int) -> tuple[str, ...]:
+    return tuple(f"stage{stage + 1}.block{number}" for number in range(1, blocks + 1))

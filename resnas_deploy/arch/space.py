@@ -109,14 +109,14 @@ class SearchSpace:
     def sample(self, rng: np.random.Generator) -> Subnet:
         """Draw a random subnet: every dimension evenly, droppable blocks dropped with probability one half."""
         return self.build(
-            self.widest(), lambda choices, _: int(rng.choice(choices)), lambda _: rng.random() >= DROP_PROBABILITY
+            self.widest(), lambda choices, _: _drawn(choices, rng), lambda _: rng.random() >= DROP_PROBABILITY
         )
 
     def mutate(self, subnet: Subnet, probability: float, rng: np.random.Generator) -> Subnet:
         """Return `subnet` with every dimension redrawn, and every block's flag flipped, with the given probability."""
 
         def pick(choices: tuple[int, ...], now: int) -> int:
-            return int(rng.choice(choices)) if rng.random() < probability else now
+            return _drawn(choices, rng) if rng.random() < probability else now
 
         def keep(now: bool) -> bool:
             return now != (rng.random() < probability)
@@ -230,6 +230,11 @@ class SearchSpace:
     def _subnet(self, stages: tuple[Stage, ...], kept: tuple[tuple[bool, ...], ...], mid_width: int) -> Subnet:
         arch = ArchSpec(stages, self.classes, self.image_size, self.patch_size, mid_width)
         return Subnet(arch, tuple(_closed(space, flags) for space, flags in zip(self.stages, kept, strict=True)))
+
+
+def _drawn(choices: tuple[int, ...], rng: np.random.Generator) -> int:
+    """Draw as `rng.choice` does, from the same random numbers, without making an array of the choices."""
+    return choices[int(rng.integers(len(choices)))]
 
 
 def check_choices(choices: tuple[int, ...], field: str) -> None:

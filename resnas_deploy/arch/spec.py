@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import compress
 
 from resnas_deploy.errors import BadInput, shown
 
@@ -156,14 +158,15 @@ class Subnet:
         """Return the subnet that drops nothing."""
         return Subnet(arch, tuple((True,) * len(stage.blocks) for stage in arch.stages))
 
-    @property
+    @cached_property  # a search asks for it again and again
     def arch(self) -> ArchSpec:
         """The network that remains."""
         stages = tuple(
-            replace(stage, blocks=tuple(b for b, keep in zip(stage.blocks, flags, strict=True) if keep))
+            Stage(stage.width, tuple(compress(stage.blocks, flags)))
             for stage, flags in zip(self.full.stages, self.kept, strict=True)
         )
-        return replace(self.full, stages=stages)
+        full = self.full
+        return ArchSpec(stages, full.classes, full.image_size, full.patch_size, full.stem_mid_width)
 
 
 def _check_stage(stage: Stage, field: str) -> None:
@@ -171,8 +174,14 @@ def _check_stage(stage: Stage, field: str) -> None:
     if not 1 <= len(stage.blocks) <= MAX_BLOCKS:
         raise BadInput(f"{field}.blocks must be 1 to {MAX_BLOCKS} blocks, found {len(stage.blocks)}")
     for number, block in enumerate(stage.blocks):
-        if all(type(n) is int and 0 < n <= MAX_DIMENSION for n in (block.heads, block.head_dim, block.hidden)):
-            continue  # a training step makes hundreds of blocks, and the names of fields are for messages alone
+        heads, head_dim, hidden = block.heads, block.head_dim, block.hidden
+        if (
+            type(heads) is type(head_dim) is type(hidden) is int
+            and 0 < heads <= MAX_DIMENSION
+            and 0 < head_dim <= MAX_DIMENSION
+            and 0 < hidden <= MAX_DIMENSION
+        ):
+            continue  # a search makes thousands of blocks a second, and the names of fields are for messages alone
         positive(block.heads, f"{field}.blocks[{number}].heads")
         positive(block.head_dim, f"{field}.blocks[{number}].head_dim")
         positive(block.hidden, f"{field}.blocks[{number}].hidden")

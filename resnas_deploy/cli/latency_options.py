@@ -25,8 +25,8 @@ def packaged_names(incomplete: str) -> list[str]:
 Space = Annotated[
     str,
     typer.Option(
-        help="The search space: tiny, small (in which the paper's small and medium are), demo (of small images), or a "
-        "TOML file.",
+        help="The search space: tiny, small (in which the paper's small and medium are), demo (of small images), a "
+        "TOML file, or a supernet.",
         metavar="NAME|FILE",
         autocompletion=packaged_names,
     ),

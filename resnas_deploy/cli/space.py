@@ -38,7 +38,7 @@ def show(
     space: Annotated[
         str,
         typer.Argument(
-            help="tiny, small, demo, or a TOML file.",
+            help="tiny, small, demo, a TOML file, or a supernet.",
             metavar="NAME|FILE",
             show_default=False,
             autocompletion=packaged_names,

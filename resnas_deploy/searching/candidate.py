@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 
-from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.arch.spec import Stage, Subnet
 from resnas_deploy.files import records
 from resnas_deploy.files.reading import parse_json
 
@@ -45,16 +45,16 @@ class Candidate:
 
 def canonical(subnet: Subnet, widest: Subnet) -> Subnet:
     """Return the same network and weights, written in one way: a dropped block has the widest's dimensions."""
+    if all(map(all, subnet.kept)):
+        return subnet
     stages = tuple(
-        replace(
-            stage,
-            blocks=tuple(
-                own if keep else wide for own, wide, keep in zip(stage.blocks, full.blocks, kept, strict=True)
-            ),
+        Stage(
+            stage.width,
+            tuple(own if keep else wide for own, wide, keep in zip(stage.blocks, full.blocks, kept, strict=True)),
         )
         for stage, full, kept in zip(subnet.full.stages, widest.full.stages, subnet.kept, strict=True)
     )
-    return replace(subnet, full=replace(subnet.full, stages=stages))
+    return Subnet(replace(subnet.full, stages=stages), subnet.kept)
 
 
 def subnet_line(subnet: Subnet) -> str:

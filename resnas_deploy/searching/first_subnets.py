@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.arch.spec import Block, Subnet
+from resnas_deploy.arch.spec import Block, Stage, Subnet
 from resnas_deploy.searching.costs import CostLimits
 
 _SCARCE = 0.1  # of the draws inside the limits: with fewer, they lie near an end of the space
@@ -35,6 +35,10 @@ class FirstSubnets:
     def __init__(self, space: SearchSpace, limits: CostLimits, rng: np.random.Generator) -> None:
         self._space, self._limits, self._rng = space, limits, rng
         self._scarce = False
+        self._descending = [
+            [sorted(choices, reverse=True) for choices in (stage.heads, stage.hidden, stage.head_dims)]
+            for stage in space.stages
+        ]
 
     def draw(self, tries: int) -> list[Subnet]:
         """Return those of `tries` draws that came to be inside; where nothing limits, random subnets."""
@@ -85,13 +89,10 @@ class FirstSubnets:
         full, positions = start.subnet.full, sum(len(stage.blocks) for stage in start.subnet.full.stages)
         done = iter(np.bincount(start.cuts[:count], minlength=3 * positions).tolist())
         stages = []
-        for space, stage in zip(self._space.stages, full.stages, strict=True):
-            heads, hidden, sizes = (
-                sorted(choices, reverse=True) for choices in (space.heads, space.hidden, space.head_dims)
-            )
+        for (heads, hidden, sizes), stage in zip(self._descending, full.stages, strict=True):
             blocks = tuple(
                 Block(heads=heads[next(done)], hidden=hidden[next(done)], head_dim=sizes[next(done)])
                 for _ in stage.blocks
             )
-            stages.append(replace(stage, blocks=blocks))
-        return replace(start.subnet, full=replace(full, stages=tuple(stages)))
+            stages.append(Stage(stage.width, blocks))
+        return Subnet(replace(full, stages=tuple(stages)), start.subnet.kept)

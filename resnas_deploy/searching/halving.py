@@ -28,6 +28,15 @@ def steps(total: int) -> tuple[int, ...]:
     return tuple(sorted({max(1, round(share * total)) for share in SHARES}))
 
 
+def images_seen(subnets: int, total: int) -> int:
+    """Count the images that an iteration of so many subnets scores, of `total` each."""
+    seen = before = 0
+    for images in steps(total):
+        seen += subnets * (images - before)
+        subnets, before = (subnets + 1) // 2, images
+    return seen
+
+
 def halve(
     subnets: Sequence[Subnet], kept: Mapping[Subnet, Candidate], total: int, look: Look, keep: Keep, best_first: Order
 ) -> None:

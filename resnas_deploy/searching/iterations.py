@@ -17,6 +17,7 @@ from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimits
 from resnas_deploy.searching.evaluation import Evaluation, waves
 from resnas_deploy.searching.evolution import Evolution, propose
+from resnas_deploy.searching.halving import images_seen
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
 from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checks_of, chosen, fitted
@@ -45,6 +46,15 @@ class SearchProblem:
     def candidates(self) -> int:
         """Count the subnets that are scored, at most."""
         return (self.evolution.with_share(SHARE) if self.predictor else self.evolution).candidates
+
+    @property
+    def images(self) -> int:
+        """Count the images that are scored, at most, over all candidates."""
+        if not self.halving:
+            return self.candidates * self.held_out
+        evolution = self.evolution.with_share(SHARE) if self.predictor else self.evolution
+        first, later = (images_seen(count, self.held_out) for count in (evolution.first, evolution.children))
+        return first + (evolution.iterations - 1) * later
 
     @property
     def identity(self) -> str:
@@ -152,7 +162,7 @@ def _proposed(
     if not predictor:
         return propose(problem.space, limits, fewer, found, rng)
     drawn = propose(problem.space, limits, fewer.with_share(DRAWN), found, rng)
-    return chosen(predictor, drawn, fewer.mutated + fewer.crossed, evolution, problem.costs)
+    return chosen(predictor, drawn, fewer.children, evolution, problem.costs)
 
 
 def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:

@@ -85,6 +85,13 @@ class PredictorCheck:
     left_out: float | None  # of those, each predicted by a fit to the others
     chosen: float | None  # of those that it chose next: all are good, as predicted, so they are hard to order
 
+    def __str__(self) -> str:
+        left_out, chosen = ("unknown" if rank is None else f"{rank:.2f}" for rank in (self.left_out, self.chosen))
+        return (
+            f"the predictor of iteration {self.iteration} has a rank correlation of {left_out} with the scores of "
+            f"{self.fitted_to} subnets, each predicted by the others, and of {chosen} with those that it chose"
+        )
+
 
 def checks_of(candidates: Sequence[Candidate]) -> list[PredictorCheck]:
     """Fit the predictor of each iteration again, and compare what it said of the next candidates with their scores."""

@@ -50,7 +50,8 @@ def _summary(search: ReportedSearch) -> list[Part]:
     found: list[Part] = [
         Text(
             f"Looked for {searched.asked or 'the whole front of accuracy against cost'}: "
-            f"{len(search.candidates)} candidates{early}, on {searched.held_out} images held out of {searched.data}."
+            f"{len(search.candidates)} candidates{early}, on {searched.held_out} images held out of {searched.data}; "
+            f"{sum(candidate.score.seen for candidate in search.candidates):,} images scored in all."
         ),
         Text(_best(search)),
     ]

@@ -27,7 +27,7 @@ from resnas_deploy.searching.decoded import HeldOut
 from resnas_deploy.searching.held_out import KEPT_BYTES
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
-from resnas_deploy.training.sliced import sliced_logits
+from resnas_deploy.training.sliced import GatheredSlices, sliced_logits
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 RISK = 0.001
@@ -69,6 +69,7 @@ class Scorer:
 
         `done` is what it got right of the first images, which are not shown again; `until` is how many it may see.
         """
+        slices = GatheredSlices()
         correct, seen, begin, until = done.correct, done.seen, 0, until or self._total
         for number, batch in enumerate(self._labels):
             own = slice(max(0, seen - begin), min(len(batch), until - begin))
@@ -76,7 +77,7 @@ class Scorer:
             if own.start >= own.stop:
                 continue
             labels = batch[own]
-            correct += self._right(self._features(number, subnet)[own], subnet, labels)
+            correct += self._right(self._features(number, subnet)[own], subnet, labels, slices)
             seen += len(labels)
             if target is not None and seen < self._total and correct < self._stopping.least(seen, target):
                 return Score(correct, seen, stopped=True)
@@ -94,22 +95,23 @@ class Scorer:
         """Return how many of so many images a second these score in the mean, by passes of the first batch."""
         labels, stem_s, passes_s = self._labels[0], list[float](), list[float]()
         different_stems = {subnet.full.stem_mid_width: subnet for subnet in subnets}.values()
+        gathered = {subnet: GatheredSlices() for subnet in subnets}
         for _ in range(1 + _TIMED):  # once to warm up
             started = time.perf_counter()
             features = {subnet.full.stem_mid_width: self._computed(0, subnet) for subnet in different_stems}
             _finish(self._device)
             halfway = time.perf_counter()
-            for subnet in subnets:
-                self._right(features[subnet.full.stem_mid_width], subnet, labels)  # which waits for the device
+            for subnet, slices in gathered.items():
+                self._right(features[subnet.full.stem_mid_width], subnet, labels, slices)  # which waits for the device
             stem_s.append((halfway - started) / len(features))
-            passes_s.append((time.perf_counter() - halfway) / len(subnets))
+            passes_s.append((time.perf_counter() - halfway) / len(gathered))
         whole = sum(found.nbytes for found in features.values()) * images / len(labels)
         again = max(0.0, 1 - self.kept_bytes / whole)  # that is not kept
         return len(labels) / (min(passes_s[1:]) + again * min(stem_s[1:]))
 
-    def _right(self, features: Tensor, subnet: Subnet, labels: Tensor) -> int:
+    def _right(self, features: Tensor, subnet: Subnet, labels: Tensor, slices: GatheredSlices) -> int:
         with _precision(self._device):
-            logits = sliced_logits(self._network.body, features, subnet)
+            logits = sliced_logits(self._network.body, features, subnet, slices)
         return int(is_right(logits, labels).sum())
 
     def _features(self, number: int, subnet: Subnet) -> Tensor:

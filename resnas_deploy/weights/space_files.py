@@ -10,10 +10,11 @@ from pathlib import Path
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.reading import read_text
-from resnas_deploy.weights.checkpoint import Checkpoint
+from resnas_deploy.weights.checkpoint import Checkpoint, load
 from resnas_deploy.weights.space_text import parse_space
 
 _OF_THE_SUBNETS = ("stages", "patch_size", "stem_mid_width")  # what an architecture has of its space
+_CHECKPOINT = ".safetensors"
 PACKAGED = ("tiny", "small", "demo")  # the files of arch/spaces
 
 
@@ -25,7 +26,10 @@ def packaged_spaces() -> Mapping[str, SearchSpace]:
 
 
 def space_named(space: str | Path | SearchSpace) -> SearchSpace:
-    """Return the space of the package of that name, or the one in a TOML file. Raise `BadInput` for anything else."""
+    """Return the space of the package of that name, or the one in a TOML file, or inside a supernet's checkpoint.
+
+    Raise `BadInput` for anything else.
+    """
     if isinstance(space, SearchSpace):
         return space
     known = packaged_spaces()
@@ -36,8 +40,11 @@ def space_named(space: str | Path | SearchSpace) -> SearchSpace:
     except (OSError, ValueError):  # a name that is too long, or has a null character
         found = False
     if not found:
-        raise BadInput(f"`space` must be one of {', '.join(known)} or a TOML file, found {shown(str(space))}")
-    return space_file(Path(space))
+        raise BadInput(
+            f"`space` must be one of {', '.join(known)}, a TOML file or a supernet, found {shown(str(space))}"
+        )
+    path = Path(space)
+    return supernet_space(load(path), path) if path.suffix == _CHECKPOINT else space_file(path)
 
 
 def space_file(path: Path) -> SearchSpace:
@@ -52,6 +59,14 @@ def space_key(space: SearchSpace) -> str:
     """
     known = packaged_spaces().get(space.name)
     return space.name if known and known.is_like(space) else space.fingerprint
+
+
+def naming(space: SearchSpace) -> dict[str, object]:
+    """Return the parameters by which functions are told of a space, in messages: of one's own the file's usual name."""
+    known = packaged_spaces().get(space.name)
+    if not (known and known.is_like(space)):
+        return {"space": f"{space.name}.toml"}
+    return {"space": space.name, **({} if space.image_size == known.image_size else {"image_size": space.image_size})}
 
 
 def supernet_space(supernet: Checkpoint, path: Path) -> SearchSpace:

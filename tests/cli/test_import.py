@@ -138,7 +138,7 @@ def test_a_supernet_for_images_of_another_size(resnas, tmp_path):
     ("arguments", "said"),
     [
         ((), "there must be --network-def, or for a supernet --space, found neither"),
-        (("--space", "huge"), "--space must be one of tiny, small, demo or a TOML file, found 'huge'"),
+        (("--space", "huge"), "--space must be one of tiny, small, demo, a TOML file or a supernet, found 'huge'"),
         (("--space", "tiny"), "patch_embed.conv_proj.weight must be (256, 24, 7, 7), found (32, 24, 7, 7)"),
         (("--space", SPACE, "--image-size", "100"), "image_size must be a multiple of 56 "),
         (("--space", SPACE, "--image-size", "2016"), "image_size must be at most 1792 pixels"),

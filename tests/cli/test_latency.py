@@ -175,7 +175,10 @@ def test_a_network_of_no_space(refused, profiled, tiny):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--space", "large"], "--space must be one of tiny, small, demo, mini, eight or a TOML file, found 'large'"),
+        (
+            ["--space", "large"],
+            "--space must be one of tiny, small, demo, mini, eight, a TOML file or a supernet, found 'large'",
+        ),
         (["--runner", "abacus"], "abacus"),
         (["--precision", "int4"], "--precision must be one of fp32, fp16, bf16, int8, fp8, found 'int4'"),
         (["--precision", "int8", "--runner", "torch"], "the runner torch must have kernels for int8"),

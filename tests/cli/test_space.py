@@ -95,8 +95,8 @@ def test_what_is_wrong_and_what_is_odd(resnas, refused, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("show", "huge"), "must be one of tiny, small, demo or a TOML file, found 'huge'"),
-        (("show", "x" * 5000), "must be one of tiny, small, demo or a TOML file"),
+        (("show", "huge"), "must be one of tiny, small, demo, a TOML file or a supernet, found 'huge'"),
+        (("show", "x" * 5000), "must be one of tiny, small, demo, a TOML file or a supernet"),
         (("check", "tiny"), "tiny must be a readable file, found: No such file or directory"),
         (("check", GOLDEN), "must be a file, found a folder"),
         (("check", GOLDEN / "macs.csv"), "must be a search space in TOML"),

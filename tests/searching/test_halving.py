@@ -28,7 +28,7 @@ def test_half_goes_on_to_twice_the_images_and_those_are_the_better(tmp_path):
     found = searched(tmp_path / "s.sqlite", HALVED, pool)
     first = [item for item in found.candidates if item.iteration == 0]
     assert [sum(item.score.seen == images for item in first) for images in steps(TOTAL)] == [15, 7, 4, 4]
-    assert pool.images == found.images == sum(item.score.seen for item in found.candidates)
+    assert HALVED.images == pool.images == found.images == sum(item.score.seen for item in found.candidates)
     assert found.images < 0.4 * TOTAL * len(found.candidates)
     whole, behind = ([item for item in first if item.score.seen == images] for images in (TOTAL, 125))
     qualities = [np.mean([item.costs[0] for item in group]) for group in (whole, behind)]  # its pool likes what is wide

@@ -6,10 +6,13 @@ from dataclasses import replace
 
 import pytest
 from support.checks import refusal
+from support.places import ROOT
 from support.small_data import SPACE
 
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.files.records import forms
 from resnas_deploy.weights.checkpoint import load, save, untrained
-from resnas_deploy.weights.space_files import PACKAGED, packaged_spaces, space_key, space_named, supernet_space
+from resnas_deploy.weights.space_files import PACKAGED, naming, packaged_spaces, space_key, space_named, supernet_space
 from resnas_deploy.weights.space_text import parse_space, space_text
 
 TEXT = """
@@ -132,11 +135,23 @@ def test_a_space_is_written_as_a_file_that_is_read_as_the_same(space):
     assert parse_space(space_text(quoted), "file") == quoted
 
 
+def test_the_page_has_a_file_that_can_be_read_and_every_key():
+    page = (ROOT / "docs" / "spaces.md").read_text()
+    space = parse_space(page.split("```toml\n")[1].split("```")[0], "example.toml")
+    assert (space.name, len(space.stages), space.stages[1].droppable) == ("example", 2, ())
+    keys = {*forms(SearchSpace), *forms(StageSpace)} - {"stages"}
+    assert [key for key in keys if f"| `{key}` | " not in page] == []
+
+
 def test_a_supernet_keeps_its_space(tmp_path):
     space = space_named(written(tmp_path))
     supernet = replace(untrained(space.widest().full), space=space)
     save(supernet, tmp_path / "s.safetensors")
     assert supernet_space(load(tmp_path / "s.safetensors"), tmp_path) == space
+    assert space_named(tmp_path / "s.safetensors") == space
+    save(untrained(space.widest().full), tmp_path / "without.safetensors")
+    message = refusal(lambda: space_named(str(tmp_path / "without.safetensors")))
+    assert "without.safetensors must be a supernet that has its search space in it" in message
 
 
 def test_a_supernet_of_before_has_the_space_of_the_package_that_fits():
@@ -153,6 +168,14 @@ def test_a_space_that_the_tensors_do_not_fit_is_refused_by_the_first_tensor():
     assert "stage1.block1.mlp.fc1.weight must be (20, 8), found (16, 8)" in message
     heads = replace(SPACE, stages=(replace(first, heads=(4, 1), head_dims=(2,)), *others))
     assert "its heads are others" in refusal(lambda: replace(supernet, space=heads))
+
+
+def test_a_space_is_named_so_that_it_is_found():
+    tiny = packaged_spaces()["tiny"]
+    assert naming(tiny) == {"space": "tiny"}
+    assert naming(tiny.with_image_size(280)) == {"space": "tiny", "image_size": 280}
+    assert naming(SPACE) == {"space": "little.toml"}
+    assert naming(replace(SPACE, name="tiny")) == {"space": "tiny.toml"}
 
 
 def test_the_key_is_a_name_only_where_the_choices_are_the_packages():

@@ -22,6 +22,7 @@ from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.weights.space_files import naming
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
 NETWORKS = 80  # that a profile measures: the model's error hardly falls with more (docs/latency.md)
@@ -102,7 +103,7 @@ class Profiler:
         if measured := self.kept(PROFILE):
             return LatencyModel(self.space, self.setup, self.setting, regression_of(measured))
         place = {} if self.store.path == usual_store() else {"store": self.store.path}
-        remedy = called("latency.profile", space=self.space.name, **self.setup.arguments(), **place)
+        remedy = called("latency.profile", **naming(self.space), **self.setup.arguments(), **place)
         raise BadInput(
             f"{self.store.path} must hold a profile of the space {self.space.name} on {self.setting}, "
             f"found {self._instead()}; run: {remedy}"

@@ -166,7 +166,7 @@ def test_a_model_of_what_was_profiled(store):
 
 def test_no_profile_is_said_with_what_there_is(store):
     message = refusal(lambda: profiler(store).model())
-    call = f"`latency.profile(space='mini', runner='ort-cpu', precision='fp32', batch=1, store='{store.path}')`"
+    call = f"`latency.profile(space='mini.toml', runner='ort-cpu', precision='fp32', batch=1, store='{store.path}')`"
     assert message.endswith(f"found none; run: {call}")
     store.add(SETTING, EIGHT, PROFILE, 0, measured(drawn(MINI, 3), truth()))
     message = refusal(lambda: profiler(store).model())
