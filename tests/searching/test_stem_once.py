@@ -59,3 +59,14 @@ def test_scores_in_parts_add_up():
         for until in (*cuts, None):
             (done,) = one_by_one.scores([subnet], None, [done], until)
             assert done == Score(right[done.seen - 1], until or BATCHES * BATCH)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_passes_are_in_fp32_on_a_cpu_and_in_fp16_on_a_gpu(device):
+    supernet = untrained(SPACE.widest().full)
+    pixels = torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8)
+    scorer = Scorer(supernet, HeldOut((pixels,), (torch.zeros(BATCH).long(),), PREPROCESSING), torch.device(device))
+    dtypes = set()
+    scorer._network.body.get_submodule("stem.conv3").register_forward_hook(lambda *found: dtypes.add(found[2].dtype))
+    assert scorer.score(SPACE.widest()).seen == BATCH
+    assert dtypes == {torch.float16 if device == "cuda" else torch.float32}
