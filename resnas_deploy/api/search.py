@@ -103,7 +103,7 @@ def search(
             depth.
         finalists: how many to export and measure together.
         tries: how many at most, where none keeps the limit as measured.
-        halving: score by successive halving: only the better half of the subnets goes on to twice the images.
+        halving: score by successive halving: only the better half of the subnets goes on to more images.
         predictor: score a third of the subnets, those whose accuracy a regression on their dimensions predicts best.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.

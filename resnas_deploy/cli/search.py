@@ -160,9 +160,7 @@ class WorkOptions(OptionGroup):
     ] = 12
     halving: Annotated[
         bool,
-        typer.Option(
-            "--halving", metavar="", help="Let only the better half of the subnets go on to twice the images."
-        ),
+        typer.Option("--halving", metavar="", help="Let only the better half of the subnets go on to more images."),
     ] = False
     predictor: Annotated[
         bool,

@@ -1,8 +1,8 @@
 """Successive halving (Jamieson and Talwalkar, arXiv 1502.07943): the worse half of an iteration sees no more images.
 
-All subnets of an iteration see the first eighth of the held-out images, which are in random order. The better half of
-them sees as many again, the better half of those goes on to half of the images, and the better half of those to all.
-Every comparison is on the same images, so what is hard about them is hard for all.
+All subnets of an iteration see the first fifth of the held-out images, which are in random order. The better half of
+them sees as many again, and the better half of those sees all. Every comparison is on the same images, so what is hard
+about them is hard for all.
 
 A search that was killed goes on as it would have: the store holds who was left behind, and at how many images. Those
 who were not are looked at again, over the same images in the same parts.
@@ -16,7 +16,7 @@ from dataclasses import replace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.searching.candidate import NOTHING_SEEN, Candidate, Score
 
-SHARES = (1 / 8, 1 / 4, 1 / 2, 1.0)  # of the images, after which the worse half is left behind
+SHARES: tuple[float, ...] = (1 / 5, 2 / 5, 1.0)  # of the images, after which the worse half is left behind
 
 Look = Callable[[Mapping[Subnet, Score], int], Iterable[Sequence[Candidate]]]
 Keep = Callable[[Sequence[Candidate]], None]
