@@ -85,7 +85,7 @@ def test_a_search_scores_a_third_and_finds_as_good_a_subnet(tmp_path):
     assert [check.fitted_to for check in found.checks] == [20, 28]
     assert [check.iteration for check in found.checks] == [2, 3]
     assert all(check.left_out > 0.5 for check in found.checks)
-    assert f"rank correlation of {found.checks[0].left_out:.2f} with the scores of 20 subnets" in str(found.checks[0])
+    assert f"rank correlation {found.checks[0].left_out:.2f} with the scores of 20 subnets" in str(found.checks[0])
 
 
 def test_its_choice_for_a_front_has_cheap_ones_too(tmp_path):
