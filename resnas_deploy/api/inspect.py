@@ -10,7 +10,7 @@ from pathlib import Path
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
-from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, elements
+from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
@@ -141,4 +141,5 @@ def _dimensions(element: Element) -> str:
             return f"{width} -> {out_width}"
         case HeadElement(width=width, classes=classes):
             return f"{width} -> {classes}"
-    return f"3 -> {element.width}"
+        case StemElement(width=width, mid_width=mid):
+            return f"3 -> {mid} -> {width}" if mid else f"3 -> {width}"

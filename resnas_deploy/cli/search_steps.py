@@ -86,14 +86,15 @@ def show_found(found: SearchResult, data: object, *, quiet: bool) -> None:
         if checks := found.evaluated.checks:
             say(str(checks[-1]))
         if found.limits and found.measured:
-            say(f"{len(found.keeping)} of {len(found.measured)} measured keep {' and '.join(map(str, found.limits))}")
+            wanted = " and ".join(map(str, found.limits))
+            say(f"{len(found.keeping)} of the {len(found.measured)} finalists that were measured keep {wanted}")
     for error in filter(None, (found.unsaved, found.missed())):
         raise error
     if quiet:
         return
     out = found.out
     if not found.measured:
-        say(f"written: {out}/found.json, front.png, report.html, {len(found.finalists)} finalists/")
+        say(f"written: {out}/found.json, front.png, report.html, and {len(found.finalists)} networks in finalists/")
         say(f"next, with a copy of {out} on {found.machine}: resnas search measure {out}")
         say(f"then here, with measured.json from there:  resnas search finish {out}")
         return

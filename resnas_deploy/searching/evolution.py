@@ -13,6 +13,7 @@ from math import ceil
 import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.space_size import count_subnets
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.searching.candidate import Candidate, canonical
@@ -21,6 +22,7 @@ from resnas_deploy.searching.first_subnets import FirstSubnets
 from resnas_deploy.searching.pareto import best_first
 
 _DRAWS = 200  # for each subnet that is wanted: then the search says that it found no more
+_OF_ALL = 50  # draws for each subnet that there is: a small space has been seen long before
 _AT_ONCE = 256  # at most: whose costs are computed together
 
 
@@ -86,7 +88,7 @@ def propose(
         subnets = collect(evolution.first, FirstSubnets(space, limits, rng).draw, min(_AT_ONCE, 2 * evolution.first))
         if not subnets:
             raise BadInput(
-                f"{_DRAWS * evolution.first} subnets of the space {space.name} must hold one with "
+                f"{_tries(space, evolution.first)} subnets of the space {space.name} must hold one with "
                 f"{' and '.join(map(str, limits.limits))}, and near it, found none; change the limits"
             )
         return subnets
@@ -116,14 +118,19 @@ def _collect(
 ) -> list[Subnet]:
     """Collect up to `count` new subnets inside the limits. `draw` is told how many times to try."""
     widest, kept = space.widest(), dict[Subnet, None]()
-    for batch in _batches(_DRAWS * count, at_once):
+    for batch in _batches(_tries(space, count), at_once):
         if len(kept) >= count:
             break
-        drawn = [canonical(subnet, widest) for subnet in draw(batch)]
+        drawn = draw(batch)
         for subnet, inside in zip(drawn, limits.inside(drawn), strict=True):
-            if inside and subnet not in known:
-                kept[subnet] = None
+            if inside and (own := canonical(subnet, widest)) not in known:  # few are inside
+                kept[own] = None
     return list(kept)[:count]
+
+
+def _tries(space: SearchSpace, count: int) -> int:
+    """Return how many draws are made for so many subnets."""
+    return min(_DRAWS * count, _OF_ALL * count_subnets(space))
 
 
 def _batches(total: int, size: int) -> Iterator[int]:

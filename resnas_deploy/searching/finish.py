@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput, StorageError
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
@@ -90,7 +90,8 @@ def _write_winner(folder: Path, chosen: Finalist | None) -> None:
     """Write the winner's architecture and weights; where there is none, leave none of another."""
     if chosen is None:
         for name in (ARCH, CHECKPOINT):
-            (folder / name).unlink(missing_ok=True)
+            with write_errors(folder / name):
+                (folder / name).unlink(missing_ok=True)
         return
     checkpoint = chosen.checkpoint
     with atomic_file(folder / ARCH) as partial:

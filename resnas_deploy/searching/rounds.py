@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from resnas_deploy.searching.costs import LATENCY
 from resnas_deploy.searching.exported import Exporter
 from resnas_deploy.searching.found import Found, FoundAnchor, FoundFinalist, Searched, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets, SearchProblem
-from resnas_deploy.searching.measured import MEASURED, Measured, measure_waiting, read_measured
+from resnas_deploy.searching.measured import MEASURED, Measured, measure_waiting, read_measured, waiting
 from resnas_deploy.searching.measured_limits import MeasuredLimit
 
 _log = logging.getLogger(__name__)
@@ -52,9 +52,11 @@ class Rounds:
             measured = measure_waiting(self.exporter.folder, found, measured, progress)
         return found, measured
 
-    def for_elsewhere(self, progress: Progress = silent) -> Found:
-        """Export all rounds at once, for a machine that can be asked once."""
-        return self._extended(self._there(), self._most, progress)
+    def for_elsewhere(self, progress: Progress = silent) -> tuple[Found, Measured | None]:
+        """Export all rounds at once, for a machine that can be asked once; and what it has measured, if it has."""
+        found = self._extended(self._there(), self._most, progress)
+        measured = self._measured_there(found)
+        return found, None if waiting(found, measured) else measured
 
     @property
     def _most(self) -> int:
@@ -66,7 +68,8 @@ class Rounds:
         kept = list[FoundFinalist]()
         try:
             found = read_found(folder)
-            for item in found.finalists if self._document(found.finalists) == found else ():
+            same = self._document(found.finalists) == replace(found, together=self.together)
+            for item in found.finalists if same else ():
                 item.opened(folder)
                 kept.append(item)
         except BadInput:  # none, a damaged one, or one of another search: what is missing is written again

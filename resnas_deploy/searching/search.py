@@ -158,6 +158,11 @@ def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
     """Return those that were asked for. Raise `BadInput` where a machine that is named has no profile that fits."""
     store, setup = request.store or usual_store(), request.setup
     if model := request.model:
+        if request.bounds.energy and model.setting.machine != (here := this_machine(usable_cores()).slug):
+            raise BadInput(
+                f"`max_energy` must come with a model of this machine, {here}, whose meter it is, found one of "
+                f"{model.setting.machine}"
+            )
         return _Setups([model.setup], lambda _: model, elsewhere=True)
     any_batch = request.any_batch and bool(request.bounds.throughput)
     if asked := request.latency_of:
@@ -239,5 +244,5 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
         anchor=exporter.anchor(model) if model and prepared.priced.measured else None,
     )
     if prepared.elsewhere:
-        return finished(out, rounds.for_elsewhere(progress), None, problem.costs)
+        return finished(out, *rounds.for_elsewhere(progress), problem.costs)
     return finished(out, *rounds.measured_here(progress), problem.costs)

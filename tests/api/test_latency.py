@@ -63,6 +63,36 @@ def test_a_profile_is_a_model_and_says_nothing(store, capfd):
     assert again.predict(archs).ms == pytest.approx(found.ms)
 
 
+def test_each_image_size_has_a_profile_of_its_own(store):
+    larger = MINI.with_image_size(168)
+    setting = choose_setup("ort-cpu", "fp32", 1, 1, "").setting()
+    with LatencyStore(store) as opened:
+        opened.add(setting, larger, PROFILE, 0, measured(subnets(larger, PROFILE, LEAST), 2 * truth()))
+    own = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
+    found = resnas.latency.profile("mini", **OPTIONS, image_size=168, networks=LEAST, store=store)
+    assert (found.space, found.measured_now) == (larger, 0)
+    arch = drawn(MINI, 1, seed=5)[0]
+    at_own, at_larger = (
+        resnas.latency.predict(arch, **OPTIONS, image_size=size, store=store).networks[0] for size in (None, 168)
+    )
+    assert at_own.ms == pytest.approx(own.predict([arch]).ms.item())
+    assert at_larger.ms == pytest.approx(found.predict([arch.with_image_size(168)]).ms.item())
+    assert at_larger.macs > at_own.macs
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp8"])
+def test_a_quantised_network_is_profiled_and_checked_without_images(precision, tmp_path):
+    store = tmp_path / "quantised.sqlite"
+    setting = choose_setup("ort-cpu", precision, 1, 1, "").setting()
+    with LatencyStore(store) as opened:
+        opened.add(setting, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
+    options = {**OPTIONS, "precision": precision, "store": store}
+    model = resnas.latency.profile("mini", **options, networks=LEAST)
+    assert (model.measured_now, model.setting.precision) == (1, precision)
+    found = resnas.latency.check("mini", **options, subnets=2)
+    assert all(ms > 0 for ms in found.deviations.measured_ms)
+
+
 def test_predictions_are_the_models(store):
     model = resnas.profile("mini", **OPTIONS, networks=LEAST, store=store)
     first, second = drawn(MINI, 2, seed=5)

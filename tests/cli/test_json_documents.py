@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 
 from jsonschema import Draft202012Validator
+from support.mini_space import MINI, SETTING, drawn, sampled
 from support.places import GOLDEN, ROOT
+
+from resnas_deploy.measuring.latency.store import LatencyStore
 
 
 def validate(name, document):
@@ -36,3 +39,19 @@ def test_what_commands_print_of_an_artifact(resnas, mini_artifact, tmp_path):
 def test_what_export_prints(resnas, mini_checkpoint, tmp_path):
     options = ("--checkpoint", mini_checkpoint, "--out", tmp_path / "a", "--unverified")
     validate("export", printed(resnas, "export", *options))
+
+
+def test_what_commands_print_of_profiles(resnas, tmp_path):
+    """Of an empty store, and of one with a profile, as it is carried to another."""
+    store, other = tmp_path / "a.sqlite", tmp_path / "b.sqlite"
+    validate("latency-machines", printed(resnas, "latency", "machines", "--store", store))
+    with LatencyStore(store) as opened:
+        opened.add(SETTING, MINI, "profile", 0, map(sampled, drawn(MINI, 3)))
+    validate("latency-pack", printed(resnas, "latency", "pack", tmp_path / "p.json", "--store", store))
+    validate("latency-packed", json.loads((tmp_path / "p.json").read_text()))
+    unpacked = printed(resnas, "latency", "unpack", tmp_path / "p.json", "--store", other)
+    validate("latency-unpack", unpacked)
+    assert unpacked["added"] == 3
+    found = printed(resnas, "latency", "machines", "--store", other)
+    validate("latency-machines", found)
+    assert [item["networks"] for item in found["profiles"]] == [3]

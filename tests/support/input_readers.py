@@ -146,6 +146,13 @@ def read_store(folder: Path) -> None:
         Profiler(store, MINI, Setup(RUNNERS["ort-cpu"], "fp32", 1), SETTING).model()
 
 
+def read_packed(folder: Path) -> None:
+    from resnas_deploy.measuring.latency.packed import unpack
+
+    (folder / "new.sqlite").unlink(missing_ok=True)
+    assert unpack(folder / "a.json", folder / "new.sqlite").profiles
+
+
 def read_report(folder: Path) -> None:
     from resnas_deploy.api.bench_tables import measurements_table, shares_table
     from resnas_deploy.measuring.baseline import configurations_of
@@ -248,6 +255,7 @@ READERS = {
     "training state": Reader("state", damage.state_header, read_state),
     "search state": Reader("search", damage.database, read_search),
     "latency store": Reader("store", damage.database, read_store),
+    "packed profiles": Reader("packed", damage.json_in("a.json", "sha256"), read_packed),
     "bench report": Reader("report", damage.json_in("a.json"), read_report),
     "ceilings": Reader("ceilings", damage.json_in("a.json"), read_ceilings),
     "Triton repository": Reader("repository", damage.in_repository, read_repository),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 from hypothesis import strategies as st
 
 from resnas_deploy.arch.space import SearchSpace, StageSpace
@@ -66,3 +69,15 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         patch_size=patch,
         stem_mid_widths=mids,
     )
+
+
+def toml_of(space: SearchSpace) -> str:
+    """The file of a space."""
+    own = {name: value for name, value in asdict(space).items() if name != "stages"}
+    parts = [own, *(asdict(stage) for stage in space.stages)]
+    text = ["".join(f"{key} = {_value(value)}\n" for key, value in part.items()) for part in parts]
+    return "\n[[stages]]\n".join(text)
+
+
+def _value(value: object) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value)

@@ -18,6 +18,7 @@ from support.release_files import DEFINITION, MINI
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_engine_report
+from resnas_deploy.measuring.latency.packed import packed
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.roofline import Ceiling, read_ceilings, write_ceilings
 from resnas_deploy.searching.candidate import Candidate, Score
@@ -33,7 +34,7 @@ SETTING = replace(mini_space.SETTING, machine="a-machine")
 def write_seeds(root: Path, artifact: Path) -> Path:
     """A folder in `root` for each kind of input."""
     for name in ("network_def", "arch", "recipe", "space", "setting", "names", "engine", "state", "search", "store",
-                 "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
+                 "packed", "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
                  "options"):  # fmt: skip
         (root / name).mkdir()
     (root / "network_def" / "a.txt").write_text(DEFINITION)
@@ -53,6 +54,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     with LatencyStore(root / "store" / "a") as store:
         archs = mini_space.drawn(mini_space.MINI, 60)
         store.add(SETTING, mini_space.MINI, "profile", 0, mini_space.measured(archs, mini_space.truth()))
+        (root / "packed" / "a.json").write_bytes(packed(store.everything()[:1]))
     made_up.report(made_up.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
     made = Ceiling(made_up.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
     write_ceilings(root / "ceilings" / "a.json", (made,))

@@ -10,22 +10,24 @@ import torch
 import torch.distributed as dist
 from support.checks import assert_close
 from support.small_data import SPACE, write_folder, write_shards
+from support.small_spaces import TWO_STAGES, toml_of
 from support.training_commands import resnas
 
 from resnas_deploy.training.distributed import share_batch_norms
 from resnas_deploy.training.network import TrainedNetwork
-from resnas_deploy.weights.checkpoint import load
+from resnas_deploy.training.sampling import draw_groups
+from resnas_deploy.weights.checkpoint import load, untrained
 
 TOLERANCE = 2e-5  # of the losses: sums in another order
 
 
-def trained(folder, processes, data, *settings):
+def trained(folder, processes, data, *settings, space="little"):
     recipe = folder / "recipe.toml"
     recipe.write_text(
         "epochs = 2\nbatch = 8\ngroup = 4\nlearning_rate = 0.1\ndrop_path = 0.2\nwarm_up_epochs = 1\nema = 0.5\n"
     )
     out = folder / f"run{processes}"
-    options = ["--recipe", recipe, "--data", data, "--out", out, "--space", "little", "--json"]
+    options = ["--recipe", recipe, "--data", data, "--out", out, "--space", space, "--json"]
     for setting in settings:
         options += ["--set", setting]
     document = json.loads(resnas("train", "supernet", *options, processes=processes))
@@ -60,6 +62,19 @@ def test_two_processes_in_parts_and_recomputing_train_as_one(tmp_path, masked):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("masked", ["true", "false"])
+def test_two_processes_train_stems_of_several_widths_as_one(tmp_path, masked):
+    """A channel's batch statistics are those of all images that have it, in whichever process."""
+    data, space = write_folder(tmp_path / "data"), tmp_path / "two-stages.toml"
+    space.write_text(toml_of(TWO_STAGES))
+    settings = ("group=1", f"masked={masked}", "held_out=0")
+    (one, alone, _), (two, together, _) = (trained(tmp_path, count, data, *settings, space=space) for count in (1, 2))
+    assert_close(one, two, TOLERANCE, "losses")
+    for name, tensor in alone.tensors.items():
+        assert_close(tensor, together.tensors[name], 2e-3, name)
+
+
+@pytest.mark.slow
 def test_two_processes_read_shards(tmp_path):
     losses, checkpoint, document = trained(tmp_path, 2, write_shards(tmp_path / "data"))
     assert np.isfinite(losses).all()
@@ -86,6 +101,23 @@ def one_process():
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     yield
     dist.destroy_process_group()
+
+
+def test_a_shared_stem_under_masks_is_one_processs(one_process):
+    results = []
+    for is_shared in (False, True):
+        network = TrainedNetwork(TWO_STAGES.widest().full, space=TWO_STAGES)
+        network.load(untrained(network.arch))
+        if is_shared:
+            share_batch_norms(network, torch.device("cpu"))
+        subnets = draw_groups(TWO_STAGES, 3, np.random.default_rng(0))
+        assert {subnet.full.stem_mid_width for subnet in subnets} == {4, 6}
+        pixels = torch.randn(6, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        network.train()(pixels, subnets).image.square().sum().backward()
+        norm = network.body.get_submodule("stem.bn2")
+        results.append([norm.weight.grad, norm.bias.grad, norm.running_mean, norm.running_var])
+    for name, one, other in zip(("weight", "bias", "mean", "variance"), *results, strict=True):
+        assert_close(one, other, 1e-5, name)
 
 
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])

@@ -26,6 +26,7 @@ RECOMPUTING = {"activation_checkpointing": True}
 
 PEAK = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 import torch
 from resnas_deploy.weights.space_files import packaged_spaces
@@ -43,7 +44,7 @@ def status(name):
 def passes_of(images):
     recipe = Recipe(1, images, images // 4, 1e-3, warm_up_epochs=0, accumulation=int(sys.argv[1]),
                     activation_checkpointing=sys.argv[2] == "True")
-    network = TrainedNetwork(widest.full, checkpointing=recipe.activation_checkpointing).train()
+    network = TrainedNetwork(widest.full, checkpointing=recipe.activation_checkpointing, space=space).train()
     processes = Processes(Share(), torch.device("cpu"))
     scaler = torch.amp.GradScaler("cpu", enabled=False)
     passes = Passes(network, recipe, processes, scaler, supernet=True)
@@ -53,7 +54,10 @@ def passes_of(images):
     return lambda: passes(mixed, (widest,) * 4, None), found
 
 torch.set_num_threads(1)
-widest = packaged_spaces()["demo"].widest()
+space = packaged_spaces()["demo"]
+if sys.argv[3] == "True":
+    space = replace(space, stem_mid_widths=(16, 8))
+widest = space.widest()
 arch = widest.full
 passes_of(4)[0]()  # libraries are in memory from here on
 step, found = passes_of(256)
@@ -65,10 +69,11 @@ print(status("VmHWM") - before, found.gradients + found.activations)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stems", [False, True], ids=["one stem", "stems"])
 @pytest.mark.parametrize(("parts", "checkpointing"), [(1, False), (4, False), (1, True), (4, True)])
-def test_passes_take_what_was_estimated(parts, checkpointing):
+def test_passes_take_what_was_estimated(parts, checkpointing, stems):
     """The growth of the resident set, in a process of its own whose allocator gives large blocks back at once."""
-    command = [sys.executable, "-c", PEAK, str(parts), str(checkpointing)]
+    command = [sys.executable, "-c", PEAK, str(parts), str(checkpointing), str(stems)]
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}  # mallopt(3)
     text = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
     measured, estimated = map(int, text.split())

@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 from support.checks import refusal
+from support.places import ROOT
 from support.small_data import SPACE
 
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.files.records import forms
 from resnas_deploy.weights.checkpoint import load, save, untrained
 from resnas_deploy.weights.space_files import PACKAGED, naming, packaged_spaces, space_key, space_named, supernet_space
 from resnas_deploy.weights.space_text import parse_space, space_text
@@ -130,6 +133,14 @@ def test_a_space_is_written_as_a_file_that_is_read_as_the_same(space):
     assert parse_space(space_text(space), "file") == space
     quoted = replace(space, name='a "name" \\ of mine')
     assert parse_space(space_text(quoted), "file") == quoted
+
+
+def test_the_page_has_a_file_that_can_be_read_and_every_key():
+    page = (ROOT / "docs" / "spaces.md").read_text()
+    space = parse_space(page.split("```toml\n")[1].split("```")[0], "example.toml")
+    assert (space.name, len(space.stages), space.stages[1].droppable) == ("example", 2, ())
+    keys = {*forms(SearchSpace), *forms(StageSpace)} - {"stages"}
+    assert [key for key in keys if f"| `{key}` | " not in page] == []
 
 
 def test_a_supernet_keeps_its_space(tmp_path):

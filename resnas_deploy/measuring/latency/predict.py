@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -50,10 +50,11 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
     found = []
     setting = setup.setting()
     with LatencyStore(store, create=False) as opened:
+        spaces = [*packaged_spaces().values(), *(item.space for item in opened.profiled())]
         for name, arch in archs:
-            space = _space_of(arch)
+            space = _space_of(arch, spaces)
             if space is None:
-                known = ", ".join(packaged_spaces())
+                known = ", ".join(dict.fromkeys(space.name for space in spaces))
                 raise BadInput(
                     f"{name} must be a network of a search space ({known}), found another; "
                     "measure it by: `export()` and `bench()`"
@@ -66,9 +67,9 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
     return PredictedNetworks(setting, tuple(found))
 
 
-def _space_of(arch: ArchSpec) -> SearchSpace | None:
-    """Return the space of the package that the network is of, at the network's own image size."""
-    for space in packaged_spaces().values():
+def _space_of(arch: ArchSpec, spaces: Iterable[SearchSpace]) -> SearchSpace | None:
+    """Return the first of the spaces that the network is of, at the network's own image size."""
+    for space in spaces:
         if space.patch_size == arch.patch_size and len(space.stages) == len(arch.stages):
             resized = space.with_image_size(arch.image_size)
             if resized.holds(arch):
