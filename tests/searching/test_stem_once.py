@@ -43,3 +43,14 @@ def test_scores_are_those_of_whole_passes_whatever_is_kept(room):
         assert (scorer.score(subnet).correct, scorer.score(subnet).seen) == (right, BATCHES * BATCH)
     kept = min(BATCHES, room // FEATURES)
     assert len(counted) == kept + (BATCHES - kept) * 2 * len(subnets)
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_passes_are_in_fp32_on_a_cpu_and_in_fp16_on_a_gpu(device):
+    supernet = untrained(SPACE.widest().full)
+    pixels = torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8)
+    scorer = Scorer(supernet, HeldOut((pixels,), (torch.zeros(BATCH).long(),), PREPROCESSING), torch.device(device))
+    dtypes = set()
+    scorer._network.body.get_submodule("stem.conv3").register_forward_hook(lambda *found: dtypes.add(found[2].dtype))
+    assert scorer.score(SPACE.widest()).seen == BATCH
+    assert dtypes == {torch.float16 if device == "cuda" else torch.float32}
