@@ -12,7 +12,7 @@ from resnas_deploy.arch.cost import macs, parameters, weight_bytes
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_notes import oddities
-from resnas_deploy.arch.space_size import count_architectures, count_subnets, power_of_ten
+from resnas_deploy.arch.space_size import count_architectures, count_subnets, counted, power_of_ten
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import first_few
 from resnas_deploy.files import records
@@ -23,7 +23,6 @@ from resnas_deploy.weights.space_files import packaged_spaces, space_file, space
 from resnas_deploy.weights.space_text import space_text
 
 _CHOICES = ("widths", "heads", "head_dims", "hidden")
-_MANY = 1_000_000  # subnets, which a power of ten says better
 _LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB", "with activations")
 
 
@@ -60,8 +59,7 @@ class Space(Tabular):
     @property
     def counted(self) -> str:
         """Its number of subnets for people."""
-        power = f" ({power_of_ten(self.subnets)})" if self.subnets >= _MANY else ""
-        return f"{self.subnets:,} subnet{'s' if self.subnets > 1 else ''}{power}"
+        return counted(self.space)
 
     def table(self) -> Table:
         """Return a row for each cost."""

@@ -6,6 +6,8 @@ import math
 
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 
+_MANY = 1_000_000  # subnets, which a power of ten says better
+
 
 def count_subnets(space: SearchSpace) -> int:
     """Count the subnets that differ in what they compute: in a dimension, or in which blocks of the supernet they keep.
@@ -19,6 +21,13 @@ def count_subnets(space: SearchSpace) -> int:
 def count_architectures(space: SearchSpace) -> int:
     """Count the networks that the subnets are, whose blocks have lost their positions: `ArchSpec`s that differ."""
     return len(space.stem_mid_widths) * math.prod(map(_stage_architectures, space.stages))
+
+
+def counted(space: SearchSpace) -> str:
+    """Return the number of subnets for people."""
+    count = count_subnets(space)
+    power = f" ({power_of_ten(count)})" if count >= _MANY else ""
+    return f"{count:,} subnet{'s' if count > 1 else ''}{power}"
 
 
 def power_of_ten(count: int) -> str:

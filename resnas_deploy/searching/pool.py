@@ -38,10 +38,8 @@ _START_S = 300  # for the first worker: others may hold the cluster's CPUs
 class Pool(Protocol):
     """Scores subnets, in order."""
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
-        """Return the score of each; `target`, `until` and each of `done` as `Scorer.score` takes them."""
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        """Return the score of each; `target` as `Scorer.score` takes it."""
         ...
 
 
@@ -175,8 +173,9 @@ class RayPool:
         count, machines = max(1, gpus or cpus), sum(bool(node.get("Alive")) for node in ray.nodes())
         self._together = -(-count // max(1, machines))
         with _stored():
-            scorer = prepare(self._together)
-        actors = [actor.remote(scorer, os.environ.get(_HOME)) for _ in range(count)]
+            # Held here, so that a worker that is started again finds it: what a worker is made with, Ray may let go.
+            self._scorer = [ray.put(prepare(self._together))]
+        actors = [actor.remote(os.environ.get(_HOME)) for _ in range(count)]
         with _said_in_a_line():
             asked = {each.ready.remote(): each for each in actors}
             there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
@@ -188,15 +187,10 @@ class RayPool:
             self._ray, self._actors = ray, [asked[answer] for answer in there]
             self._pool = import_quietly("ray.util.actor_pool").ActorPool(self._actors)
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
-        starts = range(0, len(subnets), _AT_ONCE)
-        parts = [(subnets[start : start + _AT_ONCE], done[start : start + _AT_ONCE]) for start in starts]
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
         with _said_in_a_line():
-            found = list(
-                self._pool.map(lambda actor, part: actor.scores.remote(part[0], target, part[1], until), parts)
-            )
+            found = list(self._pool.map(lambda actor, part: actor.scores.remote(self._scorer, part, target), parts))
         return [score for scores in found for score in scores]
 
     @property
@@ -210,7 +204,9 @@ class RayPool:
     def rate(self, subnets: Sequence[Subnet], images: int) -> float:
         """Return what all of them together score, timed at once, as they will work."""
         with _said_in_a_line():
-            return float(sum(self._ray.get([actor.rate.remote(subnets, images) for actor in self._actors])))
+            return float(
+                sum(self._ray.get([actor.rate.remote(self._scorer, subnets, images) for actor in self._actors]))
+            )
 
 
 @contextmanager
@@ -248,28 +244,29 @@ def _words(error: Exception) -> str:
 
 
 class _Actor:
-    def __init__(self, scorer: Callable[[], TimedPool], home: str | None) -> None:
+    """Scores in a process of Ray's. What makes its scorer comes with each task, by a reference in a list."""
+
+    def __init__(self, home: str | None) -> None:
         import torch
 
         os.environ.pop(_HOME, None)  # of a cluster that was started for us, HOME is another folder
         if home is not None:
             os.environ[_HOME] = home
         torch.set_num_threads(1)
-        self._make = scorer
         self._scorer: TimedPool | None = None
 
     def ready(self) -> bool:
         """Tell that it has started."""
         return True
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score], until: int | None
-    ) -> list[Score]:
-        return self._made().scores(subnets, target, done, until)
+    def scores(self, scorer: Sequence[Any], subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        return self._made(scorer).scores(subnets, target)
 
-    def rate(self, subnets: Sequence[Subnet], images: int) -> float:
-        return self._made().rate(subnets, images)
+    def rate(self, scorer: Sequence[Any], subnets: Sequence[Subnet], images: int) -> float:
+        return self._made(scorer).rate(subnets, images)
 
-    def _made(self) -> TimedPool:
-        self._scorer = self._scorer or self._make()
+    def _made(self, scorer: Sequence[Any]) -> TimedPool:
+        if self._scorer is None:
+            make: Callable[[], TimedPool] = import_quietly("ray").get(scorer[0])
+            self._scorer = make()
         return self._scorer

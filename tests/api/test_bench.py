@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 from support.checks import refusal
 from support.made_up_measuring import counted_steps
+from support.seen_page import Seen
 
 import resnas_deploy as resnas
 from resnas_deploy.cli import bench as bench_command
@@ -60,9 +61,10 @@ def test_a_report_is_saved_drawn_and_shown(report, tmp_path):
     shown = report._repr_html_()
     assert "24 interleaved runs in 6 openings" in shown
     assert f"{item.figures.p50_ms:.1f}</td>" in shown
-    pytest.importorskip("matplotlib")
     report.plot(tmp_path / "a.html")
-    assert "<svg" in (tmp_path / "a.html").read_text()
+    latency, throughput = Seen((tmp_path / "a.html").read_text()).data
+    assert latency["series"][0]["y"] == [pytest.approx(item.figures.p50_ms, rel=1e-4)]
+    assert throughput["series"][0]["y"] == [pytest.approx(item.figures.images_per_second, rel=1e-4)]
     assert "a plot must end in .png, .svg, .html" in refusal(lambda: report.plot("a.pdf"))
 
 

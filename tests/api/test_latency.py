@@ -80,7 +80,7 @@ def test_each_image_size_has_a_profile_of_its_own(store):
     assert at_larger.macs > at_own.macs
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp8"])
+@pytest.mark.parametrize("precision", ["int8", pytest.param("fp8", marks=pytest.mark.slow)])
 def test_a_quantised_network_is_profiled_and_checked_without_images(precision, tmp_path):
     store = tmp_path / "quantised.sqlite"
     setting = choose_setup("ort-cpu", precision, 1, 1, "").setting()

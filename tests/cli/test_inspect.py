@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
-from support.networks import mini
+from support.networks import golden_space, mini, supernet_mini
 from support.places import GOLDEN
 
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import MODEL, open_artifact
+from resnas_deploy.files.records import to_json
+from resnas_deploy.weights.checkpoint import save
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 
@@ -122,3 +125,10 @@ def test_nothing_there(refused, name):
 
 def test_a_name_too_long(refused):
     assert "File name too long" in refused("inspect", "x" * 5000)
+
+
+def test_a_supernet_has_its_space(resnas, tmp_path):
+    space = golden_space("mini")
+    save(replace(supernet_mini(), space=space), tmp_path / "s.safetensors")
+    assert resnas("inspect", "s.safetensors").out.endswith("supernet of the space mini, 22,744,800 subnets (10^7.4)\n")
+    assert resnas("inspect", "s.safetensors", "--json").json["space"] == to_json(space)

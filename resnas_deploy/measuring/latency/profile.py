@@ -136,6 +136,11 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
+    if setup.kind.engine:
+        raise BadInput(
+            f"a profile must be on a runner that opens graphs, found {setup.kind.name}, which would build an engine of "
+            "each network for minutes; use another `runner`, or limit MACs, and finalists are measured on it"
+        )
     if networks is not None and networks < (least := least_networks(Terms.of_space(space))):
         raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
     wanted = subnets(space, PROFILE, networks or NETWORKS)

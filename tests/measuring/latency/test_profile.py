@@ -218,3 +218,10 @@ def test_a_profiling_ends_at_the_first_group_that_cannot_be_kept(tmp_path, monke
     monkeypatch.setattr(LatencyStore, "add", full)
     assert "the disk is full" in refusal(lambda: profile(MINI, SETUP, tmp_path / "s.sqlite", least_networks(Terms(3))))
     assert len(seen) == 1
+
+
+def test_a_runner_of_engines_is_refused_before_anything_is_built(tmp_path):
+    setup = Setup(RUNNERS["tensorrt"], "fp8", 1)
+    message = refusal(lambda: profile(MINI, setup, tmp_path / "s.sqlite"))
+    assert "a profile must be on a runner that opens graphs, found tensorrt" in message
+    assert not (tmp_path / "s.sqlite").exists()
