@@ -40,7 +40,9 @@ class RightAnswers:
         preprocessing = preprocessing_of(checkpoint)
         batches = list(decoded(in_random_order(images), preprocessing, PART))
         with torch.inference_mode():
-            self._features = [self._network.features(normalised(item.pixels, preprocessing, CPU)) for item in batches]
+            pixels = [normalised(item.pixels, preprocessing, CPU) for item in batches]
+            whole = (Subnet.whole(checkpoint.arch),)  # of spaces whose subnets share the stem
+            self._features = [self._network.features(images, whole) for images in pixels]
         self._labels = [item.labels for item in batches]
         self._store = sqlite3.connect(path, timeout=60, isolation_level=None)
         self._store.execute(

@@ -60,7 +60,6 @@ def search(
     parents: int = 75,
     finalists: int = 3,
     tries: int = 12,
-    halving: bool = False,
     predictor: bool = False,
     evaluate_fully: bool = False,
     eval_batch: int = 100,
@@ -103,7 +102,6 @@ def search(
             depth.
         finalists: how many to export and measure together.
         tries: how many at most, where none keeps the limit as measured.
-        halving: score by successive halving: only the better half of the subnets goes on to twice the images.
         predictor: score a third of the subnets, those whose accuracy a regression on their dimensions predicts best.
         evaluate_fully: do not stop early with subnets that are hopeless.
         eval_batch, eval_device: images at once, and the device that candidates are scored on.
@@ -143,7 +141,7 @@ def search(
         setup=setup,
         evolution=Evolution(iterations, first, children - children // 2, children // 2, parents, pareto=pareto),
         predictor=predictor,
-        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers, halving),
+        scoring=Scoring(not evaluate_fully, eval_batch, eval_device, workers),
         finalists=finalists,
         tries=tries,
         seed=seed,

@@ -158,12 +158,6 @@ class WorkOptions(OptionGroup):
         int,
         typer.Option(help="How many at most, where none keeps the limit as measured.", metavar="N", min=1, max=1000),
     ] = 12
-    halving: Annotated[
-        bool,
-        typer.Option(
-            "--halving", metavar="", help="Let only the better half of the subnets go on to twice the images."
-        ),
-    ] = False
     predictor: Annotated[
         bool,
         typer.Option("--predictor", metavar="", help="Score a third of the subnets, which a regression chooses."),

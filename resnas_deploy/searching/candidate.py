@@ -24,9 +24,6 @@ class Score:
         return self.correct / max(1, self.seen)
 
 
-NOTHING_SEEN = Score(0, 0)
-
-
 @dataclass(frozen=True)
 class Candidate:
     """A subnet with its score and what it costs."""

@@ -25,12 +25,11 @@ class ScoringEstimate:
     candidates: int  # at most
     images: int
     images_per_s: float  # of all workers together
-    share: float = 1.0  # of those images, that candidates see in the mean
 
     @property
     def images_scored(self) -> int:
         """Count the images over all candidates, if none were stopped early."""
-        return round(self.share * self.candidates * self.images)
+        return self.candidates * self.images
 
     @property
     def seconds(self) -> float:
@@ -38,9 +37,8 @@ class ScoringEstimate:
         return self.images_scored / self.images_per_s
 
     def __str__(self) -> str:
-        share = f", {self.share:.0%} of them" if self.share < 1 else ""
         return (
-            f"{self.candidates:,} candidates x {self.images:,} images{share}: at most {duration(self.seconds)}, "
+            f"{self.candidates:,} candidates x {self.images:,} images: at most {duration(self.seconds)}, "
             f"at {self.images_per_s:,.0f} images/s"
         )
 
@@ -48,12 +46,11 @@ class ScoringEstimate:
 def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0) -> ScoringEstimate:
     """Time a few subnets inside the limits; so many candidates are `scored` already."""
     rate = pool.rate(_typical(problem), problem.held_out)
-    share = problem.images / (problem.candidates * problem.held_out)
-    return ScoringEstimate(max(0, problem.candidates - scored), problem.held_out, rate, share)
+    return ScoringEstimate(max(0, problem.candidates - scored), problem.held_out, rate)
 
 
 def stops_early(problem: SearchProblem) -> bool:
-    """Tell whether hopeless candidates see fewer images than they could."""
+    """Tell whether some candidates see fewer images than there are."""
     return problem.early_stopping and not problem.evolution.pareto
 
 

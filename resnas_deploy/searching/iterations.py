@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 
 import numpy as np
 
@@ -14,10 +13,8 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.searching.candidate import Candidate
-from resnas_deploy.searching.costs import CostKind, CostLimits
-from resnas_deploy.searching.evaluation import Evaluation, waves
+from resnas_deploy.searching.costs import CostKind, CostLimits, costs_of
 from resnas_deploy.searching.evolution import Evolution, propose
-from resnas_deploy.searching.halving import images_seen
 from resnas_deploy.searching.pareto import front
 from resnas_deploy.searching.pool import Pool
 from resnas_deploy.searching.predictor import DRAWN, SHARE, Predictor, PredictorCheck, checks_of, chosen, fitted
@@ -39,7 +36,6 @@ class SearchProblem:
     seed: int
     early_stopping: bool = True
     measured: str = ""  # which latency model the costs are of
-    halving: bool = False
     predictor: bool = False
 
     @property
@@ -48,19 +44,8 @@ class SearchProblem:
         return (self.evolution.with_share(SHARE) if self.predictor else self.evolution).candidates
 
     @property
-    def images(self) -> int:
-        """Count the images that are scored, at most, over all candidates."""
-        if not self.halving:
-            return self.candidates * self.held_out
-        evolution = self.evolution.with_share(SHARE) if self.predictor else self.evolution
-        first, later = (images_seen(count, self.held_out) for count in (evolution.first, evolution.children))
-        return first + (evolution.iterations - 1) * later
-
-    @property
     def identity(self) -> str:
         """Return all of it as text."""
-        # A search of before these were there has the same text as before.
-        cheaper = {name: True for name in ("halving", "predictor") if getattr(self, name)}
         return json.dumps(
             {
                 "space": space_key(self.space),
@@ -72,7 +57,7 @@ class SearchProblem:
                 "seed": self.seed,
                 "early_stopping": self.early_stopping,
                 "measured": self.measured,
-                **cheaper,
+                **({"predictor": True} if self.predictor else {}),  # else the same text as of earlier versions
             },
             sort_keys=True,
         )
@@ -119,8 +104,8 @@ class EvaluatedSubnets:
 def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Progress = silent) -> EvaluatedSubnets:
     """Search to the end; what is in the store is not evaluated again."""
     limits, evolution = problem.limits.within(problem.space), problem.evolution
-    evaluation = Evaluation(store, pool, problem.costs, evolution, problem.held_out)
-    for candidate in evaluation.kept.values():
+    kept = {candidate.subnet: candidate for candidate in store.candidates()}
+    for candidate in kept.values():
         if len(candidate.costs) != len(problem.costs) or not problem.space.contains(candidate.subnet):
             raise BadInput(
                 f"{store.path} must hold subnets of the space {problem.space.name} and their {len(problem.costs)} "
@@ -131,20 +116,25 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
         rng = np.random.default_rng((problem.seed, iteration))
         predictor = fitted(found) if problem.predictor else None
         proposed = _proposed(problem, limits, found, predictor, rng)
-        if problem.halving:
-            told = partial(_tell, progress, evolution, iteration, tuple(found))
-            found += evaluation.halving(proposed, iteration, _target(problem, found), told)
-        else:
-            for wave in waves(proposed, evolution.parents):
-                _tell(progress, evolution, iteration, found)
-                # The target stays as it is for a whole wave: scores then do not depend on who is done first.
-                found += evaluation.of(wave, iteration, _target(problem, found))
+        for wave in _waves(proposed, evolution.parents):
+            best = max((candidate.score.accuracy for candidate in found), default=0.0)
+            progress(f"iteration {iteration + 1} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}")
+            # The target stays as it is for a whole wave: scores then do not depend on who is done first.
+            target = _target(problem, found)
+            new = [subnet for subnet in wave if subnet not in kept]
+            scores = pool.scores(new, target)
+            costs = costs_of(problem.costs, new)
+            scored = [
+                Candidate(subnet, score, own, iteration) for subnet, score, own in zip(new, scores, costs, strict=True)
+            ]
+            store.add(scored)
+            kept |= {candidate.subnet: candidate for candidate in scored}
+            found += [kept[subnet] for subnet in wave]
     return EvaluatedSubnets.of(found, pareto=evolution.pareto, predictor=problem.predictor)
 
 
-def _tell(progress: Progress, evolution: Evolution, iteration: int, found: Sequence[Candidate], more: str = "") -> None:
-    best = max((candidate.score.accuracy for candidate in found if not candidate.score.stopped), default=0.0)
-    progress(f"iteration {iteration + 1} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}{more}")
+def _waves(subnets: Sequence[Subnet], size: int) -> list[Sequence[Subnet]]:
+    return [subnets[start : start + size] for start in range(0, len(subnets), size)]
 
 
 def _proposed(

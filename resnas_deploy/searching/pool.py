@@ -38,10 +38,8 @@ _START_S = 300  # for the first worker: others may hold the cluster's CPUs
 class Pool(Protocol):
     """Scores subnets, in order."""
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
-        """Return the score of each; `target`, `until` and each of `done` as `Scorer.score` takes them."""
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        """Return the score of each; `target` as `Scorer.score` takes it."""
         ...
 
 
@@ -189,17 +187,10 @@ class RayPool:
             self._ray, self._actors = ray, [asked[answer] for answer in there]
             self._pool = import_quietly("ray.util.actor_pool").ActorPool(self._actors)
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
-        starts = range(0, len(subnets), _AT_ONCE)
-        parts = [(subnets[start : start + _AT_ONCE], done[start : start + _AT_ONCE]) for start in starts]
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
         with _said_in_a_line():
-            found = list(
-                self._pool.map(
-                    lambda actor, part: actor.scores.remote(self._scorer, part[0], target, part[1], until), parts
-                )
-            )
+            found = list(self._pool.map(lambda actor, part: actor.scores.remote(self._scorer, part, target), parts))
         return [score for scores in found for score in scores]
 
     @property
@@ -268,15 +259,8 @@ class _Actor:
         """Tell that it has started."""
         return True
 
-    def scores(
-        self,
-        scorer: Sequence[Any],
-        subnets: Sequence[Subnet],
-        target: int | None,
-        done: Sequence[Score],
-        until: int | None,
-    ) -> list[Score]:
-        return self._made(scorer).scores(subnets, target, done, until)
+    def scores(self, scorer: Sequence[Any], subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        return self._made(scorer).scores(subnets, target)
 
     def rate(self, scorer: Sequence[Any], subnets: Sequence[Subnet], images: int) -> float:
         return self._made(scorer).rate(subnets, images)

@@ -86,11 +86,12 @@ class PredictorCheck:
     chosen: float | None  # of those that it chose next: all are good, as predicted, so they are hard to order
 
     def __str__(self) -> str:
-        left_out, chosen = ("unknown" if rank is None else f"{rank:.2f}" for rank in (self.left_out, self.chosen))
-        return (
-            f"the predictor of iteration {self.iteration} has a rank correlation of {left_out} with the scores of "
-            f"{self.fitted_to} subnets, each predicted by the others, and of {chosen} with those that it chose"
-        )
+        ranks = {
+            f"with the scores of {self.fitted_to} subnets, each predicted by the others": self.left_out,
+            "with those of the subnets that it chose": self.chosen,
+        }
+        told = [f"{rank:.2f} {what}" for what, rank in ranks.items() if rank is not None]
+        return f"predictor of iteration {self.iteration}: rank correlation {', '.join(told) or 'unknown'}"
 
 
 def checks_of(candidates: Sequence[Candidate]) -> list[PredictorCheck]:

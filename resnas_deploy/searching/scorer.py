@@ -22,7 +22,7 @@ from torch import Tensor
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
-from resnas_deploy.searching.candidate import NOTHING_SEEN, Score
+from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.decoded import HeldOut
 from resnas_deploy.searching.held_out import KEPT_BYTES
 from resnas_deploy.training.input.batches import normalised
@@ -62,33 +62,20 @@ class Scorer:
         return 1
 
     @torch.inference_mode()
-    def score(
-        self, subnet: Subnet, target: int | None = None, done: Score = NOTHING_SEEN, until: int | None = None
-    ) -> Score:
-        """Count what it gets right; stop where it is hopeless that `target` of all would be (`StoppingRule`).
-
-        `done` is what it got right of the first images, which are not shown again; `until` is how many it may see.
-        """
+    def score(self, subnet: Subnet, target: int | None = None) -> Score:
+        """Count what it gets right; stop where it is hopeless that `target` of all would be (`StoppingRule`)."""
         slices = GatheredSlices()
-        correct, seen, begin, until = done.correct, done.seen, 0, until or self._total
-        for number, batch in enumerate(self._labels):
-            own = slice(max(0, seen - begin), min(len(batch), until - begin))
-            begin += len(batch)
-            if own.start >= own.stop:
-                continue
-            labels = batch[own]
-            correct += self._right(self._features(number, subnet)[own], subnet, labels, slices)
+        correct = seen = 0
+        for number, labels in enumerate(self._labels):
+            correct += self._right(self._features(number, subnet), subnet, labels, slices)
             seen += len(labels)
             if target is not None and seen < self._total and correct < self._stopping.least(seen, target):
                 return Score(correct, seen, stopped=True)
         return Score(correct, seen)
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
-        """Score several subnets; `done` is of each, or empty."""
-        scores = done or [NOTHING_SEEN] * len(subnets)
-        return [self.score(subnet, target, own, until) for subnet, own in zip(subnets, scores, strict=True)]
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+        """Score several subnets."""
+        return [self.score(subnet, target) for subnet in subnets]
 
     @torch.inference_mode()
     def rate(self, subnets: Sequence[Subnet], images: int) -> float:

@@ -49,7 +49,6 @@ class Scoring:
     batch: int = 100  # images at once
     device: str = ""  # "": a GPU where there is one
     workers: str = ""  # ray, or ray:ADDRESS; "": this process
-    halving: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,8 +83,6 @@ class SearchRequest:
         for name, value in {"finalists": self.finalists, "tries": self.tries, "eval_batch": self.scoring.batch}.items():
             if value < 1:
                 raise BadInput(f"`{name}` must be 1 or more, found {value}")
-        if self.scoring.halving and not self.scoring.early_stopping:
-            raise BadInput("there must be one of `halving` and `evaluate_fully`, found both")
         if self.seed < 0:
             raise BadInput(f"`seed` must be 0 or more, found {self.seed}")
 
@@ -207,7 +204,6 @@ def _prepare(
         seed=request.seed,
         early_stopping=request.scoring.early_stopping,
         measured=found.model.identity if found.model else "",
-        halving=request.scoring.halving,
         predictor=request.predictor,
     )
     scorer = ScorerSource(supernet, images, request.scoring.batch, request.scoring.device)

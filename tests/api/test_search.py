@@ -79,11 +79,11 @@ def test_a_model_limits_latency_and_says_how_finalists_are_measured(given, model
 
 def test_a_cheaper_search_says_how_many_images_it_scored(given, tmp_path, small_reference):
     few = FEW | {"first": 36, "iterations": 2}
-    found = resnas.search(**given, **few, max_macs="70%", halving=True, predictor=True, out=tmp_path / "found")
+    found = resnas.search(**given, **few, max_macs="70%", predictor=True, out=tmp_path / "found")
     document = json.loads(json.dumps(found.to_json()))
     assert document["evaluated"] == 12 + 2
     seen = [item.score.seen for item in found.evaluated.candidates]
-    assert document["images_scored"] == sum(seen) < 6 * len(seen)  # of which each may see six
+    assert document["images_scored"] == sum(seen) <= 6 * len(seen)
     assert f"on {sum(seen)} images in all" in found.table().title
     assert [check["iteration"] for check in document["predictor"]] == [2]
     assert found.winner.candidate.score.seen == 6
@@ -133,7 +133,6 @@ def test_a_limit_on_memory_needs_no_model(given, tmp_path, small_reference):
         ({"max_macs": "1"}, "must have subnets with MACs of at most 1e-09 G"),
         ({"max_macs": "60%", "finalists": 0}, "`finalists` must be from 1 to 20, found 0"),
         ({"max_macs": "60%", "eval_batch": 0}, "`eval_batch` must be from 1 to 65536, found 0"),
-        ({"max_macs": "60%", "halving": True, "evaluate_fully": True}, "`halving` and `evaluate_fully`, found both"),
         ({"max_macs": "60%", "seed": -1}, "`seed` must be from 0 to "),
         ({"max_macs": "60%", "workers": "dask"}, "`workers` must be ray or ray:ADDRESS, found 'dask'"),
         ({"max_macs": "60%", "eval_device": "tpu"}, "`eval_device` must be cpu, cuda or cuda:N"),

@@ -6,13 +6,14 @@ all subnets would be equally good. Labels are what the supernet itself says, wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support.checks import refusal
 from support.every_subnet import every_subnet
 from support.networks import golden_space, supernet_mini
 from support.places import GOLDEN
@@ -119,3 +120,32 @@ def test_the_winner_is_that_of_trying_all(given, small_reference, tmp_path):
     assert found.winner.candidate.score.correct == best[0]
     assert found.winner.checkpoint.digest == slice_subnet(given.supernet(), ranked[0]).digest
     assert found.winner.artifact.manifest.class_names == NAMES
+
+
+def test_a_space_with_one_subnet_is_not_searched(given, tmp_path):
+    few = golden_space("few")
+    largest = ("widths", "heads", "hidden")
+    stages = tuple(
+        replace(stage, droppable=(), **{name: (max(getattr(stage, name)),) for name in largest}) for stage in few.stages
+    )
+    resnas.import_checkpoint(
+        given.folder / "supernet.pth.tar",
+        out=tmp_path / "one.safetensors",
+        space=replace(few, name="one", stages=stages),
+        classes=given.folder / "names.txt",
+    )
+    arguments = given.arguments | {"supernet": tmp_path / "one.safetensors"}
+    message = refusal(lambda: resnas.search(**arguments, max_macs="60%", out=tmp_path / "found"))
+    assert "the space one must have two subnets or more, found one: there is nothing to search" in message
+    assert not (tmp_path / "found").exists()
+
+
+def test_a_label_that_the_head_does_not_have_is_named(given, tmp_path):
+    (tmp_path / "images").mkdir()
+    write_images(tmp_path / "images")
+    (tmp_path / "images" / "labels.csv").write_text("name,class\n00.png,a\n01.png,zebra\n")
+    arguments = given.arguments | {"score_on": tmp_path / "images"}
+    message = refusal(lambda: resnas.search(**arguments, max_macs="60%", out=tmp_path / "found"))
+    assert "every label must be a class of" in message
+    assert "found 'zebra'" in message
+    assert not (tmp_path / "found").exists()

@@ -38,8 +38,8 @@ def test_a_killed_worker_is_replaced(tmp_path):
         def __init__(self):
             self.asked = 0
 
-        def scores(self, subnets, target, done, until):
-            del target, done, until
+        def scores(self, subnets, target):
+            del target
             self.asked += len(subnets)
             if self.asked > 5:
                 try:
@@ -122,7 +122,7 @@ class Wrong:
         raise RuntimeError("of its own")
 
 class Slow:
-    def scores(self, subnets, target, done, until):
+    def scores(self, subnets, target):
         time.sleep(1000)
 
 def command():

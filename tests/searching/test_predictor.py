@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from support.mini_space import MINI
 from support.small_data import SPACE
-from support.wide_search import EVOLUTION, TOTAL, InParts, late, search, searched
+from support.wide_search import EVOLUTION, TOTAL, Lucky, late, search, searched
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.searching.candidate import Candidate, Score, canonical
@@ -76,21 +76,34 @@ def test_there_is_none_of_too_few_or_of_equal_scores():
 
 
 def test_a_search_scores_a_third_and_finds_as_good_a_subnet(tmp_path):
-    pool, plain = InParts(quality=late), InParts(quality=late)
+    pool, plain = Lucky(quality=late), Lucky(quality=late)
     found = searched(tmp_path / "s.sqlite", PREDICTED, pool)
     whole = searched(tmp_path / "whole.sqlite", replace(PREDICTED, predictor=False), plain)
     assert [sum(item.iteration == number for item in found.candidates) for number in range(3)] == [20, 8, 8]
-    assert 2.5 * pool.images < plain.images
+    assert 2.5 * found.images < whole.images
     assert found.best[0].score.correct >= whole.best[0].score.correct
     assert [check.fitted_to for check in found.checks] == [20, 28]
     assert [check.iteration for check in found.checks] == [2, 3]
     assert all(check.left_out > 0.5 for check in found.checks)
-    assert f"rank correlation of {found.checks[0].left_out:.2f} with the scores of 20 subnets" in str(found.checks[0])
+    assert f"rank correlation {found.checks[0].left_out:.2f} with the scores of 20 subnets" in str(found.checks[0])
+
+
+@pytest.mark.parametrize("stop", [1, 19, 21, 30])
+def test_a_search_that_was_stopped_goes_on_to_the_same(tmp_path, stop):
+    with pytest.raises(KeyboardInterrupt):
+        searched(tmp_path / "cut.sqlite", PREDICTED, Lucky(stop, late))
+    found = searched(tmp_path / "cut.sqlite", PREDICTED, Lucky(quality=late))
+    assert found == searched(tmp_path / "whole.sqlite", PREDICTED, Lucky(quality=late))
+
+
+def test_a_search_without_it_has_the_identity_of_before():
+    assert "predictor" not in search().identity
+    assert search(predictor=True).identity != search().identity
 
 
 def test_its_choice_for_a_front_has_cheap_ones_too(tmp_path):
     problem = replace(PREDICTED, evolution=replace(PREDICTED.evolution, pareto=True))
-    found = searched(tmp_path / "s.sqlite", problem, InParts())
+    found = searched(tmp_path / "s.sqlite", problem, Lucky())
     later = [item.costs[0] for item in found.candidates if item.iteration]
     widest = macs(SPACE.widest().arch) / 1e9
     assert min(later) < 0.6 * widest

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.searching.candidate import NOTHING_SEEN, Score
 from resnas_deploy.searching.decoded import HeldOut
 from resnas_deploy.searching.scorer import Scorer
 from resnas_deploy.training.input.batches import normalised
@@ -44,21 +43,6 @@ def test_scores_are_those_of_whole_passes_whatever_is_kept(room):
         assert (scorer.score(subnet).correct, scorer.score(subnet).seen) == (right, BATCHES * BATCH)
     kept = min(BATCHES, room // FEATURES)
     assert len(counted) == kept + (BATCHES - kept) * 2 * len(subnets)
-
-
-def test_scores_in_parts_add_up():
-    """Whatever the parts are, each image is shown once, in order."""
-    supernet, subnet = untrained(SPACE.widest().full), SPACE.sample(np.random.default_rng(0))
-    drawn = torch.Generator().manual_seed(0)
-    images = [torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=drawn) for _ in range(BATCHES)]
-    labels = [torch.randint(2, (BATCH,), generator=drawn) for _ in range(BATCHES)]
-    one_by_one = Scorer(supernet, HeldOut(tuple(images), tuple(labels), PREPROCESSING), torch.device("cpu"))
-    right = [one_by_one.score(subnet, until=seen).correct for seen in range(1, BATCHES * BATCH + 1)]
-    for cuts in ((5, 8, 17), (1,), (16, 23), ()):
-        done = NOTHING_SEEN
-        for until in (*cuts, None):
-            (done,) = one_by_one.scores([subnet], None, [done], until)
-            assert done == Score(right[done.seen - 1], until or BATCHES * BATCH)
 
 
 NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is here")

@@ -36,24 +36,21 @@ class Wide:
         return found
 
 
-class InParts(Wide):
+class Lucky(Wide):
     """Likes what `quality` is high of (0 to 1), on images some of which are hard; each subnet is lucky with some."""
 
     def __init__(self, stop_after=10**9, quality=lambda subnet: macs(subnet.arch) / macs(SPACE.widest().arch)):
         super().__init__(stop_after)
-        self.images = 0
         self._quality = quality
         self._hard = np.random.default_rng(0).random(TOTAL)
 
-    def scores(self, subnets, target, done=(), until=None):
+    def scores(self, subnets, target):
         super().scores(subnets, target)
-        counts = []
-        for place, subnet in enumerate(subnets):
-            quality, seen, stop = self._quality(subnet), done[place].seen if done else 0, until or TOTAL
-            luck = np.random.default_rng(round(1e9 * quality)).normal(0, 0.05, TOTAL)
-            self.images += stop - seen
-            counts.append(Score(int((self._hard + luck < quality)[:stop].sum()), stop))
-        return counts
+        return [self._score(self._quality(subnet)) for subnet in subnets]
+
+    def _score(self, quality):
+        luck = np.random.default_rng(round(1e9 * quality)).normal(0, 0.05, TOTAL)
+        return Score(int((self._hard + luck < quality).sum()), TOTAL)
 
 
 def late(subnet):
