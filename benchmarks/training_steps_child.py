@@ -23,7 +23,16 @@ from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.evaluate import ValidationAccuracy
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.run import TrainingRun
-from resnas_deploy.weights.space_files import packaged_spaces
+
+try:
+    from resnas_deploy.weights.space_files import packaged_spaces
+except ModuleNotFoundError:  # before there were files of spaces
+
+    def packaged_spaces() -> dict[str, SearchSpace]:  # type: ignore[misc]
+        from resnas_deploy.arch.space import SPACES
+
+        return SPACES
+
 
 try:
     from resnas_deploy.training.input.batches import Batch
@@ -51,10 +60,9 @@ class Unread:
 
 def without_channels(space: SearchSpace) -> SearchSpace:
     """Return a space of as many questions, blocks and tensors, with next to no channels."""
+    size = {"head_dims": (2,)} if hasattr(space.stages[0], "head_dims") else {"head_dim": 2}  # before it was one
     stages = tuple(
-        replace(
-            stage, widths=tuple(w // 16 for w in stage.widths), hidden=tuple(h // 32 for h in stage.hidden), head_dim=2
-        )
+        replace(stage, widths=tuple(w // 16 for w in stage.widths), hidden=tuple(h // 32 for h in stage.hidden), **size)
         for stage in space.stages
     )
     return replace(space, stages=stages, classes=10)
