@@ -57,14 +57,12 @@ class TimedPool:
         self.scored_s, self.beside_s, self.ratios, self.count = 0.0, 0.0, list[float](), 0
         self.scorer.score(Subnet.whole(supernet.arch))  # which keeps what the stem makes of the images
 
-    def scores(
-        self, subnets: Sequence[Subnet], target: int | None, done: Sequence[Score] = (), until: int | None = None
-    ) -> list[Score]:
+    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         """Return the scores."""
         found = []
         for subnet in subnets:
             started = time.perf_counter()
-            found += self.scorer.scores([subnet], target, done, until)
+            found += self.scorer.scores([subnet], target)
             taken = time.perf_counter() - started
             self.scored_s += taken
             if self.count % EVERY == 0:

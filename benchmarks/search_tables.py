@@ -128,9 +128,11 @@ def cheaper() -> str:
         if way != "today":
             lost = [of["minus_today"][name] for name in ("held_out", "validation")]
             cells = [f"{item['mean']:+.2%} ({item['low']:+.2%} to {item['high']:+.2%})" for item in lost]
-            rows[way] = [f"{of['images_times_fewer']:.1f}", *cells, "yes" if of["kept"] else "no"]
+            ranks = [f"{rank:.2f}" for rank in of["rank_correlation"].values() if rank is not None]
+            rows[way] = [f"{of['images_times_fewer']:.1f}", *cells, " and ".join(ranks), "yes" if of["kept"] else "no"]
     seeds = len(found["ways"]["today"]["searches"])
-    return table((f"of {seeds} seeds", "times fewer images", "winner, held out", "winner, validation", "kept"), rows)
+    heads = ("times fewer images", "winner, held out", "winner, validation", "`left_out` and `chosen`", "kept")
+    return table((f"of {seeds} seeds", *heads), rows)
 
 
 def limits() -> str:

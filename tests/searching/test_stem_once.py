@@ -45,7 +45,10 @@ def test_scores_are_those_of_whole_passes_whatever_is_kept(room):
     assert len(counted) == kept + (BATCHES - kept) * 2 * len(subnets)
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no NVIDIA GPU is here")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
 def test_passes_are_in_fp32_on_a_cpu_and_in_fp16_on_a_gpu(device):
     supernet = untrained(SPACE.widest().full)
     pixels = torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8)
