@@ -23,14 +23,17 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.data.labelled import split
 from resnas_deploy.data.source import open_data
+from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.latency.profile import profile
 from resnas_deploy.measuring.latency.setup import Setup
+from resnas_deploy.measuring.measure import measure
+from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.network.module import ResidualReduction
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimit, CostLimits, latency_cost, macs_cost
 from resnas_deploy.searching.evolution import Evolution
-from resnas_deploy.searching.finalists import measure_finalists
+from resnas_deploy.searching.exported import Exporter
 from resnas_deploy.searching.held_out import in_random_order
 from resnas_deploy.searching.iterations import SearchProblem, iterate
 from resnas_deploy.searching.pool import ScorerSource
@@ -200,11 +203,23 @@ def searching() -> None:
                     told(f"search by {by}, {share:.0%} of the widest, seed {seed}")
                     winners.append((by, share, best(by, cost, share, evolution, seed, scorer, Path(folder))))
             candidates, inside = [winner for _, _, winner in winners], Path(folder, f"finalists{seed}")
-            finalists, _ = measure_finalists(candidates, checkpoint, setup, inside)
+            exporter = Exporter(checkpoint, setup, images, inside, tuple(costs.values()))
+            exported = [exporter.export(one, number) for number, one in enumerate(candidates, start=1)]
+            artifacts = [one.opened(inside) for one in exported]
+            plan = Plan(
+                tuple(Subject(one, setup.kind) for one in artifacts), (BATCH,), runs=30, threads=THREADS, openings=3
+            )
+            measured = {one.configuration.source: one for one in measure(plan, Extras()).measurements}
             right = accuracies(checkpoint, [winner.subnet for _, _, winner in winners])
             rows += [
-                {"seed": seed, "by": by, "limit": share, "measured_ms": item.measured_ms, "accuracy": accuracy}
-                for (by, share, _), item, accuracy in zip(winners, finalists, right, strict=True)
+                {
+                    "seed": seed,
+                    "by": by,
+                    "limit": share,
+                    "measured_ms": measured[artifact.source].percentile(50),
+                    "accuracy": accuracy,
+                }
+                for (by, share, _), artifact, accuracy in zip(winners, artifacts, right, strict=True)
             ]
     gained, saved = [], []
     for seed in SEEDS:
