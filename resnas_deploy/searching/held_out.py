@@ -77,9 +77,9 @@ def bytes_of(images: int, side: int) -> int:
     return 3 * side * side * images
 
 
-def in_random_order(images: LabelledImages, most: int | None = None) -> LabelledImages:
-    """Return the images, or so many of them, in an order in which the first are a fair sample: always the same."""
-    return ImageSubset(images, np.random.default_rng(_ORDER_SEED).permutation(len(images.labels))[:most])
+def in_random_order(images: LabelledImages) -> LabelledImages:
+    """Return the images in an order in which the first are a fair sample: always the same."""
+    return ImageSubset(images, np.random.default_rng(_ORDER_SEED).permutation(len(images.labels)))
 
 
 def _note(text: str) -> None:
