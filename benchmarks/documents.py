@@ -353,7 +353,7 @@ class PlannedSecondsDocument(TypedDict):
 
 
 class PlannedBytesDocument(TypedDict):
-    pictures: int
+    images: int
     worker: int
 
 
@@ -362,9 +362,9 @@ class SearchPlanDocument(TypedDict):
 
     space: str
     candidates: int
-    pictures: int
+    images: int
     images_scored: int
-    pictures_per_s: float
+    images_per_s: float
     workers: int
     stops_early: bool
     seconds: PlannedSecondsDocument

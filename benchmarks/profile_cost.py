@@ -23,7 +23,7 @@ from recording import ratio, write_result
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency import anchored
-from resnas_deploy.measuring.latency.check import deviations_of
+from resnas_deploy.measuring.latency.deviations import deviations_of
 from resnas_deploy.measuring.latency.networks import emitted, made_up
 from resnas_deploy.measuring.latency.profile import CHECK, NETWORKS, PROFILE, Profiler, regression_of, subnets
 from resnas_deploy.measuring.latency.setup import Setup

@@ -19,7 +19,7 @@ from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.searching.candidate import subnet_line
 from resnas_deploy.searching.decoded import decoded
-from resnas_deploy.searching.held_out import in_random_order, preprocessing_of
+from resnas_deploy.searching.held_out import in_random_order
 from resnas_deploy.training.input.batches import normalised
 from resnas_deploy.training.network import TrainedNetwork
 from resnas_deploy.training.sliced import sliced_logits
@@ -37,7 +37,7 @@ class RightAnswers:
         self._network = TrainedNetwork(checkpoint.arch)
         self._network.load(checkpoint)
         self._network.eval()
-        preprocessing = preprocessing_of(checkpoint)
+        preprocessing = checkpoint.preprocessing
         batches = list(decoded(in_random_order(images), preprocessing, PART))
         with torch.inference_mode():
             pixels = [normalised(item.pixels, preprocessing, CPU) for item in batches]

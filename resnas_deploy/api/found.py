@@ -156,8 +156,8 @@ def measure(found: str | Path, *, force: bool = False, on: str = "", progress: P
     Neither PyTorch nor the supernet nor images are needed here, only the runner. Finalists are measured some at a time,
     until one keeps the limits.
 
-    Raise `BadInput` where this is another machine, or the runtime another version, than the search was for, and where
-    an artifact is not the one that it wrote; `NotAvailable` where the runner is not here.
+    Raise `BadInput` where this is another machine than the search was for, and where an artifact is not the one that it
+    wrote; `NotAvailable` where the runner is not here. Another version of the runtime is in `notes`.
     """
     folder = Path(found)
     if on:

@@ -16,6 +16,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.measuring.latency import check as checking
 from resnas_deploy.measuring.latency import predict as predicting
 from resnas_deploy.measuring.latency import profile as profiling
+from resnas_deploy.measuring.latency.deviations_plot import errors_table
 from resnas_deploy.measuring.latency.model import LatencyModel as LatencyModel
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import usual_store
@@ -57,15 +58,10 @@ class LatencyCheck(checking.LatencyCheck, Tabular):
     def table(self) -> Table:
         """Return a row for each way to predict, and one for the noise."""
         setting, found = self.model.setting, self.deviations
-        rows = [
-            (one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}")
-            for one in (*found.accuracies, found.noise)
-        ]
-        return Table(
+        return errors_table(
+            found,
             f"{len(found.networks)} networks that the profile has not seen, of the space {self.model.space.name}, "
             f"{setting.runner}, {setting.precision}, batch {setting.batch}",
-            ("predicted by", "MAPE", "worst", "Spearman", "Kendall"),
-            rows,
         )
 
 

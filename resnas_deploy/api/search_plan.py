@@ -18,13 +18,13 @@ class SearchPlan(plan.SearchPlan, Tabular):
         return {
             "space": self.space,
             "candidates": self.scoring.candidates,
-            "pictures": self.scoring.images,
+            "images": self.scoring.images,
             "images_scored": self.scoring.images_scored,
-            "pictures_per_s": self.scoring.images_per_s,
+            "images_per_s": self.scoring.images_per_s,
             "workers": self.workers,
             "stops_early": self.stops_early,
             "seconds": {"decoding": self.decoding_s, "scoring": self.scoring.seconds, "total": self.seconds},
-            "bytes": {"pictures": self.image_bytes, "worker": self.worker_bytes},
+            "bytes": {"images": self.image_bytes, "worker": self.worker_bytes},
         }
 
     def table(self) -> Table:

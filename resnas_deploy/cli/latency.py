@@ -10,7 +10,7 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.cli.latency_files import machines, pack, unpack
-from resnas_deploy.cli.latency_options import ImageSize, SetupOptions, Space
+from resnas_deploy.cli.latency_options import ImageSize, NodeOption, SetupOptions, Space
 from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
@@ -40,14 +40,7 @@ def profile(
             help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="80"
         ),
     ] = None,
-    on: Annotated[
-        str,
-        typer.Option(
-            help="Measure on the node of a Ray cluster that has this custom resource.",
-            metavar="ray:RESOURCE[@ADDRESS]",
-            show_default="this machine",
-        ),
-    ] = "",
+    on: NodeOption = "",
     as_json: Json = False,
 ) -> None:
     """Measure networks of a search space, from which the latency of any other one of it can be predicted.

@@ -53,6 +53,14 @@ StoreOption = Annotated[
         show_default="latency.sqlite in the user's data folder",
     ),
 ]
+NodeOption = Annotated[
+    str,
+    typer.Option(
+        help="Measure on the node of a Ray cluster that has this custom resource.",
+        metavar="ray:RESOURCE[@ADDRESS]",
+        show_default="this machine",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import resnas_deploy as resnas
+from resnas_deploy.cli.latency_options import NodeOption
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 
@@ -24,14 +25,7 @@ def measure(
     force: Annotated[
         bool, typer.Option("--force", metavar="", help="Measure again what measured.json in the folder has.")
     ] = False,
-    on: Annotated[
-        str,
-        typer.Option(
-            help="Measure on the node of a Ray cluster that has this custom resource.",
-            metavar="ray:RESOURCE[@ADDRESS]",
-            show_default="this machine",
-        ),
-    ] = "",
+    on: NodeOption = "",
     as_json: Json = False,
 ) -> None:
     """Measure the finalists of a search here, on the machine that the search was for.

@@ -34,24 +34,24 @@ def listed_images(folder: Path, name: str, ignored: Ignored) -> FolderImages:
     """Return the images of a folder that its list `name` has; the others are counted in `ignored`.
 
     A file's name may lack its suffix. The classes are what the list calls them, sorted. Raise `BadInput`, with the
-    line's number, for one that is no image of the folder, is there twice, or cannot be read.
+    line's number, for one that is no image of the folder, has two classes, or cannot be read.
     """
-    there = {image: image for image in entries_of(folder, Ignored())[1] if is_image(image)}
+    there = {image for image in entries_of(folder, Ignored())[1] if is_image(image)}
     stems: dict[str, list[str]] = {}
     for image in there:
         stems.setdefault(os.path.splitext(image)[0], []).append(image)  # noqa: PTH122  a path's own takes four times
     labels: dict[str, str] = {}
     for place, image, label in _rows(folder / name):
-        file = there.get(image) or (found[0] if len(found := stems.get(image, [])) == 1 else None)
-        if file is None:
+        named = [image] if image in there else stems.get(image, [])
+        if len(named) != 1:
             raise BadInput(
                 f"{place} must name an image of {folder}, found {shown(image)}; put the images beside the list"
             )
-        if labels.setdefault(file, label) != label:
-            raise BadInput(f"{place} must not name {shown(file)} again with another class, found {shown(label)}")
+        if labels.setdefault(named[0], label) != label:
+            raise BadInput(f"{place} must not name {shown(named[0])} again with another class, found {shown(label)}")
     if not labels:
         raise BadInput(f"{folder / name} must have lines NAME,CLASS, found none")
-    for image in there.keys() - labels.keys():
+    for image in there - labels.keys():
         ignored.add(Reason.UNLISTED, image)
     names = sorted(set(labels.values()))
     number = {label: place for place, label in enumerate(names)}

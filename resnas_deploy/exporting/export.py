@@ -30,7 +30,6 @@ from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
-from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import KEPT_IN_FP32, QUANTISED, check_precision, precision_named
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
@@ -179,12 +178,6 @@ def _as_accurate(verification: Verification, request: Request) -> bool:
     return accuracy.drop <= request.max_drop and Path(request.data or accuracy.data).name == accuracy.data
 
 
-def preprocessing_of(checkpoint: Checkpoint) -> Preprocessing:
-    """Return what the network's images go through: what it was trained with, or the usual for its size."""
-    task = checkpoint.task
-    return task.preprocessing if task else Preprocessing.for_image_size(checkpoint.arch.image_size)
-
-
 def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -> Calibration | None:
     """Return the images that a quantised graph is calibrated with."""
     if request.scheme is None:
@@ -192,7 +185,7 @@ def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -
     if isinstance(request.calibration, Calibration):
         return request.calibration
     progress("reading the calibration images")
-    return calibration(request.calibration, request.calibration_images, preprocessing_of(checkpoint))
+    return calibration(request.calibration, request.calibration_images, checkpoint.preprocessing)
 
 
 def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | None) -> Manifest:
@@ -203,7 +196,7 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
         precision=request.precision,
         alignment=request.align,
         batch=request.batch,
-        preprocessing=preprocessing_of(checkpoint),
+        preprocessing=checkpoint.preprocessing,
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from resnas_deploy.pages.escaping import rounded
@@ -32,9 +32,7 @@ class Series:
     form: Literal["points", "line", "step"] = "points"
     colour: int = 0  # of the page's eight
     marker: Literal["", "circle", "square"] = "circle"  # of each point
-    x_low: Numbers = ()  # the interval of each x
-    x_high: Numbers = ()
-    y_low: Numbers = ()
+    y_low: Numbers = ()  # the interval of each y
     y_high: Numbers = ()
     band: bool = False  # intervals of y as a band, and not as a bar for each point
     tips: Sequence[str] = ()  # of each point, in lines; () says its figures
@@ -46,7 +44,7 @@ class Plot:
 
     x: Axis
     y: Axis
-    series: Sequence[Series] = field(default=())
+    series: Sequence[Series]
     diagonal: bool = False  # a line where both axes are equal
 
     def chart(self, title: str) -> Chart:
@@ -72,8 +70,6 @@ def _series(series: Series) -> dict[str, object]:
     numbers = {
         "x": series.x,
         "y": series.y,
-        "xLow": series.x_low,
-        "xHigh": series.x_high,
         "yLow": series.y_low,
         "yHigh": series.y_high,
     }

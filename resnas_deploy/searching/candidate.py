@@ -60,5 +60,5 @@ def subnet_line(subnet: Subnet) -> str:
 
 
 def subnet_from_line(text: object) -> Subnet:
-    """Read what `to_text` wrote. Raise `BadInput`."""
+    """Read what `subnet_line` wrote. Raise `BadInput`."""
     return records.from_json(Subnet, parse_json(text if isinstance(text, str) else "", "a subnet"), "a subnet")

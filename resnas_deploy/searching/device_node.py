@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, first_line, shown
-from resnas_deploy.processes import ending
+from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.searching.ray_cluster import ADDRESS, connected
+from resnas_deploy.searching.ray_cluster import ADDRESS, connected, in_a_line
 
 T = TypeVar("T")
 
@@ -62,7 +61,8 @@ class DeviceNode:
                 scheduling_strategy=strategy(node["NodeID"], soft=False),
                 max_retries=0,
             )(work)
-            return self._answer(ray, task.remote(*arguments))  # type: ignore[no-any-return]  # Ray has no types
+            with in_a_line(lambda why: f"the node that has {self.resource} must do the work, found: {why}"):
+                return ray.get(task.remote(*arguments))  # type: ignore[no-any-return]  # Ray has no types
 
     def _node(self, ray: Any) -> dict[str, Any]:
         alive = [node for node in ray.nodes() if node["Alive"]]
@@ -76,18 +76,3 @@ class DeviceNode:
             f"`on` must name a resource that a node of the cluster has, found {self.resource}; "
             f"there are: {', '.join(known) or 'none'}"
         )
-
-    def _answer(self, ray: Any, answer: Any) -> Any:
-        try:
-            return ray.get(answer)
-        except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
-            ending.raise_if_ended()
-            raise
-        except import_quietly("ray.exceptions").RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, ResnasError):
-                raise cause from None
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            raise BadInput(
-                f"the node that has {self.resource} must do the work, found: {first_line(ValueError(lines[-1]))}"
-            ) from error

@@ -49,16 +49,11 @@ def estimated(problem: SearchProblem, pool: TimedPool, scored: int = 0) -> Scori
     return ScoringEstimate(max(0, problem.candidates - scored), problem.held_out, rate)
 
 
-def stops_early(problem: SearchProblem) -> bool:
-    """Tell whether some candidates see fewer images than there are."""
-    return problem.early_stopping and not problem.evolution.pareto
-
-
 def note_estimate(problem: SearchProblem, pool: TimedPool, scored: int) -> None:
     """Tell what lies ahead, before it begins."""
     if scored < problem.candidates:
         found = estimated(problem, pool, scored)
-        less = "; less where hopeless ones are stopped early" if stops_early(problem) else ""
+        less = "; less where hopeless ones are stopped early" if problem.stops_early else ""
         logging.getLogger(__name__).info("%s%s", found, less)
 
 

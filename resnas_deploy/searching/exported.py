@@ -14,7 +14,7 @@ from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
-from resnas_deploy.exporting.export import Request, check_verifiable, export, preprocessing_of
+from resnas_deploy.exporting.export import Request, check_verifiable, export
 from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.measuring.latency.anchored import anchor_of
@@ -92,7 +92,7 @@ class Exporter:
 
     @cached_property
     def _calibration(self) -> Calibration:
-        return calibration_of(self.images, preprocessing_of(self.supernet))
+        return calibration_of(self.images, self.supernet.preprocessing)
 
     @property
     def _quantised(self) -> bool:

@@ -15,9 +15,9 @@ from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.searching.costs import CostKind, macs_cost, parameters_cost
 from resnas_deploy.searching.finalists import Finalist, finalists_of, winner
-from resnas_deploy.searching.found import Found, read_found
+from resnas_deploy.searching.found import NAME_THE_SEARCH, Found, read_found
 from resnas_deploy.searching.iterations import EvaluatedSubnets
-from resnas_deploy.searching.measured import MEASURED, NAME_THE_SEARCH, Measured, read_measured, waiting
+from resnas_deploy.searching.measured import MEASURED, Measured, read_measured, waiting
 from resnas_deploy.searching.report import FRONT, write_report
 from resnas_deploy.searching.reported import ReportedSearch
 from resnas_deploy.searching.result import SearchResult

@@ -28,6 +28,7 @@ from resnas_deploy.searching.measured_limits import MeasuredLimit
 
 FOUND, FINALISTS = "found.json", "finalists"
 ANCHOR = "anchor"
+NAME_THE_SEARCH = "name the `out` of `search()`"
 SCHEMA = 1
 MOST_BYTES = 32_000_000
 _FOLDER = re.compile(rf"{FINALISTS}/[A-Za-z0-9_-]+")  # one level below the search's folder, and nowhere else
@@ -167,8 +168,7 @@ def read_found(folder: Path) -> Found:
     path = folder / FOUND
     if not path.exists():
         raise BadInput(
-            f"{folder} must be the folder of a search that has finalists, found no {FOUND} there; name the `out` of "
-            "`search()`"
+            f"{folder} must be the folder of a search that has finalists, found no {FOUND} there; {NAME_THE_SEARCH}"
         )
     return from_document(Found, read_json(path, MOST_BYTES), path, SCHEMA, "search again")
 

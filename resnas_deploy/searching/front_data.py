@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from resnas_deploy.measuring.latency.bounds import percent
 from resnas_deploy.pages.escaping import rounded
 from resnas_deploy.searching.choices import Encoding
 from resnas_deploy.searching.costs import LATENCY
@@ -54,7 +55,7 @@ def _finalist(item: Finalist, candidate: int, name: str, percentile: str) -> dic
     if measurement is None or not measurement.samples_s:
         measured = item.failure
     else:
-        ms, low, high = (measurement.percentile(percent) for percent in (float(percentile[1:]), 10, 90))
+        ms, low, high = (measurement.percentile(share) for share in (percent(percentile), 10, 90))
         measured = f"measured: {percentile} {ms:.4g} ms (four in five runs: {low:.4g} to {high:.4g})"
         found |= {"ms": rounded(ms), "low": rounded(low), "high": rounded(high)}
     beyond = ["beyond the limit"] * (measurement is not None and not item.keeps_limits)

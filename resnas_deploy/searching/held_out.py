@@ -14,7 +14,6 @@ from resnas_deploy.data.label_match import labelled_for
 from resnas_deploy.data.labelled import ImageSubset, Indices, LabelledImages, drawn, split
 from resnas_deploy.data.source import open_data, open_labelled
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 KEPT_BYTES = 2**28  # of what the stem makes of the images, on a machine: of the demo's 1,000 it is 16 MB
@@ -73,19 +72,14 @@ class HeldOutSource:
         return f"{self.score_on} {self.each} {self.seed} {hashlib.sha256(labels.tobytes()).hexdigest()[:16]}"
 
 
-def preprocessing_of(supernet: Checkpoint) -> Preprocessing:
-    """Return how images are made ready: as in training, or where nobody told, as ImageNet's are evaluated."""
-    return supernet.task.preprocessing if supernet.task else Preprocessing.for_image_size(supernet.arch.image_size)
-
-
 def bytes_of(images: int, side: int) -> int:
     """Return the bytes of so many images."""
     return 3 * side * side * images
 
 
-def in_random_order(images: LabelledImages, most: int | None = None) -> LabelledImages:
-    """Return the images, or so many of them, in an order in which the first are a fair sample: always the same."""
-    return ImageSubset(images, np.random.default_rng(_ORDER_SEED).permutation(len(images.labels))[:most])
+def in_random_order(images: LabelledImages) -> LabelledImages:
+    """Return the images in an order in which the first are a fair sample: always the same."""
+    return ImageSubset(images, np.random.default_rng(_ORDER_SEED).permutation(len(images.labels)))
 
 
 def _note(text: str) -> None:

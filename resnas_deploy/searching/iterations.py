@@ -44,6 +44,11 @@ class SearchProblem:
         return (self.evolution.with_share(SHARE) if self.predictor else self.evolution).candidates
 
     @property
+    def stops_early(self) -> bool:
+        """Tell whether hopeless candidates see fewer images than there are: on a front, a worse one may be cheaper."""
+        return self.early_stopping and not self.evolution.pareto
+
+    @property
     def identity(self) -> str:
         """Return all of it as text."""
         return json.dumps(
@@ -157,7 +162,7 @@ def _proposed(
 
 def _target(problem: SearchProblem, found: Sequence[Candidate]) -> int | None:
     """Return how many a candidate must get right to become a parent; None while there are not enough parents."""
-    if not problem.early_stopping or problem.evolution.pareto:  # on a front, a worse one may be cheaper
+    if not problem.stops_early:
         return None
     whole = sorted((item.score.correct for item in found if not item.score.stopped), reverse=True)
     return whole[problem.evolution.parents - 1] if len(whole) >= problem.evolution.parents else None

@@ -27,6 +27,7 @@ from resnas_deploy.searching.found import (
     ANCHOR,
     FOUND,
     MOST_BYTES,
+    NAME_THE_SEARCH,
     Found,
     FoundFinalist,
     from_document,
@@ -38,7 +39,6 @@ from resnas_deploy.searching.measured_limits import largest_share, pace_of
 MEASURED = "measured.json"
 SCHEMA = 1
 OPENINGS = 3
-NAME_THE_SEARCH = "name the `out` of `search()`"
 _AGAIN = "measure again by `search.measure()` with `force`"
 
 

@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.latency.bounds import RUNS
+from resnas_deploy.measuring.latency.bounds import RUNS, percent
 from resnas_deploy.measuring.latency.power import joules_per_image
 from resnas_deploy.measuring.measurement import Measurement
 
 Figure = Literal["p50", "p90", "p99", "throughput", "energy"]
-_PERCENT: dict[Figure, float] = {"p50": 50, "p90": 90, "p99": 99}
 MOST_SLOWER = 1.25
 _TOLD = 1.05  # a pace that is worth telling
 _UNITS: dict[Figure, str] = {"throughput": "images/s", "energy": "mJ"}
@@ -55,7 +54,7 @@ class MeasuredLimit:
         if self.figure == "energy":
             spent = joules_per_image(measurement.energy, measurement.configuration.place)
             return math.inf if spent is None else 1e3 * spent
-        return measurement.percentile(_PERCENT[self.figure]) / pace
+        return measurement.percentile(percent(self.figure)) / pace
 
     def share(self, measurement: Measurement | None, pace: float = 1.0) -> float:
         """Return how much of the limit was used up: above 1 it is not kept; infinite where the network cannot run."""

@@ -12,10 +12,9 @@ from resnas_deploy.files.reading import parse_json
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.searching.device_node import DeviceNode
-from resnas_deploy.searching.found import ANCHOR, Found, read_found
+from resnas_deploy.searching.found import ANCHOR, NAME_THE_SEARCH, Found, read_found
 from resnas_deploy.searching.measured import (
     MEASURED,
-    NAME_THE_SEARCH,
     Measured,
     figures_there,
     measure,

@@ -12,7 +12,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.labelled import ImageSubset
 from resnas_deploy.processes.resources import usable_cores
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.searching.estimate import ScoringEstimate, estimated, stops_early
+from resnas_deploy.searching.estimate import ScoringEstimate, estimated
 from resnas_deploy.searching.pool import ScorerSource, opened_pool
 from resnas_deploy.searching.search import SearchRequest, prepare
 
@@ -51,7 +51,7 @@ def plan(request: SearchRequest, progress: Progress = silent) -> SearchPlan:
     return SearchPlan(
         space=problem.space.name,
         scoring=scoring,
-        stops_early=stops_early(problem),
+        stops_early=problem.stops_early,
         workers=workers,
         decoding_s=_decoding_s(few) / usable_cores() * problem.held_out,
         image_bytes=source.bytes,

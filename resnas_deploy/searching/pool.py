@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.labelled import LabelledImages
-from resnas_deploy.errors import BadInput, PackageMissing, ResnasError, shown
-from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.processes import ending
+from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.candidate import Score
-from resnas_deploy.searching.held_out import KEPT_BYTES, bytes_of, preprocessing_of
-from resnas_deploy.searching.ray_cluster import connected
+from resnas_deploy.searching.held_out import KEPT_BYTES, bytes_of
+from resnas_deploy.searching.ray_cluster import connected, in_a_line
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -96,7 +94,9 @@ class ScorerSource:
 
         place = self.place()
         check_room(len(self.images.labels), self.supernet.arch.image_size)
-        return Scorer(self.supernet, held_here(self.decoded(self._crew(place)), self._preprocessing), place, KEPT_BYTES)
+        return Scorer(
+            self.supernet, held_here(self.decoded(self._crew(place)), self.supernet.preprocessing), place, KEPT_BYTES
+        )
 
     def shared(self, put: Callable[[Any], Any], workers: int) -> StoredScorer:
         """Put what scorers need into a store, once for all, and return what makes one of so many on a machine."""
@@ -105,18 +105,14 @@ class ScorerSource:
         from resnas_deploy.searching.decoded import put_into
 
         batches = self.decoded(self._crew(torch.device("cpu")))
-        held_out = put_into(put, batches, self._preprocessing)
+        held_out = put_into(put, batches, self.supernet.preprocessing)
         return StoredScorer(put(self.supernet), held_out, self.device, workers)
 
     def decoded(self, workers: int) -> Iterator[Batch]:
         """Yield the images as they come from so many processes, or from this one."""
         from resnas_deploy.searching.decoded import decoded
 
-        return decoded(self.images, self._preprocessing, self.batch, workers)
-
-    @property
-    def _preprocessing(self) -> Preprocessing:
-        return preprocessing_of(self.supernet)
+        return decoded(self.images, self.supernet.preprocessing, self.batch, workers)
 
     def _crew(self, place: torch.device) -> int:
         """Return how many processes decode: as many as there are cores, for nobody scores yet."""
@@ -172,11 +168,11 @@ class RayPool:
         actor: Any = ray.remote(**options)(_Actor)
         count, machines = max(1, gpus or cpus), sum(bool(node.get("Alive")) for node in ray.nodes())
         self._together = -(-count // max(1, machines))
-        with _stored():
+        with in_a_line(_not_stored):
             # Held here, so that a worker that is started again finds it: what a worker is made with, Ray may let go.
             self._scorer = [ray.put(prepare(self._together))]
         actors = [actor.remote(os.environ.get(_HOME)) for _ in range(count)]
-        with _said_in_a_line():
+        with in_a_line(_not_scored):
             asked = {each.ready.remote(): each for each in actors}
             there, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_START_S)
             if not there:
@@ -189,7 +185,7 @@ class RayPool:
 
     def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
-        with _said_in_a_line():
+        with in_a_line(_not_scored):
             found = list(self._pool.map(lambda actor, part: actor.scores.remote(self._scorer, part, target), parts))
         return [score for scores in found for score in scores]
 
@@ -203,44 +199,24 @@ class RayPool:
 
     def rate(self, subnets: Sequence[Subnet], images: int) -> float:
         """Return what all of them together score, timed at once, as they will work."""
-        with _said_in_a_line():
+        with in_a_line(_not_scored):
             return float(
                 sum(self._ray.get([actor.rate.remote(self._scorer, subnets, images) for actor in self._actors]))
             )
 
 
-@contextmanager
-def _stored() -> Iterator[None]:
-    try:
-        yield
-    except import_quietly("ray.exceptions").RayError as error:
-        raise BadInput(
-            f"the supernet and the images must fit into the store of Ray's machines, found: {_words(error)}; give the "
-            "cluster a larger one (object_store_memory), or score on fewer images"
-        ) from error
+def _not_stored(why: str) -> str:
+    return (
+        f"the supernet and the images must fit into the store of Ray's machines, found: {why}; give the cluster a "
+        "larger one (object_store_memory), or score on fewer images"
+    )
 
 
-@contextmanager
-def _said_in_a_line() -> Iterator[None]:
-    """Turn what Ray's workers met into one line: our own errors as they were, others by their last line."""
-    try:
-        yield
-    except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
-        ending.raise_if_ended()
-        raise
-    except import_quietly("ray.exceptions").RayError as error:
-        cause = getattr(error, "cause", None)
-        if isinstance(cause, ResnasError):
-            raise cause from None
-        raise BadInput(
-            f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
-            f"{_words(error)}; is there memory for all? without `workers` this process does the work"
-        ) from error
-
-
-def _words(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return " ".join(lines[-1].split())[:200] if lines else type(error).__name__
+def _not_scored(why: str) -> str:
+    return (
+        f"Ray's workers must stay alive, found one that failed and was started again {_RESTARTS} times at most: "
+        f"{why}; is there memory for all? without `workers` this process does the work"
+    )
 
 
 class _Actor:

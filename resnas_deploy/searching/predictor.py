@@ -13,17 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.searching.candidate import Candidate, Score
+from resnas_deploy.searching.choices import rank_correlation
 from resnas_deploy.searching.costs import CostKind, costs_of
 from resnas_deploy.searching.evolution import Evolution
 
 SHARE = 1 / 3  # of the subnets that a search scores without it
 DRAWN = 10  # times as many subnets as are scored: those that it chooses from
 FEWEST = 10  # subnets that it is fitted to; before there are so many, there is none
-FEWEST_RANKED = 3  # whose order can be compared
 SHRINKAGES = np.logspace(-3, 3, 25)  # tried, in units of the number of subnets
 DIGITS = 9  # of a prediction that count: the last bits depend on how many threads summed them
 
@@ -70,7 +69,7 @@ def fitted(found: Sequence[Candidate]) -> Predictor | None:
         errors = (wanted - left @ (kept * along)) / (1 - leverage)
         if (error := float(np.sum(errors**2))) < least:
             best, least, alone = values / (values**2 + shrinkage), error, right - errors / root - others
-    return Predictor(centre, turned.T @ (best * along) / scale, mean, len(scored), _spearman(alone, right))
+    return Predictor(centre, turned.T @ (best * along) / scale, mean, len(scored), rank_correlation(alone, right))
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def checks_of(candidates: Sequence[Candidate]) -> list[PredictorCheck]:
         own = [item for item in candidates if item.iteration == iteration and not item.score.stopped]
         if predictor:
             predicted = predictor.accuracies([item.subnet for item in own])
-            ranks = _spearman(predicted, np.array([item.score.accuracy for item in own]))
+            ranks = rank_correlation(predicted, np.array([item.score.accuracy for item in own]))
             checks.append(PredictorCheck(iteration + 1, predictor.fitted_to, predictor.left_out, ranks))
     return checks
 
@@ -116,12 +115,6 @@ def chosen(
     priced = costs_of(costs, subnets) if evolution.pareto else [()] * len(subnets)
     expected = [Candidate(*found, iteration=0) for found in zip(subnets, scores, priced, strict=True)]
     return [candidate.subnet for candidate in evolution.best_first(expected)[:count]]
-
-
-def _spearman(predicted: Numbers, right: Numbers) -> float | None:
-    if len(right) < FEWEST_RANKED or not np.ptp(right) or not np.ptp(predicted):
-        return None
-    return float(stats.spearmanr(predicted, right).statistic)
 
 
 def _features(subnets: Sequence[Subnet]) -> Numbers:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import atexit
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.errors import BadInput, first_line
+from resnas_deploy.errors import BadInput, ResnasError, first_line
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes import ending
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import usable_cores
@@ -50,6 +51,25 @@ def connected(address: str, stored: int = 0) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def in_a_line(told: Callable[[str], str]) -> Iterator[None]:
+    """Turn what work in a cluster met into one line: our own errors as they were, others as `told` says their last one.
+
+    Raise `BadInput`.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:  # an interrupt, as Ray's C code hands it on
+        ending.raise_if_ended()
+        raise
+    except import_quietly("ray.exceptions").RayError as error:
+        cause = getattr(error, "cause", None)
+        if isinstance(cause, ResnasError):
+            raise cause from None
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadInput(told(" ".join(lines[-1].split())[:200])) from error
 
 
 @contextmanager

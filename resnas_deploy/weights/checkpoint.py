@@ -130,6 +130,11 @@ class Checkpoint:
                 raise BadInput(f"a variance must not be negative, found {tensor.min():g} in {name}")
 
     @property
+    def preprocessing(self) -> Preprocessing:
+        """How images are made ready: as in training, or where nobody told, as ImageNet's are evaluated."""
+        return self.task.preprocessing if self.task else Preprocessing.for_image_size(self.arch.image_size)
+
+    @property
     def digest(self) -> str:
         """sha256 over the names, shapes and values of all tensors, sorted by name; hexadecimal."""
         total = hashlib.sha256()

@@ -7,16 +7,13 @@ from dataclasses import replace
 
 import pytest
 from support.checks import refusal
-from support.mini_space import measured, truth
 from support.small_data import SPACE, write_folder
+from support.small_search import model_of
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
-from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.pool import ScorerSource
 from resnas_deploy.weights.checkpoint import Task, load, save, untrained
@@ -42,9 +39,7 @@ def given(tmp_path_factory):
 
 @pytest.fixture
 def model():
-    setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
-    archs = subnets(SPACE, PROFILE, 60)
-    return LatencyModel(SPACE, setup, setup.setting(), regression_of(measured(archs, truth(SPACE))))
+    return model_of()
 
 
 def test_a_search_gives_the_winner_and_prints_nothing(given, tmp_path, capfd, small_reference):
@@ -90,9 +85,7 @@ def test_a_cheaper_search_says_how_many_images_it_scored(given, tmp_path, small_
 
 
 def test_a_search_at_another_image_size_scores_and_measures_at_that_size(given, tmp_path, small_reference):
-    setup, space = choose_setup("ort-cpu", "fp32", 1, 1, ""), SPACE.with_image_size(32)
-    archs = subnets(space, PROFILE, 60)
-    model = LatencyModel(space, setup, setup.setting(), regression_of(measured(archs, truth(space))))
+    model = model_of(space=SPACE.with_image_size(32))
     few = {name: value for name, value in FEW.items() if name != "threads"}
     found = resnas.search(**given, **few, max_latency="80%", model=model, image_size=32, out=tmp_path / "found")
     winner = found.winner

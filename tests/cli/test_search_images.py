@@ -118,10 +118,10 @@ def test_a_plan_tells_what_a_search_would_take_and_writes_nothing(resnas, supern
     options = ("--supernet", supernet, "--score-on", val, "--max-macs", "70%", "--out", tmp_path / "found", "--plan")
     document = resnas("search", *options, "--json").json
     check_schema("search-plan", document)
-    assert (document["candidates"], document["pictures"], document["workers"]) == (3350, 15, 1)
-    assert document["bytes"]["pictures"] == 15 * 3 * SPACE.image_size**2
+    assert (document["candidates"], document["images"], document["workers"]) == (3350, 15, 1)
+    assert document["bytes"]["images"] == 15 * 3 * SPACE.image_size**2
     seconds = document["seconds"]
-    assert seconds["scoring"] == pytest.approx(3350 * 15 / document["pictures_per_s"])
+    assert seconds["scoring"] == pytest.approx(3350 * 15 / document["images_per_s"])
     assert seconds["total"] == seconds["scoring"] + seconds["decoding"] > 0
     text = resnas("search", *options, "--evaluate-fully").out
     assert "a search of the space little would take, until its finalists" in text

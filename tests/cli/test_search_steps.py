@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 
 import pytest
 from support.checks import check_schema
 from support.mini_space import measured, truth
 from support.other_machine import machine, on_machine
-from support.small_data import SPACE, write_folder
+from support.small_data import SPACE
+from support.small_search import write_given
 
-from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.profile import PROFILE, subnets
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import LatencyStore
-from resnas_deploy.weights.checkpoint import Task, save, untrained
 
 DEVICE = "Raspberry Pi"
 FEW = ("--iterations", 1, "--first", 4, "--children", 2, "--parents", 2, "--finalists", 1, "--tries", 2)
@@ -25,12 +23,10 @@ FEW = ("--iterations", 1, "--first", 4, "--children", 2, "--parents", 2, "--fina
 def given(tmp_path_factory):
     """A supernet, its data, and a store with the profile of the device, by which everything takes long there."""
     folder = tmp_path_factory.mktemp("given")
-    task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
-    save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), folder / "supernet.safetensors")
+    write_given(folder)
     setting = choose_setup("ort-cpu", "fp32", 1, 1, "").setting(machine(DEVICE).slug)
     with LatencyStore(folder / "latency.sqlite") as store:
         store.add(setting, SPACE, PROFILE, 0, measured(subnets(SPACE, PROFILE, 60), 1000 * truth(SPACE)))
-    write_folder(folder / "data")
     return folder
 
 

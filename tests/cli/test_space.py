@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
-from jsonschema import Draft202012Validator
+from support.checks import check_schema
 from support.mini_space import ANCHOR_S, SETTING, drawn, measured, truth
-from support.places import GOLDEN, ROOT
+from support.places import GOLDEN
 
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import PROFILE
@@ -16,10 +15,6 @@ from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.weights.space_files import packaged_spaces, space_named
 
 MINI = GOLDEN / "spaces" / "mini.toml"
-
-
-def validate(name, document):
-    Draft202012Validator(json.loads((ROOT / "docs" / "schemas" / f"{name}.json").read_text())).validate(document)
 
 
 def test_those_of_the_package(resnas):
@@ -40,12 +35,12 @@ def test_one_of_them(resnas):
 
 def test_documents(resnas):
     shown = resnas("space", "show", MINI, "--json").json
-    validate("space", shown)
+    check_schema("space", shown)
     assert (shown["subnets"], shown["architectures"]) == (22_744_800, 22_744_800)
     assert shown["space"]["name"] == "mini"
     assert shown == resnas("space", "check", MINI, "--json").json
     listed = resnas("space", "list", "--json").json
-    validate("spaces", listed)
+    check_schema("spaces", listed)
     assert [each["space"]["name"] for each in listed] == list(packaged_spaces())
 
 

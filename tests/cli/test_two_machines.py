@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
-import numpy as np
 import pytest
 from support.mini_space import MINI, measured, truth
-from support.places import ROOT, SUPPORT
+from support.other_machine import machine, on_machine
 
 from resnas_deploy.measuring.latency.elsewhere import Elsewhere, model_of
 from resnas_deploy.measuring.latency.features import Terms
@@ -21,50 +16,28 @@ from resnas_deploy.measuring.latency.profile import PROFILE, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import LatencyStore
-from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.runners.base import usable_cores
 
-PROGRAM = SUPPORT / "two_machines.py"
 LEAST = least_networks(Terms.of_space(MINI))
 SETUP = ("--space", "mini", "--runner", "ort-cpu", "--threads", "1")
 
 
-def run(folder, *words, code=0, packages=None):
-    """Run the program, and return what it printed, and its complaint. With `packages` it has those alone."""
-    only, environment = [], os.environ
-    if packages:
-        only, environment = ["-S"], {**os.environ, "PYTHONPATH": os.pathsep.join([str(packages), str(ROOT)])}
-    command = [sys.executable, *only, str(PROGRAM), *map(str, words)]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+def run(folder, cpu, *words, code=0):
+    """Run `resnas` on that machine, and return what it printed, and its complaint."""
+    done = on_machine(cpu, *words, folder=folder)
     assert done.returncode == code, done.stderr
     return done.stdout, done.stderr
-
-
-def without(folder, *packages):
-    """The packages that are installed here but for some, as links in a folder."""
-    for path in Path(np.__file__).parents[1].iterdir():
-        if path.name.partition(".")[0].partition("-")[0] not in packages:
-            (folder / path.name).symlink_to(path)
-    return folder
-
-
-def slug(name):
-    return replace(this_machine(usable_cores()), cpu=name).slug
 
 
 @pytest.fixture(scope="module")
 def carried(tmp_path_factory):
     """A file with the profile of the device, which has no torch."""
     folder = tmp_path_factory.mktemp("device")
-    packages = without(tmp_path_factory.mktemp("packages"), "torch", "torchvision")
     profile = ("latency", "profile", *SETUP, "--networks", LEAST, "--store", "device.sqlite", "--json")
-    out, err = run(folder, "Jetson", *profile, packages=packages)
+    out, err = run(folder, "Jetson", *profile)
     assert err == ""
     found = json.loads(out)
-    assert (found["setting"]["machine"], found["networks"]) == (slug("Jetson"), LEAST)
-    out, _ = run(
-        folder, "Jetson", "latency", "pack", "device.profile.json", "--store", "device.sqlite", packages=packages
-    )
+    assert (found["setting"]["machine"], found["networks"]) == (machine("Jetson").slug, LEAST)
+    out, _ = run(folder, "Jetson", "latency", "pack", "device.profile.json", "--store", "device.sqlite")
     assert "written: device.profile.json" in out
     assert "next, where you search: resnas latency unpack device.profile.json" in out
     return folder / "device.profile.json"
@@ -72,23 +45,25 @@ def carried(tmp_path_factory):
 
 def test_a_profile_that_was_measured_without_torch_steers_another_machine(carried, tmp_path):
     server = tmp_path / "server.sqlite"
-    of_server = replace(choose_setup("ort-cpu", "fp32", 1, 1, "").setting(), machine=slug("Server"))
+    of_server = replace(choose_setup("ort-cpu", "fp32", 1, 1, "").setting(), machine=machine("Server").slug)
     with LatencyStore(server) as store:  # which has a profile of its own, of other times
         store.add(of_server, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST), 9 * truth()))
     out, _ = run(tmp_path, "Server", "latency", "unpack", carried, "--store", server)
     assert f"{LEAST} networks are new to {server}" in out
-    assert f"--latency-of {slug('Jetson')}" in out
+    assert f"--latency-of {machine('Jetson').slug}" in out
 
     out, _ = run(tmp_path, "Server", "latency", "machines", "--store", server, "--json")
     found = json.loads(out)
-    assert found["this_machine"] == slug("Server")
+    assert found["this_machine"] == machine("Server").slug
     assert {item["setting"]["machine"]: item["networks"] for item in found["profiles"]} == {
-        slug("Jetson"): LEAST,
-        slug("Server"): LEAST,
+        machine("Jetson").slug: LEAST,
+        machine("Server").slug: LEAST,
     }
 
     archs = subnets(MINI, PROFILE, 10)
-    own, other = (model_of(Elsewhere(slug(name), "fp32", 1), MINI, server).model for name in ("Server", "Jetson"))
+    own, other = (
+        model_of(Elsewhere(machine(name).slug, "fp32", 1), MINI, server).model for name in ("Server", "Jetson")
+    )
     assert own.predict(archs).ms == pytest.approx([2 * item.ratio for item in measured(archs, 9 * truth())], rel=1e-3)
     with LatencyStore(carried.with_name("device.sqlite")) as store:
         kept = store.networks(other.setting, MINI, PROFILE)
@@ -118,7 +93,7 @@ def test_a_machine_goes_on_with_its_own_networks_alone(carried, tmp_path):
     unpack(carried, path)
     with LatencyStore(path) as store:
         (device,) = store.profiled()
-        mine = replace(device.setting, machine=slug("Server"))
+        mine = replace(device.setting, machine=machine("Server").slug)
         store.add(mine, MINI, PROFILE, 0, measured(subnets(MINI, PROFILE, LEAST - 1), truth()))
         before = store.networks(device.setting, MINI, PROFILE)
     words = ("latency", "profile", *SETUP, "--networks", LEAST, "--store", path)

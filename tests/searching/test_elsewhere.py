@@ -4,45 +4,35 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 
 import pytest
 from support.checks import check_schema, refusal
-from support.mini_space import measured, truth
 from support.other_machine import machine, on_machine
-from support.small_data import SPACE, write_folder
+from support.small_data import SPACE
+from support.small_search import model_of, write_given
 
 import resnas_deploy as resnas
-from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
-from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.searching.found import read_found
 from resnas_deploy.searching.measured import read_measured
-from resnas_deploy.weights.checkpoint import Task, load, save, untrained
+from resnas_deploy.weights.checkpoint import load
 
 DEVICE, OTHER = "A device of its own", "Another device"
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 2, "tries": 4}
 
 
-def model_of(cpu: str, *, slow: float = 1.0) -> LatencyModel:
-    """What a profile of that machine would come to; the anchor takes `slow` seconds."""
-    setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
-    regression = regression_of(measured(subnets(SPACE, PROFILE, 60), truth(SPACE)))
-    return LatencyModel(SPACE, setup, setup.setting(machine(cpu).slug), replace(regression, anchor_ms=1e3 * slow))
+def device_model():
+    """What a profile of the device would come to, by which everything takes long there."""
+    return model_of(1e3, machine(DEVICE).slug)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A search for the device, as it ended here: with finalists that nobody has measured."""
     folder = tmp_path_factory.mktemp("elsewhere")
-    task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
-    save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), folder / "supernet.safetensors")
     return resnas.search(
-        folder / "supernet.safetensors",
-        data=write_folder(folder / "data"),
+        **write_given(folder),
         max_latency="80%",
-        model=model_of(DEVICE),
+        model=device_model(),
         out=folder / "found",
         **FEW,
     )
@@ -93,7 +83,7 @@ def test_the_document_names_each_artifact_by_its_digest(made):
     assert [item.candidate for item in document.finalists] == [item.candidate for item in made.finalists]
     check_schema("found", json.loads((made.out / "found.json").read_text()))
     check_schema("search", made.to_json())
-    limit = 0.8 * model_of(DEVICE).predict([SPACE.widest().arch]).ms.item()
+    limit = 0.8 * device_model().predict([SPACE.widest().arch]).ms.item()
     assert [(item.figure, item.bound) for item in document.limits] == [("p50", pytest.approx(limit))]
 
 

@@ -8,16 +8,15 @@ from dataclasses import replace
 import pytest
 from support.checks import refusal
 from support.mini_space import measured, truth
-from support.small_data import SPACE, write_folder
+from support.small_data import SPACE
+from support.small_search import write_given
 
 import resnas_deploy as resnas
-from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.packed import pack
 from resnas_deploy.measuring.latency.profile import PROFILE, subnets
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.searching.found import read_found
-from resnas_deploy.weights.checkpoint import Task, save, untrained
 
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 1, "tries": 1}
 PI = Setting("raspberry-pi-4-cores-1a2b3c4d", "tensorrt", "tensorrt 10", "cuda:0", "fp32", 1, 4)
@@ -26,10 +25,7 @@ PI = Setting("raspberry-pi-4-cores-1a2b3c4d", "tensorrt", "tensorrt 10", "cuda:0
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
     """A supernet that knows nothing, and the data that it is for."""
-    folder = tmp_path_factory.mktemp("latency-of")
-    task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
-    save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), folder / "supernet.safetensors")
-    return {"supernet": folder / "supernet.safetensors", "data": write_folder(folder / "data")}
+    return write_given(tmp_path_factory.mktemp("latency-of"))
 
 
 @pytest.fixture

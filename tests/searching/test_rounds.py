@@ -15,38 +15,22 @@ from pathlib import Path
 import pytest
 from support.checks import check_schema, refusal
 from support.made_up_measuring import measurement, report
-from support.mini_space import measured, truth
 from support.places import SEARCHED
-from support.small_data import SPACE, write_folder
 from support.small_reference import make_small
+from support.small_search import model_of, write_given
 
 import resnas_deploy as resnas
-from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.latency.bounds import RUNS
-from resnas_deploy.measuring.latency.model import LatencyModel
-from resnas_deploy.measuring.latency.profile import PROFILE, regression_of, subnets
-from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.searching.found import read_found
 from resnas_deploy.searching.measured import Measured, read_measured, waiting
 from resnas_deploy.searching.measured_limits import MeasuredLimit
-from resnas_deploy.weights.checkpoint import Task, save, untrained
 
 FEW = {"iterations": 2, "first": 6, "children": 4, "parents": 3, "finalists": 2, "tries": 5}
 
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("search")
-    task = Task(("blue", "green", "red"), Preprocessing(SPACE.image_size, SPACE.image_size), held_out=2)
-    save(replace(untrained(SPACE.widest().full), task=task, space=SPACE), folder / "supernet.safetensors")
-    return {"supernet": folder / "supernet.safetensors", "data": str(write_folder(folder / "data"))}
-
-
-def model_of(anchor_ms: float) -> LatencyModel:
-    """A latency model of this machine, which is wrong by whatever one likes."""
-    setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
-    regression = regression_of(measured(subnets(SPACE, PROFILE, 60), truth(SPACE)))
-    return LatencyModel(SPACE, setup, setup.setting(), replace(regression, anchor_ms=anchor_ms))
+    return write_given(tmp_path_factory.mktemp("search"))
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +148,8 @@ from resnas_deploy.searching import finish
 from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from support.small_reference import make_small
-from test_rounds import FEW, model_of
+from support.small_search import model_of
+from test_rounds import FEW
 
 left = {"found": -1, "measured": -1, "winner": -1} | {sys.argv[1]: int(sys.argv[2])}
 
@@ -188,7 +173,7 @@ resnas.search(sys.argv[3], data=sys.argv[4], out=sys.argv[5], max_latency="80%",
 @pytest.mark.parametrize(("step", "count"), [("found", 1), ("found", 2), ("measured", 1), ("winner", 1)])
 def test_a_search_that_is_killed_between_its_steps_goes_on(given, tmp_path, small_reference, step, count):
     out = tmp_path / "found"
-    command = [sys.executable, "-c", KILLED, step, str(count), str(given["supernet"]), given["data"], str(out)]
+    command = [sys.executable, "-c", KILLED, step, str(count), str(given["supernet"]), str(given["data"]), str(out)]
     path = os.pathsep.join([SEARCHED, str(Path(__file__).parent)])
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=120)
     assert done.returncode == -signal.SIGKILL, done.stderr

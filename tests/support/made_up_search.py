@@ -27,7 +27,7 @@ PREDICTED = CostKind(LATENCY, "ms", latency_of, low=0.95, high=1.06)
 COSTS = (PREDICTED, macs_cost(), parameters_cost())
 
 
-def reported(space, count, *, costs=COSTS, finalists=3, stopped=0.4, data="photos"):
+def reported(space, count, *, costs=COSTS, finalists=3, stopped=0.4):
     """A search: the more MACs, the more right, with noise; half of the widest's latency is the limit."""
     rng = np.random.default_rng(0)
     widest = space.widest()
@@ -47,7 +47,7 @@ def reported(space, count, *, costs=COSTS, finalists=3, stopped=0.4, data="photo
     measured = [_finalist(item, number) for number, item in enumerate(best)]
     limit = float(np.median([item.costs[0] for item in best]))
     return ReportedSearch(
-        searched=Searched(space, data, HELD_OUT, "little", {costs[0].name: limit}),
+        searched=Searched(space, "photos", HELD_OUT, "little", {costs[0].name: limit}),
         costs=costs,
         limits=(MeasuredLimit("p50", limit),),
         candidates=candidates,

@@ -27,10 +27,6 @@ def plot_deviations(found: Deviations, setting: Setting, path: Path, *, replace:
 def page(found: Deviations, setting: Setting) -> Page:
     """Return the check as a page whose charts answer to the pointer and the keyboard."""
     model, line = found.accuracies[:2]
-    errors = [
-        (one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}")
-        for one in (*found.accuracies, found.noise)
-    ]
     head, *rows = _table(found)
     return Page(
         _TITLE,
@@ -46,10 +42,19 @@ def page(found: Deviations, setting: Setting) -> Page:
                     _chart(found, line, found.by_macs_ms, 1),
                 )
             ),
-            Table("Errors", ("predicted by", "MAPE", "worst", "Spearman", "Kendall"), errors),
+            errors_table(found, "Errors"),
             Folded("Networks", (Table("", head, rows),)),
         ),
     )
+
+
+def errors_table(found: Deviations, title: str) -> Table:
+    """Return a row for each way to predict, and one for the noise."""
+    rows = [
+        (one.predictor, f"{one.mape:.2%}", f"{one.worst:.1%}", f"{one.spearman:.3f}", f"{one.kendall:.3f}")
+        for one in (*found.accuracies, found.noise)
+    ]
+    return Table(title, ("predicted by", "MAPE", "worst", "Spearman", "Kendall"), rows)
 
 
 def _chart(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnas_deploy.files import records as record
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.runners.base import usable_cores
@@ -24,16 +23,7 @@ class ProfiledMachines:
         return {
             "store": str(self.store),
             "this_machine": self.this_machine,
-            "profiles": [
-                {
-                    "setting": record.to_json(item.setting),
-                    "space": item.space.name,
-                    "space_fingerprint": item.space.fingerprint,
-                    "image_size": item.space.image_size,
-                    "networks": item.networks,
-                }
-                for item in self.profiles
-            ],
+            "profiles": [item.to_json() for item in self.profiles],
         }
 
 

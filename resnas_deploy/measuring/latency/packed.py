@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files import records as record
@@ -19,7 +18,7 @@ from resnas_deploy.files.reading import name_of, read_bytes
 from resnas_deploy.files.sealed import SealedFormat
 from resnas_deploy.measuring.latency.elsewhere import machine_named
 from resnas_deploy.measuring.latency.setup import Setting
-from resnas_deploy.measuring.latency.store import Kept, LatencyStore, Sampled, check_times
+from resnas_deploy.measuring.latency.store import Kept, LatencyStore, Profiled, check_times
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.version import __version__
 
@@ -33,14 +32,8 @@ _FORMAT = SealedFormat("a packed latency profile", "sha256", SCHEMA, _REMEDY)
 
 
 @dataclass(frozen=True)
-class PackedNetworks:
-    """Networks of one space that were measured under one key."""
-
-    setting: Setting
-    space: SearchSpace
-    purpose: str  # profile, or check: networks that a profile has not seen
-    repeat: int
-    networks: tuple[Sampled, ...]
+class PackedNetworks(Kept):
+    """What a file holds of one key."""
 
     def __post_init__(self) -> None:
         """Raise `BadInput` for what no store would have been given."""
@@ -75,21 +68,12 @@ class PackedProfiles:
 
 
 @dataclass(frozen=True)
-class Carried:
-    """What a file holds of one setting and space."""
-
-    setting: Setting
-    space: SearchSpace
-    networks: int  # of the profile; those of checks come with it
-
-
-@dataclass(frozen=True)
 class CarriedProfiles:
     """What was packed, or unpacked."""
 
     file: Path
     store: Path
-    profiles: tuple[Carried, ...]
+    profiles: tuple[Profiled, ...]  # those of checks come with them
     added: int = 0  # networks, those of checks included, that the store did not have; of a packing 0
 
     def to_json(self) -> dict[str, object]:
@@ -98,16 +82,7 @@ class CarriedProfiles:
             "file": str(self.file),
             "store": str(self.store),
             "added": self.added,
-            "profiles": [
-                {
-                    "setting": record.to_json(item.setting),
-                    "space": item.space.name,
-                    "space_fingerprint": item.space.fingerprint,
-                    "image_size": item.space.image_size,
-                    "networks": item.networks,
-                }
-                for item in self.profiles
-            ],
+            "profiles": [item.to_json() for item in self.profiles],
         }
 
 
@@ -166,11 +141,11 @@ def unpack(file: Path, store: Path) -> CarriedProfiles:
     return CarriedProfiles(file, store, carried(kept), added)
 
 
-def carried(several: Sequence[Kept]) -> tuple[Carried, ...]:
+def carried(several: Sequence[Kept]) -> tuple[Profiled, ...]:
     """Return what was measured by setting and space."""
-    found: dict[tuple[Setting, str], Carried] = {}
+    found: dict[tuple[Setting, str], Profiled] = {}
     for item in several:
         key = item.setting, item.space.fingerprint
         before = found[key].networks if key in found else 0
-        found[key] = Carried(item.setting, item.space, before + len(item.networks) * (item.purpose == "profile"))
+        found[key] = Profiled(item.setting, item.space, before + len(item.networks) * (item.purpose == "profile"))
     return tuple(found.values())

@@ -90,7 +90,7 @@ class Kept:
 
     setting: Setting
     space: SearchSpace
-    purpose: str
+    purpose: str  # profile, or check: networks that a profile has not seen
     repeat: int  # tells one whole measurement of the same networks from another
     networks: tuple[Sampled, ...]
 
@@ -102,7 +102,17 @@ class Profiled:
     setting: Setting
     space: SearchSpace
     networks: int
-    latest: int  # the larger, the later the last of them was kept
+    latest: int = 0  # the larger, the later the last of them was kept
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        return {
+            "setting": record.to_json(self.setting),
+            "space": self.space.name,
+            "space_fingerprint": self.space.fingerprint,
+            "image_size": self.space.image_size,
+            "networks": self.networks,
+        }
 
 
 class LatencyStore(Database):

@@ -88,12 +88,10 @@ function searchIn(host, data, title) {
       : `${inside.length} of ${count} candidates are inside; the most accurate: ${accuracy[best].toFixed(2)}%, ` +
         `${costs.map((cost) => figuresOf(best, cost)).join(", ")}.`;
     const kept = new Set(inside);
-    // A finalist is inside by what it was measured at, where the limit is on that.
-    const last = finalists.filter((item) => kept.has(item.candidate));
     const series = [series_("scored", whole, shown, { colour: 5 })];
     if (stopped?.()) series.push(series_("stopped early", inside.filter((number) => data.seen[number]), shown, { colour: 7 }));
     series.push(series_("front", frontOf(whole, shown), shown, { colour: 0, form: "step" }));
-    series.push(...finalistsOf(last, shown));
+    series.push(...finalistsOf(finalists.filter((item) => kept.has(item.candidate)), shown));
     draw({
       x: { label: `${shown.label}, ${shown.unit}` },
       y: { label: "top-1 on the held-out images, %" },
@@ -110,7 +108,7 @@ function searchIn(host, data, title) {
   function finalistsOf(items, cost) {
     const numbers = items.map((item) => item.candidate);
     const pick = (values) => numbers.map((number) => values[number]);
-    const predicted = series_(costs.includes(cost) && cost.high ? "finalists, predicted" : "finalists", numbers, cost, {
+    const predicted = series_(cost.high ? "finalists, predicted" : "finalists", numbers, cost, {
       colour: 1, marker: "circle", finalists: items, pale: true,
       ...(cost.high ? { xLow: pick(cost.low), xHigh: pick(cost.high) } : {}),
     });

@@ -7,10 +7,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from jsonschema import Draft202012Validator
-from support.checks import refusal
+from support.checks import check_schema, refusal
 from support.mini_space import EIGHT, MINI, SETTING, drawn, measured, sampled, truth
-from support.places import ROOT
 
 from resnas_deploy.measuring.latency import packed as module
 from resnas_deploy.measuring.latency.packed import pack, packed, unpack, unpacked
@@ -94,8 +92,7 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(file, store):
 
 
 def test_the_file_is_what_its_schema_says(file):
-    schema = json.loads((ROOT / "docs" / "schemas" / "latency-packed.json").read_text())
-    Draft202012Validator(schema).validate(json.loads(file.read_text()))
+    check_schema("latency-packed", json.loads(file.read_text()))
 
 
 def test_a_file_that_was_cut_is_refused(file, tmp_path):
