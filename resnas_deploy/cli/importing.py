@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.arch.space_size import counted
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.cli.latency_options import packaged_names
 from resnas_deploy.cli.options import Json
@@ -82,5 +81,7 @@ def import_(
     if (found := imported.checkpoint.space) is None:
         say(f"next: resnas export --checkpoint {out}")
         return
+    from resnas_deploy.arch.space_size import counted
+
     say(f"a supernet of the space {found.name}, {counted(found)}")
     say(f"next: resnas search --supernet {out} --score-on IMAGES --max-macs 60% --out found")

@@ -8,7 +8,6 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
-from resnas_deploy.arch.space_size import counted
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
@@ -58,6 +57,8 @@ def _print(found: Inspected) -> None:
         say(f"tensors: {len(weights.tensors)}, {weights.nbytes / 1e6:.1f} MB, sha256 {weights.digest}")
         _print_history(weights.provenance.history)
     if space := found.space:
+        from resnas_deploy.arch.space_size import counted
+
         say(f"supernet of the space {space.name}, {counted(space)}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)

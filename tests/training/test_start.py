@@ -86,5 +86,5 @@ def test_other_weights_do_not_go_on_with_a_run(tmp_path):
     other = replace(one, tensors=dict(one.tensors) | {"head.linear.bias": np.ones(3, np.float32)})
     made = [run(tmp_path, space=None, arch=one.arch, recipe=RECIPE, start=weights) for weights in (one, other)]
     train(made[0], alone())
-    with pytest.raises(BadInput, match="another network, recipe, data or seed, or other weights to start from"):
+    with pytest.raises(BadInput, match="another network, space, recipe, data or seed, or other weights to start from"):
         train(made[1], alone())
