@@ -85,6 +85,4 @@ def unpack(
     say(f"{found.added} networks are new to {found.store}")
     machine = found.profiles[0].setting.machine
     at = f" --store {shlex.quote(str(store))}" if store else ""
-    say(
-        f"next: resnas search --supernet FILE --latency-of {machine} --max-latency TIME --data FOLDER --out found{at}"
-    )
+    say(f"next: resnas search --supernet FILE --latency-of {machine} --max-latency TIME --data FOLDER --out found{at}")
