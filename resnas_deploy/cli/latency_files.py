@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -83,4 +84,5 @@ def unpack(
     show_table(found.table())
     say(f"{found.added} networks are new to {found.store}")
     machine = found.profiles[0].setting.machine
-    say(f"next: resnas search --supernet FILE --latency-of {machine} --max-latency TIME --data FOLDER --out found")
+    at = f" --store {shlex.quote(str(store))}" if store else ""
+    say(f"next: resnas search --supernet FILE --latency-of {machine} --max-latency TIME --data FOLDER --out found{at}")

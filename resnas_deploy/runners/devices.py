@@ -176,7 +176,6 @@ def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> to
         return torch.device(CPU)
     found = parse_device(name)
     if found is None or index(found) >= there:
-        raise BadInput(
-            f"`{field}` must be cpu, cuda or cuda:N with N below {there} (the GPUs here), found {shown(name)}"
-        )
+        gpus = f"cuda:N with N below {there} (the GPUs here)" if there else "cuda:N (PyTorch has no GPU here)"
+        raise BadInput(f"`{field}` must be cpu, cuda or {gpus}, found {shown(name)}")
     return torch.device(found)

@@ -28,6 +28,7 @@ def test_profiles_are_listed_carried_and_listed_there(resnas, filled, tmp_path, 
     shown = resnas("latency", "unpack", "p.json", "--store", "new.sqlite").out
     assert "2 networks are new to new.sqlite" in shown
     assert "--latency-of jetson" in shown
+    assert "--out found --store new.sqlite\n" in shown, "the search finds them there alone"
     assert "0 networks are new to new.sqlite" in resnas("latency", "unpack", "p.json", "--store", "new.sqlite").out
 
 
