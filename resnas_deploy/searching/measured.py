@@ -175,7 +175,11 @@ def read_measured(path: Path, found: Found, remedy: str = "measure again by `sea
     """
     if not path.exists():
         raise BadInput(f"{path} must be there, found none; {remedy}")
-    return measured_from(read_json(path, MOST_BYTES), found, path, remedy)
+    try:
+        data = read_json(path, MOST_BYTES)
+    except BadInput as error:  # a file that was cut
+        raise BadInput(f"{error}; {remedy}") from None
+    return measured_from(data, found, path, remedy)
 
 
 def measured_from(data: object, found: Found, path: Path, remedy: str = "measure again") -> Measured:

@@ -179,13 +179,14 @@ def test_figures_that_cannot_be_are_told(found, change, said):
     assert not (found / "arch.json").exists()
 
 
-@pytest.mark.parametrize("name", ["measured.json", "found.json"])
-def test_a_file_that_was_cut_is_told(found, name):
+@pytest.mark.parametrize(
+    ("name", "remedy"), [("measured.json", "; measure again by `search.measure()`"), ("found.json", "")]
+)
+def test_a_file_that_was_cut_is_told(found, name, remedy):
     content = (found / name).read_bytes()
     (found / name).write_bytes(content[: len(content) // 2])
-    assert f"{found / name} must be JSON, found something else (cut short?)" in refusal(
-        lambda: resnas.search.finish(found)
-    )
+    said = f"{found / name} must be JSON, found something else (cut short?){remedy}"
+    assert said in refusal(lambda: resnas.search.finish(found))
 
 
 def test_a_finalist_that_was_exchanged_is_told(found):
