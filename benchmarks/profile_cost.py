@@ -1,4 +1,4 @@
-"""What a profile of the small space costs and how good it is, beside one of 120 random networks, as it was before.
+"""What a profile of the small space costs and how good it is, beside one of 80 networks that are chosen to tell most.
 
 Run: .venv/bin/python benchmarks/profile_cost.py [--trial]; about a quarter of an hour on an idle machine of two cores,
 alone. A trial has few networks of the demo's space, and writes nothing.
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from recording import ratio, write_result
+from telling_networks import most_telling
 
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.images.samples import noise
@@ -38,8 +39,8 @@ from resnas_deploy.weights.space_files import space_named
 TRIAL = "--trial" in sys.argv
 SPACE = space_named("demo" if TRIAL else "small")
 SETUP = Setup(RUNNERS["ort-cpu"], "fp32", 1)
-RANDOM = "random"  # a purpose of its own
-DESIGNED, BEFORE, HELD_OUT = (42, 44, 8) if TRIAL else (NETWORKS, 120, 50)
+DESIGN, RANDOM = "design", "random"  # purposes of their own
+DESIGNED, BEFORE, HELD_OUT = (42, 44, 8) if TRIAL else (80, NETWORKS, 50)
 SIZES = (42,) if TRIAL else (48, 64, 80, 100, 120)
 BOTH_WAYS, ROUNDS = (2, 5) if TRIAL else (4, 25)
 
@@ -49,13 +50,13 @@ def drawn_weights(arch, precision, batch, folder):
     return emitted(untrained(arch), precision, batch, folder)
 
 
-def random_networks(count):
-    """Return the networks of a profile as they were before: the edges, and random ones."""
-    rng = np.random.default_rng(0)
-    found = {SPACE.widest().arch: None, SPACE.narrowest().arch: None}
-    while len(found) < count:
-        found[SPACE.sample(rng).arch] = None
-    return list(found)
+def telling_networks(count):
+    """Return the edges of the space, and random networks and telling ones in turns."""
+    found = {}
+    for arch in most_telling(SPACE, np.random.default_rng(0)):
+        found[arch] = None
+        if len(found) == count:
+            return list(found)
 
 
 def measured(profiler, wanted, purpose, repeat=0):
@@ -70,7 +71,7 @@ def measured(profiler, wanted, purpose, repeat=0):
 
 def minutes_of_before():
     """Return what the earlier profile took, from two groups whose networks are made as they were then."""
-    archs, rng = random_networks(2 * anchored.GROUP + 2)[2:], np.random.default_rng(1)
+    archs, rng = subnets(SPACE, PROFILE, 2 * anchored.GROUP + 2)[2:], np.random.default_rng(1)
     ours, anchored.made_up = anchored.made_up, drawn_weights
     started = time.monotonic()
     for group in anchored.groups(archs):
@@ -115,20 +116,20 @@ def main():
     print("made-up weights over drawn ones:", ", ".join(f"{one['ratio']:.3f}" for one in alike))
     with tempfile.TemporaryDirectory() as folder, LatencyStore(Path(folder, "latency.sqlite")) as store:
         profiler = Profiler(store, SPACE, SETUP, replace(SETUP.setting(), machine="this"))
-        minutes = measured(profiler, subnets(SPACE, PROFILE, DESIGNED), PROFILE)
+        minutes = measured(profiler, telling_networks(DESIGNED), DESIGN)
         before = minutes_of_before()
         print(f"as it was before: {BEFORE} networks in {before:.1f} minutes")
-        chosen, random = subnets(SPACE, PROFILE, DESIGNED), random_networks(BEFORE)
-        measured(profiler, random, RANDOM)
+        chosen, random = telling_networks(DESIGNED), subnets(SPACE, PROFILE, BEFORE)
+        minutes_of_random = measured(profiler, random, RANDOM)
         held_out = subnets(SPACE, CHECK, HELD_OUT, without=[*chosen, *random])
         for repeat in (0, 1):
             measured(profiler, held_out, CHECK, repeat)
         first, second = profiler.kept(CHECK, 0), profiler.kept(CHECK, 1)
         print("telling networks:")
-        designed = errors(profiler.kept(PROFILE), first, second)
+        designed = errors(profiler.kept(DESIGN), first, second)
         print("random networks:")
         drawn = errors(profiler.kept(RANDOM), first, second)
-        noise_of = deviations_of(regression_of(profiler.kept(PROFILE)), profiler.kept(PROFILE), first, second).noise
+        noise_of = deviations_of(regression_of(profiler.kept(RANDOM)), profiler.kept(RANDOM), first, second).noise
     if TRIAL:
         return
     write_result(
@@ -139,6 +140,7 @@ def main():
             "networks": DESIGNED,
             "minutes": minutes,
             "networks_before": BEFORE,
+            "minutes_random": minutes_of_random,
             "minutes_before": before,
             "error_by_telling_networks": designed,
             "error_by_random_networks": drawn,

@@ -62,6 +62,33 @@ def latency_model() -> str:
     return table(("", *ours, "MACs: error, Spearman", "parameters", "measured again"), rows)
 
 
+def profile_cost() -> str:
+    """Return what a profile of the small space takes, and how good it is, beside one as it was before."""
+    found, rows = result("profile-cost"), {}
+    for name, count, minutes, errors in (
+        ("random", found["networks_before"], found["minutes_random"], found["error_by_random_networks"]),
+        ("random", 80, None, found["error_by_random_networks"]),
+        ("half of them chosen", found["networks"], found["minutes"], found["error_by_telling_networks"]),
+    ):
+        error = errors[str(count)]
+        figures = [f"{error['mape']:.2%}", f"{error['worst']:.1%}", f"{error['spearman']:.3f}"]
+        rows[f"{count} networks, {name}"] = [f"{minutes:.1f}" if minutes else "", *figures]
+    return table(("", "minutes", "error (MAPE)", "worst", "Spearman"), rows)
+
+
+def limits_kept() -> str:
+    """Return how many finalists were measured within the limit on latency that the model found kept."""
+    rows = {}
+    for confidence, found in result("limits-kept")["by_confidence"].items():
+        kept = found["summary"]
+        shares = [f"{kept[f'kept_{how}']:.0%}" for how in ("as_measured", "at_the_profiles_pace")]
+        off = kept["median_of_measured_over_predicted"]
+        searches = len({one["search"] for one in found["finalists"]})
+        rows[f"confidence {confidence}"] = [str(searches), str(kept["finalists"]), *shares, f"{off:.3f}"]
+    heads = ("searches", "finalists", "kept as measured", "at the profile's pace", "measured over predicted")
+    return table(("", *heads), rows)
+
+
 def latency_methods() -> str:
     """Return the errors of other ways to predict latency."""
     rows = {
@@ -189,7 +216,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "latency-methods": latency_methods,
     "latency-model": latency_model,
     "limits": limits,
+    "limits-kept": limits_kept,
     "networks": networks,
+    "profile-cost": profile_cost,
     "residual": residual,
     "sampling": sampling,
     "search": search,

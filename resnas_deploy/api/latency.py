@@ -83,7 +83,7 @@ def profile(
     """Measure networks of a search space, and return the model that predicts the latency of any other one of it.
 
     It takes some minutes, once: whatever is measured is kept in the store (`latency.sqlite` in the user's data folder),
-    and a profiling that was stopped goes on where it was. 80 networks are measured unless `networks` says otherwise;
+    and a profiling that was stopped goes on where it was. 120 networks are measured unless `networks` says otherwise;
     `runner` is the first that can run the precision, `threads` 0 every core, `image_size` the space's own. Quantised
     networks (int8, fp8) have made-up steps: no time hangs on them, and no images are needed. `predict([arch]).ms` of
     the result are milliseconds a batch. Neither torch nor data are needed.

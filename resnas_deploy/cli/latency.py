@@ -37,7 +37,7 @@ def profile(
     networks: Annotated[
         int | None,
         typer.Option(
-            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="80"
+            help="How many networks of the space to measure.", metavar="N", min=1, max=MAX_COUNT, show_default="120"
         ),
     ] = None,
     on: NodeOption = "",

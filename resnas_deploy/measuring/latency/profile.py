@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,6 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, ResnasError, called, first_few
 from resnas_deploy.measuring.latency.anchored import anchor_of, groups, measure_group
-from resnas_deploy.measuring.latency.design import most_telling
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.regression import Regression, fit, least_networks
@@ -25,7 +23,7 @@ from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.weights.space_files import naming
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
-NETWORKS = 80  # that a profile measures: the model's error hardly falls with more (docs/latency.md)
+NETWORKS = 120  # that a profile measures: the model's error hardly falls with more (docs/latency.md)
 _SEEDS = {PROFILE: 0, CHECK: 1}
 _FIT_SEED = 0
 _TRIES = 20  # draws for each network that is wanted: spaces are far larger than what is measured of them
@@ -174,16 +172,18 @@ def profiled_batches(space: SearchSpace, setup: Setup, store: Path) -> list[int]
 def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[ArchSpec] = ()) -> list[ArchSpec]:
     """Return distinct networks of the space, the same ones every time, and none of `without`.
 
-    Those of a profile are the most telling, others random. More of them begin with the fewer. Raise `BadInput` where
-    the space has not so many.
+    They are random; those of a profile begin with the edges of the space, beyond which nothing lies. More of them begin
+    with the fewer. Raise `BadInput` where the space has not so many.
     """
     found: dict[ArchSpec, None] = {}
+    if purpose == PROFILE:
+        found = {space.widest().arch: None, space.narrowest().arch: None}
     rng = np.random.default_rng(_SEEDS[purpose])
-    archs = most_telling(space, rng) if purpose == PROFILE else _random(space, rng)
     excluded = frozenset(without)
-    for arch in islice(archs, count * _TRIES):
+    for _ in range(count * _TRIES):
         if len(found) >= count:
             break
+        arch = space.sample(rng).arch
         if arch not in excluded:
             found[arch] = None
     if len(found) < count:
@@ -192,11 +192,6 @@ def subnets(space: SearchSpace, purpose: str, count: int, without: Collection[Ar
             f"the space {space.name} must have {count} networks or more{beside}, found {len(found)}; ask for fewer"
         )
     return list(found)[:count]
-
-
-def _random(space: SearchSpace, rng: np.random.Generator) -> Iterator[ArchSpec]:
-    while True:
-        yield space.sample(rng).arch
 
 
 def regression_of(measured: Sequence[Sampled]) -> Regression:

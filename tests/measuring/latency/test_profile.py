@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 from support.checks import refusal
 from support.mini_space import EIGHT, MINI, SETTING, drawn, measured, truth
@@ -12,7 +11,6 @@ from support.mini_space import EIGHT, MINI, SETTING, drawn, measured, truth
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency import profile as module
 from resnas_deploy.measuring.latency.anchored import GROUP, anchor_of
-from resnas_deploy.measuring.latency.design import relative_terms
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, profile, subnets
 from resnas_deploy.measuring.latency.regression import least_networks
@@ -75,18 +73,6 @@ def test_the_networks_are_distinct_the_same_every_time_and_of_the_space(space, p
     assert all(space.holds(arch) for arch in found)
     for fewer in (1, 2, 3, 149):
         assert subnets(space, purpose, fewer) == found[:fewer]
-
-
-def test_every_second_network_of_a_profile_is_a_telling_one():
-    """Which tells more: the determinant of the design's matrix is larger than of as many random ones."""
-    found, random = subnets(MINI, PROFILE, 42), drawn(MINI, 42, seed=5)
-
-    def determinant(archs):
-        terms = relative_terms([*found, *random])
-        rows = terms[[[*found, *random].index(arch) for arch in archs]]
-        return np.linalg.slogdet(rows.T @ rows)[1]
-
-    assert determinant(found) > determinant(random) + 3
 
 
 def test_a_profile_has_the_edges_of_the_space():
