@@ -185,8 +185,9 @@ def test_figures_that_cannot_be_are_told(found, change, said):
 def test_a_file_that_was_cut_is_told(found, name, remedy):
     content = (found / name).read_bytes()
     (found / name).write_bytes(content[: len(content) // 2])
-    said = f"{found / name} must be JSON, found something else (cut short?){remedy}"
-    assert said in refusal(lambda: resnas.search.finish(found))
+    message = refusal(lambda: resnas.search.finish(found))
+    assert f"{found / name} must be JSON, found something else (cut short?)" in message
+    assert message.endswith(remedy)
 
 
 def test_a_finalist_that_was_exchanged_is_told(found):
