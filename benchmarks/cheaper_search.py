@@ -18,6 +18,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -168,16 +169,16 @@ def main(seeds: int) -> None:
     )
 
 
-def compared(found: Sequence[dict[str, object]], today: Sequence[dict[str, object]]) -> dict[str, object]:
+def compared(found: Sequence[dict[str, Any]], today: Sequence[dict[str, Any]]) -> dict[str, object]:
     """Return what a way saves and what it loses, over the seeds."""
     pairs = list(zip(found, today, strict=True))
     differences = {
-        name: spread([float(own[name]) - float(other[name]) for own, other in pairs])  # type: ignore[arg-type]  # numbers
+        name: spread([float(own[name]) - float(other[name]) for own, other in pairs])
         for name in ("held_out", "validation")
     }
-    times_fewer = min(float(other["images"]) / float(own["images"]) for own, other in pairs)  # type: ignore[arg-type]
-    loses = max(-float(item["low"]) for item in differences.values())  # type: ignore[arg-type]
-    ranks = [pair for own in found for pair in own["rank_correlations"]]  # type: ignore[attr-defined]
+    times_fewer = min(float(other["images"]) / float(own["images"]) for own, other in pairs)
+    loses = max(-float(item["low"]) for item in differences.values())  # type: ignore[arg-type]  # a number
+    ranks = [pair for own in found for pair in own["rank_correlations"]]
     means = [float(np.mean([pair[kind] for pair in ranks])) if ranks else None for kind in range(2)]
     return {
         "images_times_fewer": times_fewer,

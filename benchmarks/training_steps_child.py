@@ -28,7 +28,7 @@ try:
     from resnas_deploy.weights.space_files import packaged_spaces
 except ModuleNotFoundError:  # before there were files of spaces
 
-    def packaged_spaces() -> dict[str, SearchSpace]:  # type: ignore[misc]
+    def packaged_spaces() -> dict[str, SearchSpace]:  # type: ignore[misc]  # the other checkout has none
         from resnas_deploy.arch.space import SPACES
 
         return SPACES
