@@ -12,6 +12,7 @@ from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
+from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import BuildOptions, engine_id, engine_identity
@@ -109,6 +110,7 @@ def _compile(
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
     """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
+    check_asked(target, options)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
     if target.name != AOTI and options.device:
@@ -130,6 +132,11 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        "refittable": options.refittable,
+        "strip_weights": options.strip_weights,
+        "hardware_compatibility": options.hardware_compatibility,
+        "sparse_weights": options.sparse_weights,
+        "level": options.level,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
     }
 

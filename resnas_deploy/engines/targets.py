@@ -10,7 +10,7 @@ from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.runners.base import installed_version
 
-PORTABLE, AOTI = "portable", "aoti"
+PORTABLE, AOTI, RTX = "portable", "aoti", "tensorrt-rtx"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target(
-            "tensorrt-rtx",
+            RTX,
             "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
             module="tensorrt_rtx",
             install="pip install tensorrt-rtx-cu13",

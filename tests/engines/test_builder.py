@@ -74,6 +74,11 @@ def request(model, **changes):
         "workspace_bytes": None,
         "version_compatible": False,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
     }
     return usual | changes
 
