@@ -44,7 +44,8 @@ def build(
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
-        device: what an aoti package runs on: cpu, which is usual, or cuda:N.
+        device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
+            cuda:N or cpu, which is usual.
         progress: told what is being done.
 
     Raise `BadInput` for what cannot be built, `NotAvailable` where the builder or its GPU is missing, and

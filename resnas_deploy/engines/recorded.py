@@ -67,6 +67,7 @@ class Identity:
     capabilities: str | tuple[str, ...]
     workspace_bytes: int | None
     version_compatible: bool
+    user_allocation: bool | None = None  # who runs it gives it the memory of activations
 
     def __post_init__(self) -> None:
         if not self.profiles:
