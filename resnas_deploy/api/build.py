@@ -49,7 +49,8 @@ def build(
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
-        device: what an aoti package runs on: cpu, which is usual, or cuda:N.
+        device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
+            cuda:N or cpu, which is usual.
         refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
         strip_weights: whether it is kept without its weights, which `refit()` puts in.
         hardware_compatibility: with tensorrt: ampere+ for GPUs of 8.0 and above, same-capability for all of this one's

@@ -54,7 +54,12 @@ def build(
         typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="What an aoti package runs on: cpu or cuda:N.", metavar="DEVICE", show_default="cpu")
+        str,
+        typer.Option(
+            help="The GPU that tensorrt builds for, or what an aoti package runs on.",
+            metavar="cpu|cuda:N",
+            show_default="cuda:0 for tensorrt, cpu for aoti",
+        ),
     ] = "",
     refittable: Annotated[
         bool, typer.Option("--refittable", help="Can be given other weights later, by resnas refit.", metavar="")
@@ -93,6 +98,7 @@ def build(
     Examples:
     $ resnas build small-fp16
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
+    $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
     """
     with progress() as show:

@@ -74,6 +74,8 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace_bytes"])
     if request["version_compatible"]:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if request["user_allocation"]:
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else it might not be captured in a CUDA graph
     _set_options(trt, config, request)
     if request["capabilities"]:
         config.num_compute_capabilities = len(request["capabilities"])

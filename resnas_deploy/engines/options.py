@@ -15,6 +15,7 @@ from resnas_deploy.engines.targets import PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput, shown
 
 IDENTITY_SCHEMA = 1
+USER_ALLOCATION = "user_allocation"
 _TUNED_FOR = 8  # images, where no profile says another number
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 COMPATIBILITY = ("ampere+", "same-capability")
@@ -59,7 +60,7 @@ class BuildOptions:
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
     timing_cache: Path | None = None  # where the builder has one; read and extended
-    device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
+    device: str = ""  # the GPU to build for, cuda:N; that a package of AOTInductor runs on, cpu where it is empty
     refittable: bool = False  # other weights of the same graph can be put into it: `refit()`
     strip_weights: bool = False  # kept without weights, which a refit puts in
     hardware_compatibility: str = ""  # GPUs that it runs on: the one that it is built on, or one of COMPATIBILITY
@@ -105,6 +106,7 @@ def engine_identity(
         "builder": builder,
         "device": device,  # the GPU's name, where the engine is built for the one that is here
         **options.to_json(),
+        **({USER_ALLOCATION: True} if target.user_allocation else {}),
     }
 
 

@@ -25,6 +25,7 @@ class Target:
     capabilities: tuple[str, ...]
     needs_gpu: bool
     suffix: str = ".engine"  # of its files
+    user_allocation: bool = False  # its engines are built to allocate nothing while they run
 
     def builder(self) -> str:
         """Return the module and its version, which is part of an engine's identity. Raise `PackageMissing`."""
@@ -70,6 +71,7 @@ TARGETS: Mapping[str, Target] = {
             precisions=tuple(PRECISIONS),
             capabilities=("75", "80", "86", "89", "120", "121"),
             needs_gpu=False,
+            user_allocation=True,
         ),
         Target(
             "tensorrt",

