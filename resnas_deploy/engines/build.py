@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
@@ -127,7 +128,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
     return {
         "module": target.module,
         "model": str(artifact.graph),
-        "image_size": artifact.image_size,
+        "image": input_named(artifact.input).dims(artifact.image_size),
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,

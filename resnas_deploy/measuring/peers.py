@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL
 from resnas_deploy.errors import BadInput, PackageMissing, shown
@@ -59,6 +60,7 @@ class Peer:
 
     arch = None
     batch = USUAL
+    input = FLOAT32.name
 
     def __init__(self, spec: PeerSpec, precision: str, folder: Path, progress: Progress) -> None:
         self.precision = precision

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import import_quietly
@@ -115,7 +116,7 @@ class OrtGpuRunner(OrtRunner):
 
 
 class _Binding:
-    """Images `(B, 3, S, S)` and logits `(B, classes)` of one batch size, in a GPU's memory, and runs over them."""
+    """Images, as the network takes them, and logits `(B, classes)` of one batch size, in a GPU's memory."""
 
     def __init__(self, session: Any, images: Images, number: int, graph: bool) -> None:
         self._session = session
@@ -155,7 +156,8 @@ def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bo
     options = {**common, "trt_cuda_graph_enable": str(graph)}
     if not network.batch.fixed:  # else it would build again for each new batch size
         for what, batch in (("min", network.batch.least), ("opt", network.batch.most), ("max", network.batch.most)):
-            options[f"trt_profile_{what}_shapes"] = f"{INPUT}:{batch}x3x{network.image_size}x{network.image_size}"
+            shape = input_named(network.input).shape(batch, network.image_size)
+            options[f"trt_profile_{what}_shapes"] = f"{INPUT}:{'x'.join(map(str, shape))}"
     return TENSORRT_PROVIDER, options
 
 

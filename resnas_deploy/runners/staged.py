@@ -21,10 +21,10 @@ Work = Callable[[], M]  # enqueues the network once and returns where its logits
 Prepare = Callable[[M], Work[M]]  # makes ready for images `(B, ..)` that lie there, of one batch size
 
 
-def staged_boundary(way: str, captured: bool) -> str:
-    """Return what lies inside the time of a `step`."""
+def staged_boundary(way: str, captured: bool, excluded: str) -> str:
+    """Return what lies inside the time of a `step`, and what `excluded_from` it."""
     graph = ", captured CUDA graph" if captured else ""
-    return f"host to host, CUDA, pinned host memory and the copy into it{graph}, {way}, preprocessing excluded"
+    return f"host to host, CUDA, pinned host memory and the copy into it{graph}, {way}, {excluded}"
 
 
 def device_boundary(way: str, captured: bool) -> str:
