@@ -27,6 +27,11 @@ class InputKind:
         """Return the shape of a batch."""
         return (batch, *self.dims(side))
 
+    @property
+    def letters(self) -> str:
+        """The shape of one image of S pixels, for people."""
+        return "(S, S, 3)" if self.channels_last else "(3, S, S)"
+
     def image_bytes(self, side: int) -> int:
         """Return how many bytes one image has."""
         return 3 * side * side * self.bytes
