@@ -84,10 +84,7 @@ def _array(path: Path, count: int, size: int, kind: InputKind) -> Images:
     if found.dtype != np.dtype(kind.name) or found.shape[1:] != kind.dims(size):
         wanted = "normalised images" if kind is FLOAT32 else "images as they are cropped, not normalised"
         shape = ", ".join(map(str, kind.dims(size)))
-        raise BadInput(
-            f"{path} must hold {wanted}, {kind.name} (N, {shape}), as the graph takes them, "
-            f"found {found.dtype} {found.shape}"
-        )
+        raise BadInput(f"{path} must hold {wanted}, {kind.name} (N, {shape}), found {found.dtype} {found.shape}")
     images: Images = np.array(found[_drawn(len(found), count, str(path))])
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).reshape(len(images), -1).any(1).sum())

@@ -178,7 +178,7 @@ def test_calibration_with_another_input(tmp_path):
     path = tmp_path / "images.npy"
     np.save(path, noise(4, 32))
     assert refusal(lambda: calibration(path, 4, preprocessing, UINT8)) == (
-        f"{path} must hold images as they are cropped, not normalised, uint8 (N, 32, 32, 3), as the graph takes them, "
+        f"{path} must hold images as they are cropped, not normalised, uint8 (N, 32, 32, 3), "
         "found float32 (4, 3, 32, 32)"
     )
     np.save(path, noise(4, 32, UINT8))
