@@ -217,9 +217,14 @@ def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> to
 
 def memory_problem(device: str) -> str | None:
     """Say why no memory of a GPU can be allocated here; of machines without that GPU, nothing."""
-    if gpu_problem(device) or has_cuda_python() or torch_has_cuda():
+    if gpu_problem(device) or has_memory():
         return None
     return "memory of a GPU is allocated by PyTorch with CUDA or by cuda-python, and neither is installed"
+
+
+def has_memory() -> bool:
+    """Whether a package is here that allocates memory of a GPU, where there is one."""
+    return has_cuda_python() or torch_has_cuda()
 
 
 def has_cuda_python() -> bool:

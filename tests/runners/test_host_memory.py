@@ -53,5 +53,7 @@ def test_a_stream_of_neither(here):
 
 
 def test_a_package_of_which_a_parent_is_missing(monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("cuda.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cuda", None)
     assert not devices.has_cuda_python()
