@@ -123,7 +123,9 @@ def precision_problem(precision: str, device: str) -> str | None:
     if found is None or int(found) >= least:
         return None
     name = device_name(device).partition(" ")[2]
-    return f"{precision} needs a GPU of compute capability {dotted(str(least))} or above, found {name} ({dotted(found)})"
+    return (
+        f"{precision} needs a GPU of compute capability {dotted(str(least))} or above, found {name} ({dotted(found)})"
+    )
 
 
 def torch_problem(device: str) -> str | None:

@@ -71,7 +71,9 @@ def test_no_driver(monkeypatch):
     assert devices.capability("cuda:0") is None
 
 
-@pytest.mark.parametrize("gpu", [A100, H200, Gpu("NVIDIA B200", "100"), Gpu("NVIDIA B300", "103")], ids=lambda g: g.name)
+@pytest.mark.parametrize(
+    "gpu", [A100, H200, Gpu("NVIDIA B200", "100"), Gpu("NVIDIA B300", "103")], ids=lambda g: g.name
+)
 def test_gpus_that_tensorrt_for_rtx_does_not_run_on(machine, artifact, unavailable, gpu):
     machine(gpu)
     found = f"found {gpu.name} ({devices.dotted(gpu.capability)})"
@@ -118,9 +120,7 @@ def test_a_runner_builds_for_a_gpu_that_portable_engines_are_not_for(machine, gp
     assert building._for_runner(RTX, OPTIONS).capabilities == capabilities
 
 
-@pytest.mark.parametrize(
-    ("gpu", "precision", "least"), [(T4, "bf16", "8.0"), (T4, "fp8", "8.9"), (A100, "fp8", "8.9")]
-)
+@pytest.mark.parametrize(("gpu", "precision", "least"), [(T4, "bf16", "8.0"), (T4, "fp8", "8.9"), (A100, "fp8", "8.9")])
 def test_precisions_that_a_gpu_lacks(machine, unavailable, monkeypatch, gpu, precision, least):
     """The kinds, without their packages: what is here of them does not matter."""
     machine(gpu)

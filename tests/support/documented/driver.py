@@ -110,7 +110,6 @@ def load_instead(monkeypatch: Any, name: str, library: Path) -> None:
     """Let a library of that name be another one, for `ctypes`."""
     load = ctypes.CDLL
 
-
     def instead(asked: Any, *rest: Any, **more: Any) -> ctypes.CDLL:
         return load(library if asked == name else asked, *rest, **more)
 
