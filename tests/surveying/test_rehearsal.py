@@ -7,15 +7,20 @@ from dataclasses import replace
 
 import pytest
 from support.checks import check_schema
-from support.mini_space import MINI
+from support.mini_space import MINI, measured, truth
 from support.places import ROOT
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.measuring.latency.profile import PROFILE, subnets
+from resnas_deploy.measuring.latency.setup import choose_setup
+from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.progress import silent
 from resnas_deploy.surveying.kept import read_survey
+from resnas_deploy.surveying.latency_model import STORE
 from resnas_deploy.surveying.sizes import REHEARSAL
 from resnas_deploy.surveying.steps import steps_of
 from resnas_deploy.surveying.survey import Asked, survey
+from resnas_deploy.weights.space_files import space_named
 from resnas_deploy.weights.space_text import space_text
 
 LITTLE = ArchSpec(
@@ -36,7 +41,19 @@ def sizes(tmp_path):
         space=str(tmp_path / "mini.toml"),
         profiled=54,
         batches=(1, 2),
+        kernel_batches=(2,),
     )
+
+
+@pytest.fixture
+def profiled_before(tmp_path, sizes):
+    """What a step that was cut short has kept: the networks of the profile, in the runner that will be the fastest."""
+    space = space_named(sizes.space)
+    archs = subnets(space, PROFILE, sizes.profiled)
+    setting = choose_setup("torch", "fp32", 1, 0, "cpu").setting()
+    survey(Asked(tmp_path / "out", 0, "cpu", sizes=sizes, steps=()), silent)  # the folder of a report
+    with LatencyStore(tmp_path / "out" / STORE) as store:
+        store.add(setting, space, PROFILE, 0, measured(archs, truth(space), space))
 
 
 def rehearsed(tmp_path, sizes, wanted):
@@ -51,7 +68,8 @@ def rehearsed(tmp_path, sizes, wanted):
     return found
 
 
-def test_every_kind_of_step(tmp_path, sizes):
+def test_every_kind_of_step(tmp_path, sizes, profiled_before, monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")  # so that nothing is compiled, which the slow test does
     wanted = ("here", "little-fp32-torch", "little-int8-ort-cpu", "reduction-kernel", "roofline")
     wanted += ("training-masked", "latency-model")
     found = rehearsed(tmp_path, sizes, wanted.__contains__)
@@ -62,9 +80,10 @@ def test_every_kind_of_step(tmp_path, sizes):
         timed = outcomes[name].timed
         assert timed.verified.right
         assert timed.measurement(2).throughput > 0
-    (first, _) = outcomes["reduction-kernel"].reductions
-    assert (first.width, first.out_width, first.side) == (8, 12, 14)
+    first, second = outcomes["reduction-kernel"].reductions
+    assert (first.width, first.out_width, first.side, second.side) == (8, 12, 4, 2)
     assert first.error <= first.tolerance
+    assert first.compiled_s is None
     assert outcomes["training-masked"].training.images_per_second > 0
     model = outcomes["latency-model"].model
     assert (model.profiled, len(model.measured_ms)) == (54, 2)
