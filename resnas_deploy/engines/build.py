@@ -12,9 +12,10 @@ from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
+from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import BuildOptions, engine_id, engine_identity
+from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.targets import AOTI, Target, target_named
@@ -23,7 +24,7 @@ from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus
+from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus, index
 from resnas_deploy.runners.registry import runner_kind
 
 _log = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def open_runner(kind: RunnerKind, network: Network, options: Options, progress: 
     if kind.engine and options.engine is None:
         kind.check_opening(network, options)
         if isinstance(network, Artifact):  # else the runner refuses it
-            built = build_engine(network, target_named(kind.engine), BuildOptions(), progress)
+            built = build_engine(network, target_named(kind.engine), _for_runner(kind, options), progress)
             options = replace(options, engine=built.engine)
     return kind.open(network, options)
 
@@ -109,10 +110,11 @@ def _compile(
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
     """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
+    check_asked(target, options)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
-    if target.name != AOTI and options.device:
-        raise BadInput(f"`device` is for the target {AOTI}, found {target.name}; leave it out")
+    if options.device and not (target.needs_gpu or target.name == AOTI):
+        raise BadInput(f"the target {target.name} builds for no GPU that is here; leave `device` out")
     if target.name == AOTI and (options.profiles or options.workspace or options.version_compatible):
         raise BadInput(
             f"the target {AOTI} takes the artifact's batch range as it is; "
@@ -130,7 +132,14 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        USER_ALLOCATION: target.user_allocation,
+        "refittable": options.refittable,
+        "strip_weights": options.strip_weights,
+        "hardware_compatibility": options.hardware_compatibility,
+        "sparse_weights": options.sparse_weights,
+        "level": options.level,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
+        "gpu": index(options.device) if target.needs_gpu else None,
     }
 
 
@@ -156,11 +165,17 @@ def _device(target: Target, options: BuildOptions) -> str:
         return device_name(kind.device("")).partition(" ")[2]
     if not target.needs_gpu:
         return ""
-    if problem := gpu_problem("cuda:0"):
+    asked = runner_kind(target.name).device(options.device)
+    if problem := gpu_problem(asked):
         raise NotAvailable(
-            f"the target {target.name} builds for the GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
+            f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
-    return gpus()[0]
+    return gpus()[index(asked)]
+
+
+def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
+    """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
+    return BuildOptions(device=kind.device(options.device) if target_named(kind.engine).needs_gpu else "")
 
 
 def _failed_log(artifact: Artifact) -> Path:

@@ -67,6 +67,12 @@ class Identity:
     capabilities: str | tuple[str, ...]
     workspace_bytes: int | None
     version_compatible: bool
+    user_allocation: bool | None = None  # who runs it gives it the memory of activations
+    refittable: bool | None = None  # this and the rest: there only where it is not the default
+    strip_weights: bool | None = None
+    hardware_compatibility: str | None = None
+    sparse_weights: bool | None = None
+    level: int | None = None
 
     def __post_init__(self) -> None:
         if not self.profiles:

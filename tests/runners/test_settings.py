@@ -78,6 +78,7 @@ def test_the_switch_of_tf32(artifact, monkeypatch, said):
         raise NotAvailable("no GPU")
 
     monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
+    monkeypatch.setattr("resnas_deploy.runners.ort_gpu.has_memory", lambda: False)
     with pytest.raises((NotAvailable, BadInput)):
         OrtGpuRunner(artifact, replace(Options(1), device="cuda:0"), name="ort-tensorrt", provider=TENSORRT_PROVIDER)
     assert seen == [said or "0"]
