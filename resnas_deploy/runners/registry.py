@@ -20,9 +20,12 @@ from resnas_deploy.runners.devices import (
     gpu_problem,
     memory_problem,
     provider_problem,
+    rtx_problem,
     torch_problem,
 )
 
+# onnxruntime and onnxruntime-gpu are one module: where both are installed, either may be what is imported.
+_INSTALL_GPU = "pip uninstall -y onnxruntime && pip install 'resnas[gpu]'"
 _NATIVE = "computed in it"
 _WIDENED = "computed in fp32 around fp16 weights and activations"
 _HARDWARE = "computed in it where the CPU can, else in fp32"
@@ -63,7 +66,7 @@ RUNNERS = {
             "ort_gpu:OrtGpuRunner",
             {"provider": CUDA_PROVIDER},
             module="onnxruntime",
-            install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+            install=_INSTALL_GPU,
             precisions={"fp32": _NATIVE, "fp16": _NATIVE},
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, CUDA_PROVIDER),
@@ -75,7 +78,7 @@ RUNNERS = {
             "ort_gpu:OrtGpuRunner",
             {"provider": TENSORRT_PROVIDER},
             module="onnxruntime",
-            install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu 'tensorrt>=10.15,<11'",
+            install=_INSTALL_GPU,
             precisions=_ALL,
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, TENSORRT_PROVIDER),
@@ -87,7 +90,7 @@ RUNNERS = {
             "tensorrt:TensorRTRunner",
             {"module": "tensorrt"},
             module="tensorrt",
-            install="pip install 'tensorrt>=10.15,<12' cuda-python",
+            install="pip install 'resnas[tensorrt]'",
             precisions=_ENGINES,
             engine="tensorrt",
             device_problem=gpu_problem,
@@ -100,10 +103,10 @@ RUNNERS = {
             "tensorrt:TensorRTRunner",
             {"module": "tensorrt_rtx"},
             module="tensorrt_rtx",
-            install="pip install tensorrt-rtx-cu13 cuda-python",
+            install="pip install 'resnas[rtx]'",
             precisions=_ENGINES,
             engine="tensorrt-rtx",
-            device_problem=gpu_problem,
+            device_problem=rtx_problem,
             build_problem=memory_problem,
             devices=(CUDA,),
         ),

@@ -89,7 +89,7 @@ def test_a_wrong_size_for_a_checkpoint(refused, mini_checkpoint):
 @pytest.mark.skipif(RUNNERS["ort-cuda"].problem() is None, reason="CUDA is here")
 def test_a_runner_that_is_not_here(refused, tiny):
     line = refused("export", "--arch", tiny, "--verify-on", "ort-cuda", code=5)
-    assert line.endswith("install it with: pip uninstall -y onnxruntime && pip install onnxruntime-gpu")
+    assert line.endswith("install it with: pip uninstall -y onnxruntime && pip install 'resnas[gpu]'")
 
 
 def test_without_torch_only_unverified(resnas, refused, tiny, monkeypatch):
