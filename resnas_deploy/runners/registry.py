@@ -34,6 +34,10 @@ _ROUNDED = "computed in fp32 on values rounded to it"
 _ALL = dict.fromkeys(FLOATS, _NATIVE)
 _ENGINES = _ALL | dict.fromkeys(QUANTISED, _PRODUCTS)
 _ORT_CPU = {"fp32": _NATIVE, "fp16": _WIDENED, "int8": _PRODUCTS, "fp8": _ROUNDED}
+# Inductor times Triton's and the libraries' kernels on each product and keeps the fastest. Its own capture of CUDA
+# graphs is left out (https://docs.pytorch.org/docs/stable/generated/torch.compile.html): `Options.cuda_graph` says
+# whether there is one, for this runner as for all others.
+_MAX_AUTOTUNE = "max-autotune-no-cudagraphs"
 _WIDE = tuple(name for name, how in _ORT_CPU.items() if how in (_WIDENED, _ROUNDED))
 
 
@@ -139,6 +143,18 @@ RUNNERS = {
             "torch-compile",
             "PyTorch, compiled for each batch size (runs the weights)",
             "torch_compiled:CompiledRunner",
+            module="torch",
+            install="pip install torch",
+            precisions=_ALL,
+            device_problem=compiled_torch_problem,
+            devices=(CPU, CUDA),
+            runs_graph=False,
+        ),
+        _kind(
+            "torch-compile-max",
+            "PyTorch, compiled for each batch size by max-autotune (runs the weights)",
+            "torch_compiled:CompiledRunner",
+            {"mode": _MAX_AUTOTUNE},
             module="torch",
             install="pip install torch",
             precisions=_ALL,

@@ -40,7 +40,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--align", "-8"], "found '-8'"),
         (["--align", "many"], "found 'many'"),
         (["--align", "8.5"], "found '8.5'"),
-        (["--verify-on", "tpu"], "torch-compile, aoti, found 'tpu'"),
+        (["--verify-on", "tpu"], "torch-compile-max, aoti, found 'tpu'"),
         (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
         (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),
         (["--seed", "-1"], "Invalid value for '--seed'"),

@@ -27,7 +27,7 @@ kinds = st.sampled_from(list(RUNNERS.values()))
 
 
 def test_which_run_where():
-    assert set(ON_GPU) == {*GPU_ALONE, "torch", "torch-compile", "aoti"}
+    assert set(ON_GPU) == {*GPU_ALONE, "torch", "torch-compile", "torch-compile-max", "aoti"}
     assert set(RUNNERS) - set(ON_CPU) == GPU_ALONE
 
 
