@@ -6,7 +6,7 @@ import ctypes
 
 import pytest
 from support.checks import refusal
-from support.documented.driver import A100, B200, GB10, H200, L4, T4, Gpu, machine_of
+from support.documented.driver import A100, GB10, H200, L4, T4, Gpu, machine_of
 
 from resnas_deploy.api.build import build
 from resnas_deploy.api.runners import available_runners
