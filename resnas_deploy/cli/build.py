@@ -24,7 +24,7 @@ TargetOption = Annotated[
 CapabilityOption = Annotated[
     str,
     typer.Option(
-        help="GPUs to build for: compute capabilities such as 8.9,12.0, or portable.",
+        help="GPUs to build for: compute capabilities (7.5, 8.6, 8.9, 12.0, 12.1), or portable: 8.6, 8.9 and 12.0.",
         metavar="LIST",
         show_default="portable; with tensorrt the GPU that is here",
     ),

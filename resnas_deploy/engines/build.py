@@ -18,13 +18,24 @@ from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
-from resnas_deploy.engines.targets import AOTI, Target, target_named
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus, index
+from resnas_deploy.runners.devices import (
+    CPU,
+    CUDA,
+    PORTABLE_CAPABILITIES,
+    capability,
+    device_name,
+    gpu_problem,
+    gpus,
+    index,
+    precision_problem,
+    unfit_for_rtx,
+)
 from resnas_deploy.runners.registry import runner_kind
 
 _log = logging.getLogger(__name__)
@@ -120,7 +131,11 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
             f"the target {AOTI} takes the artifact's batch range as it is; "
             "leave `profiles`, `workspace` and `version_compatible` out"
         )
-    return target.builder(), _device(target, options)
+    builder, device = target.builder(), _device(target, options)
+    gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
+    if problem := precision_problem(precision, gpu):
+        raise NotAvailable(f"the target {target.name} cannot build {precision} here: {problem}")
+    return builder, device
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
@@ -175,7 +190,20 @@ def _device(target: Target, options: BuildOptions) -> str:
 
 def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
-    return BuildOptions(device=kind.device(options.device) if target_named(kind.engine).needs_gpu else "")
+    device = kind.device(options.device)
+    if target_named(kind.engine).needs_gpu:
+        return BuildOptions(device=device)
+    found = capability(device)  # a portable engine is not for every GPU that the target builds for
+    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,))
+
+
+def check_for_here(target: Target) -> None:
+    """Raise `NotAvailable` where what the target builds unless told otherwise runs on no GPU of this machine."""
+    if target.name != RTX:
+        return
+    problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
+    if problems and all(problems):
+        raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
 
 
 def _failed_log(artifact: Artifact) -> Path:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.targets import PORTABLE, Target, dotted
+from resnas_deploy.engines.targets import PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.runners.devices import dotted
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
