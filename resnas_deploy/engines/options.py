@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.targets import PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.devices import dotted
+
+if TYPE_CHECKING:
+    from resnas_deploy.artifact.artifact import Artifact  # the command line reads what is here without NumPy
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
