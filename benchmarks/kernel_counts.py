@@ -60,6 +60,7 @@ def count_traced(checkpoint, path):
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "tf32": False,
         "timing_cache": None,
     }
     log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)

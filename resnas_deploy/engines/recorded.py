@@ -69,6 +69,8 @@ class Identity:
     version_compatible: bool
     user_allocation: bool | None = None  # who runs it gives it the memory of activations
 
+    tf32: bool | None = None  # of float32 on a GPU; None: there is none, or it was built when TensorRT had it on
+
     def __post_init__(self) -> None:
         if not self.profiles:
             raise BadInput("an engine's report must name its profiles, found none; build it again")
