@@ -153,7 +153,9 @@ def test_a_runner_on_a_gpu_asks_the_environment(artifact, untrained_artifact, mo
     from resnas_deploy.artifact.artifact import open_artifact
 
     with_gpus("NVIDIA L4")
-    kind = replace(RUNNERS[name], module="numpy", device_problem=lambda _device: None, build_problem=lambda _device: None)
+    kind = replace(
+        RUNNERS[name], module="numpy", device_problem=lambda _device: None, build_problem=lambda _device: None
+    )
     monkeypatch.setenv(OVERRIDE, "1")
     assert "must be unset or 0" in refusal(lambda: kind.check_opening(artifact, Options(1)))
     kind.check_opening(artifact, Options(1, tf32=True))
@@ -227,7 +229,9 @@ def test_an_engine_says_itself(artifact, tmp_path, monkeypatch):
     machine_with(monkeypatch, "NVIDIA L4")
     built, opened = engine_file(tmp_path, artifact), RUNNERS["tensorrt"].open_network
     for recorded, computes in (({}, "tf32"), ({"tf32": False}, "fp32"), ({"tf32": True}, "tf32")):
-        engine = replace(built, made_of={key: value for key, value in built.made_of.items() if key != "tf32"} | recorded)
+        engine = replace(
+            built, made_of={key: value for key, value in built.made_of.items() if key != "tf32"} | recorded
+        )
         with opened(artifact, Options(1, device="cuda:0", engine=engine)) as runner:
             assert runner.computes == computes
     engine = replace(built, made_of=built.made_of | {"tf32": False})
