@@ -11,7 +11,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import Built, build_engine, check_buildable
+from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import AOTI, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
@@ -153,6 +153,7 @@ def _builder(target: str) -> Target | None:
         return None
     if target not in TARGETS:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
+    check_for_here(TARGETS[target])
     return TARGETS[target]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, Tf32Option, complete
+from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, Tf32Option, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TargetOption = Annotated[
 CapabilityOption = Annotated[
     str,
     typer.Option(
-        help="GPUs to build for: compute capabilities such as 8.9,12.0, or portable.",
+        help="GPUs to build for: compute capabilities (7.5, 8.6, 8.9, 12.0, 12.1), or portable: 8.6, 8.9 and 12.0.",
         metavar="LIST",
         show_default="portable; with tensorrt the GPU that is here",
     ),
@@ -62,6 +62,34 @@ def build(
             show_default="cuda:0 for tensorrt, cpu for aoti",
         ),
     ] = "",
+    refittable: Annotated[
+        bool, typer.Option("--refittable", help="Can be given other weights later, by resnas refit.", metavar="")
+    ] = False,
+    strip_weights: Annotated[
+        bool, typer.Option("--strip-weights", help="Keep it without weights, which resnas refit puts in.", metavar="")
+    ] = False,
+    hardware_compatibility: Annotated[
+        str,
+        typer.Option(
+            help="GPUs that it runs on (tensorrt).",
+            metavar="|".join(COMPATIBILITY),
+            show_default="the GPU that is here",
+        ),
+    ] = "",
+    sparse_weights: Annotated[
+        bool,
+        typer.Option("--sparse-weights", help="Use kernels for 2:4 sparse weights, which they must be.", metavar=""),
+    ] = False,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            help="How long to look for faster kernels (tensorrt).",
+            min=0,
+            max=5,
+            metavar="0..5",
+            show_default="the builder's, 3",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -86,6 +114,11 @@ def build(
             timing_cache=timing_cache,
             tf32=tf32,
             device=device,
+            refittable=refittable,
+            strip_weights=strip_weights,
+            hardware_compatibility=hardware_compatibility,
+            sparse_weights=sparse_weights,
+            level=level,
             progress=show,
         )
     if as_json:

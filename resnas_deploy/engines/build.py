@@ -12,18 +12,31 @@ from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
+from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity, rounds
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
-from resnas_deploy.engines.targets import AOTI, Target, target_named
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus, index, is_gpu
+from resnas_deploy.runners.devices import (
+    CPU,
+    CUDA,
+    PORTABLE_CAPABILITIES,
+    capability,
+    device_name,
+    gpu_problem,
+    gpus,
+    index,
+    is_gpu,
+    precision_problem,
+    unfit_for_rtx,
+)
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.runners.tf32 import check_override, check_rounds
 
@@ -111,6 +124,7 @@ def _compile(
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
     """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
+    check_asked(target, options)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
     if options.device and not (target.needs_gpu or target.name == AOTI):
@@ -120,7 +134,11 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
             f"the target {AOTI} takes the artifact's batch range as it is; "
             "leave `profiles`, `workspace` and `version_compatible` out"
         )
-    return target.builder(), _device(target, options)
+    builder, device = target.builder(), _device(target, options)
+    gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
+    if problem := precision_problem(precision, gpu):
+        raise NotAvailable(f"the target {target.name} cannot build {precision} here: {problem}")
+    return builder, device
 
 
 def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptions) -> None:
@@ -147,6 +165,11 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "version_compatible": options.version_compatible,
         "tf32": options.tf32,
         USER_ALLOCATION: target.user_allocation,
+        "refittable": options.refittable,
+        "strip_weights": options.strip_weights,
+        "hardware_compatibility": options.hardware_compatibility,
+        "sparse_weights": options.sparse_weights,
+        "level": options.level,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
         "gpu": index(options.device) if target.needs_gpu else None,
     }
@@ -185,7 +208,20 @@ def _device(target: Target, options: BuildOptions) -> str:
 def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
     options = kind.settled(options)
-    return BuildOptions(device=options.device if target_named(kind.engine).needs_gpu else "", tf32=options.tf32)
+    device, tf32 = options.device, options.tf32
+    if target_named(kind.engine).needs_gpu:
+        return BuildOptions(device=device, tf32=tf32)
+    found = capability(device)  # a portable engine is not for every GPU that the target builds for
+    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
+
+
+def check_for_here(target: Target) -> None:
+    """Raise `NotAvailable` where what the target builds unless told otherwise runs on no GPU of this machine."""
+    if target.name != RTX:
+        return
+    problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
+    if problems and all(problems):
+        raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
 
 
 def _failed_log(artifact: Artifact) -> Path:

@@ -11,15 +11,18 @@ from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.targets import AOTI, PORTABLE, Target, dotted
+from resnas_deploy.engines.targets import AOTI, PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.runners.devices import is_gpu
+from resnas_deploy.runners.devices import dotted, is_gpu
 from resnas_deploy.runners.tf32 import FP32
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
 _TUNED_FOR = 8  # images, where no profile says another number
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
+COMPATIBILITY = ("ampere+", "same-capability")
+UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
+MOST_LEVEL = 5
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
@@ -61,6 +64,11 @@ class BuildOptions:
     timing_cache: Path | None = None  # where the builder has one; read and extended
     tf32: bool = False  # whether float32 may be rounded to TF32's 10 bits on a GPU, in products and convolutions
     device: str = ""  # the GPU to build for, cuda:N; that a package of AOTInductor runs on, cpu where it is empty
+    refittable: bool = False  # other weights of the same graph can be put into it: `refit()`
+    strip_weights: bool = False  # kept without weights, which a refit puts in
+    hardware_compatibility: str = ""  # GPUs that it runs on: the one that it is built on, or one of COMPATIBILITY
+    sparse_weights: bool = False  # may use kernels for weights of which two in four are zero
+    level: int | None = None  # of optimisation, 0 to 5; none: the builder's own
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
         """Return the same with profiles for that batch range. Raise `BadInput` where one leaves the range."""
@@ -77,7 +85,13 @@ class BuildOptions:
             "capabilities": [dotted(capability) for capability in self.capabilities] or PORTABLE,
             "workspace_bytes": self.workspace,
             "version_compatible": self.version_compatible,
+            **self._unusual(),
         }
+
+    def _unusual(self) -> dict[str, object]:
+        """Return what is part of the identity only where it is not the default: engines of before keep their names."""
+        usual = BuildOptions()
+        return {name: value for name in UNUSUAL if (value := getattr(self, name)) != getattr(usual, name)}
 
 
 def engine_identity(

@@ -15,7 +15,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
 from resnas_deploy.processes.resources import usable_cores as usable_cores  # for whoever opens runners
-from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device
+from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device, precision_problem
 from resnas_deploy.runners.tf32 import check_override, may_have_float32
 
 if TYPE_CHECKING:
@@ -260,6 +260,8 @@ class RunnerKind:
                 f"the runner {self.name} must have kernels for {precision}, found only "
                 f"{', '.join(self.precisions)}; use another `runner` (`available_runners()` lists them)"
             )
+        if problem := precision_problem(precision, self.device(device)):
+            raise NotAvailable(f"the runner {self.name} cannot run {precision} here: {problem}")
 
     def _is_missing(self) -> bool:
         return importlib.util.find_spec(self.module) is None

@@ -80,7 +80,7 @@ class TorchRunner(Runner):
         return {OUTPUT: as_float32(self.step(images)())}
 
     def step(self, images: Images) -> Callable[[], object]:
-        if self._device.type != CPU:
+        if self._options.device != CPU:
             return self._on_gpu().step(images)
         batch = torch.from_numpy(images)
         forward = self.forward(batch)
@@ -92,7 +92,7 @@ class TorchRunner(Runner):
         return once
 
     def device_step(self, images: Images) -> Callable[[], float] | None:
-        return None if self._device.type == CPU else self._on_gpu().device_step(images)
+        return None if self._options.device == CPU else self._on_gpu().device_step(images)
 
     def close(self) -> None:
         if self._staged:

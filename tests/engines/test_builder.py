@@ -76,6 +76,11 @@ def request(model, **changes):
         "tf32": False,
         "user_allocation": True,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
     }
     return usual | changes
 

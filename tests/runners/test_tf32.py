@@ -11,6 +11,7 @@ import torch
 from support.checks import refusal
 from support.documented.machines import engine_file, machine_with
 
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.runners import tf32
 from resnas_deploy.runners.base import Options
@@ -150,8 +151,6 @@ def test_the_environment_decides():
 
 @pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt", "tensorrt"])
 def test_a_runner_on_a_gpu_asks_the_environment(artifact, untrained_artifact, monkeypatch, with_gpus, name):
-    from resnas_deploy.artifact.artifact import open_artifact
-
     with_gpus("NVIDIA L4")
     kind = replace(
         RUNNERS[name], module="numpy", device_problem=lambda _device: None, build_problem=lambda _device: None
@@ -168,6 +167,7 @@ def opening(artifact, monkeypatch):
     monkeypatch.delenv(OVERRIDE, raising=False)
     monkeypatch.setattr(tf32, "_first_seen", {})
     monkeypatch.setattr("resnas_deploy.runners.ort_gpu._load_libraries", lambda _provider: None)
+    monkeypatch.setattr("resnas_deploy.runners.ort_gpu.has_memory", lambda: False)
 
     def of(provider, **options):
         seen = []
