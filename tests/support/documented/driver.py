@@ -85,6 +85,7 @@ T4 = Gpu("Tesla T4", "75", 4 << 20)
 A100 = Gpu("NVIDIA A100-SXM4-80GB", "80", 40 << 20)
 L4 = Gpu("NVIDIA L4", "89", 48 << 20)
 H200 = Gpu("NVIDIA H200", "90", 50 << 20)
+B200 = Gpu("NVIDIA B200", "100")
 GB10 = Gpu("NVIDIA GB10", "121", 24 << 20)
 
 
