@@ -26,6 +26,7 @@ def build(
     workspace: str | int = "",
     version_compatible: bool = False,
     timing_cache: str | Path | None = None,
+    tf32: bool = False,
     device: str = "",
     refittable: bool = False,
     strip_weights: bool = False,
@@ -50,6 +51,7 @@ def build(
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
+        tf32: whether float32 may be rounded to TF32 on a GPU; it is another engine then.
         device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
             cuda:N or cpu, which is usual.
         refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
@@ -69,6 +71,7 @@ def build(
         workspace=parse_bytes(str(workspace)) if workspace != "" else None,
         version_compatible=version_compatible,
         timing_cache=Path(timing_cache) if timing_cache else None,
+        tf32=tf32,
         device=device,
         refittable=refittable,
         strip_weights=strip_weights,

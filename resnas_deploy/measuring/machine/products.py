@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +71,7 @@ def torch_products(
     """Use PyTorch, on the CPU or on CUDA, by events of the GPU. There fp32 is not TF32, whatever PyTorch is set to."""
     import torch
 
-    from resnas_deploy.runners.torch_settings import tf32_at, torch_threads
+    from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
     dtype = FLOATS[precision].torch
 
@@ -87,8 +87,7 @@ def torch_products(
     if device != CPU and not torch.cuda.is_available():
         yield {}
         return
-    exact = nullcontext() if device == CPU else tf32_at(False)
-    with torch_threads(threads), exact, torch.inference_mode():
+    with torch_threads(threads), exact_on(torch.device(device)), torch.inference_mode():
         yield {shape: product(shape) for shape in shapes}
 
 
