@@ -123,7 +123,9 @@ class NvmlMeter:
 
     def joules(self) -> float:
         if (value := self._gpu.joules()) is None:
-            raise NotAvailable(f"{self.name} must count energy, found that it does not (GPUs before Volta and instances of MIG cannot)")
+            raise NotAvailable(
+                f"{self.name} must count energy, found that it does not (GPUs before Volta and instances of MIG cannot)"
+            )
         self._last = max(self._last, value)
         return self._last
 

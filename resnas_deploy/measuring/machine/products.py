@@ -23,6 +23,7 @@ Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
 Product = Callable[[], object]
 Products = Callable[[Sequence[Shape], str, str, int], AbstractContextManager[Mapping[Shape, Product]]]
 
+
 @dataclass(frozen=True)
 class OnGpu:
     """Work on a GPU by PyTorch, which returns its seconds: those between two events of the stream, by the GPU's clock.
