@@ -59,7 +59,8 @@ class Meters:
     def measure(self, step: Callable[[], object], images_per_step: int) -> list[Energy]:
         """Run `step` back to back for long enough, and at least once. Return what each meter counted meanwhile.
 
-        Without meters nothing is run. One that stopped counting meanwhile (a GPU that was lost) is left out, and logged.
+        Without meters nothing is run. One that stopped counting meanwhile (a GPU that was lost) is left out, which is
+        logged.
         """
         if images_per_step < 1:
             raise BadInput(f"a step must have at least one image, found {images_per_step}")

@@ -91,7 +91,7 @@ class Gpu:
         )
 
     def _ask(self, *questions: Callable[[], T]) -> T | None:
-        """Return the first answer. None where this GPU, driver or version of the bindings has none, or must not tell."""
+        """Return the first answer. None where GPU, driver or bindings have none, or must not tell."""
         for question in questions:
             with suppress(self._nvml.NVMLError, AttributeError):
                 return question()
@@ -122,7 +122,7 @@ def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
 
 
 def _by_uuid(nvml: Any, name: str) -> object:
-    """Return the GPU, or the instance of one (MIG), of that UUID. CUDA takes the first digits of one too, NVML does not.
+    """Return the GPU, or the instance of one (MIG), of that UUID. CUDA takes its first digits too, NVML does not.
 
     After "CUDA_VISIBLE_DEVICES", CUDA C++ Programming Guide, environment variables.
     """

@@ -134,8 +134,8 @@ def _cuda_copy(device: str, size: int) -> Product:
     free, _ = torch.cuda.mem_get_info(device)
     if free < 2 * size:
         raise NotAvailable(
-            f"measuring a GPU's memory must have {2 * size / 2**30:.1f} GiB of it free, found {free / 2**30:.1f} GiB on "
-            f"{device_name(device)}; end what else runs there"
+            f"measuring a GPU's memory must have {2 * size / 2**30:.1f} GiB of it free, found {free / 2**30:.1f} GiB "
+            f"on {device_name(device)}; end what else runs there"
         )
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
