@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,8 @@ class OnGpu:
         import torch
 
         with torch.cuda.device(self.device):
-            before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            event: Any = torch.cuda.Event
+            before, after = (event(enable_timing=True) for _ in range(2))
             before.record()
             self.work()
             after.record()
