@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.peers import open_peer
 from resnas_deploy.measuring.plan import Effort, Subject
+from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import PRECISIONS, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, RunnerKind, usable_cores
@@ -88,7 +89,17 @@ def run(task: Task, progress: Progress) -> Outcome:
         plan = Effort(task.sizes.runs, 1, 0, task.device, graph).plan([Subject(network, kind)], task.batches())
         report = measure(plan, extras, progress)
     name = task.text("network")
-    return Outcome(timed=TimedNetwork(name, precision, kind.name, baseline, graph, verified, report))
+    return Outcome(timed=TimedNetwork(name, precision, kind.name, baseline, graph, verified, _named(report, name)))
+
+
+def _named(report: Report, name: str) -> Report:
+    """Return the report with the network's name as its source: a folder of the user's is nobody's business."""
+    return replace(
+        report,
+        measurements=tuple(
+            replace(item, configuration=replace(item.configuration, source=name)) for item in report.measurements
+        ),
+    )
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def test_every_kind_of_step(tmp_path, sizes, profiled_before, monkeypatch):
     for name in ("little-fp32-torch", "little-int8-ort-cpu"):
         timed = outcomes[name].timed
         assert timed.verified.right
+        assert {item.configuration.source for item in timed.report.measurements} == {timed.network}
         assert timed.measurement(2).throughput > 0
     assert outcomes["deit-tiny-fp32-torch"].timed.measurement(1).throughput > 0
     first, second = outcomes["reduction-kernel"].reductions
