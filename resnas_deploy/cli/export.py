@@ -20,6 +20,7 @@ from resnas_deploy.cli.options import (
     DataOption,
     Json,
     MaxDropOption,
+    Tf32Option,
     Threads,
     complete,
 )
@@ -73,6 +74,7 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    tf32: Tf32Option = False,
     spelling: Annotated[
         str,
         typer.Option(
@@ -168,6 +170,7 @@ def export(
                 precision=precision,
                 input=input,
                 target=target,
+                tf32=tf32,
                 spelling=spelling,
                 batch=batch,
                 image_size=image_size,

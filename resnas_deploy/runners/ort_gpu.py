@@ -8,31 +8,27 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
-from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.errors import BadInput
-from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import import_quietly
-from resnas_deploy.processes.settings import variable
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32, cannot
 from resnas_deploy.runners.devices import CUDA, CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, has_memory, index
 from resnas_deploy.runners.gpu import GpuStream, open_stream
 from resnas_deploy.runners.ort import OrtRunner, Provider
+from resnas_deploy.runners.ort_tensorrt import caching, profile
 from resnas_deploy.runners.staged import PINNED, Staged
+from resnas_deploy.runners.tf32 import computed, may_have_float32, tensorrt_in_this_process
 
 ort = import_quietly("onnxruntime")
-
-_TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
-_TF32 = variable(_TF32_SWITCH)
 
 
 class OrtGpuRunner(OrtRunner):
@@ -45,31 +41,31 @@ class OrtGpuRunner(OrtRunner):
                 "export it with a fixed `batch`, or leave `cuda_graph` out"
             )
         with ExitStack() as settings:
-            if provider == TENSORRT_PROVIDER:
-                settings.enter_context(_TF32.at(os.environ.get(_TF32_SWITCH, "0")))  # what the user said holds
+            rounds = options.tf32
+            if provider == TENSORRT_PROVIDER and may_have_float32(network.precision):
+                rounds = settings.enter_context(tensorrt_in_this_process(tf32=rounds))
             self._stream = open_stream(options.device) if has_memory() else None
             try:
-                self._open_on_gpu(network, options, name, provider)
+                self._open_on_gpu(network, options, name, provider, rounds=rounds)
             except BaseException:
                 if self._stream:
                     self._stream.close()
                 raise
+            self.computes = computed(network.precision, tf32=rounds)
             self._settings = settings.pop_all()
 
-    def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str) -> None:
+    def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str, *, rounds: bool) -> None:
         _load_libraries(provider)
         self._number = index(options.device)
         cuda, self._staged = {"device_id": str(self._number)}, None
         if self._stream:
             self._staged = Staged(self._stream, partial(self._prepare, self._stream), captured=False)
             cuda["user_compute_stream"] = str(self._stream.handle)
-        providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER)]
+        providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER, tf32=options.tf32)]
         if provider == TENSORRT_PROVIDER:
-            providers.insert(0, _tensorrt_provider(cuda, network, graph=options.cuda_graph))
+            providers.insert(0, _tensorrt_provider(cuda, network, options, rounds=rounds))
         super().__init__(network, options, name=name, providers=providers)
         self.device = device_name(options.device)
-        if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
-            self.computes = TF32  # there is no option for it
         graph = ", captured CUDA graph" if options.cuda_graph else ""
         self.boundary += f", {PINNED if self._stream else 'pageable host memory'}{graph}"
         clock = "CUDA events" if self._stream else "the host's clock"
@@ -179,19 +175,16 @@ def _graph_of(batch: int) -> tuple[str, str]:
     return "gpu_graph_id", str(batch)
 
 
-def _cuda_provider(common: Mapping[str, str], *, graph: bool) -> Provider:
-    # Without use_tf32, fp32 products are rounded to TF32's 10 bits, which is not what the graph says.
-    return CUDA_PROVIDER, {**common, "use_tf32": "0", "enable_cuda_graph": str(graph)}
+def _cuda_provider(common: Mapping[str, str], *, graph: bool, tf32: bool) -> Provider:
+    # Where use_tf32 is not said, it is on, which is not what the graph says.
+    return CUDA_PROVIDER, {**common, "use_tf32": str(int(tf32)), "enable_cuda_graph": str(graph)}
 
 
-def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bool) -> Provider:
+def _tensorrt_provider(common: Mapping[str, str], network: Network, options: Options, *, rounds: bool) -> Provider:
     """Return the provider with no option of a precision: it builds a strongly typed network, of the graph's types."""
-    options = {**common, "trt_cuda_graph_enable": str(graph)}
-    if not network.batch.fixed:  # else it would build again for each new batch size
-        for what, batch in (("min", network.batch.least), ("opt", network.batch.most), ("max", network.batch.most)):
-            shape = input_named(network.input).shape(batch, network.image_size)
-            options[f"trt_profile_{what}_shapes"] = f"{INPUT}:{'x'.join(map(str, shape))}"
-    return TENSORRT_PROVIDER, options
+    cached = caching(Path(options.engine_cache), network, rounds=rounds) if options.engine_cache else {}
+    graph = {"trt_cuda_graph_enable": str(options.cuda_graph)}
+    return TENSORRT_PROVIDER, {**common, **graph, **profile(network), **cached}
 
 
 def _load_libraries(provider: str) -> None:
