@@ -80,6 +80,7 @@ def request(model, **changes):
         "hardware_compatibility": "",
         "sparse_weights": False,
         "level": None,
+        "listings": None,
     }
     return usual | changes
 
