@@ -17,7 +17,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from resnas_deploy.engines.layers import KNOWN_TYPES, Layer, Tensor, graph_names, plain_tensor, with_constants
+from resnas_deploy.engines.layers import (
+    KNOWN_TYPES,
+    Layer,
+    Tensor,
+    counted_weights,
+    graph_names,
+    plain_tensor,
+    with_constants,
+)
 from resnas_deploy.errors import BadInput, shown
 
 MOST_BYTES = 200_000_000  # of one listing
@@ -101,7 +109,7 @@ def _counted(said: Mapping[str, Any], where: str) -> tuple[Tensor, ...]:
     weights = said["Weights"]
     if not isinstance(weights, dict) or type(count := weights.get("Count")) is not int:
         raise BadInput(f"{where}: Weights must have a Type and a Count, found {shown(weights)}")
-    return (plain_tensor("Weights", (2, max(count // 2, 2)), _text(weights, "Type", where)),) if count > 1 else ()
+    return counted_weights(_text(weights, "Type", where), count)
 
 
 def _text(said: Mapping[str, Any], field: str, where: str, default: str | None = None) -> str:

@@ -22,11 +22,10 @@ _LAYER = re.compile(
     rf"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: (?P<inputs>{_LIST})"
     rf"(?:, Constants: (?P<constants>{_LIST}))?, Outputs: (?P<outputs>{_LIST}), (?P<rest>.*)"
 )
-_TENSOR = re.compile(
-    r" \{ Name: (?P<name>.*?),(?: Location: \w+,)? Dimensions: \[(?P<dims>[^\]]*)\],(?P<rest>[^{}]*)\}(?=,|\])"
-)
+_TENSOR = re.compile(_WEIGHTS=re.compile(r'(?:^|, )Weights: \{"Type": "([^"]*)", "Count": ([0-9]{1,18})\}'))
 _TYPE = re.compile(r" (?:Format/)?Datatype: (?P<type>[^,]+)(?:,|$)")
 _TACTIC = re.compile(r"(?:^|, )TacticName: ([^,]*)")
+_WEIGHTS = re.compile(r"(?:^|, )Weights: \{\"Type\": \"([^\"]*)\", \"Count\": ([0-9]{1,18})\}")
 _NODE = re.compile(r"\[ONNX Layer: (.*?)\]")  # one after another, or with a control character between them
 _PROFILE = re.compile(r" \[profile \d+\]$")  # what the builder adds to a tensor's name for profiles after the first
 _INLINED = re.compile(r"__\d+$")  # what onnx's inliner adds to the name of a function's node
@@ -97,6 +96,11 @@ def plain_tensor(name: str, dims: Iterable[int], described: str) -> Tensor:
     return Tensor(_PROFILE.sub("", name), tuple(dims), precision_of(described))
 
 
+def counted_weights(described: str, count: int) -> tuple[Tensor, ...]:
+    """Return weights of which only the type and the number are told, as a matrix; none where there is none, or one."""
+    return (plain_tensor("Weights", (2, max(count // 2, 2)), described),) if count > 1 else ()
+
+
 def precision_of(described: str) -> str:
     """Return what a builder's word or description says of a type; the text itself where it says none, or two."""
     text = described.strip()
@@ -127,12 +131,13 @@ def _layers(lines: Sequence[str]) -> Iterator[tuple[Layer, bool]]:
             )
         where = f"line {number} of a builder's log, layer {shown(match['name'])}"
         rest, _, metadata = match["rest"].partition("Metadata: ")
-        tactic = _TACTIC.search(rest)
+        tactic, weights = _TACTIC.search(rest), _WEIGHTS.search(rest)
         layer = Layer(
             match["name"],
             match["kind"],
             _tensors(match["inputs"], where),
-            _tensors(match["constants"] or "[]", where),
+            _tensors(match["constants"] or "[]", where)
+            + (counted_weights(weights[1], int(weights[2])) if weights else ()),
             _tensors(match["outputs"], where),
             graph_names(metadata, match["name"]),
             tactic[1].strip() if tactic else "",

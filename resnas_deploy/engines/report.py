@@ -113,7 +113,7 @@ def _edges(layers: Sequence[Layer]) -> frozenset[str]:
     for layer in layers:
         moves = layer.kind in _MOVING or layer.name.startswith(_REFORMATTING)
         if moves and layer.inputs and all(tensor.name in found for tensor in layer.inputs):
-            found |= {tensor.name for tensor in layer.outputs}
+            found |= {tensor.name for tensor in layer.outputs if tensor.precision == layer.inputs[0].precision}
     return frozenset(found)
 
 

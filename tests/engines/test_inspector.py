@@ -138,10 +138,9 @@ def test_a_line_of_a_log_that_is_not_understood_is_refused_by_number(old, new, s
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3)
 )
+FIELDS = "Name LayerType Inputs Outputs Constants Weights Metadata Type Count Dimensions Datatype Format/Datatype"
 objects = st.dictionaries(
-    st.sampled_from(
-        ["Name", "LayerType", "Inputs", "Outputs", "Constants", "Weights", "Metadata", "Type", "Count", "Dimensions", "Datatype", "Format/Datatype"]
-    ),
+    st.sampled_from(FIELDS.split()),
     st.deferred(lambda: json_values | objects | st.lists(objects, max_size=2)),
     max_size=6,
 )

@@ -141,8 +141,9 @@ def test_quantised_products(quantised, precision, word):
     reading = rf"^(Name: [^,]+, LayerType: (?:gemm|runtime_fusion), Inputs: .*?){word}(.*mlp\.fc1\.matmul)"
     other, count = re.subn(reading, r"\1Half\2", log, count=1, flags=re.MULTILINE)
     assert count == 1
-    (line,) = reported(other, nodes, precision).fallbacks
+    line, vanished = reported(other, nodes, precision).fallbacks
     assert line.endswith(f"computes in fp16 instead of {precision}")
+    assert re.fullmatch(rf"no layer that computes \S+\.mlp\.fc1\.matmul reads {precision}", vanished)
 
 
 def test_attention_that_is_not_one_kernel(log, nodes):
