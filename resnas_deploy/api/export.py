@@ -11,7 +11,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import Built, build_engine, check_buildable
+from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import AOTI, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
@@ -50,6 +50,7 @@ def export(
     subnet: str | Path = "",
     precision: str = "",
     target: str = GRAPH,
+    tf32: bool = False,
     spelling: str = "",
     batch: str | int = "1:64",
     image_size: int | None = None,
@@ -77,6 +78,7 @@ def export(
         subnet: a `network_def`, or a file with one: slice this subnet out of the checkpoint of a supernet.
         precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
@@ -109,8 +111,11 @@ def export(
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
+    options = BuildOptions(tf32=tf32)
+    if tf32 and not builder:
+        raise BadInput("`tf32` is of an engine, found none to be made; give `target`, or leave `tf32` out")
     if builder:
-        check_buildable(builder, precision, BuildOptions())
+        check_buildable(builder, precision, options)
     request = Request(
         name=source.name,
         precision=precision,
@@ -139,7 +144,7 @@ def export(
             request = with_auto_alignment(request, source.load, kind, progress)
     there = unchanged(source.load, request, progress) if builder else None
     artifact = there or write_artifact(source.load, request, progress)
-    built = build_engine(artifact, builder, BuildOptions(), progress) if builder else None
+    built = build_engine(artifact, builder, options, progress) if builder else None
     return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
 
 
@@ -148,6 +153,7 @@ def _builder(target: str) -> Target | None:
         return None
     if target not in TARGETS:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
+    check_for_here(TARGETS[target])
     return TARGETS[target]
 
 

@@ -19,6 +19,7 @@ from resnas_deploy.cli.options import (
     DataOption,
     Json,
     MaxDropOption,
+    Tf32Option,
     Threads,
     complete,
 )
@@ -63,6 +64,7 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    tf32: Tf32Option = False,
     spelling: Annotated[
         str,
         typer.Option(
@@ -155,6 +157,7 @@ def export(
                 subnet=subnet,
                 precision=precision,
                 target=target,
+                tf32=tf32,
                 spelling=spelling,
                 batch=batch,
                 image_size=image_size,

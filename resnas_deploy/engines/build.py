@@ -18,18 +18,31 @@ from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity
+from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity, rounds
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
-from resnas_deploy.engines.targets import AOTI, Target, target_named
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus, index
+from resnas_deploy.runners.devices import (
+    CPU,
+    CUDA,
+    PORTABLE_CAPABILITIES,
+    capability,
+    device_name,
+    gpu_problem,
+    gpus,
+    index,
+    is_gpu,
+    precision_problem,
+    unfit_for_rtx,
+)
 from resnas_deploy.runners.registry import runner_kind
+from resnas_deploy.runners.tf32 import check_override, check_rounds
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +69,7 @@ def build_engine(
     back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
+    check_tf32(target, artifact.precision, artifact.manifest.type, options)
     options = options.for_artifact(artifact.batch)
     made_of = engine_identity(artifact, target, builder, device, options)
     if options.timing_cache:
@@ -72,7 +86,7 @@ def build_engine(
             if target.name == AOTI:
                 from resnas_deploy.engines.aoti import make_package
 
-                proof = {"parity": make_package(artifact, options.device or CPU, partial, progress)}
+                proof = {"parity": make_package(artifact, options, partial, progress)}
             else:
                 log = failed_log or _failed_log(artifact)
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
@@ -126,7 +140,24 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
             f"the target {AOTI} takes the artifact's batch range as it is; "
             "leave `profiles`, `workspace` and `version_compatible` out"
         )
-    return target.builder(), _device(target, options)
+    builder, device = target.builder(), _device(target, options)
+    gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
+    if problem := precision_problem(precision, gpu):
+        raise NotAvailable(f"the target {target.name} cannot build {precision} here: {problem}")
+    return builder, device
+
+
+def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptions) -> None:
+    """Raise `BadInput` where there is nothing that `tf32` could round, or the environment says otherwise.
+
+    The graph is `kept_in` a precision: that of what is not quantised.
+    """
+    if options.tf32 and target.name == AOTI and not is_gpu(options.device):
+        raise BadInput(f"`tf32` must be for a GPU, found the target {AOTI} on the CPU; give `device`, or leave it out")
+    if options.tf32:
+        check_rounds(precision, kept_in)
+    if rounds(target, kept_in, options):
+        check_override(tf32=options.tf32)
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
@@ -138,6 +169,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        "tf32": options.tf32,
         USER_ALLOCATION: target.user_allocation,
         "refittable": options.refittable,
         "strip_weights": options.strip_weights,
@@ -182,7 +214,21 @@ def _device(target: Target, options: BuildOptions) -> str:
 
 def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
-    return BuildOptions(device=kind.device(options.device) if target_named(kind.engine).needs_gpu else "")
+    options = kind.settled(options)
+    device, tf32 = options.device, options.tf32
+    if target_named(kind.engine).needs_gpu:
+        return BuildOptions(device=device, tf32=tf32)
+    found = capability(device)  # a portable engine is not for every GPU that the target builds for
+    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
+
+
+def check_for_here(target: Target) -> None:
+    """Raise `NotAvailable` where what the target builds unless told otherwise runs on no GPU of this machine."""
+    if target.name != RTX:
+        return
+    problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
+    if problems and all(problems):
+        raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
 
 
 def _failed_log(artifact: Artifact) -> Path:

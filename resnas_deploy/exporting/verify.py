@@ -31,7 +31,7 @@ from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
-from resnas_deploy.runners.torch_settings import torch_threads
+from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -98,7 +98,7 @@ def verify(
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
     inputs = verification_inputs(artifact.manifest.preprocessing)
-    with torch_threads(threads):
+    with torch_threads(threads), exact_on():
         progress("computing the reference on torch")
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph
