@@ -22,7 +22,10 @@ _LAYER = re.compile(
     rf"Name: (?P<name>.*?), LayerType: (?P<kind>[^,]*), Inputs: (?P<inputs>{_LIST})"
     rf"(?:, Constants: (?P<constants>{_LIST}))?, Outputs: (?P<outputs>{_LIST}), (?P<rest>.*)"
 )
-_TENSOR = re.compile(_WEIGHTS=re.compile(r'(?:^|, )Weights: \{"Type": "([^"]*)", "Count": ([0-9]{1,18})\}'))
+_TENSOR = re.compile(
+    r" \{ Name: (?P<name>(?:(?!\}, \{ ).)*?),(?: Location: \w+,)? Dimensions: \[(?P<dims>[^\]]*)\],"
+    r"(?P<rest>[^{}]*)\}(?=,|\])"
+)
 _TYPE = re.compile(r" (?:Format/)?Datatype: (?P<type>[^,]+)(?:,|$)")
 _TACTIC = re.compile(r"(?:^|, )TacticName: ([^,]*)")
 _WEIGHTS = re.compile(r"(?:^|, )Weights: \{\"Type\": \"([^\"]*)\", \"Count\": ([0-9]{1,18})\}")
