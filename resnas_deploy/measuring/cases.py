@@ -58,6 +58,8 @@ def _open_subject(
     streams, network = cases[0].streams, subject.network
     threads = max(1, plan.threads // streams)
     options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph, tf32=plan.tf32)
+    if subject.kind.caches:
+        options = replace(options, engine_cache=plan.engine_cache)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
         runners = [stack.enter_context(open_runner(subject.kind, network, options, progress)) for _ in range(streams)]

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+CACHING = "ort-tensorrt"  # the runner that builds when it is opened, and can keep what it built
+
 # As text, so that the registry of the runners can be read without NumPy.
 Images: TypeAlias = "NDArray[np.float32]"  # (B, 3, S, S), normalised
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
@@ -152,6 +154,7 @@ class Options:
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
     engine: EngineFile | None = None  # for a runner that loads one, which `engines.build` finds or builds
+    engine_cache: str = ""  # a folder, for a runner that keeps what it builds in one; none: it builds at each opening
     tf32: bool = False  # on a GPU: let float32 be rounded to TF32's 10 bits in products and convolutions
 
 
@@ -188,6 +191,7 @@ class RunnerKind:
     tf32: bool = False  # whether it is opened with `Options.tf32` where that is not asked for
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
+    caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
         """Return the same runner with another usual device, and TF32 there. Raise `BadInput` for what it never has."""
@@ -233,6 +237,8 @@ class RunnerKind:
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check_tf32(options.tf32, device)
+        if options.engine_cache and not self.caches:
+            raise BadInput(f"`engine_cache` must be for the runner {CACHING}, found {self.name}; leave it out")
         self.check(network.precision, device)
         if device != CPU and may_have_float32(network.precision):
             check_override(tf32=options.tf32)
