@@ -22,6 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.engines.inspect_built import listings
 from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
@@ -57,6 +58,10 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
         raise Refused("the builder made no engine")
     with Path(request["out"]).open("wb") as file:
         file.write(built)
+    if request["listings"]:
+        send(phase="inspecting the engine")
+        found = listings(trt, logger, bytes(built), host_code=request["version_compatible"])
+        Path(request["listings"]).write_text(json.dumps(found), encoding="utf-8")
     if cache is not None:
         with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())

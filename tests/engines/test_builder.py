@@ -81,6 +81,7 @@ def request(model, **changes):
         "hardware_compatibility": "",
         "sparse_weights": False,
         "level": None,
+        "listings": None,
     }
     return usual | changes
 
