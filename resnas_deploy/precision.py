@@ -24,6 +24,7 @@ KEPT_IN_FP32 = (
     "the mean and variance inside LayerNormalization (its attribute stash_type = 1)",
 )
 AROUND_QUANTISED = "fp16"  # in an engine's graph: the precision of what is not quantised
+FP8 = "fp8"
 NOT_FINITE = 1e9  # stands for an infinite error or share, which JSON cannot hold
 
 
