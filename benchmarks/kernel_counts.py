@@ -60,7 +60,14 @@ def count_traced(checkpoint, path):
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "tf32": False,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
+        "listings": None,
     }
     log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)
     kernels = [layer for layer in parse_layers(log) if layer.is_kernel]

@@ -96,6 +96,8 @@ def bench(
     threads: int = 0,
     device: str = "",
     cuda_graph: bool = False,
+    tf32: bool = False,
+    engine_cache: str | Path | None = None,
     shares: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -112,6 +114,8 @@ def bench(
         threads: of the CPU; 0 takes every core.
         device: cpu, cuda or cuda:N; the runner's usual one where none is given.
         cuda_graph: on a GPU, capture the network once and replay it.
+        tf32: on a GPU, let float32 be rounded to TF32.
+        engine_cache: with ort-tensorrt, a folder to keep engines and timings in, and to take them from.
         shares: find out where the time goes, by kind of block.
         progress: told what is being done, outside of what is timed.
 
@@ -122,7 +126,7 @@ def bench(
     given = _sequence(artifacts)
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
-    effort = Effort(runs, openings, threads, device, cuda_graph)
+    effort = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or ""))
     with beside_peers([open_artifact(item) for item in given], peers, progress) as networks:
         kinds = runners_for(runners, networks, device)
         plan = effort.plan([Subject(network, kind) for network in networks for kind in kinds], batches, streams)
@@ -141,6 +145,8 @@ def compare(
     threads: int = 0,
     device: str = "",
     cuda_graph: bool = False,
+    tf32: bool = False,
+    engine_cache: str | Path | None = None,
     progress: Progress = silent,
 ) -> Comparisons:
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
@@ -153,7 +159,7 @@ def compare(
     kinds = runners_for(runners, networks, device)
     if len(kinds) > 2:
         raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(kinds)}")
-    plan = Effort(runs, openings, threads, device, cuda_graph).plan(
+    plan = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or "")).plan(
         [Subject(networks[0], kinds[0]), Subject(networks[1], kinds[-1])], batches, least_openings=LEAST_OPENINGS
     )
     found = comparing.compare(plan, progress)
@@ -169,6 +175,8 @@ def gate(
     openings: int | None = None,
     device: str = "",
     cuda_graph: bool = False,
+    tf32: bool = False,
+    engine_cache: str | Path | None = None,
     accept_different: bool = False,
     progress: Progress = silent,
 ) -> Gated:
@@ -181,7 +189,7 @@ def gate(
         baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
         artifacts: folders, or opened ones; those that the baseline names where none is given.
         accept_different: compare with a baseline of another machine or other versions.
-        runs, openings, device, cuda_graph, progress: as those of `bench`.
+        runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
 
     Ctrl-C ends it early, and the result says so; its `check` raises `RegressionFound` where something is slower. Raise
     `BadInput` for a baseline that cannot be compared with, and what `bench` raises.
@@ -189,7 +197,7 @@ def gate(
     found = compare_with_baseline(
         Path(baseline) if isinstance(baseline, str) else baseline,
         _sequence(artifacts),
-        Effort(runs, openings, device=device, cuda_graph=cuda_graph),
+        Effort(runs, openings, device=device, cuda_graph=cuda_graph, tf32=tf32, engine_cache=str(engine_cache or "")),
         accept_different=accept_different,
         progress=progress,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
-from resnas_deploy.engines.build import Built, build_engine
+from resnas_deploy.engines.build import Built, build_engine, check_for_here
 from resnas_deploy.engines.options import BatchProfile, BuildOptions, parse_bytes
 from resnas_deploy.engines.targets import parse_capabilities, target_named
 from resnas_deploy.progress import Progress, silent
@@ -26,7 +26,13 @@ def build(
     workspace: str | int = "",
     version_compatible: bool = False,
     timing_cache: str | Path | None = None,
+    tf32: bool = False,
     device: str = "",
+    refittable: bool = False,
+    strip_weights: bool = False,
+    hardware_compatibility: str = "",
+    sparse_weights: bool = False,
+    level: int | None = None,
     progress: Progress = silent,
 ) -> Built:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -38,13 +44,22 @@ def build(
         target: the builder: tensorrt-rtx, tensorrt or aoti.
         profiles: batch sizes that the engine takes and is tuned for, each as "LEAST:USUAL:MOST" or one size; the
             artifact's range where none is given.
-        capability: GPUs to build for: compute capabilities such as "8.9,12.0", or portable; where none is given
-            portable, or with tensorrt the GPU that is here.
+        capability: with tensorrt-rtx: GPUs to build for: compute capabilities such as "8.9,12.0" (of 7.5, 8.6, 8.9,
+            12.0, 12.1), or portable, which is 8.6, 8.9 and 12.0 and meant where none is given. A tensorrt engine is
+            for the GPU that is here.
         workspace: the most scratch memory, such as "4GiB" or a number of bytes; the builder's limit where none is
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
-        device: what an aoti package runs on: cpu, which is usual, or cuda:N.
+        tf32: whether float32 may be rounded to TF32 on a GPU; it is another engine then.
+        device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
+            cuda:N or cpu, which is usual.
+        refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
+        strip_weights: whether it is kept without its weights, which `refit()` puts in.
+        hardware_compatibility: with tensorrt: ampere+ for GPUs of 8.0 and above, same-capability for all of this one's
+            compute capability; the GPU that is here where it is left out.
+        sparse_weights: whether kernels for weights of which two in four are zero may be used; they must be.
+        level: how long the builder looks for faster kernels, 0 to 5; its own, 3, where it is left out.
         progress: told what is being done.
 
     Raise `BadInput` for what cannot be built, `NotAvailable` where the builder or its GPU is missing, and
@@ -56,10 +71,19 @@ def build(
         workspace=parse_bytes(str(workspace)) if workspace != "" else None,
         version_compatible=version_compatible,
         timing_cache=Path(timing_cache) if timing_cache else None,
+        tf32=tf32,
         device=device,
+        refittable=refittable,
+        strip_weights=strip_weights,
+        hardware_compatibility=hardware_compatibility,
+        sparse_weights=sparse_weights,
+        level=level,
     )
+    builder = target_named(target)
+    if not capability:
+        check_for_here(builder)
     opened = open_artifact(artifact)
-    built = build_engine(opened, target_named(target), options, progress)
+    built = build_engine(opened, builder, options, progress)
     if doubt := opened.manifest.doubt:
         _log.info(
             f"the engine is made of an artifact that is marked {doubt}; check it with: `verify()` {opened.folder}"

@@ -13,11 +13,12 @@ from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_named
-from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import prepare
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.classify import Guess, classify
 from resnas_deploy.runners.registry import default_runner, runner_kind
+from resnas_deploy.runners.tf32 import check_rounds
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def predict(
     top: int = 5,
     runner: str = "",
     device: str = "",
+    tf32: bool = False,
     threads: int = 0,
     progress: Progress = silent,
 ) -> Predictions:
@@ -81,6 +83,7 @@ def predict(
         top: classes of each image.
         runner: the runtime; the first that can run the precision where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
+        tf32: on a GPU, let float32 be rounded to TF32.
         threads: of the CPU; 0 takes every core.
         progress: told what is being done.
 
@@ -90,13 +93,17 @@ def predict(
     opened = open_artifact(artifact)
     manifest = opened.manifest
     kind = runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device)
+    if tf32:
+        kind.check_tf32(tf32, device)
+        check_rounds(manifest.precision, manifest.type)
     results, errors = list[Prediction](), list[str]()
     progress(f"loading {manifest.label} on {kind.name}")
-    with open_runner(kind, opened, Options(threads or usable_cores(), device=device), progress) as network:
+    options = Options(threads or usable_cores(), device=device, tf32=tf32)
+    with open_runner(kind, opened, options, progress) as network:
         for path in _files([images] if isinstance(images, (str, Path)) else images, errors):
             progress(f"classifying {path}")
             try:
-                image = preprocess(load_image(path), manifest.preprocessing)
+                image = prepare(load_image(path), manifest.preprocessing, manifest.input)
             except BadInput as error:
                 errors.append(str(error))
                 continue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, complete
+from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, Tf32Option, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ TargetOption = Annotated[
 CapabilityOption = Annotated[
     str,
     typer.Option(
-        help="GPUs to build for: compute capabilities such as 8.9,12.0, or portable.",
+        help="GPUs to build for: compute capabilities (7.5, 8.6, 8.9, 12.0, 12.1), or portable: 8.6, 8.9 and 12.0.",
         metavar="LIST",
         show_default="portable; with tensorrt the GPU that is here",
     ),
@@ -53,9 +53,43 @@ def build(
         Path | None,
         typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
     ] = None,
+    tf32: Tf32Option = False,
     device: Annotated[
-        str, typer.Option(help="What an aoti package runs on: cpu or cuda:N.", metavar="DEVICE", show_default="cpu")
+        str,
+        typer.Option(
+            help="The GPU that tensorrt builds for, or what an aoti package runs on.",
+            metavar="cpu|cuda:N",
+            show_default="cuda:0 for tensorrt, cpu for aoti",
+        ),
     ] = "",
+    refittable: Annotated[
+        bool, typer.Option("--refittable", help="Can be given other weights later, by resnas refit.", metavar="")
+    ] = False,
+    strip_weights: Annotated[
+        bool, typer.Option("--strip-weights", help="Keep it without weights, which resnas refit puts in.", metavar="")
+    ] = False,
+    hardware_compatibility: Annotated[
+        str,
+        typer.Option(
+            help="GPUs that it runs on (tensorrt).",
+            metavar="|".join(COMPATIBILITY),
+            show_default="the GPU that is here",
+        ),
+    ] = "",
+    sparse_weights: Annotated[
+        bool,
+        typer.Option("--sparse-weights", help="Use kernels for 2:4 sparse weights, which they must be.", metavar=""),
+    ] = False,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            help="How long to look for faster kernels (tensorrt).",
+            min=0,
+            max=5,
+            metavar="0..5",
+            show_default="the builder's, 3",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -65,6 +99,7 @@ def build(
     Examples:
     $ resnas build small-fp16
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
+    $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
     """
     with progress() as show:
@@ -77,7 +112,13 @@ def build(
             workspace=workspace,
             version_compatible=version_compatible,
             timing_cache=timing_cache,
+            tf32=tf32,
             device=device,
+            refittable=refittable,
+            strip_weights=strip_weights,
+            hardware_compatibility=hardware_compatibility,
+            sparse_weights=sparse_weights,
+            level=level,
             progress=show,
         )
     if as_json:
@@ -98,8 +139,9 @@ def describe(engine: Engine) -> str:
     """Return what an engine is, in one line."""
     report = engine.report
     made = report["identity"]
+    precision = f"{made['precision']}, TF32" if made.get("tf32") else made["precision"]
     return (
-        f"{engine.path}: {made['builder']}, {made['precision']}, batch {_batches(made)}, "
+        f"{engine.path}: {made['builder']}, {precision}, batch {_batches(made)}, "
         f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
 
@@ -114,6 +156,9 @@ def print_proof(report: Mapping[str, Any]) -> None:
             f"verified: error {found['error']:.1e} of tolerance {found['tolerance']:.0e} on {found['images']} images "
             f"of noise (against {found['against']})"
         )
+        if (rounds := report["identity"].get("tf32")) is not None:
+            say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")
+            say(f"and: torch.backends.cuda.matmul.allow_tf32 = {rounds}")
         say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
 
 

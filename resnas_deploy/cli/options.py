@@ -14,6 +14,7 @@ from resnas_deploy.api.parameters import MAX_SECONDS as MAX_SECONDS
 from resnas_deploy.api.parameters import MAX_SEED as MAX_SEED
 from resnas_deploy.api.parameters import MAX_THREADS as MAX_THREADS
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.engines.options import COMPATIBILITY as COMPATIBILITY
 from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.runners.devices import CPU, CUDA
 from resnas_deploy.runners.registry import RUNNERS
@@ -61,6 +62,10 @@ DeviceOption = Annotated[
         show_default="the runner's usual one",
         autocompletion=complete(DEVICES),
     ),
+]
+Tf32Option = Annotated[
+    bool,
+    typer.Option("--tf32", metavar="", help="On a GPU: let float32 be rounded to TF32 (10 bits) in products."),
 ]
 DataOption = Annotated[
     str,

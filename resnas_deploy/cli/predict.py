@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import MAX_COUNT, ArtifactArgument, DeviceOption, Json, RunnerOption, Threads
+from resnas_deploy.cli.options import MAX_COUNT, ArtifactArgument, DeviceOption, Json, RunnerOption, Tf32Option, Threads
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.errors import BadInput
 
@@ -22,6 +22,7 @@ def predict(
     top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1, max=MAX_COUNT)] = 5,
     runner: RunnerOption = "",
     device: DeviceOption = "",
+    tf32: Tf32Option = False,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -32,7 +33,9 @@ def predict(
     """
     with progress() as show:
         show("checking the files")
-        found = resnas.predict(artifact, images, top=top, runner=runner, device=device, threads=threads, progress=show)
+        found = resnas.predict(
+            artifact, images, top=top, runner=runner, device=device, tf32=tf32, threads=threads, progress=show
+        )
     if as_json:
         print_json(found.to_json())
     elif found.images:

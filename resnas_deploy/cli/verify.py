@@ -10,6 +10,7 @@ from resnas_deploy.cli.options import (
     Json,
     MaxDropOption,
     RunnerOption,
+    Tf32Option,
     Threads,
 )
 from resnas_deploy.cli.output import print_json, progress, say
@@ -21,6 +22,7 @@ def verify(
     artifact: ArtifactArgument,
     runner: RunnerOption = "",
     device: DeviceOption = "",
+    tf32: Tf32Option = False,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     threads: Threads = 0,
@@ -38,7 +40,14 @@ def verify(
         opened = resnas.open(artifact)
         try:
             found = resnas.verify(
-                opened, runner=runner, device=device, data=data, max_drop=max_drop, threads=threads, progress=show
+                opened,
+                runner=runner,
+                device=device,
+                tf32=tf32,
+                data=data,
+                max_drop=max_drop,
+                threads=threads,
+                progress=show,
             )
         except VerificationFailed as error:
             if as_json:

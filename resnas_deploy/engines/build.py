@@ -5,26 +5,45 @@ Runners that load an engine are opened here: they are handed one and never build
 
 from __future__ import annotations
 
+import json
 import logging
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
+from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
+from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import BuildOptions, engine_id, engine_identity
+from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity, rounds
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
-from resnas_deploy.engines.targets import AOTI, Target, target_named
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
+from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, device_name, gpu_problem, gpus
+from resnas_deploy.runners.devices import (
+    CPU,
+    CUDA,
+    PORTABLE_CAPABILITIES,
+    capability,
+    device_name,
+    gpu_problem,
+    gpus,
+    index,
+    is_gpu,
+    precision_problem,
+    unfit_for_rtx,
+)
 from resnas_deploy.runners.registry import runner_kind
+from resnas_deploy.runners.tf32 import check_override, check_rounds
 
 _log = logging.getLogger(__name__)
 
@@ -51,6 +70,7 @@ def build_engine(
     back to a higher precision; then no engine is kept.
     """
     builder, device = check_buildable(target, artifact.precision, options)
+    check_tf32(target, artifact.precision, artifact.manifest.type, options)
     options = options.for_artifact(artifact.batch)
     made_of = engine_identity(artifact, target, builder, device, options)
     if options.timing_cache:
@@ -67,7 +87,7 @@ def build_engine(
             if target.name == AOTI:
                 from resnas_deploy.engines.aoti import make_package
 
-                proof = {"parity": make_package(artifact, options.device or CPU, partial, progress)}
+                proof = {"parity": make_package(artifact, options, partial, progress)}
             else:
                 log = failed_log or _failed_log(artifact)
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
@@ -84,7 +104,7 @@ def open_runner(kind: RunnerKind, network: Network, options: Options, progress: 
     if kind.engine and options.engine is None:
         kind.check_opening(network, options)
         if isinstance(network, Artifact):  # else the runner refuses it
-            built = build_engine(network, target_named(kind.engine), BuildOptions(), progress)
+            built = build_engine(network, target_named(kind.engine), _for_runner(kind, options), progress)
             options = replace(options, engine=built.engine)
     return kind.open(network, options)
 
@@ -94,13 +114,15 @@ def _compile(
 ) -> LayerReport:
     from resnas_deploy.artifact.graph import read_graph  # imports onnx
 
-    log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
-    progress("reading the layers")
+    with scratch_errors(), tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "listings.json" if target.needs_gpu else None
+        request = _request(artifact, target, options) | {"listings": str(listed) if listed else None}
+        log = compile_engine(request, out, failed_log, progress)
+        progress("reading the layers")
+        # Where the builder had a GPU, the engine itself was asked; its log is the only account where it had none.
+        found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
-        parse_layers(log),
-        graph_nodes(read_graph(artifact), artifact.arch),
-        artifact.arch,
-        allowed_in(artifact.precision),
+        found, graph_nodes(read_graph(artifact), artifact.arch), artifact.arch, allowed_in(artifact.precision)
     )
     _check(layers, artifact.precision)
     return layers
@@ -109,28 +131,55 @@ def _compile(
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
     """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
+    check_asked(target, options)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
-    if target.name != AOTI and options.device:
-        raise BadInput(f"`device` is for the target {AOTI}, found {target.name}; leave it out")
+    if options.device and not (target.needs_gpu or target.name == AOTI):
+        raise BadInput(f"the target {target.name} builds for no GPU that is here; leave `device` out")
     if target.name == AOTI and (options.profiles or options.workspace or options.version_compatible):
         raise BadInput(
             f"the target {AOTI} takes the artifact's batch range as it is; "
             "leave `profiles`, `workspace` and `version_compatible` out"
         )
-    return target.builder(), _device(target, options)
+    builder, device = target.builder(), _device(target, options)
+    gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
+    if problem := precision_problem(precision, gpu):
+        raise NotAvailable(f"the target {target.name} cannot build {precision} here: {problem}")
+    return builder, device
+
+
+def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptions) -> None:
+    """Raise `BadInput` where there is nothing that `tf32` could round, or the environment says otherwise.
+
+    The graph is `kept_in` a precision: that of what is not quantised.
+    """
+    if options.tf32 and target.name == AOTI and not is_gpu(options.device):
+        raise BadInput(f"`tf32` must be for a GPU, found the target {AOTI} on the CPU; give `device`, or leave it out")
+    if options.tf32:
+        check_rounds(precision, kept_in)
+    if rounds(target, kept_in, options):
+        check_override(tf32=options.tf32)
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
     return {
         "module": target.module,
         "model": str(artifact.graph),
-        "image_size": artifact.image_size,
+        "image": input_named(artifact.input).dims(artifact.image_size),
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        "tf32": options.tf32,
+        USER_ALLOCATION: target.user_allocation,
+        "refittable": options.refittable,
+        "strip_weights": options.strip_weights,
+        "hardware_compatibility": options.hardware_compatibility,
+        "sparse_weights": options.sparse_weights,
+        "level": options.level,
+        "listings": None,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
+        "gpu": index(options.device) if target.needs_gpu else None,
     }
 
 
@@ -156,11 +205,31 @@ def _device(target: Target, options: BuildOptions) -> str:
         return device_name(kind.device("")).partition(" ")[2]
     if not target.needs_gpu:
         return ""
-    if problem := gpu_problem("cuda:0"):
+    asked = runner_kind(target.name).device(options.device)
+    if problem := gpu_problem(asked):
         raise NotAvailable(
-            f"the target {target.name} builds for the GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
+            f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
-    return gpus()[0]
+    return gpus()[index(asked)]
+
+
+def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
+    """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
+    options = kind.settled(options)
+    device, tf32 = options.device, options.tf32
+    if target_named(kind.engine).needs_gpu:
+        return BuildOptions(device=device, tf32=tf32)
+    found = capability(device)  # a portable engine is not for every GPU that the target builds for
+    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
+
+
+def check_for_here(target: Target) -> None:
+    """Raise `NotAvailable` where what the target builds unless told otherwise runs on no GPU of this machine."""
+    if target.name != RTX:
+        return
+    problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
+    if problems and all(problems):
+        raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
 
 
 def _failed_log(artifact: Artifact) -> Path:

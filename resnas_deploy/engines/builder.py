@@ -22,10 +22,12 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.engines.inspect_built import listings
 from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache
+_COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-capability": "SAME_COMPUTE_CAPABILITY"}
 REFUSED = 1  # exit status where the builder gave a reason
 
 
@@ -48,7 +50,7 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     if not parser.parse(model.SerializeToString()):
         raise Refused("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     _check_shapes(model, network)
-    config = _configure(trt, builder, request, request["image_size"])
+    config = _configure(trt, builder, request)
     config.progress_monitor = _monitor(trt, send)
     cache = _load_timing_cache(config, request["timing_cache"])
     built = builder.build_serialized_network(network, config)
@@ -56,28 +58,58 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
         raise Refused("the builder made no engine")
     with Path(request["out"]).open("wb") as file:
         file.write(built)
+    if request["listings"]:
+        send(phase="inspecting the engine")
+        found = listings(trt, logger, bytes(built), host_code=request["version_compatible"])
+        Path(request["listings"]).write_text(json.dumps(found), encoding="utf-8")
     if cache is not None:
         with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())
 
 
-def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: int) -> Any:
+def _configure(trt: Any, builder: Any, request: Mapping[str, Any]) -> Any:
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for least, usual, most in request["profiles"]:
         profile = builder.create_optimization_profile()
-        profile.set_shape(INPUT, *((batch, 3, image_size, image_size) for batch in (least, usual, most)))
+        profile.set_shape(INPUT, *((batch, *request["image"]) for batch in (least, usual, most)))
         if config.add_optimization_profile(profile) < 0:
             raise Refused(f"the profile {least}:{usual}:{most} was not taken")
     if request["workspace_bytes"]:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace_bytes"])
+    if not request["tf32"]:  # which is on of itself
+        config.clear_flag(trt.BuilderFlag.TF32)
     if request["version_compatible"]:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if request["user_allocation"]:
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else it might not be captured in a CUDA graph
+    _set_options(trt, config, request)
     if request["capabilities"]:
         config.num_compute_capabilities = len(request["capabilities"])
         for number, capability in enumerate(request["capabilities"]):
             config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), number)
     return config
+
+
+def _set_options(trt: Any, config: Any, request: Mapping[str, Any]) -> None:
+    """Set what was asked for beside the usual. Raise `Refused` where the builder does not take it."""
+    flags = trt.BuilderFlag
+    if request["refittable"]:
+        config.set_flag(flags.REFIT)
+    if request["strip_weights"]:
+        # Without `refittable` the weights that come back are those of the build, for which the kernels may be chosen.
+        config.set_flag(flags.STRIP_PLAN)
+        if not request["refittable"]:
+            config.set_flag(flags.REFIT_IDENTICAL)
+    if request["sparse_weights"]:
+        config.set_flag(flags.SPARSE_WEIGHTS)
+    if request["level"] is not None:
+        config.builder_optimization_level = request["level"]
+    if wanted := request["hardware_compatibility"]:
+        level = getattr(trt.HardwareCompatibilityLevel, _COMPATIBILITY[wanted])
+        config.hardware_compatibility_level = level
+        if config.hardware_compatibility_level != level:
+            raise Refused(f"the builder does not take the hardware compatibility {wanted}")
 
 
 def _check_shapes(model: onnx.ModelProto, network: Any) -> None:

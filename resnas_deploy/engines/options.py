@@ -8,15 +8,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.targets import PORTABLE, Target, dotted
+from resnas_deploy.engines.targets import AOTI, PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.runners.devices import dotted, is_gpu
+from resnas_deploy.runners.tf32 import FP32
+
+if TYPE_CHECKING:
+    from resnas_deploy.artifact.artifact import Artifact  # the command line reads what is here without NumPy
 
 IDENTITY_SCHEMA = 1
+USER_ALLOCATION = "user_allocation"
 _TUNED_FOR = 8  # images, where no profile says another number
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
+COMPATIBILITY = ("ampere+", "same-capability")
+UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
+MOST_LEVEL = 5
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
@@ -56,7 +65,13 @@ class BuildOptions:
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
     timing_cache: Path | None = None  # where the builder has one; read and extended
-    device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
+    tf32: bool = False  # whether float32 may be rounded to TF32's 10 bits on a GPU, in products and convolutions
+    device: str = ""  # the GPU to build for, cuda:N; that a package of AOTInductor runs on, cpu where it is empty
+    refittable: bool = False  # other weights of the same graph can be put into it: `refit()`
+    strip_weights: bool = False  # kept without weights, which a refit puts in
+    hardware_compatibility: str = ""  # GPUs that it runs on: the one that it is built on, or one of COMPATIBILITY
+    sparse_weights: bool = False  # may use kernels for weights of which two in four are zero
+    level: int | None = None  # of optimisation, 0 to 5; none: the builder's own
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
         """Return the same with profiles for that batch range. Raise `BadInput` where one leaves the range."""
@@ -73,7 +88,13 @@ class BuildOptions:
             "capabilities": [dotted(capability) for capability in self.capabilities] or PORTABLE,
             "workspace_bytes": self.workspace,
             "version_compatible": self.version_compatible,
+            **self._unusual(),
         }
+
+    def _unusual(self) -> dict[str, object]:
+        """Return what is part of the identity only where it is not the default: engines of before keep their names."""
+        usual = BuildOptions()
+        return {name: value for name in UNUSUAL if (value := getattr(self, name)) != getattr(usual, name)}
 
 
 def engine_identity(
@@ -91,7 +112,15 @@ def engine_identity(
         "builder": builder,
         "device": device,  # the GPU's name, where the engine is built for the one that is here
         **options.to_json(),
+        **({USER_ALLOCATION: True} if target.user_allocation else {}),
+        # Said of all float32 on a GPU: what was built before that could be chosen says nothing, and has it on.
+        **({"tf32": options.tf32} if rounds(target, manifest.type, options) else {}),
     }
+
+
+def rounds(target: Target, kept_in: str, options: BuildOptions) -> bool:
+    """Whether an engine has float32 that a GPU could round to TF32, of a graph that is `kept_in` a precision."""
+    return kept_in == FP32 and (target.name != AOTI or is_gpu(options.device))
 
 
 def engine_id(made_of: Mapping[str, object]) -> str:

@@ -67,6 +67,14 @@ class Identity:
     capabilities: str | tuple[str, ...]
     workspace_bytes: int | None
     version_compatible: bool
+    user_allocation: bool | None = None  # who runs it gives it the memory of activations
+    refittable: bool | None = None  # this and the rest: there only where it is not the default
+    strip_weights: bool | None = None
+    hardware_compatibility: str | None = None
+    sparse_weights: bool | None = None
+    level: int | None = None
+
+    tf32: bool | None = None  # of float32 on a GPU; None: there is none, or it was built when TensorRT had it on
 
     def __post_init__(self) -> None:
         if not self.profiles:

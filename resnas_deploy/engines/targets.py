@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.runners.base import installed_version
+from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, RTX_CAPABILITIES, dotted
 
-PORTABLE, AOTI = "portable", "aoti"
+PORTABLE, AOTI, RTX = "portable", "aoti", "tensorrt-rtx"
+PORTABLE_IS = f"{PORTABLE} ({', '.join(map(dotted, PORTABLE_CAPABILITIES))})"
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Target:
     capabilities: tuple[str, ...]
     needs_gpu: bool
     suffix: str = ".engine"  # of its files
+    user_allocation: bool = False  # its engines are built to allocate nothing while they run
 
     def builder(self) -> str:
         """Return the module and its version, which is part of an engine's identity. Raise `PackageMissing`."""
@@ -48,7 +51,7 @@ class Target:
                 )
             if capability not in self.capabilities:
                 raise BadInput(
-                    f"a compute capability for the target {self.name} must be {PORTABLE} or among "
+                    f"a compute capability for the target {self.name} must be {PORTABLE_IS} or among "
                     f"{', '.join(map(dotted, self.capabilities))}, found {dotted(capability)}"
                 )
             least = PRECISIONS[precision].capability
@@ -63,19 +66,20 @@ TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target(
-            "tensorrt-rtx",
+            RTX,
             "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
             module="tensorrt_rtx",
-            install="pip install tensorrt-rtx-cu13",
+            install="pip install 'resnas[rtx]'",
             precisions=tuple(PRECISIONS),
-            capabilities=("75", "80", "86", "89", "120", "121"),
+            capabilities=RTX_CAPABILITIES,
             needs_gpu=False,
+            user_allocation=True,
         ),
         Target(
             "tensorrt",
             "TensorRT: engines for the GPU that they are built on",
             module="tensorrt",
-            install="pip install 'tensorrt>=10.15,<12'",
+            install="pip install 'resnas[tensorrt]'",
             precisions=tuple(PRECISIONS),
             capabilities=(),
             needs_gpu=True,
@@ -112,8 +116,3 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
             raise BadInput(f"`capability` must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}")
         found.append(digits)
     return tuple(sorted(set(found), key=int))
-
-
-def dotted(capability: str) -> str:
-    """Write `89` as `8.9`."""
-    return f"{capability[:-1]}.{capability[-1]}"

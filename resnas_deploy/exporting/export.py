@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy.arch.alignment import aligned_arch, check_alignment
+from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
@@ -27,7 +28,7 @@ from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, PACKED, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
-from resnas_deploy.precision import FP8, KEPT_IN_FP32, QUANTISED, check_precision, precision_named
+from resnas_deploy.precision import FP8, QUANTISED, check_precision, kept_in_fp32, precision_named
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
@@ -59,12 +60,14 @@ class Request:
     attention: bool | None = None
     # How long to look for elements that must not be quantised where the graph loses too much; 0: it then fails at once.
     fallback_minutes: float = DEFAULT_MINUTES
+    input: str = FLOAT32.name  # what the graph takes, of `INPUTS`
     align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
     verify_on: RunnerKind | None = field(kw_only=True)  # None: an artifact that is marked as unverified
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
         check_alignment(self.align)
+        input_named(self.input)
         if self.precision not in QUANTISED:
             self._check_unquantised()
         elif self.attention is not None and not (self.for_engine and self.written_in.attention == PACKED):
@@ -239,9 +242,16 @@ def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -
     if not request.quantised:
         return None
     if isinstance(request.calibration, Calibration):
+        if request.calibration.images.dtype != request.input:
+            raise BadInput(
+                f"`calibration` must hold images as the graph takes them, {request.input}, "
+                f"found {request.calibration.images.dtype}"
+            )
         return request.calibration
     progress("reading the calibration images")
-    return calibration(request.calibration, request.calibration_images, checkpoint.preprocessing)
+    return calibration(
+        request.calibration, request.calibration_images, checkpoint.preprocessing, input_named(request.input)
+    )
 
 
 def _manifest(
@@ -260,11 +270,12 @@ def _manifest(
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=request.written_in.describe(),
-        kept_in_fp32=KEPT_IN_FP32 if (scheme.around if scheme else request.precision) != "fp32" else (),
+        kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
         quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
         files={},
         verification=None,
+        input=request.input,
     )
 
 
@@ -294,7 +305,12 @@ def _write(
 
 def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> None:
     graph = emit(
-        checkpoint, precision_named(precision), request.batch, spelling=request.written_in, alignment=request.align
+        checkpoint,
+        precision_named(precision),
+        request.batch,
+        spelling=request.written_in,
+        alignment=request.align,
+        kind=input_named(request.input),
     )
     graph.write(path)
 

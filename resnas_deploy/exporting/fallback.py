@@ -17,6 +17,7 @@ import numpy as np
 import onnx
 from onnx import inliner
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.engines.build import open_runner
@@ -26,7 +27,7 @@ from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.exporting.verify import probe, verification_inputs, with_probes
 from resnas_deploy.precision import relative_error
 from resnas_deploy.progress import Progress, headed
-from resnas_deploy.runners.base import Images, Options, RunnerKind
+from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
 
 MOST_SHARE = 0.5  # of the units: a graph of which more is kept is hardly one of the precision that was asked for
 
@@ -94,7 +95,7 @@ class FallingBack:
         Errors are those of the quantised graph's values against those of its twin in float32, on the inputs that
         graphs are verified with, as in `Verification.element_errors`, but of both halves of a block.
         """
-        images = verification_inputs(artifact.manifest.preprocessing).images
+        images = verification_inputs(artifact.manifest.preprocessing, input_named(artifact.input)).images
         batch = artifact.manifest.batch.nearest(len(images))
         images = images[np.arange(batch) % len(images)]
         points = {point_of(unit): unit for unit in known_units(artifact.arch)}
@@ -109,7 +110,7 @@ class FallingBack:
             before = after
         return {unit: error for unit, error in added.items() if unit in self.made_of.units}
 
-    def _values(self, artifact: Artifact, graph: Path, names: list[str], images: Images) -> Mapping[str, Images]:
+    def _values(self, artifact: Artifact, graph: Path, names: list[str], images: Images) -> Outputs:
         """Return values of a graph of the artifact, by name."""
         probed = with_probes(inliner.inline_local_functions(onnx.load(graph)), names)
         with open_runner(self.kind, artifact, Options(self.threads, probed.SerializeToString())) as runner:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
@@ -57,7 +58,9 @@ def _open_subject(
 ) -> Iterator[Ready]:
     streams, network = cases[0].streams, subject.network
     threads = max(1, plan.threads // streams)
-    options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph)
+    options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph, tf32=plan.tf32)
+    if subject.kind.caches:
+        options = replace(options, engine_cache=plan.engine_cache)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
         runners = [stack.enter_context(open_runner(subject.kind, network, options, progress)) for _ in range(streams)]
@@ -67,7 +70,7 @@ def _open_subject(
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(case.batch, network.image_size), stack)
+                steps = _steps(runners, noise(case.batch, network.image_size, input_named(network.input)), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
             yield Ready(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
@@ -64,7 +65,7 @@ def _with_shares(plan: Plan, item: Measurement, progress: Progress) -> Measureme
     if item.failure is not None or configuration.streams > 1:
         return item
     progress(f"where the time goes: {configuration}")
-    options = Options(configuration.threads, device=plan.device, profile=True)
+    options = Options(configuration.threads, device=plan.device, profile=True, tf32=plan.tf32)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
     except (BadInput, StorageError) as error:
@@ -97,7 +98,7 @@ def shares(network: Network, kind: RunnerKind, batch: int, options: Options) -> 
     `options` must ask for a profile. The runtime runs a little slower while it takes one.
     """
     with open_runner(kind, network, options) as runner:
-        images = noise(batch, network.image_size)
+        images = noise(batch, network.image_size, input_named(network.input))
         runner.run(images)  # what happens once does not count
         return by_kind(runner.profile(images, RUNS))
 

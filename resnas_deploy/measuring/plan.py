@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Network, RunnerKind, usable_cores
+from resnas_deploy.runners.base import CACHING, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
+from resnas_deploy.runners.tf32 import may_have_float32
 
 RUNS, OPENINGS = 60, 6
 MOST_RUNS = 100_000  # of a configuration, over all openings
@@ -32,6 +33,8 @@ class Effort:
     threads: int = 0  # of all streams together; 0: every core
     device: str = ""  # the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
+    tf32: bool = False  # on a GPU: let float32 be rounded to TF32
+    engine_cache: str = ""  # a folder in which the runner that can keeps what it builds
 
     def plan(
         self,
@@ -60,6 +63,8 @@ class Effort:
             streams=tuple(dict.fromkeys(streams)),
             device=self.device,
             cuda_graph=self.cuda_graph,
+            tf32=self.tf32,
+            engine_cache=self.engine_cache,
         )
 
 
@@ -78,6 +83,8 @@ class Plan:
     streams: tuple[int, ...] = (1,)  # sessions of the runtime that run at once
     device: str = ""
     cuda_graph: bool = False
+    tf32: bool = False
+    engine_cache: str = ""
 
     def __post_init__(self) -> None:
         counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
@@ -98,7 +105,14 @@ class Plan:
                         f"{network.source}: the batch must lie in the artifact's range {network.batch}, "
                         f"found {batch}; measure other sizes, or export with another range"
                     )
+            subject.kind.check_tf32(self.tf32, self.device)
             subject.kind.check(network.precision, self.device)
+        if self.engine_cache and not any(subject.kind.caches for subject in self.subjects):
+            found = ", ".join(dict.fromkeys(subject.kind.name for subject in self.subjects))
+            raise BadInput(f"`engine_cache` must be for the runner {CACHING}, found {found}; leave it out")
+        if self.tf32 and not any(may_have_float32(subject.network.precision) for subject in self.subjects):
+            found = ", ".join(dict.fromkeys(subject.network.precision for subject in self.subjects))
+            raise BadInput(f"`tf32` must come with something in float32, found {found}; leave it out")
 
     def rounds(self, opening: int) -> int:
         """Return how many of the runs belong to an opening, the first of which is 0."""

@@ -8,41 +8,69 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import cast
+from typing import TypeGuard, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnas_deploy.arch.elements import OUTPUT
+from resnas_deploy.arch.inputs import UINT8
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
+from resnas_deploy.network.levels import Normalising
 from resnas_deploy.network.module import ViTResNAS
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, check_profiling
+from resnas_deploy.runners.base import (
+    Images,
+    Network,
+    Options,
+    Outputs,
+    Runner,
+    as_float32,
+    check_profiling,
+    excluded_from,
+)
 from resnas_deploy.runners.devices import CPU, device_name
-from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
+from resnas_deploy.runners.gpu_torch import TorchMemory, TorchStream
+from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
+from resnas_deploy.runners.tf32 import computed
 from resnas_deploy.runners.torch_profile import module_seconds
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
-Forward = Callable[[Tensor], Tensor]  # images (B, 3, S, S) to logits (B, classes), float32, both on the device
+Forward = Callable[
+    [Tensor], Tensor
+]  # images, as the network takes them, to logits (B, classes), float32, on the device
 
 
 class InPrecision(nn.Module):
-    """A network in another type than float32, between images and logits in float32."""
+    """A network in another type than float32, between images and logits in float32; `front` normalises levels first."""
 
-    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+    def __init__(self, network: nn.Module, dtype: torch.dtype, front: nn.Module | None = None) -> None:
         super().__init__()
+        self.front = front or nn.Identity()
         self.network, self.dtype = network.to(dtype), dtype
 
     def forward(self, images: Tensor) -> Tensor:
-        return cast(Tensor, self.network(images.to(self.dtype))).float()
+        return cast(Tensor, self.network(self.front(images).to(self.dtype))).float()
 
 
 def module_on(network: Network, device: torch.device) -> InPrecision:
-    """Return the network's module in its precision on a device; on a GPU with fused reductions, where it can."""
+    """Return the network's module in its precision on a device; on a GPU with fused reductions, where it can.
+
+    It takes what the network's graph takes.
+    """
     module = network.module()
     if device.type != CPU and isinstance(module, ViTResNAS) and fusion_problem(device) is None:
         module = fuse_reductions(module)
-    return InPrecision(module, precision_named(network.precision).torch).to(device)
+    front = Normalising(network.manifest.preprocessing) if takes_levels(network) else None
+    return InPrecision(module, precision_named(network.precision).torch, front).to(device)
+
+
+def takes_levels(network: Network) -> TypeGuard[Artifact]:
+    """Tell whether a network takes uint8 images, which only artifacts do."""
+    return network.input == UINT8.name and isinstance(network, Artifact)
 
 
 class TorchRunner(Runner):
@@ -52,21 +80,21 @@ class TorchRunner(Runner):
         self.name = name
         self.version = f"torch {torch.__version__}"
         self.device = device_name(options.device)
-        self.computes = network.precision
+        self.computes = computed(network.precision, tf32=options.tf32)
         self._network, self._options, self._device = network, options, torch.device(options.device)
-        where = "CPU"
-        if options.device != CPU:
-            graph = ", captured CUDA graph" if options.cuda_graph else ""
+        if options.device == CPU:
+            self.boundary = f"host to host, CPU, {way}, {options.threads} threads, {excluded_from(network)}"
+        else:
             if network.arch is not None and fusion_problem(self._device) is None:
                 way = f"{way}, reductions with a fused kernel"
-            where = f"CUDA, pageable host memory{graph}"
-            self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
-        self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._graphs: dict[int, CapturedGraph] = {}
+            self.boundary = staged_boundary(
+                f"{way}, {options.threads} threads", options.cuda_graph, excluded_from(network)
+            )
+            self.device_boundary = device_boundary(way, options.cuda_graph)
+        self._staged: Staged[TorchMemory] | None = None
         with ExitStack() as settings:
             settings.enter_context(torch_threads(options.threads))
-            if options.device != CPU:
-                settings.enter_context(exact_on(self._device))
+            settings.enter_context(exact_on(self._device, tf32=options.tf32))
             self._module = module_on(network, self._device)
             self._settings = settings.pop_all()  # as they were before once the runner is closed
 
@@ -75,43 +103,39 @@ class TorchRunner(Runner):
         """Return what runs a batch like this one; all that it has to do once is done."""
 
     def run(self, images: Images) -> Outputs:
-        logits = cast(Tensor, self.step(images)())
-        return {OUTPUT: logits.numpy()}
+        return {OUTPUT: as_float32(self.step(images)())}
 
     def step(self, images: Images) -> Callable[[], object]:
+        if self._options.device != CPU:
+            return self._on_gpu().step(images)
         batch = torch.from_numpy(images)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            return lambda: graph(batch).cpu()
-        forward = self.forward(batch.to(self._device))
+        forward = self.forward(batch)
 
-        def once() -> Tensor:
+        def once() -> NDArray[np.float32]:
             with torch.inference_mode():
-                return forward(batch.to(self._device)).cpu()
+                return cast(NDArray[np.float32], forward(batch).numpy())
 
         return once
 
     def device_step(self, images: Images) -> Callable[[], float] | None:
-        if self._device.type == CPU:
-            return None
-        batch = torch.from_numpy(images).to(self._device)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            graph.load(batch)
-            return timed_on_device(graph.replay, self._device)
-        forward = self.forward(batch)
-        return timed_on_device(lambda: forward(batch), self._device)
+        return None if self._options.device == CPU else self._on_gpu().device_step(images)
 
     def close(self) -> None:
+        if self._staged:
+            self._staged.close()
         self._settings.close()
-        del self._module, self._graphs
+        del self._module, self._staged
 
-    def _graph(self, images: Tensor) -> CapturedGraph:
-        """Return the graph captured for this batch size."""
-        if len(images) not in self._graphs:
-            batch = images.to(self._device)
-            self._graphs[len(images)] = CapturedGraph(self.forward(batch), batch)
-        return self._graphs[len(images)]
+    def _on_gpu(self) -> Staged[TorchMemory]:
+        """Return the batches on the GPU; their stream begins after all that was loaded when it is first asked for."""
+        if self._staged is None:
+            stream = TorchStream(self._options.device)
+            self._staged = Staged(stream, self._prepare, captured=self._options.cuda_graph)
+        return self._staged
+
+    def _prepare(self, images: TorchMemory) -> Callable[[], TorchMemory]:
+        forward = self.forward(images.tensor)
+        return lambda: TorchMemory(forward(images.tensor))
 
 
 class EagerRunner(TorchRunner):

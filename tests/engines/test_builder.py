@@ -68,12 +68,20 @@ def request(model, **changes):
     usual = {
         "module": "tensorrt_rtx",
         "model": str(model),
-        "image_size": 8,
+        "image": [3, 8, 8],
         "profiles": [(1, 1, 2)],
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "tf32": False,
+        "user_allocation": True,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
+        "listings": None,
     }
     return usual | changes
 

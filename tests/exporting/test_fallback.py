@@ -119,7 +119,7 @@ def test_it_ends_when_the_time_is_up(tmp_path):
     plain = tmp_path / "plain.onnx"
     emit(untrained(SMALL), precision_named("fp32"), BatchRange(1, 8), spelling=FOR_RUNTIMES).write(plain)
     nodes = inliner.inline_local_functions(onnx.load(plain)).graph.node
-    ranges = {name: (-1.0, 1.0) for name in ["images", *(output for node in nodes for output in node.output)]}
+    ranges = dict.fromkeys(["images", *(output for node in nodes for output in node.output)], (-1.0, 1.0))
     tried, now = [], iter(range(0, 600, 50))
     failed = VerificationFailed("it is wrong", Verification("a", "b", 0.1, 0.5, (1,), 1, (), 1, 0))
 
