@@ -50,6 +50,7 @@ def export(
     subnet: str | Path = "",
     precision: str = "",
     target: str = GRAPH,
+    optimum: int | None = None,
     spelling: str = "",
     batch: str | int = "1:64",
     image_size: int | None = None,
@@ -77,6 +78,8 @@ def export(
         subnet: a `network_def`, or a file with one: slice this subnet out of the checkpoint of a supernet.
         precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
+            largest of the range where none is given.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
@@ -109,8 +112,12 @@ def export(
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
+    if optimum is not None and not for_gpu:
+        raise BadInput(f"`optimum` must come with a `target` of TensorRT's, which tunes an engine, found {target}")
+    options = BuildOptions(optimum=optimum)
     if builder:
-        check_buildable(builder, precision, BuildOptions())
+        check_buildable(builder, precision, options)
+        options.for_artifact(batches)  # which says what does not lie in the range
     request = Request(
         name=source.name,
         precision=precision,
@@ -139,7 +146,7 @@ def export(
             request = with_auto_alignment(request, source.load, kind, progress)
     there = unchanged(source.load, request, progress) if builder else None
     artifact = there or write_artifact(source.load, request, progress)
-    built = build_engine(artifact, builder, BuildOptions(), progress) if builder else None
+    built = build_engine(artifact, builder, options, progress) if builder else None
     return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
 
 

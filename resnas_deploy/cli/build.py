@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, complete
+from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, OptimumOption, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
+from resnas_deploy.engines.finding import place_of, profiles_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,11 +38,13 @@ def build(
     profile: Annotated[
         list[str] | None,
         typer.Option(
-            help="Batch sizes that the engine takes and is tuned for. May be given more than once.",
-            metavar="LEAST:USUAL:MOST|N",
-            show_default="the artifact's range",
+            help="Batch sizes that the engine takes and is tuned for; of several sizes, a profile for each. May be "
+            "given more than once.",
+            metavar="LEAST:USUAL:MOST|N,N,..",
+            show_default="one of the artifact's range",
         ),
     ] = None,
+    optimum: OptimumOption = None,
     capability: CapabilityOption = "",
     workspace: Annotated[
         str, typer.Option(help="The most scratch memory.", metavar="SIZE", show_default="the builder's limit")
@@ -64,6 +67,8 @@ def build(
 
     Examples:
     $ resnas build small-fp16
+    $ resnas build small-fp16 --optimum 32
+    $ resnas build small-fp16 --profile 1,8,64
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
     $ resnas build small-fp32 --target aoti
     """
@@ -73,6 +78,7 @@ def build(
             artifact,
             target=target,
             profiles=profile or (),
+            optimum=optimum,
             capability=capability,
             workspace=workspace,
             version_compatible=version_compatible,
@@ -85,6 +91,12 @@ def build(
         return
     say_engine(built)
     print_proof(built.engine.report)
+    say(f"run it: {how_to_run(built.engine.path)}")
+
+
+def how_to_run(path: Path) -> str:
+    """Return commands that run an engine."""
+    return f"resnas bench {path}; resnas predict {path} IMAGES..; resnas verify {path}"
 
 
 def say_engine(built: Built) -> None:
@@ -99,7 +111,7 @@ def describe(engine: Engine) -> str:
     report = engine.report
     made = report["identity"]
     return (
-        f"{engine.path}: {made['builder']}, {made['precision']}, batch {_batches(made)}, "
+        f"{engine.path}: {made['builder']}, {made['precision']}, batch {profiles_text(made)}, "
         f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
 
@@ -138,16 +150,8 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
     )
 
 
-def _batches(made: Mapping[str, Any]) -> str:
-    """Return the profiles; a package has none, and takes a range."""
-    if made["target"] != "aoti":
-        return " ".join(made["profiles"])
-    least, _, most = made["profiles"][0].split(":")
-    return least if least == most else f"{least} to {most}"
-
-
 def _place(made: Mapping[str, Any]) -> str:
+    place = place_of(made)
     if made["device"]:
-        return f"for {made['device']}"
-    found = made["capabilities"]
-    return "portable" if found == "portable" else f"compute capability {', '.join(found)}"
+        return f"for {place}"
+    return place if isinstance(made["capabilities"], str) else f"compute capability {place}"

@@ -19,6 +19,7 @@ from resnas_deploy.cli.options import (
     DataOption,
     Json,
     MaxDropOption,
+    OptimumOption,
     Threads,
     complete,
 )
@@ -63,6 +64,7 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    optimum: OptimumOption = None,
     spelling: Annotated[
         str,
         typer.Option(
@@ -155,6 +157,7 @@ def export(
                 subnet=subnet,
                 precision=precision,
                 target=target,
+                optimum=optimum,
                 spelling=spelling,
                 batch=batch,
                 image_size=image_size,

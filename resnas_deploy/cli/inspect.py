@@ -8,7 +8,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
-from resnas_deploy.cli.build import describe, print_proof
+from resnas_deploy.cli.build import describe, how_to_run, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
 from resnas_deploy.cli.verification import print_headroom
@@ -46,6 +46,10 @@ def inspect(
     if isinstance(found, InspectedEngine):
         say(describe(found.engine))
         print_proof(found.engine.report)
+        if found.problem:
+            say(f"it cannot be run here: {found.problem}")
+        else:
+            say(f"run it: {how_to_run(found.engine.path)}")
     else:
         _print(found)
 
@@ -62,6 +66,8 @@ def _print(found: Inspected) -> None:
         say(f"supernet of the space {space.name}, {counted(space)}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)
+        if (engines := found.engines_table()).rows:
+            show_table(engines)
 
 
 def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:

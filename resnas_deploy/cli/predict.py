@@ -8,31 +8,50 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import MAX_COUNT, ArtifactArgument, DeviceOption, Json, RunnerOption, Threads
+from resnas_deploy.cli.options import (
+    MAX_COUNT,
+    DeviceOption,
+    EngineOption,
+    Json,
+    RunnableArgument,
+    RunnerOption,
+    Threads,
+)
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
 from resnas_deploy.errors import BadInput
 
 
 def predict(
-    artifact: ArtifactArgument,
+    artifact: RunnableArgument,
     images: Annotated[
         list[Path],
         typer.Argument(help="Image files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.", show_default=False),
     ],
     top: Annotated[int, typer.Option(help="Classes to show for each image.", metavar="N", min=1, max=MAX_COUNT)] = 5,
     runner: RunnerOption = "",
+    engine: EngineOption = "",
     device: DeviceOption = "",
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Classify images, and those in folders. What cannot be read is named on stderr, and the exit is 2 in the end.
 
-    Example:
+    Examples:
     $ resnas predict small-fp32 images/*.jpg
+    $ resnas predict small-fp16 images --engine 3514cb55
     """
     with progress() as show:
         show("checking the files")
-        found = resnas.predict(artifact, images, top=top, runner=runner, device=device, threads=threads, progress=show)
+        found = resnas.predict(
+            artifact,
+            images,
+            top=top,
+            runner=runner,
+            engine=engine,
+            device=device,
+            threads=threads,
+            progress=show,
+        )
     if as_json:
         print_json(found.to_json())
     elif found.images:

@@ -67,6 +67,7 @@ class Identity:
     capabilities: str | tuple[str, ...]
     workspace_bytes: int | None
     version_compatible: bool
+    threads: str | None = None  # of a package for CPUs: "any", or none of one that has those of where it was built
 
     def __post_init__(self) -> None:
         if not self.profiles:

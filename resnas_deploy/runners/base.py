@@ -185,6 +185,7 @@ class RunnerKind:
     usual: str = ""  # the device where none is asked for, if not the first of `devices`
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
+    compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
 
     def on(self, device: str) -> RunnerKind:
         """Return the same runner with another usual device. Raise `BadInput` for one that it never runs on."""
@@ -226,7 +227,7 @@ class RunnerKind:
         self.check(network.precision, device)
         from resnas_deploy.artifact.artifact import Artifact
 
-        if self.engine and (not isinstance(network, Artifact) or options.model is not None):
+        if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
             from resnas_deploy.artifact.graph import check_graph  # imports onnx

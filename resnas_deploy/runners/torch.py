@@ -67,8 +67,12 @@ class TorchRunner(Runner):
             settings.enter_context(torch_threads(options.threads))
             if options.device != CPU:
                 settings.enter_context(exact_on(self._device))
-            self._module = module_on(network, self._device)
+            self._module = self.load()
             self._settings = settings.pop_all()  # as they were before once the runner is closed
+
+    def load(self) -> InPrecision:
+        """Return the module to run."""
+        return module_on(self._network, self._device)
 
     @abstractmethod
     def forward(self, images: Tensor) -> Forward:
