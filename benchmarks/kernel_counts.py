@@ -61,6 +61,11 @@ def count_traced(checkpoint, path):
         "workspace_bytes": None,
         "version_compatible": False,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
     }
     log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)
     kernels = [layer for layer in parse_layers(log) if layer.is_kernel]

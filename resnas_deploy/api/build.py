@@ -28,6 +28,11 @@ def build(
     version_compatible: bool = False,
     timing_cache: str | Path | None = None,
     device: str = "",
+    refittable: bool = False,
+    strip_weights: bool = False,
+    hardware_compatibility: str = "",
+    sparse_weights: bool = False,
+    level: int | None = None,
     progress: Progress = silent,
 ) -> Built:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -47,7 +52,14 @@ def build(
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
-        device: what an aoti package runs on: cpu, which is usual, or cuda:N.
+        device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
+            cuda:N or cpu, which is usual.
+        refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
+        strip_weights: whether it is kept without its weights, which `refit()` puts in.
+        hardware_compatibility: with tensorrt: ampere+ for GPUs of 8.0 and above, same-capability for all of this one's
+            compute capability; the GPU that is here where it is left out.
+        sparse_weights: whether kernels for weights of which two in four are zero may be used; they must be.
+        level: how long the builder looks for faster kernels, 0 to 5; its own, 3, where it is left out.
         progress: told what is being done.
 
     Raise `BadInput` for what cannot be built, `NotAvailable` where the builder or its GPU is missing, and
@@ -61,6 +73,11 @@ def build(
         version_compatible=version_compatible,
         timing_cache=Path(timing_cache) if timing_cache else None,
         device=device,
+        refittable=refittable,
+        strip_weights=strip_weights,
+        hardware_compatibility=hardware_compatibility,
+        sparse_weights=sparse_weights,
+        level=level,
     )
     opened = open_artifact(artifact)
     built = build_engine(opened, target_named(target), options, progress)

@@ -44,6 +44,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "held_out": (1, MAX_COUNT),
     "iterations": (1, MAX_COUNT),
     "latency": (0, math.inf),
+    "level": (0, 5),
     "latency.batch": (1, MAX_BATCH),
     "max_batch": (1, MAX_BATCH),
     "max_drop": (0, 100),

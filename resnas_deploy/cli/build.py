@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import ENGINE_TARGETS, ArtifactArgument, Json, OptimumOption, complete
+from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, OptimumOption, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 from resnas_deploy.engines.finding import place_of, profiles_text
 
@@ -57,8 +57,41 @@ def build(
         typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
     ] = None,
     device: Annotated[
-        str, typer.Option(help="What an aoti package runs on: cpu or cuda:N.", metavar="DEVICE", show_default="cpu")
+        str,
+        typer.Option(
+            help="The GPU that tensorrt builds for, or what an aoti package runs on.",
+            metavar="cpu|cuda:N",
+            show_default="cuda:0 for tensorrt, cpu for aoti",
+        ),
     ] = "",
+    refittable: Annotated[
+        bool, typer.Option("--refittable", help="Can be given other weights later, by resnas refit.", metavar="")
+    ] = False,
+    strip_weights: Annotated[
+        bool, typer.Option("--strip-weights", help="Keep it without weights, which resnas refit puts in.", metavar="")
+    ] = False,
+    hardware_compatibility: Annotated[
+        str,
+        typer.Option(
+            help="GPUs that it runs on (tensorrt).",
+            metavar="|".join(COMPATIBILITY),
+            show_default="the GPU that is here",
+        ),
+    ] = "",
+    sparse_weights: Annotated[
+        bool,
+        typer.Option("--sparse-weights", help="Use kernels for 2:4 sparse weights, which they must be.", metavar=""),
+    ] = False,
+    level: Annotated[
+        int | None,
+        typer.Option(
+            help="How long to look for faster kernels (tensorrt).",
+            min=0,
+            max=5,
+            metavar="0..5",
+            show_default="the builder's, 3",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Build an engine from an artifact, and keep it there with a report of its layers.
@@ -70,6 +103,7 @@ def build(
     $ resnas build small-fp16 --optimum 32
     $ resnas build small-fp16 --profile 1,8,64
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
+    $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
     """
     with progress() as show:
@@ -84,6 +118,11 @@ def build(
             version_compatible=version_compatible,
             timing_cache=timing_cache,
             device=device,
+            refittable=refittable,
+            strip_weights=strip_weights,
+            hardware_compatibility=hardware_compatibility,
+            sparse_weights=sparse_weights,
+            level=level,
             progress=show,
         )
     if as_json:

@@ -15,6 +15,7 @@ from resnas_deploy.api.parameters import MAX_SEED as MAX_SEED
 from resnas_deploy.api.parameters import MAX_THREADS as MAX_THREADS
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import MAX_BATCH
+from resnas_deploy.engines.options import COMPATIBILITY as COMPATIBILITY
 from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.runners.devices import CPU, CUDA
 from resnas_deploy.runners.registry import RUNNERS

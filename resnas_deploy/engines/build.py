@@ -15,10 +15,11 @@ from typing import Any
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
+from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.finding import Need, check_belongs, check_holds, choose, is_untuned, runner_of, unfit
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id, engine_identity
+from resnas_deploy.engines.options import USER_ALLOCATION, BatchProfile, BuildOptions, engine_id, engine_identity
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.targets import AOTI, TARGETS, Target, target_named
@@ -27,7 +28,7 @@ from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, CUDA, device_name, gpu_problem, gpus
+from resnas_deploy.runners.devices import CPU, CUDA, device_name, gpu_problem, gpus, index
 from resnas_deploy.runners.registry import runner_kind
 
 ANY = Need()  # whatever batches
@@ -180,10 +181,11 @@ def _compile(
 def check_buildable(target: Target, precision: str, options: BuildOptions) -> tuple[str, str]:
     """Return the builder's version and the GPU that it builds for. Raise `BadInput` or `NotAvailable` if it cannot."""
     target.check(precision, options.capabilities)
+    check_asked(target, options)
     if options.timing_cache and not target.needs_gpu:
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
-    if target.name != AOTI and options.device:
-        raise BadInput(f"`device` is for the target {AOTI}, found {target.name}; leave it out")
+    if options.device and not (target.needs_gpu or target.name == AOTI):
+        raise BadInput(f"the target {target.name} builds for no GPU that is here; leave `device` out")
     if target.name == AOTI and (options.profiles or options.optimum or options.workspace or options.version_compatible):
         raise BadInput(
             f"the target {AOTI} takes the artifact's batch range as it is; "
@@ -201,7 +203,14 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        USER_ALLOCATION: target.user_allocation,
+        "refittable": options.refittable,
+        "strip_weights": options.strip_weights,
+        "hardware_compatibility": options.hardware_compatibility,
+        "sparse_weights": options.sparse_weights,
+        "level": options.level,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
+        "gpu": index(options.device) if target.needs_gpu else None,
     }
 
 
@@ -227,11 +236,12 @@ def _device(target: Target, options: BuildOptions) -> str:
         return device_name(kind.device("")).partition(" ")[2]
     if not target.needs_gpu:
         return ""
-    if problem := gpu_problem("cuda:0"):
+    asked = runner_kind(target.name).device(options.device)
+    if problem := gpu_problem(asked):
         raise NotAvailable(
-            f"the target {target.name} builds for the GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
+            f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
-    return gpus()[0]
+    return gpus()[index(asked)]
 
 
 def _failed_log(artifact: Artifact) -> Path:

@@ -26,6 +26,7 @@ from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache
+_COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-capability": "SAME_COMPUTE_CAPABILITY"}
 REFUSED = 1  # exit status where the builder gave a reason
 
 
@@ -73,11 +74,35 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace_bytes"])
     if request["version_compatible"]:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if request["user_allocation"]:
+        config.set_flag(trt.BuilderFlag.REQUIRE_USER_ALLOCATION)  # else it might not be captured in a CUDA graph
+    _set_options(trt, config, request)
     if request["capabilities"]:
         config.num_compute_capabilities = len(request["capabilities"])
         for number, capability in enumerate(request["capabilities"]):
             config.set_compute_capability(getattr(trt.ComputeCapability, f"SM{capability}"), number)
     return config
+
+
+def _set_options(trt: Any, config: Any, request: Mapping[str, Any]) -> None:
+    """Set what was asked for beside the usual. Raise `Refused` where the builder does not take it."""
+    flags = trt.BuilderFlag
+    if request["refittable"]:
+        config.set_flag(flags.REFIT)
+    if request["strip_weights"]:
+        # Without `refittable` the weights that come back are those of the build, for which the kernels may be chosen.
+        config.set_flag(flags.STRIP_PLAN)
+        if not request["refittable"]:
+            config.set_flag(flags.REFIT_IDENTICAL)
+    if request["sparse_weights"]:
+        config.set_flag(flags.SPARSE_WEIGHTS)
+    if request["level"] is not None:
+        config.builder_optimization_level = request["level"]
+    if wanted := request["hardware_compatibility"]:
+        level = getattr(trt.HardwareCompatibilityLevel, _COMPATIBILITY[wanted])
+        config.hardware_compatibility_level = level
+        if config.hardware_compatibility_level != level:
+            raise Refused(f"the builder does not take the hardware compatibility {wanted}")
 
 
 def _check_shapes(model: onnx.ModelProto, network: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress
 
 _SHOWN = 300  # characters of a builder's own message
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
 
 
@@ -43,6 +45,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
                 text=True,
                 pass_fds=(log.fileno(), graph.fileno()),
                 start_new_session=True,  # Ctrl-C is for this process, which ends that one
+                env=_environment(request.get("gpu")),
             )
         try:
             error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, progress)
@@ -60,6 +63,18 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
             return content
         kept = f" (the whole log: {failed_log})" if _keep(failed_log, content + printed) else ""
         raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
+
+
+def _environment(gpu: object) -> Mapping[str, str] | None:
+    """Return the environment of a builder that sees one GPU alone, `gpu` of those that this process sees.
+
+    So it is GPU 0 of the builder, which needs no package to choose it and makes no context on another. An entry that
+    CUDA does not know ends the list (CUDA C++ Programming Guide, CUDA_VISIBLE_DEVICES): those before it are counted.
+    """
+    if not isinstance(gpu, int):
+        return None
+    seen = os.environ.get(_VISIBLE)
+    return {**os.environ, _VISIBLE: str(gpu) if seen is None else seen.split(",")[gpu].strip()}
 
 
 def _follow(process: subprocess.Popen[str], request: Mapping[str, object], progress: Progress) -> str | None:

@@ -16,7 +16,11 @@ from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.devices import CPU
 
 IDENTITY_SCHEMA = 1
+USER_ALLOCATION = "user_allocation"
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
+COMPATIBILITY = ("ampere+", "same-capability")
+UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
+MOST_LEVEL = 5
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
@@ -64,7 +68,12 @@ class BuildOptions:
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
     timing_cache: Path | None = None  # where the builder has one; read and extended
-    device: str = ""  # that a package of AOTInductor runs on: cpu, the usual one, or cuda:N
+    device: str = ""  # the GPU to build for, cuda:N; that a package of AOTInductor runs on, cpu where it is empty
+    refittable: bool = False  # other weights of the same graph can be put into it: `refit()`
+    strip_weights: bool = False  # kept without weights, which a refit puts in
+    hardware_compatibility: str = ""  # GPUs that it runs on: the one that it is built on, or one of COMPATIBILITY
+    sparse_weights: bool = False  # may use kernels for weights of which two in four are zero
+    level: int | None = None  # of optimisation, 0 to 5; none: the builder's own
     optimum: int | None = None  # that the profile of the whole range is tuned for; none: what a server forms under load
 
     def __post_init__(self) -> None:
@@ -91,7 +100,13 @@ class BuildOptions:
             "capabilities": [dotted(capability) for capability in self.capabilities] or PORTABLE,
             "workspace_bytes": self.workspace,
             "version_compatible": self.version_compatible,
+            **self._unusual(),
         }
+
+    def _unusual(self) -> dict[str, object]:
+        """Return what is part of the identity only where it is not the default: engines of before keep their names."""
+        usual = BuildOptions()
+        return {name: value for name in UNUSUAL if (value := getattr(self, name)) != getattr(usual, name)}
 
 
 def profile_for(profiles: Sequence[BatchProfile], batch: int) -> BatchProfile | None:
@@ -115,6 +130,7 @@ def engine_identity(
         "device": device,  # the GPU's name, where the engine is built for the one that is here
         **({"threads": "any"} if target.name == AOTI and device.startswith(CPU) else {}),  # not those of the build
         **options.to_json(),
+        **({USER_ALLOCATION: True} if target.user_allocation else {}),
     }
 
 

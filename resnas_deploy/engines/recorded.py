@@ -67,7 +67,13 @@ class Identity:
     capabilities: str | tuple[str, ...]
     workspace_bytes: int | None
     version_compatible: bool
-    threads: str | None = None  # of a package for CPUs: "any", or none of one that has those of where it was built
+    user_allocation: bool | None = None  # who runs it gives it the memory of activations
+    threads: str | None = None  # of a package for CPUs: "any"; none: those of where it was built
+    refittable: bool | None = None  # this and the rest: there only where it is not the default
+    strip_weights: bool | None = None
+    hardware_compatibility: str | None = None
+    sparse_weights: bool | None = None
+    level: int | None = None
 
     def __post_init__(self) -> None:
         if not self.profiles:

@@ -10,7 +10,7 @@ from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.runners.base import installed_version
 
-PORTABLE, AOTI = "portable", "aoti"
+PORTABLE, AOTI, RTX = "portable", "aoti", "tensorrt-rtx"
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Target:
     capabilities: tuple[str, ...]
     needs_gpu: bool
     suffix: str = ".engine"  # of its files
+    user_allocation: bool = False  # its engines are built to allocate nothing while they run
 
     def builder(self) -> str:
         """Return the module and its version, which is part of an engine's identity. Raise `PackageMissing`."""
@@ -63,13 +64,14 @@ TARGETS: Mapping[str, Target] = {
     target.name: target
     for target in (
         Target(
-            "tensorrt-rtx",
+            RTX,
             "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
             module="tensorrt_rtx",
             install="pip install tensorrt-rtx-cu13",
             precisions=tuple(PRECISIONS),
             capabilities=("75", "80", "86", "89", "120", "121"),
             needs_gpu=False,
+            user_allocation=True,
         ),
         Target(
             "tensorrt",

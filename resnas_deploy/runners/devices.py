@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 CPU, CUDA = "cpu", "cuda"  # kinds of device
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 _MAX_INDEX_DIGITS = 4  # of a device: more is no number of a GPU, and int() refuses thousands
+CUDA_PYTHON = "cuda.bindings.runtime"  # of the package cuda-bindings, which cuda-python is made of
 _DRIVER = "libcuda.so.1"
 _NAME_BYTES = 256
 
@@ -179,3 +180,27 @@ def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> to
         gpus = f"cuda:N with N below {there} (the GPUs here)" if there else "cuda:N (PyTorch has no GPU here)"
         raise BadInput(f"`{field}` must be cpu, cuda or {gpus}, found {shown(name)}")
     return torch.device(found)
+
+
+def memory_problem(device: str) -> str | None:
+    """Say why no memory of a GPU can be allocated here; of machines without that GPU, nothing."""
+    if gpu_problem(device) or has_cuda_python() or torch_has_cuda():
+        return None
+    return "memory of a GPU is allocated by PyTorch with CUDA or by cuda-python, and neither is installed"
+
+
+def has_cuda_python() -> bool:
+    """Whether the package is installed, which is not imported for it."""
+    try:
+        return importlib.util.find_spec(CUDA_PYTHON) is not None
+    except ModuleNotFoundError:  # of its parents
+        return False
+
+
+def torch_has_cuda() -> bool:
+    """Whether PyTorch is installed and can use a GPU."""
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -1,91 +1,85 @@
-"""Engines of TensorRT and of TensorRT for RTX, which are handed in. Buffers are PyTorch's.
-
-The two modules share the calls that are used here; tests hold them to the names in the real bindings. No machine with a
-GPU and either module has run this yet.
-"""
+"""Engines of TensorRT and of TensorRT for RTX, which are handed in, on a stream by PyTorch or by cuda-python."""
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import EngineFile, Images, Network, Options, Outputs, Runner
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32
 from resnas_deploy.runners.devices import device_name
-from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
+from resnas_deploy.runners.gpu import open_stream
+from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
+from resnas_deploy.runners.tensorrt_engine import Context, load_engine
 
 
 class TensorRTRunner(Runner):
-    """An engine with one execution context on one stream."""
+    """An engine on a stream of its own, with an execution context for each batch size.
+
+    Contexts that are launched run one after the other and share their activation memory. One that is captured in a
+    CUDA graph has its own: a graph may be replayed at any time.
+    """
 
     def __init__(self, network: Network, options: Options, *, name: str, module: str) -> None:
         if options.engine is None:
             raise BadInput(f"the runner {name} must be handed an engine of {network.source}, found none")
-        self.name, self.version = name, str(options.engine.made_of["builder"])
+        built = options.engine
+        self.name, self.version = name, str(built.made_of["builder"])
         self.device, self.computes = device_name(options.device), network.precision
-        self._options, self._device = options, torch.device(options.device)
-        with ExitStack() as settings:
-            settings.enter_context(torch.cuda.device(self._device))
-            self._engine, self._context = _load(importlib.import_module(module), options.engine)
-            self._settings = settings.pop_all()
-        graph = ", captured CUDA graph" if options.cuda_graph else ""
-        self.boundary = f"host to host, CUDA, pageable host memory{graph}, engine, preprocessing excluded"
-        self.device_boundary = f"device only, engine, CUDA events, one stream{graph}"
-        self._graphs: dict[int, CapturedGraph] = {}
+        _check_gpu(built.path.name, built.made_of, self.device)
+        self._captured = options.cuda_graph
+        self._stream = open_stream(options.device)
+        with ExitStack() as failed:
+            failed.callback(self._stream.close)
+            with self._stream.current():
+                self._loaded = load_engine(module, built, options.device)
+                self._memory_bytes = max(1, int(self._loaded.engine.device_memory_size_v2))
+            failed.pop_all()
+        self._shared: Any = None  # activation memory of the contexts that are launched
+        self._staged = Staged(self._stream, self._prepare, captured=self._captured)
+        self.boundary = staged_boundary("engine", self._captured)
+        self.device_boundary = device_boundary("engine", self._captured)
 
     def run(self, images: Images) -> Outputs:
-        return {OUTPUT: self._forward(torch.from_numpy(images).to(self._device)).cpu().numpy()}
+        self._loaded.check_images(images)
+        return {OUTPUT: as_float32(self._staged.run(images))}
 
     def step(self, images: Images) -> Callable[[], object]:
-        batch = torch.from_numpy(images)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            return lambda: graph(batch).cpu()
-        return lambda: self._forward(batch.to(self._device)).cpu()
+        self._loaded.check_images(images)
+        return self._staged.step(images)
 
     def device_step(self, images: Images) -> Callable[[], float]:
-        batch = torch.from_numpy(images).to(self._device)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            graph.load(batch)
-            return timed_on_device(graph.replay, self._device)
-        return timed_on_device(lambda: self._forward(batch), self._device)
+        self._loaded.check_images(images)
+        return self._staged.device_step(images)
 
     def close(self) -> None:
-        self._settings.close()
-        del self._graphs, self._context, self._engine
+        self._staged.close()
+        del self._loaded, self._shared
 
-    def _forward(self, images: Tensor) -> Tensor:
-        """Enqueue the engine on the current stream; logits `(B, classes)` on the device."""
-        images = images.contiguous()
-        self._context.set_input_shape(INPUT, tuple(images.shape))
-        logits = torch.empty(tuple(self._context.get_tensor_shape(OUTPUT)), device=self._device)
-        self._context.set_tensor_address(INPUT, images.data_ptr())
-        self._context.set_tensor_address(OUTPUT, logits.data_ptr())
-        if not self._context.execute_async_v3(torch.cuda.current_stream(self._device).cuda_stream):
-            raise BadInput(f"the engine refused a batch of {len(images)}; build one whose profile holds it")
-        return logits
+    def _prepare(self, images: Any) -> Callable[[], Any]:
+        """Make a context for images that lie there, and run it once."""
+        profile = self._loaded.profile_for(images.shape[0])
+        context = Context(self._loaded, self._stream, images, profile, self._activations())
+        context.warm_up(captured=self._captured)
+        return context
 
-    def _graph(self, images: Tensor) -> CapturedGraph:
-        if len(images) not in self._graphs:
-            self._graphs[len(images)] = CapturedGraph(self._forward, images.to(self._device))
-        return self._graphs[len(images)]
+    def _activations(self) -> Any:
+        if self._captured:
+            return self._stream.memory((self._memory_bytes,), np.uint8)
+        if self._shared is None:
+            self._shared = self._stream.memory((self._memory_bytes,), np.uint8)
+        return self._shared
 
 
-def _load(trt: Any, built: EngineFile) -> tuple[Any, Any]:
-    """Return an engine and a context. Raise `BadInput` where the runtime refuses: another version, another GPU."""
-    runtime = trt.Runtime(trt.Logger(trt.Logger.ERROR))
-    engine = runtime.deserialize_cuda_engine(built.file.read_bytes())
-    context = engine.create_execution_context() if engine else None
-    if context is None:
+def _check_gpu(engine: str, made_of: Any, device: str) -> None:
+    """Raise `BadInput` where an engine was built for a GPU of another name, and for it alone."""
+    wanted, here = str(made_of["device"]), device.partition(" ")[2]
+    if wanted and wanted != here and not made_of.get("hardware_compatibility"):
         raise BadInput(
-            f"{built.path} must be for this GPU and this version of {trt.__name__} ({trt.__version__}), found that "
-            "it cannot be loaded; build it here by `build()`"
+            f"the engine {engine} must be for the GPU that runs it, {device}, found one for {wanted}; "
+            "build it here by `build()`"
         )
-    return engine, context

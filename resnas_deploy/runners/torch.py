@@ -10,16 +10,19 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.network.fused import fuse_reductions, fusion_problem
 from resnas_deploy.network.module import ViTResNAS
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, check_profiling
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, check_profiling
 from resnas_deploy.runners.devices import CPU, device_name
-from resnas_deploy.runners.torch_cuda import CapturedGraph, timed_on_device
+from resnas_deploy.runners.gpu_torch import TorchMemory, TorchStream
+from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
 from resnas_deploy.runners.torch_profile import module_seconds
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
@@ -54,15 +57,14 @@ class TorchRunner(Runner):
         self.device = device_name(options.device)
         self.computes = network.precision
         self._network, self._options, self._device = network, options, torch.device(options.device)
-        where = "CPU"
-        if options.device != CPU:
-            graph = ", captured CUDA graph" if options.cuda_graph else ""
+        if options.device == CPU:
+            self.boundary = f"host to host, CPU, {way}, {options.threads} threads, preprocessing excluded"
+        else:
             if network.arch is not None and fusion_problem(self._device) is None:
                 way = f"{way}, reductions with a fused kernel"
-            where = f"CUDA, pageable host memory{graph}"
-            self.device_boundary = f"device only, {way}, CUDA events, one stream{graph}"
-        self.boundary = f"host to host, {where}, {way}, {options.threads} threads, preprocessing excluded"
-        self._graphs: dict[int, CapturedGraph] = {}
+            self.boundary = staged_boundary(f"{way}, {options.threads} threads", options.cuda_graph)
+            self.device_boundary = device_boundary(way, options.cuda_graph)
+        self._staged: Staged[TorchMemory] | None = None
         with ExitStack() as settings:
             settings.enter_context(torch_threads(options.threads))
             if options.device != CPU:
@@ -79,43 +81,39 @@ class TorchRunner(Runner):
         """Return what runs a batch like this one; all that it has to do once is done."""
 
     def run(self, images: Images) -> Outputs:
-        logits = cast(Tensor, self.step(images)())
-        return {OUTPUT: logits.numpy()}
+        return {OUTPUT: as_float32(self.step(images)())}
 
     def step(self, images: Images) -> Callable[[], object]:
+        if self._options.device != CPU:
+            return self._on_gpu().step(images)
         batch = torch.from_numpy(images)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            return lambda: graph(batch).cpu()
-        forward = self.forward(batch.to(self._device))
+        forward = self.forward(batch)
 
-        def once() -> Tensor:
+        def once() -> NDArray[np.float32]:
             with torch.inference_mode():
-                return forward(batch.to(self._device)).cpu()
+                return cast(NDArray[np.float32], forward(batch).numpy())
 
         return once
 
     def device_step(self, images: Images) -> Callable[[], float] | None:
-        if self._device.type == CPU:
-            return None
-        batch = torch.from_numpy(images).to(self._device)
-        if self._options.cuda_graph:
-            graph = self._graph(batch)
-            graph.load(batch)
-            return timed_on_device(graph.replay, self._device)
-        forward = self.forward(batch)
-        return timed_on_device(lambda: forward(batch), self._device)
+        return None if self._options.device == CPU else self._on_gpu().device_step(images)
 
     def close(self) -> None:
+        if self._staged:
+            self._staged.close()
         self._settings.close()
-        del self._module, self._graphs
+        del self._module, self._staged
 
-    def _graph(self, images: Tensor) -> CapturedGraph:
-        """Return the graph captured for this batch size."""
-        if len(images) not in self._graphs:
-            batch = images.to(self._device)
-            self._graphs[len(images)] = CapturedGraph(self.forward(batch), batch)
-        return self._graphs[len(images)]
+    def _on_gpu(self) -> Staged[TorchMemory]:
+        """Return the batches on the GPU; their stream begins after all that was loaded when it is first asked for."""
+        if self._staged is None:
+            stream = TorchStream(self._options.device)
+            self._staged = Staged(stream, self._prepare, captured=self._options.cuda_graph)
+        return self._staged
+
+    def _prepare(self, images: TorchMemory) -> Callable[[], TorchMemory]:
+        forward = self.forward(images.tensor)
+        return lambda: TorchMemory(forward(images.tensor))
 
 
 class EagerRunner(TorchRunner):

@@ -94,6 +94,11 @@ def test_a_package_that_was_cut_short_is_refused_and_built_again(artifact, built
         (BuildOptions(profiles=(BatchProfile(1, 2, 4),)), "`profiles`"),
         (BuildOptions(workspace=2**30), "`workspace`"),
         (BuildOptions(version_compatible=True), "`version_compatible`"),
+        (BuildOptions(refittable=True), "takes no `refittable`"),
+        (BuildOptions(strip_weights=True), "takes no `strip_weights`"),
+        (BuildOptions(sparse_weights=True), "takes no `sparse_weights`"),
+        (BuildOptions(hardware_compatibility="ampere+"), "takes no `hardware_compatibility`"),
+        (BuildOptions(level=0), "takes no `level`"),
         (BuildOptions(capabilities=("89",)), "8.9|89"),
     ],
 )

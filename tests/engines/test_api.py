@@ -1,33 +1,63 @@
 """Every name of TensorRT's that a build or a run asks for is in the real bindings, though no GPU is here to run them.
 
-What is asked for is found by doing it: with a stand-in that takes every call and notes every name. Real builds with
-TensorRT for RTX are in the other files of this folder.
+What a build asks for is found by doing it: with a stand-in that takes every call and notes every name. What a run asks
+for is in the doubles, or tests/runners/test_engines.py would fail. Real builds with TensorRT for RTX are in the other
+files of this folder.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import inspect
 import io
+import re
 import sys
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 from typing import ClassVar
 
-import numpy as np
 import pytest
+from support.checks import refusal
+from support.documented import cuda_runtime, tensorrt_runtime
+from support.documented.cuda_runtime import CudaRuntime
+from support.documented.tensorrt_runtime import ONLY_RTX as ONLY_RTX_KINDS
 from support.little_engine import RTX
 
 from resnas_deploy.engines.build import _request
 from resnas_deploy.engines.builder import Refused, build
 from resnas_deploy.engines.options import BatchProfile, BuildOptions
-from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.tensorrt import TensorRTRunner
+from resnas_deploy.runners.devices import gpus
+from resnas_deploy.runners.gpu_cuda import CudaStream
 
 ONLY_TENSORRT = {"create_timing_cache", "set_timing_cache", "get_timing_cache"}
-ONLY_RTX = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability"} | {
+ONLY_RTX = {"ComputeCapability", "num_compute_capabilities", "set_compute_capability", "REQUIRE_USER_ALLOCATION"} | {
     f"SM{capability}" for capability in RTX.capabilities
 }
+OF_A_RUN = {
+    "Runtime",
+    "ICudaEngine",
+    "IExecutionContext",
+    "IRuntimeConfig",
+    "IRuntimeCache",
+    "ILogger",
+    "ExecutionContextAllocationStrategy",
+    "DynamicShapesKernelSpecializationStrategy",
+    "CudaGraphStrategy",
+}
+OF_RTX_RUNS = {"is_stream_capturable", "create_runtime_cache", "set_runtime_cache", "get_runtime_cache"} | {
+    "dynamic_shapes_kernel_specialization_strategy",
+    "cuda_graph_strategy",
+}
+OUR_OWN = {"said", "gpu", "logger", "session", "input", "output", "engine", "shapes"}  # of the doubles
+
+
+def of_the_doubles(name):
+    """The names that a double has, attributes that are set while it is made among them."""
+    kind = getattr(tensorrt_runtime, name)
+    found = {*vars(kind), *getattr(kind, "__annotations__", {})}
+    for method in filter(callable, vars(kind).values()):
+        code = getattr(method, "__code__", None)
+        found |= set(re.findall(r"self\.(\w+)", inspect.getsource(method))) if code else set()
+    return {word for word in found if not word.startswith("_")} - OUR_OWN
 
 
 class StandIn(bytes):
@@ -60,6 +90,14 @@ class StandIn(bytes):
     def __lt__(self, other):
         return False
 
+    def __eq__(self, _other):
+        return True
+
+    def __ne__(self, _other):
+        return False
+
+    __hash__ = bytes.__hash__
+
     def __int__(self):
         return 0
 
@@ -83,6 +121,11 @@ def all_there_is(artifact, tmp_path):
         workspace=2**30,
         version_compatible=True,
         timing_cache=tmp_path / "cache",
+        refittable=True,
+        strip_weights=True,
+        hardware_compatibility="ampere+",
+        sparse_weights=True,
+        level=5,
     )
     return {**_request(artifact, RTX, options), "module": "tensorrt", "out": str(tmp_path / "out")}
 
@@ -97,36 +140,21 @@ def words(package):
     return lambda name: name.encode() + b"\0" in content
 
 
-def run_one(tmp_path, monkeypatch):
-    """Load an engine and run it, on the stand-in alone."""
-    monkeypatch.setattr("torch.cuda.device", lambda _device: nullcontext())
-    monkeypatch.setattr("torch.cuda.current_stream", lambda _device: SimpleNamespace(cuda_stream=0))
-    (tmp_path / "engine").write_bytes(b"")
-    engine = SimpleNamespace(path=tmp_path / "engine", file=tmp_path / "engine", made_of={"builder": "tensorrt 11"})
-    network = SimpleNamespace(source="here", precision="fp16")
-    options = Options(threads=1, device="cpu", engine=engine)
-    with TensorRTRunner(network, options, name="tensorrt", module="tensorrt") as runner:
-        assert runner.version == "tensorrt 11"
-        runner.run(np.zeros((1, 3, 8, 8), np.float32))
-
-
 @pytest.fixture
 def asked(stand_in, little, tmp_path, monkeypatch):
-    """Every name that a build, one that is refused, and a run ask for."""
+    """Every name that a build and one that is refused ask for."""
     request, log = all_there_is(little, tmp_path), io.StringIO()
     build(request, lambda **_: None, log)
     assert (tmp_path / "cache").exists()
     monkeypatch.setattr(StandIn, "refuses", True)
     with pytest.raises(Refused, match="an operator that is not known"):
         build(request, lambda **_: None, log)
-    monkeypatch.setattr(StandIn, "refuses", False)
-    run_one(tmp_path, monkeypatch)
     return stand_in
 
 
 def test_tensorrt_has_them(asked):
     assert asked > ONLY_TENSORRT
-    assert {"build_serialized_network", "set_shape", "STRONGLY_TYPED", "execute_async_v3"} < asked
+    assert {"build_serialized_network", "set_shape", "STRONGLY_TYPED"} < asked
     known = words("tensorrt_bindings")
     assert {name for name in asked if not known(name)} == ONLY_RTX
 
@@ -134,3 +162,47 @@ def test_tensorrt_has_them(asked):
 def test_tensorrt_for_rtx_has_them(asked):
     known = words("tensorrt_rtx_bindings")
     assert {name for name in asked if not known(name)} <= ONLY_TENSORRT
+
+
+def test_tensorrt_has_what_a_run_asks_for():
+    known = words("tensorrt_bindings")
+    for name in OF_A_RUN - set(ONLY_RTX_KINDS):
+        assert {word for word in of_the_doubles(name) if not known(word)} <= OF_RTX_RUNS, name
+
+
+@pytest.mark.parametrize("name", sorted(OF_A_RUN))
+def test_tensorrt_for_rtx_has_what_a_run_asks_for(name):
+    module = pytest.importorskip("tensorrt_rtx")
+    assert of_the_doubles(name) - set(dir(getattr(module, name))) == set()
+
+
+def test_types_of_tensors():
+    module = pytest.importorskip("tensorrt_rtx")
+    for dtype, numpy in tensorrt_runtime._NUMPY.items():
+        assert module.nptype(getattr(module.DataType, dtype.name)) == numpy
+
+
+def test_severities():
+    """Lines of these are kept for messages."""
+    module = pytest.importorskip("tensorrt_rtx")
+    assert {severity.name for severity in tensorrt_runtime.Severity} < set(dir(module.ILogger))
+
+
+def test_cuda_python_has_what_is_called():
+    """And each call makes as many things as the double's: the first of a tuple is the error."""
+    module = pytest.importorskip("cuda.bindings.runtime")
+    names = [name[1:] for name in vars(CudaRuntime) if name.startswith("_cuda")]
+    assert len(names) > 15
+    assert not [name for name in names if not callable(getattr(module, name, None))]
+    for kind in ("cudaError_t", "cudaMemcpyKind", "cudaStreamCaptureMode"):
+        for member in getattr(CudaRuntime, kind):
+            assert getattr(getattr(module, kind), member.name) == member.value
+    assert module.cudaStreamNonBlocking == CudaRuntime.cudaStreamNonBlocking
+    for error, said in cuda_runtime._WORDS.items():
+        assert module.cudaGetErrorString(module.cudaError_t(error))[1] == said
+
+
+@pytest.mark.skipif(bool(gpus()), reason="a GPU is here")
+def test_cuda_python_without_a_driver():
+    pytest.importorskip("cuda.bindings.runtime")
+    assert "cuda:0 must do what it is asked to, found that cuda" in refusal(lambda: CudaStream("cuda:0"))

@@ -18,7 +18,7 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.errors import BadInput, NotAvailable, StorageError, VerificationFailed
+from resnas_deploy.errors import NotAvailable, StorageError, VerificationFailed
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.devices import gpus
 
@@ -145,15 +145,13 @@ def test_what_the_builder_refuses(tmp_path):
     assert not list((artifact.folder / "engines").iterdir())
 
 
-def test_version_compatible_engines_need_a_library(artifact):
-    """The wheel 1.7.1 has not the lean runtime that goes into such an engine. A wheel that has it builds one."""
-    try:
-        found = built(artifact, version_compatible=True)
-    except BadInput as error:
-        assert "libnvinfer_lean" in str(error)
-        assert not list((artifact.folder / "engines").iterdir())
-    else:
-        assert found.engine.path.name != built(artifact).engine.path.name
+def test_what_the_real_builder_for_rtx_has_no_use_for_is_refused(artifact):
+    """tests/engines/test_asked.py has the builder's own answers."""
+    for options in ({"version_compatible": True}, {"hardware_compatibility": "ampere+"}, {"level": 0}):
+        (name,) = options
+        line = refusal(lambda: built(artifact, **options))  # noqa: B023
+        assert line.startswith(f"the target tensorrt-rtx takes no `{name}`: ")
+    assert not (artifact.folder / "engines").exists()
 
 
 def test_a_fallback_keeps_no_engine(artifact, monkeypatch):

@@ -73,7 +73,13 @@ def request(model, **changes):
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "user_allocation": True,
         "timing_cache": None,
+        "refittable": False,
+        "strip_weights": False,
+        "hardware_compatibility": "",
+        "sparse_weights": False,
+        "level": None,
     }
     return usual | changes
 

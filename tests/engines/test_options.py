@@ -12,7 +12,16 @@ from support.little_engine import RTX
 
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id, engine_identity, parse_bytes
+from resnas_deploy.engines.options import (
+    COMPATIBILITY,
+    MOST_LEVEL,
+    UNUSUAL,
+    BatchProfile,
+    BuildOptions,
+    engine_id,
+    engine_identity,
+    parse_bytes,
+)
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput
 
@@ -79,6 +88,11 @@ options = st.builds(
     st.lists(st.sampled_from(RTX.capabilities), unique=True).map(lambda found: tuple(sorted(found, key=int))),
     st.none() | st.integers(1, 2**40),
     st.booleans(),
+    refittable=st.booleans(),
+    strip_weights=st.booleans(),
+    hardware_compatibility=st.sampled_from(["", *COMPATIBILITY]),
+    sparse_weights=st.booleans(),
+    level=st.none() | st.integers(0, MOST_LEVEL),
 )
 hashes = st.sampled_from(["a" * 64, "b" * 64, "0" * 64])
 made_of = st.fixed_dictionaries(
@@ -121,7 +135,7 @@ def test_equal_parts_give_one_id_and_any_changed_part_another(little, data):
         if value != parts[name]:
             assert id_of(little, parts | {name: value}) != id_of(little, parts), name
     drawn = other["options"]
-    for name in ("profiles", "capabilities", "workspace", "version_compatible"):
+    for name in ("profiles", "capabilities", "workspace", "version_compatible", *UNUSUAL):
         changed = replace(parts["options"], **{name: getattr(drawn, name)})
         assert (id_of(little, parts | {"options": changed}) == id_of(little, parts)) == (changed == parts["options"])
 
@@ -133,3 +147,15 @@ def test_the_timing_cache_changes_no_id(little, tmp_path):
         for path in (None, tmp_path / "x")
     }
     assert len(ids) == 1
+
+
+def test_what_is_not_asked_for_is_not_in_the_identity_so_that_old_engines_keep_their_names(little):
+    """Written down when there were no such options."""
+    usual = BuildOptions().for_artifact(little.batch)
+    made = engine_identity(little, TARGETS["tensorrt"], "b 1", "", usual)
+    assert set(made).isdisjoint(UNUSUAL)
+    assert engine_id({**made, "arch": "", "weights": "", "graph": ""}) == (
+        "cc86c5f6b97ecd1c90500ee1998bd65ba65333bf0fca256fb55908936cd62664"
+    )
+    zero = engine_identity(little, RTX, "b 1", "", replace(usual, level=0))
+    assert zero["level"] == 0, "0 is a level, not none"

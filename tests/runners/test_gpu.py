@@ -49,7 +49,7 @@ def test_batch_sizes_and_steps(artifact, images, expected, near, name):
             near(np.asarray(steps[batch]()).reshape(batch, -1), expected[:batch], 1e-5)
             near(runner.run(images[:batch])[OUTPUT], expected[:batch], 1e-5)
         assert "host to host" in runner.boundary
-        assert "pageable host memory" in runner.boundary
+        assert "pinned host memory" in runner.boundary
 
 
 @pytest.mark.parametrize("name", NAMES)
