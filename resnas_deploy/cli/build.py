@@ -130,12 +130,6 @@ def build(
         return
     say_engine(built)
     print_proof(built.engine.report)
-    say(f"run it: {how_to_run(built.engine.path)}")
-
-
-def how_to_run(path: Path) -> str:
-    """Return commands that run an engine."""
-    return f"resnas bench {path}; resnas predict {path} IMAGES..; resnas verify {path}"
 
 
 def say_engine(built: Built) -> None:

@@ -8,7 +8,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
-from resnas_deploy.cli.build import describe, how_to_run, print_proof
+from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
 from resnas_deploy.cli.verification import print_headroom
@@ -49,7 +49,7 @@ def inspect(
         if found.problem:
             say(f"it cannot be run here: {found.problem}")
         else:
-            say(f"run it: {how_to_run(found.engine.path)}")
+            say(f"run it: resnas bench {found.engine.path} (predict, verify and compare take it too)")
     else:
         _print(found)
 

@@ -68,7 +68,7 @@ def _open_subject(
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
         if options.engine:
-            configuration = replace(configuration, **_engine_fields(options.engine, case.batch))
+            configuration = _with_engine(configuration, options.engine)
         steps: dict[str, Timed] = {}
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
@@ -130,15 +130,16 @@ def _configuration(subject: Subject, runner: Runner | None, case: Case, threads:
     )
 
 
-def _engine_fields(engine: EngineFile, batch: int) -> dict[str, str]:
-    """Return what a configuration says of the engine that runs a batch."""
+def _with_engine(configuration: Configuration, engine: EngineFile) -> Configuration:
+    """Return the configuration with the engine that runs its batch."""
     made = engine.made_of
-    profile = None if is_untuned(made) else profile_for(profiles_of(made), batch)
-    return {
-        "engine": engine.path.stem,
-        "profile": str(profile) if profile else "",
-        "built_with": unusual_options(made),
-    }
+    profile = None if is_untuned(made) else profile_for(profiles_of(made), configuration.batch)
+    return replace(
+        configuration,
+        engine=engine.path.stem,
+        profile=str(profile) if profile else "",
+        built_with=unusual_options(made),
+    )
 
 
 class Streams:

@@ -62,7 +62,9 @@ def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
     assert "was there already, nothing was built" in again.out
     assert again.out.splitlines()[1:] == done.out.splitlines()[1:]
     shown = resnas("inspect", f"little/engines/{engine.name}")
-    assert shown.out == again.out.replace(", was there already, nothing was built", "")
+    *what, how = shown.out.splitlines(keepends=True)
+    assert "".join(what) == again.out.replace(", was there already, nothing was built", "")
+    assert how.startswith(("it cannot be run here: no NVIDIA GPU", "run it: resnas bench "))
     document = resnas("build", artifact, "--json").json
     assert document == {
         "engine": f"little/engines/{engine.name}",
