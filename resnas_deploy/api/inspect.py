@@ -37,10 +37,10 @@ class InspectedEngine:
 
     def to_json(self) -> dict[str, object]:
         """Return what `resnas inspect --json` prints of an engine."""
-        report = dict(self.engine.report)
-        return {"engine": str(self.engine.path), "runs_here": not self.problem, "problem": self.problem or None} | {
-            "report": report
-        }
+        found: dict[str, object] = {"engine": str(self.engine.path), "runs_here": not self.problem}
+        if self.problem:
+            found["problem"] = self.problem
+        return found | {"report": dict(self.engine.report)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class Inspected(Tabular):
             for held in self.engines
         ]
         columns = ("ID", "target", "builder", "precision", "batch", "for", "built with", "MB", "runs here")
-        return Table("Engines (run one: --engine ID)", columns, rows, text_columns=len(columns))
+        return Table("Engines", columns, rows, text_columns=len(columns))
 
     def table(self) -> Table:
         """Return a row for each element of the network, in the order of computation."""

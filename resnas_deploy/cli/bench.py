@@ -75,7 +75,7 @@ def bench(
     $ resnas bench small-fp32 tiny-fp32 --runner ort-cpu --runner openvino
     $ resnas bench small-fp32 --batch 1,2,4,8 --plot latency.html
     $ resnas bench small-fp16/engines/*.engine --batch 1,8
-    $ resnas bench small-fp16 --engine 3514cb55 --runner tensorrt --runner torch-compile
+    $ resnas bench small-fp16 --engine 3514cb55 --runner tensorrt --runner torch
     $ resnas bench small-fp32 --batch 16 --streams 1,2
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json

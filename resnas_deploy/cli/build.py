@@ -10,7 +10,6 @@ import typer
 import resnas_deploy as resnas
 from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, OptimumOption, complete
 from resnas_deploy.cli.output import print_json, print_table, progress, say
-from resnas_deploy.engines.finding import place_of, profiles_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,6 +140,8 @@ def say_engine(built: Built) -> None:
 
 def describe(engine: Engine) -> str:
     """Return what an engine is, in one line."""
+    from resnas_deploy.engines.finding import profiles_text
+
     report = engine.report
     made = report["identity"]
     return (
@@ -184,6 +185,8 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
 
 
 def _place(made: Mapping[str, Any]) -> str:
+    from resnas_deploy.engines.finding import place_of
+
     place = place_of(made)
     if made["device"]:
         return f"for {place}"

@@ -184,7 +184,7 @@ def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
     if made_of["device"] != usual["device"] and not made_of.get("hardware_compatibility"):
         return f"it is for {made_of['device']}, and {usual['device']} is here"
     if bool(made_of.get("strip_weights")):
-        return "it has no weights; put them in by: `refit()`"
+        return "it was built without its weights"
     if made_of.get("tf32") != usual.get("tf32"):
         return "it computes in TF32" if made_of.get("tf32") else "it does not compute in TF32"
     if made_of.get("threads") != usual.get("threads"):

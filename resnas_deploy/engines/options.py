@@ -8,12 +8,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.targets import AOTI, PORTABLE, Target, dotted
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.devices import CPU
+
+if TYPE_CHECKING:
+    from resnas_deploy.artifact.artifact import Artifact
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
