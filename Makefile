@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-search lint test test-all docs bench record clean
+.PHONY: help setup demo demo-search lint test test-all docs bench record gpu clean
 
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
@@ -14,6 +14,7 @@ help:
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
 	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
+	@echo "make gpu       measure the GPU that is here in 8 minutes with what is installed (nothing is installed)"
 	@echo "make clean     remove .venv and everything that was made"
 
 setup: $(READY)
@@ -98,6 +99,12 @@ record: $(READY)
 	$(RESNAS) export --arch small --out build/small --force
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
+
+# The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
+GPU_REPORT := gpu-report
+MINUTES ?= 8
+gpu:
+	PYTHONPATH=. $(PYTHON) -m resnas_deploy gpu-report --out $(GPU_REPORT) --minutes $(MINUTES) --tests .
 
 clean:
 	rm -rf $(VENV) demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -26,6 +26,7 @@ from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
+from resnas_deploy.surveying.results import Survey
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
 from resnas_deploy.weights.checkpoint import Metadata, Provenance, Task
@@ -392,6 +393,7 @@ DOCUMENTS: dict[str, Any] = {
     "checkpoint-metadata": Metadata,
     "engine-report": Recorded,
     "found": Found,
+    "gpu-report": Survey,
     "latency-packed": PackedProfiles,
     "manifest": Manifest,
     "measured": Measured,

@@ -60,6 +60,7 @@ def count_traced(checkpoint, path):
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "tf32": False,
         "timing_cache": None,
         "refittable": False,
         "strip_weights": False,

@@ -37,6 +37,7 @@ LAYERS = (
     "training",
     "searching",
     "serving",
+    "surveying",
     "api",
     "",  # the package's own __init__: the public face of api
     "cli",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
-from resnas_deploy.engines.build import Built, build_engine
+from resnas_deploy.engines.build import Built, build_engine, check_for_here
 from resnas_deploy.engines.options import BatchProfile, BuildOptions, parse_bytes
 from resnas_deploy.engines.targets import parse_capabilities, target_named
 from resnas_deploy.progress import Progress, silent
@@ -27,6 +27,7 @@ def build(
     workspace: str | int = "",
     version_compatible: bool = False,
     timing_cache: str | Path | None = None,
+    tf32: bool = False,
     device: str = "",
     refittable: bool = False,
     strip_weights: bool = False,
@@ -46,12 +47,14 @@ def build(
             several of these as "1,8,64": a profile for each; one of the artifact's range where none is given.
         optimum: the batch that the profile of the artifact's range is tuned for: what will be served. The largest,
             which a server forms under load, where none is given.
-        capability: GPUs to build for: compute capabilities such as "8.9,12.0", or portable; where none is given
-            portable, or with tensorrt the GPU that is here.
+        capability: with tensorrt-rtx: GPUs to build for: compute capabilities such as "8.9,12.0" (of 7.5, 8.6, 8.9,
+            12.0, 12.1), or portable, which is 8.6, 8.9 and 12.0 and meant where none is given. A tensorrt engine is
+            for the GPU that is here.
         workspace: the most scratch memory, such as "4GiB" or a number of bytes; the builder's limit where none is
             given.
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
+        tf32: whether float32 may be rounded to TF32 on a GPU; it is another engine then.
         device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
             cuda:N or cpu, which is usual.
         refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
@@ -72,6 +75,7 @@ def build(
         workspace=parse_bytes(str(workspace)) if workspace != "" else None,
         version_compatible=version_compatible,
         timing_cache=Path(timing_cache) if timing_cache else None,
+        tf32=tf32,
         device=device,
         refittable=refittable,
         strip_weights=strip_weights,
@@ -79,8 +83,11 @@ def build(
         sparse_weights=sparse_weights,
         level=level,
     )
+    builder = target_named(target)
+    if not capability:
+        check_for_here(builder)
     opened = open_artifact(artifact)
-    built = build_engine(opened, target_named(target), options, progress)
+    built = build_engine(opened, builder, options, progress)
     if doubt := opened.manifest.doubt:
         _log.info(
             f"the engine is made of an artifact that is marked {doubt}; check it with: `verify()` {opened.folder}"

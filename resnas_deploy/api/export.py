@@ -11,7 +11,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import Built, build_engine, check_buildable
+from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import AOTI, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
@@ -51,6 +51,7 @@ def export(
     precision: str = "",
     target: str = GRAPH,
     optimum: int | None = None,
+    tf32: bool = False,
     spelling: str = "",
     batch: str | int = "1:64",
     image_size: int | None = None,
@@ -80,6 +81,7 @@ def export(
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
+        tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
@@ -114,7 +116,9 @@ def export(
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
     if optimum is not None and not for_gpu:
         raise BadInput(f"`optimum` must come with a `target` of TensorRT's, which tunes an engine, found {target}")
-    options = BuildOptions(optimum=optimum)
+    options = BuildOptions(optimum=optimum, tf32=tf32)
+    if tf32 and not builder:
+        raise BadInput("`tf32` is of an engine, found none to be made; give `target`, or leave `tf32` out")
     if builder:
         check_buildable(builder, precision, options)
         options.for_artifact(batches)  # which says what does not lie in the range
@@ -155,6 +159,7 @@ def _builder(target: str) -> Target | None:
         return None
     if target not in TARGETS:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
+    check_for_here(TARGETS[target])
     return TARGETS[target]
 
 

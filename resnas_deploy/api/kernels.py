@@ -76,7 +76,7 @@ def kernels(
         precision: of the graph: fp16, bf16, fp32, int8 or fp8.
         batch: a range of batch sizes such as "1:64", or one size.
         target: the builder: tensorrt-rtx or tensorrt.
-        capability: compute capabilities such as "8.9,12.0", or portable.
+        capability: compute capabilities such as "8.9,12.0", or portable: 8.6, 8.9 and 12.0.
         progress: told what is being done.
 
     Raise `BadInput` where no spelling can be built, and `NotAvailable` where the builder is missing.

@@ -49,6 +49,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "max_batch": (1, MAX_BATCH),
     "max_drop": (0, 100),
     "metrics_port": (0, 65_535),
+    "minutes": (0, 10_000),
     "networks": (1, MAX_COUNT),
     "optimum": (1, MAX_BATCH),
     "parents": (1, MAX_COUNT),

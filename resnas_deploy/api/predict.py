@@ -19,6 +19,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.classify import Guess, classify
 from resnas_deploy.runners.registry import default_runner, runner_kind
+from resnas_deploy.runners.tf32 import check_rounds
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ def predict(
     runner: str = "",
     engine: str | Path = "",
     device: str = "",
+    tf32: bool = False,
     threads: int = 0,
     progress: Progress = silent,
 ) -> Predictions:
@@ -85,6 +87,7 @@ def predict(
         engine: the engine of the artifact to run: the beginning of its ID, or its file; the runner's, which is found
             or built, where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
+        tf32: on a GPU, let float32 be rounded to TF32.
         threads: of the CPU; 0 takes every core.
         progress: told what is being done.
 
@@ -95,10 +98,13 @@ def predict(
     manifest = opened.manifest
     kind = runner_of(file, runner) if file else None
     kind = kind or (runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device))
+    if tf32:
+        kind.check_tf32(tf32, device)
+        check_rounds(manifest.precision, manifest.type)
     batch = smallest_batch(file) if file else manifest.batch.least
     results, errors = list[Prediction](), list[str]()
     progress(f"loading {manifest.label} on {kind.name}")
-    options = Options(threads or usable_cores(), device=device, engine=file)
+    options = Options(threads or usable_cores(), device=device, tf32=tf32, engine=file)
     with open_runner(kind, opened, options, progress, Need((batch,))) as network:
         for path in _files([images] if isinstance(images, (str, Path)) else images, errors):
             progress(f"classifying {path}")

@@ -14,6 +14,7 @@ from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import graph_runner
+from resnas_deploy.runners.tf32 import check_rounds
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ def verify(
     runner: str = "",
     engine: str | Path = "",
     device: str = "",
+    tf32: bool = False,
     data: str | Path = "",
     max_drop: float = DEFAULT_DROP,
     threads: int = 0,
@@ -53,6 +55,7 @@ def verify(
         engine: the engine of the artifact to compare with the module: the beginning of its ID, or its file; the
             runner's, which is found or built, where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
+        tf32: on a GPU, let float32 be rounded to TF32; the tolerance is then that of TF32.
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
         max_drop: int8 and fp8: percentage points of top-1 that may be lost.
         threads: of the CPU; 0 takes every core.
@@ -62,7 +65,9 @@ def verify(
     `BadInput` for an artifact that is not whole, and `NotAvailable` where torch or the runtime is missing.
     """
     opened, file = open_subject(artifact, engine)
-    kind = (runner_of(file, runner) if file else graph_runner(runner, opened.precision, device)).on(device)
+    kind = (runner_of(file, runner) if file else graph_runner(runner, opened.precision, device)).on(device, tf32=tf32)
+    if tf32:
+        check_rounds(opened.precision, opened.manifest.type)
     check_verifiable(kind, opened.precision, engine=file is not None)
     from resnas_deploy.exporting.verify import verify as compare  # imports torch
 

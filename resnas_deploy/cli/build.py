@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, OptimumOption, complete
+from resnas_deploy.cli.options import (
+    COMPATIBILITY,
+    ENGINE_TARGETS,
+    ArtifactArgument,
+    Json,
+    OptimumOption,
+    Tf32Option,
+    complete,
+)
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ TargetOption = Annotated[
 CapabilityOption = Annotated[
     str,
     typer.Option(
-        help="GPUs to build for: compute capabilities such as 8.9,12.0, or portable.",
+        help="GPUs to build for: compute capabilities (7.5, 8.6, 8.9, 12.0, 12.1), or portable: 8.6, 8.9 and 12.0.",
         metavar="LIST",
         show_default="portable; with tensorrt the GPU that is here",
     ),
@@ -55,6 +63,7 @@ def build(
         Path | None,
         typer.Option(help="Read and extend this cache of timings (tensorrt).", metavar="FILE", show_default="none"),
     ] = None,
+    tf32: Tf32Option = False,
     device: Annotated[
         str,
         typer.Option(
@@ -116,6 +125,7 @@ def build(
             workspace=workspace,
             version_compatible=version_compatible,
             timing_cache=timing_cache,
+            tf32=tf32,
             device=device,
             refittable=refittable,
             strip_weights=strip_weights,
@@ -144,8 +154,9 @@ def describe(engine: Engine) -> str:
 
     report = engine.report
     made = report["identity"]
+    precision = f"{made['precision']}, TF32" if made.get("tf32") else made["precision"]
     return (
-        f"{engine.path}: {made['builder']}, {made['precision']}, batch {profiles_text(made)}, "
+        f"{engine.path}: {made['builder']}, {precision}, batch {profiles_text(made)}, "
         f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
 
@@ -160,6 +171,9 @@ def print_proof(report: Mapping[str, Any]) -> None:
             f"verified: error {found['error']:.1e} of tolerance {found['tolerance']:.0e} on {found['images']} images "
             f"of noise (against {found['against']})"
         )
+        if (rounds := report["identity"].get("tf32")) is not None:
+            say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")
+            say(f"and: torch.backends.cuda.matmul.allow_tf32 = {rounds}")
         say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
 
 

@@ -20,6 +20,7 @@ from resnas_deploy.cli.options import (
     Json,
     MaxDropOption,
     OptimumOption,
+    Tf32Option,
     Threads,
     complete,
 )
@@ -65,6 +66,7 @@ def export(
         ),
     ] = "onnx",
     optimum: OptimumOption = None,
+    tf32: Tf32Option = False,
     spelling: Annotated[
         str,
         typer.Option(
@@ -158,6 +160,7 @@ def export(
                 precision=precision,
                 target=target,
                 optimum=optimum,
+                tf32=tf32,
                 spelling=spelling,
                 batch=batch,
                 image_size=image_size,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from resnas_deploy.cli.option_groups import OptionGroup
-from resnas_deploy.cli.options import RUNNER_NAMES, DeviceOption, complete
+from resnas_deploy.cli.options import RUNNER_NAMES, DeviceOption, Tf32Option, complete
 from resnas_deploy.cli.output import complain
 from resnas_deploy.errors import BadInput, shown, whole_number
 
@@ -63,6 +63,7 @@ class EffortOptions(OptionGroup):
     cuda_graph: Annotated[
         bool, typer.Option("--cuda-graph", metavar="", help="On a GPU: capture the network once and replay it.")
     ] = False
+    tf32: Tf32Option = False
 
 
 def batch_sizes(text: str) -> tuple[int, ...]:

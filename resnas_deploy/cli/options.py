@@ -85,6 +85,10 @@ DeviceOption = Annotated[
         autocompletion=complete(DEVICES),
     ),
 ]
+Tf32Option = Annotated[
+    bool,
+    typer.Option("--tf32", metavar="", help="On a GPU: let float32 be rounded to TF32 (10 bits) in products."),
+]
 DataOption = Annotated[
     str,
     typer.Option(

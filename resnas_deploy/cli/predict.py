@@ -15,6 +15,7 @@ from resnas_deploy.cli.options import (
     Json,
     RunnableArgument,
     RunnerOption,
+    Tf32Option,
     Threads,
 )
 from resnas_deploy.cli.output import complain, print_json, progress, say, show_table
@@ -31,6 +32,7 @@ def predict(
     runner: RunnerOption = "",
     engine: EngineOption = "",
     device: DeviceOption = "",
+    tf32: Tf32Option = False,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
@@ -49,6 +51,7 @@ def predict(
             runner=runner,
             engine=engine,
             device=device,
+            tf32=tf32,
             threads=threads,
             progress=show,
         )

@@ -11,6 +11,7 @@ from resnas_deploy.cli.options import (
     MaxDropOption,
     RunnableArgument,
     RunnerOption,
+    Tf32Option,
     Threads,
 )
 from resnas_deploy.cli.output import print_json, progress, say
@@ -23,6 +24,7 @@ def verify(
     runner: RunnerOption = "",
     engine: EngineOption = "",
     device: DeviceOption = "",
+    tf32: Tf32Option = False,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     threads: Threads = 0,
@@ -47,6 +49,7 @@ def verify(
                 runner=runner,
                 engine=file.path if file else "",
                 device=device,
+                tf32=tf32,
                 data=data,
                 max_drop=max_drop,
                 threads=threads,

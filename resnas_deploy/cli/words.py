@@ -23,9 +23,11 @@ _OTHERWISE = {
     "rates": "--rate",
     "runners": "--runner",
     "settings": "--set",
+    "steps": "--step",
 }
 _COMMANDS = {
     "available_runners": "runners",
+    "gpu_report": "gpu-report",
     "import_checkpoint": "import",
     "read_arch": "archs NAME",
     "profile": "latency profile",

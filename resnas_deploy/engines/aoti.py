@@ -9,31 +9,36 @@ import numpy as np
 import torch
 
 from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.progress import Progress
+from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.tf32 import computed
 from resnas_deploy.runners.torch import module_on
 from resnas_deploy.runners.torch_compiled import load_package, write_package
+from resnas_deploy.runners.torch_settings import exact_on
 
 SUFFIX = ".pt2"
 _IMAGES = 4
 
 
-def make_package(artifact: Artifact, device: str, out: Path, progress: Progress) -> dict[str, object]:
+def make_package(artifact: Artifact, options: BuildOptions, out: Path, progress: Progress) -> dict[str, object]:
     """Write the package to `out` and return what was checked: its logits against the module's in float32.
 
     Raise `BadInput` where the compiler refuses, and `VerificationFailed` where the logits differ.
     """
-    place = torch.device(device)
-    with scratch_folder("aoti") as folder:
+    place = torch.device(options.device or CPU)
+    # The compiler writes the rounding of float32 into kernels of its own; cuDNN and cuBLAS go by the process's.
+    with scratch_folder("aoti") as folder, exact_on(place, tf32=options.tf32):
         path = folder / f"network{SUFFIX}"  # the compiler insists on the suffix
         progress("compiling, which takes a minute or two")
         write_package(module_on(artifact, place), artifact, place, path)
         progress("running the package")
         error = _error(artifact, path, place)
-        tolerance = tolerance_of(artifact.precision)
+        tolerance = tolerance_of(computed(artifact.precision, tf32=options.tf32))
         if error > tolerance:
             raise VerificationFailed(
                 f"the package must compute what the module computes, found an error of {error:.1e} "
@@ -58,6 +63,8 @@ def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
     for count in {batch.least, batch.nearest(_IMAGES)}:
         images = torch.from_numpy(np.resize(images_of_noise, (count, 3, size, size)))
         with torch.inference_mode():
-            wanted, found = module(images), package(images.to(device)).cpu()
+            with exact_on():
+                wanted = module(images)
+            found = package(images.to(device)).cpu()
         error = max(error, relative_error(found.numpy(), wanted.numpy()))
     return error

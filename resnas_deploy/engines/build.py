@@ -17,19 +17,48 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
-from resnas_deploy.engines.finding import Need, check_belongs, check_holds, choose, is_untuned, runner_of, unfit
+from resnas_deploy.engines.finding import (
+    Need,
+    check_belongs,
+    check_holds,
+    choose,
+    is_untuned,
+    runner_of,
+    tf32_problem,
+    unfit,
+)
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import USER_ALLOCATION, BatchProfile, BuildOptions, engine_id, engine_identity
+from resnas_deploy.engines.options import (
+    USER_ALLOCATION,
+    BatchProfile,
+    BuildOptions,
+    engine_id,
+    engine_identity,
+    rounds,
+)
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
-from resnas_deploy.engines.targets import AOTI, TARGETS, Target, target_named
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
-from resnas_deploy.runners.devices import CPU, CUDA, device_name, gpu_problem, gpus, index
+from resnas_deploy.runners.devices import (
+    CPU,
+    CUDA,
+    PORTABLE_CAPABILITIES,
+    capability,
+    device_name,
+    gpu_problem,
+    gpus,
+    index,
+    is_gpu,
+    precision_problem,
+    unfit_for_rtx,
+)
 from resnas_deploy.runners.registry import runner_kind
+from resnas_deploy.runners.tf32 import check_override, check_rounds
 
 ANY = Need()  # whatever batches
 _OF_A_PACKAGE = 8
@@ -59,6 +88,7 @@ def build_engine(
     """
     made_of = _identity(artifact, target, options)
     options = _ranged(target, options, artifact.batch)
+    check_tf32(target, artifact.precision, artifact.manifest.type, options)
     if options.timing_cache:
         check_writable(options.timing_cache)
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
@@ -73,7 +103,7 @@ def build_engine(
             if target.name == AOTI:
                 from resnas_deploy.engines.aoti import make_package
 
-                proof = {"parity": make_package(artifact, options.device or CPU, partial, progress)}
+                proof = {"parity": make_package(artifact, options, partial, progress)}
             else:
                 log = failed_log or _failed_log(artifact)
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
@@ -101,7 +131,7 @@ def with_engine(
     as usual. Raise `BadInput` for one that is handed in and cannot be run so, and what `build_engine` raises.
     """
     if options.engine:
-        _check_handed(kind, network, options.engine, need)
+        _check_handed(kind, network, options, options.engine, need)
         return options
     if not kind.engine:
         return options
@@ -109,7 +139,7 @@ def with_engine(
     if not isinstance(network, Artifact):  # which the runner refuses, or compiles
         return options
     target, wanted = target_named(kind.engine), _for_runner(kind, options)
-    found = choose(network, _identity(network, target, wanted), need)
+    found = choose(network, _identity(network, target, wanted), need, _capability(kind, options))
     if not found:
         if need.tuned and target.name != AOTI:
             profiles = tuple(BatchProfile(batch, batch, batch) for batch in sorted(set(need.batches)))
@@ -129,7 +159,10 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
         return problem
     try:
         options = _for_runner(kind, Options(threads=1, device=device))
-        return unfit(made_of, _identity(artifact, target_named(kind.engine), options))
+        if is_rounded := made_of.get("tf32"):
+            options = replace(options, tf32=is_rounded)
+        usual = _identity(artifact, target_named(kind.engine), options)
+        return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
     except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
         return str(error)
 
@@ -147,18 +180,20 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
     return options.for_artifact(batch)
 
 
-def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
-    """Return how to build an engine for a runner: for its device, where it is built for the one that is here."""
-    target = target_named(kind.engine)
-    is_for_device = target.needs_gpu or target.name == AOTI
-    return BuildOptions(device=kind.device(options.device) if is_for_device else "")
+def _capability(kind: RunnerKind, options: Options) -> str | None:
+    """Return the compute capability of the GPU, for a target that builds for some of them."""
+    return capability(kind.device(options.device)) if target_named(kind.engine).capabilities else None
 
 
-def _check_handed(kind: RunnerKind, network: Network, engine: EngineFile, need: Need) -> None:
+def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
     runner_of(engine, kind.name)
     if isinstance(network, Artifact):  # else the runner refuses it
         check_belongs(engine, network)
         check_holds(engine, need.batches)
+        made, asked = engine.made_of, kind.settled(options).tf32
+        if "tf32" in made and (problem := tf32_problem(made, tf32=asked)):
+            remedy = "leave `tf32` out" if asked else "give `tf32`"
+            raise BadInput(f"{engine.path} must compute as it is asked to, found that {problem}; {remedy}")
 
 
 def _compile(
@@ -191,7 +226,24 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
             f"the target {AOTI} takes the artifact's batch range as it is; "
             "leave `profiles`, `optimum`, `workspace` and `version_compatible` out"
         )
-    return target.builder(), _device(target, options)
+    builder, device = target.builder(), _device(target, options)
+    gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
+    if problem := precision_problem(precision, gpu):
+        raise NotAvailable(f"the target {target.name} cannot build {precision} here: {problem}")
+    return builder, device
+
+
+def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptions) -> None:
+    """Raise `BadInput` where there is nothing that `tf32` could round, or the environment says otherwise.
+
+    The graph is `kept_in` a precision: that of what is not quantised.
+    """
+    if options.tf32 and target.name == AOTI and not is_gpu(options.device):
+        raise BadInput(f"`tf32` must be for a GPU, found the target {AOTI} on the CPU; give `device`, or leave it out")
+    if options.tf32:
+        check_rounds(precision, kept_in)
+    if rounds(target, kept_in, options):
+        check_override(tf32=options.tf32)
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
@@ -203,6 +255,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
         "version_compatible": options.version_compatible,
+        "tf32": options.tf32,
         USER_ALLOCATION: target.user_allocation,
         "refittable": options.refittable,
         "strip_weights": options.strip_weights,
@@ -242,6 +295,25 @@ def _device(target: Target, options: BuildOptions) -> str:
             f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
     return gpus()[index(asked)]
+
+
+def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
+    """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
+    options = kind.settled(options)
+    device, tf32 = options.device, options.tf32
+    if target_named(kind.engine).needs_gpu or kind.engine == AOTI:
+        return BuildOptions(device=device, tf32=tf32)
+    found = capability(device)  # a portable engine is not for every GPU that the target builds for
+    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
+
+
+def check_for_here(target: Target) -> None:
+    """Raise `NotAvailable` where what the target builds unless told otherwise runs on no GPU of this machine."""
+    if target.name != RTX:
+        return
+    problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
+    if problems and all(problems):
+        raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
 
 
 def _failed_log(artifact: Artifact) -> Path:

@@ -72,6 +72,8 @@ def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: i
             raise Refused(f"the profile {least}:{usual}:{most} was not taken")
     if request["workspace_bytes"]:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, request["workspace_bytes"])
+    if not request["tf32"]:  # which is on of itself
+        config.clear_flag(trt.BuilderFlag.TF32)
     if request["version_compatible"]:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if request["user_allocation"]:

@@ -20,6 +20,7 @@ from resnas_deploy.engines.targets import AOTI, PORTABLE
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files.atomic import lexical
 from resnas_deploy.runners.base import EngineFile, RunnerKind
+from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, dotted
 from resnas_deploy.runners.registry import runner_kind
 
 SHORT = 8  # digits of an ID in tables: enough to name one of an artifact's engines
@@ -155,14 +156,14 @@ def check_holds(engine: EngineFile, batches: Sequence[int]) -> None:
         )
 
 
-def choose(artifact: Artifact, usual: Mapping[str, Any], need: Need) -> Engine | None:
+def choose(artifact: Artifact, usual: Mapping[str, Any], need: Need, here: str | None = None) -> Engine | None:
     """Return the engine that is to be run by the rule of this module, or None.
 
-    `usual` is the identity of the one with the usual options here.
+    `usual` is the identity of the one with the usual options here; `here` as of `unfit`.
     """
     fitting, usual_id = [], engine_id(usual)
     for each in engines_in(artifact):
-        if not each.made_of or unfit(each.made_of, usual):
+        if not each.made_of or unfit(each.made_of, usual, here):
             continue
         used = [(batch, profile_for(profiles_of(each.made_of), batch)) for batch in need.batches]
         away = [0 if is_untuned(usual) or not found else abs(found.usual - batch) for batch, found in used]
@@ -172,8 +173,11 @@ def choose(artifact: Artifact, usual: Mapping[str, Any], need: Need) -> Engine |
     return next(filter(None, (find(path) for _, path in sorted(fitting))), None)
 
 
-def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
-    """Say why an engine cannot be run in place of the one with the usual options here; empty where it can."""
+def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any], here: str | None = None) -> str:
+    """Say why an engine cannot be run in place of the one with the usual options here; empty where it can.
+
+    `here` is the compute capability of the GPU, for a target that builds for some of them.
+    """
     if made_of["target"] != usual["target"]:
         return f"it is for {made_of['target']}"
     for key, word in _BELONGS.items():
@@ -185,11 +189,24 @@ def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any]) -> str:
         return f"it is for {made_of['device']}, and {usual['device']} is here"
     if bool(made_of.get("strip_weights")):
         return "it was built without its weights"
-    if made_of.get("tf32") != usual.get("tf32"):
-        return "it computes in TF32" if made_of.get("tf32") else "it does not compute in TF32"
+    if problem := tf32_problem(made_of, tf32=usual.get("tf32")):
+        return problem
+    capabilities = made_of["capabilities"]
+    known = list(map(dotted, PORTABLE_CAPABILITIES)) if capabilities == PORTABLE else capabilities
+    if here and dotted(here) not in known:
+        return f"it is for compute capability {place_of(made_of)}, and {dotted(here)} is here"
     if made_of.get("threads") != usual.get("threads"):
         return "its number of threads is that of where it was built; build it again"
     return ""
+
+
+def tf32_problem(made_of: Mapping[str, Any], *, tf32: bool | None) -> str:
+    """Say why an engine does not round float32 as it is asked to; None asks nothing, of what has no float32."""
+    if tf32 is None or made_of.get("tf32") == tf32:
+        return ""
+    if "tf32" not in made_of:
+        return "it was built before TF32 could be switched off; build it again"
+    return "it rounds float32 to TF32" if made_of["tf32"] else "it does not round float32 to TF32"
 
 
 def is_untuned(made_of: Mapping[str, Any]) -> bool:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.targets import AOTI, PORTABLE, Target, dotted
+from resnas_deploy.engines.targets import AOTI, PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.devices import CPU, dotted, is_gpu
+from resnas_deploy.runners.tf32 import FP32
 
 if TYPE_CHECKING:
-    from resnas_deploy.artifact.artifact import Artifact
+    from resnas_deploy.artifact.artifact import Artifact  # the command line reads what is here without NumPy
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
@@ -71,6 +72,7 @@ class BuildOptions:
     workspace: int | None = None  # bytes of scratch memory at most; none: the builder's own limit
     version_compatible: bool = False  # runs with later versions of the runtime too
     timing_cache: Path | None = None  # where the builder has one; read and extended
+    tf32: bool = False  # whether float32 may be rounded to TF32's 10 bits on a GPU, in products and convolutions
     device: str = ""  # the GPU to build for, cuda:N; that a package of AOTInductor runs on, cpu where it is empty
     refittable: bool = False  # other weights of the same graph can be put into it: `refit()`
     strip_weights: bool = False  # kept without weights, which a refit puts in
@@ -134,7 +136,14 @@ def engine_identity(
         **({"threads": "any"} if target.name == AOTI and device.startswith(CPU) else {}),  # not those of the build
         **options.to_json(),
         **({USER_ALLOCATION: True} if target.user_allocation else {}),
+        # Said of all float32 on a GPU: what was built before that could be chosen says nothing, and has it on.
+        **({"tf32": options.tf32} if rounds(target, manifest.type, options) else {}),
     }
+
+
+def rounds(target: Target, kept_in: str, options: BuildOptions) -> bool:
+    """Whether an engine has float32 that a GPU could round to TF32, of a graph that is `kept_in` a precision."""
+    return kept_in == FP32 and (target.name != AOTI or is_gpu(options.device))
 
 
 def engine_id(made_of: Mapping[str, object]) -> str:

@@ -75,6 +75,8 @@ class Identity:
     sparse_weights: bool | None = None
     level: int | None = None
 
+    tf32: bool | None = None  # of float32 on a GPU; None: there is none, or it was built when TensorRT had it on
+
     def __post_init__(self) -> None:
         if not self.profiles:
             raise BadInput("an engine's report must name its profiles, found none; build it again")

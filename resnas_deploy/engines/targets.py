@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.runners.base import installed_version
+from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, RTX_CAPABILITIES, dotted
 
 PORTABLE, AOTI, RTX = "portable", "aoti", "tensorrt-rtx"
+PORTABLE_IS = f"{PORTABLE} ({', '.join(map(dotted, PORTABLE_CAPABILITIES))})"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class Target:
                 )
             if capability not in self.capabilities:
                 raise BadInput(
-                    f"a compute capability for the target {self.name} must be {PORTABLE} or among "
+                    f"a compute capability for the target {self.name} must be {PORTABLE_IS} or among "
                     f"{', '.join(map(dotted, self.capabilities))}, found {dotted(capability)}"
                 )
             least = PRECISIONS[precision].capability
@@ -67,9 +69,9 @@ TARGETS: Mapping[str, Target] = {
             RTX,
             "TensorRT for RTX: engines for GeForce and RTX GPUs, built on any machine",
             module="tensorrt_rtx",
-            install="pip install tensorrt-rtx-cu13",
+            install="pip install 'resnas[rtx]'",
             precisions=tuple(PRECISIONS),
-            capabilities=("75", "80", "86", "89", "120", "121"),
+            capabilities=RTX_CAPABILITIES,
             needs_gpu=False,
             user_allocation=True,
         ),
@@ -77,7 +79,7 @@ TARGETS: Mapping[str, Target] = {
             "tensorrt",
             "TensorRT: engines for the GPU that they are built on",
             module="tensorrt",
-            install="pip install 'tensorrt>=10.15,<12'",
+            install="pip install 'resnas[tensorrt]'",
             precisions=tuple(PRECISIONS),
             capabilities=(),
             needs_gpu=True,
@@ -114,8 +116,3 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
             raise BadInput(f"`capability` must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}")
         found.append(digits)
     return tuple(sorted(set(found), key=int))
-
-
-def dotted(capability: str) -> str:
-    """Write `89` as `8.9`."""
-    return f"{capability[:-1]}.{capability[-1]}"

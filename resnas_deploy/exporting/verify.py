@@ -34,7 +34,7 @@ from resnas_deploy.precision import QUANTISED, precision_named, relative_error, 
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import EngineFile, Images, Options, Outputs, Runner, RunnerKind
 from resnas_deploy.runners.registry import default_runner
-from resnas_deploy.runners.torch_settings import torch_threads
+from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
 
@@ -102,7 +102,7 @@ def verify(
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
     inputs = verification_inputs(artifact.manifest.preprocessing)
-    with torch_threads(threads):
+    with torch_threads(threads), exact_on():
         progress("computing the reference on torch")
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph

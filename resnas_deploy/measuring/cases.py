@@ -59,7 +59,14 @@ def _open_subject(
 ) -> Iterator[Ready]:
     streams, network = cases[0].streams, subject.network
     threads = max(1, plan.threads // streams)
-    options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph, engine=subject.engine)
+    options = Options(
+        threads,
+        shares_cores=True,
+        device=plan.device,
+        cuda_graph=plan.cuda_graph,
+        tf32=plan.tf32,
+        engine=subject.engine,
+    )
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
         need = Need(plan.batches, tuned=True)

@@ -70,7 +70,7 @@ def _with_shares(plan: Plan, item: Measurement, progress: Progress) -> Measureme
     if item.failure is not None or configuration.streams > 1:
         return item
     progress(f"where the time goes: {configuration}")
-    options = Options(configuration.threads, device=plan.device, profile=True, engine=subject.engine)
+    options = Options(configuration.threads, device=plan.device, profile=True, tf32=plan.tf32, engine=subject.engine)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
     except (BadInput, StorageError) as error:

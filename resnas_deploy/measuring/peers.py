@@ -1,6 +1,7 @@
 """Networks of other papers, to be measured beside ours by the same runners.
 
-They are built from configurations written here, with random weights, and traced to ONNX; nothing is downloaded.
+They are built from configurations written here, with random weights, and traced to ONNX; nothing is downloaded. DeiT
+needs no package but PyTorch to be run by it: where transformers is not installed, it is `plain_vit`'s.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.artifact.artifact import MODEL, Artifact
-from resnas_deploy.batch import USUAL
+from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.precision import precision_named
@@ -35,7 +36,9 @@ UNMASKED = "unmasked_sdpa"
 OPSET = 23  # as ours; it has attention as one operator
 SEED = 0  # of the weights: the time does not depend on them
 _CLASSES = 1000
-_PACKAGES = ("torch", "transformers", "onnxscript")  # the last is what torch's exporter writes with
+_PACKAGES = ("torch", "transformers")
+_EXPORTER = ("onnxscript",)  # which torch's exporter writes with: for runners of graphs
+_PLAIN = "vit"  # the family that `plain_vit` can be
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,11 @@ class Peer:
     """
 
     arch = None
-    batch = USUAL
 
-    def __init__(self, spec: PeerSpec, precision: str, folder: Path, progress: Progress) -> None:
-        self.precision = precision
+    def __init__(
+        self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
+    ) -> None:
+        self.precision, self.batch = precision, batch
         self.image_size = spec.image_size
         self.source = spec.name
         self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
@@ -70,9 +74,10 @@ class Peer:
     @cached_property
     def model(self) -> Path:
         """The ONNX graph in this precision, with float32 images and logits."""
+        _check_packages(_EXPORTER)
         self._progress(f"tracing {self.label}")
         path = self._folder / MODEL
-        _trace(self.module(), self.precision, self.image_size, path)
+        _trace(self.module(), self.precision, self.image_size, self.batch, path)
         return path
 
     @cached_property
@@ -84,6 +89,8 @@ class Peer:
         """Return the network as a PyTorch module, float32, in evaluation mode; the same weights each time."""
         import torch
 
+        if is_plain(self._spec):
+            return _plain(self._spec).eval()
         network = _build(self._spec)
 
         class Logits(torch.nn.Module):
@@ -104,6 +111,7 @@ def open_peer(
     precision: str,
     progress: Progress = silent,
     specs: Mapping[str, PeerSpec] | None = None,
+    batch: BatchRange = USUAL,
 ) -> Iterator[Peer]:
     """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
@@ -113,13 +121,33 @@ def open_peer(
     if name not in specs:
         raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {shown(name)}")
     precision_named(precision)
-    if missing := [package for package in _PACKAGES if importlib.util.find_spec(package) is None]:
-        names = " ".join(missing)
-        raise PackageMissing(
-            f"networks to compare with need packages that are missing: {names}", f"pip install {names}"
-        )
+    _check_packages(_PACKAGES[:1] if specs[name].family == _PLAIN else _PACKAGES)
     with scratch_folder("peer") as folder:
-        yield Peer(specs[name], precision, folder, progress)
+        yield Peer(specs[name], precision, folder, progress, batch)
+
+
+def is_plain(spec: PeerSpec) -> bool:
+    """Whether a network is made without transformers here, which is not installed."""
+    return spec.family == _PLAIN and importlib.util.find_spec("transformers") is None
+
+
+def _check_packages(names: Sequence[str]) -> None:
+    if missing := " ".join(name for name in names if importlib.util.find_spec(name) is None):
+        raise PackageMissing(
+            f"networks to compare with need packages that are missing: {missing}", f"pip install {missing}"
+        )
+
+
+def _plain(spec: PeerSpec) -> torch.nn.Module:
+    import torch
+
+    from resnas_deploy.network.plain_vit import PlainViT  # imports torch
+
+    return PlainViT(spec.config, spec.image_size, _classes(spec)).draw(torch.Generator().manual_seed(SEED))
+
+
+def _classes(spec: PeerSpec) -> int:
+    return int(cast(int, spec.config.get("num_labels", _CLASSES)))
 
 
 @contextmanager
@@ -146,7 +174,7 @@ def _build(spec: PeerSpec) -> Any:
         return transformers.AutoModelForImageClassification.from_config(config, attn_implementation=spec.attention)
 
 
-def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path) -> None:
+def _trace(module: torch.nn.Module, precision: str, image_size: int, batch: BatchRange, path: Path) -> None:
     import torch
 
     dtype = precision_named(precision).torch
@@ -166,7 +194,7 @@ def _trace(module: torch.nn.Module, precision: str, image_size: int, path: Path)
             Float32Ends().eval(),
             (torch.zeros(2, 3, image_size, image_size),),
             dynamo=True,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=USUAL.least, max=USUAL.most)},),
+            dynamic_shapes=({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},),
             input_names=[INPUT],
             output_names=[OUTPUT],
             opset_version=OPSET,

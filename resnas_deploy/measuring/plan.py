@@ -10,6 +10,7 @@ from resnas_deploy.engines.options import profile_for
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import EngineFile, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
+from resnas_deploy.runners.tf32 import may_have_float32
 
 RUNS, OPENINGS = 60, 6
 MOST_RUNS = 100_000  # of a configuration, over all openings
@@ -35,6 +36,7 @@ class Effort:
     threads: int = 0  # of all streams together; 0: every core
     device: str = ""  # the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
+    tf32: bool = False  # on a GPU: let float32 be rounded to TF32
 
     def plan(
         self,
@@ -63,6 +65,7 @@ class Effort:
             streams=tuple(dict.fromkeys(streams)),
             device=self.device,
             cuda_graph=self.cuda_graph,
+            tf32=self.tf32,
         )
 
 
@@ -81,6 +84,7 @@ class Plan:
     streams: tuple[int, ...] = (1,)  # sessions of the runtime that run at once
     device: str = ""
     cuda_graph: bool = False
+    tf32: bool = False
 
     def __post_init__(self) -> None:
         counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
@@ -103,7 +107,11 @@ class Plan:
                     )
             if subject.engine:
                 check_holds(subject.engine, self.batches)
+            subject.kind.check_tf32(self.tf32, self.device)
             subject.kind.check(network.precision, self.device)
+        if self.tf32 and not any(may_have_float32(subject.network.precision) for subject in self.subjects):
+            found = ", ".join(dict.fromkeys(subject.network.precision for subject in self.subjects))
+            raise BadInput(f"`tf32` must come with something in float32, found {found}; leave it out")
 
     def rounds(self, opening: int) -> int:
         """Return how many of the runs belong to an opening, the first of which is 0."""

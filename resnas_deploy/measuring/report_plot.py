@@ -34,14 +34,19 @@ def page(report: Report) -> Page:
     """Return the report as a page whose charts answer to the pointer and the keyboard."""
     head, *rows = _table(report.measurements)
     parts: list[Part] = [Text(f"{report.machine.cpu}, {report.machine.cores} cores"), *map(Text, report.notes())]
-    lines = _lines(report.measurements)
-    if lines:
-        parts.append(
-            Beside((_latency(lines).chart("Latency, p50 with a band to p99"), _throughput(lines).chart("Throughput")))
-        )
+    if shown := charts(report.measurements):
+        parts.append(shown)
     if bars := [item for item in report.measurements if item.shares]:
         parts.append(SharesChart("Where the time goes", [(_bar_name(item), item.shares or {}) for item in bars]))
     return Page(_TITLE, (*parts, Table("", head, rows)))
+
+
+def charts(measurements: Sequence[Measurement]) -> Beside | None:
+    """Return latency and throughput by batch, beside each other; None where nothing was timed."""
+    lines = _lines(measurements)
+    if not lines:
+        return None
+    return Beside((_latency(lines).chart("Latency, p50 with a band to p99"), _throughput(lines).chart("Throughput")))
 
 
 def _latency(lines: dict[str, list[Measurement]]) -> Plot:

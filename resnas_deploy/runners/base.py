@@ -15,7 +15,8 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
 from resnas_deploy.processes.resources import usable_cores as usable_cores  # for whoever opens runners
-from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device
+from resnas_deploy.runners.devices import CPU, CUDA, device_kind, no_problem, parse_device, precision_problem
+from resnas_deploy.runners.tf32 import check_override, may_have_float32
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,6 +152,7 @@ class Options:
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
     engine: EngineFile | None = None  # for a runner that loads one, which `engines.build` finds or builds
+    tf32: bool = False  # on a GPU: let float32 be rounded to TF32's 10 bits in products and convolutions
 
 
 @dataclass(frozen=True)
@@ -183,13 +185,19 @@ class RunnerKind:
     build_problem: Callable[[str], str | None] = no_problem  # why not with that package: `install` helps
     devices: tuple[str, ...] = (CPU,)  # kinds, the usual one first
     usual: str = ""  # the device where none is asked for, if not the first of `devices`
+    tf32: bool = False  # whether it is opened with `Options.tf32` where that is not asked for
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
     compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
 
-    def on(self, device: str) -> RunnerKind:
-        """Return the same runner with another usual device. Raise `BadInput` for one that it never runs on."""
-        return replace(self, usual=self.device(device))
+    def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
+        """Return the same runner with another usual device, and TF32 there. Raise `BadInput` for what it never has."""
+        self.check_tf32(tf32, device)
+        return replace(self, usual=self.device(device), tf32=tf32)
+
+    def settled(self, options: Options) -> Options:
+        """Return the options with what is usual of this runner where nothing is asked for."""
+        return replace(options, device=self.device(options.device), tf32=options.tf32 or self.tf32)
 
     def version(self) -> str:
         """Return the version of the package that is installed, which is not imported for it."""
@@ -217,14 +225,18 @@ class RunnerKind:
     def open(self, network: Network, options: Options) -> Runner:
         """Open a network. Raise `NotAvailable` where the runtime is missing, `BadInput` for a foreign precision."""
         self.check_opening(network, options)
-        return self.open_network(network, replace(options, device=self.device(options.device)))
+        return self.open_network(network, self.settled(options))
 
     def check_opening(self, network: Network, options: Options) -> None:
         """Raise what `open` would raise before the runtime sees the network, or its engine is built."""
-        device = self.device(options.device)
+        options = self.settled(options)
+        device = options.device
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
+        self.check_tf32(options.tf32, device)
         self.check(network.precision, device)
+        if device != CPU and may_have_float32(network.precision):
+            check_override(tf32=options.tf32)
         from resnas_deploy.artifact.artifact import Artifact
 
         if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
@@ -233,6 +245,11 @@ class RunnerKind:
             from resnas_deploy.artifact.graph import check_graph  # imports onnx
 
             check_graph(network)
+
+    def check_tf32(self, asked: bool, device: str = "") -> None:
+        """Raise `BadInput` where TF32 is asked for and this runner runs on a CPU, which has none."""
+        if asked and self.device(device) == CPU:
+            raise BadInput(f"`tf32` must be for a GPU, found the runner {self.name} on the CPU; leave it out")
 
     def check(self, precision: str, device: str = "") -> None:
         """Raise `NotAvailable` or `BadInput` where this runner cannot run a graph of that precision here."""
@@ -244,6 +261,8 @@ class RunnerKind:
                 f"the runner {self.name} must have kernels for {precision}, found only "
                 f"{', '.join(self.precisions)}; use another `runner` (`available_runners()` lists them)"
             )
+        if problem := precision_problem(precision, self.device(device)):
+            raise NotAvailable(f"the runner {self.name} cannot run {precision} here: {problem}")
 
     def _is_missing(self) -> bool:
         return importlib.util.find_spec(self.module) is None

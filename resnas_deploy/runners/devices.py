@@ -7,7 +7,6 @@ None; packages are imported only to look for one.
 
 from __future__ import annotations
 
-import ctypes
 import importlib.util
 import os
 import shutil
@@ -15,7 +14,9 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.errors import BadInput, PackageMissing, shown
+from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.quiet import import_quietly
+from resnas_deploy.runners import driver
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +25,12 @@ CPU, CUDA = "cpu", "cuda"  # kinds of device
 CPU_PROVIDER, CUDA_PROVIDER, TENSORRT_PROVIDER = (f"{name}ExecutionProvider" for name in ("CPU", "CUDA", "Tensorrt"))
 _MAX_INDEX_DIGITS = 4  # of a device: more is no number of a GPU, and int() refuses thousands
 CUDA_PYTHON = "cuda.bindings.runtime"  # of the package cuda-bindings, which cuda-python is made of
-_DRIVER = "libcuda.so.1"
-_NAME_BYTES = 256
+# TensorRT for RTX 1.7: what its engines run on, and of these what a portable engine is for
+# (https://docs.nvidia.com/deeplearning/tensorrt-rtx/latest/getting-started/support-matrix.html). The builder takes 8.0
+# too, which no GPU that it supports has.
+RTX_CAPABILITIES = ("75", "86", "89", "120", "121")
+PORTABLE_CAPABILITIES = ("86", "89", "120")
+_LEAST_ORT = (1, 27)  # for GPUs: 1.23 and 1.24 lack CUDA kernels of Attention and of Pad as the graphs have them
 
 
 def parse_device(text: str) -> str | None:
@@ -61,21 +66,22 @@ def device_name(device: str) -> str:
 
 def gpus() -> tuple[str, ...]:
     """Return the names of the GPUs that this process may use, by number; none where there is no driver."""
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError:
-        return ()
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        return ()
-    return tuple(_name(driver, number) for number in range(count.value))
+    return driver.names()
 
 
-def _name(driver: ctypes.CDLL, number: int) -> str:
-    device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
-    if driver.cuDeviceGet(ctypes.byref(device), number) or driver.cuDeviceGetName(name, _NAME_BYTES, device):
-        return "unknown GPU"
-    return name.value.decode(errors="replace")
+def capability(device: str) -> str | None:
+    """Return the compute capability of a GPU, `90` for 9.0; None of the CPU, and where the driver does not tell."""
+    return driver.capability(index(device)) if is_gpu(device) else None
+
+
+def cache_bytes(device: str) -> int | None:
+    """Return the size of a GPU's last-level cache; None of the CPU, and where the driver does not tell."""
+    return driver.l2_bytes(index(device)) if is_gpu(device) else None
+
+
+def dotted(capability: str) -> str:
+    """Write `89` as `8.9`."""
+    return f"{capability[:-1]}.{capability[-1]}"
 
 
 def no_problem(device: str) -> None:
@@ -94,6 +100,32 @@ def gpu_problem(device: str) -> str | None:
         names = ", ".join(device_name(f"{CUDA}:{number}") for number in range(len(found)))
         return f"there is no {device} here, found {len(found)} GPU{'s' if len(found) > 1 else ''}: {names}"
     return None
+
+
+def rtx_problem(device: str) -> str | None:
+    """Say why no engine of TensorRT for RTX can run on a GPU `cuda:N` here."""
+    return gpu_problem(device) or unfit_for_rtx(device)
+
+
+def unfit_for_rtx(device: str) -> str | None:
+    """Say why no engine of TensorRT for RTX runs on a GPU that is here; where its capability is unknown, nothing."""
+    found = capability(device)
+    if found is None or found in RTX_CAPABILITIES:
+        return None
+    known = ", ".join(map(dotted, RTX_CAPABILITIES))
+    name = device_name(device).partition(" ")[2]
+    return f"TensorRT for RTX runs on compute capability {known}, found {name} ({dotted(found)}); use tensorrt"
+
+
+def precision_problem(precision: str, device: str) -> str | None:
+    """Say why a GPU does not compute in a precision, or would only imitate it; where it is unknown, nothing."""
+    found, least = capability(device), PRECISIONS[precision].capability
+    if found is None or int(found) >= least:
+        return None
+    name = device_name(device).partition(" ")[2]
+    return (
+        f"{precision} needs a GPU of compute capability {dotted(str(least))} or above, found {name} ({dotted(found)})"
+    )
 
 
 def torch_problem(device: str) -> str | None:
@@ -125,11 +157,14 @@ def compiled_torch_problem(device: str) -> str | None:
 
 
 def provider_problem(provider: str, device: str) -> str | None:
-    """Say why this build of ONNX Runtime cannot use an execution provider."""
+    """Say why this build of ONNX Runtime cannot use an execution provider of a GPU."""
     del device
-    if provider in import_quietly("onnxruntime").get_available_providers():
-        return None
-    return f"this build of ONNX Runtime has no {provider}"
+    ort = import_quietly("onnxruntime")
+    if provider not in ort.get_available_providers():
+        return f"this build of ONNX Runtime has no {provider}"
+    if tuple(map(int, ort.__version__.split(".")[:2])) < _LEAST_ORT:
+        return f"ONNX Runtime must be {'.'.join(map(str, _LEAST_ORT))} or later, found {ort.__version__}"
+    return None
 
 
 @cache
@@ -184,9 +219,14 @@ def torch_device(name: str, local_rank: int = 0, *, field: str = "device") -> to
 
 def memory_problem(device: str) -> str | None:
     """Say why no memory of a GPU can be allocated here; of machines without that GPU, nothing."""
-    if gpu_problem(device) or has_cuda_python() or torch_has_cuda():
+    if gpu_problem(device) or has_memory():
         return None
     return "memory of a GPU is allocated by PyTorch with CUDA or by cuda-python, and neither is installed"
+
+
+def has_memory() -> bool:
+    """Whether a package is here that allocates memory of a GPU, where there is one."""
+    return has_cuda_python() or torch_has_cuda()
 
 
 def has_cuda_python() -> bool:

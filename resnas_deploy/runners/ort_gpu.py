@@ -1,34 +1,36 @@
-"""ONNX Runtime on CUDA or TensorRT: images and logits in the GPU's memory, and the time of a run there."""
+"""ONNX Runtime on CUDA or TensorRT: images and logits in the GPU's memory, and the time of a run there.
+
+Memory and the stream are PyTorch's or cuda-python's. Where neither is here they are ONNX Runtime's own, which allocates
+no pinned memory for Python and has no events: then the clock of a run on the GPU is the host's.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import io
-import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
-from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import import_quietly
-from resnas_deploy.processes.settings import variable
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32
-from resnas_deploy.runners.devices import CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, index
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32, cannot
+from resnas_deploy.runners.devices import CUDA, CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, has_memory, index
+from resnas_deploy.runners.gpu import GpuStream, open_stream
 from resnas_deploy.runners.ort import OrtRunner, Provider
+from resnas_deploy.runners.staged import PINNED, Staged
+from resnas_deploy.runners.tf32 import computed, may_have_float32, tensorrt_in_this_process
 
 ort = import_quietly("onnxruntime")
 
-_TF32_SWITCH = "NVIDIA_TF32_OVERRIDE"  # NVIDIA's libraries read it; 0 turns TF32 off
-_TF32 = variable(_TF32_SWITCH)
-
 
 class OrtGpuRunner(OrtRunner):
-    """A session on one stream of a GPU. Where PyTorch is here with CUDA, that stream and its events are PyTorch's."""
+    """A session on one stream of a GPU."""
 
     def __init__(self, network: Network, options: Options, *, name: str, provider: str) -> None:
         if provider == TENSORRT_PROVIDER and options.cuda_graph and not network.batch.fixed:
@@ -37,66 +39,66 @@ class OrtGpuRunner(OrtRunner):
                 "export it with a fixed `batch`, or leave `cuda_graph` out"
             )
         with ExitStack() as settings:
-            if provider == TENSORRT_PROVIDER:
-                settings.enter_context(_TF32.at(os.environ.get(_TF32_SWITCH, "0")))  # what the user said holds
-            self._open_on_gpu(network, options, name, provider)
+            rounds = options.tf32
+            if provider == TENSORRT_PROVIDER and may_have_float32(network.precision):
+                rounds = settings.enter_context(tensorrt_in_this_process(tf32=rounds))
+            self._stream = open_stream(options.device) if has_memory() else None
+            try:
+                self._open_on_gpu(network, options, name, provider)
+            except BaseException:
+                if self._stream:
+                    self._stream.close()
+                raise
+            self.computes = computed(network.precision, tf32=rounds)
             self._settings = settings.pop_all()
 
     def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str) -> None:
         _load_libraries(provider)
         self._number = index(options.device)
-        self._torch = _torch_with_cuda()
-        self._stream = self._torch.cuda.Stream(self._number) if self._torch else None
-        cuda = {"device_id": str(self._number)}
+        cuda, self._staged = {"device_id": str(self._number)}, None
         if self._stream:
-            cuda["user_compute_stream"] = str(self._stream.cuda_stream)
-        providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER)]
+            self._staged = Staged(self._stream, partial(self._prepare, self._stream), captured=False)
+            cuda["user_compute_stream"] = str(self._stream.handle)
+        providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER, tf32=options.tf32)]
         if provider == TENSORRT_PROVIDER:
             providers.insert(0, _tensorrt_provider(cuda, network, graph=options.cuda_graph))
         super().__init__(network, options, name=name, providers=providers)
         self.device = device_name(options.device)
-        if provider == TENSORRT_PROVIDER and network.precision == "fp32" and os.environ[_TF32_SWITCH] != "0":
-            self.computes = TF32  # there is no option for it
         graph = ", captured CUDA graph" if options.cuda_graph else ""
-        self.boundary += f", pageable host memory{graph}"
+        self.boundary += f", {PINNED if self._stream else 'pageable host memory'}{graph}"
         clock = "CUDA events" if self._stream else "the host's clock"
         self.device_boundary = f"device only, {provider}, {clock}, one stream{graph}"
         self._bindings: dict[int, _Binding] = {}
 
     def run(self, images: Images) -> Outputs:
+        if self._names != [OUTPUT]:  # with probes, which nobody times
+            return super().run(images)
+        if self._staged:
+            return {OUTPUT: as_float32(self._staged.run(images))}
         if not self._options.cuda_graph:
             return super().run(images)
         return {OUTPUT: as_float32(self._binding(images)(images))}
 
     def step(self, images: Images) -> Callable[[], object]:
+        if self._staged:
+            return self._staged.step(images)
         if not self._options.cuda_graph:
             return super().step(images)
         binding = self._binding(images)
         return lambda: binding(images)
 
     def device_step(self, images: Images) -> Callable[[], float]:
+        if self._staged:
+            return self._staged.device_step(images)
         binding = self._binding(images)
         binding(images)
-        if not self._torch or not self._stream:
 
-            def by_host() -> float:
-                began = time.perf_counter()
-                binding.run()
-                return time.perf_counter() - began
+        def by_host() -> float:
+            began = time.perf_counter()
+            binding.run()
+            return time.perf_counter() - began
 
-            return by_host
-
-        stream = self._stream
-        before, after = (self._torch.cuda.Event(enable_timing=True) for _ in range(2))
-
-        def by_events() -> float:
-            before.record(stream)
-            binding.enqueue()
-            after.record(stream)
-            after.synchronize()
-            return float(before.elapsed_time(after)) / 1e3
-
-        return by_events
+        return by_host
 
     def profile(self, images: Images, runs: int) -> Mapping[str, float]:
         del images, runs
@@ -104,7 +106,10 @@ class OrtGpuRunner(OrtRunner):
 
     def close(self) -> None:
         del self._bindings
-        super().close()
+        if self._staged:
+            self._staged.close(before_freeing=super().close)
+        else:
+            super().close()
         self._settings.close()
 
     def _binding(self, images: Images) -> _Binding:
@@ -113,22 +118,40 @@ class OrtGpuRunner(OrtRunner):
             self._bindings[len(images)] = _Binding(self._session, images, self._number, self._options.cuda_graph)
         return self._bindings[len(images)]
 
+    def _prepare(self, stream: GpuStream[Any], images: Any) -> Callable[[], Any]:
+        """Bind images that lie there, and memory for their logits."""
+        logits = stream.memory((images.shape[0], _classes(self._session)), np.float32)
+        bound, settings = self._session.io_binding(), ort.RunOptions()
+        for bind, name, memory in ((bound.bind_input, INPUT, images), (bound.bind_output, OUTPUT, logits)):
+            bind(name, CUDA, self._number, memory.dtype, memory.shape, memory.address)
+        if self._options.cuda_graph:
+            settings.add_run_config_entry(*_graph_of(images.shape[0]))
+        settings.add_run_config_entry("disable_synchronize_execution_providers", "1")
+
+        def enqueue() -> Any:
+            try:
+                self._session.run_with_iobinding(bound, settings)
+            except Exception as error:  # of ONNX Runtime, a class for each of its codes
+                raise cannot("run", self._network, "ONNX Runtime", error) from error
+            return logits
+
+        return enqueue
+
 
 class _Binding:
     """Images `(B, 3, S, S)` and logits `(B, classes)` of one batch size, in a GPU's memory, and runs over them."""
 
     def __init__(self, session: Any, images: Images, number: int, graph: bool) -> None:
         self._session = session
-        self._images = ort.OrtValue.ortvalue_from_numpy(images, "cuda", number)
-        classes = next(output.shape[-1] for output in session.get_outputs() if output.name == OUTPUT)
-        self._logits = ort.OrtValue.ortvalue_from_shape_and_type((len(images), classes), np.float32, "cuda", number)
+        self._images = ort.OrtValue.ortvalue_from_numpy(images, CUDA, number)
+        shape = len(images), _classes(session)
+        self._logits = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, CUDA, number)
         self._bound = session.io_binding()
         self._bound.bind_ortvalue_input(INPUT, self._images)
         self._bound.bind_ortvalue_output(OUTPUT, self._logits)
-        self._waits, self._goes_on = ort.RunOptions(), ort.RunOptions()
-        for settings in (self._waits, self._goes_on) if graph else ():
-            settings.add_run_config_entry("gpu_graph_id", str(len(images)))  # one graph for each batch size
-        self._goes_on.add_run_config_entry("disable_synchronize_execution_providers", "1")
+        self._waits = ort.RunOptions()
+        if graph:
+            self._waits.add_run_config_entry(*_graph_of(len(images)))
 
     def __call__(self, images: Images) -> Any:
         """Copy the images in, run, copy the logits out."""
@@ -140,14 +163,19 @@ class _Binding:
         """Run once and wait."""
         self._session.run_with_iobinding(self._bound, self._waits)
 
-    def enqueue(self) -> None:
-        """Put one run on the session's stream."""
-        self._session.run_with_iobinding(self._bound, self._goes_on)
+
+def _classes(session: Any) -> int:
+    return int(next(output.shape[-1] for output in session.get_outputs() if output.name == OUTPUT))
 
 
-def _cuda_provider(common: Mapping[str, str], *, graph: bool) -> Provider:
-    # Without use_tf32, fp32 products are rounded to TF32's 10 bits, which is not what the graph says.
-    return CUDA_PROVIDER, {**common, "use_tf32": "0", "enable_cuda_graph": str(graph)}
+def _graph_of(batch: int) -> tuple[str, str]:
+    """Return the setting of a run that has one graph for each batch size."""
+    return "gpu_graph_id", str(batch)
+
+
+def _cuda_provider(common: Mapping[str, str], *, graph: bool, tf32: bool) -> Provider:
+    # Where use_tf32 is not said, it is on, which is not what the graph says.
+    return CUDA_PROVIDER, {**common, "use_tf32": str(int(tf32)), "enable_cuda_graph": str(graph)}
 
 
 def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bool) -> Provider:
@@ -165,12 +193,3 @@ def _load_libraries(provider: str) -> None:
         ort.preload_dlls()
     if provider == TENSORRT_PROVIDER and importlib.util.find_spec("tensorrt"):
         importlib.import_module("tensorrt")
-
-
-def _torch_with_cuda() -> Any:
-    """Return PyTorch, where it is here and can use a GPU."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-
-    return torch if torch.cuda.is_available() else None

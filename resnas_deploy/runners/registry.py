@@ -20,9 +20,12 @@ from resnas_deploy.runners.devices import (
     gpu_problem,
     memory_problem,
     provider_problem,
+    rtx_problem,
     torch_problem,
 )
 
+# onnxruntime and onnxruntime-gpu are one module: where both are installed, either may be what is imported.
+_INSTALL_GPU = "pip uninstall -y onnxruntime && pip install 'resnas[gpu]'"
 _NATIVE = "computed in it"
 _WIDENED = "computed in fp32 around fp16 weights and activations"
 _HARDWARE = "computed in it where the CPU can, else in fp32"
@@ -31,6 +34,10 @@ _ROUNDED = "computed in fp32 on values rounded to it"
 _ALL = dict.fromkeys(FLOATS, _NATIVE)
 _ENGINES = _ALL | dict.fromkeys(QUANTISED, _PRODUCTS)
 _ORT_CPU = {"fp32": _NATIVE, "fp16": _WIDENED, "int8": _PRODUCTS, "fp8": _ROUNDED}
+# Inductor times Triton's and the libraries' kernels on each product and keeps the fastest. Its own capture of CUDA
+# graphs is left out (https://docs.pytorch.org/docs/stable/generated/torch.compile.html): `Options.cuda_graph` says
+# whether there is one, for this runner as for all others.
+_MAX_AUTOTUNE = "max-autotune-no-cudagraphs"
 _WIDE = tuple(name for name, how in _ORT_CPU.items() if how in (_WIDENED, _ROUNDED))
 
 
@@ -59,7 +66,7 @@ RUNNERS = {
             "ort_gpu:OrtGpuRunner",
             {"provider": CUDA_PROVIDER},
             module="onnxruntime",
-            install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu",
+            install=_INSTALL_GPU,
             precisions={"fp32": _NATIVE, "fp16": _NATIVE},
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, CUDA_PROVIDER),
@@ -71,7 +78,7 @@ RUNNERS = {
             "ort_gpu:OrtGpuRunner",
             {"provider": TENSORRT_PROVIDER},
             module="onnxruntime",
-            install="pip uninstall -y onnxruntime && pip install onnxruntime-gpu 'tensorrt>=10.15,<11'",
+            install=_INSTALL_GPU,
             precisions=_ALL,
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, TENSORRT_PROVIDER),
@@ -83,7 +90,7 @@ RUNNERS = {
             "tensorrt:TensorRTRunner",
             {"module": "tensorrt"},
             module="tensorrt",
-            install="pip install 'tensorrt>=10.15,<12' cuda-python",
+            install="pip install 'resnas[tensorrt]'",
             precisions=_ENGINES,
             engine="tensorrt",
             device_problem=gpu_problem,
@@ -96,10 +103,10 @@ RUNNERS = {
             "tensorrt:TensorRTRunner",
             {"module": "tensorrt_rtx"},
             module="tensorrt_rtx",
-            install="pip install tensorrt-rtx-cu13 cuda-python",
+            install="pip install 'resnas[rtx]'",
             precisions=_ENGINES,
             engine="tensorrt-rtx",
-            device_problem=gpu_problem,
+            device_problem=rtx_problem,
             build_problem=memory_problem,
             devices=(CUDA,),
         ),
@@ -136,6 +143,18 @@ RUNNERS = {
             "torch-compile",
             "PyTorch, compiled for each batch size (runs the weights)",
             "torch_compiled:CompiledRunner",
+            module="torch",
+            install="pip install torch",
+            precisions=_ALL,
+            device_problem=compiled_torch_problem,
+            devices=(CPU, CUDA),
+            runs_graph=False,
+        ),
+        _kind(
+            "torch-compile-max",
+            "PyTorch, compiled for each batch size by max-autotune (runs the weights)",
+            "torch_compiled:CompiledRunner",
+            {"mode": _MAX_AUTOTUNE},
             module="torch",
             install="pip install torch",
             precisions=_ALL,

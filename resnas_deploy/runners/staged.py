@@ -21,10 +21,13 @@ Work = Callable[[], M]  # enqueues the network once and returns where its logits
 Prepare = Callable[[M], Work[M]]  # makes ready for images `(B, ..)` that lie there, of one batch size
 
 
+PINNED = "pinned host memory and the copy into it"
+
+
 def staged_boundary(way: str, captured: bool) -> str:
     """Return what lies inside the time of a `step`."""
     graph = ", captured CUDA graph" if captured else ""
-    return f"host to host, CUDA, pinned host memory and the copy into it{graph}, {way}, preprocessing excluded"
+    return f"host to host, CUDA, {PINNED}{graph}, {way}, preprocessing excluded"
 
 
 def device_boundary(way: str, captured: bool) -> str:
@@ -54,11 +57,12 @@ class Staged(Generic[M]):
         batch = self._batch(images)
         return lambda: batch.seconds(images)
 
-    def close(self) -> None:
-        """Wait for the stream, forget the batches, free the stream."""
+    def close(self, before_freeing: Callable[[], None] = lambda: None) -> None:
+        """Wait for the stream, forget the batches, and free all; `before_freeing` closes what is on the stream."""
         with self._stream.current():
             self._stream.synchronize()
-        self._batches.clear()
+            self._batches.clear()
+            before_freeing()
         self._stream.close()
 
     def _batch(self, images: NDArray[Any]) -> StagedBatch[M]:

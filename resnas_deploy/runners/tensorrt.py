@@ -15,6 +15,7 @@ from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.gpu import open_stream
 from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
 from resnas_deploy.runners.tensorrt_engine import Context, load_engine
+from resnas_deploy.runners.tf32 import computed
 
 
 class TensorRTRunner(Runner):
@@ -29,7 +30,8 @@ class TensorRTRunner(Runner):
             raise BadInput(f"the runner {name} must be handed an engine of {network.source}, found none")
         built = options.engine
         self.name, self.version = name, str(built.made_of["builder"])
-        self.device, self.computes = device_name(options.device), network.precision
+        self.device = device_name(options.device)
+        self.computes = _computes(network.precision, built.path.name, built.made_of, asked=options.tf32)
         _check_gpu(built.path.name, built.made_of, self.device)
         self._captured = options.cuda_graph
         self._stream = open_stream(options.device)
@@ -73,6 +75,17 @@ class TensorRTRunner(Runner):
         if self._shared is None:
             self._shared = self._stream.memory((self._memory_bytes,), np.uint8)
         return self._shared
+
+
+def _computes(precision: str, engine: str, made_of: Any, *, asked: bool) -> str:
+    """Return what an engine computes in. Raise `BadInput` where TF32 is asked for and the engine is built without it.
+
+    An engine that does not say was built before that could be chosen: then TensorRT had TF32 on.
+    """
+    rounds = bool(made_of.get("tf32", True))
+    if asked and not rounds:
+        raise BadInput(f"`tf32` must be in the engine that runs, found {engine} built without; build one with `tf32`")
+    return computed(precision, tf32=rounds)
 
 
 def _check_gpu(engine: str, made_of: Any, device: str) -> None:

@@ -23,6 +23,7 @@ from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner
 from resnas_deploy.runners.devices import CPU, device_name
 from resnas_deploy.runners.gpu_torch import TorchMemory, TorchStream
 from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
+from resnas_deploy.runners.tf32 import computed
 from resnas_deploy.runners.torch_profile import module_seconds
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
@@ -55,7 +56,7 @@ class TorchRunner(Runner):
         self.name = name
         self.version = f"torch {torch.__version__}"
         self.device = device_name(options.device)
-        self.computes = network.precision
+        self.computes = computed(network.precision, tf32=options.tf32)
         self._network, self._options, self._device = network, options, torch.device(options.device)
         if options.device == CPU:
             self.boundary = f"host to host, CPU, {way}, {options.threads} threads, preprocessing excluded"
@@ -67,8 +68,7 @@ class TorchRunner(Runner):
         self._staged: Staged[TorchMemory] | None = None
         with ExitStack() as settings:
             settings.enter_context(torch_threads(options.threads))
-            if options.device != CPU:
-                settings.enter_context(exact_on(self._device))
+            settings.enter_context(exact_on(self._device, tf32=options.tf32))
             self._module = self.load()
             self._settings = settings.pop_all()  # as they were before once the runner is closed
 

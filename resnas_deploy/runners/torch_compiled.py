@@ -25,11 +25,12 @@ _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each
 
 
 class CompiledRunner(TorchRunner):
-    """`torch.compile`, once for each batch size that it is given."""
+    """`torch.compile`, once for each batch size that it is given; `mode` is one of its own, or its usual one."""
 
-    def __init__(self, network: Network, options: Options, *, name: str) -> None:
-        super().__init__(network, options, name=name, way="compiled for the batch size")
-        self._compiled = torch.compile(self._module, fullgraph=True, dynamic=False)
+    def __init__(self, network: Network, options: Options, *, name: str, mode: str | None = None) -> None:
+        way = "compiled for the batch size" + (f", mode {mode}" if mode else "")
+        super().__init__(network, options, name=name, way=way)
+        self._compiled = torch.compile(self._module, fullgraph=True, dynamic=False, mode=mode)
         self._sizes = set[int]()
 
     def forward(self, images: Tensor) -> Forward:

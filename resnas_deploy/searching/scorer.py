@@ -22,6 +22,7 @@ from torch import Tensor
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
+from resnas_deploy.runners.torch_settings import exact_on
 from resnas_deploy.searching.candidate import Score
 from resnas_deploy.searching.decoded import HeldOut
 from resnas_deploy.searching.held_out import KEPT_BYTES
@@ -97,7 +98,7 @@ class Scorer:
         return len(labels) / (min(passes_s[1:]) + again * min(stem_s[1:]))
 
     def _right(self, features: Tensor, subnet: Subnet, labels: Tensor, slices: GatheredSlices) -> int:
-        with _precision(self._device):
+        with exact_on(self._device), _precision(self._device):
             logits = sliced_logits(self._network.body, features, subnet, slices)
         return int(is_right(logits, labels).sum())
 
@@ -113,7 +114,7 @@ class Scorer:
         return found
 
     def _computed(self, number: int, subnet: Subnet) -> Tensor:
-        with _precision(self._device):
+        with exact_on(self._device), _precision(self._device):
             images = normalised(self._images[number], self._preprocessing, self._device)
             return self._network.features(images, (subnet,))
 

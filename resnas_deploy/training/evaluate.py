@@ -17,6 +17,7 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
+from resnas_deploy.runners.torch_settings import exact_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import Batch, evaluation_batches, normalised
 from resnas_deploy.training.input.worker_count import worker_count
@@ -55,7 +56,8 @@ def evaluate(
         if not len(batch.labels):
             continue
         labels = batch.labels.to(processes.device, non_blocking=True)
-        logits = network(normalised(batch.pixels, preprocessing, processes.device))
+        with exact_on(processes.device):  # whatever training is allowed
+            logits = network(normalised(batch.pixels, preprocessing, processes.device))
         hits = [is_right(logits, labels, among).sum() for among in (1, 5)]
         counts += torch.stack([*hits, torch.tensor(len(labels)).to(counts)])
     top1, top5, images = processes.total(counts).tolist()

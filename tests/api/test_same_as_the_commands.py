@@ -39,6 +39,7 @@ PLURALS = {  # what an option names once, a parameter takes several of
     "protocol": "protocols",
     "rate": "rates",
     "runner": "runners",
+    "step": "steps",
 }
 OTHERWISE = {("inspect", "path"): "source"}  # command, option: the parameter
 

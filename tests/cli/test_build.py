@@ -115,7 +115,7 @@ def test_build_refuses_what_is_no_artifact(refused, tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt") is not None, reason="tensorrt is installed")
 def test_tensorrt_is_not_here(refused, artifact, arch):
     line = refused("build", artifact, "--target", "tensorrt", code=5)
-    assert line.endswith("pip install 'tensorrt>=10.15,<12'")
+    assert line.endswith("pip install 'resnas[tensorrt]'")
     assert refused("export", "--arch", arch, "--target", "tensorrt", code=5) == line
 
 

@@ -40,7 +40,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--align", "-8"], "found '-8'"),
         (["--align", "many"], "found 'many'"),
         (["--align", "8.5"], "found '8.5'"),
-        (["--verify-on", "tpu"], "torch-compile, aoti, found 'tpu'"),
+        (["--verify-on", "tpu"], "torch-compile-max, aoti, found 'tpu'"),
         (["--verify-on", "torch"], "a graph must be verified on a runner that runs it"),
         (["--verify-on", "ort-cpu", "--precision", "bf16"], "must have kernels for bf16, found only fp32, fp16"),
         (["--seed", "-1"], "Invalid value for '--seed'"),
@@ -89,7 +89,7 @@ def test_a_wrong_size_for_a_checkpoint(refused, mini_checkpoint):
 @pytest.mark.skipif(RUNNERS["ort-cuda"].problem() is None, reason="CUDA is here")
 def test_a_runner_that_is_not_here(refused, tiny):
     line = refused("export", "--arch", tiny, "--verify-on", "ort-cuda", code=5)
-    assert line.endswith("install it with: pip uninstall -y onnxruntime && pip install onnxruntime-gpu")
+    assert line.endswith("install it with: pip uninstall -y onnxruntime && pip install 'resnas[gpu]'")
 
 
 def test_without_torch_only_unverified(resnas, refused, tiny, monkeypatch):

@@ -22,6 +22,7 @@ COMMANDS = (
     "bench",
     "compare",
     "gate",
+    "gpu-report",
     "search",
     "search measure",
     "search finish",

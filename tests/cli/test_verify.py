@@ -93,7 +93,7 @@ def test_a_precision_without_kernels(refused, untrained_artifact):
 
 @pytest.mark.skipif(RUNNERS["ort-cuda"].problem() is None, reason="CUDA is here")
 def test_a_runner_that_is_not_here(refused, mini_artifact):
-    assert "pip install onnxruntime-gpu" in refused("verify", mini_artifact, "--runner", "ort-cuda", code=5)
+    assert "pip install 'resnas[gpu]'" in refused("verify", mini_artifact, "--runner", "ort-cuda", code=5)
 
 
 @pytest.mark.parametrize(

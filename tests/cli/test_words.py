@@ -33,6 +33,7 @@ FLAGS_OF_OTHERS = {
         "--model-repository",
         "--repository-poll-secs",
     },
+    "surveying/gpu_tests.py": {"--tb"},  # pytest
 }
 NO_WORDS = {
     "`logits`",  # the graph's output, in manifests

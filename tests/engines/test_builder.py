@@ -73,6 +73,7 @@ def request(model, **changes):
         "capabilities": [],
         "workspace_bytes": None,
         "version_compatible": False,
+        "tf32": False,
         "user_allocation": True,
         "timing_cache": None,
         "refittable": False,

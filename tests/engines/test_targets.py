@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.little_engine import RTX, needs_builder
 
-from resnas_deploy.engines.targets import TARGETS, dotted, parse_capabilities, target_named
+from resnas_deploy.engines.targets import TARGETS, parse_capabilities, target_named
 from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.runners.devices import dotted
 
 DATA_CENTRE = TARGETS["tensorrt"]
 
@@ -45,8 +46,10 @@ def test_one_bad_capability_among_good_ones_is_refused():
 
 
 def test_unknown_capabilities():
-    line = refusal(lambda: RTX.check("fp16", ("90",)))
-    assert line.endswith("must be portable or among 7.5, 8.0, 8.6, 8.9, 12.0, 12.1, found 9.0")
+    for capability in ("80", "90", "100", "103"):  # A100, H100 and H200, B200, B300
+        line = refusal(lambda: RTX.check("fp16", (capability,)))  # noqa: B023
+        wanted = f"must be portable (8.6, 8.9, 12.0) or among 7.5, 8.6, 8.9, 12.0, 12.1, found {dotted(capability)}"
+        assert line.endswith(wanted)
     assert "takes no compute capability, found 89" in refusal(lambda: DATA_CENTRE.check("fp16", ("89",)))
 
 
@@ -90,5 +93,5 @@ def test_the_builder_has_a_version():
 def test_a_missing_builder_says_how_to_install_it():
     if __import__("importlib").util.find_spec("tensorrt"):
         pytest.skip("tensorrt is installed")
-    with pytest.raises(NotAvailable, match=r"needs the package tensorrt.*pip install 'tensorrt>=10\.15,<12'"):
+    with pytest.raises(NotAvailable, match=r"needs the package tensorrt.*pip install 'resnas\[tensorrt\]'"):
         DATA_CENTRE.builder()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,6 @@ from support.checks import refusal
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.errors import shown
-from resnas_deploy.runners import devices as cuda
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.devices import CPU, CUDA
 from resnas_deploy.runners.registry import RUNNERS
@@ -29,7 +27,7 @@ kinds = st.sampled_from(list(RUNNERS.values()))
 
 
 def test_which_run_where():
-    assert set(ON_GPU) == {*GPU_ALONE, "torch", "torch-compile", "aoti"}
+    assert set(ON_GPU) == {*GPU_ALONE, "torch", "torch-compile", "torch-compile-max", "aoti"}
     assert set(RUNNERS) - set(ON_CPU) == GPU_ALONE
 
 
@@ -156,56 +154,3 @@ def test_a_cpu_with_bf16(artifact, cpu_that_has, images, expected, near):
     with RUNNERS["openvino-bf16"].open(artifact, OPTIONS) as runner:
         assert runner.computes == "bf16"
         near(runner.run(images)[OUTPUT], expected, 8e-2)
-
-
-class Driver:
-    """A driver with GPUs of these names, or one whose functions fail with a code."""
-
-    def __init__(self, *names, **codes):
-        self.names, self.codes = names, codes
-
-    def cuInit(self, _flags):  # noqa: N802
-        return self.codes.get("init", 0)
-
-    def cuDeviceGetCount(self, count):  # noqa: N802
-        count._obj.value = len(self.names)
-        return self.codes.get("count", 0)
-
-    def cuDeviceGet(self, device, number):  # noqa: N802
-        device._obj.value = number
-        return self.codes.get("device", 0)
-
-    def cuDeviceGetName(self, name, size, device):  # noqa: N802
-        name.value = self.names[device.value].encode()[: size - 1]
-        return 0
-
-
-def test_the_gpus_that_the_driver_names(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Driver(*NAMES))
-    assert cuda.gpus() == NAMES
-    assert cuda.device_name("cuda:1") == "cuda:1 NVIDIA L4"
-    assert cuda.device_name("cpu") == "cpu"
-    assert cuda.gpu_problem("cuda:1") is None
-    assert cuda.gpu_problem("cpu") is None
-
-
-@pytest.mark.parametrize(
-    "driver", [Driver(*NAMES, init=100), Driver(*NAMES, count=3), Driver()], ids=["no device", "no count", "none"]
-)
-def test_a_driver_without_gpus(monkeypatch, driver):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: driver)
-    assert cuda.gpus() == ()
-    assert cuda.gpu_problem("cuda:0") == "no NVIDIA GPU was found here"
-
-
-def test_a_gpu_without_a_name(monkeypatch):
-    monkeypatch.setattr(ctypes, "CDLL", lambda _name: Driver("x", device=101))
-    assert cuda.gpus() == ("unknown GPU",)
-
-
-def test_no_driver(monkeypatch):
-    def missing(name):
-        raise OSError(f"{name}: cannot open shared object file")
-
-    monkeypatch.setattr(ctypes, "CDLL", missing)
-    assert cuda.gpus() == ()

@@ -16,7 +16,7 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 
 OPTIONS = Options(threads=2)
-COMPILED = {"torch-compile", "aoti"}  # take long to open: test_compiled.py
+COMPILED = {"torch-compile", "torch-compile-max", "aoti"}  # take long to open: test_compiled.py
 HERE = [name for name, kind in RUNNERS.items() if kind.problem() is None and name not in COMPILED]
 TOLERANCES = {"openvino-bf16": 8e-2}  # of those that compute an fp32 graph in less
 BATCHES = (1, 2, 3, 8)

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import replace
-
 import pytest
 import torch
 
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.devices import TENSORRT_PROVIDER
-from resnas_deploy.runners.ort_gpu import OrtGpuRunner
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.runners.torch_settings import torch_threads
-
-TF32 = "NVIDIA_TF32_OVERRIDE"
 
 
 @pytest.fixture
@@ -63,22 +56,3 @@ def test_threads_for_a_while():
         fail()
     assert seen == [2]
     assert torch.get_num_threads() == 3
-
-
-@pytest.mark.parametrize("said", [None, "1"])
-def test_the_switch_of_tf32(artifact, monkeypatch, said):
-    """It is set while the TensorRT provider is opened; here that fails, for there is no GPU."""
-    monkeypatch.delenv(TF32, raising=False)
-    if said:
-        monkeypatch.setenv(TF32, said)
-    seen = []
-
-    def refuse(*_args, **_kwargs):
-        seen.append(os.environ[TF32])
-        raise NotAvailable("no GPU")
-
-    monkeypatch.setattr("onnxruntime.InferenceSession", refuse)
-    with pytest.raises((NotAvailable, BadInput)):
-        OrtGpuRunner(artifact, replace(Options(1), device="cuda:0"), name="ort-tensorrt", provider=TENSORRT_PROVIDER)
-    assert seen == [said or "0"]
-    assert os.environ.get(TF32) == said

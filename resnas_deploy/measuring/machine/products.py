@@ -47,7 +47,7 @@ def torch_products(
     """Use PyTorch, on the CPU or on CUDA, where a product ends when the GPU has computed it. fp32 is not TF32."""
     import torch
 
-    from resnas_deploy.runners.torch_settings import torch_threads
+    from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
     dtype = FLOATS[precision].torch
 
@@ -65,7 +65,7 @@ def torch_products(
     if device != CPU and not torch.cuda.is_available():
         yield {}
         return
-    with torch_threads(threads), torch.inference_mode():
+    with torch_threads(threads), exact_on(torch.device(device)), torch.inference_mode():
         yield {shape: product(shape) for shape in shapes}
 
 

@@ -48,7 +48,7 @@ def engine_file(folder: Path, artifact: Artifact, *profiles: tuple[int, int, int
     """Write an engine of an artifact's graph, for the machine that is here but for `changes` of its header."""
     here = tensorrt_runtime.HERE
     header = {"device": here.gpus[0] if here.module == TENSORRT else "", "version_compatible": False}
-    header |= {"builder": f"{here.module} {here.version}"}
+    header |= {"builder": f"{here.module} {here.version}", "tf32": False}
     path = folder / f"{'a' * 64}.engine"
     model = onnx.load(artifact.graph).SerializeToString()
     content = plan(model, profiles or ((1, 4, 8),), **changes)
