@@ -99,6 +99,7 @@ def bench(
     device: str = "",
     cuda_graph: bool = False,
     tf32: bool = False,
+    engine_cache: str | Path | None = None,
     shares: bool = False,
     progress: Progress = silent,
 ) -> Report:
@@ -118,6 +119,7 @@ def bench(
         device: cpu, cuda or cuda:N; the runner's usual one where none is given.
         cuda_graph: on a GPU, capture the network once and replay it.
         tf32: on a GPU, let float32 be rounded to TF32.
+        engine_cache: with ort-tensorrt, a folder to keep engines and timings in, and to take them from.
         shares: find out where the time goes, by kind of block.
         progress: told what is being done, outside of what is timed.
 
@@ -128,7 +130,7 @@ def bench(
     given = _sequence(artifacts)
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
-    effort = Effort(runs, openings, threads, device, cuda_graph, tf32)
+    effort = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or ""))
     if engine and len(given) != 1:
         raise BadInput(
             f"`engine` must be of one artifact, found {len(given)}; name the engines' own files as `artifacts` instead"
@@ -154,6 +156,7 @@ def compare(
     device: str = "",
     cuda_graph: bool = False,
     tf32: bool = False,
+    engine_cache: str | Path | None = None,
     progress: Progress = silent,
 ) -> Comparisons:
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
@@ -171,7 +174,9 @@ def compare(
         sides = [subjects_for([each], [name], device)[0] for each, name in ends]
     else:
         sides = list(subjects_for(both, (), device))
-    plan = Effort(runs, openings, threads, device, cuda_graph, tf32).plan(sides, batches, least_openings=LEAST_OPENINGS)
+    plan = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or "")).plan(
+        sides, batches, least_openings=LEAST_OPENINGS
+    )
     found = comparing.compare(plan, progress)
     return Comparisons(found.first, found.second, found.comparisons, found.measured)
 
@@ -186,6 +191,7 @@ def gate(
     device: str = "",
     cuda_graph: bool = False,
     tf32: bool = False,
+    engine_cache: str | Path | None = None,
     accept_different: bool = False,
     progress: Progress = silent,
 ) -> Gated:
@@ -199,7 +205,7 @@ def gate(
         artifacts: folders, engines in them, or opened artifacts; those that the baseline names where none is given,
             and the engines that it measured, where they are still there.
         accept_different: compare with a baseline of another machine or other versions.
-        runs, openings, device, cuda_graph, tf32, progress: as those of `bench`.
+        runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
 
     Ctrl-C ends it early, and the result says so; its `check` raises `RegressionFound` where something is slower. Raise
     `BadInput` for a baseline that cannot be compared with, and what `bench` raises.
@@ -207,7 +213,7 @@ def gate(
     found = compare_with_baseline(
         Path(baseline) if isinstance(baseline, str) else baseline,
         _sequence(artifacts),
-        Effort(runs, openings, device=device, cuda_graph=cuda_graph, tf32=tf32),
+        Effort(runs, openings, device=device, cuda_graph=cuda_graph, tf32=tf32, engine_cache=str(engine_cache or "")),
         accept_different=accept_different,
         progress=progress,
     )

@@ -64,6 +64,12 @@ class EffortOptions(OptionGroup):
         bool, typer.Option("--cuda-graph", metavar="", help="On a GPU: capture the network once and replay it.")
     ] = False
     tf32: Tf32Option = False
+    engine_cache: Annotated[
+        Path | None,
+        typer.Option(
+            help="With ort-tensorrt: keep engines and timings in this folder.", metavar="FOLDER", show_default="none"
+        ),
+    ] = None
 
 
 def batch_sizes(text: str) -> tuple[int, ...]:

@@ -5,13 +5,16 @@ Runners that load an engine are opened here: they are handed one, which `finding
 
 from __future__ import annotations
 
+import json
 import logging
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
@@ -27,6 +30,7 @@ from resnas_deploy.engines.finding import (
     tf32_problem,
     unfit,
 )
+from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import (
     USER_ALLOCATION,
@@ -42,6 +46,7 @@ from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, 
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
+from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import (
@@ -201,13 +206,15 @@ def _compile(
 ) -> LayerReport:
     from resnas_deploy.artifact.graph import read_graph  # imports onnx
 
-    log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
-    progress("reading the layers")
+    with scratch_errors(), tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "listings.json" if target.needs_gpu else None
+        request = _request(artifact, target, options) | {"listings": str(listed) if listed else None}
+        log = compile_engine(request, out, failed_log, progress)
+        progress("reading the layers")
+        # Where the builder had a GPU, the engine itself was asked; its log is the only account where it had none.
+        found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
-        parse_layers(log),
-        graph_nodes(read_graph(artifact), artifact.arch),
-        artifact.arch,
-        allowed_in(artifact.precision),
+        found, graph_nodes(read_graph(artifact), artifact.arch), artifact.arch, allowed_in(artifact.precision)
     )
     _check(layers, artifact.precision)
     return layers
@@ -250,7 +257,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
     return {
         "module": target.module,
         "model": str(artifact.graph),
-        "image_size": artifact.image_size,
+        "image": input_named(artifact.input).dims(artifact.image_size),
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
@@ -262,6 +269,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "hardware_compatibility": options.hardware_compatibility,
         "sparse_weights": options.sparse_weights,
         "level": options.level,
+        "listings": None,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
         "gpu": index(options.device) if target.needs_gpu else None,
     }

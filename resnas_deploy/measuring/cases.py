@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import with_engine
 from resnas_deploy.engines.finding import Need, is_untuned, profiles_of, unusual_options
 from resnas_deploy.engines.options import profile_for
@@ -67,6 +68,8 @@ def _open_subject(
         tf32=plan.tf32,
         engine=subject.engine,
     )
+    if subject.kind.caches:
+        options = replace(options, engine_cache=plan.engine_cache)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
         need = Need(plan.batches, tuned=True)
@@ -80,7 +83,7 @@ def _open_subject(
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(case.batch, network.image_size), stack)
+                steps = _steps(runners, noise(case.batch, network.image_size, input_named(network.input)), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
             yield Ready(

@@ -6,7 +6,9 @@ needs no package but PyTorch to be run by it: where transformers is not installe
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
@@ -61,6 +64,7 @@ class Peer:
     """
 
     arch = None
+    input = FLOAT32.name
 
     def __init__(
         self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
@@ -84,6 +88,12 @@ class Peer:
     def digest(self) -> str:
         """The sha256 of the graph."""
         return file_digest(self.model)
+
+    @property
+    def weights_digest(self) -> str:
+        """A sha256 of what the module is made of, for runners that need no graph."""
+        made_of = [self._spec.name, sorted(self._spec.config.items()), self.precision, self.image_size, SEED]
+        return hashlib.sha256(json.dumps([*made_of, is_plain(self._spec)]).encode()).hexdigest()
 
     def module(self) -> torch.nn.Module:
         """Return the network as a PyTorch module, float32, in evaluation mode; the same weights each time."""

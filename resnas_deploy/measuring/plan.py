@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from resnas_deploy.engines.finding import check_holds, profiles_of, runner_of
 from resnas_deploy.engines.options import profile_for
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import EngineFile, Network, RunnerKind, usable_cores
+from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
 from resnas_deploy.runners.tf32 import may_have_float32
 
@@ -37,6 +37,7 @@ class Effort:
     device: str = ""  # the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     tf32: bool = False  # on a GPU: let float32 be rounded to TF32
+    engine_cache: str = ""  # a folder in which the runner that can keeps what it builds
 
     def plan(
         self,
@@ -66,6 +67,7 @@ class Effort:
             device=self.device,
             cuda_graph=self.cuda_graph,
             tf32=self.tf32,
+            engine_cache=self.engine_cache,
         )
 
 
@@ -85,6 +87,7 @@ class Plan:
     device: str = ""
     cuda_graph: bool = False
     tf32: bool = False
+    engine_cache: str = ""
 
     def __post_init__(self) -> None:
         counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
@@ -109,6 +112,9 @@ class Plan:
                 check_holds(subject.engine, self.batches)
             subject.kind.check_tf32(self.tf32, self.device)
             subject.kind.check(network.precision, self.device)
+        if self.engine_cache and not any(subject.kind.caches for subject in self.subjects):
+            found = ", ".join(dict.fromkeys(subject.kind.name for subject in self.subjects))
+            raise BadInput(f"`engine_cache` must be for the runner {CACHING}, found {found}; leave it out")
         if self.tf32 and not any(may_have_float32(subject.network.precision) for subject in self.subjects):
             found = ", ".join(dict.fromkeys(subject.network.precision for subject in self.subjects))
             raise BadInput(f"`tf32` must come with something in float32, found {found}; leave it out")

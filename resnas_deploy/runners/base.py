@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
@@ -23,8 +24,10 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+CACHING = "ort-tensorrt"  # the runner that builds when it is opened, and can keep what it built
+
 # As text, so that the registry of the runners can be read without NumPy.
-Images: TypeAlias = "NDArray[np.float32]"  # (B, 3, S, S), normalised
+Images: TypeAlias = "NDArray[np.float32 | np.uint8]"  # as the network's input: (B, 3, S, S) normalised, or (B, S, S, 3)
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 
@@ -57,6 +60,11 @@ class Network(Protocol):
         ...
 
     @property
+    def input(self) -> str:
+        """What the graph takes, by its name in `inputs.INPUTS`."""
+        ...
+
+    @property
     def batch(self) -> BatchRange:
         """The batch sizes that the graph takes."""
         ...
@@ -72,7 +80,10 @@ class Network(Protocol):
         ...
 
     def module(self) -> torch.nn.Module:
-        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
+        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`.
+
+        It takes normalised images, whatever the graph takes.
+        """
         ...
 
 
@@ -152,6 +163,7 @@ class Options:
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down
     engine: EngineFile | None = None  # for a runner that loads one, which `engines.build` finds or builds
+    engine_cache: str = ""  # a folder, for a runner that keeps what it builds in one; none: it builds at each opening
     tf32: bool = False  # on a GPU: let float32 be rounded to TF32's 10 bits in products and convolutions
 
 
@@ -189,6 +201,7 @@ class RunnerKind:
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
     compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
+    caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
         """Return the same runner with another usual device, and TF32 there. Raise `BadInput` for what it never has."""
@@ -234,6 +247,8 @@ class RunnerKind:
         if options.cuda_graph and device == CPU:
             raise BadInput(f"a CUDA graph must be captured on a GPU, found the runner {self.name} on the CPU")
         self.check_tf32(options.tf32, device)
+        if options.engine_cache and not self.caches:
+            raise BadInput(f"`engine_cache` must be for the runner {CACHING}, found {self.name}; leave it out")
         self.check(network.precision, device)
         if device != CPU and may_have_float32(network.precision):
             check_override(tf32=options.tf32)
@@ -279,6 +294,11 @@ def graph_of(network: Network) -> Path:
     from resnas_deploy.artifact.artifact import Artifact
 
     return network.graph if isinstance(network, Artifact) else network.model
+
+
+def excluded_from(network: Network) -> str:
+    """Return what of an image's way a network's times do not hold, for their boundary."""
+    return input_named(network.input).boundary(network.image_size)
 
 
 def cannot(load_or_run: str, network: Network, runtime: str, error: Exception) -> BadInput:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_flo
 from resnas_deploy.runners.devices import CUDA, CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, has_memory, index
 from resnas_deploy.runners.gpu import GpuStream, open_stream
 from resnas_deploy.runners.ort import OrtRunner, Provider
+from resnas_deploy.runners.ort_tensorrt import caching, profile
 from resnas_deploy.runners.staged import PINNED, Staged
 from resnas_deploy.runners.tf32 import computed, may_have_float32, tensorrt_in_this_process
 
@@ -44,7 +46,7 @@ class OrtGpuRunner(OrtRunner):
                 rounds = settings.enter_context(tensorrt_in_this_process(tf32=rounds))
             self._stream = open_stream(options.device) if has_memory() else None
             try:
-                self._open_on_gpu(network, options, name, provider)
+                self._open_on_gpu(network, options, name, provider, rounds=rounds)
             except BaseException:
                 if self._stream:
                     self._stream.close()
@@ -52,7 +54,7 @@ class OrtGpuRunner(OrtRunner):
             self.computes = computed(network.precision, tf32=rounds)
             self._settings = settings.pop_all()
 
-    def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str) -> None:
+    def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str, *, rounds: bool) -> None:
         _load_libraries(provider)
         self._number = index(options.device)
         cuda, self._staged = {"device_id": str(self._number)}, None
@@ -61,7 +63,7 @@ class OrtGpuRunner(OrtRunner):
             cuda["user_compute_stream"] = str(self._stream.handle)
         providers = [_cuda_provider(cuda, graph=options.cuda_graph and provider == CUDA_PROVIDER, tf32=options.tf32)]
         if provider == TENSORRT_PROVIDER:
-            providers.insert(0, _tensorrt_provider(cuda, network, graph=options.cuda_graph))
+            providers.insert(0, _tensorrt_provider(cuda, network, options, rounds=rounds))
         super().__init__(network, options, name=name, providers=providers)
         self.device = device_name(options.device)
         graph = ", captured CUDA graph" if options.cuda_graph else ""
@@ -139,7 +141,7 @@ class OrtGpuRunner(OrtRunner):
 
 
 class _Binding:
-    """Images `(B, 3, S, S)` and logits `(B, classes)` of one batch size, in a GPU's memory, and runs over them."""
+    """Images, as the network takes them, and logits `(B, classes)` of one batch size, in a GPU's memory."""
 
     def __init__(self, session: Any, images: Images, number: int, graph: bool) -> None:
         self._session = session
@@ -178,13 +180,11 @@ def _cuda_provider(common: Mapping[str, str], *, graph: bool, tf32: bool) -> Pro
     return CUDA_PROVIDER, {**common, "use_tf32": str(int(tf32)), "enable_cuda_graph": str(graph)}
 
 
-def _tensorrt_provider(common: Mapping[str, str], network: Network, *, graph: bool) -> Provider:
+def _tensorrt_provider(common: Mapping[str, str], network: Network, options: Options, *, rounds: bool) -> Provider:
     """Return the provider with no option of a precision: it builds a strongly typed network, of the graph's types."""
-    options = {**common, "trt_cuda_graph_enable": str(graph)}
-    if not network.batch.fixed:  # else it would build again for each new batch size
-        for what, batch in (("min", network.batch.least), ("opt", network.batch.most), ("max", network.batch.most)):
-            options[f"trt_profile_{what}_shapes"] = f"{INPUT}:{batch}x3x{network.image_size}x{network.image_size}"
-    return TENSORRT_PROVIDER, options
+    cached = caching(Path(options.engine_cache), network, rounds=rounds) if options.engine_cache else {}
+    graph = {"trt_cuda_graph_enable": str(options.cuda_graph)}
+    return TENSORRT_PROVIDER, {**common, **graph, **profile(network), **cached}
 
 
 def _load_libraries(provider: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.precision import FLOATS, QUANTISED
-from resnas_deploy.runners.base import Opener, RunnerKind
+from resnas_deploy.runners.base import CACHING, Opener, RunnerKind
 from resnas_deploy.runners.devices import (
     CPU,
     CUDA,
@@ -73,7 +73,7 @@ RUNNERS = {
             devices=(CUDA,),
         ),
         _kind(
-            "ort-tensorrt",
+            CACHING,
             "ONNX Runtime with TensorRT on an NVIDIA GPU",
             "ort_gpu:OrtGpuRunner",
             {"provider": TENSORRT_PROVIDER},
@@ -82,6 +82,7 @@ RUNNERS = {
             precisions=_ALL,
             device_problem=gpu_problem,
             build_problem=partial(provider_problem, TENSORRT_PROVIDER),
+            caches=True,
             devices=(CUDA,),
         ),
         _kind(

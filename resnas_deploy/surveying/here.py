@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 from resnas_deploy.errors import NotAvailable, first_line
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.devices import device_kind, device_name, is_gpu
+from resnas_deploy.runners.devices import capability, device_kind, device_name, dotted, is_gpu
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.results import Absent, Here, Outcome
 from resnas_deploy.surveying.task import Task
@@ -42,20 +42,21 @@ def run(task: Task, progress: Progress) -> Outcome:
     for module, purpose, install in _OTHERS:
         if importlib.util.find_spec(module) is None and (is_gpu(task.device) or module != "pynvml"):
             absent.append(Absent(module, f"not installed: {purpose}", install))
-    capability, memory, cuda = _by_torch(task.device)
-    return Outcome(here=Here(device_name(task.device), capability, memory, cuda, tuple(runners), tuple(absent)))
+    name, found = device_name(task.device), capability(task.device) if is_gpu(task.device) else None
+    return Outcome(
+        here=Here(name, dotted(found) if found else None, *_by_torch(task.device), tuple(runners), tuple(absent))
+    )
 
 
-def _by_torch(device: str) -> tuple[str | None, int | None, str | None]:
-    """Return the GPU's compute capability, its memory in bytes, and PyTorch's CUDA version, as far as it can tell."""
+def _by_torch(device: str) -> tuple[int | None, str | None]:
+    """Return the GPU's memory in bytes, and PyTorch's CUDA version, as far as it can tell."""
     if not is_gpu(device) or find_spec("torch") is None:
-        return None, None, None
+        return None, None
     import torch
 
     if not torch.cuda.is_available():
-        return None, None, torch.version.cuda
-    found = torch.cuda.get_device_properties(device)
-    return f"{found.major}.{found.minor}", int(found.total_memory), torch.version.cuda
+        return None, torch.version.cuda
+    return int(torch.cuda.get_device_properties(device).total_memory), torch.version.cuda
 
 
 def check_base() -> None:

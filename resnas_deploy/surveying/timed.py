@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.peers import open_peer
 from resnas_deploy.measuring.plan import Effort, Subject
+from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import PRECISIONS, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, RunnerKind, usable_cores
@@ -35,11 +36,14 @@ _MOST_IMAGES = 8  # that logits are compared on
 
 @dataclass(frozen=True)
 class Plain:
-    """A network of ours as anybody would run it by PyTorch: its module without a kernel of ours."""
+    """A network as anybody would run it by PyTorch: its module, without a kernel of ours and without a graph."""
 
-    whole: Artifact
+    whole: Network
+    label: str
+    digest: str  # of what the module is made of
 
     arch = None  # of which a runner would make more than the module says
+    input = "float32"
 
     @property
     def source(self) -> str:
@@ -47,18 +51,8 @@ class Plain:
         return self.whole.source
 
     @property
-    def label(self) -> str:
-        """What it is, for tables."""
-        return f"plain {self.whole.label}"
-
-    @property
-    def digest(self) -> str:
-        """The sha256 of the artifact's graph."""
-        return self.whole.digest
-
-    @property
     def precision(self) -> str:
-        """The artifact's."""
+        """The network's."""
         return self.whole.precision
 
     @property
@@ -68,7 +62,7 @@ class Plain:
 
     @property
     def batch(self) -> BatchRange:
-        """The artifact's."""
+        """The network's."""
         return self.whole.batch
 
     @property
@@ -96,7 +90,17 @@ def run(task: Task, progress: Progress) -> Outcome:
         plan = Effort(task.sizes.runs, 1, 0, task.device, graph).plan([Subject(network, kind)], task.batches())
         report = measure(plan, extras, progress)
     name = task.text("network")
-    return Outcome(timed=TimedNetwork(name, precision, kind.name, baseline, graph, verified, report))
+    return Outcome(timed=TimedNetwork(name, precision, kind.name, baseline, graph, verified, _named(report, name)))
+
+
+def _named(report: Report, name: str) -> Report:
+    """Return the report with the network's name as its source: a folder of the user's is nobody's business."""
+    return replace(
+        report,
+        measurements=tuple(
+            replace(item, configuration=replace(item.configuration, source=name)) for item in report.measurements
+        ),
+    )
 
 
 @contextmanager
@@ -105,10 +109,11 @@ def _network(task: Task, kind: RunnerKind, progress: Progress) -> Iterator[Netwo
     batch = USUAL.extended_to(max(task.sizes.batches))
     if task.flag("peer"):
         with open_peer(name, precision, progress, batch=batch) as peer:
-            yield peer
+            # A graph takes onnxscript and a quarter of a minute, and a runner of modules needs none.
+            yield peer if kind.runs_graph else Plain(peer, peer.label, peer.weights_digest)
         return
     artifact = exported(task, name, precision, kind, batch, progress)
-    yield Plain(artifact) if task.flag("baseline") else artifact
+    yield Plain(artifact, f"plain {artifact.label}", artifact.digest) if task.flag("baseline") else artifact
 
 
 def exported(

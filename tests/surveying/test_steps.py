@@ -12,6 +12,8 @@ from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.gpu_tests import read
 from resnas_deploy.surveying.sizes import GPU, REHEARSAL
 from resnas_deploy.surveying.steps import steps_of
+from resnas_deploy.surveying.task import Task
+from resnas_deploy.surveying.timed import _network
 
 ON_GPU = steps_of(GPU, "cuda:0", Path("/checkout"))
 
@@ -80,6 +82,16 @@ def test_a_rehearsal_has_every_kind_of_step():
 def test_limits_grow_with_the_time_that_there_is():
     (step,) = [step for step in ON_GPU if step.name == "latency-model"]
     assert (step.limit(1), step.limit(8), step.limit(60)) == (120, 120, 900)
+
+
+def test_a_peer_is_not_traced_for_a_runner_that_runs_modules(tmp_path):
+    """Tracing needs a package that a GPU's machine may not have, and a quarter of a minute."""
+    parameters = {"network": "deit-tiny", "precision": "fp32", "peer": True}
+    task = Task("x", "cpu", str(tmp_path), 1.0, REHEARSAL, "torch", parameters)
+    told = []
+    with _network(task, RUNNERS["torch"], told.append) as network:
+        assert (len(network.digest), network.arch, network.image_size) == (64, None, 224)
+    assert told == []
 
 
 OUTPUT = """\

@@ -59,7 +59,8 @@ class Meters:
     def measure(self, step: Callable[[], object], images_per_step: int) -> list[Energy]:
         """Run `step` back to back for long enough, and at least once. Return what each meter counted meanwhile.
 
-        Without meters nothing is run.
+        Without meters nothing is run. One that stopped counting meanwhile (a GPU that was lost) is left out, which is
+        logged.
         """
         if images_per_step < 1:
             raise BadInput(f"a step must have at least one image, found {images_per_step}")
@@ -70,12 +71,22 @@ class Meters:
         while not steps or self.clock() - started < self.least_seconds:
             step()
             steps += 1
-        joules = [meter.joules() - first for meter, first in zip(self.found, before, strict=True)]
+        after = [_read(meter) for meter in self.found]
         seconds, images = self.clock() - started, steps * images_per_step
+        spent = [None if last is None else last - first for first, last in zip(before, after, strict=True)]
         return [
-            Energy(meter.name, spent / images, spent / seconds, seconds, images)
-            for meter, spent in zip(self.found, joules, strict=True)
+            Energy(meter.name, joules / images, joules / seconds, seconds, images)
+            for meter, joules in zip(self.found, spent, strict=True)
+            if joules is not None
         ]
+
+
+def _read(meter: EnergyMeter) -> float | None:
+    try:
+        return meter.joules()
+    except NotAvailable as error:
+        _log.warning("no energy is told of %s: %s", meter.name, error)
+        return None
 
 
 class RaplMeter:
@@ -113,7 +124,9 @@ class NvmlMeter:
 
     def joules(self) -> float:
         if (value := self._gpu.joules()) is None:
-            raise NotAvailable(f"{self.name} must count energy, found that it does not (GPUs before Volta cannot)")
+            raise NotAvailable(
+                f"{self.name} must count energy, found that it does not (GPUs before Volta and instances of MIG cannot)"
+            )
         self._last = max(self._last, value)
         return self._last
 

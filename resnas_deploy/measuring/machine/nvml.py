@@ -1,4 +1,4 @@
-"""A GPU as NVIDIA's management library sees it (`pynvml`, of the package nvidia-ml-py).
+"""A GPU as NVIDIA's management library sees it (`pynvml`, of the package nvidia-ml-py; its calls are of 13.615).
 
 Units and meanings are those of the NVML API reference, https://docs.nvidia.com/deploy/nvml-api/.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from resnas_deploy.errors import NotAvailable, PackageMissing
 
 T = TypeVar("T")
 _MOST_DIGITS = 4  # of a GPU's number
+_MIG_ENABLED = 1  # NVML_DEVICE_MIG_ENABLE
 
 # Bits of nvmlClocksEventReasons. Those of a GPU that is idle, or set to other clocks by its owner, are no throttling.
 _REASONS = {
@@ -48,30 +50,52 @@ class Gpu:
     def state(self) -> GpuState:
         """Return what it tells now."""
         nvml, gpu = self._nvml, self._handle
-        reasons = self._ask(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)))
+        reasons = self._ask(
+            lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(gpu)),
+            lambda: int(nvml.nvmlDeviceGetCurrentClocksThrottleReasons(gpu)),  # as drivers before 535 call it
+        )
         return GpuState(
             sm_mhz=self._ask(lambda: float(nvml.nvmlDeviceGetClockInfo(gpu, nvml.NVML_CLOCK_SM))),
-            celsius=self._ask(lambda: float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU))),
-            watts=self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
+            celsius=self._ask(
+                lambda: float(nvml.nvmlDeviceGetTemperatureV(gpu, nvml.NVML_TEMPERATURE_GPU)),
+                lambda: float(nvml.nvmlDeviceGetTemperature(gpu, nvml.NVML_TEMPERATURE_GPU)),  # removed in CUDA 14
+            ),
+            watts=None if self._is_divided() else self._ask(lambda: nvml.nvmlDeviceGetPowerUsage(gpu) / 1e3),
             throttled=None if reasons is None else tuple(name for bit, name in _REASONS.items() if reasons & bit),
-            power_limited=self._limited(nvml.NVML_PERF_POLICY_POWER),
-            heat_limited=self._limited(nvml.NVML_PERF_POLICY_THERMAL),
-            processes=self._ask(lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses(gpu))),
+            power_limited=self._limited("NVML_PERF_POLICY_POWER"),
+            heat_limited=self._limited("NVML_PERF_POLICY_THERMAL"),
+            processes=self._ask(
+                # without a version the bindings raise an error that is no NVMLError where the driver is older
+                lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses_v3(gpu)),
+                lambda: len(nvml.nvmlDeviceGetComputeRunningProcesses_v2(gpu)),  # of drivers before 510
+            ),
         )
 
     def joules(self) -> float | None:
-        """Return the energy in joules since the driver was loaded; None before Volta."""
+        """Return the energy in joules since the driver was loaded.
+
+        None before Volta, and of a GPU that is divided into instances (MIG), which only has a counter of all together.
+        """
+        if self._is_divided():
+            return None
         return self._ask(lambda: self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1e3)
 
-    def _limited(self, policy: int) -> float | None:
-        nvml = self._nvml
-        return self._ask(lambda: nvml.nvmlDeviceGetViolationStatus(self._handle, policy).violationTime / 1e9)
+    def _is_divided(self) -> bool:
+        """Whether it is a GPU of which CUDA shows one instance alone. An instance itself does not tell the mode."""
+        return self._ask(lambda: int(self._nvml.nvmlDeviceGetMigMode(self._handle)[0])) == _MIG_ENABLED
 
-    def _ask(self, question: Callable[[], T]) -> T | None:
-        try:
-            return question()
-        except self._nvml.NVMLError:  # not supported by this GPU or driver, or not permitted
-            return None
+    def _limited(self, policy: str) -> float | None:
+        nvml = self._nvml
+        return self._ask(
+            lambda: nvml.nvmlDeviceGetViolationStatus(self._handle, getattr(nvml, policy)).violationTime / 1e9
+        )
+
+    def _ask(self, *questions: Callable[[], T]) -> T | None:
+        """Return the first answer. None where GPU, driver or bindings have none, or must not tell."""
+        for question in questions:
+            with suppress(self._nvml.NVMLError, AttributeError):
+                return question()
+        return None
 
 
 def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
@@ -90,9 +114,23 @@ def open_gpu(index: int, environment: Mapping[str, str] = os.environ) -> Gpu:
     name = visible[index] if visible else str(index)
     try:
         pynvml.nvmlInit()
-        by_name = pynvml.nvmlDeviceGetHandleByUUID
         is_index = name.isascii() and name.isdecimal() and len(name) <= _MOST_DIGITS
-        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if is_index else by_name(name)
+        handle = pynvml.nvmlDeviceGetHandleByIndex(int(name)) if is_index else _by_uuid(pynvml, name)
     except (pynvml.NVMLError, ValueError) as error:  # the latter where a name is no text
         raise NotAvailable(f"NVML finds no GPU {name:.60}: {error}") from None
     return Gpu(pynvml, handle)
+
+
+def _by_uuid(nvml: Any, name: str) -> object:
+    """Return the GPU, or the instance of one (MIG), of that UUID. CUDA takes its first digits too, NVML does not.
+
+    After "CUDA_VISIBLE_DEVICES", CUDA C++ Programming Guide, environment variables.
+    """
+    try:
+        return nvml.nvmlDeviceGetHandleByUUID(name)
+    except nvml.NVMLError:
+        gpus = [nvml.nvmlDeviceGetHandleByIndex(number) for number in range(nvml.nvmlDeviceGetCount())]
+        found = [gpu for gpu in gpus if nvml.nvmlDeviceGetUUID(gpu).startswith(name)]
+        if len(found) != 1:
+            raise
+        return found[0]

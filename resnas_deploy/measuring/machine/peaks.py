@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.errors import NotAvailable, PackageMissing
-from resnas_deploy.measuring.machine.products import Product, Products, Shape, installed
-from resnas_deploy.runners.devices import CPU
+from resnas_deploy.measuring.machine.products import OnGpu, Product, Products, Shape, installed
+from resnas_deploy.runners.devices import CPU, cache_bytes, device_name
 
 # One image's tokens through a block's first linear, and square ones, where libraries do best. The smallest come first.
 SHAPES: tuple[Shape, ...] = ((257, 880, 3200), (1024, 1024, 1024), (2048, 2048, 2048))
 CUDA_SHAPES: tuple[Shape, ...] = ((64 * 257, 880, 3200), (4096, 4096, 4096), (8192, 8192, 8192))
 REST = 0.2  # seconds after a library, in which its waiting threads go to sleep
 CACHES, MOST_BYTES = 4, 2**30  # a buffer is as large as this many last-level caches, and at most this large
+LEAST_GPU_BYTES = 2**30  # of a buffer on a GPU: a copy of it takes far longer than its launch
 CACHE_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -97,9 +98,15 @@ def buffer_bytes(cache_folder: Path = CACHE_FOLDER) -> int:
     return min(MOST_BYTES, CACHES * max(sizes, default=MOST_BYTES))
 
 
+def gpu_buffer_bytes(device: str) -> int:
+    """Return the size of a buffer that does not fit into a GPU's L2: four times as large, at least 1 GiB."""
+    return max(LEAST_GPU_BYTES, CACHES * (cache_bytes(device) or 0))
+
+
 def best(steps: Mapping[str, tuple[Product, float]], budget: Budget, share: float = 1.0) -> PeakRate:
     """Return the highest rate of steps of so much work each, interleaved for that share of the budget, each run once.
 
+    A step of a GPU tells its own seconds, of others they are taken by the budget's clock.
     After a step that takes the whole share by itself none that comes later is begun.
     """
     most, started = share * budget.seconds, budget.clock()
@@ -107,10 +114,12 @@ def best(steps: Mapping[str, tuple[Product, float]], budget: Budget, share: floa
     while not peaks or budget.clock() - started < most:
         for name, (step, work) in steps.items():
             before = budget.clock()
-            step()
-            seconds = budget.clock() - before
-            peaks.append(PeakRate(work / seconds, name))
-            if seconds > most:
+            told = step()
+            waited = budget.clock() - before
+            seconds = told if isinstance(step, OnGpu) and isinstance(told, float) else waited
+            if seconds > 0:
+                peaks.append(PeakRate(work / seconds, name))
+            if waited > most:
                 break
     return max(peaks, key=lambda peak: peak.rate)
 
@@ -122,14 +131,15 @@ def _cuda_copy(device: str, size: int) -> Product:
         raise PackageMissing("measuring a GPU's memory needs PyTorch", "pip install torch") from None
     if not torch.cuda.is_available():
         raise NotAvailable("measuring a GPU's memory needs a PyTorch that has CUDA and a GPU, found none")
+    free, _ = torch.cuda.mem_get_info(device)
+    if free < 2 * size:
+        raise NotAvailable(
+            f"measuring a GPU's memory must have {2 * size / 2**30:.1f} GiB of it free, found {free / 2**30:.1f} GiB "
+            f"on {device_name(device)}; end what else runs there"
+        )
     source = torch.ones(size // 4, device=device)
     target = torch.empty_like(source)
-
-    def copy() -> None:
-        target.copy_(source)
-        torch.cuda.synchronize(device)
-
-    return copy
+    return OnGpu(device, lambda: target.copy_(source))
 
 
 def _bytes(text: str) -> int:

@@ -25,7 +25,13 @@ from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.machine.observation import observe
-from resnas_deploy.measuring.machine.peaks import Budget, bandwidth_peak, buffer_bytes, product_peak
+from resnas_deploy.measuring.machine.peaks import (
+    Budget,
+    bandwidth_peak,
+    buffer_bytes,
+    gpu_buffer_bytes,
+    product_peak,
+)
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress, silent
@@ -88,7 +94,7 @@ def measure_ceiling(machine: Machine, device: str, precision: str, threads: int)
     """Measure it now. Raise `NotAvailable` where nothing here can."""
     cores, gpu = os.sched_getaffinity(0), index(device) if is_gpu(device) else None
     before = observe(cores, gpu)
-    size = buffer_bytes()
+    size = buffer_bytes() if device == CPU else gpu_buffer_bytes(device)
     if device == CPU and (free := free_memory()) is not None and free < _BUFFERS * size:
         raise NotAvailable(
             f"measuring this machine's memory must have {_BUFFERS * size / 2**30:.1f} GiB of it free, found "

@@ -174,7 +174,7 @@ def test_a_gpu_counts_millijoules_and_never_falls(monkeypatch, tmp_path):
 def test_a_gpu_that_does_not_count(monkeypatch, tmp_path, reasons):
     monkeypatch.setitem(sys.modules, "pynvml", stand_in([None]))
     assert find_meters(0, tmp_path, {}).found == ()
-    assert "GPUs before Volta cannot" in reasons.messages[1]
+    assert "GPUs before Volta and instances of MIG cannot" in reasons.messages[1]
 
 
 def test_without_nvml_there_is_a_reason(monkeypatch, tmp_path, reasons):

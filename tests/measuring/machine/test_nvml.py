@@ -35,13 +35,14 @@ def nvml(**answers):
         "Temperature": 61,
         "PowerUsage": 312_500,
         "ViolationStatus": SimpleNamespace(referenceTime=1, violationTime=2_500_000_000),
-        "ComputeRunningProcesses": ["one", "two"],
+        "ComputeRunningProcesses_v3": ["one", "two"],
         "TotalEnergyConsumption": 5_000,
     }
     by_index, by_name = {0: "first", 1: "second"}, {"GPU-a": "first", "GPU-b": "second"}
     members = {"nvmlInit": lambda: None, "NVMLError": NVMLError, "NVML_CLOCK_SM": 1, "NVML_TEMPERATURE_GPU": 0}
     members |= {"NVML_PERF_POLICY_POWER": 0, "NVML_PERF_POLICY_THERMAL": 1}
     members |= {"nvmlDeviceGetHandleByIndex": finder(by_index), "nvmlDeviceGetHandleByUUID": finder(by_name)}
+    members |= {"nvmlDeviceGetCount": lambda: 2, "nvmlDeviceGetUUID": {"first": "GPU-a", "second": "GPU-b"}.__getitem__}
     for name, value in (usual | answers).items():
         members |= answer(name, value)
     return SimpleNamespace(**members)

@@ -41,7 +41,7 @@ class Event:
     def __init__(self, *, enable_timing: bool = False) -> None:
         self._timed, self._at, self._waited = enable_timing, None, False
 
-    def record(self, stream: Stream) -> None:
+    def record(self, stream: Stream | None = None) -> None:
         """Be the moment when the stream has done all so far."""
         self._at, self._waited = time.perf_counter(), False
 

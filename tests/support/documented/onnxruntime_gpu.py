@@ -1,0 +1,119 @@
+"""ONNX Runtime with its CUDA and TensorRT providers, as documented; what it computes, the real one computes on the CPU.
+
+What it stands for:
+- https://onnxruntime.ai/docs/execution-providers/TensorRT-ExecutionProvider.html and CUDA-ExecutionProvider.html: the
+  options' names;
+- microsoft/onnxruntime, onnxruntime/python/onnxruntime_pybind_state.cc: values are text, switches of the TensorRT
+  provider are `True` or `False`, and other names are refused ("Invalid TensorRT EP option");
+- https://github.com/microsoft/onnxruntime/issues/32254 and 6455: an engine in the cache is named by its prefix, or by
+  the graph's name and those of its nodes, and is taken for whatever network has that name;
+- https://github.com/microsoft/onnxruntime/issues/26029: NVIDIA_TF32_OVERRIDE is read by the first session for good.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+
+CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
+SWITCHES = {
+    "trt_cuda_graph_enable",
+    "trt_dump_ep_context_model",
+    "trt_engine_cache_enable",
+    "trt_force_timing_cache",
+    "trt_timing_cache_enable",
+}
+NUMBERS = {"device_id", "user_compute_stream", "trt_builder_optimization_level", "trt_ep_context_embed_mode"}
+TEXTS = {
+    "trt_engine_cache_path",
+    "trt_engine_cache_prefix",
+    "trt_ep_context_file_path",
+    "trt_timing_cache_path",
+    *(f"trt_profile_{what}_shapes" for what in ("min", "opt", "max")),
+}
+CUDA_OPTIONS = {"device_id", "user_compute_stream", "use_tf32", "enable_cuda_graph"}
+TIMINGS = "TensorrtExecutionProvider_cache_sm89.timing"
+RealSession = onnxruntime.InferenceSession
+
+
+@dataclass
+class Runtime:
+    """What has happened to ONNX Runtime in a process."""
+
+    override: list[str | None] = field(default_factory=list)  # what the first session found
+    built: list[str] = field(default_factory=list)  # the engines that were built, by name
+    sessions: list[Session] = field(default_factory=list)
+
+    def open(self, model: str | bytes, settings: Any = None, providers: Any = (), **_rest: Any) -> Session:
+        """Open a session, as `InferenceSession` does."""
+        session = Session(self, model, settings, providers)
+        self.sessions.append(session)
+        return session
+
+
+class Session:
+    """A session whose provider has built an engine, or taken one from its cache."""
+
+    def __init__(self, runtime: Runtime, model: str | bytes, settings: Any, providers: Any) -> None:
+        self.providers = {name: dict(options) for name, options in providers}
+        content = Path(model).read_bytes() if isinstance(model, str) else model
+        if options := self.providers.get(TENSORRT):
+            check_tensorrt(options)
+            if not runtime.override:
+                runtime.override.append(os.environ.get("NVIDIA_TF32_OVERRIDE"))
+            self.tf32 = runtime.override[0] != "0"
+            content = _engine(runtime, options, content)
+        if options := self.providers.get(CUDA):
+            if unknown := options.keys() - CUDA_OPTIONS:
+                raise RuntimeError(f"Unknown provider option: {min(unknown)}")
+            self.cuda_tf32 = options.get("use_tf32", "1") != "0"
+        self._session = RealSession(content, settings, providers=[CPU])
+
+    def get_providers(self) -> list[str]:
+        """Return the names of the providers, the CPU's included."""
+        return [*self.providers, CPU]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+def check_tensorrt(options: dict[str, Any]) -> None:
+    """Refuse what the real provider refuses."""
+    for name, value in options.items():
+        if not isinstance(value, str):
+            raise TypeError(f"{name} must be text, found {value!r}")
+        if name in SWITCHES:
+            if value not in ("True", "true", "False", "false"):
+                raise RuntimeError(f"[ERROR] [TensorRT] The value for the key '{name}' should be 'True' or 'False'.")
+        elif name in NUMBERS:
+            int(value)
+        elif name in TEXTS:
+            if not value:
+                raise RuntimeError(f"[ERROR] [TensorRT] The value for the key '{name}' should be a name.")
+        else:
+            raise RuntimeError(f"Invalid TensorRT EP option: {name}")
+
+
+def _engine(runtime: Runtime, options: dict[str, str], content: bytes) -> bytes:
+    """Return what the engine that the provider uses computes: of this model, or of the one that the cache has."""
+    model = onnx.load_from_string(content)
+    names = "".join([model.graph.name, *(node.name for node in model.graph.node)])
+    usual = f"{TENSORRT}_TRTKernel_graph_{model.graph.name}"
+    prefix = options.get("trt_engine_cache_prefix", usual)
+    name = f"{prefix}_{hashlib.sha256(names.encode()).hexdigest()[:16]}_0_0_sm89.engine"
+    kept = Path(options.get("trt_engine_cache_path", "."), name)
+    if options.get("trt_engine_cache_enable", "False").lower() != "true":
+        runtime.built.append(name)
+        return content
+    if not kept.exists():
+        runtime.built.append(name)
+        kept.write_bytes(content)
+        if options.get("trt_timing_cache_enable", "False").lower() == "true":
+            Path(options["trt_timing_cache_path"], TIMINGS).write_bytes(b"timings")
+    return kept.read_bytes()
