@@ -67,6 +67,7 @@ def count_traced(checkpoint, path):
         "hardware_compatibility": "",
         "sparse_weights": False,
         "level": None,
+        "listings": None,
     }
     log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)
     kernels = [layer for layer in parse_layers(log) if layer.is_kernel]

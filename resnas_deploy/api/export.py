@@ -9,6 +9,7 @@ from pathlib import Path
 from resnas_deploy.api.artifact import Artifact
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
@@ -49,6 +50,7 @@ def export(
     checkpoint: str | Path | Checkpoint | None = None,
     subnet: str | Path = "",
     precision: str = "",
+    input: str = FLOAT32.name,  # noqa: A002  what users call it
     target: str = GRAPH,
     tf32: bool = False,
     spelling: str = "",
@@ -77,6 +79,8 @@ def export(
         checkpoint: weights, as a .safetensors file or in memory.
         subnet: a `network_def`, or a file with one: slice this subnet out of the checkpoint of a supernet.
         precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
+        input: what the graph takes: float32, normalised images (B, 3, S, S); or uint8, images as they are cropped,
+            (B, S, S, 3), a quarter of the bytes: normalising is then part of the graph.
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
@@ -84,7 +88,8 @@ def export(
         batch: a range of batch sizes such as "1:64", or one size.
         image_size: pixels a side; the network's own where none is given. Positions are resized bicubically.
         align: pad widths with zeros to multiples of 8, 16, 32 or 64: the same logits; auto: if measured faster here.
-        calibration: int8 and fp8: a folder of images, or a .npy of normalised ones, float32 (N, 3, S, S).
+        calibration: int8 and fp8: a folder of images, or a .npy of them as the graph takes them: normalised, float32
+            (N, 3, S, S), or with `input` uint8 as they are cropped, uint8 (N, S, S, 3).
         calibration_images: how many of them; 128 where no number is given.
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
         max_drop: int8 and fp8: percentage points of top-1 that may be lost.
@@ -119,6 +124,7 @@ def export(
     request = Request(
         name=source.name,
         precision=precision,
+        input=input_named(input).name,
         align=alignment or 1,
         batch=batches,
         for_engine=for_gpu,
@@ -128,7 +134,7 @@ def export(
         max_drop=max_drop,
         spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
-        out=Path(out or f"{source.name}-{precision}" + (f"-align{align}" if alignment != 1 else "")),
+        out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input)),
         force=force,
         verify_on=None if unverified else graph_runner(verify_on, precision, what="`verify_on`"),
         keep_failed=keep_failed,
@@ -146,6 +152,11 @@ def export(
     artifact = there or write_artifact(source.load, request, progress)
     built = build_engine(artifact, builder, options, progress) if builder else None
     return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
+
+
+def _suffix(align: int | str, taken: str) -> str:
+    """Return how the usual name of an artifact ends that is not aligned to 1 or takes something else than float32."""
+    return (f"-align{align}" if align else "") + (f"-{taken}" if taken != FLOAT32.name else "")
 
 
 def _builder(target: str) -> Target | None:

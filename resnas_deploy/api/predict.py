@@ -13,7 +13,7 @@ from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_named
-from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import prepare
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.classify import Guess, classify
@@ -103,7 +103,7 @@ def predict(
         for path in _files([images] if isinstance(images, (str, Path)) else images, errors):
             progress(f"classifying {path}")
             try:
-                image = preprocess(load_image(path), manifest.preprocessing)
+                image = prepare(load_image(path), manifest.preprocessing, manifest.input)
             except BadInput as error:
                 errors.append(str(error))
                 continue

@@ -9,6 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.inputs import INPUTS
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.cli.build import say_engine
 from resnas_deploy.cli.options import (
@@ -55,6 +56,15 @@ def export(
             autocompletion=complete(PRECISIONS),
         ),
     ] = "",
+    input: Annotated[  # noqa: A002  the option's name
+        str,
+        typer.Option(
+            help="What the graph takes: float32, normalised images; or uint8, images as they are cropped, "
+            "a quarter of the bytes.",
+            metavar="|".join(INPUTS),
+            autocompletion=complete(INPUTS),
+        ),
+    ] = "float32",
     target: Annotated[
         str,
         typer.Option(
@@ -96,7 +106,7 @@ def export(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="int8 and fp8: images, or an array of normalised ones, to learn ranges from.",
+            help="int8 and fp8: images, or an array of them as the graph takes them, to learn ranges from.",
             metavar="FOLDER|FILE.npy",
             show_default="built-in images",
         ),
@@ -107,7 +117,8 @@ def export(
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN]")
+        Path | None,
+        typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN][-uint8]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.", metavar="")] = False,
     class_names: Annotated[
@@ -145,6 +156,7 @@ def export(
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     $ resnas export --arch small --target tensorrt-rtx
+    $ resnas export --arch small --precision fp16 --input uint8
     $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
     """
     with progress() as show:
@@ -156,6 +168,7 @@ def export(
                 checkpoint=checkpoint,
                 subnet=subnet,
                 precision=precision,
+                input=input,
                 target=target,
                 tf32=tf32,
                 spelling=spelling,

@@ -8,6 +8,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
@@ -67,6 +68,7 @@ def _print(found: Inspected) -> None:
 def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
     manifest = artifact.manifest
     say(f"batch: {manifest.batch}")
+    say(f"input: {input_named(manifest.input).describe(manifest.arch.image_size)}")
     if manifest.alignment > 1:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")

@@ -5,15 +5,19 @@ Runners that load an engine are opened here: they are handed one and never build
 
 from __future__ import annotations
 
+import json
 import logging
+import tempfile
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
+from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity, rounds
 from resnas_deploy.engines.recorded import LayerReport
@@ -22,6 +26,7 @@ from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_na
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
+from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import (
@@ -109,13 +114,15 @@ def _compile(
 ) -> LayerReport:
     from resnas_deploy.artifact.graph import read_graph  # imports onnx
 
-    log = compile_engine(_request(artifact, target, options), out, failed_log, progress)
-    progress("reading the layers")
+    with scratch_errors(), tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "listings.json" if target.needs_gpu else None
+        request = _request(artifact, target, options) | {"listings": str(listed) if listed else None}
+        log = compile_engine(request, out, failed_log, progress)
+        progress("reading the layers")
+        # Where the builder had a GPU, the engine itself was asked; its log is the only account where it had none.
+        found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
-        parse_layers(log),
-        graph_nodes(read_graph(artifact), artifact.arch),
-        artifact.arch,
-        allowed_in(artifact.precision),
+        found, graph_nodes(read_graph(artifact), artifact.arch), artifact.arch, allowed_in(artifact.precision)
     )
     _check(layers, artifact.precision)
     return layers
@@ -158,7 +165,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
     return {
         "module": target.module,
         "model": str(artifact.graph),
-        "image_size": artifact.image_size,
+        "image": input_named(artifact.input).dims(artifact.image_size),
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
@@ -170,6 +177,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
         "hardware_compatibility": options.hardware_compatibility,
         "sparse_weights": options.sparse_weights,
         "level": options.level,
+        "listings": None,
         "timing_cache": str(options.timing_cache) if options.timing_cache else None,
         "gpu": index(options.device) if target.needs_gpu else None,
     }

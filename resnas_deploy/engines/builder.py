@@ -22,6 +22,7 @@ import onnx
 from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.engines.inspect_built import listings
 from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
@@ -49,7 +50,7 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     if not parser.parse(model.SerializeToString()):
         raise Refused("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     _check_shapes(model, network)
-    config = _configure(trt, builder, request, request["image_size"])
+    config = _configure(trt, builder, request)
     config.progress_monitor = _monitor(trt, send)
     cache = _load_timing_cache(config, request["timing_cache"])
     built = builder.build_serialized_network(network, config)
@@ -57,17 +58,21 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
         raise Refused("the builder made no engine")
     with Path(request["out"]).open("wb") as file:
         file.write(built)
+    if request["listings"]:
+        send(phase="inspecting the engine")
+        found = listings(trt, logger, bytes(built), host_code=request["version_compatible"])
+        Path(request["listings"]).write_text(json.dumps(found), encoding="utf-8")
     if cache is not None:
         with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())
 
 
-def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: int) -> Any:
+def _configure(trt: Any, builder: Any, request: Mapping[str, Any]) -> Any:
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for least, usual, most in request["profiles"]:
         profile = builder.create_optimization_profile()
-        profile.set_shape(INPUT, *((batch, 3, image_size, image_size) for batch in (least, usual, most)))
+        profile.set_shape(INPUT, *((batch, *request["image"]) for batch in (least, usual, most)))
         if config.add_optimization_profile(profile) < 0:
             raise Refused(f"the profile {least}:{usual}:{most} was not taken")
     if request["workspace_bytes"]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.engines.layers import Layer, Tensor
+from resnas_deploy.engines.layers import KNOWN_TYPES, Layer, Tensor
 from resnas_deploy.engines.recorded import ElementKernels, LayerReport
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 
@@ -20,7 +20,13 @@ _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
 _INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
-_PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion")  # the builder's, of kernels that multiply matrices
+# The builder's kinds: of kernels that multiply matrices, and of layers that only lay a tensor out anew.
+_PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion", "fusion", "CaskConvolution", "CaskGemmConvolution")
+_MOVING = ("Reformat", "NoOp")
+_REFORMATTING = "Reformatting CopyNode"
+_OPAQUE = "{ForeignNode"  # a region of the compiler's that was not opened up
+_TF32 = "tf32"  # in the name of a kernel
+_WIDE = (_NORM, "Softmax")  # float32 inside, whatever the precision around
 _STORED = {known.onnx: known.name for known in QUANTISED.values()}
 
 
@@ -68,32 +74,61 @@ def allowed_in(precision: str) -> frozenset[str]:
 
 
 def layer_report(
-    layers: Iterable[Layer], nodes: Mapping[str, GraphNode], arch: ArchSpec, allowed: Iterable[str]
+    layers: Iterable[Layer],
+    nodes: Mapping[str, GraphNode],
+    arch: ArchSpec,
+    allowed: Iterable[str],
+    *,
+    tf32: bool = False,
 ) -> LayerReport:
-    """Group an engine's layers by the elements of the network. `allowed` are the precisions that products may have."""
+    """Group an engine's layers by the elements of the network.
+
+    `allowed` are the precisions that products may have; in float32, TF32 only where `tf32` says so.
+    """
+    layers = tuple(layers)
     kernels = [layer for layer in layers if layer.is_kernel]
+    engine = _Engine(nodes, _edges(layers))
     touched = [_elements(layer, nodes) for layer in kernels]
-    parts = tuple(_part(element, kernels, touched, nodes) for element in elements(arch))
+    parts = tuple(_part(element, kernels, touched, engine) for element in elements(arch))
     return LayerReport(
         kernels=len(kernels),
         kinds=dict(sorted(Counter(layer.kind for layer in kernels).items())),
-        precisions=dict(sorted(Counter(_computes(layer, nodes) for layer in kernels).items())),
+        precisions=dict(sorted(Counter(_computes(layer, engine) for layer in kernels).items())),
         parts=parts,
-        fallbacks=tuple(_fallbacks(kernels, nodes, set(allowed))),
+        fallbacks=(*_fallbacks(kernels, engine, set(allowed), tf32), *_unproved(kernels, nodes)),
     )
 
 
+@dataclass(frozen=True)
+class _Engine:
+    """What a layer is judged by beside itself."""
+
+    nodes: Mapping[str, GraphNode]
+    edges: frozenset[str]  # tensors that hold the network's input as it is, in its own type whatever the precision
+
+
+def _edges(layers: Sequence[Layer]) -> frozenset[str]:
+    """Return the network's input, and what layers that only lay it out anew make of it."""
+    found = {INPUT}
+    for layer in layers:
+        moves = layer.kind in _MOVING or layer.name.startswith(_REFORMATTING)
+        if moves and layer.inputs and all(tensor.name in found for tensor in layer.inputs):
+            found |= {tensor.name for tensor in layer.outputs if tensor.precision == layer.inputs[0].precision}
+    return frozenset(found)
+
+
 def _part(
-    element: Element, kernels: Sequence[Layer], touched: Sequence[frozenset[str]], nodes: Mapping[str, GraphNode]
+    element: Element, kernels: Sequence[Layer], touched: Sequence[frozenset[str]], engine: _Engine
 ) -> ElementKernels:
+    nodes = engine.nodes
     ours = [(layer, names) for layer, names in zip(kernels, touched, strict=True) if element.name in names]
-    products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name) and not _edge(layer)]
+    products = [layer for layer, _ in ours if _is_product(layer, nodes, element.name) and not _at_edge(layer, engine)]
     return ElementKernels(
         element=element.name,
         kind=_kind(element),
         kernels=len(ours),
         shared=sum(len(names) > 1 for _, names in ours),
-        precisions=tuple(sorted({_computes(layer, nodes) for layer in products})),
+        precisions=tuple(sorted({_computes(layer, engine) for layer in products})),
         fused_attention=_is_attention_fused(element, [layer for layer, _ in ours], nodes),
         names=tuple(layer.name for layer, _ in ours),
     )
@@ -111,30 +146,79 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
     return any(core <= set(layer.nodes) for layer in layers)
 
 
-def _fallbacks(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode], allowed: set[str]) -> Iterable[str]:
-    """Yield products that read another precision than the graph says, and float32 between kernels but for norms."""
+def _fallbacks(kernels: Sequence[Layer], engine: _Engine, allowed: set[str], tf32: bool) -> Iterator[str]:
+    """Yield products that read another precision than the graph says, float32 between kernels, and what is unknown.
+
+    Norms, and the sums of a softmax, are float32 on purpose.
+    """
+    nodes = engine.nodes
     for layer in kernels:
-        read = {tensor.precision for tensor in _operands(layer, nodes) if tensor.precision in PRECISIONS}
+        read = _read(layer, engine)
         quantised = {node.quantised for node in _nodes(layer, nodes) if node.op in _PRODUCTS} - {""}
-        if _is_product(layer, nodes) and not read <= allowed | _edge(layer):
+        tensors = (*layer.inputs, *layer.constants, *layer.outputs)
+        if unknown := [tensor for tensor in tensors if tensor.precision not in KNOWN_TYPES]:
+            yield f"{layer.name} has the tensor {unknown[0].name} of the unknown type {unknown[0].precision}"
+        elif layer.name.startswith(_OPAQUE) or layer.kind == "Myelin":
+            yield f"{layer.name} is one layer whose inside is not told"
+        elif _is_product(layer, nodes) and not read:
+            yield f"{layer.name} shows no operand of which the precision is known"
+        elif _is_product(layer, nodes) and not read <= allowed:
             yield f"{layer.name} computes in {', '.join(sorted(read - allowed))}"
-        elif quantised and layer.kind in _PRODUCT_KINDS and not read & quantised:
-            yield f"{layer.name} computes in {', '.join(sorted(read))} instead of {', '.join(sorted(quantised))}"
-        elif "fp32" not in allowed and not _has(layer, nodes, _NORM) and _OUTPUT_CAST not in layer.nodes:
-            wide = [tensor.name for tensor in layer.outputs if tensor.precision == "fp32" and tensor.name != OUTPUT]
+        elif quantised and layer.kind in _PRODUCT_KINDS and not (taken := _taken(layer)) & quantised:
+            yield f"{layer.name} computes in {', '.join(sorted(taken))} instead of {', '.join(sorted(quantised))}"
+        elif not tf32 and "fp32" in allowed and _is_product(layer, nodes) and _TF32 in layer.tactic:
+            yield f"{layer.name} computes in TF32, with {layer.tactic}"
+        elif "fp32" not in allowed and not any(_has(layer, nodes, op) for op in _WIDE) and not _at_output(layer):
+            wide = {tensor.name for tensor in layer.outputs if tensor.precision == "fp32"} - {OUTPUT} - engine.edges
             if wide:
                 yield f"{layer.name} writes fp32"
 
 
-def _operands(layer: Layer, nodes: Mapping[str, GraphNode]) -> tuple[Tensor, ...]:
-    """Return what tells a product's precision: its inputs; its weights where a norm, which is float32, is in it."""
+def _unproved(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode]) -> Iterator[str]:
+    """Yield products of the graph that no kernel says it does, and quantised ones of which none reads that type."""
+    claims: dict[str, list[Layer]] = {}
+    for layer in kernels:
+        for name in layer.nodes:
+            claims.setdefault(name, []).append(layer)
+    for name, node in nodes.items():
+        if node.op not in _PRODUCTS:
+            continue
+        if name not in claims:
+            yield f"no layer says that it computes {name}"
+        elif node.quantised and not any(node.quantised in _taken(layer) for layer in claims[name]):
+            yield f"no layer that computes {name} reads {node.quantised}"
+
+
+def _operands(layer: Layer, engine: _Engine) -> tuple[Tensor, ...]:
+    """Return what tells a product's precision: its inputs and weights; these alone where a norm, float32, is in it.
+
+    Factors of one element, such as alpha and beta of a product, are float32 in every precision; so are the images.
+    """
     weights = tuple(tensor for tensor in layer.constants if sum(size > 1 for size in tensor.dims) > 1)
-    return weights if weights and _has(layer, nodes, _NORM) else layer.inputs
+    if weights and _has(layer, engine.nodes, _NORM):
+        return weights
+    inputs = [tensor for tensor in layer.inputs if not tensor.is_one_element and tensor.name not in engine.edges]
+    return (*inputs, *weights)
 
 
-def _edge(layer: Layer) -> set[str]:
-    """Return float32 where a layer reads the network's own input, which has it in every precision."""
-    return {"fp32"} if any(tensor.name == INPUT for tensor in layer.inputs) else set()
+def _read(layer: Layer, engine: _Engine) -> set[str]:
+    """Return the precisions of a layer's operands; where it has none, such as at the images, of what it writes."""
+    found = {tensor.precision for tensor in _operands(layer, engine)} & PRECISIONS.keys()
+    return found or {tensor.precision for tensor in layer.outputs} & PRECISIONS.keys()
+
+
+def _taken(layer: Layer) -> set[str]:
+    """Return the precisions of what a layer takes from others."""
+    return {tensor.precision for tensor in layer.inputs} & PRECISIONS.keys()
+
+
+def _at_edge(layer: Layer, engine: _Engine) -> bool:
+    return any(tensor.name in engine.edges for tensor in layer.inputs)
+
+
+def _at_output(layer: Layer) -> bool:
+    """Whether a layer makes the logits float32, or lays them out where they are it."""
+    return _OUTPUT_CAST in layer.nodes or any(tensor.name == OUTPUT for tensor in layer.outputs)
 
 
 def _is_product(layer: Layer, nodes: Mapping[str, GraphNode], element: str = "") -> bool:
@@ -149,9 +233,9 @@ def _nodes(layer: Layer, nodes: Mapping[str, GraphNode]) -> list[GraphNode]:
     return [nodes[name] for name in layer.nodes if name in nodes]
 
 
-def _computes(layer: Layer, nodes: Mapping[str, GraphNode]) -> str:
+def _computes(layer: Layer, engine: _Engine) -> str:
     """Return the precision of what a layer reads first; where it reads nothing but constants, of what it writes."""
-    tensors = _operands(layer, nodes) if _is_product(layer, nodes) else layer.inputs
+    tensors = _operands(layer, engine) if _is_product(layer, engine.nodes) else layer.inputs
     read = [tensor.precision for tensor in tensors if tensor.precision in PRECISIONS]
     return (read or [tensor.precision for tensor in layer.outputs])[0]
 

@@ -18,10 +18,10 @@ from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import normalised, prepare
 from resnas_deploy.network.module import build_model
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Options, RunnerKind
+from resnas_deploy.runners.base import Images, Options, RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
 MOST_IMAGES = 2000  # of a larger validation split a sample, drawn with a seed
@@ -91,7 +91,7 @@ def _answers(
             rows = indices[start : start + batch]
             images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
-                wanted = module(torch.from_numpy(images)).numpy()
+                wanted = module(torch.from_numpy(normalised(images, artifact.manifest.preprocessing))).numpy()
             found = runner.run(images)[OUTPUT]
             for number, logits in enumerate((wanted, found)):
                 answers[number, start : start + len(rows)] = logits[: len(rows)].argmax(1)
@@ -134,6 +134,6 @@ def _problem(
     return ""
 
 
-def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> NDArray[np.float32]:
+def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> Images:
     preprocessing = artifact.manifest.preprocessing
-    return np.stack([preprocess(labelled.image(int(index)), preprocessing) for index in rows])
+    return np.stack([prepare(labelled.image(int(index)), preprocessing, artifact.input) for index in rows])

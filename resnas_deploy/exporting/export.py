@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from resnas_deploy.arch.alignment import check_alignment
+from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Manifest, Verification
@@ -30,7 +31,7 @@ from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
-from resnas_deploy.precision import KEPT_IN_FP32, QUANTISED, check_precision, precision_named
+from resnas_deploy.precision import QUANTISED, check_precision, kept_in_fp32, precision_named
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
@@ -56,12 +57,14 @@ class Request:
     calibration_images: int = DEFAULT_IMAGES
     data: str = ""  # labelled images that a quantised graph's accuracy is measured on, as `verify` takes them
     max_drop: float = DEFAULT_DROP
+    input: str = FLOAT32.name  # what the graph takes, of `INPUTS`
     align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
     verify_on: RunnerKind | None = field(kw_only=True)  # None: an artifact that is marked as unverified
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
         check_alignment(self.align)
+        input_named(self.input)
         if self.precision not in QUANTISED:
             self._check_unquantised()
         elif self.data and not self.verify_on:
@@ -183,9 +186,16 @@ def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -
     if request.scheme is None:
         return None
     if isinstance(request.calibration, Calibration):
+        if request.calibration.images.dtype != request.input:
+            raise BadInput(
+                f"`calibration` must hold images as the graph takes them, {request.input}, "
+                f"found {request.calibration.images.dtype}"
+            )
         return request.calibration
     progress("reading the calibration images")
-    return calibration(request.calibration, request.calibration_images, checkpoint.preprocessing)
+    return calibration(
+        request.calibration, request.calibration_images, checkpoint.preprocessing, input_named(request.input)
+    )
 
 
 def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | None) -> Manifest:
@@ -201,11 +211,12 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=request.written_in.describe(),
-        kept_in_fp32=KEPT_IN_FP32 if (scheme.around if scheme else request.precision) != "fp32" else (),
+        kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
         quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
         files={},
         verification=None,
+        input=request.input,
     )
 
 
@@ -232,7 +243,12 @@ def _write(checkpoint: Checkpoint, request: Request, folder: Path, progress: Pro
 
 def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> None:
     graph = emit(
-        checkpoint, precision_named(precision), request.batch, spelling=request.written_in, alignment=request.align
+        checkpoint,
+        precision_named(precision),
+        request.batch,
+        spelling=request.written_in,
+        alignment=request.align,
+        kind=input_named(request.input),
     )
     graph.write(path)
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
+from resnas_deploy.arch.inputs import FLOAT32, InputKind, input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
@@ -25,7 +26,7 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.preprocessing import Preprocessing, normalised
 from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
@@ -52,22 +53,23 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the two sides are given: seeded noise, then real images."""
+    """What the graph is given: seeded noise, then real images. The module is given the same, normalised."""
 
     images: Images
     real: tuple[str, ...]  # the names of the real ones
 
 
-def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Return eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
-    names, samples = sample_images(preprocessing)
-    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
+def verification_inputs(preprocessing: Preprocessing, kind: InputKind = FLOAT32) -> Inputs:
+    """Return eight images of seeded noise and the package's sample images, twelve, as a graph takes them."""
+    names, samples = sample_images(preprocessing, kind)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size, kind), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
-    """Return the PyTorch module's logits in float32, `(B, classes)`."""
+    """Return the PyTorch module's logits in float32, `(B, classes)`. Levels are normalised for it."""
     with torch.inference_mode():
-        logits: NDArray[np.float32] = build_model(checkpoint)(torch.from_numpy(images)).numpy()
+        taken = torch.from_numpy(normalised(images, checkpoint.preprocessing))
+        logits: NDArray[np.float32] = build_model(checkpoint)(taken).numpy()
     return logits
 
 
@@ -97,7 +99,7 @@ def verify(
     labelled = None
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
-    inputs = verification_inputs(artifact.manifest.preprocessing)
+    inputs = verification_inputs(artifact.manifest.preprocessing, input_named(artifact.input))
     with torch_threads(threads), exact_on():
         progress("computing the reference on torch")
         reference = reference_logits(checkpoint, inputs.images)
@@ -212,7 +214,8 @@ def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]
     manifest = artifact.manifest
     with torch.inference_mode():
         model = build_model(artifact.checkpoint())
-        wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
+        taken = torch.from_numpy(normalised(images, manifest.preprocessing))
+        wanted = {name: output.numpy() for name, output in intermediates(model, taken).items()}
     last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
     return wanted | {

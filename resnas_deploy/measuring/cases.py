@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
@@ -69,7 +70,7 @@ def _open_subject(
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(case.batch, network.image_size), stack)
+                steps = _steps(runners, noise(case.batch, network.image_size, input_named(network.input)), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
             yield Ready(

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
@@ -97,7 +98,7 @@ def shares(network: Network, kind: RunnerKind, batch: int, options: Options) -> 
     `options` must ask for a profile. The runtime runs a little slower while it takes one.
     """
     with open_runner(kind, network, options) as runner:
-        images = noise(batch, network.image_size)
+        images = noise(batch, network.image_size, input_named(network.input))
         runner.run(images)  # what happens once does not count
         return by_kind(runner.profile(images, RUNS))
 

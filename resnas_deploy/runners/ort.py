@@ -21,6 +21,7 @@ from resnas_deploy.runners.base import (
     as_float32,
     cannot,
     check_profiling,
+    excluded_from,
     graph_of,
 )
 from resnas_deploy.runners.devices import CPU_PROVIDER
@@ -50,7 +51,7 @@ class OrtRunner(Runner):
         self.version = f"onnxruntime {ort.__version__}"
         self.device = options.device
         self.computes = "fp32" if network.precision in widened else network.precision
-        self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, preprocessing excluded"
+        self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, {excluded_from(network)}"
         if options.shares_cores:
             self.boundary += ", threads asleep between runs"
         self._providers, self._network, self._options = providers, network, options

@@ -15,6 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes.guardian import ending_with_us
@@ -77,7 +78,8 @@ def write_package(module: nn.Module, network: Network, device: torch.device, pat
     """Compile a module, images to logits, for the network's whole batch range into a file that ends in `.pt2`."""
     batch, size = network.batch, network.image_size
     count = batch.nearest(2)  # an example of one image would be taken for a fixed batch
-    example = torch.zeros(count, 3, size, size, device=device)
+    kind = input_named(network.input)
+    example = torch.zeros(kind.shape(count, size), dtype=getattr(torch, kind.name), device=device)
     dynamic = None if batch.fixed else ({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},)
     with compiling(network, "AOTInductor"), torch.no_grad():
         program = torch.export.export(module, (example,), dynamic_shapes=dynamic)

@@ -68,7 +68,7 @@ def request(model, **changes):
     usual = {
         "module": "tensorrt_rtx",
         "model": str(model),
-        "image_size": 8,
+        "image": [3, 8, 8],
         "profiles": [(1, 1, 2)],
         "capabilities": [],
         "workspace_bytes": None,
@@ -81,6 +81,7 @@ def request(model, **changes):
         "hardware_compatibility": "",
         "sparse_weights": False,
         "level": None,
+        "listings": None,
     }
     return usual | changes
 

@@ -80,7 +80,10 @@ def test_what_only_computes_shapes_is_no_kernel(kind, is_kernel):
         ("", "must have a list of layers"),
         ("VERBOSE nothing\n", "must have a list of layers"),
         (f"Layers:\n{line('n')}\n", "must end with an empty line"),
-        (f"Layers:\n{line('n')}\nName: cut, LayerType: ge\n\n", "must have a name, a type and inputs"),
+        (
+            f"Layers:\n{line('n')}\nName: cut, LayerType: ge\n\n",
+            "line 3 of a builder's log: a layer must have a name, a type, inputs and outputs",
+        ),
         (f"Layers:\n{line('n', dims='1,x')}\n\n", "must be whole numbers"),
     ],
 )

@@ -60,6 +60,11 @@ class UntrainedNetwork:
         """Return the pixels a side."""
         return self.arch.image_size
 
+    @property
+    def input(self) -> str:
+        """Return what the graph takes: normalised images."""
+        return "float32"
+
     def module(self) -> torch.nn.Module:
         """Return the PyTorch module."""
         from resnas_deploy.network.module import build_model

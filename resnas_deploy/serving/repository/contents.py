@@ -49,7 +49,7 @@ COPIED_MODULES = (
     "images/decode.py",
     "images/preprocessing.py",
 )  # of this package, which preprocessing needs where the package is not; they import nothing else of ours
-_INTERFACE = "another image size, other classes or other names of them"
+_INTERFACE = "another input, another image size, other classes or other names of them"
 
 
 @dataclass(frozen=True)
@@ -205,7 +205,7 @@ def _batch(manifest: Manifest, engine: Mapping[str, Any] | None) -> BatchRange:
 
 
 def _interface(manifest: Manifest) -> tuple[object, ...]:
-    return manifest.arch.image_size, manifest.arch.classes, manifest.class_names
+    return manifest.input, manifest.arch.image_size, manifest.arch.classes, manifest.class_names
 
 
 def _fill_network(folder: Path, artifact: Artifact, settings: ModelSettings, engine: Engine | None) -> None:

@@ -156,7 +156,7 @@ class ICudaEngine:
     """An engine on one GPU."""
 
     def __init__(self, said: dict[str, Any], model: bytes, gpu: int, logger: ILogger) -> None:
-        self.said, self.gpu, self.logger = said, gpu, logger
+        self.said, self.gpu, self.logger, self.model = said, gpu, logger, model
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = 1
         self.session = ort.InferenceSession(model, settings, providers=["CPUExecutionProvider"])
@@ -271,7 +271,10 @@ class IExecutionContext:
 
     def set_optimization_profile_async(self, profile_index: int, stream_handle: int) -> bool:
         """Choose a profile, which forgets the shapes."""
-        if not 0 <= profile_index < self.engine.num_optimization_profiles or stream_handle not in HERE.cuda.streams:
+        if not 0 <= profile_index < self.engine.num_optimization_profiles or stream_handle not in (
+            0,
+            *HERE.cuda.streams,
+        ):  # 0: the default stream
             return self._refuse(f"Optimization profile {profile_index} is out of range")
         if profile_index != self.active_optimization_profile:
             self._shape, self._settled = None, False
