@@ -1,7 +1,7 @@
 """What a provider of a GPU leaves for another is an error that names the nodes.
 
-The sessions are real ones of the CPU build. It has a second provider, Azure's, which takes none of our nodes, as one of a
-GPU would without kernels for them; a provider that it lacks is as one whose libraries cannot be loaded. What a GPU's
+The sessions are real ones of the CPU build. It has a second provider, Azure's, which takes none of our nodes, as one of
+a GPU would without kernels for them; a provider that it lacks is as one whose libraries cannot be loaded. What a GPU's
 provider would take is told by a double of `get_provider_graph_assignment_info` (onnxruntime_inference_collection.py,
 microsoft/onnxruntime), around the real answer.
 """
