@@ -52,6 +52,7 @@ def export(
     precision: str = "",
     input: str = FLOAT32.name,  # noqa: A002  what users call it
     target: str = GRAPH,
+    optimum: int | None = None,
     tf32: bool = False,
     spelling: str = "",
     batch: str | int = "1:64",
@@ -82,6 +83,8 @@ def export(
         input: what the graph takes: float32, normalised images (B, 3, S, S); or uint8, images as they are cropped,
             (B, S, S, 3), a quarter of the bytes: normalising is then part of the graph.
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
+            largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
@@ -116,11 +119,14 @@ def export(
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
-    options = BuildOptions(tf32=tf32)
+    if optimum is not None and not for_gpu:
+        raise BadInput(f"`optimum` must come with a `target` of TensorRT's, which tunes an engine, found {target}")
+    options = BuildOptions(optimum=optimum, tf32=tf32)
     if tf32 and not builder:
         raise BadInput("`tf32` is of an engine, found none to be made; give `target`, or leave `tf32` out")
     if builder:
         check_buildable(builder, precision, options)
+        options.for_artifact(batches)  # which says what does not lie in the range
     request = Request(
         name=source.name,
         precision=precision,

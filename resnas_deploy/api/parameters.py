@@ -51,6 +51,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "metrics_port": (0, 65_535),
     "minutes": (0, 10_000),
     "networks": (1, MAX_COUNT),
+    "optimum": (1, MAX_BATCH),
     "parents": (1, MAX_COUNT),
     "poll": (0, MAX_SECONDS),
     "ready_within": (1, MAX_SECONDS),

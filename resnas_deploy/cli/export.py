@@ -20,6 +20,7 @@ from resnas_deploy.cli.options import (
     DataOption,
     Json,
     MaxDropOption,
+    OptimumOption,
     Tf32Option,
     Threads,
     complete,
@@ -74,6 +75,7 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    optimum: OptimumOption = None,
     tf32: Tf32Option = False,
     spelling: Annotated[
         str,
@@ -170,6 +172,7 @@ def export(
                 precision=precision,
                 input=input,
                 target=target,
+                optimum=optimum,
                 tf32=tf32,
                 spelling=spelling,
                 batch=batch,

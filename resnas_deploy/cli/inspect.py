@@ -47,6 +47,10 @@ def inspect(
     if isinstance(found, InspectedEngine):
         say(describe(found.engine))
         print_proof(found.engine.report)
+        if found.problem:
+            say(f"it cannot be run here: {found.problem}")
+        else:
+            say(f"run it: resnas bench {found.engine.path} (predict, verify and compare take it too)")
     else:
         _print(found)
 
@@ -63,6 +67,8 @@ def _print(found: Inspected) -> None:
         say(f"supernet of the space {space.name}, {counted(space)}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)
+        if (engines := found.engines_table()).rows:
+            show_table(engines)
 
 
 def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:

@@ -136,9 +136,12 @@ def failed_name(out: Path) -> Path:
     return out.with_name(f"{out.name}.failed")
 
 
-def check_verifiable(kind: RunnerKind, precision: str) -> None:
-    """Raise `NotAvailable` or `BadInput` where a graph of that precision cannot be verified on that runner here."""
-    if not kind.runs_graph:  # it would compare the module with itself
+def check_verifiable(kind: RunnerKind, precision: str, *, engine: bool = False) -> None:
+    """Raise `NotAvailable` or `BadInput` where a graph of that precision cannot be verified on that runner here.
+
+    With `engine` one of its engines is verified, which may be a package of the weights: that is compiled, too.
+    """
+    if not kind.runs_graph and not engine:  # it would compare the module with itself
         raise BadInput(
             f"a graph must be verified on a runner that runs it, found {kind.name}, which runs the weights; "
             "use another runner (`available_runners()` lists them)"
