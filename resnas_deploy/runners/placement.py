@@ -12,8 +12,8 @@ from typing import Any
 from resnas_deploy.errors import BadInput, NotAvailable
 from resnas_deploy.runners.base import Network
 
-# Fail where a node is left for the CPU, also where a provider's libraries cannot be loaded. The CPU's provider must not be
-# asked for beside it. The message names no node.
+# Fail where a node is left for the CPU, also where a provider's libraries cannot be loaded. The CPU's provider must not
+# be asked for beside it. The message names no node.
 NO_CPU = "session.disable_cpu_ep_fallback"
 RECORD = "session.record_ep_graph_assignment_info"
 _LEFT_FOR_CPU = "fallback to CPU EP has been explicitly disabled"
