@@ -79,7 +79,7 @@ class OrtRunner(Runner):
         try:
             session = self._session_with(settings)
         except BadInput as error:
-            if error.__cause__ is None or not is_left_for_cpu(error.__cause__):
+            if not is_left_for_cpu(error.__cause__):
                 raise
             settings.add_session_config_entry(NO_CPU, "0")  # so that it tells which nodes
             session = self._session_with(settings)

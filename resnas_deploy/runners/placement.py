@@ -20,7 +20,7 @@ _LEFT_FOR_CPU = "fallback to CPU EP has been explicitly disabled"
 _SHOWN = 3
 
 
-def is_left_for_cpu(error: Exception) -> bool:
+def is_left_for_cpu(error: BaseException | None) -> bool:
     """Whether a session could not be opened because of `NO_CPU`."""
     return _LEFT_FOR_CPU in str(error)
 
