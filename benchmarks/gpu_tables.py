@@ -14,8 +14,8 @@ from tabulated import RESULTS, ROOT
 
 from resnas_deploy.runners.devices import CUDA
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.surveying.results import Survey
 from resnas_deploy.surveying.kept import read_survey
+from resnas_deploy.surveying.results import Survey
 
 REPORTS = "gpu-*.json"
 NOT_YET, DOES_NOT_APPLY, ANY_GPU = "not yet", "-", "an NVIDIA GPU"
