@@ -12,7 +12,7 @@ from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
-from resnas_deploy.cli.verification import print_headroom
+from resnas_deploy.cli.verification import print_headroom, say_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,10 @@ def inspect(
     if isinstance(found, InspectedEngine):
         say(describe(found.engine))
         print_proof(found.engine.report)
+        if found.problem:
+            say(f"it cannot be run here: {found.problem}")
+        else:
+            say(f"run it: resnas bench {found.engine.path} (predict, verify and compare take it too)")
     else:
         _print(found)
 
@@ -63,6 +67,8 @@ def _print(found: Inspected) -> None:
         say(f"supernet of the space {space.name}, {counted(space)}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)
+        if (engines := found.engines_table()).rows:
+            show_table(engines)
 
 
 def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
@@ -73,6 +79,7 @@ def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
+    say_kept(manifest)
     print_headroom(manifest.verification)
     for name, digest in manifest.files.items():
         say(f"{name}: {artifact.file(name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")

@@ -200,6 +200,7 @@ class RunnerKind:
     tf32: bool = False  # whether it is opened with `Options.tf32` where that is not asked for
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
+    compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
     caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
@@ -253,7 +254,7 @@ class RunnerKind:
             check_override(tf32=options.tf32)
         from resnas_deploy.artifact.artifact import Artifact
 
-        if self.engine and (not isinstance(network, Artifact) or options.model is not None):
+        if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
             from resnas_deploy.artifact.graph import check_graph  # imports onnx

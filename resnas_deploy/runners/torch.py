@@ -95,8 +95,12 @@ class TorchRunner(Runner):
         with ExitStack() as settings:
             settings.enter_context(torch_threads(options.threads))
             settings.enter_context(exact_on(self._device, tf32=options.tf32))
-            self._module = module_on(network, self._device)
+            self._module = self.load()
             self._settings = settings.pop_all()  # as they were before once the runner is closed
+
+    def load(self) -> InPrecision:
+        """Return the module to run."""
+        return module_on(self._network, self._device)
 
     @abstractmethod
     def forward(self, images: Tensor) -> Forward:

@@ -13,11 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.engines.finding import open_source
 from resnas_deploy.engines.options import BatchProfile
-from resnas_deploy.engines.store import Engine, open_engine, read_engine_report
+from resnas_deploy.engines.store import Engine, read_engine_report
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical, write_errors
 from resnas_deploy.files.locks import holding
@@ -192,12 +193,9 @@ def copied_module(name: str) -> bytes:
 
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:
-    if path.is_dir():
-        return open_artifact(path), None
-    inside = lexical(path)  # by its own name, wherever a link leads
-    if inside.parent.name != ENGINES:
+    if not path.is_dir() and lexical(path).parent.name != ENGINES:
         raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
-    return open_artifact(inside.parents[1]), open_engine(path)
+    return open_source(path)
 
 
 def _batch(manifest: Manifest, engine: Mapping[str, Any] | None) -> BatchRange:
