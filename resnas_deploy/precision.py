@@ -25,6 +25,7 @@ KEPT_IN_FP32 = (
 )
 _LEVELS_IN_FP32 = "the subtraction of the mean from uint8 `images`, whose result is rounded once"
 AROUND_QUANTISED = "fp16"  # in an engine's graph: the precision of what is not quantised
+FP8 = "fp8"
 NOT_FINITE = 1e9  # stands for an infinite error or share, which JSON cannot hold
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,6 +63,9 @@ def export(
     calibration_images: int | None = None,
     data: str | Path = "",
     max_drop: float = 0.5,
+    keep: Sequence[str] = (),
+    fallback_minutes: float = 60.0,
+    attention: str = "",
     force: bool = False,
     class_names: str | Path | None = None,
     seed: int | None = None,
@@ -95,7 +99,13 @@ def export(
             (N, 3, S, S), or with `input` uint8 as they are cropped, uint8 (N, S, S, 3).
         calibration_images: how many of them; 128 where no number is given.
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
-        max_drop: int8 and fp8: percentage points of top-1 that may be lost.
+        max_drop: int8 and fp8: percentage points of top-1 that may be lost. Where more is, the elements that add most
+            to the error are left in higher precision, at most half of them.
+        keep: int8 and fp8: elements to leave in higher precision, such as "stage1.block2", or a half of a block,
+            "stage1.block2.attention" or "stage1.block2.mlp".
+        fallback_minutes: how long to look for the elements that must be left so; 0: for none, and the export fails.
+        attention: int8 and fp8, for TensorRT: whether its two products are "quantised" too where a builder still makes
+            one kernel of them, or "kept" in fp16; quantised in fp8 and kept in int8 where nothing is given.
         force: replace an artifact that is there.
         class_names: a text file, a class a line.
         seed: of untrained weights; 0 where none is given.
@@ -138,6 +148,9 @@ def export(
         calibration_images=calibration_images or DEFAULT_IMAGES,
         data=str(data),
         max_drop=max_drop,
+        keep=tuple(keep),
+        fallback_minutes=fallback_minutes,
+        attention=_attention(attention),
         spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
         out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input)),
@@ -172,6 +185,14 @@ def _builder(target: str) -> Target | None:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
     check_for_here(TARGETS[target])
     return TARGETS[target]
+
+
+def _attention(attention: str) -> bool | None:
+    """Return whether the products are quantised, or None for what is usual."""
+    known = {"": None, "quantised": True, "kept": False}
+    if attention not in known:
+        raise BadInput(f"`attention` must be quantised or kept, found {shown(attention)}")
+    return known[attention]
 
 
 def _alignment(align: int | str) -> int | None:

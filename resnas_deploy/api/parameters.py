@@ -35,6 +35,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "children": (2, MAX_COUNT),
     "confidence": (0.5, 0.999),
     "eval_batch": (1, 65_536),
+    "fallback_minutes": (0, MAX_SECONDS / 60),
     "finalists": (1, 20),
     "first": (1, MAX_COUNT),
     "grpc_port": (0, 65_535),

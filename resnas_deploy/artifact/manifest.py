@@ -161,6 +161,20 @@ class Manifest:
         return str(self.quantisation.get("around")) if self.quantisation else self.precision
 
     @property
+    def fell_back(self) -> tuple[str, ...]:
+        """The elements, or halves of blocks, that were not quantised since the graph was not accurate enough."""
+        return self._elements("fell_back")
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """All that were not quantised, as was asked or for that reason."""
+        return self._elements("kept_elements") + self.fell_back
+
+    def _elements(self, key: str) -> tuple[str, ...]:
+        found = (self.quantisation or {}).get(key)
+        return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
+
+    @property
     def doubt(self) -> str:
         """Why the graph may not compute what the network does; empty where verification says that it does."""
         if not self.verification:

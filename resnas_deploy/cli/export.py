@@ -24,9 +24,10 @@ from resnas_deploy.cli.options import (
     Tf32Option,
     Threads,
     complete,
+    finite,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.cli.verification import failed_verification, print_headroom
+from resnas_deploy.cli.verification import failed_verification, print_headroom, say_kept
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.precision import PRECISIONS
 
@@ -118,6 +119,35 @@ def export(
     ] = None,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="int8 and fp8: leave this element in higher precision, or a half of a block (stage1.block2.mlp); "
+            "may be repeated.",
+            metavar="ELEMENT",
+            show_default="those that --max-drop asks for",
+        ),
+    ] = None,
+    fallback_minutes: Annotated[
+        float,
+        typer.Option(
+            help="int8 and fp8: how long to look for elements to leave so, where more than --max-drop is lost; "
+            "0: not at all.",
+            metavar="MINUTES",
+            min=0,
+            max=1440,
+            callback=finite,
+        ),
+    ] = 60.0,
+    attention: Annotated[
+        str,
+        typer.Option(
+            help="int8 and fp8 for TensorRT: whether the products of attention are in it too, or kept in fp16.",
+            metavar="quantised|kept",
+            show_default="quantised in fp8, kept in int8",
+            autocompletion=complete(("quantised", "kept")),
+        ),
+    ] = "",
     out: Annotated[
         Path | None,
         typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN][-uint8]"),
@@ -160,6 +190,7 @@ def export(
     $ resnas export --arch small --target tensorrt-rtx
     $ resnas export --arch small --precision fp16 --input uint8
     $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
+    $ resnas export --checkpoint a.safetensors --precision int8 --keep stage1.block1 --keep stage3.block2.mlp
     """
     with progress() as show:
         show("loading")
@@ -182,6 +213,9 @@ def export(
                 calibration_images=calibration_images,
                 data=data,
                 max_drop=max_drop,
+                keep=keep or (),
+                fallback_minutes=fallback_minutes,
+                attention=attention,
                 force=force,
                 class_names=class_names,
                 seed=seed,
@@ -205,6 +239,7 @@ def _print(made: Exported) -> None:
     manifest, size = made.manifest, made.graph.stat().st_size / 1e6
     say(f"{made.folder}: {manifest.label}, batch {manifest.batch}, {size:.0f} MB, in {made.seconds:.1f} s")
     say(f"verified: {manifest.verification}" if manifest.verification else "NOT VERIFIED, as asked")
+    say_kept(manifest)
     print_headroom(manifest.verification)
     if made.built:
         say_engine(made.built)

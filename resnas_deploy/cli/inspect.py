@@ -12,7 +12,7 @@ from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
-from resnas_deploy.cli.verification import print_headroom
+from resnas_deploy.cli.verification import print_headroom, say_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -79,6 +79,7 @@ def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
+    say_kept(manifest)
     print_headroom(manifest.verification)
     for name, digest in manifest.files.items():
         say(f"{name}: {artifact.file(name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")

@@ -224,10 +224,10 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     batch = artifact.manifest.batch
     images = images[_rows(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
-    probed = _with_probes(read_graph(artifact), list(wanted))
+    probed = with_probes(read_graph(artifact), list(wanted))
     with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
-    return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
+    return [Divergence(name, relative_error(found[probe(name)], output)) for name, output in wanted.items()]
 
 
 def own_divergences(artifact: Artifact, images: Images) -> list[Divergence]:
@@ -249,7 +249,7 @@ def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]
     last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
     return wanted | {
-        name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if _probe(name) != OUTPUT
+        name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if probe(name) != OUTPUT
     }
 
 
@@ -264,14 +264,15 @@ def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
     return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
 
 
-def _probe(element: str) -> str:
+def probe(element: str) -> str:
+    """Return the name of the graph's output that has an element's output."""
     return OUTPUT if element == "head" else f"{element}.probe"
 
 
-def _with_probes(model: ModelProto, names: list[str]) -> ModelProto:
+def with_probes(model: ModelProto, names: list[str]) -> ModelProto:
     """Return the model with the outputs of these elements as further outputs, in float32."""
     for name in names:
-        if _probe(name) != OUTPUT:
-            model.graph.node.append(helper.make_node("Cast", [name], [_probe(name)], to=TensorProto.FLOAT))
-            model.graph.output.append(helper.make_tensor_value_info(_probe(name), TensorProto.FLOAT, None))
+        if probe(name) != OUTPUT:
+            model.graph.node.append(helper.make_node("Cast", [name], [probe(name)], to=TensorProto.FLOAT))
+            model.graph.output.append(helper.make_tensor_value_info(probe(name), TensorProto.FLOAT, None))
     return model

@@ -102,7 +102,8 @@ def _written(
         kind = precision_named(precision)
         fill(emit(weights, kind, range_), kind).write(path)
         return network
-    from resnas_deploy.exporting.quantise import check_quantiser, quantise, scheme_for  # imports onnx
+    from resnas_deploy.exporting.quantise import check_quantiser, quantise  # imports onnx
+    from resnas_deploy.exporting.scheme import scheme_for
 
     check_quantiser()
     scheme = scheme_for(precision, engine=False)
