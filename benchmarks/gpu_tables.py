@@ -15,7 +15,6 @@ from tabulated import RESULTS, ROOT
 from resnas_deploy.runners.devices import CUDA
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.kept import read_survey
-from resnas_deploy.surveying.results import Survey
 
 REPORTS = "gpu-*.json"
 NOT_YET, DOES_NOT_APPLY, ANY_GPU = "not yet", "-", "an NVIDIA GPU"
@@ -88,12 +87,9 @@ def shown(path: Path) -> Iterator[Row]:
     for each in report.paths():
         stages = {stage: file if getattr(each, stage) else "" for stage in STAGES}
         yield Row(f"`{each.runner}`", f"{where}, {each.version}", **(stages | _stages(each.runner, stages["built"])))
-    if _has_kernel(report):
-        yield Row(KERNEL, where, **dict.fromkeys(STAGES, file))
-
-
-def _has_kernel(report: Survey) -> bool:
-    return any(found.reductions for found in report.done())
+    if times := [each for found in report.done() for each in found.reductions or ()]:
+        right = all(each.error <= each.tolerance for each in times)
+        yield Row(KERNEL, where, file, file, file if right else "", file)
 
 
 def _stages(name: str, built: str = "") -> dict[str, str | None]:
