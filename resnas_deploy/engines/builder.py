@@ -28,7 +28,6 @@ from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
 MOST_TIMINGS = 500_000_000  # bytes of a timing cache
-MOST_ENGINE = 100_000_000_000  # bytes
 _COMPATIBILITY = {"ampere+": "AMPERE_PLUS", "same-capability": "SAME_COMPUTE_CAPABILITY"}
 REFUSED = 1  # exit status where the builder gave a reason
 
@@ -74,7 +73,7 @@ def refit(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     trt = importlib.import_module(request["module"])
     send(phase="refitting the engine")
     model = inliner.inline_local_functions(onnx.load(request["model"])).SerializeToString()
-    plan = read_bytes(Path(request["refit"]), MOST_ENGINE)
+    plan = Path(request["refit"]).read_bytes()
     made = refitted(trt, _logger(trt, log), plan, model, host_code=request["version_compatible"])
     Path(request["out"]).write_bytes(made)
 

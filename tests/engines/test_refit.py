@@ -30,6 +30,11 @@ def model_of(path):
     return onnx.load_from_string(path.read_bytes().split(b"\n", 2)[2])
 
 
+def inlined_of(folder):
+    artifact = resnas.open(folder)  # which holds its files open
+    return onnx.inliner.inline_local_functions(onnx.load(artifact.graph))
+
+
 def weights_of(model):
     return {tensor.name: numpy_helper.to_array(tensor).tobytes() for tensor in model.graph.initializer}
 
@@ -45,7 +50,7 @@ def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_pa
     assert made["weights"] == resnas.open(tmp_path / "tuned").manifest.weights_sha256 != first.made_of["weights"]
     assert "strip_weights" not in made
     assert found.report["layers"] == first.report["layers"]
-    inlined = onnx.inliner.inline_local_functions(onnx.load(resnas.open(tmp_path / "tuned").graph))
+    inlined = inlined_of(tmp_path / "tuned")
     assert weights_of(model_of(found.path)) == weights_of(inlined)
     assert resnas.open(tmp_path / "tuned").manifest.verification.passed
     again = refusal(lambda: resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned"))
@@ -58,9 +63,7 @@ def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, versio
     line = refusal(lambda: resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "other"))
     assert "takes the weights of its build and no others" in line
     same = resnas.refit(first.path, checkpoint=artifact.weights, out=tmp_path / "same").engine
-    assert weights_of(model_of(same.path)) == weights_of(
-        onnx.inliner.inline_local_functions(onnx.load(resnas.open(tmp_path / "same").graph))
-    )
+    assert weights_of(model_of(same.path)) == weights_of(inlined_of(tmp_path / "same"))
 
 
 def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa: F811
