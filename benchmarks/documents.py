@@ -12,7 +12,7 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
-from resnas_deploy.engines.recorded import LayerReport, Recorded
+from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -115,7 +115,19 @@ class InspectedEngineDocument(TypedDict):
     """An engine and its report."""
 
     engine: str
+    runs_here: bool
+    problem: NotRequired[str]  # why it cannot be run here
     report: Recorded
+
+
+class HeldEngineDocument(TypedDict):
+    """An engine in an artifact; without its identity where its report is not whole."""
+
+    engine: str
+    runs_here: bool
+    problem: NotRequired[str]
+    bytes: NotRequired[int]
+    identity: NotRequired[Identity]
 
 
 class InspectedDocument(TypedDict):
@@ -131,6 +143,7 @@ class InspectedDocument(TypedDict):
     space: NotRequired[SearchSpace]
     manifest: NotRequired[Manifest]
     operators: NotRequired[dict[str, int]]
+    engines: NotRequired[list[HeldEngineDocument]]  # that an artifact holds
 
 
 class ImportedDocument(TypedDict):

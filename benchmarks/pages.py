@@ -9,11 +9,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import gpu_tables
 import search_tables
 import tables
 from tabulated import ROOT
 
-TABLES = tables.TABLES | search_tables.TABLES
+TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

@@ -22,7 +22,9 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, calibration
-from resnas_deploy.exporting.quantise import activation_ranges, quantise, scheme_for
+from resnas_deploy.exporting.quantise import quantise
+from resnas_deploy.exporting.ranges import activation_ranges
+from resnas_deploy.exporting.scheme import scheme_for
 from resnas_deploy.exporting.verify import reference_logits, relative_error, verification_inputs
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES

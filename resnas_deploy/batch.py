@@ -40,6 +40,15 @@ class BatchRange:
         """Whether there is one size only."""
         return self.least == self.most
 
+    @property
+    def formed(self) -> int:
+        """The batch that a server under load forms: the largest, unless it is told to prefer others.
+
+        That is what Triton's dynamic batcher does (its guide "Batchers", Preferred Batch Sizes), so it is what an
+        engine is tuned for where nothing else is said.
+        """
+        return self.most
+
     def nearest(self, size: int) -> int:
         """Return the size in the range that is nearest to `size`."""
         return max(self.least, min(self.most, size))

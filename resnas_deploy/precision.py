@@ -23,7 +23,9 @@ KEPT_IN_FP32 = (
     "the input `images` and the output `logits`, cast at the graph's edge, so that every precision is called alike",
     "the mean and variance inside LayerNormalization (its attribute stash_type = 1)",
 )
+_LEVELS_IN_FP32 = "the subtraction of the mean from uint8 `images`, whose result is rounded once"
 AROUND_QUANTISED = "fp16"  # in an engine's graph: the precision of what is not quantised
+FP8 = "fp8"
 NOT_FINITE = 1e9  # stands for an infinite error or share, which JSON cannot hold
 
 
@@ -110,6 +112,16 @@ def precision_named(name: str) -> Precision:
     if name not in FLOATS:
         raise BadInput(f"`precision` must be one of {', '.join(FLOATS)}, found {shown(name)}")
     return FLOATS[name]
+
+
+def kept_in_fp32(precision: str, taken: str) -> tuple[str, ...]:
+    """Return what a graph of that precision computes in float32 all the same, whose input is `float32` or `uint8`."""
+    if precision == "fp32":
+        return ()
+    if taken == "float32":
+        return KEPT_IN_FP32
+    _, *others = KEPT_IN_FP32
+    return "the output `logits`, cast at the graph's edge", _LEVELS_IN_FP32, *others
 
 
 def tolerance_of(computed: str) -> float:

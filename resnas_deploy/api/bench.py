@@ -10,7 +10,8 @@ from typing import Self
 from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.engines.finding import open_source, open_subject
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring import compare as comparing
 from resnas_deploy.measuring import gate as gating
@@ -19,7 +20,7 @@ from resnas_deploy.measuring.baseline import compare_with_baseline
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.peers import beside_peers
-from resnas_deploy.measuring.plan import RUNS, Effort, Subject, runners_for
+from resnas_deploy.measuring.plan import RUNS, Effort, subjects_for
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.measuring.report_plot import plot_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
@@ -88,6 +89,7 @@ def bench(
     artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
     *,
     runners: Sequence[str] = (),
+    engine: str | Path = "",
     batches: Sequence[int] = (),
     runs: int = RUNS,
     openings: int | None = None,
@@ -104,8 +106,10 @@ def bench(
     """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     Args:
-        artifacts: folders, or opened ones.
-        runners: names of runtimes; the first that can run every precision where none is named.
+        artifacts: folders, engines in them (engines/ID.engine, .pt2), or opened artifacts.
+        runners: names of runtimes; the first that can run every precision where none is named, or that of an engine.
+        engine: of one artifact, the engine to measure: the beginning of its ID, or its file. Where none is named, a
+            runner that loads one takes an engine that is tuned for each of the batches, or builds it.
         batches: sizes; those of 1, 8 and 32 that every artifact takes where none is given.
         runs: timed runs of each configuration, over all openings.
         openings: times that every runtime is opened anew; 6, or as many as `runs` where that is fewer.
@@ -127,9 +131,15 @@ def bench(
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
     effort = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or ""))
-    with beside_peers([open_artifact(item) for item in given], peers, progress) as networks:
-        kinds = runners_for(runners, networks, device)
-        plan = effort.plan([Subject(network, kind) for network in networks for kind in kinds], batches, streams)
+    if engine and len(given) != 1:
+        raise BadInput(
+            f"`engine` must be of one artifact, found {len(given)}; name the engines' own files as `artifacts` instead"
+        )
+    opened = [open_subject(item, engine) for item in given]
+    with beside_peers([artifact for artifact, _ in opened], peers, progress) as networks:
+        engines = [*(file for _, file in opened), *[None] * (len(networks) - len(opened))]
+        subjects = subjects_for(list(zip(networks, engines, strict=True)), runners, device)
+        plan = effort.plan(subjects, batches, streams)
         return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
 
 
@@ -151,16 +161,21 @@ def compare(
 ) -> Comparisons:
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
 
-    The parameters are those of `bench`; of two `runners` the first runs A and the second runs B. The interval is of
+    The parameters are those of `bench`, and A and B may be engines; of two `runners` the first runs A and the second
+    runs B. The interval is of
     95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and the result says so. Raise
     what `bench` raises.
     """
-    networks = [open_artifact(first), open_artifact(second)]
-    kinds = runners_for(runners, networks, device)
-    if len(kinds) > 2:
-        raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(kinds)}")
+    both = [open_source(first), open_source(second)]
+    if len(names := list(dict.fromkeys(runners))) > 2:
+        raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(names)}")
+    if names:
+        ends = zip(both, (names[0], names[-1]), strict=True)
+        sides = [subjects_for([each], [name], device)[0] for each, name in ends]
+    else:
+        sides = list(subjects_for(both, (), device))
     plan = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or "")).plan(
-        [Subject(networks[0], kinds[0]), Subject(networks[1], kinds[-1])], batches, least_openings=LEAST_OPENINGS
+        sides, batches, least_openings=LEAST_OPENINGS
     )
     found = comparing.compare(plan, progress)
     return Comparisons(found.first, found.second, found.comparisons, found.measured)
@@ -187,7 +202,8 @@ def gate(
 
     Args:
         baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
-        artifacts: folders, or opened ones; those that the baseline names where none is given.
+        artifacts: folders, engines in them, or opened artifacts; those that the baseline names where none is given,
+            and the engines that it measured, where they are still there.
         accept_different: compare with a baseline of another machine or other versions.
         runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
 

@@ -25,7 +25,7 @@ def measurements_table(report: Report) -> Table:
     rows = []
     for item in measured:
         c = item.configuration
-        row = [c.source, c.label, c.runner, c.computes or "-", str(c.batch)]
+        row = [c.source, c.label, c.runs_on, c.computes or "-", str(c.batch)]
         row += [str(c.streams)] * streams + [c.latency] * latencies
         row += _figures(item)
         row += ["-" if item.of_ceiling is None else f"{item.of_ceiling:.0%}"] * ceilings
@@ -37,7 +37,7 @@ def measurements_table(report: Report) -> Table:
 def shares_table(report: Report) -> Table:
     """Return the share of time by kind of block; no rows where no runtime could tell."""
     rows = [
-        [c.label, c.runner, str(c.batch), *(f"{item.shares[kind]:.1%}" for kind in KINDS)]
+        [c.label, c.runs_on, str(c.batch), *(f"{item.shares[kind]:.1%}" for kind in KINDS)]
         for item in report.measurements
         if item.shares and (c := item.configuration)
     ]
@@ -78,7 +78,7 @@ def changes_table(found: Gated) -> Table:
 def _changed(change: Change, streams: bool) -> list[str]:
     c = change.configuration
     return [
-        *(c.label, c.runner, str(c.batch), *[str(c.streams)] * streams, c.latency),
+        *(c.label, c.runs_on, str(c.batch), *[str(c.streams)] * streams, c.latency),
         *(f"{change.then.value:.3f}", f"{change.now.value:.3f}", f"{change.ratio.value:.3f}"),
         *(f"{change.ratio.low:.3f} to {change.ratio.high:.3f}", str(change.openings), change.verdict),
     ]

@@ -22,6 +22,7 @@ def build(
     *,
     target: str = "tensorrt-rtx",
     profiles: Sequence[str | int] = (),
+    optimum: int | None = None,
     capability: str = "",
     workspace: str | int = "",
     version_compatible: bool = False,
@@ -42,8 +43,10 @@ def build(
     Args:
         artifact: a folder, or an artifact that is open.
         target: the builder: tensorrt-rtx, tensorrt or aoti.
-        profiles: batch sizes that the engine takes and is tuned for, each as "LEAST:USUAL:MOST" or one size; the
-            artifact's range where none is given.
+        profiles: batch sizes that the engine takes and is tuned for, each as "LEAST:USUAL:MOST" or one size, or
+            several of these as "1,8,64": a profile for each; one of the artifact's range where none is given.
+        optimum: the batch that the profile of the artifact's range is tuned for: what will be served. The largest,
+            which a server forms under load, where none is given.
         capability: with tensorrt-rtx: GPUs to build for: compute capabilities such as "8.9,12.0" (of 7.5, 8.6, 8.9,
             12.0, 12.1), or portable, which is 8.6, 8.9 and 12.0 and meant where none is given. A tensorrt engine is
             for the GPU that is here.
@@ -66,7 +69,8 @@ def build(
     `VerificationFailed` where a layer fell back to a higher precision; then no engine is kept.
     """
     options = BuildOptions(
-        profiles=tuple(BatchProfile.parse(str(profile)) for profile in profiles),
+        profiles=tuple(found for text in profiles for found in BatchProfile.parse_all(str(text))),
+        optimum=optimum,
         capabilities=parse_capabilities(capability) if capability else (),
         workspace=parse_bytes(str(workspace)) if workspace != "" else None,
         version_compatible=version_compatible,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.api.artifact import Artifact
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
@@ -49,7 +51,9 @@ def export(
     checkpoint: str | Path | Checkpoint | None = None,
     subnet: str | Path = "",
     precision: str = "",
+    input: str = FLOAT32.name,  # noqa: A002  what users call it
     target: str = GRAPH,
+    optimum: int | None = None,
     tf32: bool = False,
     spelling: str = "",
     batch: str | int = "1:64",
@@ -59,6 +63,9 @@ def export(
     calibration_images: int | None = None,
     data: str | Path = "",
     max_drop: float = 0.5,
+    keep: Sequence[str] = (),
+    fallback_minutes: float = 60.0,
+    attention: str = "",
     force: bool = False,
     class_names: str | Path | None = None,
     seed: int | None = None,
@@ -77,17 +84,28 @@ def export(
         checkpoint: weights, as a .safetensors file or in memory.
         subnet: a `network_def`, or a file with one: slice this subnet out of the checkpoint of a supernet.
         precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
+        input: what the graph takes: float32, normalised images (B, 3, S, S); or uint8, images as they are cropped,
+            (B, S, S, 3), a quarter of the bytes: normalising is then part of the graph.
         target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
+            largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
         image_size: pixels a side; the network's own where none is given. Positions are resized bicubically.
         align: pad widths with zeros to multiples of 8, 16, 32 or 64: the same logits; auto: if measured faster here.
-        calibration: int8 and fp8: a folder of images, or a .npy of normalised ones, float32 (N, 3, S, S).
+        calibration: int8 and fp8: a folder of images, or a .npy of them as the graph takes them: normalised, float32
+            (N, 3, S, S), or with `input` uint8 as they are cropped, uint8 (N, S, S, 3).
         calibration_images: how many of them; 128 where no number is given.
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
-        max_drop: int8 and fp8: percentage points of top-1 that may be lost.
+        max_drop: int8 and fp8: percentage points of top-1 that may be lost. Where more is, the elements that add most
+            to the error are left in higher precision, at most half of them.
+        keep: int8 and fp8: elements to leave in higher precision, such as "stage1.block2", or a half of a block,
+            "stage1.block2.attention" or "stage1.block2.mlp".
+        fallback_minutes: how long to look for the elements that must be left so; 0: for none, and the export fails.
+        attention: int8 and fp8, for TensorRT: whether its two products are "quantised" too where a builder still makes
+            one kernel of them, or "kept" in fp16; quantised in fp8 and kept in int8 where nothing is given.
         force: replace an artifact that is there.
         class_names: a text file, a class a line.
         seed: of untrained weights; 0 where none is given.
@@ -111,14 +129,18 @@ def export(
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
-    options = BuildOptions(tf32=tf32)
+    if optimum is not None and not for_gpu:
+        raise BadInput(f"`optimum` must come with a `target` of TensorRT's, which tunes an engine, found {target}")
+    options = BuildOptions(optimum=optimum, tf32=tf32)
     if tf32 and not builder:
         raise BadInput("`tf32` is of an engine, found none to be made; give `target`, or leave `tf32` out")
     if builder:
         check_buildable(builder, precision, options)
+        options.for_artifact(batches)  # which says what does not lie in the range
     request = Request(
         name=source.name,
         precision=precision,
+        input=input_named(input).name,
         align=alignment or 1,
         batch=batches,
         for_engine=for_gpu,
@@ -126,9 +148,12 @@ def export(
         calibration_images=calibration_images or DEFAULT_IMAGES,
         data=str(data),
         max_drop=max_drop,
+        keep=tuple(keep),
+        fallback_minutes=fallback_minutes,
+        attention=_attention(attention),
         spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
-        out=Path(out or f"{source.name}-{precision}" + (f"-align{align}" if alignment != 1 else "")),
+        out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input)),
         force=force,
         verify_on=None if unverified else graph_runner(verify_on, precision, what="`verify_on`"),
         keep_failed=keep_failed,
@@ -148,6 +173,11 @@ def export(
     return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
 
 
+def _suffix(align: int | str, taken: str) -> str:
+    """Return how the usual name of an artifact ends that is not aligned to 1 or takes something else than float32."""
+    return (f"-align{align}" if align else "") + (f"-{taken}" if taken != FLOAT32.name else "")
+
+
 def _builder(target: str) -> Target | None:
     if target == GRAPH:
         return None
@@ -155,6 +185,14 @@ def _builder(target: str) -> Target | None:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
     check_for_here(TARGETS[target])
     return TARGETS[target]
+
+
+def _attention(attention: str) -> bool | None:
+    """Return whether the products are quantised, or None for what is usual."""
+    known = {"": None, "quantised": True, "kept": False}
+    if attention not in known:
+        raise BadInput(f"`attention` must be quantised or kept, found {shown(attention)}")
+    return known[attention]
 
 
 def _alignment(align: int | str) -> int | None:

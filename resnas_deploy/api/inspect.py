@@ -14,9 +14,12 @@ from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, Redu
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
-from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
+from resnas_deploy.engines.build import why_not_here
+from resnas_deploy.engines.finding import Listed, engines_in, place_of, profiles_text, unusual_options
 from resnas_deploy.engines.store import Engine, open_engine
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.atomic import lexical
 from resnas_deploy.files.records import to_json
 from resnas_deploy.weights.arch_files import read_arch
 from resnas_deploy.weights.checkpoint import Checkpoint, load
@@ -30,10 +33,31 @@ class InspectedEngine:
     """An engine, with the report of its layers or its logits."""
 
     engine: Engine
+    problem: str  # why it cannot be run here; empty where it can
 
     def to_json(self) -> dict[str, object]:
         """Return what `resnas inspect --json` prints of an engine."""
-        return {"engine": str(self.engine.path), "report": dict(self.engine.report)}
+        found: dict[str, object] = {"engine": str(self.engine.path), "runs_here": not self.problem}
+        if self.problem:
+            found["problem"] = self.problem
+        return found | {"report": dict(self.engine.report)}
+
+
+@dataclass(frozen=True)
+class HeldEngine:
+    """An engine in an artifact, by its report: the file itself is hashed when it is run."""
+
+    listed: Listed
+    problem: str  # why it cannot be run here; empty where it can
+
+    def to_json(self) -> dict[str, object]:
+        """Return plain data for JSON."""
+        found: dict[str, object] = {"engine": str(self.listed.path), "runs_here": not self.problem}
+        if self.problem:
+            found["problem"] = self.problem
+        if report := self.listed.report:
+            found |= {"bytes": report["engine_bytes"], "identity": dict(report["identity"])}
+        return found
 
 
 @dataclass(frozen=True)
@@ -45,6 +69,7 @@ class Inspected(Tabular):
     checkpoint: Checkpoint | None = None
     artifact: Artifact | None = None
     operators: Mapping[str, int] = field(default_factory=dict)  # of an artifact's graph: how many of each
+    engines: tuple[HeldEngine, ...] = ()  # that an artifact holds
 
     @property
     def cost(self) -> dict[str, int]:
@@ -77,7 +102,17 @@ class Inspected(Tabular):
         if self.artifact:
             found["name"] = str(self.artifact.folder)
             found |= {"manifest": self.artifact.manifest.to_json(), "operators": dict(self.operators)}
+            found["engines"] = [engine.to_json() for engine in self.engines]
         return found
+
+    def engines_table(self) -> Table:
+        """Return a row for each engine that an artifact holds; no rows where there is none."""
+        rows = [
+            (held.listed.short, *_engine_columns(held.listed), f"no: {held.problem}" if held.problem else "yes")
+            for held in self.engines
+        ]
+        columns = ("ID", "target", "builder", "precision", "batch", "for", "built with", "MB", "runs here")
+        return Table("Engines", columns, rows, text_columns=len(columns))
 
     def table(self) -> Table:
         """Return a row for each element of the network, in the order of computation."""
@@ -113,7 +148,8 @@ def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected 
     if path.is_dir():
         return _artifact(open_artifact(path))
     if name.endswith((".engine", ".pt2")):
-        return InspectedEngine(open_engine(path))
+        engine = open_engine(path)
+        return InspectedEngine(engine, _problem_of(engine))
     if name.endswith(_PICKLES):
         raise BadInput(
             f"{name} must be a checkpoint of ours (.safetensors), found a .pth; convert it: `import_checkpoint()`"
@@ -129,7 +165,37 @@ def _artifact(artifact: Artifact) -> Inspected:
 
     operators = Counter(node.op_type for node in read_graph(artifact).graph.node)
     return Inspected(
-        artifact.manifest.label, artifact.arch, artifact=artifact, operators=dict(sorted(operators.items()))
+        artifact.manifest.label,
+        artifact.arch,
+        artifact=artifact,
+        operators=dict(sorted(operators.items())),
+        engines=tuple(
+            HeldEngine(each, why_not_here(artifact, each.made_of) if each.made_of else each.problem)
+            for each in engines_in(artifact)
+        ),
+    )
+
+
+def _problem_of(engine: Engine) -> str:
+    """Say why an engine cannot be run here: it must lie in its artifact, and fit it and this machine."""
+    folder = lexical(engine.path).parent
+    if folder.name != ENGINES:
+        return f"an engine is run where it was built, in the folder {ENGINES} of its artifact"
+    try:
+        return why_not_here(open_artifact(folder.parent), engine.made_of)
+    except BadInput as error:
+        return str(error)
+
+
+def _engine_columns(listed: Listed) -> tuple[str, ...]:
+    made = listed.made_of
+    if not made or not listed.report:
+        return ("-",) * 7
+    megabytes = f"{listed.report['engine_bytes'] / 1e6:.1f}"
+    unusual = unusual_options({key: value for key, value in made.items() if key != "capabilities"})
+    return (
+        *(made["target"], made["builder"].rpartition(" ")[2], made["precision"], profiles_text(made)),
+        *(place_of(made), unusual or "-", megabytes),
     )
 
 

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.finding import Need, open_subject, runner_of, smallest_batch
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_named
-from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import prepare
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Options, usable_cores
 from resnas_deploy.runners.classify import Guess, classify
@@ -70,6 +71,7 @@ def predict(
     *,
     top: int = 5,
     runner: str = "",
+    engine: str | Path = "",
     device: str = "",
     tf32: bool = False,
     threads: int = 0,
@@ -78,10 +80,12 @@ def predict(
     """Classify image files, and those in folders. What cannot be read is named in the result's `errors`.
 
     Args:
-        artifact: a folder, or an artifact that is open.
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2), or an artifact that is open.
         images: files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.
         top: classes of each image.
-        runner: the runtime; the first that can run the precision where none is named.
+        runner: the runtime; the first that can run the precision where none is named, or that of the engine.
+        engine: the engine of the artifact to run: the beginning of its ID, or its file; the runner's, which is found
+            or built, where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
         tf32: on a GPU, let float32 be rounded to TF32.
         threads: of the CPU; 0 takes every core.
@@ -90,24 +94,26 @@ def predict(
     Raise `BadInput` for an artifact that is not whole, `NotAvailable` where the runtime is missing, and
     `VerificationFailed` where a logit is not finite.
     """
-    opened = open_artifact(artifact)
+    opened, file = open_subject(artifact, engine)
     manifest = opened.manifest
-    kind = runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device)
+    kind = runner_of(file, runner) if file else None
+    kind = kind or (runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device))
     if tf32:
         kind.check_tf32(tf32, device)
         check_rounds(manifest.precision, manifest.type)
+    batch = smallest_batch(file) if file else manifest.batch.least
     results, errors = list[Prediction](), list[str]()
     progress(f"loading {manifest.label} on {kind.name}")
-    options = Options(threads or usable_cores(), device=device, tf32=tf32)
-    with open_runner(kind, opened, options, progress) as network:
+    options = Options(threads or usable_cores(), device=device, tf32=tf32, engine=file)
+    with open_runner(kind, opened, options, progress, Need((batch,))) as network:
         for path in _files([images] if isinstance(images, (str, Path)) else images, errors):
             progress(f"classifying {path}")
             try:
-                image = preprocess(load_image(path), manifest.preprocessing)
+                image = prepare(load_image(path), manifest.preprocessing, manifest.input)
             except BadInput as error:
                 errors.append(str(error))
                 continue
-            found = classify(network, image, manifest.batch.least, top, manifest.class_names)
+            found = classify(network, image, batch, top, manifest.class_names)
             if found is None:
                 raise VerificationFailed(
                     f"the logits of {path} must be finite, found NaN or infinity from {manifest.label} on "

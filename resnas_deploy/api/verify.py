@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
+from resnas_deploy.engines.finding import open_subject, runner_of
 from resnas_deploy.exporting.export import check_verifiable
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.progress import Progress, silent
@@ -38,6 +39,7 @@ def verify(
     artifact: str | Path | Artifact,
     *,
     runner: str = "",
+    engine: str | Path = "",
     device: str = "",
     tf32: bool = False,
     data: str | Path = "",
@@ -48,8 +50,10 @@ def verify(
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
     Args:
-        artifact: a folder, or an artifact that is open.
-        runner: the runtime; the first that can run the precision where none is named.
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2), or an artifact that is open.
+        runner: the runtime; the first that can run the precision where none is named, or that of the engine.
+        engine: the engine of the artifact to compare with the module: the beginning of its ID, or its file; the
+            runner's, which is found or built, where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
         tf32: on a GPU, let float32 be rounded to TF32; the tolerance is then that of TF32.
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
@@ -60,11 +64,11 @@ def verify(
     Raise `VerificationFailed`, whose `report` is what was compared, where the two differ by more than the tolerance;
     `BadInput` for an artifact that is not whole, and `NotAvailable` where torch or the runtime is missing.
     """
-    opened = open_artifact(artifact)
-    kind = graph_runner(runner, opened.precision, device).on(device, tf32=tf32)
+    opened, file = open_subject(artifact, engine)
+    kind = (runner_of(file, runner) if file else graph_runner(runner, opened.precision, device)).on(device, tf32=tf32)
     if tf32:
         check_rounds(opened.precision, opened.manifest.type)
-    check_verifiable(kind, opened.precision)
+    check_verifiable(kind, opened.precision, engine=file is not None)
     from resnas_deploy.exporting.verify import verify as compare  # imports torch
 
-    return Verified(opened, compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop))
+    return Verified(opened, compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop, file))

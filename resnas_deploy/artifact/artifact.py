@@ -101,6 +101,11 @@ class Artifact:
         return self.manifest.arch.image_size
 
     @property
+    def input(self) -> str:
+        """What the graph takes: `float32`, normalised images, or `uint8`, their levels."""
+        return self.manifest.input
+
+    @property
     def batch(self) -> BatchRange:
         """The batch sizes that the graph takes."""
         return self.manifest.batch
@@ -111,7 +116,10 @@ class Artifact:
         return self.manifest.arch
 
     def module(self) -> torch.nn.Module:
-        """Return the PyTorch module with the artifact's own weights, float32, in evaluation mode."""
+        """Return the PyTorch module with the artifact's own weights, float32, in evaluation mode.
+
+        It takes normalised images, whatever the graph takes.
+        """
         from resnas_deploy.network.module import build_model
 
         return build_model(self.checkpoint())

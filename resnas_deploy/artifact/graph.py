@@ -16,6 +16,7 @@ from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoPro
 
 from resnas_deploy.arch.cost import breakdown
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.artifact.artifact import MOST_GRAPH, Artifact
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.errors import BadInput, shortened, shown
@@ -98,14 +99,15 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
 def _check_edges(model: ModelProto, manifest: Manifest) -> None:
     """Require one input and one output, as the manifest says."""
     size, least = manifest.arch.image_size, manifest.batch.least if manifest.batch.fixed else None
-    for kind, values, name, shape in (
-        ("input", model.graph.input, INPUT, [3, size, size]),
-        ("output", model.graph.output, OUTPUT, [manifest.arch.classes]),
+    taken = input_named(manifest.input)
+    for what, values, name, kind, shape in (
+        ("input", model.graph.input, INPUT, taken, taken.dims(size)),
+        ("output", model.graph.output, OUTPUT, FLOAT32, (manifest.arch.classes,)),
     ):
         found = [(value.name, value.type.tensor_type.elem_type, _dims(value)) for value in values]
-        if found != [(name, TensorProto.FLOAT, [least, *shape])]:
+        if found != [(name, kind.onnx, [least, *shape])]:
             wanted = ", ".join(["B" if least is None else str(least), *map(str, shape)])
-            raise BadInput(f"the {kind} must be {name}, float32 ({wanted}), found {shown(tuple(found), 100)}")
+            raise BadInput(f"the {what} must be {name}, {kind.name} ({wanted}), found {shown(tuple(found), 100)}")
 
 
 def _check_sizes(model: ModelProto, manifest: Manifest) -> None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import ClassVar, Literal
 
 from resnas_deploy.arch.alignment import check_alignment
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.batch import BatchRange
@@ -109,6 +110,14 @@ class Verification:
         )
 
 
+def _input_read(name: str | None) -> str:
+    return name or FLOAT32.name
+
+
+def _input_written(name: str) -> str | None:
+    return None if name == FLOAT32.name else name
+
+
 @dataclass(frozen=True)
 class Manifest:
     """All that is known of an artifact, apart from the graph and the weights themselves."""
@@ -136,6 +145,9 @@ class Manifest:
             write=lambda found: found or "unverified",
         )
     )
+    input: str = field(  # what the graph takes, of `INPUTS`; left out where it is normalised images
+        default=FLOAT32.name, metadata=as_json(kind=Literal["uint8"] | None, read=_input_read, write=_input_written)
+    )
     DERIVED: ClassVar = {
         "schema": int,
         "arch_fingerprint": str,
@@ -147,6 +159,20 @@ class Manifest:
     def type(self) -> str:
         """The precision of all that is not quantised."""
         return str(self.quantisation.get("around")) if self.quantisation else self.precision
+
+    @property
+    def fell_back(self) -> tuple[str, ...]:
+        """The elements, or halves of blocks, that were not quantised since the graph was not accurate enough."""
+        return self._elements("fell_back")
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """All that were not quantised, as was asked or for that reason."""
+        return self._elements("kept_elements") + self.fell_back
+
+    def _elements(self, key: str) -> tuple[str, ...]:
+        found = (self.quantisation or {}).get(key)
+        return tuple(map(str, found)) if isinstance(found, list | tuple) else ()
 
     @property
     def doubt(self) -> str:
@@ -170,6 +196,8 @@ class Manifest:
         title = f"{self.name} {self.precision} {self.arch.image_size}"
         if self.alignment > 1:
             title += f" align {self.alignment}"
+        if self.input != FLOAT32.name:
+            title += f" {self.input} input"
         return f"{title} ({', '.join(notes)})" if notes else title
 
     def to_json(self) -> dict[str, object]:

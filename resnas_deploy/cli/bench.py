@@ -19,7 +19,7 @@ from resnas_deploy.cli.measuring import (
     show_notes,
 )
 from resnas_deploy.cli.option_groups import with_groups
-from resnas_deploy.cli.options import Json, Threads
+from resnas_deploy.cli.options import EngineOption, Json, Threads
 from resnas_deploy.cli.output import print_json, progress, save_results, show_table
 from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.processes import ending
@@ -27,8 +27,12 @@ from resnas_deploy.processes import ending
 
 @with_groups
 def bench(
-    artifacts: Annotated[list[Path] | None, typer.Argument(help="Artifact folders.", show_default=False)] = None,
+    artifacts: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Artifact folders, or engines in them (engines/ID.engine).", show_default=False),
+    ] = None,
     runner: Runners = None,
+    engine: EngineOption = "",
     batch: Batches = "",
     *,
     effort: EffortOptions,
@@ -64,12 +68,14 @@ def bench(
     A small reference workload is timed in every round. "±" is how far the median of another run, relative to that
     workload, will be from this one's in 19 of 20 cases. "of ceiling" is the least time that this machine could take
     (its measured matrix-product rate and memory bandwidth) over the median. Where the machine has energy counters, so
-    has the table.
+    has the table. A runner that loads engines takes the artifact's engine that is tuned for every batch, or builds it.
 
     Examples:
     $ resnas bench small-fp32
     $ resnas bench small-fp32 tiny-fp32 --runner ort-cpu --runner openvino
     $ resnas bench small-fp32 --batch 1,2,4,8 --plot latency.html
+    $ resnas bench small-fp16/engines/*.engine --batch 1,8
+    $ resnas bench small-fp16 --engine 3514cb55 --runner tensorrt --runner torch
     $ resnas bench small-fp32 --batch 16 --streams 1,2
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
@@ -87,6 +93,7 @@ def bench(
         report = resnas.bench(
             artifacts or (),
             runners=runner or (),
+            engine=engine,
             batches=batch_sizes(batch),
             **effort.arguments(),
             streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.options import COMPATIBILITY, ENGINE_TARGETS, ArtifactArgument, Json, Tf32Option, complete
+from resnas_deploy.cli.options import (
+    COMPATIBILITY,
+    ENGINE_TARGETS,
+    ArtifactArgument,
+    Json,
+    OptimumOption,
+    Tf32Option,
+    complete,
+)
 from resnas_deploy.cli.output import print_json, print_table, progress, say
 
 if TYPE_CHECKING:
@@ -37,11 +45,13 @@ def build(
     profile: Annotated[
         list[str] | None,
         typer.Option(
-            help="Batch sizes that the engine takes and is tuned for. May be given more than once.",
-            metavar="LEAST:USUAL:MOST|N",
-            show_default="the artifact's range",
+            help="Batch sizes that the engine takes and is tuned for; of several sizes, a profile for each. May be "
+            "given more than once.",
+            metavar="LEAST:USUAL:MOST|N,N,..",
+            show_default="one of the artifact's range",
         ),
     ] = None,
+    optimum: OptimumOption = None,
     capability: CapabilityOption = "",
     workspace: Annotated[
         str, typer.Option(help="The most scratch memory.", metavar="SIZE", show_default="the builder's limit")
@@ -98,6 +108,8 @@ def build(
 
     Examples:
     $ resnas build small-fp16
+    $ resnas build small-fp16 --optimum 32
+    $ resnas build small-fp16 --profile 1,8,64
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
     $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
@@ -108,6 +120,7 @@ def build(
             artifact,
             target=target,
             profiles=profile or (),
+            optimum=optimum,
             capability=capability,
             workspace=workspace,
             version_compatible=version_compatible,
@@ -137,11 +150,13 @@ def say_engine(built: Built) -> None:
 
 def describe(engine: Engine) -> str:
     """Return what an engine is, in one line."""
+    from resnas_deploy.engines.finding import profiles_text
+
     report = engine.report
     made = report["identity"]
     precision = f"{made['precision']}, TF32" if made.get("tf32") else made["precision"]
     return (
-        f"{engine.path}: {made['builder']}, {precision}, batch {_batches(made)}, "
+        f"{engine.path}: {made['builder']}, {precision}, batch {profiles_text(made)}, "
         f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
     )
 
@@ -159,7 +174,7 @@ def print_proof(report: Mapping[str, Any]) -> None:
         if (rounds := report["identity"].get("tf32")) is not None:
             say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")
             say(f"and: torch.backends.cuda.matmul.allow_tf32 = {rounds}")
-        say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
+        say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images): those that the artifact takes, to logits')
 
 
 def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
@@ -183,16 +198,10 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
     )
 
 
-def _batches(made: Mapping[str, Any]) -> str:
-    """Return the profiles; a package has none, and takes a range."""
-    if made["target"] != "aoti":
-        return " ".join(made["profiles"])
-    least, _, most = made["profiles"][0].split(":")
-    return least if least == most else f"{least} to {most}"
-
-
 def _place(made: Mapping[str, Any]) -> str:
+    from resnas_deploy.engines.finding import place_of
+
+    place = place_of(made)
     if made["device"]:
-        return f"for {made['device']}"
-    found = made["capabilities"]
-    return "portable" if found == "portable" else f"compute capability {', '.join(found)}"
+        return f"for {place}"
+    return place if isinstance(made["capabilities"], str) else f"compute capability {place}"

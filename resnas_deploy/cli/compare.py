@@ -17,7 +17,9 @@ from resnas_deploy.processes import ending
 
 @with_groups
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="An artifact's folder.", show_default=False)],
+    first: Annotated[
+        Path, typer.Argument(metavar="A", help="An artifact's folder, or an engine in one.", show_default=False)
+    ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same.", show_default=False)],
     runner: Runners = None,
     batch: Batches = "1",

@@ -9,6 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import ALIGNMENTS
+from resnas_deploy.arch.inputs import INPUTS
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.cli.build import say_engine
 from resnas_deploy.cli.options import (
@@ -19,12 +20,14 @@ from resnas_deploy.cli.options import (
     DataOption,
     Json,
     MaxDropOption,
+    OptimumOption,
     Tf32Option,
     Threads,
     complete,
+    finite,
 )
 from resnas_deploy.cli.output import print_json, progress, say
-from resnas_deploy.cli.verification import failed_verification, print_headroom
+from resnas_deploy.cli.verification import failed_verification, print_headroom, say_kept
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.precision import PRECISIONS
 
@@ -55,6 +58,15 @@ def export(
             autocompletion=complete(PRECISIONS),
         ),
     ] = "",
+    input: Annotated[  # noqa: A002  the option's name
+        str,
+        typer.Option(
+            help="What the graph takes: float32, normalised images; or uint8, images as they are cropped, "
+            "a quarter of the bytes.",
+            metavar="|".join(INPUTS),
+            autocompletion=complete(INPUTS),
+        ),
+    ] = "float32",
     target: Annotated[
         str,
         typer.Option(
@@ -64,6 +76,7 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    optimum: OptimumOption = None,
     tf32: Tf32Option = False,
     spelling: Annotated[
         str,
@@ -96,7 +109,7 @@ def export(
     calibration: Annotated[
         Path | None,
         typer.Option(
-            help="int8 and fp8: images, or an array of normalised ones, to learn ranges from.",
+            help="int8 and fp8: images, or an array of them as the graph takes them, to learn ranges from.",
             metavar="FOLDER|FILE.npy",
             show_default="built-in images",
         ),
@@ -106,8 +119,38 @@ def export(
     ] = None,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="int8 and fp8: leave this element in higher precision, or a half of a block (stage1.block2.mlp); "
+            "may be repeated.",
+            metavar="ELEMENT",
+            show_default="those that --max-drop asks for",
+        ),
+    ] = None,
+    fallback_minutes: Annotated[
+        float,
+        typer.Option(
+            help="int8 and fp8: how long to look for elements to leave so, where more than --max-drop is lost; "
+            "0: not at all.",
+            metavar="MINUTES",
+            min=0,
+            max=1440,
+            callback=finite,
+        ),
+    ] = 60.0,
+    attention: Annotated[
+        str,
+        typer.Option(
+            help="int8 and fp8 for TensorRT: whether the products of attention are in it too, or kept in fp16.",
+            metavar="quantised|kept",
+            show_default="quantised in fp8, kept in int8",
+            autocompletion=complete(("quantised", "kept")),
+        ),
+    ] = "",
     out: Annotated[
-        Path | None, typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN]")
+        Path | None,
+        typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN][-uint8]"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.", metavar="")] = False,
     class_names: Annotated[
@@ -145,7 +188,9 @@ def export(
     $ resnas export --checkpoint found.safetensors --precision fp16 --batch 1:32
     $ resnas export --checkpoint supernet.safetensors --subnet found.txt
     $ resnas export --arch small --target tensorrt-rtx
+    $ resnas export --arch small --precision fp16 --input uint8
     $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
+    $ resnas export --checkpoint a.safetensors --precision int8 --keep stage1.block1 --keep stage3.block2.mlp
     """
     with progress() as show:
         show("loading")
@@ -156,7 +201,9 @@ def export(
                 checkpoint=checkpoint,
                 subnet=subnet,
                 precision=precision,
+                input=input,
                 target=target,
+                optimum=optimum,
                 tf32=tf32,
                 spelling=spelling,
                 batch=batch,
@@ -166,6 +213,9 @@ def export(
                 calibration_images=calibration_images,
                 data=data,
                 max_drop=max_drop,
+                keep=keep or (),
+                fallback_minutes=fallback_minutes,
+                attention=attention,
                 force=force,
                 class_names=class_names,
                 seed=seed,
@@ -189,6 +239,7 @@ def _print(made: Exported) -> None:
     manifest, size = made.manifest, made.graph.stat().st_size / 1e6
     say(f"{made.folder}: {manifest.label}, batch {manifest.batch}, {size:.0f} MB, in {made.seconds:.1f} s")
     say(f"verified: {manifest.verification}" if manifest.verification else "NOT VERIFIED, as asked")
+    say_kept(manifest)
     print_headroom(manifest.verification)
     if made.built:
         say_engine(made.built)

@@ -8,10 +8,11 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import macs_added
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, say, show_table
-from resnas_deploy.cli.verification import print_headroom
+from resnas_deploy.cli.verification import print_headroom, say_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,6 +47,10 @@ def inspect(
     if isinstance(found, InspectedEngine):
         say(describe(found.engine))
         print_proof(found.engine.report)
+        if found.problem:
+            say(f"it cannot be run here: {found.problem}")
+        else:
+            say(f"run it: resnas bench {found.engine.path} (predict, verify and compare take it too)")
     else:
         _print(found)
 
@@ -62,15 +67,19 @@ def _print(found: Inspected) -> None:
         say(f"supernet of the space {space.name}, {counted(space)}")
     if found.artifact:
         _print_artifact(found.artifact, found.operators)
+        if (engines := found.engines_table()).rows:
+            show_table(engines)
 
 
 def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
     manifest = artifact.manifest
     say(f"batch: {manifest.batch}")
+    say(f"input: {input_named(manifest.input).describe(manifest.arch.image_size)}")
     if manifest.alignment > 1:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")
     say(f"verification: {manifest.verification or 'UNVERIFIED'}")
+    say_kept(manifest)
     print_headroom(manifest.verification)
     for name, digest in manifest.files.items():
         say(f"{name}: {artifact.file(name).stat().st_size / 1e6:.1f} MB, sha256 {digest}")

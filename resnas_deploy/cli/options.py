@@ -14,6 +14,7 @@ from resnas_deploy.api.parameters import MAX_SECONDS as MAX_SECONDS
 from resnas_deploy.api.parameters import MAX_SEED as MAX_SEED
 from resnas_deploy.api.parameters import MAX_THREADS as MAX_THREADS
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.engines.options import COMPATIBILITY as COMPATIBILITY
 from resnas_deploy.engines.targets import TARGETS as ENGINES
 from resnas_deploy.runners.devices import CPU, CUDA
@@ -39,6 +40,27 @@ def complete(names: Iterable[str]) -> Callable[[str], list[str]]:
 
 ArtifactArgument = Annotated[
     Path, typer.Argument(help="An artifact's folder, made by resnas export.", show_default=False)
+]
+RunnableArgument = Annotated[
+    Path, typer.Argument(help="An artifact's folder, or an engine in one (engines/ID.engine).", show_default=False)
+]
+EngineOption = Annotated[
+    str,
+    typer.Option(
+        help="The artifact's engine to run: the beginning of its ID, or its file; resnas inspect lists them.",
+        metavar="ID|FILE",
+        show_default="one that fits; else one is built",
+    ),
+]
+OptimumOption = Annotated[
+    int | None,
+    typer.Option(
+        help="The batch that the engine is tuned for: what will be served.",
+        metavar="N",
+        min=1,
+        max=MAX_BATCH,
+        show_default="the largest of its range, which a server forms under load",
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", metavar="", help="Print one JSON document instead of text.")]
 Threads = Annotated[

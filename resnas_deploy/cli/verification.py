@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resnas_deploy.cli.output import print_table
+from resnas_deploy.cli.output import print_table, say
 from resnas_deploy.errors import VerificationFailed
 
 if TYPE_CHECKING:
-    from resnas_deploy.artifact.manifest import Verification
+    from resnas_deploy.artifact.manifest import Manifest, Verification
 
 
 def print_headroom(verification: Verification | None) -> None:
@@ -29,6 +29,14 @@ def print_headroom(verification: Verification | None) -> None:
         rows,
         text_columns=2,
     )
+
+
+def say_kept(manifest: Manifest) -> None:
+    """Say which elements of a quantised graph were left in higher precision, and why; nothing where none was."""
+    asked = tuple(name for name in manifest.kept if name not in manifest.fell_back)
+    for units, why in ((asked, "as asked"), (manifest.fell_back, "as accuracy asked for it")):
+        if units:
+            say(f"kept in {manifest.type}, {why}: {', '.join(units)}")
 
 
 def failed_verification(error: VerificationFailed) -> dict[str, object] | None:

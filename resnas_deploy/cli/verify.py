@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.options import (
-    ArtifactArgument,
     DataOption,
     DeviceOption,
+    EngineOption,
     Json,
     MaxDropOption,
+    RunnableArgument,
     RunnerOption,
     Tf32Option,
     Threads,
@@ -19,8 +20,9 @@ from resnas_deploy.errors import VerificationFailed
 
 
 def verify(
-    artifact: ArtifactArgument,
+    artifact: RunnableArgument,
     runner: RunnerOption = "",
+    engine: EngineOption = "",
     device: DeviceOption = "",
     tf32: Tf32Option = False,
     data: DataOption = "",
@@ -34,14 +36,18 @@ def verify(
     $ resnas verify small-fp32
     $ resnas verify small-fp32 --runner openvino
     $ resnas verify small-fp32 --runner ort-cuda --device cuda:1
+    $ resnas verify small-fp32 --engine 3514cb55
     """
     with progress() as show:
         show("checking the files")
-        opened = resnas.open(artifact)
+        from resnas_deploy.engines.finding import open_subject
+
+        opened, file = open_subject(artifact, engine)
         try:
             found = resnas.verify(
                 opened,
                 runner=runner,
+                engine=file.path if file else "",
                 device=device,
                 tf32=tf32,
                 data=data,

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.progress import Progress
@@ -57,14 +59,16 @@ def cpu_kind() -> str:
 def _error(artifact: Artifact, path: Path, device: torch.device) -> float:
     """Return the largest error over batches at both ends of the range, on seeded noise."""
     size, batch = artifact.image_size, artifact.batch
-    images_of_noise = noise(_IMAGES, size)
+    kind = input_named(artifact.input)
+    images_of_noise = noise(_IMAGES, size, kind)
     package, error = load_package(path, device), 0.0
     module = artifact.module()
     for count in {batch.least, batch.nearest(_IMAGES)}:
-        images = torch.from_numpy(np.resize(images_of_noise, (count, 3, size, size)))
+        images = np.resize(images_of_noise, kind.shape(count, size))
+        as_module = torch.from_numpy(normalised(images, artifact.manifest.preprocessing))
         with torch.inference_mode():
             with exact_on():
-                wanted = module(images)
-            found = package(images.to(device)).cpu()
+                wanted = module(as_module)
+            found = package(torch.from_numpy(images).to(device)).cpu()
         error = max(error, relative_error(found.numpy(), wanted.numpy()))
     return error

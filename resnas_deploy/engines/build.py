@@ -1,6 +1,6 @@
 """Builds an engine from an artifact, proves what it became, and keeps it in the artifact.
 
-Runners that load an engine are opened here: they are handed one and never build it.
+Runners that load an engine are opened here: they are handed one, which `finding` finds or this builds.
 """
 
 from __future__ import annotations
@@ -9,26 +9,47 @@ import json
 import logging
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
+from resnas_deploy.engines.finding import (
+    Need,
+    check_belongs,
+    check_holds,
+    choose,
+    is_untuned,
+    runner_of,
+    tf32_problem,
+    unfit,
+)
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import USER_ALLOCATION, BuildOptions, engine_id, engine_identity, rounds
+from resnas_deploy.engines.options import (
+    USER_ALLOCATION,
+    BatchProfile,
+    BuildOptions,
+    engine_id,
+    engine_identity,
+    rounds,
+)
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.sparsity import check_sparse
-from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, Target, target_named
-from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
+from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
+from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Network, Options, Runner, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import (
     CPU,
     CUDA,
@@ -45,6 +66,8 @@ from resnas_deploy.runners.devices import (
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.runners.tf32 import check_override, check_rounds
 
+ANY = Need()  # whatever batches
+_OF_A_PACKAGE = 8
 _log = logging.getLogger(__name__)
 
 
@@ -69,10 +92,9 @@ def build_engine(
     cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
     back to a higher precision; then no engine is kept.
     """
-    builder, device = check_buildable(target, artifact.precision, options)
+    made_of = _identity(artifact, target, options)
+    options = _ranged(target, options, artifact.batch)
     check_tf32(target, artifact.precision, artifact.manifest.type, options)
-    options = options.for_artifact(artifact.batch)
-    made_of = engine_identity(artifact, target, builder, device, options)
     if options.timing_cache:
         check_writable(options.timing_cache)
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
@@ -99,18 +121,89 @@ def build_engine(
         return Built(store.save_engine_report(path, described), cached=False)
 
 
-def open_runner(kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info) -> Runner:
+def open_runner(
+    kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info, need: Need = ANY
+) -> Runner:
     """Open a network on a runner, with its engine where the runner loads one.
 
-    The engine is the one that the artifact holds, or is built, which `progress` tells, and kept there. Raise what
-    `RunnerKind.open` and `build_engine` raise; nothing is built where the runner could not be opened.
+    Raise what `with_engine` and `RunnerKind.open` raise; nothing is built where the runner could not be opened.
     """
-    if kind.engine and options.engine is None:
-        kind.check_opening(network, options)
-        if isinstance(network, Artifact):  # else the runner refuses it
-            built = build_engine(network, target_named(kind.engine), _for_runner(kind, options), progress)
-            options = replace(options, engine=built.engine)
-    return kind.open(network, options)
+    return kind.open(network, with_engine(kind, network, options, progress, need))
+
+
+def with_engine(
+    kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info, need: Need = ANY
+) -> Options:
+    """Return options with the engine that a runner loads, if it loads one.
+
+    The engine is the one that is handed in; else of those that the artifact holds one that fits, as `finding` tells;
+    else it is built, which `progress` tells, and kept there: with a profile for each batch where these are timed, or
+    as usual. Raise `BadInput` for one that is handed in and cannot be run so, and what `build_engine` raises.
+    """
+    if options.engine:
+        _check_handed(kind, network, options, options.engine, need)
+        return options
+    if not kind.engine:
+        return options
+    kind.check_opening(network, options)
+    if not isinstance(network, Artifact):  # which the runner refuses, or compiles
+        return options
+    target, wanted = target_named(kind.engine), _for_runner(kind, options)
+    found = choose(network, _identity(network, target, wanted), need, _capability(kind, options))
+    if not found:
+        if need.tuned and target.name != AOTI:
+            profiles = tuple(BatchProfile(batch, batch, batch) for batch in sorted(set(need.batches)))
+            wanted = replace(wanted, profiles=profiles)
+        found = build_engine(network, target, wanted, progress).engine
+    return replace(options, engine=found)
+
+
+def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "") -> str:
+    """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
+    if made_of["target"] not in TARGETS:
+        return f"there is no runner of the target {shown(made_of['target'])}"
+    kind = runner_kind(made_of["target"])
+    if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
+        device = CUDA
+    if problem := kind.problem(device):
+        return problem
+    try:
+        options = _for_runner(kind, Options(threads=1, device=device))
+        if is_rounded := made_of.get("tf32"):
+            options = replace(options, tf32=is_rounded)
+        usual = _identity(artifact, target_named(kind.engine), options)
+        return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
+    except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
+        return str(error)
+
+
+def _identity(artifact: Artifact, target: Target, options: BuildOptions) -> Mapping[str, object]:
+    """Return what an engine that is built here would be. Raise `BadInput` or `NotAvailable` as `check_buildable`."""
+    builder, device = check_buildable(target, artifact.precision, options)
+    return engine_identity(artifact, target, builder, device, _ranged(target, options, artifact.batch))
+
+
+def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOptions:
+    """Return the options with their profiles. A package is tuned for no batch; its identity has always said 8."""
+    if target.name == AOTI:
+        options = replace(options, optimum=batch.nearest(_OF_A_PACKAGE))
+    return options.for_artifact(batch)
+
+
+def _capability(kind: RunnerKind, options: Options) -> str | None:
+    """Return the compute capability of the GPU, for a target that builds for some of them."""
+    return capability(kind.device(options.device)) if target_named(kind.engine).capabilities else None
+
+
+def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
+    runner_of(engine, kind.name)
+    if isinstance(network, Artifact):  # else the runner refuses it
+        check_belongs(engine, network)
+        check_holds(engine, need.batches)
+        made, asked = engine.made_of, kind.settled(options).tf32
+        if "tf32" in made and (problem := tf32_problem(made, tf32=asked)):
+            remedy = "leave `tf32` out" if asked else "give `tf32`"
+            raise BadInput(f"{engine.path} must compute as it is asked to, found that {problem}; {remedy}")
 
 
 def _compile(
@@ -144,10 +237,10 @@ def check_buildable(target: Target, precision: str, options: BuildOptions) -> tu
         raise BadInput(f"the target {target.name} times nothing while it builds; leave `timing_cache` out")
     if options.device and not (target.needs_gpu or target.name == AOTI):
         raise BadInput(f"the target {target.name} builds for no GPU that is here; leave `device` out")
-    if target.name == AOTI and (options.profiles or options.workspace or options.version_compatible):
+    if target.name == AOTI and (options.profiles or options.optimum or options.workspace or options.version_compatible):
         raise BadInput(
             f"the target {AOTI} takes the artifact's batch range as it is; "
-            "leave `profiles`, `workspace` and `version_compatible` out"
+            "leave `profiles`, `optimum`, `workspace` and `version_compatible` out"
         )
     builder, device = target.builder(), _device(target, options)
     gpu = runner_kind(target.name).device(options.device) if target.needs_gpu or target.name == AOTI else CPU
@@ -173,7 +266,7 @@ def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[
     return {
         "module": target.module,
         "model": str(artifact.graph),
-        "image_size": artifact.image_size,
+        "image": input_named(artifact.input).dims(artifact.image_size),
         "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
         "capabilities": options.capabilities,
         "workspace_bytes": options.workspace,
@@ -225,7 +318,7 @@ def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
     options = kind.settled(options)
     device, tf32 = options.device, options.tf32
-    if target_named(kind.engine).needs_gpu:
+    if target_named(kind.engine).needs_gpu or kind.engine == AOTI:
         return BuildOptions(device=device, tf32=tf32)
     found = capability(device)  # a portable engine is not for every GPU that the target builds for
     return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)

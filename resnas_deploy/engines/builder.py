@@ -51,7 +51,7 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     if not parser.parse(model.SerializeToString()):
         raise Refused("; ".join(parser.get_error(number).desc() for number in range(parser.num_errors)))
     _check_shapes(model, network)
-    config = _configure(trt, builder, request, request["image_size"])
+    config = _configure(trt, builder, request)
     config.progress_monitor = _monitor(trt, send)
     cache = _load_timing_cache(config, request["timing_cache"])
     built = builder.build_serialized_network(network, config)
@@ -78,12 +78,12 @@ def refit(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     Path(request["out"]).write_bytes(made)
 
 
-def _configure(trt: Any, builder: Any, request: Mapping[str, Any], image_size: int) -> Any:
+def _configure(trt: Any, builder: Any, request: Mapping[str, Any]) -> Any:
     config = builder.create_builder_config()
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     for least, usual, most in request["profiles"]:
         profile = builder.create_optimization_profile()
-        profile.set_shape(INPUT, *((batch, 3, image_size, image_size) for batch in (least, usual, most)))
+        profile.set_shape(INPUT, *((batch, *request["image"]) for batch in (least, usual, most)))
         if config.add_optimization_profile(profile) < 0:
             raise Refused(f"the profile {least}:{usual}:{most} was not taken")
     if request["workspace_bytes"]:

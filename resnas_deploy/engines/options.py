@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.targets import AOTI, PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.runners.devices import dotted, is_gpu
+from resnas_deploy.runners.devices import CPU, dotted, is_gpu
 from resnas_deploy.runners.tf32 import FP32
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 IDENTITY_SCHEMA = 1
 USER_ALLOCATION = "user_allocation"
-_TUNED_FOR = 8  # images, where no profile says another number
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 COMPATIBILITY = ("ampere+", "same-capability")
 UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
@@ -40,6 +39,14 @@ class BatchProfile:
 
     def __str__(self) -> str:
         return f"{self.least}:{self.usual}:{self.most}"
+
+    def __contains__(self, batch: int) -> bool:
+        return self.least <= batch <= self.most
+
+    @staticmethod
+    def parse_all(text: str) -> tuple[BatchProfile, ...]:
+        """Read one profile, or several separated by commas: `1,8,64` is one for each size. Raise `BadInput`."""
+        return tuple(BatchProfile.parse(part.strip()) for part in text.split(","))
 
     @staticmethod
     def parse(text: str) -> BatchProfile:
@@ -72,14 +79,24 @@ class BuildOptions:
     hardware_compatibility: str = ""  # GPUs that it runs on: the one that it is built on, or one of COMPATIBILITY
     sparse_weights: bool = False  # may use kernels for weights of which two in four are zero
     level: int | None = None  # of optimisation, 0 to 5; none: the builder's own
+    optimum: int | None = None  # that the profile of the whole range is tuned for; none: what a server forms under load
+
+    def __post_init__(self) -> None:
+        if self.optimum is not None and self.profiles:
+            raise BadInput(
+                "`optimum` is of the one profile of the artifact's whole range, found `profiles` too; "
+                "say it in these, as LEAST:USUAL:MOST"
+            )
 
     def for_artifact(self, batch: BatchRange) -> BuildOptions:
         """Return the same with profiles for that batch range. Raise `BadInput` where one leaves the range."""
         for profile in self.profiles:
             if profile.least not in batch or profile.most not in batch:
                 raise BadInput(f"a profile must lie in the artifact's batch range {batch}, found {profile}")
-        profiles = self.profiles or (BatchProfile(batch.least, batch.nearest(_TUNED_FOR), batch.most),)
-        return replace(self, profiles=profiles)
+        usual = batch.formed if self.optimum is None else self.optimum
+        if usual not in batch:
+            raise BadInput(f"`optimum` must lie in the artifact's batch range {batch}, found {usual}")
+        return replace(self, profiles=self.profiles or (BatchProfile(batch.least, usual, batch.most),), optimum=None)
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON, of what is part of the identity."""
@@ -97,6 +114,11 @@ class BuildOptions:
         return {name: value for name in UNUSUAL if (value := getattr(self, name)) != getattr(usual, name)}
 
 
+def profile_for(profiles: Sequence[BatchProfile], batch: int) -> BatchProfile | None:
+    """Return the profile that a batch is run in: of those that hold it the one that is tuned nearest to it, if any."""
+    return min((item for item in profiles if batch in item), key=lambda item: abs(item.usual - batch), default=None)
+
+
 def engine_identity(
     artifact: Artifact, target: Target, builder: str, device: str, options: BuildOptions
 ) -> Mapping[str, object]:
@@ -111,6 +133,7 @@ def engine_identity(
         "target": target.name,
         "builder": builder,
         "device": device,  # the GPU's name, where the engine is built for the one that is here
+        **({"threads": "any"} if target.name == AOTI and device.startswith(CPU) else {}),  # not those of the build
         **options.to_json(),
         **({USER_ALLOCATION: True} if target.user_allocation else {}),
         # Said of all float32 on a GPU: what was built before that could be chosen says nothing, and has it on.

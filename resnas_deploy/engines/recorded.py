@@ -68,6 +68,7 @@ class Identity:
     workspace_bytes: int | None
     version_compatible: bool
     user_allocation: bool | None = None  # who runs it gives it the memory of activations
+    threads: str | None = None  # of a package for CPUs: "any"; none: those of where it was built
     refittable: bool | None = None  # this and the rest: there only where it is not the default
     strip_weights: bool | None = None
     hardware_compatibility: str | None = None

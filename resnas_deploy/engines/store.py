@@ -79,7 +79,7 @@ def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raise `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
         raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
-    report = read_engine_report(_report_path(path), path.suffix)
+    report = read_engine_report(report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:
         with Held(files) as held:
@@ -128,7 +128,7 @@ def building(artifact: Path) -> Iterator[None]:
 def save_engine_report(path: Path, report: Mapping[str, object]) -> Engine:
     """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
     body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
-    with atomic_file(_report_path(path)) as partial:
+    with atomic_file(report_path(path)) as partial:
         partial.write_bytes(_FORMAT.dump(body))
     return open_engine(path)  # the same as whoever finds it later
 
@@ -144,5 +144,6 @@ def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
     return body
 
 
-def _report_path(path: Path) -> Path:
+def report_path(path: Path) -> Path:
+    """Return where the report of an engine is."""
     return path.with_suffix(REPORT_SUFFIX)

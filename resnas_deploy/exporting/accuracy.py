@@ -17,11 +17,12 @@ from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.finding import Need, nearest_batch
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.preprocessing import preprocess
+from resnas_deploy.images.preprocessing import normalised, prepare
 from resnas_deploy.network.module import build_model
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Options, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Images, Options, RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
 MOST_IMAGES = 2000  # of a larger validation split a sample, drawn with a seed
@@ -48,7 +49,13 @@ def labelled_data(source: str, manifest: Manifest, task: Task | None) -> DataSet
 
 
 def compare_accuracy(
-    artifact: Artifact, kind: RunnerKind, data: DataSet, max_drop: float, threads: int, progress: Progress
+    artifact: Artifact,
+    kind: RunnerKind,
+    data: DataSet,
+    max_drop: float,
+    threads: int,
+    progress: Progress,
+    engine: EngineFile | None = None,
 ) -> Accuracy:
     """Run graph and module on the validation split and count what each gets right.
 
@@ -56,7 +63,7 @@ def compare_accuracy(
     below what its checkpoint says of itself.
     """
     checkpoint = artifact.checkpoint()
-    answers = _answers(artifact, kind, checkpoint, data.val, threads, progress)
+    answers = _answers(artifact, kind, checkpoint, data.val, threads, progress, engine)
     labels = data.val.labels[answers.indices]
     reference, top1 = (100 * float((found == labels).mean()) for found in (answers.module, answers.graph))
     found = Accuracy(data.name, len(labels), reference, top1, max_drop)
@@ -79,19 +86,20 @@ def _answers(
     labelled: LabelledImages,
     threads: int,
     progress: Progress,
+    engine: EngineFile | None,
 ) -> _Answers:
     indices = _sample(labelled)
     module = build_model(checkpoint)
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
-    batch = artifact.batch.nearest(_BATCH)
-    with open_runner(kind, artifact, Options(threads), progress) as runner:
+    batch = nearest_batch(engine, _BATCH) if engine else artifact.batch.nearest(_BATCH)
+    with open_runner(kind, artifact, Options(threads, engine=engine), progress, Need((batch,))) as runner:
         for start in range(0, len(indices), batch):
             progress(f"accuracy: {start}/{len(indices)} images")
             rows = indices[start : start + batch]
             images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
-                wanted = module(torch.from_numpy(images)).numpy()
+                wanted = module(torch.from_numpy(normalised(images, artifact.manifest.preprocessing))).numpy()
             found = runner.run(images)[OUTPUT]
             for number, logits in enumerate((wanted, found)):
                 answers[number, start : start + len(rows)] = logits[: len(rows)].argmax(1)
@@ -134,6 +142,6 @@ def _problem(
     return ""
 
 
-def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> NDArray[np.float32]:
+def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> Images:
     preprocessing = artifact.manifest.preprocessing
-    return np.stack([preprocess(labelled.image(int(index)), preprocessing) for index in rows])
+    return np.stack([prepare(labelled.image(int(index)), preprocessing, artifact.input) for index in rows])

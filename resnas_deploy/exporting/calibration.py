@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL.Image import Image
 
+from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.errors import BadInput, shortened
 from resnas_deploy.files.reading import opened
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_below
-from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Preprocessing, prepare
 from resnas_deploy.runners.base import Images
 
 DEFAULT_IMAGES = 128
@@ -24,7 +26,7 @@ _SEED = 0  # of which images are taken: the same ones in every export
 
 @dataclass(frozen=True)
 class Calibration:
-    """Normalised images `(N, 3, S, S)` and where they come from."""
+    """Images, as the graph takes them, and where they come from."""
 
     source: str
     images: Images
@@ -35,23 +37,30 @@ class Calibration:
         return {"source": self.source, "images": len(self.images), "sha256": digest}
 
 
-def calibration(source: Path | None, count: int, preprocessing: Preprocessing) -> Calibration:
+def calibration(
+    source: Path | None, count: int, preprocessing: Preprocessing, kind: InputKind = FLOAT32
+) -> Calibration:
     """Read `count` images from a folder (at any depth), an array in a .npy file, or the built-in data set.
 
-    An array must be as networks take it, float32 `(N, 3, S, S)` and normalised; images are preprocessed. Raise
-    `BadInput` where there are fewer than `count`, where an image cannot be read, and for NaN or infinity.
+    An array must be as the graph takes it: float32 `(N, 3, S, S)` and normalised, or uint8 `(N, S, S, 3)`; images are
+    preprocessed. Raise `BadInput` where there are fewer than `count`, where an image cannot be read, and for NaN or
+    infinity.
     """
+
+    def prepared(image: Image) -> Images:
+        return prepare(image, preprocessing, kind.name)
+
     if source is None:
         images = demo_images()[0]
         chosen = _drawn(len(images.labels), count, "the built-in images")
-        return Calibration("demo", np.stack([preprocess(images.image(int(i)), preprocessing) for i in chosen]))
+        return Calibration("demo", np.stack([prepared(images.image(int(i))) for i in chosen]))
     if not _is_folder(source):
         if source.suffix == ".npy":
-            return Calibration(source.name, _array(source, count, preprocessing.image_size))
+            return Calibration(source.name, _array(source, count, preprocessing.image_size, kind))
         raise BadInput(f"calibration must be a folder of images or an array (.npy), found no such thing at {source}")
     paths = images_below(source)
     chosen = _drawn(len(paths), count, str(source))
-    return Calibration(source.name, np.stack([preprocess(load_image(paths[i]), preprocessing) for i in chosen]))
+    return Calibration(source.name, np.stack([prepared(load_image(paths[i])) for i in chosen]))
 
 
 def _is_folder(path: Path) -> bool:
@@ -61,7 +70,7 @@ def _is_folder(path: Path) -> bool:
         return False
 
 
-def _array(path: Path, count: int, size: int) -> Images:
+def _array(path: Path, count: int, size: int, kind: InputKind) -> Images:
     with opened(path) as file:
         start = file.read(_START)
     # Numpy reads a header of whatever length it claims; in the first version that is of two bytes, else of four.
@@ -72,11 +81,11 @@ def _array(path: Path, count: int, size: int) -> Images:
     except Exception as error:  # noqa: BLE001  of a damaged header numpy lets through whatever its parsers raise
         reason = shortened(str(error).partition("\n")[0], 200)
         raise BadInput(f"{path} must be an array that numpy.save wrote, found: {reason}") from None
-    if found.dtype != np.float32 or found.shape[1:] != (3, size, size):
-        raise BadInput(
-            f"{path} must hold normalised images, float32 (N, 3, {size}, {size}), found {found.dtype} {found.shape}"
-        )
-    images = np.array(found[_drawn(len(found), count, str(path))])
+    if found.dtype != np.dtype(kind.name) or found.shape[1:] != kind.dims(size):
+        wanted = "normalised images" if kind is FLOAT32 else "images as they are cropped, not normalised"
+        shape = ", ".join(map(str, kind.dims(size)))
+        raise BadInput(f"{path} must hold {wanted}, {kind.name} (N, {shape}), found {found.dtype} {found.shape}")
+    images: Images = np.array(found[_drawn(len(found), count, str(path))])
     if not np.isfinite(images).all():
         bad = int((~np.isfinite(images)).reshape(len(images), -1).any(1).sum())
         raise BadInput(f"{path} must hold finite numbers, found NaN or infinity in {bad} of {len(images)} images")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
-from resnas_deploy.arch.alignment import check_alignment
+from resnas_deploy.arch.alignment import aligned_arch, check_alignment
+from resnas_deploy.arch.inputs import FLOAT32, input_named
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Manifest, Verification
@@ -16,21 +19,16 @@ from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.data.class_match import check_renaming
 from resnas_deploy.errors import BadInput, PackageMissing, VerificationFailed
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration, calibration
-from resnas_deploy.exporting.quantise import (
-    DEFAULT_DROP,
-    Ranges,
-    Scheme,
-    activation_ranges,
-    check_quantiser,
-    quantise,
-    scheme_for,
-)
+from resnas_deploy.exporting.quantise import DEFAULT_DROP, DEFAULT_MINUTES, check_quantiser
+from resnas_deploy.exporting.ranges import activation_ranges
+from resnas_deploy.exporting.scheme import Scheme, fused_attention, scheme_for, units_named
+from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.files.atomic import write_errors
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, Spelling
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, PACKED, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
-from resnas_deploy.precision import KEPT_IN_FP32, QUANTISED, check_precision, precision_named
+from resnas_deploy.precision import FP8, QUANTISED, check_precision, kept_in_fp32, precision_named
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
@@ -56,14 +54,27 @@ class Request:
     calibration_images: int = DEFAULT_IMAGES
     data: str = ""  # labelled images that a quantised graph's accuracy is measured on, as `verify` takes them
     max_drop: float = DEFAULT_DROP
+    keep: tuple[str, ...] = ()  # elements, or halves of blocks, that are not quantised
+    # In engines: whether the products of attention are quantised where they stay one kernel; None: in fp8 they are.
+    # Int8 has steps of 1/127 for the softmax's output, which of 257 tokens has a mean of 1/257.
+    attention: bool | None = None
+    # How long to look for elements that must not be quantised where the graph loses too much; 0: it then fails at once.
+    fallback_minutes: float = DEFAULT_MINUTES
+    input: str = FLOAT32.name  # what the graph takes, of `INPUTS`
     align: int = 1  # widths are padded with zeros to multiples of this, one of `ALIGNMENTS`
     verify_on: RunnerKind | None = field(kw_only=True)  # None: an artifact that is marked as unverified
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
         check_alignment(self.align)
+        input_named(self.input)
         if self.precision not in QUANTISED:
             self._check_unquantised()
+        elif self.attention is not None and not (self.for_engine and self.written_in.attention == PACKED):
+            raise BadInput(
+                "`attention` must come with a `target` of TensorRT and a `spelling` that is packed: other runtimes "
+                "compute its products in float32; leave it out"
+            )
         elif self.data and not self.verify_on:
             raise BadInput("accuracy is compared when the graph is verified: leave `data` or `unverified` out")
         if self.keep_failed and not self.verify_on:
@@ -75,6 +86,9 @@ class Request:
             "`calibration`": self.calibration is not None,
             "`data`": bool(self.data),
             "`max_drop`": self.max_drop != DEFAULT_DROP,
+            "`attention`": self.attention is not None,
+            "`keep`": bool(self.keep),
+            "`fallback_minutes`": self.fallback_minutes != DEFAULT_MINUTES,
         }
         if names := [name for name, is_given in given.items() if is_given]:
             raise BadInput(
@@ -87,9 +101,24 @@ class Request:
         return self.spelling or (FOR_TENSORRT if self.for_engine else FOR_RUNTIMES)
 
     @property
-    def scheme(self) -> Scheme | None:
-        """How the graph is quantised, if it is."""
-        return scheme_for(self.precision, self.for_engine) if self.precision in QUANTISED else None
+    def quantised(self) -> bool:
+        """Whether the graph is quantised."""
+        return self.precision in QUANTISED
+
+    def scheme(self, arch: ArchSpec) -> Scheme | None:
+        """Return how the graph is quantised, if it is. Raise `BadInput` where an element to keep is none of it."""
+        if not self.quantised:
+            return None
+        scheme = scheme_for(self.precision, self.for_engine)
+        usual = self.for_engine and self.precision == FP8 and self.written_in.attention == PACKED
+        wanted = usual if self.attention is None else self.attention
+        blocks = fused_attention(aligned_arch(arch, self.align), self.precision) if wanted else ()
+        if self.attention and not blocks:
+            raise BadInput(
+                f"`attention` must be kept where no builder makes one kernel of it in {self.precision}, "
+                "found quantised; leave it out"
+            )
+        return replace(scheme, attention=blocks, kept=units_named(self.keep, arch))
 
 
 def export(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact:
@@ -100,22 +129,18 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
     """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
-    if request.scheme:
+    if request.quantised:
         check_quantiser()
         with scratch_errors():  # which says so where there is no folder for temporary files
             pass
     if request.keep_failed and request.out.name:
         check_replaceable(failed_name(request.out))
-    with creating(request.out, force=request.force) as folder:
+    with creating(request.out, force=request.force) as folder, _scratch(request) as scratch:
         progress("loading the weights")
-        artifact = _write(load_weights(), request, folder, progress)
+        artifact, made_of = _write(load_weights(), request, folder, scratch, progress)
         if request.verify_on:
-            from resnas_deploy.exporting.verify import verify  # imports torch
-
             try:
-                threads = request.threads or usable_cores()
-                found = verify(artifact, request.verify_on, threads, progress, request.data, request.max_drop)
-                artifact = _with(artifact, found)
+                artifact = _verified(artifact, made_of, request, request.verify_on, progress)
             except VerificationFailed as error:
                 if request.keep_failed and isinstance(error.report, Verification):
                     seal(_with(artifact, error.report))
@@ -128,14 +153,44 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
     return replace(sealed, folder=request.out)
 
 
+def _scratch(request: Request) -> AbstractContextManager[Path]:
+    """Return a folder for what a quantised graph is made of; of other graphs, the one that nothing is written to."""
+    return scratch_folder("quantisation") if request.quantised else nullcontext(request.out)
+
+
+def _verified(
+    artifact: Artifact, made_of: Unquantised | None, request: Request, kind: RunnerKind, progress: Progress
+) -> Artifact:
+    """Return the artifact with its verification; of a quantised one with fewer elements quantised, if it must be."""
+    from resnas_deploy.exporting.verify import verify  # imports torch
+
+    threads = request.threads or usable_cores()
+
+    def verification(of: Artifact, told: Progress) -> Verification:
+        return verify(of, kind, threads, told, request.data, request.max_drop)
+
+    try:
+        return _with(artifact, verification(artifact, progress))
+    except VerificationFailed as error:
+        if made_of is None:
+            raise
+        from resnas_deploy.exporting.fallback import FallingBack
+
+        search = FallingBack(made_of, verification, kind, threads, request.fallback_minutes, progress)
+        return search.find(artifact, error)
+
+
 def failed_name(out: Path) -> Path:
     """Return where `keep_failed` keeps an artifact whose graph is wrong."""
     return out.with_name(f"{out.name}.failed")
 
 
-def check_verifiable(kind: RunnerKind, precision: str) -> None:
-    """Raise `NotAvailable` or `BadInput` where a graph of that precision cannot be verified on that runner here."""
-    if not kind.runs_graph:  # it would compare the module with itself
+def check_verifiable(kind: RunnerKind, precision: str, *, engine: bool = False) -> None:
+    """Raise `NotAvailable` or `BadInput` where a graph of that precision cannot be verified on that runner here.
+
+    With `engine` one of its engines is verified, which may be a package of the weights: that is compiled, too.
+    """
+    if not kind.runs_graph and not engine:  # it would compare the module with itself
         raise BadInput(
             f"a graph must be verified on a runner that runs it, found {kind.name}, which runs the weights; "
             "use another runner (`available_runners()` lists them)"
@@ -165,9 +220,16 @@ def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress
     if request.verify_on and (there.manifest.doubt or not (verification and _as_accurate(verification, request))):
         return None
     checkpoint = load_weights()
-    wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, progress))
+    fell_back = there.manifest.fell_back
+    wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, progress), fell_back)
     found = replace(there.manifest, files={}, verification=None, tools=wanted.tools)
-    return there if found == wanted else None
+    return there if found == wanted and (not fell_back or _as_strict(verification, request)) else None
+
+
+def _as_strict(verification: Verification | None, request: Request) -> bool:
+    """Tell whether elements would fall back in the same way: they did for the same drop."""
+    same = not (verification and verification.accuracy) or verification.accuracy.max_drop == request.max_drop
+    return same and request.verify_on is not None and request.fallback_minutes > 0
 
 
 def _as_accurate(verification: Verification, request: Request) -> bool:
@@ -180,16 +242,26 @@ def _as_accurate(verification: Verification, request: Request) -> bool:
 
 def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -> Calibration | None:
     """Return the images that a quantised graph is calibrated with."""
-    if request.scheme is None:
+    if not request.quantised:
         return None
     if isinstance(request.calibration, Calibration):
+        if request.calibration.images.dtype != request.input:
+            raise BadInput(
+                f"`calibration` must hold images as the graph takes them, {request.input}, "
+                f"found {request.calibration.images.dtype}"
+            )
         return request.calibration
     progress("reading the calibration images")
-    return calibration(request.calibration, request.calibration_images, checkpoint.preprocessing)
+    return calibration(
+        request.calibration, request.calibration_images, checkpoint.preprocessing, input_named(request.input)
+    )
 
 
-def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | None) -> Manifest:
-    scheme = request.scheme
+def _manifest(
+    checkpoint: Checkpoint, request: Request, images: Calibration | None, fell_back: Sequence[str] = ()
+) -> Manifest:
+    scheme = request.scheme(checkpoint.arch)
+    scheme = scheme.falling_back(fell_back) if scheme else None
     return Manifest(
         name=request.name,
         arch=checkpoint.arch,
@@ -201,52 +273,70 @@ def _manifest(checkpoint: Checkpoint, request: Request, images: Calibration | No
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
         spelling=request.written_in.describe(),
-        kept_in_fp32=KEPT_IN_FP32 if (scheme.around if scheme else request.precision) != "fp32" else (),
+        kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
         quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
         files={},
         verification=None,
+        input=request.input,
     )
 
 
-def _write(checkpoint: Checkpoint, request: Request, folder: Path, progress: Progress) -> Artifact:
-    """Write graph and weights into a folder that nobody else reads yet."""
+def _write(
+    checkpoint: Checkpoint, request: Request, folder: Path, scratch: Path, progress: Progress
+) -> tuple[Artifact, Unquantised | None]:
+    """Write graph and weights into a folder that nobody else reads yet, and what a quantised graph is made of."""
     images = _calibration(checkpoint, request, progress)
     artifact = Artifact(folder, _manifest(checkpoint, request, images))
-    scheme = request.scheme
+    scheme, made_of = request.scheme(checkpoint.arch), None
     if scheme and request.verify_on:
         from resnas_deploy.exporting.accuracy import labelled_data  # imports torch
 
         labelled_data(request.data, artifact.manifest, checkpoint.task)  # refused before the work, where it is wrong
     with write_errors(request.out):
         progress("emitting the graph")
-        _emit(checkpoint, request, scheme.around if scheme else request.precision, artifact.model)
         if scheme and images:
-            ranges = _ranges(checkpoint, request, scheme, artifact.model, images, progress)
+            made_of = _unquantised(checkpoint, request, scheme, scratch, images, progress)
             progress("quantising")
-            quantise(artifact.model, ranges, scheme)
+            artifact = made_of.write(artifact)
+        else:
+            _emit(checkpoint, request, request.precision, artifact.model)
         progress("writing the weights")
         write(checkpoint, artifact.weights)
-    return artifact
+    return artifact, made_of
 
 
 def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> None:
     graph = emit(
-        checkpoint, precision_named(precision), request.batch, spelling=request.written_in, alignment=request.align
+        checkpoint,
+        precision_named(precision),
+        request.batch,
+        spelling=request.written_in,
+        alignment=request.align,
+        kind=input_named(request.input),
     )
     graph.write(path)
 
 
-def _ranges(
-    checkpoint: Checkpoint, request: Request, scheme: Scheme, model: Path, images: Calibration, progress: Progress
-) -> Ranges:
-    """Return the activations' ranges on the calibration images, of the emitted graph or of its twin in float32."""
-    if scheme.around == "fp32":
-        return activation_ranges(model, images.images, request.batch, progress)
-    with scratch_folder("calibration") as folder:
-        twin = folder / "fp32.onnx"
+def _unquantised(
+    checkpoint: Checkpoint,
+    request: Request,
+    scheme: Scheme,
+    scratch: Path,
+    images: Calibration,
+    progress: Progress,
+) -> Unquantised:
+    """Emit the graph that is to be quantised, and its twin in float32, and learn the ranges of its activations."""
+    plain, twin = scratch / "plain.onnx", scratch / "fp32.onnx"
+    with scratch_errors():
         _emit(checkpoint, request, "fp32", twin)
-        return activation_ranges(twin, images.images, request.batch, progress)
+        if scheme.around == "fp32":
+            plain = twin
+        else:
+            _emit(checkpoint, request, scheme.around, plain)
+    made_of = Unquantised(plain, twin, {}, scheme)
+    made_of.check()
+    return replace(made_of, ranges=activation_ranges(twin, images.images, request.batch, progress))
 
 
 def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:

@@ -7,6 +7,7 @@ less than float32 is computed in its own type as well (`arithmetic`).
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,22 +16,25 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
+from resnas_deploy.arch.inputs import FLOAT32, InputKind, input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.build import open_runner, with_engine
+from resnas_deploy.engines.finding import SHORT, Need, profiles_of
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.preprocessing import Preprocessing, normalised
 from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Images, Options, Outputs, Runner, RunnerKind
+from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
@@ -52,22 +56,23 @@ class Divergence:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What the two sides are given: seeded noise, then real images."""
+    """What the graph is given: seeded noise, then real images. The module is given the same, normalised."""
 
     images: Images
     real: tuple[str, ...]  # the names of the real ones
 
 
-def verification_inputs(preprocessing: Preprocessing) -> Inputs:
-    """Return eight images of seeded noise and the package's sample images, `(12, 3, S, S)`."""
-    names, samples = sample_images(preprocessing)
-    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size), samples]), names)
+def verification_inputs(preprocessing: Preprocessing, kind: InputKind = FLOAT32) -> Inputs:
+    """Return eight images of seeded noise and the package's sample images, twelve, as a graph takes them."""
+    names, samples = sample_images(preprocessing, kind)
+    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size, kind), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
-    """Return the PyTorch module's logits in float32, `(B, classes)`."""
+    """Return the PyTorch module's logits in float32, `(B, classes)`. Levels are normalised for it."""
     with torch.inference_mode():
-        logits: NDArray[np.float32] = build_model(checkpoint)(torch.from_numpy(images)).numpy()
+        taken = torch.from_numpy(normalised(images, checkpoint.preprocessing))
+        logits: NDArray[np.float32] = build_model(checkpoint)(taken).numpy()
     return logits
 
 
@@ -78,8 +83,9 @@ def verify(
     progress: Progress,
     data: str = "",
     max_drop: float = DEFAULT_DROP,
+    engine: EngineFile | None = None,
 ) -> Verification:
-    """Compare the artifact's graph with the module of its weights, at several batch sizes of its range.
+    """Compare the artifact's graph, or an engine of it, with the module of its weights, at several batch sizes.
 
     A quantised graph is also compared on labelled images: of `data`, a folder or demo, or of the built-in ones for a
     network of their classes; its top-1 may be `max_drop` percentage points lower. Raise `VerificationFailed`, which
@@ -97,13 +103,13 @@ def verify(
     labelled = None
     if quantised:  # before the work, where the data is wrong
         labelled = labelled_data(data, artifact.manifest, checkpoint.task)
-    inputs = verification_inputs(artifact.manifest.preprocessing)
+    inputs = verification_inputs(artifact.manifest.preprocessing, input_named(artifact.input))
     with torch_threads(threads), exact_on():
         progress("computing the reference on torch")
         reference = reference_logits(checkpoint, inputs.images)
         del checkpoint  # which is not in memory together with the graph
         progress(f"running the graph on {kind.name}")
-        found = compare_with_reference(artifact, kind, inputs, reference, threads, progress)
+        found = compare_with_reference(artifact, kind, inputs, reference, threads, progress, engine)
         if artifact.precision != "fp32":
             progress(f"computing the graph in {artifact.manifest.type} arithmetic")
             own = in_own_arithmetic(artifact, inputs.images, reference)
@@ -112,11 +118,12 @@ def verify(
                 raise VerificationFailed(out_of_room(own), found)
         if quantised:
             progress("looking at the error of each element")
-            errors = {item.element: item.error for item in divergences(artifact, kind, inputs.images, threads)}
+            looked_at = _probed_on(kind, artifact.precision)
+            errors = {item.element: item.error for item in divergences(artifact, looked_at, inputs.images, threads)}
             accuracy = None
             if labelled:
                 counted_on = computing_in_own(artifact, kind)
-                accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, progress)
+                accuracy = compare_accuracy(artifact, counted_on, labelled, max_drop, threads, progress, engine)
             found = replace(found, accuracy=accuracy, element_errors=errors)
         if not found.passed:
             raise VerificationFailed(_difference(artifact, kind, threads, inputs.images, found, progress), found)
@@ -130,7 +137,13 @@ def _difference(
     own = found.own
     if found.error > found.tolerance:
         progress("looking for the element where the two part")
-        parting = first_beyond(divergences(artifact, kind, images, threads), found.tolerance)
+        errors = divergences(artifact, _probed_on(kind, artifact.precision), images, threads)
+        if kind.engine and errors[-1].error <= found.tolerance:
+            return (
+                f"the engine must compute what the module computes, found {found}; the graph itself does, so it is "
+                "the engine that differs: build it again, or with another builder"
+            )
+        parting = first_beyond(errors, found.tolerance)
         return f"the graph must compute what the module computes, found {found}; {parting}"
     if found.accuracy and found.accuracy.problem:
         return f"accuracy must be above chance to be compared, found {found.accuracy}"
@@ -147,6 +160,11 @@ def _difference(
     )
 
 
+def _probed_on(kind: RunnerKind, precision: str) -> RunnerKind:
+    """Return what the graph is run on with more outputs than its own: an engine has none, so another runner then."""
+    return default_runner(precision, runs_graph=True) if kind.engine else kind
+
+
 def compare_with_reference(
     artifact: Artifact,
     kind: RunnerKind,
@@ -154,11 +172,14 @@ def compare_with_reference(
     reference: NDArray[np.float32],
     threads: int,
     progress: Progress = silent,
+    engine: EngineFile | None = None,
 ) -> Verification:
     """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
-    batches, count = batches_to_verify(artifact.manifest.batch), len(inputs.images)
+    batches, count = batches_to_verify(artifact.manifest.batch, engine), len(inputs.images)
     error, agreement = 0.0, np.ones(count, bool)
-    with open_runner(kind, artifact, Options(threads), progress) as runner:
+    with ExitStack() as stack:
+        options = with_engine(kind, artifact, Options(threads, engine=engine), progress, Need(batches))
+        runner = stack.enter_context(kind.open(artifact, options))
         for batch in batches:
             parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
             logits = np.concatenate(parts)[:count]
@@ -166,7 +187,7 @@ def compare_with_reference(
             agreement &= logits.argmax(1) == reference.argmax(1)
         return Verification(
             reference=f"torch {torch.__version__} fp32",
-            runner=f"{runner.name} ({runner.version}){_narrowed(artifact.precision, runner.computes)}",
+            runner=_described(runner, options.engine) + _narrowed(artifact.precision, runner.computes),
             tolerance=max(tolerance_of(artifact.precision), tolerance_of(runner.computes)),
             error=error,
             batches=batches,
@@ -177,14 +198,25 @@ def compare_with_reference(
         )
 
 
+def _described(runner: Runner, engine: EngineFile | None) -> str:
+    built = f", engine {engine.path.stem[:SHORT]}" if engine else ""
+    return f"{runner.name} ({runner.version}{built})"
+
+
 def _narrowed(precision: str, computes: str) -> str:
     """Say that the runner computes in less than the graph's precision, whose tolerance then holds."""
     return f", computing in {computes}" if tolerance_of(computes) > tolerance_of(precision) else ""
 
 
-def batches_to_verify(batch: BatchRange) -> tuple[int, ...]:
-    """Return the smallest of the range, the next, and the largest, but none above 16 unless the smallest is."""
-    return tuple(sorted({batch.least, batch.nearest(batch.least + 1), batch.nearest(MOST)}))
+def batches_to_verify(batch: BatchRange, engine: EngineFile | None = None) -> tuple[int, ...]:
+    """Return the smallest of the range, the next, and the largest, but none above 16 unless the smallest is.
+
+    Of an engine, those of the range of each of its profiles.
+    """
+    profiles = profiles_of(engine.made_of) if engine else ()
+    ranges = [BatchRange(profile.least, profile.most) for profile in profiles] or [batch]
+    ends = ({each.least, each.nearest(each.least + 1), each.nearest(MOST)} for each in ranges)
+    return tuple(sorted(set().union(*ends)))
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
@@ -192,10 +224,10 @@ def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: i
     batch = artifact.manifest.batch
     images = images[_rows(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
-    probed = _with_probes(read_graph(artifact), list(wanted))
+    probed = with_probes(read_graph(artifact), list(wanted))
     with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
         found: Outputs = runner.run(images)
-    return [Divergence(name, relative_error(found[_probe(name)], output)) for name, output in wanted.items()]
+    return [Divergence(name, relative_error(found[probe(name)], output)) for name, output in wanted.items()]
 
 
 def own_divergences(artifact: Artifact, images: Images) -> list[Divergence]:
@@ -212,11 +244,12 @@ def _wanted(artifact: Artifact, images: Images) -> dict[str, NDArray[np.float32]
     manifest = artifact.manifest
     with torch.inference_mode():
         model = build_model(artifact.checkpoint())
-        wanted = {name: output.numpy() for name, output in intermediates(model, torch.from_numpy(images)).items()}
+        taken = torch.from_numpy(normalised(images, manifest.preprocessing))
+        wanted = {name: output.numpy() for name, output in intermediates(model, taken).items()}
     last = next(e.name for e in elements(manifest.arch) if isinstance(e, BlockElement) and e.last)
     wanted[last] = wanted[last][:, :1]  # all that the graph computes there
     return wanted | {
-        name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if _probe(name) != OUTPUT
+        name: aligned_output(output, manifest.alignment) for name, output in wanted.items() if probe(name) != OUTPUT
     }
 
 
@@ -231,14 +264,15 @@ def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
     return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
 
 
-def _probe(element: str) -> str:
+def probe(element: str) -> str:
+    """Return the name of the graph's output that has an element's output."""
     return OUTPUT if element == "head" else f"{element}.probe"
 
 
-def _with_probes(model: ModelProto, names: list[str]) -> ModelProto:
+def with_probes(model: ModelProto, names: list[str]) -> ModelProto:
     """Return the model with the outputs of these elements as further outputs, in float32."""
     for name in names:
-        if _probe(name) != OUTPUT:
-            model.graph.node.append(helper.make_node("Cast", [name], [_probe(name)], to=TensorProto.FLOAT))
-            model.graph.output.append(helper.make_tensor_value_info(_probe(name), TensorProto.FLOAT, None))
+        if probe(name) != OUTPUT:
+            model.graph.node.append(helper.make_node("Cast", [name], [probe(name)], to=TensorProto.FLOAT))
+            model.graph.output.append(helper.make_tensor_value_info(probe(name), TensorProto.FLOAT, None))
     return model

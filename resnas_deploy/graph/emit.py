@@ -18,9 +18,10 @@ from resnas_deploy.arch.elements import (
     StemElement,
     elements,
 )
+from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.block import emit_block
-from resnas_deploy.graph.ends import emit_head, emit_stem
+from resnas_deploy.graph.ends import emit_head, emit_images, emit_stem, images_into
 from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
@@ -54,8 +55,12 @@ def emit(
     *,
     spelling: Spelling = FOR_RUNTIMES,
     alignment: int = 1,
+    kind: InputKind = FLOAT32,
 ) -> EmittedGraph:
     """Emit the graph `images (B, 3, S, S) float32 -> logits (B, classes) float32`.
+
+    Its input may be another `kind`: `images (B, S, S, 3) uint8`, what the checkpoint's preprocessing crops, whose
+    normalisation is then part of the stem.
 
     Each element's last node writes a value of the element's name (`stem`, `stage1.block1`, .., `head` is `logits`).
     With an `alignment` above 1 its widths are padded to multiples of that (`align`), and the logits are the same.
@@ -64,12 +69,13 @@ def emit(
     arch = checkpoint.arch
     aligned = align(arch, checkpoint.tensors, alignment)
     graph = GraphBuilder(precision, OPSET)
-    x = _cast(graph, INPUT, "input_cast", precision.onnx)
+    x = INPUT
     for element in elements(aligned.arch):
         tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]
         match element:
             case StemElement():
-                x = emit_stem(graph, element, tensors, x)
+                x = emit_images(graph, element, kind, checkpoint.preprocessing)
+                x = emit_stem(graph, element, images_into(tensors, kind, checkpoint.preprocessing), x)
             case BlockElement():
                 x = emit_block(graph, element, tensors, x, epsilon, spelling)
             case ReductionElement():
@@ -77,15 +83,16 @@ def emit(
                 x = emit_reduction(graph, element, tensors, x, epsilon, spelling, mean_weight)
             case HeadElement():
                 x = emit_head(graph, element, tensors, x, epsilon)
-    _cast(graph, x, "output_cast", TensorProto.FLOAT)
+    if precision.onnx != TensorProto.FLOAT:
+        graph.cast(x, "output_cast", TensorProto.FLOAT)
     graph.nodes[-1].output[0] = OUTPUT
 
     size: int | str = batch.least if batch.fixed else "batch"
-    image = [size, 3, arch.image_size, arch.image_size]
+    image = [size, *kind.dims(arch.image_size)]
     proto = helper.make_graph(
         graph.nodes,
         "vit_resnas",
-        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, image)],
+        [helper.make_tensor_value_info(INPUT, kind.onnx, image)],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, [size, arch.classes])],
     )
     model = helper.make_model(
@@ -101,14 +108,9 @@ def emit(
         "resnas.arch": arch.to_json(),
         "resnas.batch": str(batch),
         "resnas.precision": precision.name,
-    }
+    } | ({} if kind is FLOAT32 else {"resnas.input": kind.name})
     helper.set_model_props(model, {key: json.dumps(value, sort_keys=True) for key, value in described.items()})
     return EmittedGraph(model, tuple(graph.weights.values()))
-
-
-def _cast(graph: GraphBuilder, x: str, name: str, to: int) -> str:
-    """Cast `x` to the type `to`, where the graph's own type is another than float32."""
-    return x if graph.precision.onnx == TensorProto.FLOAT else graph.node("Cast", [x], name, to=to)
 
 
 def _of(element: str, tensors: Mapping[str, Array]) -> dict[str, Array]:

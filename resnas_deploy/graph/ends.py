@@ -7,10 +7,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from resnas_deploy.arch.elements import BATCH_NORM_EPS, HeadElement, StemElement
+from onnx import TensorProto
+
+from resnas_deploy.arch.elements import BATCH_NORM_EPS, INPUT, HeadElement, StemElement
+from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.graph import fold
 from resnas_deploy.graph.nodes import GraphBuilder
+from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.checkpoint import Array
+
+_IMAGES = ("conv1.weight", "projection.weight")  # what reads the images, where it is there
+
+
+def emit_images(graph: GraphBuilder, stem: StemElement, kind: InputKind, preprocessing: Preprocessing) -> str:
+    """Emit the input to what the stem's convolution reads, `(B, 3, S, S)` in the graph's type.
+
+    That is the normalised image; of uint8 images it is u - 255 mean, and `images_into` has the rest. The subtraction is
+    in float32, so that its result is rounded to the graph's type once, as a normalised image is.
+    """
+    name, graph_type = stem.name, graph.precision.onnx
+    if kind is FLOAT32:
+        return graph.cast(INPUT, "input_cast", graph_type) if graph_type != kind.onnx else INPUT
+    x = graph.cast(INPUT, f"{name}.levels", TensorProto.FLOAT)  # first, since TensorRT takes uint8 into a Cast alone
+    x = graph.node("Transpose", [x], f"{name}.channels_first", perm=[0, 3, 1, 2])
+    mean = graph.weight_in_float32(f"{name}.centre", (3, 1, 1), lambda: fold.levels_centre(preprocessing.mean))
+    x = graph.node("Add", [x, mean], f"{name}.centred")
+    return graph.cast(x, f"{name}.centred_cast", graph_type) if graph_type != TensorProto.FLOAT else x
+
+
+def images_into(tensors: Mapping[str, Array], kind: InputKind, preprocessing: Preprocessing) -> Mapping[str, Array]:
+    """Return the stem's tensors with the factor of what `emit_images` leaves in the convolution that reads it."""
+    if kind is FLOAT32:
+        return tensors
+    first = next(name for name in _IMAGES if name in tensors)
+    return {**tensors, first: fold.levels_into_conv(tensors[first], fold.levels_factor(preprocessing.std))}
 
 
 def emit_stem(graph: GraphBuilder, stem: StemElement, tensors: Mapping[str, Array], images: str) -> str:

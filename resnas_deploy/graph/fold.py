@@ -28,6 +28,28 @@ def batch_norm_into_bias(factor: Array, mean: Array, shift: Array) -> Array:
     return shift - factor * mean
 
 
+def levels_factor(std: tuple[float, float, float]) -> Array:
+    """Return the factor a = 1 / (255 s) by which normalising multiplies a level u, 0 to 255.
+
+    (u/255 - m)/s = a (u - 255 m), by channel.
+    """
+    return (1 / (255 * np.array(std, np.float64))).astype(np.float32)
+
+
+def levels_centre(mean: tuple[float, float, float]) -> Array:
+    """Return -255 m, by channel: the addend of (u/255 - m)/s = a (u - 255 m).
+
+    It is added to the image and not to what the convolution makes of it: the convolution's padding holds 0 of the
+    normalised image, and so of u - 255 m, which no constant behind the convolution could say at the borders.
+    """
+    return (-255 * np.array(mean, np.float64)).astype(np.float32)
+
+
+def levels_into_conv(weight: Array, factor: Array) -> Array:
+    """Return W diag(a), by input channel: W * (a (u - 255 m)) = (W diag(a)) * (u - 255 m), at the borders as well."""
+    return weight * factor[None, :, None, None]
+
+
 def norm_scale_into_linear(weight: Array, scale: Array) -> Array:
     """Return W diag(g): W (g n) = (W diag(g)) n."""
     return weight * scale

@@ -67,6 +67,17 @@ class GraphBuilder:
         self.weights[name] = Weight(name, shape, self.precision.onnx, self.precision.dtype, cast)
         return name
 
+    def weight_in_float32(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
+        """Add a weight in float32, whatever the graph's precision; `make` gives its values, in any shape."""
+        self.weights[name] = Weight(
+            name, shape, TensorProto.FLOAT, np.dtype(np.float32), lambda: np.ascontiguousarray(make().reshape(shape))
+        )
+        return name
+
+    def cast(self, x: str, name: str, to: int) -> str:
+        """Cast `x` to a type of TensorProto.DataType."""
+        return self.node("Cast", [x], name, to=to)
+
     def ints(self, *values: int) -> str:
         """Add an int64 vector, shared by all who ask for the same."""
         name = f"ints.{'_'.join(map(str, values))}"

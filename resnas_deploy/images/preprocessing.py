@@ -18,6 +18,7 @@ from resnas_deploy.files.records import from_json, to_json
 from resnas_deploy.images.decode import check_size
 
 _FILTERS = {"bicubic": Image.Resampling.BICUBIC, "bilinear": Image.Resampling.BILINEAR}
+Inputs = npt.NDArray[np.float32 | np.uint8]  # of a network: normalised images, or levels
 _Number = int | float  # as it was given, so that it is written as it was read
 
 
@@ -79,10 +80,33 @@ def preprocess(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[
     The image must be of mode RGB, as `images.load_image` gives it. Raise BadInput for another mode or a size that
     `images.check_size` refuses.
     """
-    scaled = np.asarray(centre(image, preprocessing), dtype=np.float32) / np.float32(255)
+    only: npt.NDArray[np.float32] = normalised(levels(image, preprocessing)[None], preprocessing)[0]
+    return only
+
+
+def levels(image: Image.Image, preprocessing: Preprocessing) -> npt.NDArray[np.uint8]:
+    """Return an image's levels before it is normalised: uint8, (image_size, image_size, 3).
+
+    Raise what `preprocess` does.
+    """
+    return np.array(centre(image, preprocessing), dtype=np.uint8)
+
+
+def prepare(image: Image.Image, preprocessing: Preprocessing, taken: str) -> Inputs:
+    """Return an image as a network takes it whose input is `float32` or `uint8`. Raise what `preprocess` does."""
+    return (levels if taken == "uint8" else preprocess)(image, preprocessing)
+
+
+def normalised(images: Inputs, preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
+    """Return images as `preprocess` makes them, float32 (B, 3, S, S), of their levels, uint8 (B, S, S, 3).
+
+    What is normalised already stays as it is.
+    """
+    if images.dtype != np.uint8:
+        return images.astype(np.float32, copy=False)
     mean, std = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
-    normalised = (scaled - mean) / std
-    return np.ascontiguousarray(normalised.transpose(2, 0, 1), dtype=np.float32)
+    scaled = images.astype(np.float32) / np.float32(255)
+    return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
 
 
 def centre(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

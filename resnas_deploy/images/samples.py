@@ -5,28 +5,33 @@ from __future__ import annotations
 from importlib.resources import as_file, files
 
 import numpy as np
-import numpy.typing as npt
 
+from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import is_image, is_leftover
-from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Inputs, Preprocessing, prepare
 
 _NOISE_SEED = 0
 
 
-def noise(batch: int, size: int) -> npt.NDArray[np.float32]:
-    """Return images of noise, `(batch, 3, size, size)`, for checks and timings that need no typical input.
+def noise(batch: int, size: int, kind: InputKind = FLOAT32) -> Inputs:
+    """Return images of noise as an input takes them, for checks and timings that need no typical input.
 
-    They are normalised, and the same every time: the first of more are the fewer.
+    Those of float32 are normalised, `(batch, 3, size, size)`; of uint8, `(batch, size, size, 3)`, each level is as
+    likely. They are the same every time: the first of more are the fewer.
     """
-    return np.random.default_rng(_NOISE_SEED).standard_normal((batch, 3, size, size), np.float32)
+    rng = np.random.default_rng(_NOISE_SEED)
+    if kind is FLOAT32:
+        return rng.standard_normal(kind.shape(batch, size), np.float32)
+    return np.frombuffer(rng.bytes(batch * kind.image_bytes(size)), np.uint8).reshape(kind.shape(batch, size)).copy()
 
 
-def sample_images(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.NDArray[np.float32]]:
+def sample_images(preprocessing: Preprocessing, kind: InputKind = FLOAT32) -> tuple[tuple[str, ...], Inputs]:
     """Return the file names of the package's four images, sorted, and their batch.
 
-    The batch is float32, (4, 3, image_size, image_size). Raise BadInput when the installed package lacks them.
+    The batch is float32, (4, 3, image_size, image_size), or as another input takes it. Raise BadInput when the
+    installed package lacks them.
     """
     folder = files("resnas_deploy.images") / "assets" / "samples"
     there = folder.iterdir() if folder.is_dir() else ()
@@ -37,5 +42,5 @@ def sample_images(preprocessing: Preprocessing) -> tuple[tuple[str, ...], npt.ND
     images = []
     for entry in entries:
         with as_file(entry) as path:  # the package may lie in a zip archive
-            images.append(preprocess(load_image(path), preprocessing))
+            images.append(prepare(load_image(path), preprocessing, kind.name))
     return tuple(entry.name for entry in entries), np.stack(images)

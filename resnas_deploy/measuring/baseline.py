@@ -9,7 +9,9 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from resnas_deploy.artifact.artifact import Artifact, open_artifact
+from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.engines.finding import foreign_part, open_source
+from resnas_deploy.engines.store import SUFFIXES, engine_path, find
 from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
 from resnas_deploy.measuring.extras import Extras
@@ -24,11 +26,11 @@ from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import Network, usable_cores
+from resnas_deploy.runners.base import EngineFile, Network, usable_cores
 from resnas_deploy.runners.devices import CPU
 from resnas_deploy.runners.registry import runner_kind
 
-Networks = Mapping[str, Network]  # by label
+Networks = Mapping[str, tuple[Network, EngineFile | None]]  # by label, with the engine that is named
 _log = logging.getLogger(__name__)
 
 
@@ -69,11 +71,13 @@ def opened_networks(
     peers = [source for source in precisions if source in PEERS]
     where = artifacts or [Path(source) for source in precisions if source not in PEERS]
     with ExitStack() as stack:
-        found: list[Network] = [open_artifact(item) for item in where]
-        found += [stack.enter_context(open_peer(name, precisions[name], progress)) for name in peers]
-        networks: dict[str, Network] = {}
-        for network in found:
-            if (other := networks.setdefault(network.label, network)) is not network:
+        found: list[tuple[Network, EngineFile | None]] = [open_source(item) for item in where]
+        found += [(stack.enter_context(open_peer(name, precisions[name], progress)), None) for name in peers]
+        networks: dict[str, tuple[Network, EngineFile | None]] = {}
+        for each in found:
+            network = each[0]
+            other, _ = networks.setdefault(network.label, each)
+            if other is not network:
                 raise BadInput(
                     f"the artifacts must have labels of their own, found {shown(network.label)} "
                     f"at {other.source} and {network.source}; name one of them"
@@ -140,16 +144,31 @@ def compare_with_baseline(
 def plan_again(configurations: Sequence[Configuration], networks: Networks, effort: Effort) -> Plan:
     """Return the plan that measures these configurations again, on their own devices unless another is asked for.
 
-    It may hold others too, where they are no full product. The threads are the configurations'.
+    It may hold others too, where they are no full product. The threads are the configurations'. The engines are the
+    very ones, where the artifacts still have them; else they are found or built as for any measurement.
     """
-    subjects = dict.fromkeys((item.label, item.runner, item.place) for item in configurations)
+    subjects = dict.fromkeys((item.label, item.runner, item.place, item.engine) for item in configurations)
     threads = min((item.threads + 1) * item.streams - 1 for item in configurations)  # of all their streams together
     return replace(effort, threads=threads).plan(
-        [Subject(networks[label], runner_kind(runner).on(where)) for label, runner, where in subjects],
+        [
+            Subject(networks[label][0], runner_kind(runner).on(where), _engine(*networks[label], runner, engine))
+            for label, runner, where, engine in subjects
+        ],
         [item.batch for item in configurations],
         [item.streams for item in configurations],
         least_openings=LEAST_OPENINGS,
     )
+
+
+def _engine(network: Network, named: EngineFile | None, runner: str, engine: str) -> EngineFile | None:
+    """Return the engine that is to be measured again: one that is named, or the one of before, if it is still there."""
+    if named and named.made_of["target"] == runner:
+        return named
+    if engine and isinstance(network, Artifact):
+        paths = (engine_path(network.folder, engine, suffix) for suffix in SUFFIXES)
+        there = next(filter(None, map(find, paths)), None)
+        return there if there and not foreign_part(there, network) else None
+    return None
 
 
 def configurations_here(plan: Plan) -> list[Configuration]:

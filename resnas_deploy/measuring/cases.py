@@ -7,14 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.arch.inputs import input_named
+from resnas_deploy.engines.build import with_engine
+from resnas_deploy.engines.finding import Need, is_untuned, profiles_of, unusual_options
+from resnas_deploy.engines.options import profile_for
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import Images, Options, Runner
+from resnas_deploy.runners.base import EngineFile, Images, Options, Runner
 
 OUT_OF_MEMORY = "out of memory"
 BATCHES = 4  # of each stream in one sample: the fewer, the more of the time passes while streams wait for each other
@@ -57,19 +60,30 @@ def _open_subject(
 ) -> Iterator[Ready]:
     streams, network = cases[0].streams, subject.network
     threads = max(1, plan.threads // streams)
-    options = Options(threads, shares_cores=True, device=plan.device, cuda_graph=plan.cuda_graph, tf32=plan.tf32)
+    options = Options(
+        threads,
+        shares_cores=True,
+        device=plan.device,
+        cuda_graph=plan.cuda_graph,
+        tf32=plan.tf32,
+        engine=subject.engine,
+    )
     if subject.kind.caches:
         options = replace(options, engine_cache=plan.engine_cache)
     runners: list[Runner] = []
     with _MemoryGuard() as loading:
-        runners = [stack.enter_context(open_runner(subject.kind, network, options, progress)) for _ in range(streams)]
+        need = Need(plan.batches, tuned=True)
+        options = with_engine(subject.kind, network, options, progress, need)
+        runners = [stack.enter_context(subject.kind.open(network, options)) for _ in range(streams)]
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
+        if options.engine:
+            configuration = _with_engine(configuration, options.engine)
         steps: dict[str, Timed] = {}
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(case.batch, network.image_size), stack)
+                steps = _steps(runners, noise(case.batch, network.image_size, input_named(network.input)), stack)
         yield Ready(case, configuration, steps.get(HOST))
         if on_device := steps.get(DEVICE):
             yield Ready(
@@ -123,6 +137,18 @@ def _configuration(subject: Subject, runner: Runner | None, case: Case, threads:
         batch=case.batch,
         streams=case.streams,
         images=case.batch * (case.streams * BATCHES if case.streams > 1 else 1),
+    )
+
+
+def _with_engine(configuration: Configuration, engine: EngineFile) -> Configuration:
+    """Return the configuration with the engine that runs its batch."""
+    made = engine.made_of
+    profile = None if is_untuned(made) else profile_for(profiles_of(made), configuration.batch)
+    return replace(
+        configuration,
+        engine=engine.path.stem,
+        profile=str(profile) if profile else "",
+        built_with=unusual_options(made),
     )
 
 

@@ -7,7 +7,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.finding import Need
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.images.samples import noise
@@ -54,8 +56,13 @@ def with_extras(report: Report, plan: Plan, extras: Extras, progress: Progress) 
 
 
 def _subject(plan: Plan, item: Measurement) -> Subject:
-    wanted = (item.configuration.source, item.configuration.runner)
-    return next(subject for subject in plan.subjects if (subject.network.source, subject.kind.name) == wanted)
+    c = item.configuration
+    return next(
+        subject
+        for subject in plan.subjects
+        if (subject.network.source, subject.kind.name) == (c.source, c.runner)
+        and (subject.engine is None or subject.engine.path.stem == c.engine)
+    )
 
 
 def _with_shares(plan: Plan, item: Measurement, progress: Progress) -> Measurement:
@@ -64,7 +71,7 @@ def _with_shares(plan: Plan, item: Measurement, progress: Progress) -> Measureme
     if item.failure is not None or configuration.streams > 1:
         return item
     progress(f"where the time goes: {configuration}")
-    options = Options(configuration.threads, device=plan.device, profile=True, tf32=plan.tf32)
+    options = Options(configuration.threads, device=plan.device, profile=True, tf32=plan.tf32, engine=subject.engine)
     try:
         return replace(item, shares=shares(subject.network, subject.kind, configuration.batch, options))
     except (BadInput, StorageError) as error:
@@ -96,8 +103,8 @@ def shares(network: Network, kind: RunnerKind, batch: int, options: Options) -> 
 
     `options` must ask for a profile. The runtime runs a little slower while it takes one.
     """
-    with open_runner(kind, network, options) as runner:
-        images = noise(batch, network.image_size)
+    with open_runner(kind, network, options, need=Need((batch,), tuned=True)) as runner:
+        images = noise(batch, network.image_size, input_named(network.input))
         runner.run(images)  # what happens once does not count
         return by_kind(runner.profile(images, RUNS))
 

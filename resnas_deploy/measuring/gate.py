@@ -135,9 +135,23 @@ Identity = tuple[object, ...]
 
 
 def comparison_key(configuration: Configuration) -> Identity:
-    """Return what makes two configurations the same, whatever graph they run, and on whichever GPU."""
+    """Return what makes two configurations the same, whatever graph they run, and on whichever GPU.
+
+    The engines of two graphs differ; what they are tuned for and built with must be the same.
+    """
     c = configuration
-    return (c.label, c.precision, c.runner, c.place.partition(":")[0], c.latency, c.threads, c.batch, c.streams)
+    engine = (c.profile, c.built_with)
+    return (
+        c.label,
+        c.precision,
+        c.runner,
+        c.place.partition(":")[0],
+        c.latency,
+        c.threads,
+        c.batch,
+        c.streams,
+        *engine,
+    )
 
 
 def baseline_differences(
@@ -154,7 +168,8 @@ def baseline_differences(
             if now and getattr(then, name) != getattr(now, name):
                 found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name) or 'none'} here")
         if now is None:
-            found.append(f"{then}, {then.device}, {then.threads} threads there, nothing of the kind here")
+            built = f", built with {then.built_with}" if then.built_with else ""
+            found.append(f"{then}{built}, {then.device}, {then.threads} threads there, nothing of the kind here")
     return list(dict.fromkeys(found))
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from resnas_deploy.engines.finding import SHORT
+from resnas_deploy.engines.options import BatchProfile
+from resnas_deploy.files.records import as_json
 from resnas_deploy.measuring.machine.energy import Energy
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
@@ -16,6 +20,13 @@ HOST, DEVICE = "host to host", "device only"  # what a latency holds
 # logarithm, at which recorded reports agree in 19 of 20 cases (tests/measuring/test_gate_evidence.py).
 REPORTS_APART = 0.005
 _SEED = 0  # of the bootstrap: the same samples give the same interval
+
+
+def _text() -> Any:
+    """Return a field that documents of before it have not, and that is left out where it is empty."""
+    return field(
+        default="", metadata=as_json(kind=str | None, read=lambda text: text or "", write=lambda text: text or None)
+    )
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,24 @@ class Configuration:
     batch: int
     streams: int  # sessions of the runtime that run at once
     images: int  # in one sample, of all streams
+    engine: str = _text()  # the ID of the engine that ran, where the runner loads one
+    profile: str = _text()  # of the engine, that the batch ran in: LEAST:USUAL:MOST, tuned for USUAL
+    built_with: str = _text()  # what the engine was built with beside the usual
+
+    @property
+    def tuned_for(self) -> int | None:
+        """The batch that the engine's profile was tuned for, where it was for one."""
+        return BatchProfile.parse(self.profile).usual if self.profile else None
+
+    @property
+    def with_engine(self) -> str:
+        """The runner, and the beginning of the ID of the engine that it ran."""
+        return f"{self.runner} {self.engine[:SHORT]}".rstrip()
+
+    @property
+    def runs_on(self) -> str:
+        """The same with what the engine was tuned for, for tables."""
+        return f"{self.with_engine}, tuned for {self.tuned_for}" if self.profile else self.with_engine
 
     @property
     def place(self) -> str:
@@ -44,7 +73,7 @@ class Configuration:
 
     def __str__(self) -> str:
         streams = f", {self.streams} streams" if self.streams > 1 else ""
-        return f"{self.label}, {self.runner}, batch {self.batch}, {self.latency}{streams}"
+        return f"{self.label}, {self.runs_on}, batch {self.batch}, {self.latency}{streams}"
 
 
 @dataclass(frozen=True)

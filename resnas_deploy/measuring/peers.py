@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
@@ -63,6 +64,7 @@ class Peer:
     """
 
     arch = None
+    input = FLOAT32.name
 
     def __init__(
         self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL

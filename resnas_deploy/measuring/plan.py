@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnas_deploy.engines.finding import check_holds, profiles_of, runner_of
+from resnas_deploy.engines.options import profile_for
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import CACHING, Network, RunnerKind, usable_cores
+from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
 from resnas_deploy.runners.tf32 import may_have_float32
 
@@ -18,10 +20,11 @@ _USUAL_BATCHES = (1, 8, 32)
 
 @dataclass(frozen=True)
 class Subject:
-    """A network on a runner."""
+    """A network on a runner, with the engine of it that is measured, where one is named."""
 
     network: Network
     kind: RunnerKind
+    engine: EngineFile | None = None  # none: the runner's, which is found or built
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Effort:
             )
         return Plan(
             subjects=tuple(subjects),
-            batches=tuple(dict.fromkeys(batches)) or usual_batches([subject.network for subject in subjects]),
+            batches=tuple(dict.fromkeys(batches)) or _usual(subjects),
             runs=self.runs,
             threads=self.threads or usable_cores(),
             openings=openings,
@@ -105,6 +108,8 @@ class Plan:
                         f"{network.source}: the batch must lie in the artifact's range {network.batch}, "
                         f"found {batch}; measure other sizes, or export with another range"
                     )
+            if subject.engine:
+                check_holds(subject.engine, self.batches)
             subject.kind.check_tf32(self.tf32, self.device)
             subject.kind.check(network.precision, self.device)
         if self.engine_cache and not any(subject.kind.caches for subject in self.subjects):
@@ -119,14 +124,49 @@ class Plan:
         return self.runs // self.openings + (opening < self.runs % self.openings)
 
 
+def subjects_for(
+    networks: Sequence[tuple[Network, EngineFile | None]], names: Sequence[str], device: str = ""
+) -> tuple[Subject, ...]:
+    """Return each network on each of these runners, or on the first that can run every one; an engine on its own.
+
+    An engine that is named runs on the runner that loads it, and only the network's others beside it. Raise `BadInput`
+    where that is none of those that are named.
+    """
+    kinds: tuple[RunnerKind, ...] = ()
+    if names or (plain := [network for network, engine in networks if engine is None]):
+        kinds = runners_for(names, () if names else plain, device)
+    found: dict[tuple[int, str, str], Subject] = {}
+    for number, (network, engine) in enumerate(networks):
+        own = runner_of(engine) if engine else None
+        if engine and names and own not in kinds:
+            runner_of(engine, kinds[0].name)  # which says so
+        for kind in kinds if names or own is None else (own,):
+            loaded = engine if kind == own else None
+            # Two engines of one artifact are measured beside one run of each other runner.
+            key = (number if loaded or engine is None else -1, network.source, kind.name)
+            found[key] = Subject(network, kind, loaded)
+    return tuple(found.values())
+
+
+def _usual(subjects: Sequence[Subject]) -> tuple[int, ...]:
+    return usual_batches([item.network for item in subjects], [item.engine for item in subjects if item.engine])
+
+
 def runners_for(names: Sequence[str], networks: Sequence[Network], device: str = "") -> tuple[RunnerKind, ...]:
     """Return the runners of these names, or the first that can run every network. Raise `BadInput`, `NotAvailable`."""
     found = tuple(runner_kind(name, "`runners`") for name in dict.fromkeys(names))
     return found or (default_runner(*(network.precision for network in networks), device=device),)
 
 
-def usual_batches(networks: Sequence[Network]) -> tuple[int, ...]:
-    """Return those of the usual sizes that every network takes, or the smallest that the first one does."""
+def usual_batches(networks: Sequence[Network], engines: Sequence[EngineFile] = ()) -> tuple[int, ...]:
+    """Return those of the usual sizes that every network and engine takes, or the smallest that the first one does.
+
+    Of one engine alone that takes none of them, they are the sizes that it is tuned for.
+    """
     ranges = [network.batch for network in networks]
     usual = tuple(size for size in _USUAL_BATCHES if all(size in batches for batches in ranges))
+    for engine in engines:
+        usual = tuple(size for size in usual if profile_for(profiles_of(engine.made_of), size))
+    if not usual and engines:
+        return tuple(sorted({profile.usual for profile in profiles_of(engines[0].made_of)}))
     return usual or (ranges[0].least,)

@@ -96,7 +96,7 @@ def _tip(name: str, item: Measurement) -> str:
 
 def _bar_name(item: Measurement) -> str:
     c = item.configuration
-    return f"{c.runner}, {c.label}, batch {c.batch}"
+    return f"{c.with_engine}, {c.label}, batch {c.batch}"
 
 
 def _draw(report: Report, path: Path, *, replace: bool) -> None:
@@ -132,13 +132,13 @@ def _lines(measurements: Sequence[Measurement]) -> dict[str, list[Measurement]]:
         if item.samples_s:
             c = item.configuration
             streams = f", {c.streams} streams" if c.streams > 1 else ""
-            found.setdefault(plain(f"{c.label}, {c.runner}, {c.latency}{streams}"), []).append(item)
+            found.setdefault(plain(f"{c.label}, {c.with_engine}, {c.latency}{streams}"), []).append(item)
     return {name: sorted(items, key=lambda item: item.configuration.batch) for name, items in found.items()}
 
 
 def _stacked(axis: Axes, bars: Sequence[Measurement]) -> None:
     found = [bar.configuration for bar in bars]
-    names = [plain(f"{c.runner}\n{c.label}\nbatch {c.batch}") for c in found]
+    names = [plain(f"{c.with_engine}\n{c.label}\nbatch {c.batch}") for c in found]
     bottom = [0.0] * len(bars)
     for kind, colour in zip(KINDS, COLOURS, strict=False):
         heights = [100 * bar.shares[kind] for bar in bars if bar.shares]

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
 
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, PackageMissing, first_line, shown
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 CACHING = "ort-tensorrt"  # the runner that builds when it is opened, and can keep what it built
 
 # As text, so that the registry of the runners can be read without NumPy.
-Images: TypeAlias = "NDArray[np.float32]"  # (B, 3, S, S), normalised
+Images: TypeAlias = "NDArray[np.float32 | np.uint8]"  # as the network's input: (B, 3, S, S) normalised, or (B, S, S, 3)
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
 
 
@@ -59,6 +60,11 @@ class Network(Protocol):
         ...
 
     @property
+    def input(self) -> str:
+        """What the graph takes, by its name in `inputs.INPUTS`."""
+        ...
+
+    @property
     def batch(self) -> BatchRange:
         """The batch sizes that the graph takes."""
         ...
@@ -74,7 +80,10 @@ class Network(Protocol):
         ...
 
     def module(self) -> torch.nn.Module:
-        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`."""
+        """Return the network as a PyTorch module, float32, in evaluation mode: `(B, 3, S, S)` to `(B, classes)`.
+
+        It takes normalised images, whatever the graph takes.
+        """
         ...
 
 
@@ -191,6 +200,7 @@ class RunnerKind:
     tf32: bool = False  # whether it is opened with `Options.tf32` where that is not asked for
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
+    compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
     caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
@@ -244,7 +254,7 @@ class RunnerKind:
             check_override(tf32=options.tf32)
         from resnas_deploy.artifact.artifact import Artifact
 
-        if self.engine and (not isinstance(network, Artifact) or options.model is not None):
+        if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
             from resnas_deploy.artifact.graph import check_graph  # imports onnx
@@ -284,6 +294,11 @@ def graph_of(network: Network) -> Path:
     from resnas_deploy.artifact.artifact import Artifact
 
     return network.graph if isinstance(network, Artifact) else network.model
+
+
+def excluded_from(network: Network) -> str:
+    """Return what of an image's way a network's times do not hold, for their boundary."""
+    return input_named(network.input).boundary(network.image_size)
 
 
 def cannot(load_or_run: str, network: Network, runtime: str, error: Exception) -> BadInput:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.elements import OUTPUT
-from resnas_deploy.runners.base import Runner
+from resnas_deploy.runners.base import Images, Runner
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Guess:
 
 
 def classify(
-    runner: Runner, image: NDArray[np.float32], least: int, top: int, names: tuple[str, ...] | None
+    runner: Runner, image: Images, least: int, top: int, names: tuple[str, ...] | None
 ) -> tuple[Guess, ...] | None:
-    """Return the `top` likeliest classes of one normalised image `(3, S, S)`, or None where a logit is not finite.
+    """Return the `top` likeliest classes of one image, as the network takes it, or None where a logit is not finite.
 
     The likeliest comes first. The image is repeated to the least batch that the network takes.
     """

@@ -25,6 +25,7 @@ from resnas_deploy.runners.base import (
     as_float32,
     cannot,
     check_profiling,
+    excluded_from,
     graph_of,
 )
 from resnas_deploy.runners.profiling import ADDED, element_operation, summed
@@ -57,7 +58,7 @@ class OpenVinoRunner(Runner):
         self.name = name
         self.device = options.device
         self.version = f"openvino {ov.__version__.split('-')[0]}"
-        self.boundary = f"host to host, CPU, {options.threads} threads, preprocessing excluded"
+        self.boundary = f"host to host, CPU, {options.threads} threads, {excluded_from(network)}"
         if computes:
             self.boundary += f", told to compute in {computes}"
         # An output may have several names, where a node that changed nothing was removed.

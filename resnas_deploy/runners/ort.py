@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.arch.elements import INPUT
-from resnas_deploy.errors import NotAvailable
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import (
@@ -21,9 +21,11 @@ from resnas_deploy.runners.base import (
     as_float32,
     cannot,
     check_profiling,
+    excluded_from,
     graph_of,
 )
 from resnas_deploy.runners.devices import CPU_PROVIDER
+from resnas_deploy.runners.placement import NO_CPU, RECORD, check_placement, is_left_for_cpu
 from resnas_deploy.runners.profiling import summed
 
 ort = import_quietly("onnxruntime")
@@ -34,7 +36,7 @@ _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an e
 
 
 class OrtRunner(Runner):
-    """A session of the first provider, or of the next for what that one leaves. `widened` it computes in float32."""
+    """A session of the first provider, which must take every node. `widened` it computes in float32."""
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class OrtRunner(Runner):
         self.version = f"onnxruntime {ort.__version__}"
         self.device = options.device
         self.computes = "fp32" if network.precision in widened else network.precision
-        self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, preprocessing excluded"
+        self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, {excluded_from(network)}"
         if options.shares_cores:
             self.boundary += ", threads asleep between runs"
         self._providers, self._network, self._options = providers, network, options
@@ -70,16 +72,26 @@ class OrtRunner(Runner):
             self._profiles = ExitStack()
             settings.enable_profiling = True
             settings.profile_file_prefix = str(self._profiles.enter_context(scratch_folder("profile")) / "run")
+        if provider == CPU_PROVIDER:
+            return self._session_with(settings)
+        settings.add_session_config_entry(RECORD, "1")
+        settings.add_session_config_entry(NO_CPU, "1")
         try:
-            model = str(graph_of(self._network)) if options.model is None else options.model
-            session = ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
+            session = self._session_with(settings)
+        except BadInput as error:
+            if not is_left_for_cpu(error.__cause__):
+                raise
+            settings.add_session_config_entry(NO_CPU, "0")  # so that it tells which nodes
+            session = self._session_with(settings)
+        check_placement(session, self.name, provider, self._network)
+        return session
+
+    def _session_with(self, settings: Any) -> Any:
+        try:
+            model = str(graph_of(self._network)) if self._options.model is None else self._options.model
+            return ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
             raise cannot("load", self._network, "ONNX Runtime", error) from error
-        if provider not in session.get_providers():  # it falls back to the CPU without an error
-            raise NotAvailable(
-                f"the runner {self.name} is not available here: ONNX Runtime found no device for {provider}"
-            )
-        return session
 
     def run(self, images: Images) -> Outputs:
         values = self._once(self._session, {INPUT: images})

@@ -141,7 +141,7 @@ class OrtGpuRunner(OrtRunner):
 
 
 class _Binding:
-    """Images `(B, 3, S, S)` and logits `(B, classes)` of one batch size, in a GPU's memory, and runs over them."""
+    """Images, as the network takes them, and logits `(B, classes)` of one batch size, in a GPU's memory."""
 
     def __init__(self, session: Any, images: Images, number: int, graph: bool) -> None:
         self._session = session

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.runners.base import Network
@@ -23,9 +24,10 @@ def profile(network: Network) -> Mapping[str, str]:
     """Return the batch sizes that an engine is to take; without them it would be built anew for each new one."""
     if network.batch.fixed:
         return {}
-    size = network.image_size
+    kind, size = input_named(network.input), network.image_size
     batches = {"min": network.batch.least, "opt": network.batch.most, "max": network.batch.most}
-    return {f"trt_profile_{what}_shapes": f"{INPUT}:{batch}x3x{size}x{size}" for what, batch in batches.items()}
+    shapes = {what: "x".join(map(str, kind.shape(batch, size))) for what, batch in batches.items()}
+    return {f"trt_profile_{what}_shapes": f"{INPUT}:{shape}" for what, shape in shapes.items()}
 
 
 def caching(folder: Path, network: Network, *, rounds: bool) -> Mapping[str, str]:

@@ -24,10 +24,10 @@ Prepare = Callable[[M], Work[M]]  # makes ready for images `(B, ..)` that lie th
 PINNED = "pinned host memory and the copy into it"
 
 
-def staged_boundary(way: str, captured: bool) -> str:
-    """Return what lies inside the time of a `step`."""
+def staged_boundary(way: str, captured: bool, excluded: str) -> str:
+    """Return what lies inside the time of a `step`, and what `excluded_from` it."""
     graph = ", captured CUDA graph" if captured else ""
-    return f"host to host, CUDA, {PINNED}{graph}, {way}, preprocessing excluded"
+    return f"host to host, CUDA, {PINNED}{graph}, {way}, {excluded}"
 
 
 def device_boundary(way: str, captured: bool) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.errors import BadInput
-from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32
+from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, excluded_from
 from resnas_deploy.runners.devices import device_name
 from resnas_deploy.runners.gpu import open_stream
 from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
@@ -43,7 +43,7 @@ class TensorRTRunner(Runner):
             failed.pop_all()
         self._shared: Any = None  # activation memory of the contexts that are launched
         self._staged = Staged(self._stream, self._prepare, captured=self._captured)
-        self.boundary = staged_boundary("engine", self._captured)
+        self.boundary = staged_boundary("engine", self._captured, excluded_from(network))
         self.device_boundary = device_boundary("engine", self._captured)
 
     def run(self, images: Images) -> Outputs:

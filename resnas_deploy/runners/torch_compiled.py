@@ -15,11 +15,12 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from resnas_deploy.errors import BadInput
+from resnas_deploy.arch.inputs import input_named
+from resnas_deploy.errors import BadInput, first_line
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.runners.base import Network, Options
-from resnas_deploy.runners.torch import Forward, TorchRunner
+from resnas_deploy.runners.base import EngineFile, Network, Options
+from resnas_deploy.runners.torch import Forward, InPrecision, TorchRunner, module_on
 
 _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each, of each network of this process
 
@@ -46,19 +47,29 @@ class CompiledRunner(TorchRunner):
 
 
 class AotiRunner(TorchRunner):
-    """`torch.export`, then AOTInductor: one package for the network's whole batch range."""
+    """A package of AOTInductor for the network's whole batch range: the one that is handed in, as it was built.
+
+    A network that is no artifact keeps no package: it is compiled into one for as long as the runner is open.
+    """
 
     def __init__(self, network: Network, options: Options, *, name: str) -> None:
         super().__init__(network, options, name=name, way=f"AOTInductor package for batch {network.batch}")
         self._folder = ExitStack()
         try:
             path = self._folder.enter_context(scratch_folder("aoti")) / "network.pt2"
-            write_package(self._module, network, self._device, path)
-            self._package = load_package(path, self._device)
+            if options.engine:
+                path.symlink_to(options.engine.file)  # the loader insists on the suffix
+            else:
+                write_package(module_on(network, self._device), network, self._device, path)
+            with _refused(network, options.engine):
+                self._package = load_package(path, self._device)
         except BaseException:
             self._folder.close()
             self._settings.close()
             raise
+
+    def load(self) -> InPrecision:
+        return InPrecision(nn.Identity(), torch.float32)  # what runs is the package
 
     def forward(self, images: Tensor) -> Forward:
         if len(images) not in self._network.batch:  # the package would read beyond the images
@@ -73,13 +84,29 @@ class AotiRunner(TorchRunner):
         super().close()
 
 
+@contextmanager
+def _refused(network: Network, engine: EngineFile | None) -> Iterator[None]:
+    """Say in one line where PyTorch cannot load a package."""
+    try:
+        yield
+    except Exception as error:  # of the loader, and of what it links
+        path = engine.path if engine else network.source
+        raise BadInput(
+            f"{path}: PyTorch {torch.__version__} cannot load the package: {first_line(error, 300)}; "
+            "build it here by `build()`"
+        ) from error
+
+
 def write_package(module: nn.Module, network: Network, device: torch.device, path: Path) -> None:
     """Compile a module, images to logits, for the network's whole batch range into a file that ends in `.pt2`."""
     batch, size = network.batch, network.image_size
     count = batch.nearest(2)  # an example of one image would be taken for a fixed batch
-    example = torch.zeros(count, 3, size, size, device=device)
+    kind = input_named(network.input)
+    example = torch.zeros(kind.shape(count, size), dtype=getattr(torch, kind.name), device=device)
     dynamic = None if batch.fixed else ({0: torch.export.Dim("batch", min=batch.least, max=batch.most)},)
-    with compiling(network, "AOTInductor"), torch.no_grad():
+    # Else the loops keep the number of threads that PyTorch has now, whoever loads the package.
+    any_threads = torch._inductor.config.patch({"cpp.dynamic_threads": True})
+    with compiling(network, "AOTInductor"), torch.no_grad(), any_threads:
         program = torch.export.export(module, (example,), dynamic_shapes=dynamic)
         torch._inductor.aoti_compile_and_package(program, package_path=str(path))
 

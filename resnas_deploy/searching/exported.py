@@ -13,6 +13,7 @@ from resnas_deploy.artifact.artifact import WEIGHTS, Artifact
 from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.finding import Need
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
 from resnas_deploy.exporting.export import Request, check_verifiable, export
 from resnas_deploy.exporting.quantise import check_quantiser
@@ -85,9 +86,10 @@ class Exporter:
             return request
         return replace(
             request,
-            for_engine=bool(self.setup.kind.engine),
+            for_engine=bool(self.setup.kind.engine) and self.setup.kind.runs_graph,
             calibration=self._calibration,
             max_drop=100.0,  # what is lost counts where the winner is chosen
+            fallback_minutes=0,  # what fails is passed over, and is not the network that was predicted otherwise
         )
 
     @cached_property
@@ -132,7 +134,7 @@ def accuracy_of(
     """Run an artifact on all the images and count what it gets right."""
     total, correct = len(images.labels), 0
     batch = artifact.batch.nearest(_BATCH)
-    with open_runner(kind, artifact, Options(threads), progress) as runner:
+    with open_runner(kind, artifact, Options(threads), progress, Need((batch,))) as runner:
         for start in range(0, total, batch):
             progress(f"accuracy in {artifact.precision}: {start}/{total} images")
             rows = np.arange(start, min(start + batch, total))

@@ -43,6 +43,7 @@ class Plain:
     digest: str  # of what the module is made of
 
     arch = None  # of which a runner would make more than the module says
+    input = "float32"
 
     @property
     def source(self) -> str:

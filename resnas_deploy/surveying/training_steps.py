@@ -81,6 +81,8 @@ def run(task: Task, progress: Progress) -> Outcome:
     )
     side = space.image_size
     pixels = torch.randint(0, 256, (recipe.batch, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
+    if device.type == "cuda":
+        pixels = pixels.pin_memory()  # as training has it
     batch = Batch(pixels, torch.arange(recipe.batch) % space.classes, ())
     with ending_with_us(), training_on(device, tf32=False):
         learner = Learner(training, Processes(Share(), device))

@@ -14,7 +14,7 @@ from resnas_deploy.arch.cost import parameters
 from resnas_deploy.arch.memory import memory_bytes, peak_activation_bytes, stored_weight_bytes
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.exporting.quantise import scheme_for
+from resnas_deploy.exporting.scheme import scheme_for
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.measuring.latency.networks import emitted as timed_network
 from resnas_deploy.precision import PRECISIONS

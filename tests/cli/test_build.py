@@ -62,7 +62,9 @@ def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
     assert "was there already, nothing was built" in again.out
     assert again.out.splitlines()[1:] == done.out.splitlines()[1:]
     shown = resnas("inspect", f"little/engines/{engine.name}")
-    assert shown.out == again.out.replace(", was there already, nothing was built", "")
+    *what, how = shown.out.splitlines(keepends=True)
+    assert "".join(what) == again.out.replace(", was there already, nothing was built", "")
+    assert how.startswith(("it cannot be run here: no NVIDIA GPU", "run it: resnas bench "))
     document = resnas("build", artifact, "--json").json
     assert document == {
         "engine": f"little/engines/{engine.name}",
@@ -70,7 +72,10 @@ def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
         "report": open_engine(engine).report,
     }
     del document["cached"]
-    assert resnas("inspect", f"little/engines/{engine.name}", "--json").json == document
+    inspected = resnas("inspect", f"little/engines/{engine.name}", "--json").json
+    assert inspected.pop("runs_here") == ("problem" not in inspected)
+    assert inspected.pop("problem", "no NVIDIA GPU was found here") == "no NVIDIA GPU was found here"
+    assert inspected == document
     capable = resnas("build", artifact, "--capability", "sm89,12.0", "--profile", "1", "--profile", "1:2:8", "--json")
     made = capable.json["report"]["identity"]
     assert made["capabilities"] == ["8.9", "12.0"]

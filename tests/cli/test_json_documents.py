@@ -36,6 +36,13 @@ def test_what_commands_print_of_an_artifact(resnas, mini_artifact, tmp_path):
     validate("bench", found)
 
 
+def test_what_a_gpu_report_prints(resnas, tmp_path):
+    """Without time: every step is left out, and nothing is measured."""
+    found = printed(resnas, "gpu-report", "--out", tmp_path / "report", "--device", "cpu", "--minutes", 0)
+    validate("gpu-report", found)
+    assert {step["status"] for step in found["steps"]} == {"left out"}
+
+
 def test_what_export_prints(resnas, mini_checkpoint, tmp_path):
     options = ("--checkpoint", mini_checkpoint, "--out", tmp_path / "a", "--unverified")
     validate("export", printed(resnas, "export", *options))

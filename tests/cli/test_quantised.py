@@ -54,7 +54,7 @@ def test_verify_measures_accuracy_again(resnas, int8):
 
 def spoil(tmp_path):
     np.save(tmp_path / "dark.npy", np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32) * 1e-3)
-    return "--calibration", "dark.npy", "--calibration-images", "8"
+    return "--calibration", "dark.npy", "--calibration-images", "8", "--fallback-minutes", "0"
 
 
 @pytest.mark.usefixtures("few_images")

@@ -68,7 +68,7 @@ def request(model, **changes):
     usual = {
         "module": "tensorrt_rtx",
         "model": str(model),
-        "image_size": 8,
+        "image": [3, 8, 8],
         "profiles": [(1, 1, 2)],
         "capabilities": [],
         "workspace_bytes": None,

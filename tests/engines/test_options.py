@@ -21,6 +21,7 @@ from resnas_deploy.engines.options import (
     engine_id,
     engine_identity,
     parse_bytes,
+    profile_for,
 )
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput
@@ -66,11 +67,35 @@ def test_what_is_no_size(text):
 
 
 @pytest.mark.parametrize(
-    ("batch", "wanted"), [("1:64", "1:8:64"), ("1:4", "1:4:4"), ("16:32", "16:16:32"), ("3", "3:3:3"), ("1", "1:1:1")]
+    ("batch", "wanted"), [("1:64", "1:64:64"), ("1:4", "1:4:4"), ("16:32", "16:32:32"), ("3", "3:3:3"), ("1", "1:1:1")]
 )
 def test_without_a_profile_there_is_one_of_the_whole_range(batch, wanted):
     found = BuildOptions().for_artifact(BatchRange.parse(batch))
     assert [str(profile) for profile in found.profiles] == [wanted]
+
+
+def test_the_usual_batch_is_what_will_be_served():
+    options = BuildOptions(optimum=32).for_artifact(BatchRange(1, 64))
+    assert options == BuildOptions((BatchProfile(1, 32, 64),))
+    assert "`optimum` must lie in the artifact's batch range 1:16, found 32" in refusal(
+        lambda: BuildOptions(optimum=32).for_artifact(BatchRange(1, 16))
+    )
+    assert "found `profiles` too" in refusal(lambda: BuildOptions((BatchProfile(1, 1, 1),), optimum=1))
+
+
+def test_a_profile_for_each_of_several_sizes():
+    assert BatchProfile.parse_all("1, 8,1:16:64") == (
+        *(BatchProfile(1, 1, 1), BatchProfile(8, 8, 8)),
+        BatchProfile(1, 16, 64),
+    )
+    assert "or one batch size, found ''" in refusal(lambda: BatchProfile.parse_all("1,,8"))
+
+
+def test_a_batch_is_run_in_the_profile_that_is_tuned_nearest_to_it():
+    profiles = (BatchProfile(1, 8, 64), BatchProfile(1, 1, 1), BatchProfile(16, 64, 64))
+    found = {batch: str(profile_for(profiles, batch)) for batch in (1, 2, 40, 64)}
+    assert found == {1: "1:1:1", 2: "1:8:64", 40: "16:64:64", 64: "16:64:64"}
+    assert profile_for(profiles[1:], 8) is None
 
 
 def test_profiles_must_lie_in_the_range_and_all_else_is_kept(tmp_path):

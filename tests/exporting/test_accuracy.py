@@ -128,7 +128,7 @@ def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypat
 def test_a_spoiled_graph_is_refused_and_leaves_nothing(tmp_path, spoil):
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * {"zeros": 0, "small": 1e-3}[spoil])
-    wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "max_drop": 0.0}
+    wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "max_drop": 0.0, "fallback_minutes": 0}
     with pytest.raises(VerificationFailed) as caught:
         demo(tmp_path, **wanted)
     report = caught.value.report
@@ -144,7 +144,12 @@ def test_accuracy_alone_fails_an_export(tmp_path, monkeypatch):
         monkeypatch.setattr(f"resnas_deploy.exporting.{where}.tolerance_of", lambda _: NOT_FINITE / 10)
     images = np.random.default_rng(0).standard_normal((8, 3, 32, 32), dtype=np.float32)
     np.save(tmp_path / "images.npy", images * 1e-3)
-    wanted = {"calibration": tmp_path / "images.npy", "calibration_images": 8, "keep_failed": True}
+    wanted = {
+        "calibration": tmp_path / "images.npy",
+        "calibration_images": 8,
+        "keep_failed": True,
+        "fallback_minutes": 0,
+    }
     with pytest.raises(VerificationFailed, match=r"as accurate as the module, .* `calibration` images, .*`max_drop`"):
         demo(tmp_path, **wanted)
     kept = open_artifact(failed_name(tmp_path / "out"))

@@ -21,7 +21,9 @@ from support.small_export import SMALL, request
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
-from resnas_deploy.exporting.quantise import activation_ranges, quantise, scheme_for
+from resnas_deploy.exporting.quantise import quantise
+from resnas_deploy.exporting.ranges import activation_ranges
+from resnas_deploy.exporting.scheme import scheme_for
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing

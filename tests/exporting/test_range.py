@@ -20,7 +20,7 @@ from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import OwnRunner, computing_in_own
 from resnas_deploy.exporting.export import export, unchanged
-from resnas_deploy.exporting.quantise import _not_below
+from resnas_deploy.exporting.fp8 import not_below
 from resnas_deploy.exporting.verify import reference_logits, verification_inputs, verify
 from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.runners.base import Options
@@ -204,7 +204,7 @@ def test_accuracy_is_counted_in_the_graphs_own_type(tmp_path):
 def test_a_step_of_fp8_is_never_rounded_to_nothing():
     """Steps of int8 are rescaled, and float16 ends at 6e-08: a step of 0 would make every value infinite."""
     steps = np.array([1e-9, 5e-8, 8e-8, 3.3e-6, 0.01], np.float32)
-    found = _not_below(steps, np.dtype(np.float16))
+    found = not_below(steps, np.dtype(np.float16))
     assert found.dtype == np.float16
     assert (found > 0).all()
     assert (found[:4].astype(np.float32) >= steps[:4]).all(), "or the largest weights would be cut off"

@@ -131,3 +131,16 @@ def test_rules_leave_their_input_alone(rule):
     weight = np.ones((3, 3), np.float32)
     rule(weight, np.full(3, 2, np.float32) if rule is fold.norm_scale_into_linear else 4)
     assert (weight == 1).all()
+
+
+@given(SEEDS, WIDTHS, st.sampled_from([4, 5, 8]), st.sampled_from([1, 2]))
+def test_levels_into_conv(seed, outputs, side, stride):
+    """Exact at the borders too, for whatever mean and deviation: the convolution pads the normalised image with 0."""
+    rng = np.random.default_rng(seed)
+    weight, mean, std = normal(rng, outputs, 3, 3, 3), rng.uniform(-1, 2, 3), rng.uniform(0.01, 3, 3)
+    levels = rng.integers(0, 256, (2, 3, side, side)).astype(np.float32)
+    image = (tensor(levels) / 255 - tensor(mean)[:, None, None]) / tensor(std)[:, None, None]
+    wanted = F.conv2d(image, tensor(weight), padding=1, stride=stride)
+    folded = fold.levels_into_conv(weight, fold.levels_factor(tuple(std)))
+    centred = tensor(levels) + tensor(fold.levels_centre(tuple(mean)))[:, None, None]
+    assert_same(F.conv2d(centred, tensor(folded), padding=1, stride=stride), wanted)

@@ -32,6 +32,7 @@ class Little:
     """A network of weights alone, with no file: what these runners need."""
 
     source = label = digest = "little"
+    input = "float32"
     image_size, arch, precision = LITTLE.image_size, LITTLE, "fp32"
 
     def __init__(self, batch="1:4"):
@@ -64,6 +65,16 @@ def test_compiled_in_process(little, near):
         assert runner.boundary == ("host to host, CPU, compiled for the batch size, 2 threads, preprocessing excluded")
         assert runner.device_step(images) is None
         assert runner.profile(images, 1) == {}
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_compiled_by_max_autotune(little, near):
+    """Without the CUDA graphs of its own: whether there is one, the options say for every runner alike."""
+    images, expected = little
+    with RUNNERS["torch-compile-max"].open(Little(), OPTIONS) as runner:
+        near(runner.run(images[:2])[OUTPUT], expected[:2], 1e-5)
+        assert "compiled for the batch size, mode max-autotune-no-cudagraphs, 2 threads" in runner.boundary
 
 
 @pytest.mark.slow

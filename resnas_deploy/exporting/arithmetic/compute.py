@@ -125,7 +125,8 @@ def _cast(call: Call) -> Outputs:
     to = dtype_of(call.integer("to", 0))
     if to not in REAL:
         raise call.refuse(f"to {to}")
-    return call.rounded_to(call.real(0), to)
+    levels = call.given(0)
+    return call.rounded_to(levels.float() if levels.dtype == torch.uint8 else call.real(0), to)
 
 
 def _quantize(call: Call) -> Outputs:

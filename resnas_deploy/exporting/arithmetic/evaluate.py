@@ -37,6 +37,7 @@ from resnas_deploy.runners.torch_settings import torch_threads
 _OPERATORS = {**COMPUTING, **MOVING}
 _PIXELS = 4 * 224 * 224  # at once, which bounds the memory of attention's scores
 _LITTLE = 50_000  # pixels at once, for which threads wait for each other longer than they compute
+_CHANNELS = 3
 _LONGEST = 150  # characters of a name
 _COPY = re.compile(r"__\d+$")  # what the inliner adds to the names in a function's body
 
@@ -96,11 +97,12 @@ class Graph:
                 )
 
     def evaluate(self, images: Images, keep: Collection[str] = ()) -> ComputedGraph:
-        """Compute the logits of images `(B, 3, S, S)`, of any number, and the values named in `keep`."""
+        """Compute the logits of images, as the graph takes them, of any number, and the values named in `keep`."""
         peaks, parts = _Peaks(self._elements, self._dtype), list[dict[str, Tensor]]()
-        at_once = max(1, _PIXELS // images[0, 0].size)
+        pixels = images[0].size // _CHANNELS
+        at_once = max(1, _PIXELS // pixels)
         wanted = {OUTPUT, *keep}
-        with torch.inference_mode(), _threads_for(min(at_once, len(images)) * images[0, 0].size):
+        with torch.inference_mode(), _threads_for(min(at_once, len(images)) * pixels):
             for start in range(0, len(images), at_once):
                 parts.append(self._run(torch.from_numpy(images[start : start + at_once]), wanted, peaks))
         if missing := wanted - parts[0].keys():

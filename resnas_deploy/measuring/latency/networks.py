@@ -60,6 +60,11 @@ class UntrainedNetwork:
         """Return the pixels a side."""
         return self.arch.image_size
 
+    @property
+    def input(self) -> str:
+        """Return what the graph takes: normalised images."""
+        return "float32"
+
     def module(self) -> torch.nn.Module:
         """Return the PyTorch module."""
         from resnas_deploy.network.module import build_model
@@ -97,7 +102,8 @@ def _written(
         kind = precision_named(precision)
         fill(emit(weights, kind, range_), kind).write(path)
         return network
-    from resnas_deploy.exporting.quantise import check_quantiser, quantise, scheme_for  # imports onnx
+    from resnas_deploy.exporting.quantise import check_quantiser, quantise  # imports onnx
+    from resnas_deploy.exporting.scheme import scheme_for
 
     check_quantiser()
     scheme = scheme_for(precision, engine=False)

@@ -134,7 +134,7 @@ def profile(
 
     Raise `BadInput` and what a store raises that cannot be read or written.
     """
-    if setup.kind.engine:
+    if setup.kind.engine and not setup.kind.compiles:
         raise BadInput(
             f"a profile must be on a runner that opens graphs, found {setup.kind.name}, which would build an engine of "
             "each network for minutes; use another `runner`, or limit MACs, and finalists are measured on it"

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from tritonclient.grpc import InferenceServerClient
 from tritonclient.http import InferenceServerClient as HttpClient
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.arch.inputs import INPUTS
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.images.samples import noise
 from resnas_deploy.serving.load.level import AskedModel
 from resnas_deploy.serving.server.access import OperatorKey
 from resnas_deploy.serving.server.addresses import Address
-
-_SEED = 0
 
 
 def find_model(address: Address, name: str, batch: int, key: OperatorKey | None = None) -> AskedModel:
@@ -54,9 +53,20 @@ def find_model(address: Address, name: str, batch: int, key: OperatorKey | None 
     most = int(config["max_batch_size"])
     if not 1 <= batch <= most:
         raise BadInput(f"the images of a request must be at most the model's {most}, found {batch}")
-    dims = [int(size) for size in config["input"][0]["dims"]]
-    if len(dims) != 3 or not all(0 < size <= MAX_SIDE for size in dims):  # a server may say anything
-        raise BadInput(f"the model must take images of up to {MAX_SIDE} pixels a side, found {shown(tuple(dims))}")
-    images = np.random.default_rng(_SEED).standard_normal((batch, *dims), dtype=np.float32)
+    given = config["input"][0]
+    dims, type_ = tuple(int(size) for size in given["dims"]), given.get("data_type")
+    sides = {name: dims[0] if kind.channels_last else dims[-1] for name, kind in INPUTS.items() if len(dims) == 3}
+    fitting = [
+        (kind, sides[name])
+        for name, kind in INPUTS.items()
+        if type_ == f"TYPE_{kind.triton}" and 0 < sides.get(name, 0) <= MAX_SIDE and kind.dims(sides[name]) == dims
+    ]
+    if not fitting:  # a server may say anything
+        wanted = " or ".join(f"{kind.triton} {kind.letters}" for kind in INPUTS.values())
+        raise BadInput(
+            f"the model must take images of up to {MAX_SIDE} pixels a side, {wanted}, found {shown((type_, *dims))}"
+        )
+    ((kind, side),) = fitting
+    images = noise(batch, side, kind)
     cached = bool(config.get("response_cache", {}).get("enable"))
     return AskedModel(address, name, images, cached, headers)

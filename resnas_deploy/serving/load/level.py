@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.errors import BadInput
+from resnas_deploy.images.preprocessing import Inputs
 from resnas_deploy.serving.server.addresses import Address
 
 _TIMEOUT_S = 60.0  # of one request
@@ -74,6 +75,7 @@ class LevelResult:
     failures: tuple[str, ...]  # what the others were told
     late_ms: float  # how late 1% of the requests left, or more: the load generator's own delay, part of the latency
     server: ServerStatistics | None  # None: it no longer answered when the level was over
+    image_bytes: int = 0  # of the images of each request, without what the protocol puts around them
 
     def percentile_ms(self, share: float) -> float:
         """Return the milliseconds within which that percentage of the answers came."""
@@ -91,7 +93,7 @@ class AskedModel:
 
     address: Address
     name: str
-    images: NDArray[np.float32]  # (B, 3, S, S), the same in every request
+    images: Inputs  # as the model takes them, the same in every request
     cached: bool = False  # whether the server keeps answers: then only the first request is computed
     headers: Mapping[str, str] | None = field(default=None, repr=False)  # the operator's key
 
@@ -111,7 +113,7 @@ async def _run(model: AskedModel, level: Level, seconds: float, rng: np.random.G
     module = _module(model.address.protocol)
     own = {"channel_args": model.address.channel} if model.address.protocol == "grpc" else {}
     client = module.InferenceServerClient(model.address.text, **own)
-    given = module.InferInput(INPUT, list(model.images.shape), "FP32")
+    given = module.InferInput(INPUT, list(model.images.shape), input_named(model.images.dtype.name).triton)
     given.set_data_from_numpy(model.images)
     wanted = [module.InferRequestedOutput(OUTPUT)]
     limit: dict[str, Any] = {"headers": model.headers}
@@ -161,6 +163,7 @@ async def _run(model: AskedModel, level: Level, seconds: float, rng: np.random.G
         failures=tuple(failures),
         late_ms=1e3 * float(np.percentile(delays, 99)) if delays else 0.0,
         server=server,
+        image_bytes=model.images.nbytes,
     )
 
 

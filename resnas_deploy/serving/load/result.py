@@ -34,6 +34,7 @@ class LevelDocument(TypedDict):
     rate: float | None
     protocol: str
     images_per_request: int
+    image_bytes: int  # of a request's images: 4 bytes a value of float32 images, 1 of uint8
     seconds: float
     answers: int
     failures: int
@@ -181,6 +182,7 @@ def _level_json(found: LevelResult) -> LevelDocument:
         "rate": found.level.rate or None,
         "protocol": found.protocol,
         "images_per_request": found.images,
+        "image_bytes": found.image_bytes,
         "seconds": found.seconds,
         "answers": len(found.latencies_s),
         "failures": len(found.failures),

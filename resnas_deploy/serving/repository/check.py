@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tritonclient.grpc import model_config_pb2 as pb
+
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.reading import read_text
 from resnas_deploy.serving.repository.claims import network_problems, preprocess_problems
@@ -89,8 +91,15 @@ def _check_model(folder: Path, config: Any, configs: dict[str, Any], release: st
         yield from (Finding(f"{folder.name} version {number}", problem) for problem in problems)
 
 
+def _tensor(tensor: Any) -> tuple[str, Any]:
+    number = tensor.data_type
+    known = number in pb.DataType.values()  # a file may say any number
+    return str(pb.DataType.Name(number)) if known else f"type {number}", list(tensor.dims)
+
+
 def _ensemble_problems(name: str, config: Any, configs: dict[str, Any]) -> Iterator[str]:
     steps = config.ensemble_scheduling.step
+    given: dict[str, tuple[str, Any, str]] = {}  # what earlier steps gave: type and dimensions, by whom
     for step in steps:
         inner = configs.get(step.model_name)
         if inner is None:
@@ -103,6 +112,13 @@ def _ensemble_problems(name: str, config: Any, configs: dict[str, Any]) -> Itera
             )
         if step.model_name == name or not set(step.input_map) <= {tensor.name for tensor in inner.input}:
             yield f"the step {step.model_name} must map inputs that the model has"
+        for tensor in inner.input:
+            if (found := given.get(step.input_map[tensor.name])) and found[:2] != _tensor(tensor):
+                yield (
+                    f"the step {step.model_name} must be given {' '.join(map(str, _tensor(tensor)))}, as it takes "
+                    f"{tensor.name}, found that {found[2]} gives {found[0]} {found[1]}"
+                )
+        given |= {step.output_map[tensor.name]: (*_tensor(tensor), step.model_name) for tensor in inner.output}
     last = configs.get(steps[-1].model_name) if steps else None
     if last is None:
         yield f"an ensemble must have steps such as {name}{PREPROCESS}, found none that is here"

@@ -9,13 +9,14 @@ from typing import Any
 from tritonclient.grpc import model_config_pb2 as pb
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import FLOAT32, UINT8, input_named
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.engines.store import read_engine_report
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_bytes, read_json
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.serving.repository.config import IMAGE_FILE, LABELS, PLAN
+from resnas_deploy.serving.repository.config import IMAGE_FILE, LABELS, PLAN, data_type
 from resnas_deploy.serving.repository.contents import (
     COPIED_MODULES,
     MODEL_PY,
@@ -40,7 +41,8 @@ def network_problems(version: Path, config: Any, release: str) -> Iterator[str]:
         yield str(error).removeprefix(f"{version}: ")
         return
     size, classes = manifest.arch.image_size, manifest.arch.classes
-    yield from _tensor_problems("input", config.input, INPUT, pb.TYPE_FP32, [3, size, size])
+    kind = input_named(manifest.input)
+    yield from _tensor_problems("input", config.input, INPUT, data_type(kind), [*kind.dims(size)])
     yield from _tensor_problems("output", config.output, OUTPUT, pb.TYPE_FP32, [classes])
     if not 1 <= config.max_batch_size <= manifest.batch.most:
         yield f"max_batch_size must be from 1 to the artifact's {manifest.batch.most}, found {config.max_batch_size}"
@@ -91,7 +93,9 @@ def preprocess_problems(version: Path, config: Any) -> Iterator[str]:
         yield f"{PREPROCESSING} must be one that resnas wrote, found something else"
         return
     yield from _tensor_problems("input", config.input, IMAGE_FILE, pb.TYPE_STRING, [1])
-    yield from _tensor_problems("output", config.output, INPUT, pb.TYPE_FP32, [3, side, side])
+    levels = [tensor.data_type for tensor in config.output] == [data_type(UINT8)]
+    kind = UINT8 if levels else FLOAT32  # which of them the network takes, the check of what calls both compares
+    yield from _tensor_problems("output", config.output, INPUT, data_type(kind), [*kind.dims(side)])
     wanted = {MODEL_PY: model_program("preprocess.py")}
     wanted |= {f"resnas_deploy/{name}": copied_module(name) for name in COPIED_MODULES}
     for name, content in wanted.items():

@@ -11,6 +11,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2 as pb
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import InputKind, input_named
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.errors import BadInput, shortened, shown
@@ -23,17 +24,18 @@ _WARM_UPS = 3  # runs of each warm-up batch before a model is ready
 
 
 def network_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
-    """Return the configuration of the network itself: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
+    """Return the configuration of the network itself: images, as its graph takes them, to logits `(B, classes)`."""
     most, size = settings.largest_batch(manifest.batch), manifest.arch.image_size
     config = _config(settings.name, settings.backend, most, settings)
-    config.input.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
+    kind = input_named(manifest.input)
+    config.input.add(name=INPUT, data_type=data_type(kind), dims=kind.dims(size))
     config.output.add(name=OUTPUT, data_type=pb.TYPE_FP32, dims=[manifest.arch.classes])
     if manifest.class_names:
         config.output[0].label_filename = LABELS
     for batch in dict.fromkeys((1, most)):
         warm = config.model_warmup.add(name=f"batch {batch}", batch_size=batch, count=_WARM_UPS)
-        warm.inputs[INPUT].data_type = pb.TYPE_FP32
-        warm.inputs[INPUT].dims.extend([3, size, size])
+        warm.inputs[INPUT].data_type = data_type(kind)
+        warm.inputs[INPUT].dims.extend(kind.dims(size))
         warm.inputs[INPUT].random_data = True
     if settings.cache:
         config.response_cache.enable = True
@@ -54,7 +56,8 @@ def preprocess_config(manifest: Manifest, settings: ModelSettings) -> ModelConfi
     config.ClearField("dynamic_batching")  # requests gain nothing from each other here
     config.version_policy.CopyFrom(_policy("latest:1"))
     config.input.add(name=IMAGE_FILE, data_type=pb.TYPE_STRING, dims=[1])
-    config.output.add(name=INPUT, data_type=pb.TYPE_FP32, dims=[3, size, size])
+    kind = input_named(manifest.input)
+    config.output.add(name=INPUT, data_type=data_type(kind), dims=kind.dims(size))
     return config
 
 
@@ -76,6 +79,11 @@ def ensemble_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
         step.input_map[source] = source
         step.output_map[result] = result
     return config
+
+
+def data_type(kind: InputKind) -> int:
+    """Return what `model_config.proto` calls the type of an input."""
+    return int(pb.DataType.Value(f"TYPE_{kind.triton}"))
 
 
 def config_text(config: ModelConfig) -> str:

@@ -13,12 +13,12 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.options import BatchProfile
-from resnas_deploy.engines.store import Engine, open_engine, read_engine_report
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.engines.finding import first_profile, open_source
+from resnas_deploy.engines.store import Engine, read_engine_report
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import lexical, write_errors
 from resnas_deploy.files.locks import holding
 from resnas_deploy.files.reading import read_bytes
@@ -49,7 +49,7 @@ COPIED_MODULES = (
     "images/decode.py",
     "images/preprocessing.py",
 )  # of this package, which preprocessing needs where the package is not; they import nothing else of ours
-_INTERFACE = "another image size, other classes or other names of them"
+_INTERFACE = "another input, another image size, other classes or other names of them"
 
 
 @dataclass(frozen=True)
@@ -170,14 +170,8 @@ def batch_of(version: Path) -> BatchRange:
 
 
 def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
-    """Return the batches that an engine of that identity takes: its first profile's, the only one that Triton uses.
-
-    Raise `BadInput` where it names none.
-    """
-    profiles = made_of.get("profiles")
-    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
-        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
-    profile = BatchProfile.parse(profiles[0])
+    """Return the batches that an engine of that identity takes in Triton. Raise `BadInput` where it names none."""
+    profile = first_profile(made_of)
     return BatchRange(profile.least, profile.most)
 
 
@@ -192,12 +186,9 @@ def copied_module(name: str) -> bytes:
 
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:
-    if path.is_dir():
-        return open_artifact(path), None
-    inside = lexical(path)  # by its own name, wherever a link leads
-    if inside.parent.name != ENGINES:
+    if not path.is_dir() and lexical(path).parent.name != ENGINES:
         raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
-    return open_artifact(inside.parents[1]), open_engine(path)
+    return open_source(path)
 
 
 def _batch(manifest: Manifest, engine: Mapping[str, Any] | None) -> BatchRange:
@@ -205,7 +196,7 @@ def _batch(manifest: Manifest, engine: Mapping[str, Any] | None) -> BatchRange:
 
 
 def _interface(manifest: Manifest) -> tuple[object, ...]:
-    return manifest.arch.image_size, manifest.arch.classes, manifest.class_names
+    return manifest.input, manifest.arch.image_size, manifest.arch.classes, manifest.class_names
 
 
 def _fill_network(folder: Path, artifact: Artifact, settings: ModelSettings, engine: Engine | None) -> None:

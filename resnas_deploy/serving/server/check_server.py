@@ -12,6 +12,7 @@ from tritonclient.grpc import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.reading import read_text
@@ -93,11 +94,12 @@ def _model_findings(client: Any, folder: Path, threads: int) -> Iterator[Finding
 def _answer_findings(client: Any, model: Path, version: int, threads: int) -> Iterator[Finding]:
     name, folder = model.name, model / str(version)
     manifest = read_manifest(folder)
-    _, images = sample_images(manifest.preprocessing)
+    kind = input_named(manifest.input)
+    _, images = sample_images(manifest.preprocessing, kind)
     images = images[: manifest.batch.most]
     with default_runner(manifest.precision).open(Artifact(folder, manifest), Options(threads)) as runner:
         wanted = runner.run(images)[OUTPUT]
-    given = InferInput(INPUT, list(images.shape), "FP32")
+    given = InferInput(INPUT, list(images.shape), kind.triton)
     given.set_data_from_numpy(images)
     answer = client.infer(name, [given], model_version=str(version))
     error = relative_error(np.asarray(answer.as_numpy(OUTPUT)), wanted)

@@ -31,7 +31,7 @@ def clothes(tmp_path_factory):
 
 def test_the_page_from_python(tmp_path):
     """With free ports, in the environment that has a server."""
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
+    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
     assert 'serve("models")' in code
     code = code.replace('serve("models")', 'serve("models", http_port=0, grpc_port=0, metrics_port=0)')
     trained = load(ROOT / "examples" / "demo" / "checkpoint.safetensors")

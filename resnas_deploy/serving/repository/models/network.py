@@ -41,7 +41,7 @@ class TritonPythonModel:
         self._session = ort.InferenceSession(str(model), settings, providers=providers, enable_fallback=0)
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Run all requests as one batch: images `(B, 3, S, S)` to logits `(B, classes)`, both float32."""
+        """Run all requests as one batch: images, as the graph takes them, to logits `(B, classes)`, float32."""
         images = [pb_utils.get_input_tensor_by_name(request, self._input).as_numpy() for request in requests]
         batch = images[0] if len(images) == 1 else np.concatenate(images)
         try:

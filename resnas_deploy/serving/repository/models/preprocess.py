@@ -28,20 +28,21 @@ class TritonPythonModel:
         sys.path.insert(0, str(folder))
         from resnas_deploy.errors import BadInput
         from resnas_deploy.images.decode import read_image
-        from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+        from resnas_deploy.images.preprocessing import Preprocessing, prepare
 
         config = json.loads(args["model_config"])
         self._input, self._output = config["input"][0]["name"], config["output"][0]["name"]
+        taken = "uint8" if config["output"][0]["data_type"] == "TYPE_UINT8" else "float32"  # by the network
         settings = Preprocessing.from_json(json.loads((folder / "preprocessing.json").read_text()))
         self._refused = BadInput
 
-        def prepare(data: bytes, name: str) -> Any:
+        def prepared(data: bytes, name: str) -> Any:
             if len(data) > MAX_BYTES:
                 most = MAX_BYTES // 2**20
                 raise BadInput(f"{name} must be a file of at most {most} MiB; found {len(data)} bytes; compress it")
-            return preprocess(read_image(io.BytesIO(data), name), settings)
+            return prepare(read_image(io.BytesIO(data), name), settings, taken)
 
-        self._prepare = prepare
+        self._prepare = prepared
 
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer each request by itself: one that is no image is refused, and the others are served."""

@@ -1,0 +1,296 @@
+"""Finds the engine that is to be run: the one that is named, or of those that an artifact holds one that fits.
+
+The rule where none is named: an engine of this artifact, for this device, by this version of its builder, whose
+profiles hold the batches that it will be given; where they are timed, a profile must be tuned for each. Of several the
+one with the usual options comes first, then the one that is tuned nearest to the batches, then the one of the fewest
+profiles, then the first by its ID.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
+from resnas_deploy.engines.options import BatchProfile, engine_id, profile_for
+from resnas_deploy.engines.store import SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
+from resnas_deploy.engines.targets import AOTI, PORTABLE
+from resnas_deploy.errors import BadInput, first_few, shown
+from resnas_deploy.files.atomic import lexical
+from resnas_deploy.runners.base import EngineFile, RunnerKind
+from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, dotted
+from resnas_deploy.runners.registry import runner_kind
+
+SHORT = 8  # digits of an ID in tables: enough to name one of an artifact's engines
+_USUAL_PARTS = {  # of an identity, which every engine has or which something else tells
+    *("schema", "arch", "weights", "graph", "precision", "target", "builder"),
+    *("device", "threads", "profiles", "user_allocation"),
+}
+_USUAL_VALUES = (None, False, "", PORTABLE)
+_BELONGS = {"arch": "architecture", "weights": "set of weights", "graph": "graph", "precision": "precision"}
+
+
+@dataclass(frozen=True)
+class Need:
+    """What an engine is wanted for."""
+
+    batches: tuple[int, ...] = ()  # sizes that it will be given; none: any that it takes
+    tuned: bool = False  # whether they are timed: then a profile must be tuned for each of them
+
+
+@dataclass(frozen=True)
+class Listed:
+    """An engine in an artifact, by its report; the file itself has not been hashed."""
+
+    path: Path
+    report: Mapping[str, Any] | None
+    problem: str = ""  # why it has no report that can be read
+
+    @property
+    def short(self) -> str:
+        """The beginning of its ID."""
+        return self.path.stem[:SHORT]
+
+    @property
+    def made_of(self) -> Mapping[str, Any]:
+        """Its identity; empty where it has no report."""
+        found: Mapping[str, Any] = self.report["identity"] if self.report else {}
+        return found
+
+    def __str__(self) -> str:
+        made = self.made_of
+        return f"{self.short} ({made['target']}, {profiles_text(made)})" if made else f"{self.short} (damaged)"
+
+
+def engines_in(artifact: Artifact) -> list[Listed]:
+    """Return the engines that an artifact holds, by ID."""
+    folder = artifact.folder / ENGINES
+    there = folder.iterdir() if folder.is_dir() else ()
+    paths = sorted(path for path in there if path.suffix in SUFFIXES and not path.name.startswith("."))
+    return [_listed(path) for path in paths]
+
+
+def open_source(source: str | Path | Artifact) -> tuple[Artifact, Engine | None]:
+    """Open an artifact, or the artifact that an engine file lies in together with that engine.
+
+    Raise `BadInput` for what is not whole, and for an engine of another artifact.
+    """
+    if isinstance(source, Artifact):
+        return source, None
+    path = Path(source)
+    if path.suffix not in SUFFIXES or path.is_dir():
+        return open_artifact(path), None
+    inside = lexical(path)  # by its own name, wherever a link leads
+    if inside.parent.name != ENGINES:
+        raise BadInput(f"an engine must lie in its artifact ({ENGINES}/ID{path.suffix}), found {path}")
+    artifact = open_artifact(inside.parents[1])
+    return artifact, _of(artifact, open_engine(path))
+
+
+def open_subject(source: str | Path | Artifact, engine: str | Path = "") -> tuple[Artifact, Engine | None]:
+    """Open an artifact and the engine of it that is named, in either way. Raise `BadInput` for two that are named."""
+    artifact, inside = open_source(source)
+    if not engine:
+        return artifact, inside
+    found = named_engine(artifact, engine)
+    if inside and inside.path.stem != found.path.stem:
+        raise BadInput(f"one engine must be named, found {inside.path} and `engine` {found.path}; leave one out")
+    return artifact, found
+
+
+def runner_of(engine: EngineFile, runner: str = "") -> RunnerKind:
+    """Return the runner that loads an engine. Raise `BadInput` where another one is named."""
+    target = engine.made_of["target"]
+    if runner and runner_kind(runner, "`runner`").name != target:
+        raise BadInput(f"`runner` must be {target}, which runs {engine.path}, found {runner}; leave it out")
+    return runner_kind(target, f"the target of {engine.path}")
+
+
+def named_engine(artifact: Artifact, name: str | Path) -> Engine:
+    """Return the engine of an artifact that a file, or the beginning of an ID, names.
+
+    Raise `BadInput` that lists what there is where it names none, or several, and for an engine of another artifact.
+    """
+    path, text = Path(name), str(name)
+    if len(path.parts) > 1 or (path.suffix in SUFFIXES and path.exists()):
+        return _of(artifact, open_engine(path))
+    there = engines_in(artifact)
+    found = [each for each in there if text and each.path.name.startswith(text)]
+    exact = [each for each in found if text in (each.path.stem, each.path.name)]
+    if len(exact or found) != 1:
+        listed = first_few([str(each) for each in found or there])
+        how = f"which {'begins several of them' if found else 'is none of them'}: {listed}"
+        if not there:
+            how = "and the artifact has none; build one by: `build()`"
+        raise BadInput(
+            f"`engine` must be a file, or the beginning of the ID of one engine of {artifact.folder}, "
+            f"found {shown(text)}, {how}"
+        )
+    return _of(artifact, open_engine((exact or found)[0].path))
+
+
+def check_belongs(engine: EngineFile, artifact: Artifact) -> None:
+    """Raise `BadInput` where an engine is of another network than an artifact's."""
+    if wrong := foreign_part(engine, artifact):
+        raise BadInput(
+            f"{engine.path} must be an engine of {artifact.folder}, found it built of another {wrong}; "
+            "build one of this artifact by: `build()`"
+        )
+
+
+def foreign_part(engine: EngineFile, artifact: Artifact) -> str:
+    """Return what of an artifact is another than that which an engine was built of; empty where nothing is."""
+    parts = _parts(artifact)
+    return next((word for key, word in _BELONGS.items() if engine.made_of.get(key) != parts[key]), "")
+
+
+def check_holds(engine: EngineFile, batches: Sequence[int]) -> None:
+    """Raise `BadInput` that lists an engine's profiles where a batch lies in none of them."""
+    profiles = profiles_of(engine.made_of)
+    if beyond := [batch for batch in batches if profile_for(profiles, batch) is None]:
+        raise BadInput(
+            f"a batch for {engine.path} must lie in a profile of it, {profiles_text(engine.made_of)}, "
+            f"found {beyond[0]}; give other sizes, or build an engine with another of `profiles`"
+        )
+
+
+def choose(artifact: Artifact, usual: Mapping[str, Any], need: Need, here: str | None = None) -> Engine | None:
+    """Return the engine that is to be run by the rule of this module, or None.
+
+    `usual` is the identity of the one with the usual options here; `here` as of `unfit`.
+    """
+    fitting, usual_id = [], engine_id(usual)
+    for each in engines_in(artifact):
+        if not each.made_of or unfit(each.made_of, usual, here):
+            continue
+        used = [(batch, profile_for(profiles_of(each.made_of), batch)) for batch in need.batches]
+        away = [0 if is_untuned(usual) or not found else abs(found.usual - batch) for batch, found in used]
+        if all(found for _, found in used) and not (need.tuned and any(away)):
+            rank = (each.path.stem != usual_id, sum(away), len(each.made_of["profiles"]), each.path.name)
+            fitting.append((rank, each.path))
+    return next(filter(None, (find(path) for _, path in sorted(fitting))), None)
+
+
+def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any], here: str | None = None) -> str:
+    """Say why an engine cannot be run in place of the one with the usual options here; empty where it can.
+
+    `here` is the compute capability of the GPU, for a target that builds for some of them.
+    """
+    if made_of["target"] != usual["target"]:
+        return f"it is for {made_of['target']}"
+    for key, word in _BELONGS.items():
+        if made_of[key] != usual[key]:
+            return f"it was built of another {word}"
+    if made_of["builder"] != usual["builder"] and not _runs_later(made_of, usual):
+        return f"it was built by {made_of['builder']}, and {usual['builder']} is here"
+    if made_of["device"] != usual["device"] and not made_of.get("hardware_compatibility"):
+        return f"it is for {made_of['device']}, and {usual['device']} is here"
+    if bool(made_of.get("strip_weights")):
+        return "it was built without its weights"
+    if problem := tf32_problem(made_of, tf32=usual.get("tf32")):
+        return problem
+    capabilities = made_of["capabilities"]
+    known = list(map(dotted, PORTABLE_CAPABILITIES)) if capabilities == PORTABLE else capabilities
+    if here and dotted(here) not in known:
+        return f"it is for compute capability {place_of(made_of)}, and {dotted(here)} is here"
+    if made_of.get("threads") != usual.get("threads"):
+        return "its number of threads is that of where it was built; build it again"
+    return ""
+
+
+def tf32_problem(made_of: Mapping[str, Any], *, tf32: bool | None) -> str:
+    """Say why an engine does not round float32 as it is asked to; None asks nothing, of what has no float32."""
+    if tf32 is None or made_of.get("tf32") == tf32:
+        return ""
+    if "tf32" not in made_of:
+        return "it was built before TF32 could be switched off; build it again"
+    return "it rounds float32 to TF32" if made_of["tf32"] else "it does not round float32 to TF32"
+
+
+def is_untuned(made_of: Mapping[str, Any]) -> bool:
+    """Whether an engine has no profiles, but takes its whole range alike: a package of AOTInductor."""
+    return bool(made_of["target"] == AOTI)
+
+
+def profiles_of(made_of: Mapping[str, Any]) -> tuple[BatchProfile, ...]:
+    """Return the profiles of an engine's identity."""
+    return tuple(BatchProfile.parse(text) for text in made_of["profiles"])
+
+
+def first_profile(made_of: Mapping[str, Any]) -> BatchProfile:
+    """Return the first profile, which is the only one that Triton uses. Raise `BadInput` where there is none."""
+    profiles = made_of.get("profiles")
+    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
+        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
+    return BatchProfile.parse(profiles[0])
+
+
+def profiles_text(made_of: Mapping[str, Any]) -> str:
+    """Return the profiles for a table; a package has none, and takes a range."""
+    if not is_untuned(made_of):
+        return " ".join(made_of["profiles"])
+    (profile,) = profiles_of(made_of)
+    return str(profile.least) if profile.least == profile.most else f"{profile.least} to {profile.most}"
+
+
+def unusual_options(made_of: Mapping[str, Any]) -> str:
+    """Return what an engine was built with beside the usual, but for its profiles and its device: `level 5, tf32`."""
+    unusual = {key: value for key, value in made_of.items() if key not in _USUAL_PARTS and value not in _USUAL_VALUES}
+    said = {key: " ".join(value) if isinstance(value, list | tuple) else value for key, value in unusual.items()}
+    return ", ".join(key.replace("_", " ") + ("" if value is True else f" {value}") for key, value in said.items())
+
+
+def place_of(made_of: Mapping[str, Any]) -> str:
+    """Return the device, or the compute capabilities, that an engine is for."""
+    found = made_of["capabilities"]
+    return str(made_of["device"]) or (found if isinstance(found, str) else ", ".join(found))
+
+
+def smallest_batch(engine: EngineFile) -> int:
+    """Return the smallest batch that an engine takes."""
+    return min(profile.least for profile in profiles_of(engine.made_of))
+
+
+def nearest_batch(engine: EngineFile, size: int) -> int:
+    """Return the batch that an engine takes which is nearest to `size`."""
+    nearest = (max(profile.least, min(profile.most, size)) for profile in profiles_of(engine.made_of))
+    return min(nearest, key=lambda batch: (abs(batch - size), batch))
+
+
+def _listed(path: Path) -> Listed:
+    try:
+        report = read_engine_report(report_path(path), path.suffix)
+        if path.stat().st_size != report["engine_bytes"]:
+            return Listed(path, None, "it was cut short or changed; build it again")
+    except (BadInput, OSError) as error:
+        return Listed(path, None, str(error))
+    return Listed(path, report)
+
+
+def _of(artifact: Artifact, engine: Engine) -> Engine:
+    check_belongs(engine, artifact)
+    return engine
+
+
+def _parts(artifact: Artifact) -> Mapping[str, str]:
+    manifest = artifact.manifest
+    return {
+        "arch": manifest.arch.fingerprint,
+        "weights": manifest.weights_sha256,
+        "graph": artifact.digest,
+        "precision": manifest.precision,
+    }
+
+
+def _runs_later(made_of: Mapping[str, Any], usual: Mapping[str, Any]) -> bool:
+    """Whether an engine was built to run on later versions too, and a later one of the same generation is here."""
+    if not made_of["version_compatible"]:
+        return False
+    (name, built), (here_name, here) = (str(each["builder"]).rsplit(" ", 1) for each in (made_of, usual))
+    return name == here_name and built.split(".")[0] == here.split(".")[0] and _numbers(built) <= _numbers(here)
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]

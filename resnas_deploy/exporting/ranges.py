@@ -1,0 +1,74 @@
+"""The ranges of activations, measured by ONNX Runtime's own calibrator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, inliner
+
+from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.batch import BatchRange
+from resnas_deploy.errors import BadInput
+from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes.quiet import import_quietly
+from resnas_deploy.progress import Progress
+from resnas_deploy.runners.base import Images
+
+Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
+OPERATORS = ("MatMul", "Conv", "Add", "Relu")  # whose operands and results have ranges
+_BATCH = 16  # images in one run of the calibration
+_LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
+
+
+def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: Progress) -> Ranges:
+    """Run a float32 graph on the images and return the range of every product's operands and results.
+
+    Raise `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
+    """
+    calibrate = import_quietly("onnxruntime.quantization.calibrate")
+    batch = sizes.nearest(min(_BATCH, len(images)))
+    graph = inliner.inline_local_functions(onnx.load(model))
+    seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
+    with scratch_folder("calibration") as folder, quiet_quantiser():
+        inlined, augmented = folder / "inlined.onnx", folder / "augmented.onnx"
+        onnx.save(graph, inlined)
+        calibrator = calibrate.create_calibrator(
+            inlined, list(OPERATORS), str(augmented), calibrate_method=calibrate.CalibrationMethod.MinMax
+        )
+        session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
+        names = [output.name for output in session.get_outputs()]
+        for start in range(0, len(images), batch):
+            progress(f"calibrating: {start}/{len(images)} images")
+            rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
+            found = dict(zip(names, session.run(None, {INPUT: images[rows]}), strict=True))
+            _check_finite(found, graph)
+            for name, values in found.items():
+                low, high = seen.get(name, (np.inf, -np.inf))
+                seen[name] = (min(low, float(values.min())), max(high, float(values.max())))
+    tensors = [name.removesuffix(_LEAST) for name in names if name.endswith(_LEAST)]
+    return {name: (seen[name + _LEAST][0], seen[name + _MOST][1]) for name in tensors}
+
+
+def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -> None:
+    bad = {name.removesuffix(_LEAST).removesuffix(_MOST) for name in found if not np.isfinite(found[name]).all()}
+    if bad:
+        first = next(name for node in graph.graph.node for name in node.output if name in bad)
+        raise BadInput(f"activations must be finite on the calibration images, found NaN or infinity at {first}")
+
+
+@contextmanager
+def quiet_quantiser() -> Iterator[None]:
+    """Keep the quantiser's advice, which it gives through the root logger, off the screen."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
