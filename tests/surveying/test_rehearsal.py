@@ -59,7 +59,7 @@ def profiled_before(tmp_path, sizes):
 def rehearsed(tmp_path, sizes, wanted):
     steps = tuple(step for step in steps_of(sizes, "cpu", ROOT) if wanted(step.name))
     out = tmp_path / "out"
-    found = survey(Asked(out, 30, "cpu", sizes=sizes, steps=steps), silent)
+    found = survey(Asked(out, 120, "cpu", sizes=sizes, steps=steps), silent)
     assert {step.name: step.error for step in found.steps if step.status == "failed"} == {}
     check_schema("gpu-report", json.loads((out / "report.json").read_text()))
     assert read_survey(out / "report.json") == found
