@@ -174,7 +174,7 @@ def print_proof(report: Mapping[str, Any]) -> None:
         if (rounds := report["identity"].get("tf32")) is not None:
             say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")
             say(f"and: torch.backends.cuda.matmul.allow_tf32 = {rounds}")
-        say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images), float32 (B, 3, S, S) to (B, classes)')
+        say('load it: torch._inductor.aoti_load_package("FILE.pt2")(images): those that the artifact takes, to logits')
 
 
 def print_layers(layers: Mapping[str, Any], profiles: int) -> None:

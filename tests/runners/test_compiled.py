@@ -69,6 +69,16 @@ def test_compiled_in_process(little, near):
 
 @pytest.mark.slow
 @needs_compiler
+def test_compiled_by_max_autotune(little, near):
+    """Without the CUDA graphs of its own: whether there is one, the options say for every runner alike."""
+    images, expected = little
+    with RUNNERS["torch-compile-max"].open(Little(), OPTIONS) as runner:
+        near(runner.run(images[:2])[OUTPUT], expected[:2], 1e-5)
+        assert "compiled for the batch size, mode max-autotune-no-cudagraphs, 2 threads" in runner.boundary
+
+
+@pytest.mark.slow
+@needs_compiler
 def test_a_package_of_a_batch_range(little, near, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     images, expected = little
