@@ -400,6 +400,7 @@ DOCUMENTS: dict[str, Any] = {
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,
+    "refit": BuildDocument,
     "compare": ComparisonsDocument,
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,

@@ -90,6 +90,36 @@ def int8_operators() -> str:
     return table(("operator", "int8", "fp32"), rows)
 
 
+def attention_kernels() -> str:
+    """Return what the builder makes of attention with products in each precision, and whether they are exported so."""
+    found = result("low-precision-attention")["kernels"]
+    shapes = sorted({(row["tokens"], row["head_dim"]) for row in found})
+
+    def fate(precision: str, tokens: int, head_dim: int) -> str:
+        ours = [
+            row for row in found if (row["precision"], row["tokens"], row["head_dim"]) == (precision, tokens, head_dim)
+        ]
+        kept = "one kernel" if all(row["one_kernel"] for row in ours) else "split"
+        return f"{kept}, {'quantised' if ours[0]['exported'] else 'left in fp16'}"
+
+    rows = {
+        f"{shape[0]} tokens, head_dim {shape[1]}": [fate(name, *shape) for name in ("fp8", "int8")] for shape in shapes
+    }
+    return table(("", "fp8", "int8"), rows)
+
+
+_ERRORS = ("error", "own_error")
+
+
+def attention_accuracy() -> str:
+    """Return what quantised products of attention cost the demo network."""
+    rows = {
+        name: [f"{found['top1']:.2f}%", f"{found['module_top1']:.2f}%", *(f"{found[key]:.1e}" for key in _ERRORS)]
+        for name, found in result("low-precision-attention")["demo"].items()
+    }
+    return table(("", "top-1", "of the module in fp32", "error of the logits", "in fp16 arithmetic"), rows)
+
+
 def accuracy() -> str:
     """Return what low precision cost the demo network."""
     rows = {
@@ -226,6 +256,8 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8-operators": int8_operators,
     "kernels": kernels,
     "latency": latency,
+    "attention-accuracy": attention_accuracy,
+    "attention-kernels": attention_kernels,
     "low-precision": low_precision,
     "merged": merged,
     "operators": operators,

@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.latency import LatencyModel as LatencyModel
     from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
+    from resnas_deploy.api.refit import refit as refit
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.search_call import search as search
     from resnas_deploy.api.verify import verify as verify
@@ -71,6 +72,7 @@ _HOMES = {
     "predict": "resnas_deploy.api.predict:predict",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
+    "refit": "resnas_deploy.api.refit:refit",
     "search": "resnas_deploy.api.search_call:search",
     "space": "resnas_deploy.api.space",
     "train": "resnas_deploy.api.train",

@@ -73,7 +73,7 @@ def of_ours(words):
 
 def test_every_command_named_exists():
     for page in (*PAGES, ROOT / "CHANGELOG.md"):
-        for command in re.findall(r"resnas ([a-z]{2,})\b", page.read_text()):
+        for command in re.findall(r"resnas ([a-z][a-z-]*[a-z])\b", page.read_text()):
             assert command in commands().commands, f"{page.name} names resnas {command}"
 
 
@@ -137,6 +137,6 @@ def test_files_named_are_there():
     for page in PAGES:
         text = page.read_text()
         for name in re.findall(r"`((?:tests|benchmarks|resnas_deploy|examples|deploy|docs)/[\w/.-]*)`", text):
-            assert (ROOT / name).exists(), f"{page.name} names {name}"
+            assert "NAME" in name or (ROOT / name).exists(), f"{page.name} names {name}"  # a reader fills it in
         for name in re.findall(r"`(test_\w+\.py)`", text):  # after one with its folder
             assert name in ours, f"{page.name} names {name}"

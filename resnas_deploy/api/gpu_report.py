@@ -95,7 +95,7 @@ def gpu_report(
     folder of something else or one that another report is written to, `NotAvailable` where there is no such GPU or a
     package is missing that everything needs, `StorageError` where the folder cannot be written.
     """
-    from resnas_deploy.surveying.here import check_base
+    from resnas_deploy.surveying.base import check_base
 
     check_base()
     from resnas_deploy.surveying.survey import Asked, survey

@@ -16,7 +16,7 @@ from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.serving.load import load_test, result
 from resnas_deploy.serving.repository import findings
-from resnas_deploy.serving.repository.settings import Batching, ModelSettings
+from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.serving.server.access import OperatorKey
 from resnas_deploy.serving.server.addresses import PROTOCOLS, Address, Ports, check_address, loopback
 from resnas_deploy.serving.server.installed import require_client
@@ -124,14 +124,18 @@ def export(
     require_client()
     if latency is not None and measured is None:
         raise BadInput("`latency` must come with `measured`, the latencies to reach it with, found none")
-    from resnas_deploy.serving.repository.batching import batching_from
+    from resnas_deploy.serving.repository.batching import batching_from, batching_of, tuning_notes
     from resnas_deploy.serving.repository.contents import add_model, open_models
 
     progress("checking the files")
     several = [artifacts] if isinstance(artifacts, str | Path | Artifact) else artifacts
     models = open_models([each if isinstance(each, Artifact) else Path(each) for each in several], name)
     inserted: list[InsertedVersion] = []
+    notes: list[str] = []
     for model in models:
+        batching = batching_from(Path(measured), model.artifact, max_batch, latency) if measured else None
+        if model.engine:
+            notes += tuning_notes(model.engine, batching or batching_of(model.engine), max_batch)
         settings = ModelSettings(
             name=model.name,
             backend=backend or model.usual_backend,
@@ -139,14 +143,14 @@ def export(
             on_gpu=gpu or model.engine is not None,
             instances=instances,
             threads=threads,
-            batching=batching_from(Path(measured), model.artifact, max_batch, latency) if measured else Batching(),
+            batching=batching or batching_of(model.engine),
             cache=cache,
             versions=versions,
             max_batch=max_batch,
         )
         progress(f"writing {model.name}")
         inserted += add_model(Path(repository), model.artifact, settings, model.engine, ensemble=ensemble)
-    notes = [
+    notes += [
         f"{model.artifact.folder} is marked {doubt}; check it by `verify()`"
         for model in models
         if (doubt := model.artifact.manifest.doubt)

@@ -25,6 +25,7 @@ from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
 from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
+from resnas_deploy.cli.refit import refit
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
 from resnas_deploy.cli.search_steps import finish, measure
@@ -68,6 +69,7 @@ app.command(name="import")(import_)
 app.command()(inspect)
 app.command()(export)
 app.command()(build)
+app.command()(refit)
 app.command()(kernels)
 app.command()(verify)
 app.command()(predict)

@@ -42,6 +42,7 @@ from resnas_deploy.engines.options import (
 )
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
+from resnas_deploy.engines.sparsity import check_sparse
 from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file, lexical
@@ -99,6 +100,10 @@ def build_engine(
     path = store.engine_path(artifact.folder, engine_id(made_of), target.suffix)
     if found := store.find(path):  # which nothing needs to be written for
         return Built(found, cached=True)
+    if options.sparse_weights:
+        from resnas_deploy.artifact.graph import read_graph  # imports onnx
+
+        progress(f"2:4 sparse: {check_sparse(read_graph(artifact))}")
     progress("waiting for another build of this artifact")
     with store.building(artifact.folder):
         if found := store.find(path):
@@ -214,7 +219,11 @@ def _compile(
         # Where the builder had a GPU, the engine itself was asked; its log is the only account where it had none.
         found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
-        found, graph_nodes(read_graph(artifact), artifact.arch), artifact.arch, allowed_in(artifact.precision)
+        found,
+        graph_nodes(read_graph(artifact), artifact.arch),
+        artifact.arch,
+        allowed_in(artifact.precision),
+        tf32=options.tf32,
     )
     _check(layers, artifact.precision)
     return layers

@@ -23,6 +23,7 @@ from onnx import inliner, shape_inference
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.engines.inspect_built import listings
+from resnas_deploy.engines.refit_built import refitted
 from resnas_deploy.files.outputs import output_file
 from resnas_deploy.files.reading import read_bytes
 
@@ -65,6 +66,16 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     if cache is not None:
         with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())
+
+
+def refit(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
+    """Put the weights of the graph of `request` into the engine of its `refit`, and write that to its `out`."""
+    trt = importlib.import_module(request["module"])
+    send(phase="refitting the engine")
+    model = inliner.inline_local_functions(onnx.load(request["model"])).SerializeToString()
+    plan = Path(request["refit"]).read_bytes()
+    made = refitted(trt, _logger(trt, log), plan, model, host_code=request["version_compatible"])
+    Path(request["out"]).write_bytes(made)
 
 
 def _configure(trt: Any, builder: Any, request: Mapping[str, Any]) -> Any:
@@ -184,7 +195,7 @@ def main() -> None:
     threading.Thread(target=watch, daemon=True).start()
     with os.fdopen(int(sys.argv[1]), "w", encoding="utf-8") as log:
         try:
-            build(request, send, log)
+            (refit if "refit" in request else build)(request, send, log)
         except Exception as error:  # noqa: BLE001  whatever it is, the caller says it in one line
             log.write(f"ERROR {error}\n")
             log.flush()  # before the caller knows, who reads it and ends this process

@@ -219,6 +219,14 @@ def profiles_of(made_of: Mapping[str, Any]) -> tuple[BatchProfile, ...]:
     return tuple(BatchProfile.parse(text) for text in made_of["profiles"])
 
 
+def first_profile(made_of: Mapping[str, Any]) -> BatchProfile:
+    """Return the first profile, which is the only one that Triton uses. Raise `BadInput` where there is none."""
+    profiles = made_of.get("profiles")
+    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
+        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
+    return BatchProfile.parse(profiles[0])
+
+
 def profiles_text(made_of: Mapping[str, Any]) -> str:
     """Return the profiles for a table; a package has none, and takes a range."""
     if not is_untuned(made_of):

@@ -89,6 +89,7 @@ class Exporter:
             for_engine=bool(self.setup.kind.engine) and self.setup.kind.runs_graph,
             calibration=self._calibration,
             max_drop=100.0,  # what is lost counts where the winner is chosen
+            fallback_minutes=0,  # what fails is passed over, and is not the network that was predicted otherwise
         )
 
     @cached_property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from importlib.util import find_spec
 
-from resnas_deploy.errors import NotAvailable, first_line
+from resnas_deploy.errors import first_line
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.devices import capability, device_kind, device_name, dotted, is_gpu
 from resnas_deploy.runners.registry import RUNNERS
@@ -57,11 +57,3 @@ def _by_torch(device: str) -> tuple[int | None, str | None]:
     if not torch.cuda.is_available():
         return None, torch.version.cuda
     return int(torch.cuda.get_device_properties(device).total_memory), torch.version.cuda
-
-
-def check_base() -> None:
-    """Raise `NotAvailable`, one line, where a package is missing that everything here needs."""
-    needed = {"numpy": "numpy", "onnx": "onnx", "ml_dtypes": "ml_dtypes", "safetensors": "safetensors"}
-    needed |= {"PIL": "pillow", "scipy": "scipy"}
-    if missing := " ".join(package for module, package in needed.items() if find_spec(module) is None):
-        raise NotAvailable(f"this needs packages that are not installed: {missing}", f"pip install {missing}")

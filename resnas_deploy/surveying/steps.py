@@ -120,16 +120,8 @@ def _others(sizes: Sizes, gpu: bool) -> Iterator[PlannedStep]:
         BEST,
         {"network": first, "precision": best, "cuda_graph": gpu, "extras": True, "batches": list(sizes.batches[:2])},
     )
-    for way in ("sliced", "masked", "compiled"):
-        yield PlannedStep(
-            f"training-{way}",
-            f"training steps of the supernet of the space {Path(sizes.space).stem}, {way}",
-            f"{_ROOM}.training_steps:run",
-            90 if way == "compiled" else 45,
-            0.1,
-            EAGER,
-            {"way": way},
-        )
+    yield _training(sizes, "sliced", 45)
+    yield _training(sizes, "masked", 45)
     yield PlannedStep(
         "latency-model",
         f"a latency model of the space {Path(sizes.space).stem}, {best}, batch {sizes.batches[0]}, on the fastest "
@@ -139,6 +131,19 @@ def _others(sizes: Sizes, gpu: bool) -> Iterator[PlannedStep]:
         0.25,
         BEST,
         {"precision": best},
+    )
+    yield _training(sizes, "compiled", 180)
+
+
+def _training(sizes: Sizes, way: str, seconds: float) -> PlannedStep:
+    return PlannedStep(
+        f"training-{way}",
+        f"training steps of the supernet of the space {Path(sizes.space).stem}, {way}",
+        f"{_ROOM}.training_steps:run",
+        seconds,
+        0.1,
+        EAGER,
+        {"way": way},
     )
 
 

@@ -185,3 +185,11 @@ def test_inspect(resnas, int8):
     text = resnas("inspect", int8).out
     assert "QuantizeLinear" in text
     assert resnas("inspect", int8, "--json").json["manifest"]["quantisation"]["calibration"]["images"] == 128
+
+
+def test_what_was_kept_is_said_by_export_and_by_inspect(resnas):
+    arguments = ("export", *ONE, "--checkpoint", DEMO, "--precision", "int8", "--unverified", "--out", "kept")
+    options = ("--calibration-images", "4", "--keep", "stage1.block2", "--keep", "reduction1")
+    line = "kept in fp32, as asked: stage1.block2.attention, stage1.block2.mlp, reduction1"
+    assert line in resnas(*arguments, *options).out
+    assert line in resnas("inspect", "kept").out

@@ -168,7 +168,7 @@ def test_what_is_usual_and_what_is_asked_for(tmp_path):
 
 
 @needs_builder
-@pytest.mark.parametrize("precision", sorted(STEPS))
+@pytest.mark.parametrize("precision", ["fp8", pytest.param("int8", marks=pytest.mark.slow)])
 def test_the_builder_makes_one_kernel_of_it(tmp_path, precision):
     """As many kernels as with fp16 products, and in the first stage the attention's own reads the precision."""
     arch, found = arch_of(112, 32, 16, 64), {}

@@ -69,7 +69,7 @@ def quantised_units(path):
     return {unit_of(node.name) for node in products if dequantised & set(node.input)}
 
 
-@pytest.mark.parametrize("unit", HALF)
+@pytest.mark.parametrize("unit", [*HALF[:1], *(pytest.param(unit, marks=pytest.mark.slow) for unit in HALF[1:])])
 def test_exactly_the_spoiled_half_is_kept(tmp_path, unit):
     checkpoint, told = spoiled(unit), []
     with pytest.raises(VerificationFailed, match="must compute what the module computes"):
@@ -91,6 +91,7 @@ def test_exactly_the_spoiled_half_is_kept(tmp_path, unit):
     assert not named.manifest.fell_back
 
 
+@pytest.mark.slow
 def test_of_several_as_many_as_it_takes_and_the_same_every_time(tmp_path):
     units = {"stage1.block1.mlp", "stage2.block1.mlp", "stage1.block2.attention"}
     first, second = (exported(tmp_path / name, spoiled(*units)) for name in ("a", "b"))

@@ -84,9 +84,9 @@ def test_what_cannot_be_compared_with(baseline, words):
 
 def test_networks_from_their_sources_or_from_folders(known, mini_artifact, tmp_path):
     label = known().label
-    assert opened([known(batch=1), known(batch=2)])[label].source == str(mini_artifact)
+    assert opened([known(batch=1), known(batch=2)])[label][0].source == str(mini_artifact)
     copy = shutil.copytree(mini_artifact, tmp_path / "copy")
-    assert opened([known()], [copy])[label].source == str(copy)
+    assert opened([known()], [copy])[label][0].source == str(copy)
 
 
 def test_networks_that_are_not_the_baselines(known, mini_artifact, untrained_artifact, tmp_path):

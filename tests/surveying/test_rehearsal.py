@@ -59,7 +59,7 @@ def profiled_before(tmp_path, sizes):
 def rehearsed(tmp_path, sizes, wanted):
     steps = tuple(step for step in steps_of(sizes, "cpu", ROOT) if wanted(step.name))
     out = tmp_path / "out"
-    found = survey(Asked(out, 30, "cpu", sizes=sizes, steps=steps), silent)
+    found = survey(Asked(out, 120, "cpu", sizes=sizes, steps=steps), silent)
     assert {step.name: step.error for step in found.steps if step.status == "failed"} == {}
     check_schema("gpu-report", json.loads((out / "report.json").read_text()))
     assert read_survey(out / "report.json") == found
@@ -71,7 +71,7 @@ def rehearsed(tmp_path, sizes, wanted):
 def test_every_kind_of_step(tmp_path, sizes, profiled_before, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")  # so that nothing is compiled, which the slow test does
     wanted = ("here", "little-fp32-torch", "little-int8-ort-cpu", "reduction-kernel", "roofline")
-    wanted += ("training-masked", "latency-model", "deit-tiny-fp32-torch")
+    wanted += ("training-masked", "latency-model")
     found = rehearsed(tmp_path, sizes, wanted.__contains__)
     outcomes = {step.name: step.found for step in found.steps}
     assert all(outcomes.values()), [(step.name, step.error) for step in found.steps]
@@ -81,7 +81,6 @@ def test_every_kind_of_step(tmp_path, sizes, profiled_before, monkeypatch):
         assert timed.verified.right
         assert {item.configuration.source for item in timed.report.measurements} == {timed.network}
         assert timed.measurement(2).throughput > 0
-    assert outcomes["deit-tiny-fp32-torch"].timed.measurement(1).throughput > 0
     first, second = outcomes["reduction-kernel"].reductions
     assert (first.width, first.out_width, first.side, second.side) == (8, 12, 4, 2)
     assert first.error <= first.tolerance

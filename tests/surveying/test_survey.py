@@ -97,10 +97,8 @@ def test_what_has_ended_is_not_run_again_unless_it_is_named(tmp_path, where):
     again = run(out, *steps)
     assert [item.status for item in again.steps] == ["done", "done", "failed"]
     assert (len(noted(where)), (out / "steps" / "raises.json").stat().st_mtime_ns) == (2, first)
-    run(out, *steps, names=("good-b",))
+    run(out, *steps, names=("r*", "good-b"))
     assert len(noted(where)) == 3
-    run(out, *steps, names=("r*", "good-?"))
-    assert len(noted(where)) == 5
     assert (out / "steps" / "raises.json").stat().st_mtime_ns > first
 
 
@@ -119,6 +117,7 @@ def test_other_packages_are_said_and_everything_is_measured_again(tmp_path, wher
     assert said.endswith("then, 99.0 now")
 
 
+@pytest.mark.slow
 def test_a_damaged_step_is_run_again(tmp_path, where):
     out, steps = tmp_path / "out", (step("good-a"), step("good-b"))
     run(out, *steps)
@@ -163,7 +162,7 @@ def test_killed_and_resumed(tmp_path, where, monkeypatch):
     assert "a rehearsal on a CPU: no figure means anything" in said
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_interrupted(tmp_path, where, monkeypatch, number):
     monkeypatch.setenv("RESNAS_TEST_STEPS", "good-a waits good-b")
     with running(tmp_path / "work", "--out", "out", *ON_CPU, script=SCRIPT) as command:
@@ -242,7 +241,7 @@ def test_a_missing_base_package_is_one_line():
     )
 
 
-@pytest.mark.parametrize("size", ["64k", "4m"])
+@pytest.mark.parametrize("size", ["64k", pytest.param("4m", marks=pytest.mark.slow)])
 def test_a_full_disk(tmp_path, where, size):
     """Too small for anything: one line. Too small for a network: a step that says so, and a report."""
     disk = tmp_path / "disk"

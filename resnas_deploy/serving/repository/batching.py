@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.engines.finding import first_profile
+from resnas_deploy.engines.store import Engine
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.serving.repository.settings import Batching
@@ -29,6 +31,28 @@ def batching_from(result: Path, artifact: Artifact, most: int | None, target_ms:
         raise BadInput(f"{result} must have latencies of {artifact.folder}, found none of its graph; measure it again")
     slowest = 2 * max(latency_ms.values())
     return batching_for(latency_ms, most or artifact.batch.most, slowest if target_ms is None else target_ms)
+
+
+def batching_of(engine: Engine | None) -> Batching:
+    """Return what is usual where nothing was measured: an engine's batches are those that it is tuned for."""
+    usual = first_profile(engine.made_of).usual if engine else 1
+    return Batching((usual,) if usual > 1 else ())
+
+
+def tuning_notes(engine: Engine, batching: Batching, max_batch: int | None) -> list[str]:
+    """Say, a line each, where batches would be formed that an engine is not tuned for."""
+    profile = first_profile(engine.made_of)
+    usual, most = profile.usual, max_batch or profile.most
+    wanted = max((size for size in batching.preferred if size <= most), default=most)
+    notes = []
+    if wanted != usual:
+        notes.append(
+            f"{engine.path} is tuned for batches of {usual}, and the server would form batches of {wanted}; "
+            f"build one by `build()` with `optimum` {wanted}"
+        )
+    if (count := len(engine.made_of["profiles"])) > 1:
+        notes.append(f"Triton uses the first of the {count} profiles of {engine.path}, {profile}")
+    return notes
 
 
 def batching_for(latency_ms: Mapping[int, float], most: int, target_ms: float) -> Batching:

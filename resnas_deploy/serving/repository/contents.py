@@ -16,10 +16,9 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.finding import open_source
-from resnas_deploy.engines.options import BatchProfile
+from resnas_deploy.engines.finding import first_profile, open_source
 from resnas_deploy.engines.store import Engine, read_engine_report
-from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import lexical, write_errors
 from resnas_deploy.files.locks import holding
 from resnas_deploy.files.reading import read_bytes
@@ -171,14 +170,8 @@ def batch_of(version: Path) -> BatchRange:
 
 
 def engine_batch(made_of: Mapping[str, Any]) -> BatchRange:
-    """Return the batches that an engine of that identity takes: its first profile's, the only one that Triton uses.
-
-    Raise `BadInput` where it names none.
-    """
-    profiles = made_of.get("profiles")
-    if not (isinstance(profiles, list) and profiles and isinstance(profiles[0], str)):
-        raise BadInput(f"an engine's report must name its profiles, found {shown(profiles)}; build it again")
-    profile = BatchProfile.parse(profiles[0])
+    """Return the batches that an engine of that identity takes in Triton. Raise `BadInput` where it names none."""
+    profile = first_profile(made_of)
     return BatchRange(profile.least, profile.most)
 
 

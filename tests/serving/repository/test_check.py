@@ -11,6 +11,7 @@ from support.checks import refusal
 from support.engine_report import IDENTITY, LAYERS
 from support.repository_findings import findings
 
+import resnas_deploy as resnas
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_engine_report
 from resnas_deploy.serving.repository.check import check_repository
@@ -124,6 +125,7 @@ def engine(mini_artifact, tmp_path):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"a plan")
         made_of = IDENTITY | {
+            "arch": artifact.manifest.arch.fingerprint,
             "weights": artifact.manifest.weights_sha256,
             "graph": artifact.digest,
             "precision": "fp32",
@@ -135,6 +137,28 @@ def engine(mini_artifact, tmp_path):
         return artifact, save_engine_report(path, {"identity": made_of, "seconds": 1.0, "layers": LAYERS})
 
     return make
+
+
+def test_the_server_forms_the_batches_that_an_engine_is_tuned_for(engine, tmp_path):
+    """Triton's guide "Batchers", Preferred Batch Sizes: it forms the largest possible of these."""
+    models = tmp_path / "models"
+    artifact, made = engine("1:4:8")
+    found = resnas.triton.export(made.path, models)
+    assert not [note for note in found.notes if "tuned" in note]
+    config = parse((models / "mini" / "config.pbtxt").read_text(), "config")
+    assert (config.max_batch_size, list(config.dynamic_batching.preferred_batch_size)) == (8, [4])
+    assert findings(models) == []
+    (note,) = resnas.triton.export(made.path, models, name="fewer", max_batch=2).notes
+    assert "is tuned for batches of 4, and the server would form batches of 2; build one by `build()`" in note
+    foreign = artifact.folder.with_name("foreign")
+    shutil.copytree(artifact.folder, foreign)
+    edited_report = made.report | {"identity": made.made_of | {"weights": "0" * 64}}
+    save_engine_report(
+        foreign / "engines" / "x.engine", {name: edited_report[name] for name in ("identity", "seconds", "layers")}
+    )
+    assert "another set of weights" in refusal(
+        lambda: resnas.triton.export(foreign / "engines" / "x.engine", tmp_path / "other")
+    )
 
 
 def test_an_engine_says_its_own_batches_and_release(engine, tmp_path):

@@ -316,6 +316,35 @@ class Refitter:
         return True
 
 
+class SerializationFlag(IntEnum):
+    """What is serialised."""
+
+    EXCLUDE_WEIGHTS = 0
+    EXCLUDE_LEAN_RUNTIME = 1
+    INCLUDE_REFIT = 2
+
+
+class ISerializationConfig:
+    """How an engine is serialised: a stripped one without weights, none that can be refitted, until it is said."""
+
+    def __init__(self, stripped: bool) -> None:
+        self._set = {SerializationFlag.EXCLUDE_WEIGHTS} if stripped else set()
+
+    def set_flag(self, flag: SerializationFlag) -> bool:
+        """Set a flag."""
+        self._set.add(flag)
+        return True
+
+    def clear_flag(self, flag: SerializationFlag) -> bool:
+        """Clear a flag."""
+        self._set.discard(flag)
+        return True
+
+    def get_flag(self, flag: SerializationFlag) -> bool:
+        """Return whether a flag is set."""
+        return flag in self._set
+
+
 class OnnxParserRefitter:
     """Sets the weights of a graph in a refitter."""
 
@@ -343,11 +372,15 @@ class OnnxParserRefitter:
 def names(version: str) -> dict[str, Any]:
     """Return the names of the module, and give engines what this half knows of them."""
     runtime.ICudaEngine.create_engine_inspector = lambda engine: EngineInspector(engine)  # type: ignore[attr-defined]
-    runtime.ICudaEngine.serialize = _serialized  # type: ignore[attr-defined]
+    runtime.ICudaEngine.create_serialization_config = (  # type: ignore[attr-defined]
+        lambda engine: ISerializationConfig(engine.said["stripped"])
+    )
+    runtime.ICudaEngine.serialize_with_config = _serialized  # type: ignore[attr-defined]
     runtime.ICudaEngine.refittable = property(lambda engine: bool(engine.said["refit"]))  # type: ignore[attr-defined]
     kinds = (
         Builder, OnnxParser, ProfilingVerbosity, NetworkDefinitionCreationFlag, MemoryPoolType, IProgressMonitor,
-        HardwareCompatibilityLevel, LayerInformationFormat, EngineInspector, Refitter, OnnxParserRefitter,
+        HardwareCompatibilityLevel, LayerInformationFormat, EngineInspector, Refitter, SerializationFlag,
+        OnnxParserRefitter,
     )  # fmt: skip
     return {kind.__name__: kind for kind in kinds} | {"BuilderFlag": _flags(version)}
 
@@ -367,20 +400,26 @@ def _plan(model: onnx.ModelProto, profiles: list[Any], header: dict[str, Any], *
     kept = onnx.ModelProto()
     kept.CopyFrom(model)
     if header["stripped"]:
-        for tensor in kept.graph.initializer:
+        for tensor in (each for each in kept.graph.initializer if _is_weights(numpy_helper.to_array(each))):
             tensor.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(tensor)), tensor.name))
     whole = {**json.loads(said), **header}
     return b"\n".join([magic, json.dumps(whole).encode(), kept.SerializeToString()])
 
 
-def _serialized(engine: Any) -> bytes:
+def _serialized(engine: Any, config: ISerializationConfig) -> bytes:
+    engine.said["stripped"] = config.get_flag(SerializationFlag.EXCLUDE_WEIGHTS)
+    engine.said["refit"] = engine.said["refit"] if config.get_flag(SerializationFlag.INCLUDE_REFIT) else ""
     return runtime._MAGIC + json.dumps(engine.said).encode() + b"\n" + engine.model
 
 
 def _weights(engine: Any) -> dict[str, np.ndarray[Any, Any]]:
     graph = onnx.load_from_string(engine.model).graph
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-    return {name: value for name, value in found.items() if value.dtype.kind not in "iu" or value.dtype == np.int8}
+    return {name: value for name, value in found.items() if _is_weights(value)}
+
+
+def _is_weights(values: np.ndarray[Any, Any]) -> bool:
+    return values.dtype.kind not in "iu" or values.dtype == np.int8  # else it is a shape or an index
 
 
 def _described(model: onnx.ModelProto, shaped: bool) -> list[dict[str, Any]]:
