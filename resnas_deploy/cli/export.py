@@ -190,7 +190,7 @@ def export(
     $ resnas export --arch small --target tensorrt-rtx
     $ resnas export --arch small --precision fp16 --input uint8
     $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
-    $ resnas export --checkpoint a.safetensors --precision int8 --keep stage1.block1
+    $ resnas export --arch small --precision int8 --keep stage1.block1
     """
     with progress() as show:
         show("loading")
