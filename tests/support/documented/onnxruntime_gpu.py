@@ -73,7 +73,7 @@ class Session:
             if unknown := options.keys() - CUDA_OPTIONS:
                 raise RuntimeError(f"Unknown provider option: {min(unknown)}")
             self.cuda_tf32 = options.get("use_tf32", "1") != "0"
-        self._session = RealSession(content, settings, providers=[CPU])
+        self._session = RealSession(content, providers=[CPU])  # without the settings, which forbid the CPU
 
     def get_providers(self) -> list[str]:
         """Return the names of the providers, the CPU's included."""
