@@ -31,7 +31,6 @@ def refit(
     The checkpoint becomes an artifact of its own, verified, and the engine goes there. Its kernels are those of before.
 
     Examples:
-    $ resnas build small-fp16 --target tensorrt --refittable
     $ resnas refit small-fp16/engines/ID.engine --checkpoint tuned.safetensors --out tuned-fp16
     """
     with progress() as show:
