@@ -73,11 +73,15 @@ class Session:
             if unknown := options.keys() - CUDA_OPTIONS:
                 raise RuntimeError(f"Unknown provider option: {min(unknown)}")
             self.cuda_tf32 = options.get("use_tf32", "1") != "0"
-        self._session = RealSession(content, settings, providers=[CPU])
+        self._session = RealSession(content, providers=[CPU])  # without the settings, which forbid the CPU
 
     def get_providers(self) -> list[str]:
         """Return the names of the providers, the CPU's included."""
         return [*self.providers, CPU]
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        """Return nothing that was left to another provider: all of the graph is one engine."""
+        return []
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
