@@ -31,8 +31,7 @@ def refit(
     The checkpoint becomes an artifact of its own, verified, and the engine goes there. Its kernels are those of before.
 
     Examples:
-    $ resnas build small-fp16 --target tensorrt --refittable
-    $ resnas refit small-fp16/engines/ID.engine --checkpoint tuned.safetensors --out tuned-fp16
+    $ resnas refit small-fp16/engines/ID.engine --checkpoint tuned.safetensors
     """
     with progress() as show:
         built = resnas.refit(engine, checkpoint=checkpoint, out=out, device=device, force=force, progress=show)

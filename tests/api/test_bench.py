@@ -149,7 +149,7 @@ def test_a_gate_that_passes_and_one_that_does_not(report, mini_artifact, tmp_pat
 
 
 def test_what_does_not_run_is_no_pass(report, mini_artifact, monkeypatch):
-    def too_much(batch, size):
+    def too_much(*_):
         raise MemoryError
 
     monkeypatch.setattr(cases, "noise", too_much)

@@ -16,6 +16,7 @@ COMMANDS = (
     "inspect",
     "export",
     "build",
+    "refit",
     "kernels",
     "verify",
     "predict",

@@ -79,6 +79,10 @@ class Session:
         """Return the names of the providers, the CPU's included."""
         return [*self.providers, CPU]
 
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        """Return nothing that was left to another provider: all of the graph is one engine."""
+        return []
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
 
