@@ -60,6 +60,7 @@ def refit(
         spelling=spelling_named(manifest.spelling["name"]),
         for_engine=True,
         force=force,
+        input=manifest.input,
         align=manifest.alignment,
         verify_on=graph_runner("", manifest.precision),
     )

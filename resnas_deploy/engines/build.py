@@ -46,7 +46,7 @@ from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.sparsity import check_sparse
 from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
-from resnas_deploy.files.atomic import atomic_file, lexical
+from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
@@ -116,7 +116,7 @@ def build_engine(
 
                 proof = {"parity": make_package(artifact, options, partial, progress)}
             else:
-                log = failed_log or _failed_log(artifact)
+                log = failed_log or store.failed_log(artifact.folder, "build")
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
         described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
         return Built(store.save_engine_report(path, described), cached=False)
@@ -334,8 +334,3 @@ def check_for_here(target: Target) -> None:
     problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
     if problems and all(problems):
         raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
-
-
-def _failed_log(artifact: Artifact) -> Path:
-    folder = lexical(artifact.folder)  # which has a name, other than `.`
-    return folder.with_name(f"{folder.name}.build.log")

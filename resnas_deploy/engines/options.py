@@ -24,7 +24,6 @@ USER_ALLOCATION = "user_allocation"
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 COMPATIBILITY = ("ampere+", "same-capability")
 UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
-MOST_LEVEL = 5
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 

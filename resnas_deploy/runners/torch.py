@@ -39,9 +39,7 @@ from resnas_deploy.runners.tf32 import computed
 from resnas_deploy.runners.torch_profile import module_seconds
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
-Forward = Callable[
-    [Tensor], Tensor
-]  # images, as the network takes them, to logits (B, classes), float32, on the device
+Forward = Callable[[Tensor], Tensor]  # images as the network takes them to logits (B, classes), float32, on the device
 
 
 class InPrecision(nn.Module):

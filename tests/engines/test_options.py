@@ -14,7 +14,6 @@ from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import (
     COMPATIBILITY,
-    MOST_LEVEL,
     UNUSUAL,
     BatchProfile,
     BuildOptions,
@@ -109,7 +108,7 @@ options = st.builds(
     strip_weights=st.booleans(),
     hardware_compatibility=st.sampled_from(["", *COMPATIBILITY]),
     sparse_weights=st.booleans(),
-    level=st.none() | st.integers(0, MOST_LEVEL),
+    level=st.none() | st.integers(0, 5),
 )
 hashes = st.sampled_from(["a" * 64, "b" * 64, "0" * 64])
 made_of = st.fixed_dictionaries(

@@ -58,6 +58,13 @@ def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_pa
     assert "force" in again
 
 
+def test_images_stay_bytes(version, tuned, tmp_path):  # noqa: F811
+    levels = exported(tmp_path / "levels", input="uint8")
+    first = build_engine(levels, TENSORRT, BuildOptions(refittable=True), silent).engine
+    resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned")
+    assert resnas.open(tmp_path / "tuned").input == "uint8"
+
+
 def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, version, tuned, tmp_path):  # noqa: F811
     first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
     assert set(weights_of(model_of(first.path)).values()) != set(weights_of(onnx.load(artifact.graph)).values())
