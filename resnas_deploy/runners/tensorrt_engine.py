@@ -2,7 +2,7 @@
 
 Written after NVIDIA's TensorRT documentation ("Working with Dynamic Shapes", "CUDA Graphs" under its best practices,
 `IExecutionContext`, `ICudaEngine`) and that of TensorRT for RTX, which shares the calls. Tests hold them to the names
-in the real bindings; no machine with a GPU and either module has run this yet.
+in the real bindings; docs/gpu.md tells what has run on a GPU.
 """
 
 from __future__ import annotations

@@ -98,6 +98,8 @@ def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_
 def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa: F811
     first = build_engine(artifact, TENSORRT, BuildOptions(), silent).engine
     assert "must have been built with `refittable`" in refusal(lambda: resnas.refit(first.path, checkpoint=tuned))
+    line = refusal(lambda: resnas.refit(artifact.folder, checkpoint=tuned))
+    assert line == f"`engine` must be an engine in its artifact, engines/ID.engine, found {artifact.folder}"
 
 
 def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):  # noqa: F811
