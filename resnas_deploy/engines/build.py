@@ -29,6 +29,7 @@ from resnas_deploy.engines.finding import (
     runner_of,
     tf32_problem,
     unfit,
+    weights_problem,
 )
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
@@ -162,6 +163,8 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
     """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
     if made_of["target"] not in TARGETS:
         return f"there is no runner of the target {shown(made_of['target'])}"
+    if lacking := weights_problem(made_of):  # wherever that is
+        return lacking
     kind = runner_kind(made_of["target"])
     if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
         device = CUDA

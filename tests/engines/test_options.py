@@ -20,7 +20,6 @@ from resnas_deploy.engines.options import (
     engine_id,
     engine_identity,
     parse_bytes,
-    profile_for,
 )
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput
@@ -88,13 +87,6 @@ def test_a_profile_for_each_of_several_sizes():
         BatchProfile(1, 16, 64),
     )
     assert "or one batch size, found ''" in refusal(lambda: BatchProfile.parse_all("1,,8"))
-
-
-def test_a_batch_is_run_in_the_profile_that_is_tuned_nearest_to_it():
-    profiles = (BatchProfile(1, 8, 64), BatchProfile(1, 1, 1), BatchProfile(16, 64, 64))
-    found = {batch: str(profile_for(profiles, batch)) for batch in (1, 2, 40, 64)}
-    assert found == {1: "1:1:1", 2: "1:8:64", 40: "16:64:64", 64: "16:64:64"}
-    assert profile_for(profiles[1:], 8) is None
 
 
 def test_profiles_must_lie_in_the_range_and_all_else_is_kept(tmp_path):

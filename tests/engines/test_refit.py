@@ -6,11 +6,12 @@ import onnx
 import pytest
 from engines.test_inspected_build import TENSORRT, version  # noqa: F401  a fixture
 from onnx import numpy_helper
+from PIL import Image
 from support.checks import refusal
 from support.little_engine import LITTLE, exported
 
 import resnas_deploy as resnas
-from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.build import build_engine, why_not_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.refit import check_refittable, check_same_graph
 from resnas_deploy.engines.store import open_engine
@@ -71,6 +72,27 @@ def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, versio
     assert "takes the weights of its build and no others" in line
     same = resnas.refit(first.path, checkpoint=artifact.weights, out=tmp_path / "same").engine
     assert weights_of(model_of(same.path)) == weights_of(inlined_of(tmp_path / "same"))
+
+
+def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_path):  # noqa: F811
+    first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
+    Image.new("RGB", (32, 32)).save(tmp_path / "any.png")
+    said = "it was built without its weights; put them in by `refit()`"
+    for call in (
+        lambda: resnas.predict(artifact, tmp_path / "any.png", engine=first.path),
+        lambda: resnas.verify(artifact, engine=first.path),
+        lambda: resnas.bench(artifact, engine=first.path),
+        lambda: resnas.bench(first.path),
+        lambda: resnas.triton.export(first.path, tmp_path / "models"),
+    ):
+        line = refusal(call)
+        assert line == f"{first.path} must have its weights to be run, found that {said}"
+    assert why_not_here(artifact, first.made_of) == said
+    (held,) = resnas.inspect(artifact).engines
+    assert held.problem == said
+    assert not (tmp_path / "models").exists()
+    full = resnas.refit(first.path, checkpoint=artifact.weights, out=tmp_path / "full").engine
+    assert why_not_here(resnas.open(tmp_path / "full"), full.made_of) != said
 
 
 def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa: F811
