@@ -123,9 +123,9 @@ class TorchRunner(Runner):
         return None if self._options.device == CPU else self._on_gpu().device_step(images)
 
     def close(self) -> None:
-        if self._staged:
-            self._staged.close()
-        self._settings.close()
+        with self._settings:  # as before, whatever becomes of the GPU
+            if self._staged:
+                self._staged.close()
         del self._module, self._staged
 
     def _on_gpu(self) -> Staged[TorchMemory]:
