@@ -70,7 +70,5 @@ def test_nor_does_the_python_backend(monkeypatch):
     config = {"input": [{"name": "images"}], "output": [{"name": "logits"}]}
     config["parameters"] = {"intra_op_thread_count": {"string_value": "1"}}
     where = {"model_repository": "models/mini", "model_version": "1", "model_instance_device_id": "1"}
-    module.TritonPythonModel().initialize(
-        {"model_config": json.dumps(config), "model_instance_kind": "GPU", **where}
-    )
+    module.TritonPythonModel().initialize({"model_config": json.dumps(config), "model_instance_kind": "GPU", **where})
     assert opened == [[("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})]]
