@@ -147,7 +147,7 @@ def test_quantised_products(quantised, precision, word):
 
 
 def test_quantised_products_of_attention(quantised):
-    """The same log with the fused kernel of the first block reading fp16, beside a kernel that moves fp8 and names it."""
+    """The log with the first block's fused kernel reading fp16, beside a kernel that moves fp8 and names its nodes."""
     log, nodes = quantised("fp8")
     products = {name for name, node in nodes.items() if node.factors}
     assert products == {f"stage1.block1.attention.{name}" for name in ("scores", "weighted")}
