@@ -55,8 +55,8 @@ def tf32_notes(manifest: Manifest, settings: ModelSettings) -> list[str]:
     if settings.accelerator != "tensorrt" or manifest.type != FP32:
         return []
     return [
-        f"{settings.name} is float32, which the accelerator tensorrt rounds to TF32; start the server with {OVERRIDE}=0 "
-        "in its environment, or use the accelerator cuda, which does not"
+        f"{settings.name} is float32, which the accelerator tensorrt rounds to TF32; start the server with "
+        f"{OVERRIDE}=0 in its environment, or use the accelerator cuda, which does not"
     ]
 
 

@@ -1,7 +1,7 @@
 """Float32 stays float32 where ONNX Runtime serves it on a GPU: it rounds to TF32 unless it is told not to.
 
-The options are those of its CUDA provider (onnxruntime.ai, "CUDA Execution Provider"), which the onnxruntime backend hands
-on from its accelerator `cuda` (README.md of triton-inference-server/onnxruntime_backend).
+The options are those of its CUDA provider (onnxruntime.ai, "CUDA Execution Provider"), which the onnxruntime backend
+hands on from its accelerator `cuda` (README.md of triton-inference-server/onnxruntime_backend).
 """
 
 from __future__ import annotations
