@@ -43,7 +43,7 @@ from resnas_deploy.engines.options import (
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.sparsity import check_sparse
-from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
+from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.outputs import check_writable
@@ -114,6 +114,12 @@ def build_engine(
                 from resnas_deploy.engines.aoti import make_package
 
                 proof = {"parity": make_package(artifact, options, partial, progress)}
+            elif target.name == ORT:
+                from resnas_deploy.engines.ep_context import Unproved, prove
+
+                log = failed_log or _failed_log(artifact)
+                compile_engine(_request(artifact, target, options), partial, log, progress)
+                proof = {"parity": prove(artifact, Unproved(partial, made_of), options, progress)}
             else:
                 log = failed_log or _failed_log(artifact)
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
@@ -148,8 +154,9 @@ def with_engine(
     kind.check_opening(network, options)
     if not isinstance(network, Artifact):  # which the runner refuses, or compiles
         return options
-    target, wanted = target_named(kind.engine), _for_runner(kind, options)
-    found = choose(network, _identity(network, target, wanted), need, _capability(kind, options))
+    target = target_named(kind.engine)
+    wanted = _for_runner(kind, target, options)
+    found = choose(network, _identity(network, target, wanted), need, _capability(kind, target, options))
     if not found:
         if need.tuned and target.name != AOTI:
             profiles = tuple(BatchProfile(batch, batch, batch) for batch in sorted(set(need.batches)))
@@ -162,17 +169,17 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
     """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
     if made_of["target"] not in TARGETS:
         return f"there is no runner of the target {shown(made_of['target'])}"
-    kind = runner_kind(made_of["target"])
+    kind, target = runner_kind(made_of["target"]), TARGETS[made_of["target"]]
     if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
         device = CUDA
     if problem := kind.problem(device):
         return problem
     try:
-        options = _for_runner(kind, Options(threads=1, device=device))
+        options = _for_runner(kind, target, Options(threads=1, device=device))
         if is_rounded := made_of.get("tf32"):
             options = replace(options, tf32=is_rounded)
-        usual = _identity(artifact, target_named(kind.engine), options)
-        return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
+        usual = _identity(artifact, target, options)
+        return unfit(made_of, usual, _capability(kind, target, Options(threads=1, device=device)))
     except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
         return str(error)
 
@@ -190,13 +197,15 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
     return options.for_artifact(batch)
 
 
-def _capability(kind: RunnerKind, options: Options) -> str | None:
+def _capability(kind: RunnerKind, target: Target, options: Options) -> str | None:
     """Return the compute capability of the GPU, for a target that builds for some of them."""
-    return capability(kind.device(options.device)) if target_named(kind.engine).capabilities else None
+    return capability(kind.device(options.device)) if target.capabilities else None
 
 
 def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
     runner_of(engine, kind.name)
+    if options.engine_cache:
+        raise BadInput(f"`engine_cache` is for what is built when it is opened, found {engine.path}; leave it out")
     if isinstance(network, Artifact):  # else the runner refuses it
         check_belongs(engine, network)
         check_holds(engine, need.batches)
@@ -311,14 +320,16 @@ def _device(target: Target, options: BuildOptions) -> str:
         raise NotAvailable(
             f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
+    if target.name == ORT and (problem := runner_kind(ORT).problem(asked)):
+        raise NotAvailable(f"the target {ORT} cannot build here: {problem}", target.install)
     return gpus()[index(asked)]
 
 
-def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
+def _for_runner(kind: RunnerKind, target: Target, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
     options = kind.settled(options)
     device, tf32 = options.device, options.tf32
-    if target_named(kind.engine).needs_gpu or kind.engine == AOTI:
+    if target.needs_gpu or target.name == AOTI:
         return BuildOptions(device=device, tf32=tf32)
     found = capability(device)  # a portable engine is not for every GPU that the target builds for
     return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
