@@ -154,9 +154,8 @@ def with_engine(
     kind.check_opening(network, options)
     if not isinstance(network, Artifact):  # which the runner refuses, or compiles
         return options
-    target = target_named(kind.engine)
-    wanted = _for_runner(kind, target, options)
-    found = choose(network, _identity(network, target, wanted), need, _capability(kind, target, options))
+    target, wanted = target_named(kind.engine), _for_runner(kind, options)
+    found = choose(network, _identity(network, target, wanted), need, _capability(kind, options))
     if not found:
         if need.tuned and target.name != AOTI:
             profiles = tuple(BatchProfile(batch, batch, batch) for batch in sorted(set(need.batches)))
@@ -169,17 +168,17 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
     """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
     if made_of["target"] not in TARGETS:
         return f"there is no runner of the target {shown(made_of['target'])}"
-    kind, target = runner_kind(made_of["target"]), TARGETS[made_of["target"]]
+    kind = runner_kind(made_of["target"])
     if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
         device = CUDA
     if problem := kind.problem(device):
         return problem
     try:
-        options = _for_runner(kind, target, Options(threads=1, device=device))
+        options = _for_runner(kind, Options(threads=1, device=device))
         if is_rounded := made_of.get("tf32"):
             options = replace(options, tf32=is_rounded)
-        usual = _identity(artifact, target, options)
-        return unfit(made_of, usual, _capability(kind, target, Options(threads=1, device=device)))
+        usual = _identity(artifact, target_named(kind.name), options)
+        return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
     except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
         return str(error)
 
@@ -197,9 +196,9 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
     return options.for_artifact(batch)
 
 
-def _capability(kind: RunnerKind, target: Target, options: Options) -> str | None:
+def _capability(kind: RunnerKind, options: Options) -> str | None:
     """Return the compute capability of the GPU, for a target that builds for some of them."""
-    return capability(kind.device(options.device)) if target.capabilities else None
+    return capability(kind.device(options.device)) if target_named(kind.name).capabilities else None
 
 
 def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
@@ -325,10 +324,10 @@ def _device(target: Target, options: BuildOptions) -> str:
     return gpus()[index(asked)]
 
 
-def _for_runner(kind: RunnerKind, target: Target, options: Options) -> BuildOptions:
+def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
     options = kind.settled(options)
-    device, tf32 = options.device, options.tf32
+    device, tf32, target = options.device, options.tf32, target_named(kind.name)  # runners have their targets' names
     if target.needs_gpu or target.name == AOTI:
         return BuildOptions(device=device, tf32=tf32)
     found = capability(device)  # a portable engine is not for every GPU that the target builds for
