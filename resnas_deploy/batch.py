@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from resnas_deploy.errors import BadInput, shown, whole_number
 
@@ -62,6 +64,26 @@ class BatchRange:
 
     def __str__(self) -> str:
         return str(self.least) if self.fixed else f"{self.least}:{self.most}"
+
+
+class Profile(Protocol):
+    """Batch sizes that an engine takes in one way, `least` to `most`, and the one that this is tuned for."""
+
+    @property
+    def least(self) -> int: ...
+    @property
+    def usual(self) -> int: ...
+    @property
+    def most(self) -> int: ...
+
+
+P = TypeVar("P", bound=Profile)
+
+
+def profile_for(profiles: Iterable[P], batch: int) -> P | None:
+    """Return the profile that a batch is run in: of those that hold it the one that is tuned nearest to it, if any."""
+    able = (profile for profile in profiles if profile.least <= batch <= profile.most)
+    return min(able, key=lambda profile: abs(profile.usual - batch), default=None)
 
 
 USUAL = BatchRange(1, 64)  # of a graph for which none is asked

@@ -5,7 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.checks import refusal
 
-from resnas_deploy.batch import MAX_BATCH, BatchRange
+from resnas_deploy.batch import MAX_BATCH, BatchRange, profile_for
+from resnas_deploy.engines.options import BatchProfile
+from resnas_deploy.runners.tensorrt_engine import LoadedEngine, Profile
 
 sizes = st.integers(1, MAX_BATCH)
 
@@ -51,3 +53,25 @@ def test_the_nearest_size(a, b, size):
 def test_a_range_is_extended_upwards_alone(a, b, size):
     batches = BatchRange(min(a, b), max(a, b))
     assert batches.extended_to(size) == BatchRange(batches.least, max(batches.most, size))
+
+
+@given(st.lists(st.tuples(sizes, sizes, sizes).map(sorted), max_size=4), st.integers(1, MAX_BATCH))
+def test_a_batch_is_run_in_the_profile_that_is_tuned_nearest_to_it(given_profiles, batch):
+    """The same one by an engine's report, as plans say it, and by the engine itself, as it is run."""
+    said = profile_for([BatchProfile(*each) for each in given_profiles], batch)
+    away = [abs(usual - batch) for least, usual, most in given_profiles if least <= batch <= most]
+    assert (said is None) == (not away)
+    assert not said or (said.least <= batch <= said.most and abs(said.usual - batch) == min(away))
+    loaded = LoadedEngine.__new__(LoadedEngine)
+    loaded.path = "an engine"
+    loaded.profiles = tuple(Profile(number, *each) for number, each in enumerate(given_profiles))
+    if said is None:
+        assert "must lie in" in refusal(lambda: loaded.profile_for(batch))
+    else:
+        assert str(loaded.profile_for(batch)) == str(said)
+
+
+def test_of_overlapping_profiles():
+    profiles = (BatchProfile(1, 8, 64), BatchProfile(1, 1, 1), BatchProfile(16, 64, 64))
+    found = {batch: str(profile_for(profiles, batch)) for batch in (1, 2, 40, 64)}
+    assert found == {1: "1:1:1", 2: "1:8:64", 40: "16:64:64", 64: "16:64:64"}

@@ -162,9 +162,8 @@ def compare(
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
 
     The parameters are those of `bench`, and A and B may be engines; of two `runners` the first runs A and the second
-    runs B. The interval is of
-    95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and the result says so. Raise
-    what `bench` raises.
+    runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and
+    the result says so. Raise what `bench` raises.
     """
     both = [open_source(first), open_source(second)]
     if len(names := list(dict.fromkeys(runners))) > 2:

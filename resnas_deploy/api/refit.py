@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnas_deploy.api.parameters import checked
-from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.build import Built
+from resnas_deploy.engines.finding import open_source
 from resnas_deploy.engines.refit import check_refittable, refit_engine
-from resnas_deploy.engines.store import open_engine
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.export import export as write_artifact
@@ -45,12 +44,11 @@ def refit(
     Raise `BadInput` for what does not fit, `NotAvailable` without the GPU, `VerificationFailed` where the new graph
     does not compute what the module does.
     """
-    found = open_engine(Path(engine))
+    built_of, found = open_source(Path(engine))
+    if found is None:
+        raise BadInput(f"`engine` must be an engine in its artifact, engines/ID.engine, found {engine}")
     check_refittable(found, device)
-    built_of = open_artifact(Path(engine).absolute().parents[1])
     manifest = built_of.manifest
-    if manifest.weights_sha256 != found.made_of["weights"]:
-        raise BadInput(f"{found.path} must lie in the artifact that it was built of, found another one's around it")
     source = read_source(manifest.arch, checkpoint)
     request = Request(
         name=manifest.name,
@@ -60,6 +58,7 @@ def refit(
         spelling=spelling_named(manifest.spelling["name"]),
         for_engine=True,
         force=force,
+        input=manifest.input,
         align=manifest.alignment,
         verify_on=graph_runner("", manifest.precision),
     )

@@ -29,6 +29,7 @@ from resnas_deploy.engines.finding import (
     runner_of,
     tf32_problem,
     unfit,
+    weights_problem,
 )
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
@@ -45,7 +46,7 @@ from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.sparsity import check_sparse
 from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
-from resnas_deploy.files.atomic import atomic_file, lexical
+from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.progress import Progress
@@ -117,11 +118,11 @@ def build_engine(
             elif target.name == ORT:
                 from resnas_deploy.engines.ep_context import Unproved, prove
 
-                log = failed_log or _failed_log(artifact)
+                log = failed_log or store.failed_log(artifact.folder, "build")
                 compile_engine(_request(artifact, target, options), partial, log, progress)
                 proof = {"parity": prove(artifact, Unproved(partial, made_of), options, progress)}
             else:
-                log = failed_log or _failed_log(artifact)
+                log = failed_log or store.failed_log(artifact.folder, "build")
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
         described = {"identity": made_of, "seconds": time.perf_counter() - started, **proof}
         return Built(store.save_engine_report(path, described), cached=False)
@@ -168,6 +169,8 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
     """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
     if made_of["target"] not in TARGETS:
         return f"there is no runner of the target {shown(made_of['target'])}"
+    if lacking := weights_problem(made_of):  # wherever that is
+        return lacking
     kind = runner_kind(made_of["target"])
     if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
         device = CUDA
@@ -341,8 +344,3 @@ def check_for_here(target: Target) -> None:
     problems = [unfit_for_rtx(f"{CUDA}:{number}") for number in range(len(gpus()))]
     if problems and all(problems):
         raise NotAvailable(f"{problems[0]}; to build for other machines name theirs or {PORTABLE}: `capability`")
-
-
-def _failed_log(artifact: Artifact) -> Path:
-    folder = lexical(artifact.folder)  # which has a name, other than `.`
-    return folder.with_name(f"{folder.name}.build.log")

@@ -2,9 +2,9 @@
 
 A builder may crash, may not be interrupted, and keeps gigabytes: in its own process none of that is the caller's. It
 reads one JSON request from standard input and writes JSON lines: progress, then `built` or `error`. LOG is the number
-of the open file that the builder's own log goes to. When its standard
-input ends, the caller is gone, and so is this process, whatever it is doing. The two modules share one API, but for
-compute capabilities (RTX alone) and timing caches (TensorRT alone).
+of the open file that the builder's own log goes to. When its standard input ends, the caller is gone, and so is this
+process, whatever it is doing. The two modules share one API, but for compute capabilities (RTX alone) and timing caches
+(TensorRT alone).
 """
 
 from __future__ import annotations

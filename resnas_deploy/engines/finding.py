@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
-from resnas_deploy.engines.options import BatchProfile, engine_id, profile_for
+from resnas_deploy.batch import profile_for
+from resnas_deploy.engines.options import BatchProfile, engine_id
 from resnas_deploy.engines.store import CONTEXT, SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
 from resnas_deploy.engines.targets import AOTI, PORTABLE
 from resnas_deploy.errors import BadInput, first_few, shown
@@ -107,7 +108,8 @@ def open_subject(source: str | Path | Artifact, engine: str | Path = "") -> tupl
 
 
 def runner_of(engine: EngineFile, runner: str = "") -> RunnerKind:
-    """Return the runner that loads an engine. Raise `BadInput` where another one is named."""
+    """Return the runner that loads an engine. Raise `BadInput` where another one is named, or it lacks its weights."""
+    check_has_weights(engine)
     target = engine.made_of["target"]
     if runner and runner_kind(runner, "`runner`").name != target:
         raise BadInput(f"`runner` must be {target}, which runs {engine.path}, found {runner}; leave it out")
@@ -193,8 +195,8 @@ def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any], here: str | None
         return f"it was built by {made_of['builder']}, and {usual['builder']} is here"
     if made_of["device"] != usual["device"] and not made_of.get("hardware_compatibility"):
         return f"it is for {made_of['device']}, and {usual['device']} is here"
-    if bool(made_of.get("strip_weights")):
-        return "it was built without its weights"
+    if problem := weights_problem(made_of):
+        return problem
     if problem := tf32_problem(made_of, tf32=usual.get("tf32")):
         return problem
     capabilities = made_of["capabilities"]
@@ -204,6 +206,17 @@ def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any], here: str | None
     if made_of.get("threads") != usual.get("threads"):
         return "its number of threads is that of where it was built; build it again"
     return ""
+
+
+def weights_problem(made_of: Mapping[str, Any]) -> str:
+    """Say that an engine lacks its weights, which a refit puts in; empty where it has them."""
+    return "it was built without its weights; put them in by `refit()`" if made_of.get("strip_weights") else ""
+
+
+def check_has_weights(engine: EngineFile) -> None:
+    """Raise `BadInput` for an engine that was built without its weights, and has not been refitted since."""
+    if problem := weights_problem(engine.made_of):
+        raise BadInput(f"{engine.path} must have its weights to be run, found that {problem}")
 
 
 def tf32_problem(made_of: Mapping[str, Any], *, tf32: bool | None) -> str:

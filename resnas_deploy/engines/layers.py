@@ -36,7 +36,6 @@ _OTHERS = ("int32", "int64", "bool", "uint8")  # types that nothing is multiplie
 _TYPES = {known.tensorrt.lower(): known.name for known in PRECISIONS.values()} | {name: name for name in _OTHERS}
 # The inspector's words inside of a description such as "Channel major FP16 format where channel % 8 == 0".
 _DESCRIBED = _TYPES | {known.name.lower(): known.name for known in PRECISIONS.values()}
-_DESCRIBED |= {"fp32": "fp32", "fp16": "fp16", "bf16": "bf16", "int8": "int8", "fp8": "fp8"}
 _WORD = re.compile(r"[A-Za-z]+[0-9]*")
 KNOWN_TYPES = frozenset(PRECISIONS) | frozenset(_OTHERS)
 
@@ -116,7 +115,7 @@ def precision_of(described: str) -> str:
 def graph_names(metadata: str, name: str) -> tuple[str, ...]:
     """Return the nodes that went into a layer: those in its metadata, or else those that its name joins by ` + `."""
     found = _NODE.findall(metadata) or (name.split(" + ") if " + " in name else [])
-    return tuple(dict.fromkeys(_node(each) for each in found))
+    return tuple(dict.fromkeys(node_name(each.partition(" | ")[0]) for each in found))
 
 
 def _layers(lines: Sequence[str]) -> Iterator[tuple[Layer, bool]]:
@@ -167,6 +166,6 @@ def _tensor(match: re.Match[str], where: str) -> Tensor:
     return plain_tensor(match["name"], dims, found["type"])
 
 
-def _node(name: str) -> str:
-    """Return the graph's name of a node, without what importing a function adds to it."""
-    return _INLINED.sub("", name.partition(" | ")[0])
+def node_name(name: str) -> str:
+    """Return a node's name without what inlining a function adds to it."""
+    return _INLINED.sub("", name)

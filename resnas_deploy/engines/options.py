@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,6 @@ USER_ALLOCATION = "user_allocation"
 _SIZES = re.compile(r"([0-9]{1,9})(?::([0-9]{1,9}):([0-9]{1,9}))?")
 COMPATIBILITY = ("ampere+", "same-capability")
 UNUSUAL = ("refittable", "strip_weights", "hardware_compatibility", "sparse_weights", "level")
-MOST_LEVEL = 5
 _UNITS = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _BYTES = re.compile(r"([0-9]{1,15}) ?(|KiB|MiB|GiB)")
 
@@ -39,9 +38,6 @@ class BatchProfile:
 
     def __str__(self) -> str:
         return f"{self.least}:{self.usual}:{self.most}"
-
-    def __contains__(self, batch: int) -> bool:
-        return self.least <= batch <= self.most
 
     @staticmethod
     def parse_all(text: str) -> tuple[BatchProfile, ...]:
@@ -112,11 +108,6 @@ class BuildOptions:
         """Return what is part of the identity only where it is not the default: engines of before keep their names."""
         usual = BuildOptions()
         return {name: value for name in UNUSUAL if (value := getattr(self, name)) != getattr(usual, name)}
-
-
-def profile_for(profiles: Sequence[BatchProfile], batch: int) -> BatchProfile | None:
-    """Return the profile that a batch is run in: of those that hold it the one that is tuned nearest to it, if any."""
-    return min((item for item in profiles if batch in item), key=lambda item: abs(item.usual - batch), default=None)
 
 
 def engine_identity(

@@ -75,7 +75,6 @@ class Identity:
     sparse_weights: bool | None = None
     level: int | None = None
     refitted_from: str | None = None  # the ID of the engine whose kernels it has
-
     tf32: bool | None = None  # of float32 on a GPU; None: there is none, or it was built when TensorRT had it on
 
     def __post_init__(self) -> None:

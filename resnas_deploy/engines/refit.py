@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnas_deploy.artifact.artifact import Artifact
@@ -84,7 +83,9 @@ def refit_engine(
             return found, True
         started = time.perf_counter()
         with atomic_file(path) as partial:
-            compile_engine(_request(engine, artifact, device), partial, _failed_log(artifact), progress)
+            compile_engine(
+                _request(engine, artifact, device), partial, store.failed_log(artifact.folder, "refit"), progress
+            )
         described = {"identity": identity, "seconds": time.perf_counter() - started, "layers": engine.report["layers"]}
         return store.save_engine_report(path, described), False
 
@@ -111,7 +112,3 @@ def _request(engine: store.Engine, artifact: Artifact, device: str) -> dict[str,
         "version_compatible": bool(engine.made_of["version_compatible"]),
         "gpu": index(device) if target.needs_gpu else None,
     }
-
-
-def _failed_log(artifact: Artifact) -> Path:
-    return artifact.folder.with_name(f"{artifact.folder.name}.refit.log")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT, BlockElement, Element, HeadElement, ReductionElement, elements
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.engines.layers import KNOWN_TYPES, Layer, Tensor
+from resnas_deploy.engines.layers import KNOWN_TYPES, Layer, Tensor, node_name
 from resnas_deploy.engines.recorded import ElementKernels, LayerReport
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS, QUANTISED
 
@@ -20,6 +20,7 @@ _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
 _NORM = "LayerNormalization"
 _INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
+_LEVELS = {"stem.levels", "stem.channels_first", "stem.centred"}  # take the mean off uint8 images, in float32
 # The builder's kinds: of kernels that multiply matrices, and of layers that only lay a tensor out anew.
 _PRODUCT_KINDS = ("gemm", "correlation", "runtime_fusion", "fusion", "CaskConvolution", "CaskGemmConvolution")
 _MOVING = ("Reformat", "NoOp")
@@ -52,7 +53,7 @@ def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
         if node.op_type == "DequantizeLinear" and node.input[0] in types:
             constants[node.output[0]] = _STORED[types[node.input[0]]]
     return {
-        _plain(node.name): GraphNode(
+        node_name(node.name): GraphNode(
             element=element_of(node.name, known),
             op=node.op_type,
             weighted=any(name in constants for name in node.input[1:]),
@@ -149,7 +150,7 @@ def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mappin
 def _fallbacks(kernels: Sequence[Layer], engine: _Engine, allowed: set[str], tf32: bool) -> Iterator[str]:
     """Yield products that read another precision than the graph says, float32 between kernels, and what is unknown.
 
-    Norms, and the sums of a softmax, are float32 on purpose.
+    Norms, the sums of a softmax, and what takes the mean off uint8 images are float32 on purpose.
     """
     nodes = engine.nodes
     for layer in kernels:
@@ -168,7 +169,7 @@ def _fallbacks(kernels: Sequence[Layer], engine: _Engine, allowed: set[str], tf3
             yield f"{layer.name} computes in {', '.join(sorted(taken))} instead of {', '.join(sorted(quantised))}"
         elif not tf32 and "fp32" in allowed and _is_product(layer, nodes) and _TF32 in layer.tactic:
             yield f"{layer.name} computes in TF32, with {layer.tactic}"
-        elif "fp32" not in allowed and not any(_has(layer, nodes, op) for op in _WIDE) and not _at_output(layer):
+        elif "fp32" not in allowed and not _is_wide(layer, nodes):
             wide = {tensor.name for tensor in layer.outputs if tensor.precision == "fp32"} - {OUTPUT} - engine.edges
             if wide:
                 yield f"{layer.name} writes fp32"
@@ -216,6 +217,12 @@ def _at_edge(layer: Layer, engine: _Engine) -> bool:
     return any(tensor.name in engine.edges for tensor in layer.inputs)
 
 
+def _is_wide(layer: Layer, nodes: Mapping[str, GraphNode]) -> bool:
+    """Whether a layer may write float32 in every precision, as the graph says."""
+    on_levels = bool(layer.nodes) and set(layer.nodes) <= _LEVELS
+    return on_levels or _at_output(layer) or any(_has(layer, nodes, op) for op in _WIDE)
+
+
 def _at_output(layer: Layer) -> bool:
     """Whether a layer makes the logits float32, or lays them out where they are it."""
     return _OUTPUT_CAST in layer.nodes or any(tensor.name == OUTPUT for tensor in layer.outputs)
@@ -250,8 +257,3 @@ def _kind(element: Element) -> str:
     if isinstance(element, ReductionElement):
         return "reduction"
     return "head" if isinstance(element, HeadElement) else "stem"
-
-
-def _plain(name: str) -> str:
-    head, _, number = name.rpartition("__")
-    return head if head and number.isdigit() else name

@@ -19,7 +19,7 @@ from resnas_deploy.engines.options import engine_id
 from resnas_deploy.engines.recorded import Recorded
 from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import atomic_file, lexical
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.locks import holding
 from resnas_deploy.files.outputs import check_writable
@@ -63,6 +63,12 @@ class Engine:
 def engine_path(artifact: Path, name: str, suffix: str = SUFFIXES[0]) -> Path:
     """Return where an artifact keeps the engine of that id."""
     return artifact / ENGINES / f"{name}{suffix}"
+
+
+def failed_log(artifact: Path, what: str) -> Path:
+    """Return where the log of a `build` or a `refit` that failed is kept: beside the artifact."""
+    folder = lexical(artifact)  # which has a name, other than `.`
+    return folder.with_name(f"{folder.name}.{what}.log")
 
 
 def find(path: Path) -> Engine | None:

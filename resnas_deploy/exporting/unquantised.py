@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import onnx
@@ -25,7 +26,7 @@ class Unquantised:
     ranges: Ranges
     scheme: Scheme
 
-    @property
+    @cached_property
     def units(self) -> tuple[str, ...]:
         """The units in which the scheme quantises something, in order."""
         return self.scheme.units(inliner.inline_local_functions(onnx.load(self.plain)))

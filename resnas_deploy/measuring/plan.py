@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.finding import check_holds, profiles_of, runner_of
-from resnas_deploy.engines.options import profile_for
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind

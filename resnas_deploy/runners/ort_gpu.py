@@ -113,11 +113,11 @@ class OrtGpuRunner(OrtRunner):
 
     def close(self) -> None:
         del self._bindings
-        if self._staged:
-            self._staged.close(before_freeing=super().close)
-        else:
-            super().close()
-        self._settings.close()
+        with self._settings:  # as before, whatever becomes of the GPU
+            if self._staged:
+                self._staged.close(before_freeing=super().close)
+            else:
+                super().close()
 
     def _binding(self, images: Images) -> _Binding:
         """Return the buffers of this batch size; with a CUDA graph, the graph that was captured over them too."""

@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class RuntimeConfig:
-    """The configuration that every context of one engine is made with, which owns its activation memory itself not."""
+    """The configuration of every context of one engine, which is given its activation memory by whoever runs it."""
 
     def __init__(self, trt: Any, engine: Any, built: Path) -> None:
         self._path = built.with_suffix(SUFFIX)

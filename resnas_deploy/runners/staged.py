@@ -7,21 +7,18 @@ network runs, and its logits are copied back into pinned memory. The time on the
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.runners.gpu import GpuStream, M
 
-T = TypeVar("T")
-_WARM_UPS = 3  # runs before a capture, as PyTorch's notes on CUDA graphs have them; TensorRT's documentation wants one
+PINNED = "pinned host memory and the copy into it"
+WARM_UPS = 3  # runs before a capture, as PyTorch's notes on CUDA graphs have them; TensorRT's documentation wants one
 
 Work = Callable[[], M]  # enqueues the network once and returns where its logits `(B, classes)` will be
 Prepare = Callable[[M], Work[M]]  # makes ready for images `(B, ..)` that lie there, of one batch size
-
-
-PINNED = "pinned host memory and the copy into it"
 
 
 def staged_boundary(way: str, captured: bool, excluded: str) -> str:
@@ -83,7 +80,7 @@ class StagedBatch(Generic[M]):
             self._images = stream.memory(images.shape, images.dtype)
             self._load(images)
             work = prepare(self._images)
-            for _ in range(_WARM_UPS if captured else 1):
+            for _ in range(WARM_UPS if captured else 1):
                 logits = work()
             stream.synchronize()
             if captured:

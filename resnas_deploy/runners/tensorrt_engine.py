@@ -2,7 +2,7 @@
 
 Written after NVIDIA's TensorRT documentation ("Working with Dynamic Shapes", "CUDA Graphs" under its best practices,
 `IExecutionContext`, `ICudaEngine`) and that of TensorRT for RTX, which shares the calls. Tests hold them to the names
-in the real bindings; no machine with a GPU and either module has run this yet.
+in the real bindings; docs/gpu.md tells what has run on a GPU.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
+from resnas_deploy.batch import profile_for
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import EngineFile
 from resnas_deploy.runners.gpu import GpuStream, M
@@ -64,18 +65,18 @@ class LoadedEngine:
         self._config = RuntimeConfig(self._trt, self.engine, built.path) if module == RTX else None
 
     def profile_for(self, batch: int) -> Profile:
-        """Return the profile that holds a batch size, of several the one that is tuned nearest to it.
+        """Return the profile that a batch is run in.
 
         Raise `BadInput` that lists the profiles where none does.
         """
-        able = [profile for profile in self.profiles if profile.least <= batch <= profile.most]
-        if not able:
+        found = profile_for(self.profiles, batch)
+        if found is None:
             profiles = "its profile" if len(self.profiles) == 1 else "one of its profiles"
             raise BadInput(
                 f"a batch for {self.path} must lie in {profiles} {', '.join(map(str, self.profiles))}, found {batch}; "
                 "build an engine with another of `profiles`"
             )
-        return min(able, key=lambda profile: abs(profile.usual - batch))
+        return found
 
     def check_images(self, images: NDArray[Any]) -> Profile:
         """Return the profile for images `(B, ..)`. Raise `BadInput` where the engine takes others."""

@@ -39,9 +39,7 @@ from resnas_deploy.runners.tf32 import computed
 from resnas_deploy.runners.torch_profile import module_seconds
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 
-Forward = Callable[
-    [Tensor], Tensor
-]  # images, as the network takes them, to logits (B, classes), float32, on the device
+Forward = Callable[[Tensor], Tensor]  # images as the network takes them to logits (B, classes), float32, on the device
 
 
 class InPrecision(nn.Module):
@@ -125,9 +123,9 @@ class TorchRunner(Runner):
         return None if self._options.device == CPU else self._on_gpu().device_step(images)
 
     def close(self) -> None:
-        if self._staged:
-            self._staged.close()
-        self._settings.close()
+        with self._settings:  # as before, whatever becomes of the GPU
+            if self._staged:
+                self._staged.close()
         del self._module, self._staged
 
     def _on_gpu(self) -> Staged[TorchMemory]:

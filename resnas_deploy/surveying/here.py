@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from importlib.util import find_spec
 
 from resnas_deploy.errors import first_line
@@ -40,7 +39,7 @@ def run(task: Task, progress: Progress) -> Outcome:
         else:
             absent.append(Absent(kind.name, problem, remedy))
     for module, purpose, install in _OTHERS:
-        if importlib.util.find_spec(module) is None and (is_gpu(task.device) or module != "pynvml"):
+        if find_spec(module) is None and (is_gpu(task.device) or module != "pynvml"):
             absent.append(Absent(module, f"not installed: {purpose}", install))
     name, found = device_name(task.device), capability(task.device) if is_gpu(task.device) else None
     return Outcome(

@@ -55,12 +55,10 @@ def packages() -> dict[str, str]:
 
 def changes(before: Identity, now: Identity) -> list[str]:
     """Return what is another in a newer identity, a line each."""
-    found = now.machine.differences(before.machine)
+    found = now.machine.differences(before.machine, ("then", "now"))
     found += [f"device: {before.device} then, {now.device} now"] * (before.device != now.device)
     found += ["what is to be measured is another"] * (before.sizes != now.sizes)
-    return [line.replace(" there,", " then,").replace(" here", " now") for line in found] + _versions(
-        before.packages, now.packages
-    )
+    return found + _versions(before.packages, now.packages)
 
 
 def _versions(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

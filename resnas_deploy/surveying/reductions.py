@@ -21,13 +21,15 @@ from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.devices import compiled_torch_problem
+from resnas_deploy.runners.gpu_torch import TorchStream
+from resnas_deploy.runners.staged import WARM_UPS
 from resnas_deploy.surveying.results import Outcome, ReductionTimes
 from resnas_deploy.surveying.task import Task
 from resnas_deploy.weights.arch_files import read_arch
 
 _EAGER, _COMPILED, _KERNEL = "eager", "compiled", "kernel"
 _SEED = 0
-_WARM_UPS, _CAPTURED = 3, 20  # runs before a capture, as PyTorch's notes on CUDA graphs have them, and in it
+_CAPTURED = 20  # runs in one graph
 Inputs = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
@@ -88,25 +90,24 @@ def _step(work: Callable[[], object], device: torch.device) -> Timed:
     """Return what runs it once and returns its seconds: on a GPU the mean of those in one captured graph."""
     if device.type != "cuda":
         return timed(work)
-    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]  # torch's own lack
-    stream.wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(stream):
-        for _ in range(_WARM_UPS):
+    stream = TorchStream(str(device))
+
+    def repeated(times: int) -> None:
+        for _ in range(times):
             work()
+
+    with stream.current():
+        repeated(WARM_UPS)
         stream.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=stream):
-            for _ in range(_CAPTURED):
-                work()
-    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]  # torch's own lack
+        replay, _ = stream.capture(lambda: repeated(_CAPTURED))
+    before, after = stream.event(), stream.event()
 
     def once() -> float:
-        with torch.cuda.stream(stream):
-            before.record(stream)
-            graph.replay()
-            after.record(stream)
-        after.synchronize()
-        return float(before.elapsed_time(after)) / 1e3 / _CAPTURED
+        with stream.current():
+            before.record()
+            replay()
+            after.record()
+        return after.seconds_since(before) / _CAPTURED
 
     return once
 

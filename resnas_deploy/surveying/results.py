@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import ClassVar, Final, Literal
 
 from resnas_deploy.files import records as record
@@ -149,7 +150,7 @@ class TrainingTimes:
     @property
     def median_s(self) -> float:
         """The median of the steps after the first."""
-        return sorted(self.samples_s)[len(self.samples_s) // 2]
+        return median(self.samples_s)
 
     @property
     def images_per_second(self) -> float:

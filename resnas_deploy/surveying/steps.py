@@ -18,7 +18,7 @@ EAGER, COMPILED = "torch", "torch-compile-max"
 # The most worth knowing first. Any other runner comes after them.
 _ORDER = ("tensorrt", "ort-tensorrt", "torch-compile-max", "aoti", "torch", "torch-compile", "ort-cuda", "tensorrt-rtx")
 _SLOW = ("torch-compile", "torch-compile-max")  # which compile for each batch size
-_LONG = ("aoti", "ort-tensorrt")  # which compile once, and take long
+COMPILING = (*_SLOW, "aoti", "ort-tensorrt")  # the others compile once, and take long
 _ROOM = __package__
 
 
@@ -187,7 +187,7 @@ def _by_batch(
             f"{' '.join(words)} on {kind.name}{', CUDA graph' if graph else ''}, batch "
             f"{', '.join(map(str, sorted(group)))}",
             f"{_ROOM}.timed:run",
-            120 if slow or kind.engine or kind.name in _LONG else 60,
+            120 if kind.engine or kind.name in COMPILING else 60,
             0.15,
             kind.name,
             {**parameters, "batches": group},

@@ -17,7 +17,7 @@ from resnas_deploy.runners.devices import gpu_problem, is_gpu, parse_device
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.aims import aims_of, fastest
 from resnas_deploy.surveying.identity import changes, this_identity
-from resnas_deploy.surveying.kept import PAGE, REPORT, Kept
+from resnas_deploy.surveying.kept import Kept
 from resnas_deploy.surveying.page import page_of
 from resnas_deploy.surveying.process import ended_well, run_step
 from resnas_deploy.surveying.results import (
@@ -35,14 +35,12 @@ from resnas_deploy.surveying.results import (
     Survey,
 )
 from resnas_deploy.surveying.sizes import GPU, REHEARSAL, Sizes
-from resnas_deploy.surveying.steps import BEST, HERE, PlannedStep, steps_of
+from resnas_deploy.surveying.steps import BEST, COMPILING, HERE, PlannedStep, steps_of
 from resnas_deploy.surveying.task import Task
 from resnas_deploy.version import __version__
 
 _LEAST_S = 20.0  # left, or a step's own limit where that is less: with less it is not begun
-# Runners that build or compile each network that a latency model is profiled with, a hundred of them.
-_COMPILING = ("ort-tensorrt", "torch-compile", "torch-compile-max", "aoti")
-_LONG_S = 3600.0  # a limit within which they may
+_LONG_S = 3600.0  # a limit within which a latency model's networks, a hundred of them, may each be compiled
 
 
 @dataclass(frozen=True)
@@ -147,8 +145,8 @@ class _Run:
             return
         runner = self._runner(step, limit)
         if isinstance(runner, Step):
-            if runner.status == MISSING:
-                self._keep(runner)
+            self._keep(runner)
+        if not isinstance(runner, str):
             return
         seconds = min(limit, left)
         self.progress(f"{step.what}, {left / 60:.1f} minutes left")
@@ -184,16 +182,14 @@ class _Run:
             found=handed.found if status == DONE else None,
         )
 
-    def _runner(self, step: PlannedStep, limit: float) -> str | Step:
-        """Return the runner for a step, or the step as it ended where there is none."""
+    def _runner(self, step: PlannedStep, limit: float) -> str | Step | None:
+        """Return the runner for a step; None where none was measured yet; where it is missing, the step as it ended."""
         if step.runner == BEST:
-            if best := self._best(step, limit):
-                return best
-            return _left_out(step)  # no runner was measured yet that it could take
-        if problem := self._problem(step.runner):
-            name, remedy = problem
-            missing = self._ended(step, Handed(MISSING, f"the runner {step.runner} is not here: {name}", remedy), 0.0)
-            return missing
+            return self._best(step, limit) or None
+        if found := self._problem(step.runner):
+            problem, remedy = found
+            error = f"the runner {step.runner} is not here: {problem}"
+            return self._ended(step, Handed(MISSING, error, remedy), 0.0)
         return step.runner
 
     def _problem(self, runner: str) -> tuple[str, str | None] | None:
@@ -213,7 +209,7 @@ class _Run:
         def fits(name: str) -> bool:
             if not profiles:
                 return True
-            return not RUNNERS[name].engine and (name not in _COMPILING or limit >= _LONG_S)
+            return not RUNNERS[name].engine and (name not in COMPILING or limit >= _LONG_S)
 
         timed = [item.found.timed for item in self.steps.values() if item.found and item.found.timed]
         way = fastest(
@@ -226,7 +222,7 @@ class _Run:
         return way[0].runner if way else ""
 
 
-def _left_out(step: PlannedStep, why: str = NO_TIME) -> Step:
+def _left_out(step: PlannedStep, why: str) -> Step:
     return Step(step.name, step.what, LEFT_OUT, 0.0, error=why)
 
 
@@ -247,8 +243,3 @@ def _report(run: _Run, notes: Sequence[str], interrupted: bool) -> Survey:
         steps=steps,
     )
     return replace(found, aims=aims_of(found.done(), rehearsal=rehearsal))
-
-
-def files_of(out: Path) -> tuple[Path, Path]:
-    """Return the report's two files."""
-    return out / REPORT, out / PAGE

@@ -113,7 +113,7 @@ def test_precisions_that_pytorch_cannot_compile_are_refused():
 
 
 def test_a_device_for_another_target_is_refused():
-    with pytest.raises(BadInput, match="`device` is for the target aoti"):
+    with pytest.raises(BadInput, match="builds for no GPU that is here; leave `device` out"):
         check_buildable(target_named("tensorrt-rtx"), "fp16", BuildOptions(device="cpu"))
 
 

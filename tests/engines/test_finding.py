@@ -178,7 +178,7 @@ def test_why_one_cannot_run_here(several):
     later = {"builder": "tensorrt 10.15", "version_compatible": True}
     assert unfit(made | later, made | {"builder": "tensorrt 10.16"}) == ""
     assert unfit(made | later, made | {"builder": "tensorrt 11.0"}) != ""
-    assert unfit(made | {"strip_weights": True}, made) == "it was built without its weights"
+    assert unfit(made | {"strip_weights": True}, made) == "it was built without its weights; put them in by `refit()`"
     assert "before TF32 could be switched off" in unfit(made, made | {"tf32": False})
     assert unusual_options(made) == ""
     assert unusual_options(made | {"level": 5, "capabilities": ["8.9"]}) == "capabilities 8.9, level 5"

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnx
 import pytest
 from support.documented import tensorrt_builder
+from support.little_engine import exported
 
 from resnas_deploy.engines import build as building
 from resnas_deploy.engines.build import build_engine
@@ -42,6 +43,13 @@ def test_a_good_fp16_engine_is_proved_and_kept(artifact, version):
     assert report["layers"]["fallbacks"] == []
     assert report["layers"]["kinds"]["gemm"] > 10
     assert all(part["precisions"] == ["fp16"] for part in report["layers"]["parts"])
+
+
+def test_the_mean_is_taken_off_bytes_in_float32(version, tmp_path):
+    levels = exported(tmp_path / "levels", input="uint8")
+    layers = build_engine(levels, TENSORRT, BuildOptions(), silent).engine.report["layers"]
+    assert layers["fallbacks"] == []
+    assert layers["parts"][0]["precisions"] == ["fp16"]
 
 
 def test_a_product_in_float32_is_found(artifact, version, monkeypatch):

@@ -6,11 +6,12 @@ import onnx
 import pytest
 from engines.test_inspected_build import TENSORRT, version  # noqa: F401  a fixture
 from onnx import numpy_helper
+from PIL import Image
 from support.checks import refusal
 from support.little_engine import LITTLE, exported
 
 import resnas_deploy as resnas
-from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.build import build_engine, why_not_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.refit import check_refittable, check_same_graph
 from resnas_deploy.engines.store import open_engine
@@ -57,6 +58,13 @@ def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_pa
     assert "force" in again
 
 
+def test_images_stay_bytes(version, tuned, tmp_path):  # noqa: F811
+    levels = exported(tmp_path / "levels", input="uint8")
+    first = build_engine(levels, TENSORRT, BuildOptions(refittable=True), silent).engine
+    resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned")
+    assert resnas.open(tmp_path / "tuned").input == "uint8"
+
+
 def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, version, tuned, tmp_path):  # noqa: F811
     first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
     assert set(weights_of(model_of(first.path)).values()) != set(weights_of(onnx.load(artifact.graph)).values())
@@ -66,9 +74,32 @@ def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, versio
     assert weights_of(model_of(same.path)) == weights_of(inlined_of(tmp_path / "same"))
 
 
+def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_path):  # noqa: F811
+    first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
+    Image.new("RGB", (32, 32)).save(tmp_path / "any.png")
+    said = "it was built without its weights; put them in by `refit()`"
+    for call in (
+        lambda: resnas.predict(artifact, tmp_path / "any.png", engine=first.path),
+        lambda: resnas.verify(artifact, engine=first.path),
+        lambda: resnas.bench(artifact, engine=first.path),
+        lambda: resnas.bench(first.path),
+        lambda: resnas.triton.export(first.path, tmp_path / "models"),
+    ):
+        line = refusal(call)
+        assert line == f"{first.path} must have its weights to be run, found that {said}"
+    assert why_not_here(artifact, first.made_of) == said
+    (held,) = resnas.inspect(artifact).engines
+    assert held.problem == said
+    assert not (tmp_path / "models").exists()
+    full = resnas.refit(first.path, checkpoint=artifact.weights, out=tmp_path / "full").engine
+    assert why_not_here(resnas.open(tmp_path / "full"), full.made_of) != said
+
+
 def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa: F811
     first = build_engine(artifact, TENSORRT, BuildOptions(), silent).engine
     assert "must have been built with `refittable`" in refusal(lambda: resnas.refit(first.path, checkpoint=tuned))
+    line = refusal(lambda: resnas.refit(artifact.folder, checkpoint=tuned))
+    assert line == f"`engine` must be an engine in its artifact, engines/ID.engine, found {artifact.folder}"
 
 
 def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):  # noqa: F811

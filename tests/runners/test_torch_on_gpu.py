@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from support.documented.torch_cuda import current, torch_with_cuda
+from support.documented.torch_cuda import Stream, current, torch_with_cuda
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.runners.base import Options
@@ -53,3 +53,16 @@ def test_logits_outlive_the_next_run(torch, artifact, images):
         kept = first.copy()
         runner.run(images[1:2])
         assert np.array_equal(first, kept)
+
+
+def test_settings_are_as_before_though_the_gpu_is_lost(torch, artifact, images, monkeypatch):
+    def lost(_stream):
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    threads = torch.get_num_threads()
+    runner = EagerRunner(artifact, Options(threads + 1, device="cuda:0"), name="torch")
+    runner.run(images[:1])
+    monkeypatch.setattr(Stream, "synchronize", lost)
+    with pytest.raises(RuntimeError, match="launch failure"):
+        runner.close()
+    assert torch.get_num_threads() == threads

@@ -49,11 +49,15 @@ class Machine:
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
-    def differences(self, other: Machine) -> list[str]:
-        """Return what is not the same on the other machine (`there`) and on this one (`here`), a line each."""
+    def differences(self, other: Machine, words: tuple[str, str] = ("there", "here")) -> list[str]:
+        """Return what is not the same on the other machine and on this one, a line each, with a word for either."""
         names = [field.name for field in fields(self)]
         pairs = [(name, getattr(other, name), getattr(self, name)) for name in names]
-        return [f"{name}: {_text(there)} there, {_text(here)} here" for name, there, here in pairs if there != here]
+        return [
+            f"{name}: {_text(there)} {words[0]}, {_text(here)} {words[1]}"
+            for name, there, here in pairs
+            if there != here
+        ]
 
 
 def cuda_gpus() -> tuple[str, ...]:

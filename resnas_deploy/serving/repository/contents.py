@@ -16,7 +16,7 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.finding import first_profile, open_source
+from resnas_deploy.engines.finding import check_has_weights, first_profile, open_source
 from resnas_deploy.engines.store import Engine, read_engine_report
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import lexical, write_errors
@@ -140,6 +140,8 @@ def check_servable(artifact: Artifact, settings: ModelSettings, engine: Engine |
             f"Triton must be given an engine of the target tensorrt, found one of {engine.made_of['target']}, which "
             "its TensorRT backend cannot load; serve the graph by `backend` onnxruntime"
         )
+    if engine:
+        check_has_weights(engine)
     settings.largest_batch(_batch(artifact.manifest, engine.made_of if engine else None))
     if not engine and artifact.precision == "bf16":
         raise BadInput(

@@ -14,6 +14,7 @@ from support.file_tree import tree
 
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring.machine.energy import Energy, Meters, RaplMeter, find_meters
+from resnas_deploy.runners.devices import gpus
 
 TURN = 1_000_000_000  # microjoules after which the counters begin again
 
@@ -185,7 +186,9 @@ def test_without_nvml_there_is_a_reason(monkeypatch, tmp_path, reasons):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not gpus(), reason="no NVIDIA GPU is here")
 def test_a_real_gpu(tmp_path):
+    pytest.importorskip("pynvml")
     (meter,) = find_meters(0, tmp_path, os.environ).found
     (found,) = Meters((meter,)).measure(lambda: time.sleep(0.1), 1)
     assert 1 < found.watts < 3000  # at rest

@@ -166,6 +166,7 @@ def test_a_buffer_is_larger_than_the_last_level_cache(tmp_path, sizes, size):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA for PyTorch here")
 def test_a_real_gpu():
     found = product_peak("cuda:0", "fp16", 1, Budget(1.0))
     assert found.by.startswith("torch, ")

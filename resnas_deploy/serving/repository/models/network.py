@@ -35,8 +35,8 @@ class TritonPythonModel:
         # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
         settings.add_session_config_entry("session.x64quantprecision", "1")
         providers: list[Any] = ["CPUExecutionProvider"]
-        if args["model_instance_kind"] == "GPU":
-            providers = [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"]})]
+        if args["model_instance_kind"] == "GPU":  # where use_tf32 is not said, it is on
+            providers = [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"], "use_tf32": "0"})]
         model = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         self._session = ort.InferenceSession(str(model), settings, providers=providers, enable_fallback=0)
 
