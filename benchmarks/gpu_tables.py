@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tabulated import RESULTS, ROOT
 
+from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.runners.devices import CUDA
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.kept import read_survey
@@ -94,7 +95,7 @@ def shown(path: Path) -> Iterator[Row]:
 
 def _stages(name: str, built: str = "") -> dict[str, str | None]:
     """Return the stage that runners without an engine do not have."""
-    return {"built": built if name in RUNNERS and RUNNERS[name].engine else None}
+    return {"built": built if name in TARGETS else None}
 
 
 def _cell(evidence: str | None) -> str:

@@ -42,7 +42,7 @@ def build(
 
     Args:
         artifact: a folder, or an artifact that is open.
-        target: the builder: tensorrt-rtx, tensorrt or aoti.
+        target: the builder: tensorrt-rtx, tensorrt, aoti or ort-tensorrt.
         profiles: batch sizes that the engine takes and is tuned for, each as "LEAST:USUAL:MOST" or one size, or
             several of these as "1,8,64": a profile for each; one of the artifact's range where none is given.
         optimum: the batch that the profile of the artifact's range is tuned for: what will be served. The largest,
@@ -55,8 +55,8 @@ def build(
         version_compatible: whether it runs on later versions of the runtime too.
         timing_cache: with tensorrt: a file of timings to read and extend.
         tf32: whether float32 may be rounded to TF32 on a GPU; it is another engine then.
-        device: with tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what the package runs on,
-            cuda:N or cpu, which is usual.
+        device: with tensorrt and ort-tensorrt: the GPU to build on and for, cuda:N, usually cuda:0; with aoti: what
+            the package runs on, cuda:N or cpu, which is usual.
         refittable: whether `refit()` can put the weights of another checkpoint of the architecture into it.
         strip_weights: whether it is kept without its weights, which `refit()` puts in.
         hardware_compatibility: with tensorrt: ampere+ for GPUs of 8.0 and above, same-capability for all of this one's

@@ -86,7 +86,8 @@ def export(
         precision: fp32, fp16, bf16, int8 or fp8; where none is given fp32, or fp16 for TensorRT.
         input: what the graph takes: float32, normalised images (B, 3, S, S); or uint8, images as they are cropped,
             (B, S, S, 3), a quarter of the bytes: normalising is then part of the graph.
-        target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti).
+        target: what to make: the graph alone (onnx), or an engine of it too (tensorrt-rtx, tensorrt, aoti,
+            ort-tensorrt).
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.

@@ -16,7 +16,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
 from resnas_deploy.engines.build import why_not_here
-from resnas_deploy.engines.finding import Listed, engines_in, place_of, profiles_text, unusual_options
+from resnas_deploy.engines.finding import Listed, engines_in, is_engine, place_of, profiles_text, unusual_options
 from resnas_deploy.engines.store import Engine, open_engine
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical
@@ -130,8 +130,9 @@ class Inspected(Tabular):
 def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected | InspectedEngine:
     """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
-    `source` is an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), an architecture's file, a
-    published name, or one of these in memory. Raise `BadInput` for anything else, and for what is not whole.
+    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint (.safetensors), an
+    architecture's file, a published name, or one of these in memory. Raise `BadInput` for anything else, and for what
+    is not whole.
     """
     if isinstance(source, ArchSpec):
         return Inspected(source.fingerprint, source)
@@ -142,12 +143,12 @@ def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected 
     name, path = str(source), Path(source)
     if name not in PUBLISHED and not path.exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2), a checkpoint (.safetensors), "
-            f"an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(name)}"
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint "
+            f"(.safetensors), an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(name)}"
         )
     if path.is_dir():
         return _artifact(open_artifact(path))
-    if name.endswith((".engine", ".pt2")):
+    if is_engine(path):
         engine = open_engine(path)
         return InspectedEngine(engine, _problem_of(engine))
     if name.endswith(_PICKLES):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from resnas_deploy.api.parameters import checked
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.engines.build import Built
 from resnas_deploy.engines.finding import open_source
 from resnas_deploy.engines.refit import check_refittable, refit_engine
@@ -49,7 +50,12 @@ def refit(
         raise BadInput(f"`engine` must be an engine in its artifact, engines/ID.engine, found {engine}")
     check_refittable(found, device)
     manifest = built_of.manifest
-    source = read_source(manifest.arch, checkpoint)
+    weights = read_source(manifest.arch, checkpoint).load()
+    if manifest.input != FLOAT32.name and weights.preprocessing != manifest.preprocessing:
+        raise BadInput(
+            f"{checkpoint} must prepare images as the engine's network does, whose graph normalises them itself, found "
+            "another preprocessing; export it and build its engine: `export()`, `build()`"
+        )
     request = Request(
         name=manifest.name,
         out=Path(out or built_of.folder.with_name(f"{built_of.folder.name}-refit")),
@@ -62,6 +68,6 @@ def refit(
         align=manifest.alignment,
         verify_on=graph_runner("", manifest.precision),
     )
-    artifact = write_artifact(source.load, request, progress)
+    artifact = write_artifact(lambda: weights, request, progress)
     refitted, there = refit_engine(found, built_of, artifact, device, progress)
     return Built(refitted, cached=there)

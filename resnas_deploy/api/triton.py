@@ -125,6 +125,7 @@ def export(
     if latency is not None and measured is None:
         raise BadInput("`latency` must come with `measured`, the latencies to reach it with, found none")
     from resnas_deploy.serving.repository.batching import batching_from, batching_of, tuning_notes
+    from resnas_deploy.serving.repository.config import tf32_notes
     from resnas_deploy.serving.repository.contents import add_model, open_models
 
     progress("checking the files")
@@ -148,6 +149,7 @@ def export(
             versions=versions,
             max_batch=max_batch,
         )
+        notes += tf32_notes(model.artifact.manifest, settings)
         progress(f"writing {model.name}")
         inserted += add_model(Path(repository), model.artifact, settings, model.engine, ensemble=ensemble)
     notes += [

@@ -67,9 +67,9 @@ def build(
     device: Annotated[
         str,
         typer.Option(
-            help="The GPU that tensorrt builds for, or what an aoti package runs on.",
+            help="The GPU to build for, or what an aoti package runs on.",
             metavar="cpu|cuda:N",
-            show_default="cuda:0 for tensorrt, cpu for aoti",
+            show_default="cuda:0, cpu for aoti",
         ),
     ] = "",
     refittable: Annotated[
@@ -113,6 +113,7 @@ def build(
     $ resnas build small-fp16 --capability 8.9,12.0 --profile 1 --profile 1:16:64
     $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
+    $ resnas build small-fp16 --target ort-tensorrt
     """
     with progress() as show:
         show("checking the files")
@@ -163,6 +164,8 @@ def describe(engine: Engine) -> str:
 
 def print_proof(report: Mapping[str, Any]) -> None:
     """Print what was checked of an engine: its layers, or its logits."""
+    from resnas_deploy.engines.targets import ORT
+
     if "layers" in report:
         print_layers(report["layers"], len(report["identity"]["profiles"]))
     else:
@@ -171,6 +174,9 @@ def print_proof(report: Mapping[str, Any]) -> None:
             f"verified: error {found['error']:.1e} of tolerance {found['tolerance']:.0e} on {found['images']} images "
             f"of noise (against {found['against']})"
         )
+        if report["identity"]["target"] == ORT:
+            say('load it: onnxruntime.InferenceSession("FILE.onnx", providers=["TensorrtExecutionProvider"])')
+            return
         if (rounds := report["identity"].get("tf32")) is not None:
             say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")
             say(f"and: torch.backends.cuda.matmul.allow_tf32 = {rounds}")

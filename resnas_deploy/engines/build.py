@@ -44,7 +44,7 @@ from resnas_deploy.engines.options import (
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.sparsity import check_sparse
-from resnas_deploy.engines.targets import AOTI, PORTABLE, RTX, TARGETS, Target, target_named
+from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
@@ -115,6 +115,12 @@ def build_engine(
                 from resnas_deploy.engines.aoti import make_package
 
                 proof = {"parity": make_package(artifact, options, partial, progress)}
+            elif target.name == ORT:
+                from resnas_deploy.engines.ep_context import Unproved, prove
+
+                log = failed_log or store.failed_log(artifact.folder, "build")
+                compile_engine(_request(artifact, target, options), partial, log, progress)
+                proof = {"parity": prove(artifact, Unproved(partial, made_of), options, progress)}
             else:
                 log = failed_log or store.failed_log(artifact.folder, "build")
                 proof = {"layers": _compile(artifact, target, options, partial, log, progress).to_json()}
@@ -174,7 +180,7 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
         options = _for_runner(kind, Options(threads=1, device=device))
         if is_rounded := made_of.get("tf32"):
             options = replace(options, tf32=is_rounded)
-        usual = _identity(artifact, target_named(kind.engine), options)
+        usual = _identity(artifact, target_named(kind.name), options)
         return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
     except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
         return str(error)
@@ -195,11 +201,13 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
 
 def _capability(kind: RunnerKind, options: Options) -> str | None:
     """Return the compute capability of the GPU, for a target that builds for some of them."""
-    return capability(kind.device(options.device)) if target_named(kind.engine).capabilities else None
+    return capability(kind.device(options.device)) if target_named(kind.name).capabilities else None
 
 
 def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
     runner_of(engine, kind.name)
+    if options.engine_cache:
+        raise BadInput(f"`engine_cache` is for what is built when it is opened, found {engine.path}; leave it out")
     if isinstance(network, Artifact):  # else the runner refuses it
         check_belongs(engine, network)
         check_holds(engine, need.batches)
@@ -314,14 +322,16 @@ def _device(target: Target, options: BuildOptions) -> str:
         raise NotAvailable(
             f"the target {target.name} builds for a GPU that is here, and {problem}; `target` tensorrt-rtx needs none"
         )
+    if target.name == ORT and (problem := runner_kind(ORT).problem(asked)):
+        raise NotAvailable(f"the target {ORT} cannot build here: {problem}", target.install)
     return gpus()[index(asked)]
 
 
 def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
     """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
     options = kind.settled(options)
-    device, tf32 = options.device, options.tf32
-    if target_named(kind.engine).needs_gpu or kind.engine == AOTI:
+    device, tf32, target = options.device, options.tf32, target_named(kind.name)  # runners have their targets' names
+    if target.needs_gpu or target.name == AOTI:
         return BuildOptions(device=device, tf32=tf32)
     found = capability(device)  # a portable engine is not for every GPU that the target builds for
     return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)

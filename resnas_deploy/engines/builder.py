@@ -38,6 +38,11 @@ class Refused(Exception):
 
 def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     """Build `request` and write the engine to its `out`. Raise `Refused`."""
+    if request["module"] == "onnxruntime":
+        from resnas_deploy.engines.ep_context_builder import build_context
+
+        build_context(request, send, log)
+        return
     trt = importlib.import_module(request["module"])
     logger = _logger(trt, log)
     builder = trt.Builder(logger)

@@ -16,7 +16,7 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
 from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.options import BatchProfile, engine_id
-from resnas_deploy.engines.store import SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
+from resnas_deploy.engines.store import CONTEXT, SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
 from resnas_deploy.engines.targets import AOTI, PORTABLE
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files.atomic import lexical
@@ -73,6 +73,12 @@ def engines_in(artifact: Artifact) -> list[Listed]:
     return [_listed(path) for path in paths]
 
 
+def is_engine(path: Path) -> bool:
+    """Whether a path has the name of an engine; any graph ends in .onnx, so one must be where engines are."""
+    named = path.suffix in SUFFIXES and not path.is_dir()
+    return named and (path.suffix != CONTEXT or lexical(path).parent.name == ENGINES)
+
+
 def open_source(source: str | Path | Artifact) -> tuple[Artifact, Engine | None]:
     """Open an artifact, or the artifact that an engine file lies in together with that engine.
 
@@ -81,7 +87,7 @@ def open_source(source: str | Path | Artifact) -> tuple[Artifact, Engine | None]
     if isinstance(source, Artifact):
         return source, None
     path = Path(source)
-    if path.suffix not in SUFFIXES or path.is_dir():
+    if not is_engine(path):
         return open_artifact(path), None
     inside = lexical(path)  # by its own name, wherever a link leads
     if inside.parent.name != ENGINES:

@@ -39,6 +39,7 @@ class GraphNode:
     op: str
     weighted: bool  # whether it multiplies by constant weights
     quantised: str  # the precision that its weights are quantised to, int8 or fp8; empty where they are not
+    factors: str = ""  # the same of a product without weights, such as attention's, of which both factors are quantised
 
 
 def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
@@ -52,12 +53,18 @@ def graph_nodes(model: ModelProto, arch: ArchSpec) -> dict[str, GraphNode]:
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear" and node.input[0] in types:
             constants[node.output[0]] = _STORED[types[node.input[0]]]
+    dequantised = {  # and of what is no constant, by the type of its zero point
+        node.output[0]: _STORED.get(types.get(node.input[2], 0), "")
+        for node in model.graph.node
+        if node.op_type == "DequantizeLinear" and node.output[0] not in constants and len(node.input) > 2
+    }
     return {
         node_name(node.name): GraphNode(
             element=element_of(node.name, known),
             op=node.op_type,
             weighted=any(name in constants for name in node.input[1:]),
             quantised=next((constants[name] for name in node.input[1:] if constants.get(name)), ""),
+            factors=_shared([dequantised.get(name, "") for name in node.input]) if node.op_type == "MatMul" else "",
         )
         for node in model.graph.node
     }
@@ -176,7 +183,10 @@ def _fallbacks(kernels: Sequence[Layer], engine: _Engine, allowed: set[str], tf3
 
 
 def _unproved(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode]) -> Iterator[str]:
-    """Yield products of the graph that no kernel says it does, and quantised ones of which none reads that type."""
+    """Yield products of the graph that no kernel says it does, and quantised ones of which none reads that type.
+
+    A product without weights reads two tensors of it: kernels that lay one out anew name the product too.
+    """
     claims: dict[str, list[Layer]] = {}
     for layer in kernels:
         for name in layer.nodes:
@@ -188,6 +198,8 @@ def _unproved(kernels: Sequence[Layer], nodes: Mapping[str, GraphNode]) -> Itera
             yield f"no layer says that it computes {name}"
         elif node.quantised and not any(node.quantised in _taken(layer) for layer in claims[name]):
             yield f"no layer that computes {name} reads {node.quantised}"
+        elif node.factors and not any(_reads_two(layer, node.factors) for layer in claims[name]):
+            yield f"no layer that computes {name} reads both of its factors in {node.factors}"
 
 
 def _operands(layer: Layer, engine: _Engine) -> tuple[Tensor, ...]:
@@ -211,6 +223,10 @@ def _read(layer: Layer, engine: _Engine) -> set[str]:
 def _taken(layer: Layer) -> set[str]:
     """Return the precisions of what a layer takes from others."""
     return {tensor.precision for tensor in layer.inputs} & PRECISIONS.keys()
+
+
+def _reads_two(layer: Layer, precision: str) -> bool:
+    return sum(tensor.precision == precision for tensor in layer.inputs) > 1
 
 
 def _at_edge(layer: Layer, engine: _Engine) -> bool:
@@ -249,6 +265,11 @@ def _computes(layer: Layer, engine: _Engine) -> str:
 
 def _elements(layer: Layer, nodes: Mapping[str, GraphNode]) -> frozenset[str]:
     return frozenset(nodes[name].element for name in layer.nodes if name in nodes and nodes[name].element)
+
+
+def _shared(precisions: Sequence[str]) -> str:
+    """Return the one precision that all of them are; empty where they differ."""
+    return precisions[0] if len(set(precisions)) == 1 else ""
 
 
 def _kind(element: Element) -> str:

@@ -1,4 +1,4 @@
-"""Engines in an artifact: `engines/ID.engine`, or `.pt2`, and beside it `ID.json`: what it is and what it became.
+"""Engines in an artifact: `engines/ID.engine`, `.pt2` or `.onnx`, and beside it `ID.json`, its report.
 
 The artifact's manifest does not list them: engines are added and removed after it was sealed. The report has the
 engine's own sha256 and its own, as a manifest has.
@@ -31,7 +31,8 @@ REPORT_SUFFIX = ".json"
 SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _FORMAT = SealedFormat("the report of an engine", "report_sha256", SCHEMA, "build the engine again: `build()`")
-_PROOFS = {".engine": "layers", ".pt2": "parity"}  # what was checked of an engine, by its suffix
+CONTEXT = ".onnx"  # an EPContext model
+_PROOFS = {".engine": "layers", ".pt2": "parity", CONTEXT: "parity"}  # what was checked of an engine, by its suffix
 SUFFIXES = tuple(_PROOFS)
 
 
@@ -84,7 +85,7 @@ def find(path: Path) -> Engine | None:
 def open_engine(path: Path) -> Engine:
     """Open an engine after comparing it with its report. Raise `BadInput` for what is not whole or not ours."""
     if path.suffix not in SUFFIXES:
-        raise BadInput(f"{path} must be an engine ({' or '.join(SUFFIXES)}), as `build()` makes them")
+        raise BadInput(f"{path} must be an engine ({', '.join(SUFFIXES)}), as `build()` makes them")
     report = read_engine_report(report_path(path), path.suffix)
     files: dict[str, int] = {}
     try:

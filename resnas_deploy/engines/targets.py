@@ -11,7 +11,7 @@ from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.runners.base import installed_version
 from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, RTX_CAPABILITIES, dotted
 
-PORTABLE, AOTI, RTX = "portable", "aoti", "tensorrt-rtx"
+PORTABLE, AOTI, RTX, ORT = "portable", "aoti", "tensorrt-rtx", "ort-tensorrt"
 PORTABLE_IS = f"{PORTABLE} ({', '.join(map(dotted, PORTABLE_CAPABILITIES))})"
 
 
@@ -27,6 +27,7 @@ class Target:
     capabilities: tuple[str, ...]
     needs_gpu: bool
     suffix: str = ".engine"  # of its files
+    also: str = ""  # another package that makes the engine what it is, where it is installed
     user_allocation: bool = False  # its engines are built to allocate nothing while they run
 
     def builder(self) -> str:
@@ -35,7 +36,8 @@ class Target:
             raise PackageMissing(
                 f"the target {self.name} needs the package {self.module}, which is not installed", self.install
             )
-        return installed_version(self.module)
+        found = [name for name in (self.module, self.also) if name and importlib.util.find_spec(name)]
+        return ", ".join(map(installed_version, found))
 
     def check(self, precision: str, capabilities: tuple[str, ...]) -> None:
         """Raise `BadInput` for a precision, or a compute capability, that this target does not build."""
@@ -93,6 +95,17 @@ TARGETS: Mapping[str, Target] = {
             capabilities=(),
             needs_gpu=False,
             suffix=".pt2",
+        ),
+        Target(
+            ORT,
+            "ONNX Runtime with TensorRT: an EPContext model, for the GPU that it is built on",
+            module="onnxruntime",
+            install="pip uninstall -y onnxruntime && pip install 'resnas[gpu]'",
+            precisions=tuple(FLOATS),
+            capabilities=(),
+            needs_gpu=True,
+            suffix=".onnx",
+            also="tensorrt",
         ),
     )
 }

@@ -88,7 +88,9 @@ class OrtRunner(Runner):
 
     def _session_with(self, settings: Any) -> Any:
         try:
-            model = str(graph_of(self._network)) if self._options.model is None else self._options.model
+            built = self._options.engine
+            graph = built.file if built else graph_of(self._network)
+            model = str(graph) if self._options.model is None else self._options.model
             return ort.InferenceSession(model, settings, providers=list(self._providers), enable_fallback=0)
         except Exception as error:  # ONNX Runtime raises a class of its own for each of its codes
             raise cannot("load", self._network, "ONNX Runtime", error) from error

@@ -19,9 +19,11 @@ import numpy as np
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.errors import BadInput
+from resnas_deploy.precision import TF32
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, as_float32, cannot
 from resnas_deploy.runners.devices import CUDA, CUDA_PROVIDER, TENSORRT_PROVIDER, device_name, has_memory, index
+from resnas_deploy.runners.fitting import check_gpu, computed_by
 from resnas_deploy.runners.gpu import GpuStream, open_stream
 from resnas_deploy.runners.ort import OrtRunner, Provider
 from resnas_deploy.runners.ort_tensorrt import caching, profile
@@ -42,7 +44,10 @@ class OrtGpuRunner(OrtRunner):
             )
         with ExitStack() as settings:
             rounds = options.tf32
-            if provider == TENSORRT_PROVIDER and may_have_float32(network.precision):
+            if built := options.engine:
+                check_gpu(built.path.name, built.made_of, device_name(options.device))
+                rounds = computed_by(network.precision, built.path.name, built.made_of, asked=rounds) == TF32
+            elif provider == TENSORRT_PROVIDER and may_have_float32(network.precision):
                 rounds = settings.enter_context(tensorrt_in_this_process(tf32=rounds))
             self._stream = open_stream(options.device) if has_memory() else None
             try:
@@ -55,7 +60,7 @@ class OrtGpuRunner(OrtRunner):
             self._settings = settings.pop_all()
 
     def _open_on_gpu(self, network: Network, options: Options, name: str, provider: str, *, rounds: bool) -> None:
-        _load_libraries(provider)
+        load_libraries(provider)
         self._number = index(options.device)
         cuda, self._staged = {"device_id": str(self._number)}, None
         if self._stream:
@@ -182,12 +187,14 @@ def _cuda_provider(common: Mapping[str, str], *, graph: bool, tf32: bool) -> Pro
 
 def _tensorrt_provider(common: Mapping[str, str], network: Network, options: Options, *, rounds: bool) -> Provider:
     """Return the provider with no option of a precision: it builds a strongly typed network, of the graph's types."""
+    if options.engine:  # which has its batch sizes in it
+        return TENSORRT_PROVIDER, {**common, "trt_cuda_graph_enable": str(options.cuda_graph)}
     cached = caching(Path(options.engine_cache), network, rounds=rounds) if options.engine_cache else {}
     graph = {"trt_cuda_graph_enable": str(options.cuda_graph)}
     return TENSORRT_PROVIDER, {**common, **graph, **profile(network), **cached}
 
 
-def _load_libraries(provider: str) -> None:
+def load_libraries(provider: str) -> None:
     """Load NVIDIA's libraries from their Python packages, where the linker would not find them."""
     with redirect_stdout(io.StringIO()):  # it prints what it does not find, and may not need
         ort.preload_dlls()

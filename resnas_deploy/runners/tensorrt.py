@@ -12,10 +12,10 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.errors import BadInput
 from resnas_deploy.runners.base import Images, Network, Options, Outputs, Runner, as_float32, excluded_from
 from resnas_deploy.runners.devices import device_name
+from resnas_deploy.runners.fitting import check_gpu, computed_by
 from resnas_deploy.runners.gpu import open_stream
 from resnas_deploy.runners.staged import Staged, device_boundary, staged_boundary
 from resnas_deploy.runners.tensorrt_engine import Context, load_engine
-from resnas_deploy.runners.tf32 import computed
 
 
 class TensorRTRunner(Runner):
@@ -31,8 +31,8 @@ class TensorRTRunner(Runner):
         built = options.engine
         self.name, self.version = name, str(built.made_of["builder"])
         self.device = device_name(options.device)
-        self.computes = _computes(network.precision, built.path.name, built.made_of, asked=options.tf32)
-        _check_gpu(built.path.name, built.made_of, self.device)
+        self.computes = computed_by(network.precision, built.path.name, built.made_of, asked=options.tf32)
+        check_gpu(built.path.name, built.made_of, self.device)
         self._captured = options.cuda_graph
         self._stream = open_stream(options.device)
         with ExitStack() as failed:
@@ -75,24 +75,3 @@ class TensorRTRunner(Runner):
         if self._shared is None:
             self._shared = self._stream.memory((self._memory_bytes,), np.uint8)
         return self._shared
-
-
-def _computes(precision: str, engine: str, made_of: Any, *, asked: bool) -> str:
-    """Return what an engine computes in. Raise `BadInput` where TF32 is asked for and the engine is built without it.
-
-    An engine that does not say was built before that could be chosen: then TensorRT had TF32 on.
-    """
-    rounds = bool(made_of.get("tf32", True))
-    if asked and not rounds:
-        raise BadInput(f"`tf32` must be in the engine that runs, found {engine} built without; build one with `tf32`")
-    return computed(precision, tf32=rounds)
-
-
-def _check_gpu(engine: str, made_of: Any, device: str) -> None:
-    """Raise `BadInput` where an engine was built for a GPU of another name, and for it alone."""
-    wanted, here = str(made_of["device"]), device.partition(" ")[2]
-    if wanted and wanted != here and not made_of.get("hardware_compatibility"):
-        raise BadInput(
-            f"the engine {engine} must be for the GPU that runs it, {device}, found one for {wanted}; "
-            "build it here by `build()`"
-        )

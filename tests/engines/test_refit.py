@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import onnx
 import pytest
 from engines.test_inspected_build import TENSORRT, version  # noqa: F401  a fixture
@@ -17,7 +19,7 @@ from resnas_deploy.engines.refit import check_refittable, check_same_graph
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.progress import silent
-from resnas_deploy.weights.checkpoint import untrained, write
+from resnas_deploy.weights.checkpoint import Task, untrained, write
 
 
 @pytest.fixture
@@ -63,6 +65,13 @@ def test_images_stay_bytes(version, tuned, tmp_path):  # noqa: F811
     first = build_engine(levels, TENSORRT, BuildOptions(refittable=True), silent).engine
     resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned")
     assert resnas.open(tmp_path / "tuned").input == "uint8"
+    weights = untrained(LITTLE, seed=7)
+    task = Task(tuple("abcde"), replace(weights.preprocessing, std=(0.5, 0.5, 0.5)))
+    write(replace(weights, task=task), tmp_path / "other.safetensors")
+    line = refusal(lambda: resnas.refit(first.path, checkpoint=tmp_path / "other.safetensors", out=tmp_path / "other"))
+    assert "must prepare images as the engine's network does" in line
+    assert "found another preprocessing" in line
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, version, tuned, tmp_path):  # noqa: F811

@@ -146,6 +146,27 @@ def test_quantised_products(quantised, precision, word):
     assert re.fullmatch(rf"no layer that computes \S+\.mlp\.fc1\.matmul reads {precision}", vanished)
 
 
+def test_quantised_products_of_attention(quantised):
+    """The log with the first block's fused kernel reading fp16, beside a kernel that moves fp8 and names its nodes."""
+    log, nodes = quantised("fp8")
+    products = {name for name, node in nodes.items() if node.factors}
+    assert products == {f"stage1.block1.attention.{name}" for name in ("scores", "weighted")}
+    assert {nodes[name].factors for name in products} == {"fp8"}
+    (line,) = (line for line in log.splitlines() if line.startswith("Name: _gemm_mha") and "stage1.block1" in line)
+    inputs, rest = line.split(", Constants: ", 1)
+    moving = line.replace("Name: _gemm_mha", "Name: moved", 1).replace(inputs.split("Inputs: ")[1], _first(inputs))
+    assert reported(log.replace(line, f"{line}\n{moving}"), nodes, "fp8").fallbacks == ()
+    wide = f"{inputs.replace('Datatype: FP8,', 'Datatype: Half,')}, Constants: {rest}"
+    assert sorted(reported(log.replace(line, f"{wide}\n{moving}"), nodes, "fp8").fallbacks) == [
+        f"no layer that computes {name} reads both of its factors in fp8" for name in sorted(products)
+    ]
+
+
+def _first(inputs):
+    """The first of a layer's inputs alone."""
+    return inputs.split("Inputs: ")[1].split(" },", 1)[0] + " }]"
+
+
 def test_attention_that_is_not_one_kernel(log, nodes):
     """The same log with the softmax's node taken out of the fused kernel."""
     node = "[ONNX Layer: stage2.block1.attention.softmax]"

@@ -217,8 +217,8 @@ def test_a_deep_report(saved, depth):
 
 
 def test_a_name_that_is_no_engines(saved):
-    other = saved.path.rename(saved.path.with_suffix(".onnx"))
-    assert "must be an engine (.engine or .pt2)" in refusal(lambda: open_engine(other))
+    other = saved.path.rename(saved.path.with_suffix(".plan"))
+    assert "must be an engine (.engine, .pt2, .onnx)" in refusal(lambda: open_engine(other))
 
 
 def test_folders_in_the_place_of_files(saved):

@@ -28,7 +28,7 @@ def runtime(monkeypatch, with_gpus):
     monkeypatch.delenv(tf32.OVERRIDE, raising=False)
     monkeypatch.setattr(tf32, "_first_seen", {})
     monkeypatch.setattr("onnxruntime.InferenceSession", made.open)
-    monkeypatch.setattr("resnas_deploy.runners.ort_gpu._load_libraries", lambda _provider: None)
+    monkeypatch.setattr("resnas_deploy.runners.ort_gpu.load_libraries", lambda _provider: None)
     monkeypatch.setattr("resnas_deploy.runners.ort_gpu.has_memory", lambda: False)
     return made
 

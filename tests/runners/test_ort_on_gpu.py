@@ -69,7 +69,7 @@ def on(monkeypatch):
             return OnStream(opened(self), machine.cuda, options)
 
         monkeypatch.setattr(OrtRunner, "_open", on_stream)
-        monkeypatch.setattr(ort_gpu, "_load_libraries", lambda _: None)
+        monkeypatch.setattr(ort_gpu, "load_libraries", lambda _: None)
         return machine
 
     return make

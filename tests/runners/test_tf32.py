@@ -166,7 +166,7 @@ def opening(artifact, monkeypatch):
     """A function: what the variable is while ONNX Runtime opens a session, and the options it is given."""
     monkeypatch.delenv(OVERRIDE, raising=False)
     monkeypatch.setattr(tf32, "_first_seen", {})
-    monkeypatch.setattr("resnas_deploy.runners.ort_gpu._load_libraries", lambda _provider: None)
+    monkeypatch.setattr("resnas_deploy.runners.ort_gpu.load_libraries", lambda _provider: None)
     monkeypatch.setattr("resnas_deploy.runners.ort_gpu.has_memory", lambda: False)
 
     def of(provider, **options):

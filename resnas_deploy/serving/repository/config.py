@@ -15,6 +15,7 @@ from resnas_deploy.arch.inputs import InputKind, input_named
 from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.runners.tf32 import FP32, OVERRIDE
 from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, ModelSettings
 
 CONFIG, LABELS, PLAN = "config.pbtxt", "labels.txt", "model.plan"
@@ -45,8 +46,18 @@ def network_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
     config.parameters["intra_op_thread_count"].string_value = str(settings.threads)
     if settings.backend == "onnxruntime":
         config.default_model_filename = MODEL
-        _accelerate(config, settings.accelerator, manifest.precision)
+        _accelerate(config, settings, manifest)
     return config
+
+
+def tf32_notes(manifest: Manifest, settings: ModelSettings) -> list[str]:
+    """Say, a line each, where a server would round float32 to TF32 and its configuration cannot say otherwise."""
+    if settings.accelerator != "tensorrt" or manifest.type != FP32:
+        return []
+    return [
+        f"{settings.name} is float32, which the accelerator tensorrt rounds to TF32; start the server with "
+        f"{OVERRIDE}=0 in its environment, or use the accelerator cuda, which does not"
+    ]
 
 
 def preprocess_config(manifest: Manifest, settings: ModelSettings) -> ModelConfig:
@@ -127,14 +138,21 @@ def _policy(versions: str) -> Any:
     return policy
 
 
-def _accelerate(config: ModelConfig, accelerator: str, precision: str) -> None:
-    """Set execution providers of the onnxruntime backend (its README, "Model Config Options")."""
+def _accelerate(config: ModelConfig, settings: ModelSettings, manifest: Manifest) -> None:
+    """Set execution providers of the onnxruntime backend (its README, "Model Config Options").
+
+    Whatever is asked for, it adds CUDA's on a GPU, with what stands under `cuda` as the provider's options: float32 is
+    rounded to TF32 there unless `use_tf32` is 0. TensorRT's provider has no such option, and the backend refuses others
+    than its README lists (src/onnxruntime.cc of triton-inference-server/onnxruntime_backend): `tf32_notes` says so.
+    """
     accelerators = config.optimization.execution_accelerators
-    if accelerator == "tensorrt":
+    if settings.accelerator == "tensorrt":
         chosen = accelerators.gpu_execution_accelerator.add(name="tensorrt")
-        if precision == "fp16":
+        if manifest.precision == "fp16":
             chosen.parameters["precision_mode"] = "FP16"
-    elif accelerator == "cuda":
-        accelerators.gpu_execution_accelerator.add(name="cuda")
-    elif accelerator == "openvino":
+    if settings.on_gpu and (settings.accelerator == "cuda" or manifest.type == FP32):
+        chosen = accelerators.gpu_execution_accelerator.add(name="cuda")
+        if manifest.type == FP32:
+            chosen.parameters["use_tf32"] = "0"
+    if settings.accelerator == "openvino":
         accelerators.cpu_execution_accelerator.add(name="openvino")

@@ -7,6 +7,10 @@ What it stands for:
   provider are `True` or `False`, and other names are refused ("Invalid TensorRT EP option");
 - https://github.com/microsoft/onnxruntime/issues/32254 and 6455: an engine in the cache is named by its prefix, or by
   the graph's name and those of its nodes, and is taken for whatever network has that name;
+- https://onnxruntime.ai/docs/execution-providers/EP-Context-Design.html and microsoft/onnxruntime,
+  onnxruntime/core/providers/tensorrt/onnx_ctx_model_helper.cc: a session with `ep.context_enable` writes a model of one
+  node `com.microsoft::EPContext` when it is opened, if the provider knows all batch sizes, and one of that model takes
+  the engine out of the node's `ep_cache_context`, on a GPU of the same capability;
 - https://github.com/microsoft/onnxruntime/issues/26029: NVIDIA_TF32_OVERRIDE is read by the first session for good.
 """
 
@@ -20,6 +24,7 @@ from typing import Any
 
 import onnx
 import onnxruntime
+from onnx import helper
 
 CPU, CUDA, TENSORRT = "CPUExecutionProvider", "CUDAExecutionProvider", "TensorrtExecutionProvider"
 SWITCHES = {
@@ -27,9 +32,16 @@ SWITCHES = {
     "trt_dump_ep_context_model",
     "trt_engine_cache_enable",
     "trt_force_timing_cache",
+    "trt_sparsity_enable",
     "trt_timing_cache_enable",
 }
-NUMBERS = {"device_id", "user_compute_stream", "trt_builder_optimization_level", "trt_ep_context_embed_mode"}
+NUMBERS = {
+    "device_id",
+    "trt_builder_optimization_level",
+    "trt_ep_context_embed_mode",
+    "trt_max_workspace_size",
+    "user_compute_stream",
+}
 TEXTS = {
     "trt_engine_cache_path",
     "trt_engine_cache_prefix",
@@ -38,6 +50,7 @@ TEXTS = {
     *(f"trt_profile_{what}_shapes" for what in ("min", "opt", "max")),
 }
 CUDA_OPTIONS = {"device_id", "user_compute_stream", "use_tf32", "enable_cuda_graph"}
+CAPABILITY = b"89"
 TIMINGS = "TensorrtExecutionProvider_cache_sm89.timing"
 RealSession = onnxruntime.InferenceSession
 
@@ -68,7 +81,8 @@ class Session:
             if not runtime.override:
                 runtime.override.append(os.environ.get("NVIDIA_TF32_OVERRIDE"))
             self.tf32 = runtime.override[0] != "0"
-            content = _engine(runtime, options, content)
+            content = _out_of_context(content) or _engine(runtime, options, content)
+            _write_context(settings, options, content)
         if options := self.providers.get(CUDA):
             if unknown := options.keys() - CUDA_OPTIONS:
                 raise RuntimeError(f"Unknown provider option: {min(unknown)}")
@@ -121,3 +135,45 @@ def _engine(runtime: Runtime, options: dict[str, str], content: bytes) -> bytes:
         if options.get("trt_timing_cache_enable", "False").lower() == "true":
             Path(options["trt_timing_cache_path"], TIMINGS).write_bytes(b"timings")
     return kept.read_bytes()
+
+
+def _out_of_context(content: bytes) -> bytes | None:
+    """Return what the engine in a context model computes; None of another model."""
+    nodes = onnx.load_from_string(content).graph.node
+    if [node.op_type for node in nodes] != ["EPContext"]:
+        return None
+    attributes = {attribute.name: helper.get_attribute_value(attribute) for attribute in nodes[0].attribute}
+    if attributes["hardware_architecture"] != CAPABILITY or not attributes["embed_mode"]:
+        raise RuntimeError("TensorRT EP could not deserialize engine from binary data")
+    engine: bytes = attributes["ep_cache_context"]
+    return engine
+
+
+def _write_context(settings: Any, options: dict[str, str], content: bytes) -> None:
+    """Write the context model, where one was asked for."""
+    if _said(settings, "ep.context_enable") != "1":
+        return
+    graph = onnx.load_from_string(content).graph
+    fixed = all(dim.HasField("dim_value") for dim in graph.input[0].type.tensor_type.shape.dim)
+    if not fixed and "trt_profile_min_shapes" not in options:
+        return  # it would build when it is first run
+    node = helper.make_node(
+        "EPContext",
+        [value.name for value in graph.input],
+        [value.name for value in graph.output],
+        domain="com.microsoft",
+        embed_mode=int(_said(settings, "ep.context_embed_mode") or 0),
+        ep_cache_context=content,
+        hardware_architecture=CAPABILITY,
+    )
+    context = helper.make_graph([node], "context", graph.input, graph.output)
+    opsets = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    model = helper.make_model(context, opset_imports=opsets)
+    Path(_said(settings, "ep.context_file_path")).write_bytes(model.SerializeToString())
+
+
+def _said(settings: Any, name: str) -> str:
+    try:
+        return str(settings.get_session_config_entry(name))
+    except RuntimeError:  # nothing
+        return ""
