@@ -19,6 +19,9 @@ from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress
 
 _SHOWN = 300  # characters of a builder's own message
+_NO_ATTENTION = (
+    "Attention operation was not supported by a dedicated kernel"  # TensorRT for RTX 1.7, head_dim 24 in fp32
+)
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
 
@@ -62,7 +65,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
         if error is None:
             return content
         kept = f" (the whole log: {failed_log})" if _keep(failed_log, content + printed) else ""
-        raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{kept}")
+        raise BadInput(f"the engine could not be built: {_reason(error, content, printed)}{_remedy(content)}{kept}")
 
 
 def _environment(gpu: object) -> Mapping[str, str] | None:
@@ -110,6 +113,11 @@ def _reason(error: str, log: str, printed: str) -> str:
     text = f"{error}: {told[-1]}" if told else error
     text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} .."
+
+
+def _remedy(log: str) -> str:
+    """Return what helps where the builder has no kernel for a graph's Attention operators; else nothing."""
+    return "; export it with `spelling` packed+grid, which has none" if _NO_ATTENTION in log else ""
 
 
 def _keep(path: Path, content: str) -> bool:

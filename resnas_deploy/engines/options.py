@@ -92,7 +92,11 @@ class BuildOptions:
         usual = batch.formed if self.optimum is None else self.optimum
         if usual not in batch:
             raise BadInput(f"`optimum` must lie in the artifact's batch range {batch}, found {usual}")
-        return replace(self, profiles=self.profiles or (BatchProfile(batch.least, usual, batch.most),), optimum=None)
+        return replace(
+            self,
+            profiles=tuple(dict.fromkeys(self.profiles)) or (BatchProfile(batch.least, usual, batch.most),),
+            optimum=None,
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON, of what is part of the identity."""

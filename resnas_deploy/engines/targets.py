@@ -49,7 +49,7 @@ class Target:
             if not self.capabilities:
                 raise BadInput(
                     f"the target {self.name} builds for what is here and takes no compute capability, "
-                    f"found {capability}; leave it out, or use `target` tensorrt-rtx"
+                    f"found {dotted(capability)}; leave it out, or use `target` tensorrt-rtx"
                 )
             if capability not in self.capabilities:
                 raise BadInput(
@@ -126,6 +126,6 @@ def parse_capabilities(text: str) -> tuple[str, ...]:
     for part in text.split(","):
         digits = part.strip().lower().removeprefix("sm").lstrip("_").replace(".", "")
         if not (digits.isascii() and digits.isdecimal() and 2 <= len(digits) <= 3):
-            raise BadInput(f"`capability` must be {PORTABLE} or a list such as 8.9,12.0, found {shown(part.strip())}")
+            raise BadInput(f"`capability` must be {PORTABLE} or a list such as 8.9,12.0, found {shown(text)}")
         found.append(digits)
     return tuple(sorted(set(found), key=int))

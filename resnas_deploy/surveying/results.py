@@ -23,6 +23,7 @@ FAILED: Final = "failed"
 MISSING: Final = "missing"
 LEFT_OUT: Final = "left out"
 NO_TIME, NOT_ASKED = "no time was left for it", "it was not asked for"  # why a step was left out
+INTERRUPTED = "the run was interrupted before it ended"
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from resnas_deploy.surveying.process import ended_well, run_step
 from resnas_deploy.surveying.results import (
     DONE,
     FAILED,
+    INTERRUPTED,
     LEFT_OUT,
     MISSING,
     NO_TIME,
@@ -227,8 +228,9 @@ def _left_out(step: PlannedStep, why: str) -> Step:
 
 
 def _report(run: _Run, notes: Sequence[str], interrupted: bool) -> Survey:
+    why = INTERRUPTED if interrupted else NO_TIME
     steps = tuple(
-        run.steps.get(step.name) or _left_out(step, NO_TIME if run.asked.is_wanted(step) else NOT_ASKED)
+        run.steps.get(step.name) or _left_out(step, why if run.asked.is_wanted(step) else NOT_ASKED)
         for step in run.asked.planned
     )
     rehearsal = not is_gpu(run.asked.device_id)

@@ -15,7 +15,7 @@ from support.little_engine import needs_builder
 
 from resnas_deploy.engines import builder_process as compiler
 from resnas_deploy.engines.builder import Refused, _check_shapes
-from resnas_deploy.engines.builder_process import compile_engine
+from resnas_deploy.engines.builder_process import _remedy, compile_engine
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.progress import silent
 
@@ -112,6 +112,12 @@ def test_every_shape_is_compared(strided):
     for wrong in ((-1, 4, 4, 5), (1, 4, 4, 4), (-1, 4, 4), ()):
         with pytest.raises(Refused, match=r"misread logits: its shape must be \[-1, 4, 4, 4\], found"):
             _check_shapes(model, network_of(("other", (1,)), ("logits", wrong)))
+
+
+def test_what_helps_where_attention_has_no_kernel():
+    log = "VERBOSE a\nERROR CHECK failed. Attention operation was not supported by a dedicated kernel. (See ..)\n"
+    assert _remedy(log) == "; export it with `spelling` packed+grid, which has none"
+    assert _remedy("ERROR out of memory\n") == ""
 
 
 @needs_builder

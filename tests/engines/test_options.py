@@ -89,6 +89,11 @@ def test_a_profile_for_each_of_several_sizes():
     assert "or one batch size, found ''" in refusal(lambda: BatchProfile.parse_all("1,,8"))
 
 
+def test_a_profile_that_is_named_twice_is_one():
+    one, eight = BatchProfile(1, 1, 1), BatchProfile(8, 8, 8)
+    assert BuildOptions((eight, one, eight, one)).for_artifact(BatchRange(1, 8)).profiles == (eight, one)
+
+
 def test_profiles_must_lie_in_the_range_and_all_else_is_kept(tmp_path):
     options = BuildOptions((BatchProfile(1, 2, 3), BatchProfile(4, 4, 4)), ("89",), 5, True, tmp_path)
     assert options.for_artifact(BatchRange(1, 4)) == options

@@ -172,6 +172,8 @@ def test_interrupted(tmp_path, where, monkeypatch, number):
     found = read_survey(tmp_path / "work" / "out" / "report.json")
     assert (found.interrupted, [item.status for item in found.steps]) == (True, ["done", "left out", "left out"])
     assert "resnas: note: interrupted: the same command goes on from there" in said
+    assert {item.error for item in found.steps[1:]} == {"the run was interrupted before it ended"}
+    assert "no time was left" not in said
     gone([int(noted(where)[1].split()[1])])
     assert command.left() == []
 
