@@ -19,9 +19,7 @@ from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Progress
 
 _SHOWN = 300  # characters of a builder's own message
-_NO_ATTENTION = (
-    "Attention operation was not supported by a dedicated kernel"  # RTX 1.7, some in fp32
-)
+_NO_ATTENTION = "Attention operation was not supported by a dedicated kernel"  # RTX 1.7, some in fp32
 _VISIBLE = "CUDA_VISIBLE_DEVICES"
 _TELLING = ("ERROR", "INTERNAL_ERROR")  # lines of the log that say why
 
