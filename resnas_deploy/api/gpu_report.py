@@ -62,7 +62,8 @@ class GpuReport(Tabular):
         found = [*lines_of(self.survey), f"steps: {summary(self.survey.steps)}"]
         if left:
             found.append(
-                f"no time was left for {len(left)} steps, {left[0]} first; the same command with `minutes` 60 goes on"
+                f"no time was left for {len(left)} step{'s' if len(left) > 1 else ''}, {left[0]} first; "
+                "the same command with `minutes` 60 goes on"
             )
         return found
 

@@ -162,7 +162,7 @@ def _warnings(survey: Survey) -> list[str]:
             for line in each.timed.report.conditions.warnings():
                 kind = line.partition(":")[0]
                 seen[kind] = seen.get(kind, 0) + 1
-    return [f"{kind}, in {count} steps" for kind, count in seen.items()]
+    return [f"{kind}, in {count} step{'s' if count > 1 else ''}" for kind, count in seen.items()]
 
 
 def _device(survey: Survey) -> str:

@@ -111,6 +111,13 @@ def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa:
     assert line == f"`engine` must be an engine in its artifact, engines/ID.engine, found {artifact.folder}"
 
 
+def test_an_engine_of_another_kind(engine):
+    package = open_engine(engine)
+    package = replace(package, report={**package.report, "identity": {**package.made_of, "target": "aoti"}})
+    message = refusal(lambda: check_refittable(package, ""))
+    assert message == "a refit must be of an engine of tensorrt or tensorrt-rtx, found one of aoti; build it anew"
+
+
 def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):  # noqa: F811
     first = build_engine(artifact, TENSORRT, BuildOptions(refittable=True), silent).engine
     monkeypatch.setattr("resnas_deploy.runners.devices.gpus", tuple)
