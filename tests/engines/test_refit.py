@@ -115,7 +115,7 @@ def test_an_engine_of_another_kind(engine):
     package = open_engine(engine)
     package = replace(package, report={**package.report, "identity": {**package.made_of, "target": "aoti"}})
     message = refusal(lambda: check_refittable(package, ""))
-    assert message == "a refit must be of an engine of tensorrt or tensorrt-rtx, found one of aoti; build it anew"
+    assert message == "a refit must be of an engine of tensorrt or tensorrt-rtx, found aoti; build it anew"
 
 
 def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):  # noqa: F811
