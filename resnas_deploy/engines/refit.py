@@ -33,7 +33,7 @@ def check_refittable(engine: store.Engine, device: str) -> None:
     made = engine.made_of
     if made["target"] in (AOTI, ORT):
         raise BadInput(
-            f"a refit must be of an engine of tensorrt or {RTX}, found one of {made['target']}; build it anew"
+            f"a refit must be of an engine of tensorrt or {RTX}, found {made['target']}; build it anew"
         )
     if not (made.get("refittable") or made.get("strip_weights")):
         raise BadInput(

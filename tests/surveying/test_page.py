@@ -91,7 +91,7 @@ def test_the_tables_that_are_printed(survey, tmp_path):
     assert tables["What is not here"].rows == [("tensorrt", "no package", "pip install it")]  # and said once
     assert tables["Training steps of a supernet"].rows[0][2:] == ("500.0", "512.0", "9.0", "16.00")
     assert tables["The reduction's kernel alone"].rows[0][2:] == ("90.0", "60.0", "20.0", "3.00", "1.0e-03")
-    assert "no time was left for 1 steps, later first; the same command with `minutes` 60 goes on" in report.notes()
+    assert "no time was left for 1 step, later first; the same command with `minutes` 60 goes on" in report.notes()
     assert {path.runner: path.verified for path in survey.paths()} == {
         "torch-compile-max": False,
         "tensorrt": True,
