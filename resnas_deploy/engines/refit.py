@@ -32,9 +32,7 @@ def check_refittable(engine: store.Engine, device: str) -> None:
     """Raise `BadInput` where an engine was not built for it, `NotAvailable` where its GPU and builder are not here."""
     made = engine.made_of
     if made["target"] in (AOTI, ORT):
-        raise BadInput(
-            f"a refit must be of an engine of tensorrt or {RTX}, found {made['target']}; build it anew"
-        )
+        raise BadInput(f"a refit must be of an engine of tensorrt or {RTX}, found {made['target']}; build it anew")
     if not (made.get("refittable") or made.get("strip_weights")):
         raise BadInput(
             f"{engine.path.name} must have been built with `refittable` or `strip_weights`, found neither; "
