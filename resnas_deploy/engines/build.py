@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import logging
-import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Tar
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
-from resnas_deploy.files.workplace import scratch_errors
+from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import (
@@ -222,8 +222,8 @@ def _compile(
 ) -> LayerReport:
     from resnas_deploy.artifact.graph import read_graph  # imports onnx
 
-    with scratch_errors(), tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / "listings.json" if target.needs_gpu else None
+    with scratch_folder("engine") if target.needs_gpu else nullcontext() as folder:
+        listed = folder / "listings.json" if folder else None
         request = _request(artifact, target, options) | {"listings": str(listed) if listed else None}
         log = compile_engine(request, out, failed_log, progress)
         progress("reading the layers")

@@ -130,10 +130,10 @@ def test_what_is_given_twice_is_measured_once(resnas, mini_artifact):
 
 
 def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
-    def too_much(batch, size, noise=cases.noise):
+    def too_much(batch, *rest, noise=cases.noise):
         if batch == 2:
             raise MemoryError
-        return noise(batch, size)
+        return noise(batch, *rest)
 
     monkeypatch.setattr(cases, "noise", too_much)
     done = resnas("bench", mini_artifact, "--batch", "1,2,4", *QUICK, "--runner", "ort-cpu")

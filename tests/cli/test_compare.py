@@ -43,10 +43,10 @@ def test_a_far_slower_one_is_slower(resnas, mini_artifact, monkeypatch):
 
 
 def test_what_one_of_them_cannot_run_is_said(resnas, mini_artifact, monkeypatch):
-    def too_much(batch, size, noise=cases.noise):
+    def too_much(batch, *rest, noise=cases.noise):
         if batch == 2:
             raise MemoryError
-        return noise(batch, size)
+        return noise(batch, *rest)
 
     monkeypatch.setattr(cases, "noise", too_much)
     done = resnas("compare", mini_artifact, mini_artifact, "--batch", "1,2", *QUICK)

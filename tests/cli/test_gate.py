@@ -112,7 +112,7 @@ def test_a_folder_of_baselines(refused, resnas, doctored, tmp_path):
 def test_what_no_longer_fits_is_no_pass(resnas, doctored, monkeypatch):
     """The network of the baseline runs out of memory now."""
 
-    def too_much(batch, size):
+    def too_much(*_):
         raise MemoryError
 
     path = doctored(scaled(1000))

@@ -20,6 +20,8 @@ from resnas_deploy.measuring.machine.peaks import (
     product_peak,
 )
 from resnas_deploy.measuring.machine.products import OnGpu, torch_products
+from resnas_deploy.processes.settings import ProcessSetting
+from resnas_deploy.runners import torch_settings
 from resnas_deploy.runners.devices import gpus
 
 GPU = "cuda:0"
@@ -97,6 +99,7 @@ def test_memory_that_is_not_free():
 def test_products_are_timed_by_events_and_are_no_tf32(monkeypatch, precision):
     """`meta` stands for the GPU: its tensors have shapes and types."""
     monkeypatch.setattr(Event, "elapsed_time", lambda _before, after: 4.0 if after._waited else 0.0)
+    monkeypatch.setattr(torch_settings, "_DEVICE", ProcessSetting(lambda: 0, lambda _number: None))
     matmul, seen = torch.backends.cuda.matmul, []
     multiply = torch.mm
     monkeypatch.setattr(torch, "mm", lambda *given, out: seen.append(matmul.allow_tf32) or multiply(*given, out=out))
