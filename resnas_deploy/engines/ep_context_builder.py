@@ -7,7 +7,6 @@ The model is one node of the operator `com.microsoft::EPContext` with TensorRT's
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ import onnx
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.processes.settings import variable
 from resnas_deploy.runners.devices import TENSORRT_PROVIDER
 from resnas_deploy.runners.placement import NO_CPU
@@ -33,7 +33,7 @@ def build_context(request: Mapping[str, Any], send: Callable[..., None], log: IO
     """Build `request` and write the model to its `out`. Raise `Refused`."""
     from resnas_deploy.runners.ort_gpu import load_libraries
 
-    ort = importlib.import_module("onnxruntime")
+    ort = import_quietly("onnxruntime")
     with scratch_folder("context") as folder, variable(OVERRIDE).at(None if request["tf32"] else OFF):
         load_libraries(TENSORRT_PROVIDER)
         written = folder / "context.onnx"

@@ -16,6 +16,7 @@ from support.checks import refusal
 from resnas_deploy.artifact.artifact import MODEL, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.runners.base import Options, as_float32, usable_cores
+from resnas_deploy.runners.devices import CUDA_PYTHON
 from resnas_deploy.runners.registry import RUNNERS, default_runner, graph_runner, runner_kind
 
 OPTIONS = Options(threads=2)
@@ -108,9 +109,10 @@ def test_a_missing_package_comes_with_its_command(artifact, hide, unavailable, n
 
 
 @pytest.mark.parametrize("name", ["ort-cuda", "ort-tensorrt"])
-def test_a_provider_that_falls_back_is_not_available(artifact, monkeypatch, with_gpus, unavailable, name):
+def test_a_provider_that_falls_back_is_not_available(artifact, monkeypatch, with_gpus, hide, unavailable, name):
     """Where a library of the GPU's is missing, ONNX Runtime runs on the CPU and raises nothing."""
     with_gpus("NVIDIA L4")
+    hide(CUDA_PYTHON)  # which would ask the GPU itself
     providers = ["TensorrtExecutionProvider", "CUDAExecutionProvider"]
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: providers)
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")  # which the TensorRT runner sets
@@ -152,8 +154,9 @@ def test_the_default_can_run_every_precision_asked_for(hide):
     assert default_runner("fp32").name == "ort-cpu"  # which then says how to install it
 
 
-def test_the_default_on_a_device(with_gpus, monkeypatch):
+def test_the_default_on_a_device(with_gpus, hide, monkeypatch):
     with_gpus("NVIDIA L4")
+    hide(CUDA_PYTHON)  # with it TensorRT for RTX, which is here, would be taken
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     assert default_runner("fp32", device="cuda:0").name == "ort-cuda"
     assert default_runner("fp32", device="cpu").name == default_runner("fp32").name == "ort-cpu"
