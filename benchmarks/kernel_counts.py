@@ -18,12 +18,14 @@ from conftest import trace
 from recording import write_result
 
 from resnas_deploy.arch.elements import elements
+from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.layers import parse_layers
-from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.report import element_of
+from resnas_deploy.engines.request import builder_request
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import count_kernels
@@ -52,23 +54,8 @@ def traced(checkpoint, folder, opset):
 
 def count_traced(checkpoint, path):
     """Count the kernels of a traced graph: all, and those that touch each element."""
-    request = {
-        "module": "tensorrt_rtx",
-        "model": str(path),
-        "image_size": checkpoint.arch.image_size,
-        "profiles": [(1, 8, 64)],
-        "capabilities": [],
-        "workspace_bytes": None,
-        "version_compatible": False,
-        "tf32": False,
-        "timing_cache": None,
-        "refittable": False,
-        "strip_weights": False,
-        "hardware_compatibility": "",
-        "sparse_weights": False,
-        "level": None,
-        "listings": None,
-    }
+    image, options = FLOAT32.dims(checkpoint.arch.image_size), BuildOptions(profiles=(BatchProfile.parse("1:8:64"),))
+    request = builder_request(target_named("tensorrt-rtx"), path, image, options)
     log = compile_engine(request, path.with_suffix(".engine"), path.with_suffix(".log"), quiet)
     kernels = [layer for layer in parse_layers(log) if layer.is_kernel]
     known = [element.name for element in elements(checkpoint.arch)]

@@ -34,7 +34,6 @@ from resnas_deploy.engines.finding import (
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import (
-    USER_ALLOCATION,
     BatchProfile,
     BuildOptions,
     engine_id,
@@ -43,6 +42,7 @@ from resnas_deploy.engines.options import (
 )
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
+from resnas_deploy.engines.request import builder_request
 from resnas_deploy.engines.sparsity import check_sparse
 from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
@@ -274,25 +274,8 @@ def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptio
 
 
 def _request(artifact: Artifact, target: Target, options: BuildOptions) -> dict[str, object]:
-    return {
-        "module": target.module,
-        "model": str(artifact.graph),
-        "image": input_named(artifact.input).dims(artifact.image_size),
-        "profiles": [(profile.least, profile.usual, profile.most) for profile in options.profiles],
-        "capabilities": options.capabilities,
-        "workspace_bytes": options.workspace,
-        "version_compatible": options.version_compatible,
-        "tf32": options.tf32,
-        USER_ALLOCATION: target.user_allocation,
-        "refittable": options.refittable,
-        "strip_weights": options.strip_weights,
-        "hardware_compatibility": options.hardware_compatibility,
-        "sparse_weights": options.sparse_weights,
-        "level": options.level,
-        "listings": None,
-        "timing_cache": str(options.timing_cache) if options.timing_cache else None,
-        "gpu": index(options.device) if target.needs_gpu else None,
-    }
+    image = input_named(artifact.input).dims(artifact.image_size)
+    return builder_request(target, artifact.graph, image, options)
 
 
 def _check(layers: LayerReport, precision: str) -> None:

@@ -11,12 +11,14 @@ import onnx
 import pytest
 from onnx import AttributeProto, TensorProto, helper, numpy_helper
 from support.checks import refusal
-from support.little_engine import needs_builder
+from support.little_engine import RTX, needs_builder
 
 from resnas_deploy.engines import builder_process as compiler
 from resnas_deploy.engines.builder import Refused, _check_shapes
 from resnas_deploy.engines.builder_process import _remedy, compile_engine
 from resnas_deploy.engines.layers import parse_layers
+from resnas_deploy.engines.options import BatchProfile, BuildOptions
+from resnas_deploy.engines.request import builder_request
 from resnas_deploy.progress import silent
 
 MISREAD = """
@@ -65,24 +67,7 @@ def strided(tmp_path):
 
 
 def request(model, **changes):
-    usual = {
-        "module": "tensorrt_rtx",
-        "model": str(model),
-        "image": [3, 8, 8],
-        "profiles": [(1, 1, 2)],
-        "capabilities": [],
-        "workspace_bytes": None,
-        "version_compatible": False,
-        "tf32": False,
-        "user_allocation": True,
-        "timing_cache": None,
-        "refittable": False,
-        "strip_weights": False,
-        "hardware_compatibility": "",
-        "sparse_weights": False,
-        "level": None,
-        "listings": None,
-    }
+    usual = builder_request(RTX, model, (3, 8, 8), BuildOptions(profiles=(BatchProfile.parse("1:1:2"),)))
     return usual | changes
 
 
