@@ -44,6 +44,7 @@ class Request:
     precision: str = "fp32"
     batch: BatchRange = USUAL
     spelling: Spelling | None = None  # None: the one for engines, or for runtimes
+    spelling_chosen: str = ""  # how and where, if it was measured
     for_engine: bool = False  # whether an engine will be built of it, which wants another spelling and quantisation
     class_names: Path | None = None  # a file of names; without one, the checkpoint's, or ImageNet's 1000
     force: bool = False  # replace an artifact that is there
@@ -272,7 +273,7 @@ def _manifest(
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
         weights_sha256=checkpoint.digest,
-        spelling=request.written_in.describe(),
+        spelling=request.written_in.describe(request.spelling_chosen),
         kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
         quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
         tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
