@@ -52,6 +52,7 @@ class Peer:
 
     arch = None
     input = FLOAT32.name
+    for_runner = ""
 
     def __init__(
         self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
