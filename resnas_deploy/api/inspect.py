@@ -17,7 +17,7 @@ from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
 from resnas_deploy.engines.build import why_not_here
 from resnas_deploy.engines.finding import Listed, engines_in, is_engine, place_of, profiles_text, unusual_options
-from resnas_deploy.engines.store import Engine, open_engine
+from resnas_deploy.engines.store import Engine, all_bytes, open_engine
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical
 from resnas_deploy.files.records import to_json
@@ -56,7 +56,7 @@ class HeldEngine:
         if self.problem:
             found["problem"] = self.problem
         if report := self.listed.report:
-            found |= {"bytes": report["engine_bytes"], "identity": dict(report["identity"])}
+            found |= {"bytes": all_bytes(report), "identity": dict(report["identity"])}
         return found
 
 
@@ -130,7 +130,7 @@ class Inspected(Tabular):
 def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected | InspectedEngine:
     """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
-    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint (.safetensors), an
+    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx, .xml), a checkpoint (.safetensors), an
     architecture's file, a published name, or one of these in memory. Raise `BadInput` for anything else, and for what
     is not whole.
     """
@@ -143,7 +143,7 @@ def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected 
     name, path = str(source), Path(source)
     if name not in PUBLISHED and not path.exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint "
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx, .xml), a checkpoint "
             f"(.safetensors), an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(name)}"
         )
     if path.is_dir():
@@ -192,7 +192,7 @@ def _engine_columns(listed: Listed) -> tuple[str, ...]:
     made = listed.made_of
     if not made or not listed.report:
         return ("-",) * 7
-    megabytes = f"{listed.report['engine_bytes'] / 1e6:.1f}"
+    megabytes = f"{all_bytes(listed.report) / 1e6:.1f}"
     unusual = unusual_options({key: value for key, value in made.items() if key != "capabilities"})
     return (
         *(made["target"], made["builder"].rpartition(" ")[2], made["precision"], profiles_text(made)),

@@ -50,7 +50,7 @@ def verify(
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
     Args:
-        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx), or an artifact that is open.
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx, .xml), or an artifact that is open.
         runner: the runtime; the first that can run the precision where none is named, or that of the engine.
         engine: the engine of the artifact to compare with the module: the beginning of its ID, or its file; the
             runner's, which is found or built, where none is named.

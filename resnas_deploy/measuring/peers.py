@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 23  # as ours; it has attention as one operator
+PREFIX = "nncf:"  # of a published network that NNCF quantises: `nncf_peer`
 SEED = 0  # of the weights: the time does not depend on them
 INT8 = "int8"
 _CLASSES = 1000
@@ -171,8 +172,16 @@ def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: 
     with ExitStack() as stack:
         yield [
             *artifacts,
-            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+            *(stack.enter_context(_opened(name, precision, progress)) for name in dict.fromkeys(peers)),
         ]
+
+
+def _opened(name: str, precision: str, progress: Progress) -> AbstractContextManager[Network]:
+    if not name.startswith(PREFIX):
+        return open_peer(name, precision, progress)
+    from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
+
+    return open_nncf_peer(name, progress)
 
 
 def _build(spec: PeerSpec) -> Any:
