@@ -16,7 +16,7 @@ from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan
 from resnas_deploy.measuring.reference import Workload
 from resnas_deploy.measuring.report import Reference
-from resnas_deploy.measuring.timing import Timed, time_interleaved, timed
+from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, headed, silent
 
@@ -36,12 +36,16 @@ def measure_openings(
     rng: np.random.Generator,
     progress: Progress = silent,
     meters: Meters | None = None,
+    *,
+    warm_up: WarmUp | None = None,
 ) -> MeasuredPlan:
     """Time the plan. What does not fit into memory is said in its measurement, and the rest goes on.
 
+    `warm_up` tells when something counts as warm; the usual of `time_interleaved` where it is None.
+
     Ctrl-C ends it early, with the samples that there are by then.
     """
-    openings = _Openings(plan, workload, rng, progress, meters or Meters())
+    openings = _Openings(plan, workload, rng, progress, meters or Meters(), warm_up)
     interrupted = False
     try:
         for number in range(plan.openings):
@@ -96,6 +100,7 @@ class _Openings:
     rng: np.random.Generator
     progress: Progress
     meters: Meters
+    warm_up: WarmUp | None = None
     series: dict[Case, _Series] = field(default_factory=dict)
     reference: list[tuple[float, ...]] = field(default_factory=list)  # seconds, by opening
 
@@ -110,7 +115,8 @@ class _Openings:
             interleaved: dict[Case | None, Timed] = {None: timed(self.workload.step)}  # None is the reference
             interleaved |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
             progress = headed(f"opening {number + 1} of {self.plan.openings}, ", self.progress)
-            rounds = time_interleaved(interleaved, self.plan.rounds(number), self.rng, progress=progress)
+            count = self.plan.rounds(number)
+            rounds = time_interleaved(interleaved, count, self.rng, warm_up=self.warm_up, progress=progress)
             if rounds.samples[None]:
                 for case in steps:
                     series = self.series[case]
