@@ -49,6 +49,7 @@ class DeviceDocument(TypedDict):
     device: str
     available: bool
     problem: str | None
+    instructions: NotRequired[str]  # of the CPU, where that is the device
 
 
 class RunnerDocument(TypedDict):
@@ -213,6 +214,7 @@ class GateDocument(TypedDict):
     """A baseline beside what it is now."""
 
     baseline: str
+    instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
     changes: list[ChangeDocument]

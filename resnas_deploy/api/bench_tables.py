@@ -6,6 +6,7 @@ from resnas_deploy.api.html import Table
 from resnas_deploy.measuring.compare import Comparisons
 from resnas_deploy.measuring.extras import KINDS
 from resnas_deploy.measuring.gate import Change, Gated
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
@@ -103,7 +104,8 @@ def comparisons_table(found: Comparisons) -> Table:
         for item in found.comparisons
     ]
     names = [f"{item.network.label} on {item.kind.name}" for item in (found.first, found.second)]
-    return Table(f"A: {names[0]}; B: {names[1]}", columns, rows, 3)
+    title = f"A: {names[0]}; B: {names[1]}; on {found.measured.machine.described}"
+    return Table(title, columns, rows, 3)
 
 
 def changes_table(found: Gated) -> Table:
@@ -111,7 +113,7 @@ def changes_table(found: Gated) -> Table:
     streams = any(change.configuration.streams > 1 for change in found.changes)
     columns = ("baseline", "now", "now/baseline", "95% interval", "openings", "")
     return Table(
-        f"Time relative to the reference workload, beside {found.baseline}",
+        f"Time relative to the reference workload, beside {found.baseline}{_on(found.instructions)}",
         ("what", "runner", "batch", *["streams"] * streams, "latency", *columns),
         [_changed(change, streams) for change in found.changes],
         2,
@@ -130,7 +132,12 @@ def _changed(change: Change, streams: bool) -> list[str]:
 def _how(report: Report) -> str:
     rounds = report.reference.samples_s
     threads = max((c.threads * c.streams for c in (item.configuration for item in report.measurements)), default=0)
-    return f"{sum(map(len, rounds))} interleaved runs in {len(rounds)} openings, {threads} threads"
+    how = f"{sum(map(len, rounds))} interleaved runs in {len(rounds)} openings, {threads} threads"
+    return f"{how}{_on(report.machine.instructions)}"
+
+
+def _on(instructions: str) -> str:
+    return f", a CPU with {in_words(instructions)}" if instructions else ""
 
 
 def _figures(item: Measurement) -> list[str]:

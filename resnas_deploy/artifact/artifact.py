@@ -106,6 +106,11 @@ class Artifact:
         return self.manifest.input
 
     @property
+    def for_runner(self) -> str:
+        """The one runner that the graph is written for; empty where any may run it."""
+        return self.manifest.for_runner
+
+    @property
     def batch(self) -> BatchRange:
         """The batch sizes that the graph takes."""
         return self.manifest.batch

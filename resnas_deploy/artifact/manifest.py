@@ -148,6 +148,10 @@ class Manifest:
     input: str = field(  # what the graph takes, of `INPUTS`; left out where it is normalised images
         default=FLOAT32.name, metadata=as_json(kind=Literal["uint8"] | None, read=_input_read, write=_input_written)
     )
+    for_runner: str = field(  # the one runner that the graph is written for; left out where any may run it
+        default="",
+        metadata=as_json(kind=Literal["ort-cpu"] | None, read=lambda name: name or "", write=lambda name: name or None),
+    )
     DERIVED: ClassVar = {
         "schema": int,
         "arch_fingerprint": str,
@@ -198,6 +202,8 @@ class Manifest:
             title += f" align {self.alignment}"
         if self.input != FLOAT32.name:
             title += f" {self.input} input"
+        if self.for_runner:
+            title += f" for {self.for_runner}"
         return f"{title} ({', '.join(notes)})" if notes else title
 
     def to_json(self) -> dict[str, object]:

@@ -75,6 +75,8 @@ def _print_artifact(artifact: Artifact, operators: Mapping[str, int]) -> None:
     manifest = artifact.manifest
     say(f"batch: {manifest.batch}")
     say(f"input: {input_named(manifest.input).describe(manifest.arch.image_size)}")
+    if manifest.for_runner:
+        say(f"runner: {manifest.for_runner} alone, which the graph is written for")
     if manifest.alignment > 1:
         added = macs_added(manifest.arch, manifest.alignment)
         say(f"alignment: widths of the graph padded to multiples of {manifest.alignment}, {added:.1%} more MACs")

@@ -16,6 +16,7 @@ _OTHERWISE = {
     "artifacts": "ARTIFACT..",
     "concurrencies": "--concurrency",
     "file": "FILE",
+    "for_runner": "--for",
     "images": "IMAGES..",
     "peers": "--peer",
     "profiles": "--profile",

@@ -36,9 +36,9 @@ class Spelling:
         """Both choices, as `export(spelling=..)` takes them."""
         return f"{self.attention}+{self.reduction}"
 
-    def describe(self) -> dict[str, str]:
-        """Say what it means, for the manifest."""
-        return {
+    def describe(self, chosen: str = "") -> dict[str, str]:
+        """Say what it means, for the manifest; and how and where it was `chosen`, if it was measured."""
+        return ({"chosen": chosen} if chosen else {}) | {
             "name": self.name,
             "attention": _ATTENTION[self.attention],
             "reduction": _REDUCTION[self.reduction],

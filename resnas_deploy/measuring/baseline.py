@@ -35,10 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 def baseline_file(given: Path, machine: Machine) -> Path:
-    """Return the baseline itself, or of a folder of them this machine's, whose name is the machine's slug."""
+    """Return the baseline itself, or of a folder of them this machine's, whose name is the machine's slug.
+
+    Where there is none of that name, one of the name is taken that the machine had before instruction sets were told.
+    """
     if not given.is_dir():
         return given
     path = given / f"{machine.slug}.json"
+    if not path.is_file() and (earlier := given / f"{machine.earlier_slug}.json").is_file():
+        return earlier
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in given.glob("*.json"))) or "none"
         remedy = called("bench", artifacts="..", runs=120, openings=12, out=path)
@@ -136,8 +141,9 @@ def compare_with_baseline(
         tuple(differences),
         tuple(changes),
         tuple(item for item in wanted if comparison_key(item) not in compared),
-        tuple(dict.fromkeys(note for report in reports for note in report.notes())),
+        tuple(dict.fromkeys([*_untold(then), *(note for report in reports for note in report.notes())])),
         reports[-1].interrupted,
+        machine.instructions,
     )
 
 
@@ -170,6 +176,11 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
 
 def _place(item: Configuration) -> tuple[str, str, str, str]:
     return item.label, item.runner, item.place, item.engine
+
+
+def _untold(then: Report) -> list[str]:
+    told = then.machine.instructions
+    return [] if told else ["the baseline does not tell its CPU's instruction set, which may have been another"]
 
 
 def _engine(network: Network, named: EngineFile | None, runner: str, engine: str) -> EngineFile | None:

@@ -8,6 +8,8 @@ import pytest
 from support.made_up_measuring import counted_steps
 
 from resnas_deploy.measuring import cases
+from resnas_deploy.measuring.machine.description import instructions_here
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.measuring.report import SCHEMA, read_report
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -25,7 +27,8 @@ def rows(done):
 def test_two_runners_and_two_batch_sizes(resnas, mini_artifact):
     done = resnas("bench", mini_artifact, "--runner", "ort-cpu", "--runner", "openvino", "--batch", "1,2", *QUICK)
     lines = done.out.splitlines()
-    assert lines[0] == f"2 interleaved runs in 2 openings, {usable_cores()} threads"
+    cpu = f"a CPU with {in_words(instructions_here())}"
+    assert lines[0] == f"2 interleaved runs in 2 openings, {usable_cores()} threads, {cpu}"
     columns = ["artifact", "what", "runner", "computes", "batch", "p50 ms", "±", "p90 ms", "p99 ms", "images/s"]
     assert re.split("  +", lines[1])[:10] == columns
     assert [(row[2], row[4]) for row in rows(done)] == [
