@@ -21,12 +21,11 @@ def found() -> Tradeoff:
 
 
 def figures() -> str:
-    """Return images a second, a row for each network, and the machine before them."""
+    """Return images a second, a row for each network, after the machine."""
     shown = figures_table(found())
-    machine = found().machine
-    instructions = f", {machine.instructions}" if machine.instructions else ""
-    said = f"{machine.cpu.partition(' (')[0]}, {machine.cores} cores{instructions}; images a second:\n\n"
-    return said + table(("", *shown.columns[1:]), {row[0]: row[1:] for row in shown.rows})
+    return f"{found().machine.described}; images a second:\n\n" + table(
+        ("", *shown.columns[1:]), {row[0]: row[1:] for row in shown.rows}
+    )
 
 
 def sources() -> str:

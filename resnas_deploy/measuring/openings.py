@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resnas_deploy.measuring.cases import OUT_OF_MEMORY, Case, Ready, open_cases
+from resnas_deploy.measuring.cases import OUT_OF_MEMORY, Case, Ready, Streams, open_cases
 from resnas_deploy.measuring.machine.energy import Energy, Meters
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan
 from resnas_deploy.measuring.reference import Workload
 from resnas_deploy.measuring.report import Reference
-from resnas_deploy.measuring.timing import Timed, WarmUp, time_interleaved, timed
+from resnas_deploy.measuring.timing import Timed, time_interleaved, timed
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, headed, silent
 
@@ -36,16 +36,12 @@ def measure_openings(
     rng: np.random.Generator,
     progress: Progress = silent,
     meters: Meters | None = None,
-    *,
-    warm_up: WarmUp | None = None,
 ) -> MeasuredPlan:
     """Time the plan. What does not fit into memory is said in its measurement, and the rest goes on.
 
-    `warm_up` tells when something counts as warm; the usual of `time_interleaved` where it is None.
-
     Ctrl-C ends it early, with the samples that there are by then.
     """
-    openings = _Openings(plan, workload, rng, progress, meters or Meters(), warm_up)
+    openings = _Openings(plan, workload, rng, progress, meters or Meters())
     interrupted = False
     try:
         for number in range(plan.openings):
@@ -64,6 +60,7 @@ class _Series:
 
     configuration: Configuration
     samples: list[tuple[float, ...]] = field(default_factory=list)
+    batches: list[tuple[float, ...]] = field(default_factory=list)  # of several streams, where their batches are timed
     warm_up: int = 0
     settled: bool = True
     failed: bool = False
@@ -72,8 +69,14 @@ class _Series:
     def measurement(self, openings: int) -> Measurement:
         if self.failed:
             return Measurement(self.configuration, (), self.warm_up, settled=False, failure=OUT_OF_MEMORY)
-        samples = tuple(self.samples[:openings])
-        return Measurement(self.configuration, samples, self.warm_up, settled=self.settled, energy=self.energy)
+        return Measurement(
+            self.configuration,
+            tuple(self.samples[:openings]),
+            self.warm_up,
+            settled=self.settled,
+            energy=self.energy,
+            batches_s=tuple(self.batches[:openings]) or None,
+        )
 
     def guarded(self, step: Timed) -> Timed:
         """Return `step` until it runs out of memory, after which it does nothing: the other cases go on."""
@@ -91,6 +94,11 @@ class _Series:
         return once
 
 
+def _batches(streams: Streams, warm_up: int, rounds: int) -> tuple[float, ...]:
+    """Return the seconds of every batch in the rounds that count."""
+    return tuple(seconds for call in streams.took[warm_up : warm_up + rounds] for seconds in call)
+
+
 @dataclass
 class _Openings:
     """The openings of a plan, and what they gave so far."""
@@ -100,7 +108,6 @@ class _Openings:
     rng: np.random.Generator
     progress: Progress
     meters: Meters
-    warm_up: WarmUp | None = None
     series: dict[Case, _Series] = field(default_factory=dict)
     reference: list[tuple[float, ...]] = field(default_factory=list)  # seconds, by opening
 
@@ -111,18 +118,22 @@ class _Openings:
         """
         with ExitStack() as stack:
             failed = {case for case, series in self.series.items() if series.failed}
-            steps = self._steps(open_cases(self.plan, failed, stack, self.progress))
+            together: dict[Case, Streams] = {}
+            steps = self._steps(open_cases(self.plan, failed, stack, self.progress), together)
             interleaved: dict[Case | None, Timed] = {None: timed(self.workload.step)}  # None is the reference
             interleaved |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
             progress = headed(f"opening {number + 1} of {self.plan.openings}, ", self.progress)
-            count = self.plan.rounds(number)
-            rounds = time_interleaved(interleaved, count, self.rng, warm_up=self.warm_up, progress=progress)
+            rounds = time_interleaved(
+                interleaved, self.plan.rounds(number), self.rng, warm_up=self.plan.warm_up, progress=progress
+            )
             if rounds.samples[None]:
                 for case in steps:
                     series = self.series[case]
                     series.samples.append(tuple(rounds.samples[case]))
                     series.warm_up += rounds.warm_up
                     series.settled &= case in rounds.settled
+                    if case in together:
+                        series.batches.append(_batches(together[case], rounds.warm_up, len(rounds.samples[case])))
                 self.reference.append(tuple(rounds.samples[None]))  # last: from now on the opening counts
             if self.meters.found and number == self.plan.openings - 1 and not rounds.interrupted:
                 self._measure_energy(steps)
@@ -133,13 +144,18 @@ class _Openings:
         found = [series.measurement(len(self.reference)) for series in self.series.values()]
         return tuple(item for item in found if item.failure is not None or item.samples_s)
 
-    def _steps(self, opened: Iterable[Ready]) -> dict[Case, Timed]:
-        """Return the steps of the cases that can run. One that ran earlier and no longer does has failed too."""
+    def _steps(self, opened: Iterable[Ready], together: dict[Case, Streams]) -> dict[Case, Timed]:
+        """Return the steps of the cases that can run. One that ran earlier and no longer does has failed too.
+
+        Streams whose batches are timed are added to `together`.
+        """
         steps: dict[Case, Timed] = {}
         for ready in opened:
             series = self.series.setdefault(ready.case, _Series(ready.configuration))
             if ready.step:
                 steps[ready.case] = series.guarded(ready.step)
+                if self.plan.chosen and ready.together:
+                    together[ready.case] = ready.together
             else:
                 series.failed = True
         for case, series in self.series.items():  # a device's row is not even tried where the host's has failed

@@ -50,7 +50,9 @@ def figures_table(tradeoff: Tradeoff) -> Table:
         for each in tradeoff.asked.contenders
     ]
     heads = [f"{setting.runner} {setting.precision} batch {setting.batch}" for setting in settings]
-    title = f"Images a second on {tradeoff.machine.cpu}, {threads_text(tradeoff)}; top-1 as published, not measured"
+    title = (
+        f"Images a second on {tradeoff.machine.described}, {threads_text(tradeoff)}; top-1 as published, not measured"
+    )
     return Table(title, ("network", "MACs, G", "parameters, M", "top-1, %", *heads), rows)
 
 

@@ -249,10 +249,11 @@ class _Run:
             asked.threads,
             1,
             device=asked.device,
+            warm_up=WARM,
         )
         since = watch()
         with limited():
-            measured = measure_openings(plan, workload, np.random.default_rng(), progress, warm_up=WARM)
+            measured = measure_openings(plan, workload, np.random.default_rng(), progress)
         gc.collect()
         if measured.interrupted:
             raise KeyboardInterrupt

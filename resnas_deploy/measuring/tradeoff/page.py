@@ -26,7 +26,7 @@ def page(tradeoff: Tradeoff) -> Page:
     """Return the page."""
     machine = tradeoff.machine
     parts: list[Part] = [
-        Text(f"{machine.cpu}, {machine.cores} cores; {threads_text(tradeoff)} each"),
+        Text(f"{machine.described}; {threads_text(tradeoff)} each"),
         Items(tradeoff.notes()),
     ]
     if families(tradeoff):
