@@ -23,9 +23,8 @@ def found() -> Tradeoff:
 def figures() -> str:
     """Return images a second, a row for each network, after the machine."""
     shown = figures_table(found())
-    return f"{found().machine.described}; images a second:\n\n" + table(
-        ("", *shown.columns[1:]), {row[0]: row[1:] for row in shown.rows}
-    )
+    rows = {row[0]: row[1:] for row in shown.rows}
+    return f"{found().machine.described}; images a second:\n\n{table(('', *shown.columns[1:]), rows)}"
 
 
 def sources() -> str:

@@ -11,6 +11,8 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import write_text
+from resnas_deploy.measuring.peer_specs import PEERS
+from resnas_deploy.measuring.peers import check_peer_precision
 from resnas_deploy.measuring.tradeoff.charts import families, figures_table, sources_table
 from resnas_deploy.measuring.tradeoff.contenders import YOURS, contenders, read_top1
 from resnas_deploy.measuring.tradeoff.measuring import DOCUMENT, measure_tradeoff
@@ -110,10 +112,12 @@ def tradeoff(
     in use, `NotAvailable` where a runtime or a package is missing, `StorageError` where the folder cannot be written.
     """
     opened = [open_artifact(item) for item in artifacts]
-    taking_part = contenders(networks, opened, read_top1(top1))
+    taking_part = contenders(networks, opened, read_top1(top1), PEERS)
     wanted = tuple(dict.fromkeys(precisions))
     if not wanted or not batches:
         raise BadInput(f"there must be `precisions` and `batches`, found {len(wanted)} and {len(batches)}")
+    for precision in wanted:
+        check_peer_precision(precision)
     if runners:
         kinds = tuple(runner_kind(name, "`runners`") for name in dict.fromkeys(runners))
     else:
@@ -136,4 +140,6 @@ def tradeoff(
         if families(found):
             write_text(folder / PICTURE, picture(found), replace=True)
 
-    return Tradeoff(measure_tradeoff(asked, dict(zip(own, opened, strict=True)), folder, progress, finish), folder)
+    return Tradeoff(
+        measure_tradeoff(asked, dict(zip(own, opened, strict=True)), folder, progress, finish, PEERS), folder
+    )

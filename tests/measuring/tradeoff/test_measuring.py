@@ -163,6 +163,7 @@ def test_a_killed_run_leaves_no_half_written_file_and_is_gone_on_with(mini_artif
     assert {path.name for path in out.iterdir()} == {DOCUMENT, GRAPHS}
 
 
+@pytest.mark.slow  # the network is traced three times
 @pytest.mark.usefixtures("quick")
 def test_a_graph_that_is_not_whole_or_of_something_else_is_made_anew(mini_artifact, out, kept_graphs):
     artifact = open_artifact(mini_artifact)
