@@ -104,7 +104,7 @@ def _check_edges(model: ModelProto, manifest: Manifest) -> None:
         ("input", model.graph.input, INPUT, taken, taken.dims(size)),
         ("output", model.graph.output, OUTPUT, FLOAT32, (manifest.arch.classes,)),
     ):
-        found = [(value.name, value.type.tensor_type.elem_type, _dims(value)) for value in values]
+        found = [(value.name, value.type.tensor_type.elem_type, dims_of(value)) for value in values]
         if found != [(name, kind.onnx, [least, *shape])]:
             wanted = ", ".join(["B" if least is None else str(least), *map(str, shape)])
             raise BadInput(f"the {what} must be {name}, {kind.name} ({wanted}), found {shown(tuple(found), 100)}")
@@ -112,20 +112,25 @@ def _check_edges(model: ModelProto, manifest: Manifest) -> None:
 
 def _check_sizes(model: ModelProto, manifest: Manifest) -> None:
     """Require that types and shapes follow from each other, and no tensor far larger than the architecture's."""
+    inferred = shape_inference.infer_shapes(without_weights(model), check_type=True, strict_mode=True, data_prop=True)
+    values = sum(cost.values for cost in breakdown(manifest.arch))
+    most = _SPARE * values * manifest.batch.least + _BESIDE
+    for value in (*inferred.graph.value_info, *inferred.graph.output):
+        if math.prod(dim or manifest.batch.least for dim in dims_of(value)) > most:
+            raise BadInput(f"no tensor may have more than {most} values, found {shown(value.name)} of {dims_of(value)}")
+
+
+def without_weights(model: ModelProto) -> ModelProto:
+    """Return the model without the values of large constants, which no shape depends on."""
     light = ModelProto()
     light.CopyFrom(model)
     for tensor in light.graph.initializer:
         if math.prod(tensor.dims) > _SMALL:
             for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
                 tensor.ClearField(field)
-    inferred = shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
-    values = sum(cost.values for cost in breakdown(manifest.arch))
-    most = _SPARE * values * manifest.batch.least + _BESIDE
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
-        if math.prod(dim or manifest.batch.least for dim in _dims(value)) > most:
-            raise BadInput(f"no tensor may have more than {most} values, found {shown(value.name)} of {_dims(value)}")
+    return light
 
 
-def _dims(value: ValueInfoProto) -> list[int | None]:
+def dims_of(value: ValueInfoProto) -> list[int | None]:
     """Return its shape; None where a size is not fixed."""
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32
-from resnas_deploy.artifact.artifact import MODEL, Artifact
+from resnas_deploy.artifact.artifact import MODEL
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
@@ -162,12 +162,12 @@ def _classes(spec: PeerSpec) -> int:
 
 
 @contextmanager
-def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
-    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none."""
-    precision = artifacts[0].precision if artifacts else "fp32"
+def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the networks, and after them peers in the first one's precision, or in fp32 where there is none."""
+    precision = networks[0].precision if networks else "fp32"
     with ExitStack() as stack:
         yield [
-            *artifacts,
+            *networks,
             *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
         ]
 
