@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.processes.quiet import import_quietly
@@ -64,7 +65,10 @@ class OrtRunner(Runner):
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
-        settings.add_session_config_entry(EXACT_INT8, "1")
+        # ONNX Runtime 1.32 refuses weights under it that two nodes share, and signed ones of QLinearMatMul: a bare file,
+        # of whatever quantiser, runs as it does everywhere else.
+        if not isinstance(self._network, OnnxFile):
+            settings.add_session_config_entry(EXACT_INT8, "1")
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY
