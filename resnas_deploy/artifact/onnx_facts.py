@@ -80,7 +80,8 @@ def _macs(model: ModelProto, ends: Ends) -> int | None:
         if value.name == ends.input.name and ends.batch.least == 1:
             value.type.tensor_type.shape.dim[0].dim_value = 1
     for value in single.graph.output:  # as it follows from the input, whatever it was called
-        value.type.tensor_type.shape.dim[0].Clear()
+        for dim in value.type.tensor_type.shape.dim[:1]:
+            dim.Clear()
     try:
         inferred = with_shapes(inliner.inline_local_functions(single))
     except Exception:  # noqa: BLE001  of onnx, in C++; the count is an extra
@@ -107,10 +108,11 @@ def _of_node(node: NodeProto, shapes: Mapping[str, list[int | None]]) -> int | N
         transposed = any(each.name == "transA" and each.i for each in node.attribute)
         return _product(_values(shapes, node.output[0]), first and first[:1] if transposed else first and first[-1:])
     if node.op_type == "Attention":
-        query, key, value = (_values(shapes, name) for name in node.input[:3])
-        if not (query and key and value) or {len(query), len(key), len(value)} != {4}:
+        query, key = (_values(shapes, name) for name in node.input[:2])
+        mixed = _values(shapes, node.output[0])
+        if not (query and key and mixed):
             return None
-        return math.prod(query[:3]) * key[2] * (query[3] + value[3])
+        return key[-2] * (math.prod(query) + math.prod(mixed))  # of each query with each key, and of the values' sum
     return 0
 
 

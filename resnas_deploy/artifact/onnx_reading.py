@@ -65,7 +65,7 @@ def read_model(path: Path) -> ReadModel:
         del content
         _check_counts(model)
         hashes = _take_in(model, path, size)
-        checker.check_model(model)
+        _check(model)
     except BadInput as error:
         raise BadInput(f"{name_of(path)}: {error}") from None
     except (DecodeError, checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
@@ -129,6 +129,17 @@ def _tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
 
 def _refused(path: Path, found: str) -> BadInput:
     return BadInput(f"{name_of(path)} must be a whole ONNX graph of at most {MOST_GRAPH} bytes, found {found}")
+
+
+def _check(model: ModelProto) -> None:
+    """Have ONNX's checker look at it, which wants a shape of every output; the standard does without."""
+    shapeless = [value.type.tensor_type for value in model.graph.output if value.type.HasField("tensor_type")]
+    shapeless = [tensor for tensor in shapeless if not tensor.HasField("shape")]
+    for tensor in shapeless:
+        tensor.shape.SetInParent()
+    checker.check_model(model)
+    for tensor in shapeless:
+        tensor.ClearField("shape")
 
 
 def _check_counts(model: ModelProto) -> None:

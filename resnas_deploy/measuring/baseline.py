@@ -123,6 +123,8 @@ def compare_with_baseline(
                 "here, or give `accept_different`"
             )
 
+        changed = _other_graphs(wanted, networks)
+
         def measure_again(configurations: Sequence[Configuration]) -> Report:
             if reports:
                 _log.info(
@@ -141,7 +143,7 @@ def compare_with_baseline(
         tuple(differences),
         tuple(changes),
         tuple(item for item in wanted if comparison_key(item) not in compared),
-        tuple(dict.fromkeys([*_untold(then), *(note for report in reports for note in report.notes())])),
+        tuple(dict.fromkeys([*_untold(then), *changed, *(note for report in reports for note in report.notes())])),
         reports[-1].interrupted,
         machine.instructions,
     )
@@ -164,6 +166,17 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
         [item.streams for item in configurations],
         least_openings=LEAST_OPENINGS,
     )
+
+
+def _other_graphs(configurations: Sequence[Configuration], networks: Networks) -> list[str]:
+    """Say of which networks the graph is another than in the baseline, peers aside: they are traced anew each time."""
+    then = {item.label: item.digest for item in configurations if item.source not in PEERS}
+    return [
+        f"{networks[label][0].source} has another graph than in the baseline: sha256 {digest[:12]} there, "
+        f"{networks[label][0].digest[:12]} here"
+        for label, digest in then.items()
+        if networks[label][0].digest != digest
+    ]
 
 
 def _untold(then: Report) -> list[str]:

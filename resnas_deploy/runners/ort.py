@@ -65,7 +65,7 @@ class OrtRunner(Runner):
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
         # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
-        # ONNX Runtime 1.32 refuses weights under it that two nodes share, and signed ones of QLinearMatMul: a bare file,
+        # ONNX Runtime 1.32 refuses weights under it that nodes share, and signed ones of QLinearMatMul: a bare file,
         # of whatever quantiser, runs as it does everywhere else.
         if not isinstance(self._network, OnnxFile):
             settings.add_session_config_entry(EXACT_INT8, "1")
