@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from support import made_up_measuring as made_up
 from support import bare_onnx, mini_space, small_data
+from support import made_up_measuring as made_up
 from support.engine_report import IDENTITY, LAYERS
 from support.networks import SMALL
 from support.release_files import DEFINITION, MINI
