@@ -26,13 +26,13 @@ from resnas_deploy.runners.base import (
     graph_of,
 )
 from resnas_deploy.runners.devices import CPU_PROVIDER
+from resnas_deploy.runners.exact_int8 import SETTING, exact_int8
 from resnas_deploy.runners.placement import NO_CPU, RECORD, check_placement, is_left_for_cpu
 from resnas_deploy.runners.profiling import summed
 
 ort = import_quietly("onnxruntime")
 
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
-EXACT_INT8 = "session.x64quantprecision"  # ONNX Runtime's setting, which changes nothing on a CPU with VNNI
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
@@ -64,11 +64,9 @@ class OrtRunner(Runner):
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
-        # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
-        # ONNX Runtime 1.32 refuses weights under it that nodes share, and signed ones of QLinearMatMul: a bare file,
-        # of whatever quantiser, runs as it does everywhere else.
-        if not isinstance(self._network, OnnxFile):
-            settings.add_session_config_entry(EXACT_INT8, "1")
+        # Under it ONNX Runtime 1.32 refuses weights that nodes share, and signed ones of QLinearMatMul: a bare file, of
+        # whatever quantiser, runs as it does everywhere else.
+        settings.add_session_config_entry(SETTING, "0" if isinstance(self._network, OnnxFile) else exact_int8())
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY
