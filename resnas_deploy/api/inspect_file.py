@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from resnas_deploy.api.html import Table, Tabular
-from resnas_deploy.artifact.onnx_file import UNKNOWN, OnnxFile, Value
+from resnas_deploy.artifact.onnx_file import UNKNOWN, OnnxFile
+from resnas_deploy.artifact.onnx_told import Value
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, sha
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.artifact.graph import dims_of, without_weights
-from resnas_deploy.artifact.onnx_file import Ends, Value
 from resnas_deploy.artifact.onnx_reading import graphs_in, graphs_of
+from resnas_deploy.artifact.onnx_told import Ends, Value
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.errors import BadInput, first_few, first_line, shown
 

@@ -10,8 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, inliner
 
 from resnas_deploy.artifact.graph import dims_of, without_weights
 from resnas_deploy.artifact.onnx_ends import type_name, with_shapes
-from resnas_deploy.artifact.onnx_file import Ends, Facts
 from resnas_deploy.artifact.onnx_reading import constants_of, graphs_in, nodes_of
+from resnas_deploy.artifact.onnx_told import Ends, Facts
 from resnas_deploy.errors import BadInput
 
 _FLOATS: Mapping[int, str] = {TensorProto.FLOAT: "fp32", TensorProto.FLOAT16: "fp16", TensorProto.BFLOAT16: "bf16"}
