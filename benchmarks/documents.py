@@ -22,6 +22,7 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.measuring.tradeoff.result import Tradeoff
 from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
@@ -399,6 +400,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-packed": PackedProfiles,
     "manifest": Manifest,
     "measured": Measured,
+    "tradeoff": Tradeoff,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,

@@ -7,12 +7,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
+from resnas_deploy.api.bench_tables import (
+    changes_table,
+    comparisons_table,
+    measurements_table,
+    shares_table,
+    throughput_table,
+)
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines.finding import open_source, open_subject
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring import compare as comparing
 from resnas_deploy.measuring import gate as gating
 from resnas_deploy.measuring import report as reporting
@@ -24,6 +30,10 @@ from resnas_deploy.measuring.plan import RUNS, Effort, subjects_for
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.measuring.report_plot import plot_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
+from resnas_deploy.measuring.throughput import AUTO, MINUTES
+from resnas_deploy.measuring.throughput.found import BestSetting
+from resnas_deploy.measuring.throughput.limits import Limits
+from resnas_deploy.measuring.throughput.measure import measure_throughput
 from resnas_deploy.progress import Progress, silent
 
 AnyArtifact = str | Path | Artifact
@@ -53,6 +63,15 @@ class Report(reporting.Report, Tabular):
         check_plot(Path(path), moving=True)
         plot_report(self, Path(path), replace=force)
 
+    @property
+    def best(self) -> tuple[BestSetting, ...]:
+        """The setting of most throughput of each artifact on each runner, where `streams` was "auto"."""
+        return tuple(search.best for search in self.throughput or () if search.best)
+
+    def throughput_table(self) -> Table:
+        """Return the best settings, and what they gain; no rows where none were searched."""
+        return throughput_table(self)
+
     def table(self) -> Table:
         """Return the figures, a row for each configuration."""
         return measurements_table(self)
@@ -63,7 +82,9 @@ class Report(reporting.Report, Tabular):
 
     def _repr_html_(self) -> str:
         shares = self.shares_table()
-        return self.table().html() + (shares.html() if shares.rows else "")
+        best = self.throughput_table()
+        tables = [best] * bool(best.rows) + [self.table()] + [shares] * bool(shares.rows)
+        return "".join(each.html() for each in tables)
 
 
 @dataclass(frozen=True)
@@ -93,7 +114,9 @@ def bench(
     batches: Sequence[int] = (),
     runs: int = RUNS,
     openings: int | None = None,
-    streams: Sequence[int] = (1,),
+    streams: str | Sequence[int] = (1,),
+    minutes: float | None = None,
+    latency_limit: float | None = None,
     peers: Sequence[str] = (),
     threads: int = 0,
     device: str = "",
@@ -113,7 +136,10 @@ def bench(
         batches: sizes; those of 1, 8 and 32 that every artifact takes where none is given.
         runs: timed runs of each configuration, over all openings.
         openings: times that every runtime is opened anew; 6, or as many as `runs` where that is fewer.
-        streams: numbers of sessions that run at once, for throughput. They share the threads.
+        streams: numbers of sessions that run at once, for throughput. They share the threads. Or "auto": find the
+            number, the threads of each and the batch, of `batches` if any, of most throughput; `Report.best` has them.
+        minutes: with `streams` "auto": of the whole search; 2 where none are given.
+        latency_limit: with `streams` "auto": milliseconds that 99 of 100 batches of the best must stay within.
         peers: names of other networks to measure beside, at random weights: deit-base, ..
         threads: of the CPU; 0 takes every core.
         device: cpu, cuda or cuda:N; the runner's usual one where none is given.
@@ -130,6 +156,13 @@ def bench(
     given = _sequence(artifacts)
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
+    if isinstance(streams, str) and streams != AUTO:
+        raise BadInput(f"`streams` must be numbers of sessions such as 1,2, or {AUTO}, found {shown(streams)}")
+    if streams != AUTO and not (minutes is None and latency_limit is None):
+        raise BadInput(
+            f"`{'latency_limit' if minutes is None else 'minutes'}` must come with `streams` {AUTO}, "
+            f"found {', '.join(map(str, streams))}"
+        )
     effort = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or ""))
     if engine and len(given) != 1:
         raise BadInput(
@@ -139,6 +172,10 @@ def bench(
     with beside_peers([artifact for artifact, _ in opened], peers, progress) as networks:
         engines = [*(file for _, file in opened), *[None] * (len(networks) - len(opened))]
         subjects = subjects_for(list(zip(networks, engines, strict=True)), runners, device)
+        if isinstance(streams, str):
+            limits = Limits(MINUTES if minutes is None else minutes, latency_limit)
+            found = measure_throughput(effort, subjects, batches, limits, Extras(energy=True, shares=shares), progress)
+            return Report.of(found)
         plan = effort.plan(subjects, batches, streams)
         return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
 

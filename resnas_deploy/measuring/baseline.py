@@ -21,7 +21,7 @@ from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.peers import PEERS, open_peer
-from resnas_deploy.measuring.plan import Effort, Plan, Subject
+from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
@@ -150,12 +150,13 @@ def compare_with_baseline(
 def plan_again(configurations: Sequence[Configuration], networks: Networks, effort: Effort) -> Plan:
     """Return the plan that measures these configurations again, on their own devices unless another is asked for.
 
-    It may hold others too, where they are no full product. The threads are the configurations'. The engines are the
+    It may hold others too, where they are no full product; where their threads are no equal shares of one number, as
+    those of settings that were searched, it holds them alone. The threads are the configurations'. The engines are the
     very ones, where the artifacts still have them; else they are found or built as for any measurement.
     """
-    subjects = dict.fromkeys((item.label, item.runner, item.place, item.engine) for item in configurations)
+    subjects = dict.fromkeys(map(_place, configurations))
     threads = min((item.threads + 1) * item.streams - 1 for item in configurations)  # of all their streams together
-    return replace(effort, threads=threads).plan(
+    plan = replace(effort, threads=threads).plan(
         [
             Subject(networks[label][0], runner_kind(runner).on(where), _engine(*networks[label], runner, engine))
             for label, runner, where, engine in subjects
@@ -164,6 +165,17 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
         [item.streams for item in configurations],
         least_openings=LEAST_OPENINGS,
     )
+    if all(max(1, threads // item.streams) == item.threads for item in configurations):
+        return plan
+    numbers = {subject: number for number, subject in enumerate(subjects)}
+    settings = [Setting(item.streams, item.threads, item.batch) for item in configurations]
+    return replace(
+        plan, chosen=tuple((numbers[_place(item)], each) for item, each in zip(configurations, settings, strict=True))
+    )
+
+
+def _place(item: Configuration) -> tuple[str, str, str, str]:
+    return item.label, item.runner, item.place, item.engine
 
 
 def _untold(then: Report) -> list[str]:
