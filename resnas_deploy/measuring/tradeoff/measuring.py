@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.batch import USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
@@ -25,7 +26,7 @@ from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.openings import MeasuredPlan, measure_openings
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
-from resnas_deploy.measuring.peers import check_peer_precision
+from resnas_deploy.measuring.peers import INT8, check_peer_precision
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.reference import Workload, reference_workload
 from resnas_deploy.measuring.report import Reference
@@ -186,11 +187,16 @@ def bytes_open(contender: Contender, precision: str) -> float:
     return contender.parameters * PRECISIONS[precision].bytes * _COPIES + _BESIDE
 
 
+def written_for(group: Group) -> str:
+    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`."""
+    return group.runner if group.precision == INT8 and group.runner in FOR_RUNNERS else ""
+
+
 @dataclass
 class _Run:
     here: Here
     found: Tradeoff
-    networks: dict[tuple[str, str], Network] = field(default_factory=dict)  # by name and precision, hashed once
+    networks: dict[tuple[str, str, str], Network] = field(default_factory=dict)  # hashed once
 
     def all(self) -> Tradeoff:
         """Measure every part that is missing, opening by opening."""
@@ -217,7 +223,7 @@ class _Run:
     def _prepare(self) -> None:
         """Make the graphs that are missing, and tell what it will take."""
         wanted = [
-            (self.found.contender(name), group.precision)
+            (self.found.contender(name), group.precision, written_for(group))
             for group in self.found.groups
             for name in group.networks
             if name not in self.here.artifacts
@@ -229,11 +235,10 @@ class _Run:
             sum(bytes_open(self.found.contender(name), group.precision) for name in group.networks)
             for group in self.found.groups
         )
-        for number, (contender, precision) in enumerate(wanted):
+        for number, (contender, precision, runner) in enumerate(wanted):
             told = f"graph {number + 1} of {len(wanted)} ({missing} to make, up to a minute each; networks will take "
             self.here.progress(f"{told}about {most / 1e9:.1f} GB of memory at once)")
-            self.networks[contender.name, precision] = graphs.network(contender, precision)
-        self.networks |= {(name, artifact.precision): artifact for name, artifact in self.here.artifacts.items()}
+            self.networks[contender.name, precision, runner] = graphs.network(contender, precision, runner)
 
     def _part(self, place: int, number: int, workload: Workload, progress: Progress) -> None:
         """Measure one group in one opening, and add what it gave."""
@@ -243,7 +248,7 @@ class _Run:
         failed = {item.configuration.source for item in group.measurements if item.failure}
         names = [name for name in group.networks if self.found.contender(name).source not in failed]
         plan = Plan(
-            tuple(Subject(self.networks[name, group.precision], kind) for name in names),
+            tuple(Subject(self._network(name, group), kind) for name in names),
             asked.batches,
             rounds,
             asked.threads,
@@ -261,6 +266,10 @@ class _Run:
         groups[place] = _added(group, measured, self.here.out)
         groups[place] = replace(groups[place], conditions=(*group.conditions, since()))
         self.found = replace(self.found, groups=tuple(groups))
+
+    def _network(self, name: str, group: Group) -> Network:
+        own = self.here.artifacts.get(name)
+        return own or self.networks[name, group.precision, written_for(group)]
 
     @staticmethod
     def _minutes(began: float, done: int, count: int) -> str:
