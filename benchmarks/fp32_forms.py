@@ -2,7 +2,7 @@
 
 before   MatMul and Add, and a session as ONNX Runtime opens it, which makes BiasGelu of the Add and the Gelu behind it
 now      the same graph, and a session that is told not to (`runners/ort.py`)
-for      `--for ort-cpu`: Gemm with the bias inside, on the rows of all tokens, in such a session
+gemm     `--spelling operator+views+gemm`: Gemm with the bias inside, on the rows of all tokens, in such a session
 
 All three are opened at once and run in turn, in another order every round, timed by the process's own time where they
 have one thread, by the clock where they have two.
@@ -25,7 +25,7 @@ from recording import ratio, write_result
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_ORT_CPU, FOR_RUNTIMES
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, WITH_GEMM
 from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import PRECISIONS, relative_error
 from resnas_deploy.runners.ort import NOT_DONE, UNFUSED
@@ -36,7 +36,7 @@ SETTINGS = (("small", 1), ("small", 2), ("tiny", 1))  # and threads
 INT8_BATCHES = (1, 16)
 SECONDS = 7.0  # of each batch, as far as there are enough rounds by then
 LEAST_ROUNDS = 3
-BEFORE, NOW, FOR = "before", "now", "for"
+BEFORE, NOW, GEMM = "before", "now", "gemm"
 
 
 def opened(path: Path, threads: int, *, fused: bool) -> ort.InferenceSession:
@@ -76,17 +76,17 @@ def main() -> None:
         folder = Path(scratch)
         for name in dict.fromkeys(name for name, _ in SETTINGS):
             checkpoint = untrained(PUBLISHED[name].arch)
-            for spelling in (FOR_RUNTIMES, FOR_ORT_CPU):
+            for spelling in (FOR_RUNTIMES, WITH_GEMM):
                 graph = emit(
                     checkpoint, PRECISIONS["fp32"], Request("", folder, verify_on=None).batch, spelling=spelling
                 )
                 graph.write(folder / f"{name}-{spelling.name}.onnx")
         for name, threads in SETTINGS:
-            usual, gemm = (folder / f"{name}-{spelling.name}.onnx" for spelling in (FOR_RUNTIMES, FOR_ORT_CPU))
+            usual, gemm = (folder / f"{name}-{spelling.name}.onnx" for spelling in (FOR_RUNTIMES, WITH_GEMM))
             sessions = {
                 BEFORE: opened(usual, threads, fused=True),
                 NOW: opened(usual, threads, fused=False),
-                FOR: opened(gemm, threads, fused=False),
+                GEMM: opened(gemm, threads, fused=False),
             }
             setting = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
             found[setting] = {str(batch): measured(sessions, batch, threads, seconds) for batch in BATCHES}

@@ -27,7 +27,7 @@ from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.files.atomic import write_errors
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_ORT_CPU, FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKED, SPELLINGS, Spelling
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKED, SPELLINGS, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
 from resnas_deploy.precision import FP8, QUANTISED, check_precision, kept_in_fp32, precision_named
 from resnas_deploy.progress import Progress
@@ -134,8 +134,7 @@ class Request:
     @property
     def written_in(self) -> Spelling:
         """The spelling that the graph is written in: asked for, or what is fastest where it will be run."""
-        usual = FOR_ORT_CPU if self.for_runner and self.precision == "fp32" else FOR_RUNTIMES
-        return self.spelling or (FOR_TENSORRT if self.for_engine else usual)
+        return self.spelling or (FOR_TENSORRT if self.for_engine else FOR_RUNTIMES)
 
     @property
     def spellings(self) -> dict[str, Spelling]:

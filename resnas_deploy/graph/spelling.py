@@ -52,10 +52,10 @@ class Spelling:
 
 FOR_RUNTIMES = Spelling(OPERATOR, VIEWS)  # ONNX Runtime and OpenVINO
 FOR_TENSORRT = Spelling(PACKED, GRID)
-FOR_ORT_CPU = Spelling(OPERATOR, VIEWS, GEMM)  # of graphs that are not quantised
+WITH_GEMM = Spelling(OPERATOR, VIEWS, GEMM)  # ONNX Runtime with one thread and small batches (docs/graph.md)
 SPELLINGS = {
     spelling.name: spelling
-    for spelling in (*(Spelling(*choices) for choices in product(_ATTENTION, _REDUCTION)), FOR_ORT_CPU)
+    for spelling in (*(Spelling(*choices) for choices in product(_ATTENTION, _REDUCTION)), WITH_GEMM)
 }
 
 

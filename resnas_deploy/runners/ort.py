@@ -25,13 +25,13 @@ from resnas_deploy.runners.base import (
     graph_of,
 )
 from resnas_deploy.runners.devices import CPU_PROVIDER
+from resnas_deploy.runners.exact_int8 import SETTING, exact_int8
 from resnas_deploy.runners.placement import NO_CPU, RECORD, check_placement, is_left_for_cpu
 from resnas_deploy.runners.profiling import summed
 
 ort = import_quietly("onnxruntime")
 
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
-EXACT_INT8 = "session.x64quantprecision"  # ONNX Runtime's setting, which changes nothing on a CPU with VNNI
 # ONNX Runtime's setting (onnxruntime_session_options_config_keys.h) of what is left undone to a graph. BiasGelu adds,
 # takes erf and multiplies one after the other; of the Gelu that it takes away the CPU has one kernel for all of it.
 NOT_DONE, UNFUSED = "optimization.disable_specified_optimizers", "BiasGeluFusion"
@@ -68,8 +68,7 @@ class OrtRunner(Runner):
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
-        # Without VNNI, CPUs add int8 products in pairs of 16 bits, which overflow; this has wider sums computed there.
-        settings.add_session_config_entry(EXACT_INT8, "1")
+        settings.add_session_config_entry(SETTING, exact_int8())
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY

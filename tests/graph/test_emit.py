@@ -22,7 +22,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_ORT_CPU, FOR_RUNTIMES, FOR_TENSORRT, GEMM, GRID, SPELLINGS, spelling_named
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, GRID, SPELLINGS, WITH_GEMM, spelling_named
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
@@ -317,7 +317,7 @@ def test_the_spellings_have_names():
 
 def test_with_gemm_every_bias_of_a_block_is_inside_its_product(tmp_path):
     """An addition is of two values that were computed: nothing goes over memory once more for a bias."""
-    model = onnx.load(file_of(untrained(SMALL), tmp_path, spelling=FOR_ORT_CPU))
+    model = onnx.load(file_of(untrained(SMALL), tmp_path, spelling=WITH_GEMM))
     weights = {tensor.name for tensor in model.graph.initializer}
     in_blocks = [node for node in model.graph.node if "block" in node.name]
     assert not [node.name for node in in_blocks if node.op_type == "Add" and weights & set(node.input)]
@@ -339,9 +339,9 @@ def test_with_gemm_every_bias_of_a_block_is_inside_its_product(tmp_path):
 
 def test_onnx_runtime_leaves_gemm_and_gelu_as_they_are(tmp_path):
     """Of the usual graph it makes BiasGelu, unless it is told not to, as our sessions are."""
-    made = {spelling: optimised(tmp_path, spelling) for spelling in (FOR_RUNTIMES, FOR_ORT_CPU)}
+    made = {spelling: optimised(tmp_path, spelling) for spelling in (FOR_RUNTIMES, WITH_GEMM)}
     assert (made[FOR_RUNTIMES]["BiasGelu"], made[FOR_RUNTIMES]["Gelu"]) == (5, 0)
-    assert (made[FOR_ORT_CPU]["BiasGelu"], made[FOR_ORT_CPU]["Gelu"], made[FOR_ORT_CPU]["Gemm"]) == (0, 5, 4 * 5 + 1)
+    assert (made[WITH_GEMM]["BiasGelu"], made[WITH_GEMM]["Gelu"], made[WITH_GEMM]["Gemm"]) == (0, 5, 4 * 5 + 1)
 
 
 def optimised(folder, spelling):
