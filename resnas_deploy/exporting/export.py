@@ -152,7 +152,7 @@ class Request:
         """Return how the graph is quantised, if it is. Raise `BadInput` where an element to keep is none of it."""
         if not self.quantised:
             return None
-        scheme = scheme_for(self.precision, self.for_engine)
+        scheme = scheme_for(self.precision, self.for_engine, self.for_runner)
         usual = self.for_engine and self.precision == FP8 and self.written_in.attention == PACKED
         wanted = usual if self.attention is None else self.attention
         blocks = fused_attention(aligned_arch(arch, self.align), self.precision) if wanted else ()

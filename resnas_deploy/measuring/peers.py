@@ -156,21 +156,23 @@ def _classes(spec: PeerSpec) -> int:
 
 
 @contextmanager
-def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
-    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none.
+def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the networks, and after them peers in the first one's precision, or in fp32 where there is none.
 
     Raise `BadInput` where that one is quantised as engines want it: peers are quantised for runtimes on CPUs.
     """
-    precision = artifacts[0].precision if artifacts else "fp32"
-    around = (artifacts[0].manifest.quantisation or {}).get("around", "fp32") if artifacts else "fp32"
-    if peers and around != "fp32":
+    first = networks[0] if networks else None
+    precision = first.precision if first else "fp32"
+    quantisation = first.manifest.quantisation if isinstance(first, Artifact) else None
+    around = (quantisation or {}).get("around", "fp32")
+    if first and peers and around != "fp32":
         raise BadInput(
-            f"`peers` are quantised as graphs for CPUs are, with fp32 around, found {artifacts[0].source} "
+            f"`peers` are quantised as graphs for CPUs are, with fp32 around, found {first.source} "
             f"with {around}; measure them beside one that was exported without `target`"
         )
     with ExitStack() as stack:
         yield [
-            *artifacts,
+            *networks,
             *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
         ]
 

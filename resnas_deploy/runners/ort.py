@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.processes.quiet import import_quietly
@@ -68,7 +69,9 @@ class OrtRunner(Runner):
         settings = ort.SessionOptions()
         settings.intra_op_num_threads = options.threads
         settings.inter_op_num_threads = 1
-        settings.add_session_config_entry(SETTING, exact_int8())
+        # Under it ONNX Runtime 1.32 refuses weights that nodes share, and signed ones of QLinearMatMul: a bare file, of
+        # whatever quantiser, runs as it does everywhere else.
+        settings.add_session_config_entry(SETTING, "0" if isinstance(self._network, OnnxFile) else exact_int8())
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY

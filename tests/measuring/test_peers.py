@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from support.checks import assert_close, refusal
+from support.little_peers import LITTLE
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.artifact.artifact import open_artifact
@@ -26,24 +27,7 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import file_digest
 
-DEPTHS = (1, 1, 1, 1)
 PIT_MILLIONS = {"pit-tiny": 4.9, "pit-xs": 10.6, "pit-small": 23.5, "pit-base": 73.8}  # naver-ai/pit, README.md
-
-
-def little(name, image_size, **config):
-    """A published network made small: the same family and attention, other widths and depths."""
-    spec = PEERS[name]
-    return replace(spec, image_size=image_size, config={**spec.config, "num_labels": 10, **config})
-
-
-LITTLE = {
-    "pit-tiny": little("pit-tiny", 64, head_dim=8, num_attention_heads=(1, 2, 4), depths=(1, 1, 1)),
-    "deit-tiny": little(
-        "deit-tiny", 64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
-    ),
-    "pvt-tiny": little("pvt-tiny", 64, hidden_sizes=(16, 32, 48, 64), num_attention_heads=(1, 2, 3, 4), depths=DEPTHS),
-    "swin-tiny": little("swin-tiny", 112, embed_dim=16, num_heads=(1, 2), depths=(2, 2)),
-}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +111,7 @@ def test_pit_pools_channel_by_channel_and_the_class_token_by_itself(opened):
 
 
 @pytest.mark.parametrize(
-    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LITTLE)[1:])]
+    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in LITTLE if name != "deit-tiny")]
 )
 def test_the_same_logits_on_every_runtime(opened, name):
     peer = opened(name)
