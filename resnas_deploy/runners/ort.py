@@ -33,6 +33,9 @@ from resnas_deploy.runners.profiling import summed
 ort = import_quietly("onnxruntime")
 
 Provider = tuple[str, Mapping[str, str]]  # a name and its options
+# ONNX Runtime's setting (onnxruntime_session_options_config_keys.h) of what is left undone to a graph. BiasGelu adds,
+# takes erf and multiplies one after the other; of the Gelu that it takes away the CPU has one kernel for all of it.
+NOT_DONE, UNFUSED = "optimization.disable_specified_optimizers", "BiasGeluFusion"
 _FATAL_ONLY = 4  # of ONNX Runtime's log levels; what is not fatal comes as an exception too
 
 
@@ -53,6 +56,8 @@ class OrtRunner(Runner):
         self.device = options.device
         self.computes = "fp32" if network.precision in widened else network.precision
         self.boundary = f"host to host, {providers[0][0]}, {options.threads} threads, {excluded_from(network)}"
+        if providers[0][0] == CPU_PROVIDER:
+            self.boundary += f", without {UNFUSED}"
         if options.shares_cores:
             self.boundary += ", threads asleep between runs"
         self._providers, self._network, self._options = providers, network, options
@@ -75,6 +80,7 @@ class OrtRunner(Runner):
             settings.enable_profiling = True
             settings.profile_file_prefix = str(self._profiles.enter_context(scratch_folder("profile")) / "run")
         if provider == CPU_PROVIDER:
+            settings.add_session_config_entry(NOT_DONE, UNFUSED)
             return self._session_with(settings)
         settings.add_session_config_entry(RECORD, "1")
         settings.add_session_config_entry(NO_CPU, "1")
