@@ -27,7 +27,7 @@ from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.files.atomic import write_errors
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, PACKED, Spelling
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKED, SPELLINGS, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
 from resnas_deploy.precision import FP8, QUANTISED, check_precision, kept_in_fp32, precision_named
 from resnas_deploy.progress import Progress
@@ -74,6 +74,11 @@ class Request:
         check_alignment(self.align)
         input_named(self.input)
         self._check_runner()
+        if self.quantised and self.written_in.linears == GEMM:
+            raise BadInput(
+                f"`spelling` must be without {GEMM} in {self.precision}, whose quantised products are MatMul, "
+                f"found {self.written_in.name}; leave it out"
+            )
         if self.precision not in QUANTISED:
             self._check_unquantised()
         elif self.attention is not None and not (self.for_engine and self.written_in.attention == PACKED):
@@ -132,6 +137,13 @@ class Request:
         return self.spelling or (FOR_TENSORRT if self.for_engine else FOR_RUNTIMES)
 
     @property
+    def spellings(self) -> dict[str, Spelling]:
+        """The spellings that the graph may be written in, by name, its own the first."""
+        own = self.written_in
+        others = {name: each for name, each in SPELLINGS.items() if each.linears != GEMM or not self.quantised}
+        return {own.name: own} | others
+
+    @property
     def quantised(self) -> bool:
         """Whether the graph is quantised."""
         return self.precision in QUANTISED
@@ -140,7 +152,7 @@ class Request:
         """Return how the graph is quantised, if it is. Raise `BadInput` where an element to keep is none of it."""
         if not self.quantised:
             return None
-        scheme = scheme_for(self.precision, self.for_engine)
+        scheme = scheme_for(self.precision, self.for_engine, self.for_runner)
         usual = self.for_engine and self.precision == FP8 and self.written_in.attention == PACKED
         wanted = usual if self.attention is None else self.attention
         blocks = fused_attention(aligned_arch(arch, self.align), self.precision) if wanted else ()

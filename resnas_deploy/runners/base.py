@@ -270,7 +270,13 @@ class RunnerKind:
         if device != CPU and may_have_float32(network.precision):
             check_override(tf32=options.tf32)
         from resnas_deploy.artifact.artifact import Artifact
+        from resnas_deploy.artifact.onnx_file import OnnxFile
 
+        if isinstance(network, OnnxFile) and not self.runs_graph:
+            raise BadInput(
+                f"the runner {self.name} runs PyTorch modules, found the bare ONNX file {network.source}, "
+                "which has none; use a runner of graphs (`available_runners()` lists them)"
+            )
         if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
