@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, result, table
+from tabulated import RESULTS, SETTINGS, TRACED, interval, measured_on, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
@@ -195,8 +196,8 @@ def peers() -> str:
 
 
 def cpu() -> str:
-    """Return the processor that everything was measured on."""
-    return str(result("emission")["machine"]["cpu"].partition(" (")[0])
+    """Return the processor that everything was measured on, with its instruction set."""
+    return measured_on("emission")
 
 
 def summary() -> str:
@@ -266,9 +267,18 @@ TABLES: dict[str, Callable[[], str]] = {
     "spellings": spellings,
     "summary": summary,
 }
+ON = (
+    "latency-model-ort-cpu-fp32-batch1",
+    "low-precision",
+    "profile-ort-cpu-batch1",
+    "serving",
+    "spellings",
+)
 FIGURES: dict[str, Callable[[], str]] = {
     "build-seconds": build_seconds,
     "cpu": cpu,
     "load-test": load_test,
     "rolled": rolled,
+    # `on-NAME`: what a result file was measured on
+    **{f"on-{name}": partial(measured_on, name) for name in ON},
 }

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from resnas_deploy.measuring.machine.instructions import in_words
+
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 TRACED = ("traced, opset of torch", "traced, opset 23")
@@ -31,6 +33,14 @@ def table(heads: Sequence[str], rows: Rows) -> str:
 def interval(found: Mapping[str, float]) -> str:
     """Return a ratio with its interval."""
     return f"{found['ratio']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
+
+
+def measured_on(name: str) -> str:
+    """Return the processor of a result file with its instruction set, if the file is of a time that tells it."""
+    machine = result(name)["machine"]
+    instructions = machine.get("instructions", "")
+    cpu = str(machine["cpu"].partition(" (cpu family")[0])
+    return f"{cpu} with {in_words(instructions)}" if instructions else cpu
 
 
 def percent(found: Mapping[str, float]) -> str:

@@ -7,12 +7,19 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from resnas_deploy.api.bench_tables import changes_table, comparisons_table, measurements_table, shares_table
+from resnas_deploy.api.bench_tables import (
+    changes_table,
+    comparisons_table,
+    measurements_table,
+    shares_table,
+    throughput_table,
+)
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import open_source, open_subject
-from resnas_deploy.errors import BadInput
+from resnas_deploy.artifact.onnx_file import OnnxFile
+from resnas_deploy.engines.finding import AnyNetwork, open_network
+from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring import compare as comparing
 from resnas_deploy.measuring import gate as gating
 from resnas_deploy.measuring import report as reporting
@@ -24,9 +31,13 @@ from resnas_deploy.measuring.plan import RUNS, Effort, subjects_for
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.measuring.report_plot import plot_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
+from resnas_deploy.measuring.throughput import AUTO, MINUTES
+from resnas_deploy.measuring.throughput.found import BestSetting
+from resnas_deploy.measuring.throughput.limits import Limits
+from resnas_deploy.measuring.throughput.measure import measure_throughput
 from resnas_deploy.progress import Progress, silent
 
-AnyArtifact = str | Path | Artifact
+AnyArtifact = AnyNetwork
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,15 @@ class Report(reporting.Report, Tabular):
         check_plot(Path(path), moving=True)
         plot_report(self, Path(path), replace=force)
 
+    @property
+    def best(self) -> tuple[BestSetting, ...]:
+        """The setting of most throughput of each artifact on each runner, where `streams` was "auto"."""
+        return tuple(search.best for search in self.throughput or () if search.best)
+
+    def throughput_table(self) -> Table:
+        """Return the best settings, and what they gain; no rows where none were searched."""
+        return throughput_table(self)
+
     def table(self) -> Table:
         """Return the figures, a row for each configuration."""
         return measurements_table(self)
@@ -63,7 +83,9 @@ class Report(reporting.Report, Tabular):
 
     def _repr_html_(self) -> str:
         shares = self.shares_table()
-        return self.table().html() + (shares.html() if shares.rows else "")
+        best = self.throughput_table()
+        tables = [best] * bool(best.rows) + [self.table()] + [shares] * bool(shares.rows)
+        return "".join(each.html() for each in tables)
 
 
 @dataclass(frozen=True)
@@ -93,7 +115,9 @@ def bench(
     batches: Sequence[int] = (),
     runs: int = RUNS,
     openings: int | None = None,
-    streams: Sequence[int] = (1,),
+    streams: str | Sequence[int] = (1,),
+    minutes: float | None = None,
+    latency_limit: float | None = None,
     peers: Sequence[str] = (),
     threads: int = 0,
     device: str = "",
@@ -106,14 +130,17 @@ def bench(
     """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     Args:
-        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), or opened artifacts.
+        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), bare ONNX files, or opened artifacts.
         runners: names of runtimes; the first that can run every precision where none is named, or that of an engine.
         engine: of one artifact, the engine to measure: the beginning of its ID, or its file. Where none is named, a
             runner that loads one takes an engine that is tuned for each of the batches, or builds it.
         batches: sizes; those of 1, 8 and 32 that every artifact takes where none is given.
         runs: timed runs of each configuration, over all openings.
         openings: times that every runtime is opened anew; 6, or as many as `runs` where that is fewer.
-        streams: numbers of sessions that run at once, for throughput. They share the threads.
+        streams: numbers of sessions that run at once, for throughput. They share the threads. Or "auto": find the
+            number, the threads of each and the batch, of `batches` if any, of most throughput; `Report.best` has them.
+        minutes: with `streams` "auto": of the whole search; 2 where none are given.
+        latency_limit: with `streams` "auto": milliseconds that 99 of 100 batches of the best must stay within.
         peers: names of other networks to measure beside, at random weights: deit-base, ..
         threads: of the CPU; 0 takes every core.
         device: cpu, cuda or cuda:N; the runner's usual one where none is given.
@@ -130,15 +157,26 @@ def bench(
     given = _sequence(artifacts)
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
+    if isinstance(streams, str) and streams != AUTO:
+        raise BadInput(f"`streams` must be numbers of sessions such as 1,2, or {AUTO}, found {shown(streams)}")
+    if streams != AUTO and not (minutes is None and latency_limit is None):
+        raise BadInput(
+            f"`{'latency_limit' if minutes is None else 'minutes'}` must come with `streams` {AUTO}, "
+            f"found {', '.join(map(str, streams))}"
+        )
     effort = Effort(runs, openings, threads, device, cuda_graph, tf32, str(engine_cache or ""))
     if engine and len(given) != 1:
         raise BadInput(
             f"`engine` must be of one artifact, found {len(given)}; name the engines' own files as `artifacts` instead"
         )
-    opened = [open_subject(item, engine) for item in given]
+    opened = [open_network(item, engine) for item in given]
     with beside_peers([artifact for artifact, _ in opened], peers, progress) as networks:
         engines = [*(file for _, file in opened), *[None] * (len(networks) - len(opened))]
         subjects = subjects_for(list(zip(networks, engines, strict=True)), runners, device)
+        if isinstance(streams, str):
+            limits = Limits(MINUTES if minutes is None else minutes, latency_limit)
+            found = measure_throughput(effort, subjects, batches, limits, Extras(energy=True, shares=shares), progress)
+            return Report.of(found)
         plan = effort.plan(subjects, batches, streams)
         return Report.of(measure(plan, Extras(energy=True, shares=shares, ceilings=True), progress))
 
@@ -161,11 +199,11 @@ def compare(
 ) -> Comparisons:
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
 
-    The parameters are those of `bench`, and A and B may be engines; of two `runners` the first runs A and the second
-    runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and
-    the result says so. Raise what `bench` raises.
+    The parameters are those of `bench`, and A and B may be engines or bare ONNX files; of two `runners` the first
+    runs A and the second runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes.
+    Ctrl-C ends it early, and     the result says so. Raise what `bench` raises.
     """
-    both = [open_source(first), open_source(second)]
+    both = [open_network(first), open_network(second)]
     if len(names := list(dict.fromkeys(runners))) > 2:
         raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(names)}")
     if names:
@@ -201,8 +239,8 @@ def gate(
 
     Args:
         baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
-        artifacts: folders, engines in them, or opened artifacts; those that the baseline names where none is given,
-            and the engines that it measured, where they are still there.
+        artifacts: folders, engines in them, bare ONNX files, or opened artifacts; those that the baseline names
+            where none is given, and the engines that it measured, where they are still there.
         accept_different: compare with a baseline of another machine or other versions.
         runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
 
@@ -220,4 +258,4 @@ def gate(
 
 
 def _sequence(artifacts: AnyArtifact | Sequence[AnyArtifact]) -> Sequence[AnyArtifact]:
-    return [artifacts] if isinstance(artifacts, (str, Path, Artifact)) else artifacts
+    return [artifacts] if isinstance(artifacts, (str, Path, Artifact, OnnxFile)) else artifacts

@@ -6,8 +6,10 @@ from resnas_deploy.api.html import Table
 from resnas_deploy.measuring.compare import Comparisons
 from resnas_deploy.measuring.extras import KINDS
 from resnas_deploy.measuring.gate import Change, Gated
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.report import Report
+from resnas_deploy.measuring.statistics import Interval
 
 
 def measurements_table(report: Report) -> Table:
@@ -16,7 +18,8 @@ def measurements_table(report: Report) -> Table:
     columns = ["artifact", "what", "runner", "computes", "batch"]
     streams = any(item.configuration.streams > 1 for item in measured)
     latencies = len({item.configuration.latency for item in measured}) > 1
-    columns += ["streams"] * streams + ["latency"] * latencies
+    threads = report.throughput is not None  # which are no equal share then
+    columns += ["streams"] * streams + ["threads"] * threads + ["latency"] * latencies
     columns += ["p50 ms", "±", "p90 ms", "p99 ms", "images/s"]
     ceilings = any(item.of_ceiling is not None for item in measured)
     columns += ["of ceiling"] * ceilings
@@ -26,12 +29,53 @@ def measurements_table(report: Report) -> Table:
     for item in measured:
         c = item.configuration
         row = [c.source, c.label, c.runs_on, c.computes or "-", str(c.batch)]
-        row += [str(c.streams)] * streams + [c.latency] * latencies
+        row += [str(c.streams)] * streams + [str(c.threads)] * threads + [c.latency] * latencies
         row += _figures(item)
         row += ["-" if item.of_ceiling is None else f"{item.of_ceiling:.0%}"] * ceilings
         joules = {energy.meter: f"{energy.joules_per_image:.3g}" for energy in item.energy}
         rows.append(row + [joules.get(meter, "-") for meter in energies])
     return Table(_how(report), columns, rows, 4)
+
+
+def throughput_table(report: Report) -> Table:
+    """Return the best setting of each artifact on each runner, and what it gains; no rows where none were searched."""
+    searches = report.throughput or ()
+    columns = ["artifact", "what", "runner", "streams", "threads", "batch", "images/s", "95% interval"]
+    columns += ["p50 ms", "p99 ms", "over 1 stream", "over its best batch"]
+    rows = []
+    for search in searches:
+        row = [search.source, search.label, search.runner]
+        if best := search.best:
+            rate = best.images_per_second
+            row += [str(best.streams), str(best.threads), str(best.batch), f"{rate.value:.1f}"]
+            row += [f"{rate.low:.1f} to {rate.high:.1f}", f"{best.batch_p50_ms:.1f}", f"{best.batch_p99_ms:.1f}"]
+            row += [_gain(best.over_one, best.one_batch), _gain(best.over_single, best.single_batch)]
+        else:
+            row += ["-"] * 9
+        rows.append(row)
+    tried, seconds = sum(len(search.tried) for search in searches), sum(search.seconds for search in searches)
+    most = sum(search.most_settings for search in searches)
+    title = f"Most throughput: {tried} settings of at most {most} tried in {seconds:.0f} s; ms are of a batch"
+    return Table(title, columns, rows, 3)
+
+
+def tried_table(report: Report) -> Table:
+    """Return every setting that a search has tried, a row each."""
+    columns = ("artifact", "what", "runner", "streams", "threads", "batch", "images/s", "p50 ms")
+    rows = [
+        (
+            *(search.source, search.label, search.runner, str(each.streams), str(each.threads), str(each.batch)),
+            each.failure or f"{each.images_per_second or 0:.1f}",
+            "-" if each.batch_p50_ms is None else f"{each.batch_p50_ms:.1f}",
+        )
+        for search in report.throughput or ()
+        for each in search.tried
+    ]
+    return Table("Tried, each a few times beside the best before it", columns, rows, 3)
+
+
+def _gain(over: Interval, batch: int) -> str:
+    return f"{over.value:.2f} ({over.low:.2f} to {over.high:.2f}), batch {batch}"
 
 
 def shares_table(report: Report) -> Table:
@@ -60,7 +104,8 @@ def comparisons_table(found: Comparisons) -> Table:
         for item in found.comparisons
     ]
     names = [f"{item.network.label} on {item.kind.name}" for item in (found.first, found.second)]
-    return Table(f"A: {names[0]}; B: {names[1]}", columns, rows, 3)
+    title = f"A: {names[0]}; B: {names[1]}; on {found.measured.machine.described}"
+    return Table(title, columns, rows, 3)
 
 
 def changes_table(found: Gated) -> Table:
@@ -68,7 +113,7 @@ def changes_table(found: Gated) -> Table:
     streams = any(change.configuration.streams > 1 for change in found.changes)
     columns = ("baseline", "now", "now/baseline", "95% interval", "openings", "")
     return Table(
-        f"Time relative to the reference workload, beside {found.baseline}",
+        f"Time relative to the reference workload, beside {found.baseline}{_on(found.instructions)}",
         ("what", "runner", "batch", *["streams"] * streams, "latency", *columns),
         [_changed(change, streams) for change in found.changes],
         2,
@@ -87,7 +132,12 @@ def _changed(change: Change, streams: bool) -> list[str]:
 def _how(report: Report) -> str:
     rounds = report.reference.samples_s
     threads = max((c.threads * c.streams for c in (item.configuration for item in report.measurements)), default=0)
-    return f"{sum(map(len, rounds))} interleaved runs in {len(rounds)} openings, {threads} threads"
+    how = f"{sum(map(len, rounds))} interleaved runs in {len(rounds)} openings, {threads} threads"
+    return f"{how}{_on(report.machine.instructions)}"
+
+
+def _on(instructions: str) -> str:
+    return f", a CPU with {in_words(instructions)}" if instructions else ""
 
 
 def _figures(item: Measurement) -> list[str]:
@@ -95,6 +145,9 @@ def _figures(item: Measurement) -> list[str]:
         return [item.failure or "-", "-", "-", "-", "-"]
     figures = item.figures
     throughput = f"{figures.images_per_second:.1f}"
+    if item.batches_s is not None:
+        times = [f"{item.batch_percentile(percent):.1f}" for percent in (50, 90, 99)]
+        return [times[0], "-", *times[1:], throughput]
     if item.configuration.streams > 1:  # a sample is of several batches at once, no latency
         return ["-", "-", "-", "-", throughput]
     return [

@@ -12,6 +12,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
@@ -24,6 +25,7 @@ from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import RunnerKind
 from resnas_deploy.runners.registry import graph_runner, runner_kind
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -55,6 +57,7 @@ def export(
     target: str = GRAPH,
     optimum: int | None = None,
     tf32: bool = False,
+    for_runner: str = "",
     spelling: str = "",
     batch: str | int = "1:64",
     image_size: int | None = None,
@@ -90,6 +93,8 @@ def export(
             ort-tensorrt).
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
+        for_runner: ort-cpu: write the graph for this one runner, with operators that no other knows where these are
+            faster, in fp32 and int8; others then refuse it. Any runner may run the graph where none is named.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
@@ -126,6 +131,11 @@ def export(
         raise BadInput("`verify_on` must come without `unverified`, found both")
     batches, alignment = BatchRange.parse(str(batch)), _alignment(align)
     builder = _builder(target)
+    if builder and for_runner:
+        raise BadInput(
+            f"`for_runner` must come without a `target`, whose engines another runner runs, found {for_runner} and "
+            f"{target}; leave one out"
+        )
     for_gpu = builder is not None and builder.name != AOTI  # which is made of the weights, not of the graph
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
@@ -145,6 +155,7 @@ def export(
         align=alignment or 1,
         batch=batches,
         for_engine=for_gpu,
+        for_runner=for_runner,
         calibration=Path(calibration) if calibration else None,
         calibration_images=calibration_images or DEFAULT_IMAGES,
         data=str(data),
@@ -154,16 +165,16 @@ def export(
         attention=_attention(attention),
         spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
-        out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input)),
+        out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input, for_runner)),
         force=force,
-        verify_on=None if unverified else graph_runner(verify_on, precision, what="`verify_on`"),
+        verify_on=None if unverified else _verified_on(verify_on, precision, for_runner),
         keep_failed=keep_failed,
         threads=threads,
     )
     if spelling == AUTO or alignment is None:
         from resnas_deploy.measuring.choosing import with_auto_alignment, with_auto_spelling  # imports SciPy
 
-        kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner("", precision)
+        kind = runner_kind(target) if for_gpu else request.verify_on or graph_runner(for_runner, precision)
         if spelling == AUTO:
             request = with_auto_spelling(request, source.load, kind, builder, progress)
         if alignment is None:
@@ -174,9 +185,16 @@ def export(
     return replace(Exported.of(artifact), seconds=time.perf_counter() - started, built=built)
 
 
-def _suffix(align: int | str, taken: str) -> str:
-    """Return how the usual name of an artifact ends that is not aligned to 1 or takes something else than float32."""
-    return (f"-align{align}" if align else "") + (f"-{taken}" if taken != FLOAT32.name else "")
+def _suffix(align: int | str, taken: str, for_runner: str) -> str:
+    """Return how the usual name ends of an artifact that is aligned, takes no float32, or is for one runner."""
+    ends = (f"align{align}" if align else "", taken if taken != FLOAT32.name else "", for_runner)
+    return "".join(f"-{end}" for end in ends if end)
+
+
+def _verified_on(name: str, precision: str, for_runner: str) -> RunnerKind:
+    """Return the runner to verify a graph on: the one that is named, or that it is written for, or the first."""
+    usual = for_runner if for_runner in FOR_RUNNERS else ""  # the request refuses others
+    return graph_runner(name or usual, precision, what="`verify_on`")
 
 
 def _builder(target: str) -> Target | None:

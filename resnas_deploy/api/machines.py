@@ -21,7 +21,7 @@ class ProfiledMachines(listing.ProfiledMachines, Tabular):
         head = ("machine", "setting", "space", "pixels", "networks")
         rows = [
             (
-                item.setting.machine + (" (this one)" if item.setting.machine == self.this_machine else ""),
+                item.setting.machine + self._mark(item.setting.machine),
                 f"{item.setting}, {item.setting.device}",
                 item.space.name,
                 str(item.space.image_size),
@@ -30,6 +30,11 @@ class ProfiledMachines(listing.ProfiledMachines, Tabular):
             for item in self.profiles
         ]
         return Table(f"Profiled machines of {self.store}", head, rows, text_columns=3)
+
+    def _mark(self, machine: str) -> str:
+        if machine == self.this_machine:
+            return " (this one)"
+        return " (this one, its instruction set untold)" if machine == self.earlier_name else ""
 
 
 @dataclass(frozen=True)

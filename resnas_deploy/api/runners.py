@@ -6,7 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.measuring.machine.description import instructions_here
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.devices import CPU
 from resnas_deploy.runners.registry import RUNNERS
 
 
@@ -16,6 +19,7 @@ class FoundRunner:
 
     kind: RunnerKind
     problems: Mapping[str, str | None]
+    instructions: str = ""  # of the CPU here
 
     @property
     def name(self) -> str:
@@ -55,6 +59,7 @@ class FoundRunner:
             "runs_graph": self.kind.runs_graph,
             "devices": [
                 {"device": device, "available": problem is None, "problem": problem}
+                | ({"instructions": self.instructions} if device == CPU else {})
                 for device, problem in self.problems.items()
             ],
         }
@@ -65,6 +70,7 @@ class FoundRunners(Tabular):
     """The runners, here or elsewhere."""
 
     runners: tuple[FoundRunner, ...]
+    instructions: str = ""  # of the CPU here, such as "AVX512-VNNI, AVX512-BF16"
 
     def __iter__(self) -> Iterator[FoundRunner]:
         return iter(self.runners)
@@ -86,11 +92,17 @@ class FoundRunners(Tabular):
             )
             for found in self.runners
         ]
-        return Table("Runners", ("name", "what", "devices", "precisions", "here", "if not"), rows, text_columns=6)
+        title = f"Runners, on a CPU with {in_words(self.instructions)}" if self.instructions else "Runners"
+        return Table(title, ("name", "what", "devices", "precisions", "here", "if not"), rows, text_columns=6)
 
 
 def available_runners() -> FoundRunners:
     """List the runtimes: where each can be used here, and what is in the way of the others."""
+    instructions = instructions_here()
     return FoundRunners(
-        tuple(FoundRunner(kind, {device: kind.problem(device) for device in kind.devices}) for kind in RUNNERS.values())
+        tuple(
+            FoundRunner(kind, {device: kind.problem(device) for device in kind.devices}, instructions)
+            for kind in RUNNERS.values()
+        ),
+        instructions,
     )

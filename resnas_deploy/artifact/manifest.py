@@ -77,6 +77,7 @@ class Verification:
     own: OwnArithmetic | None = field(  # in the graph's own type; None of fp32, and of what was verified before it was
         default=None, metadata=as_json("own_arithmetic")
     )
+    difference: float | None = None  # the largest of a logit itself; where two graphs were compared with each other
 
     @property
     def passed(self) -> bool:
@@ -101,7 +102,9 @@ class Verification:
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
-            f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} "
+            f"{error} of tolerance {_short(self.tolerance)}"
+            + (f", largest difference {self.difference:.2e}" if self.difference is not None else "")
+            + f", top-1 agrees on {self.top1_agreement} of {self.images} "
             f"images and {self.real_agreement} of {len(self.real_images)} real images "
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")
@@ -147,6 +150,10 @@ class Manifest:
     )
     input: str = field(  # what the graph takes, of `INPUTS`; left out where it is normalised images
         default=FLOAT32.name, metadata=as_json(kind=Literal["uint8"] | None, read=_input_read, write=_input_written)
+    )
+    for_runner: str = field(  # the one runner that the graph is written for; left out where any may run it
+        default="",
+        metadata=as_json(kind=Literal["ort-cpu"] | None, read=lambda name: name or "", write=lambda name: name or None),
     )
     DERIVED: ClassVar = {
         "schema": int,
@@ -198,6 +205,8 @@ class Manifest:
             title += f" align {self.alignment}"
         if self.input != FLOAT32.name:
             title += f" {self.input} input"
+        if self.for_runner:
+            title += f" for {self.for_runner}"
         return f"{title} ({', '.join(notes)})" if notes else title
 
     def to_json(self) -> dict[str, object]:

@@ -19,9 +19,10 @@ from resnas_deploy.cli.measuring import (
     show_notes,
 )
 from resnas_deploy.cli.option_groups import with_groups
-from resnas_deploy.cli.options import EngineOption, Json, Threads
+from resnas_deploy.cli.options import EngineOption, Json, Threads, finite
 from resnas_deploy.cli.output import print_json, progress, save_results, show_table
 from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.measuring.throughput import AUTO
 from resnas_deploy.processes import ending
 
 
@@ -29,7 +30,9 @@ from resnas_deploy.processes import ending
 def bench(
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(help="Artifact folders, or engines in them (engines/ID.engine).", show_default=False),
+        typer.Argument(
+            help="Artifact folders, engines in them (engines/ID.engine), or bare ONNX files.", show_default=False
+        ),
     ] = None,
     runner: Runners = None,
     engine: EngineOption = "",
@@ -39,10 +42,26 @@ def bench(
     streams: Annotated[
         str,
         typer.Option(
-            help="Sessions that run at once, for throughput: numbers separated by commas. They share the threads.",
-            metavar="N,N,..",
+            help="Sessions that run at once, for throughput: numbers separated by commas, which share the threads; "
+            "or auto: find the sessions, their threads and the batch of most throughput.",
+            metavar="N,N,..|auto",
         ),
     ] = "1",
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="With --streams auto: of the whole search.", metavar="MINUTES", callback=finite, show_default="2"
+        ),
+    ] = None,
+    latency_limit: Annotated[
+        float | None,
+        typer.Option(
+            help="With --streams auto: 99 of 100 batches of the best must stay within so many milliseconds.",
+            metavar="MS",
+            callback=finite,
+            show_default="none",
+        ),
+    ] = None,
     peer: Annotated[
         str,
         typer.Option(
@@ -77,9 +96,13 @@ def bench(
     $ resnas bench small-fp16/engines/*.engine --batch 1,8
     $ resnas bench small-fp16 --engine 3514cb55 --runner tensorrt --runner torch
     $ resnas bench small-fp32 --batch 16 --streams 1,2
+    $ resnas bench mine.onnx small-fp32 --batch 1,8
+    $ resnas bench small-fp32 --streams auto --out best.json
+    $ resnas bench small-fp32 --streams auto --latency-limit 200 --minutes 5 --plot front.html
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
+    auto = streams.strip() == AUTO
     if out:
         check_new_file(out, replace=force)
     if plot:
@@ -96,15 +119,19 @@ def bench(
             engine=engine,
             batches=batch_sizes(batch),
             **effort.arguments(),
-            streams=numbers(streams, "--streams", "numbers of sessions such as 1,2"),
+            streams=AUTO if auto else numbers(streams, "--streams", f"numbers of sessions such as 1,2, or {AUTO}"),
+            minutes=minutes,
+            latency_limit=latency_limit,
             peers=[name.strip() for name in peer.split(",")] if peer else (),
             threads=threads,
-            shares=shares or plot is not None,
+            shares=shares or (plot is not None and not auto),
             progress=show,
         )
     if as_json:
         print_json(report.to_json())
     else:
+        if (best := report.throughput_table()).rows:
+            show_table(best)
         show_table(report.table())
         if (shared := report.shares_table()).rows:
             show_table(shared)

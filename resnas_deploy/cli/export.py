@@ -11,6 +11,7 @@ import resnas_deploy as resnas
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.inputs import INPUTS
 from resnas_deploy.arch.spec import MAX_SIDE
+from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.cli.build import say_engine
 from resnas_deploy.cli.options import (
     MAX_SEED,
@@ -76,6 +77,17 @@ def export(
             autocompletion=complete(TARGETS),
         ),
     ] = "onnx",
+    for_runner: Annotated[
+        str,
+        typer.Option(
+            "--for",
+            help="Write the graph for this one runner, with operators that no other knows where these are faster "
+            "(fp32, int8).",
+            metavar="RUNNER",
+            show_default="any",
+            autocompletion=complete(FOR_RUNNERS),
+        ),
+    ] = "",
     optimum: OptimumOption = None,
     tf32: Tf32Option = False,
     spelling: Annotated[
@@ -150,7 +162,9 @@ def export(
     ] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN][-uint8]"),
+        typer.Option(
+            help="The folder to write.", metavar="FOLDER", show_default="NAME-PRECISION[-alignN][-uint8][-RUNNER]"
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an artifact that is there.", metavar="")] = False,
     class_names: Annotated[
@@ -191,6 +205,7 @@ def export(
     $ resnas export --arch small --precision fp16 --input uint8
     $ resnas export --checkpoint a.safetensors --precision int8 --data imagenet
     $ resnas export --arch small --precision int8 --keep stage1.block1
+    $ resnas export --arch small --precision int8 --for ort-cpu
     """
     with progress() as show:
         show("loading")
@@ -205,6 +220,7 @@ def export(
                 target=target,
                 optimum=optimum,
                 tf32=tf32,
+                for_runner=for_runner,
                 spelling=spelling,
                 batch=batch,
                 image_size=image_size,

@@ -26,7 +26,7 @@ from resnas_deploy.graph.ends import emit_head, emit_images, emit_stem, images_i
 from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, GEMM, Spelling
 from resnas_deploy.precision import Precision
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Array, Checkpoint
@@ -70,7 +70,7 @@ def emit(
     """
     arch = checkpoint.arch
     aligned = align(arch, checkpoint.tensors, alignment)
-    graph = GraphBuilder(precision, OPSET)
+    graph = GraphBuilder(precision, OPSET, gemm=spelling.linears == GEMM)
     x = INPUT
     for element in elements(aligned.arch):
         tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]

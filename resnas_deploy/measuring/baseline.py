@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import foreign_part, open_source
+from resnas_deploy.engines.finding import AnyNetwork, foreign_part, open_network
 from resnas_deploy.engines.store import SUFFIXES, engine_path, find
 from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
@@ -21,7 +21,7 @@ from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.peers import PEERS, open_peer
-from resnas_deploy.measuring.plan import Effort, Plan, Subject
+from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
@@ -35,10 +35,15 @@ _log = logging.getLogger(__name__)
 
 
 def baseline_file(given: Path, machine: Machine) -> Path:
-    """Return the baseline itself, or of a folder of them this machine's, whose name is the machine's slug."""
+    """Return the baseline itself, or of a folder of them this machine's, whose name is the machine's slug.
+
+    Where there is none of that name, one of the name is taken that the machine had before instruction sets were told.
+    """
     if not given.is_dir():
         return given
     path = given / f"{machine.slug}.json"
+    if not path.is_file() and (earlier := given / f"{machine.earlier_slug}.json").is_file():
+        return earlier
     if not path.is_file():
         there = ", ".join(sorted(file.name for file in given.glob("*.json"))) or "none"
         remedy = called("bench", artifacts="..", runs=120, openings=12, out=path)
@@ -63,7 +68,7 @@ def configurations_of(report: Report, path: Path) -> list[Configuration]:
 
 @contextmanager
 def opened_networks(
-    configurations: Sequence[Configuration], artifacts: Sequence[str | Path | Artifact], progress: Progress
+    configurations: Sequence[Configuration], artifacts: Sequence[AnyNetwork], progress: Progress
 ) -> Iterator[Networks]:
     """Yield the networks of configurations, by label: those given, or where there are none, from their sources."""
     labels = dict.fromkeys(item.label for item in configurations)
@@ -71,7 +76,7 @@ def opened_networks(
     peers = [source for source in precisions if source in PEERS]
     where = artifacts or [Path(source) for source in precisions if source not in PEERS]
     with ExitStack() as stack:
-        found: list[tuple[Network, EngineFile | None]] = [open_source(item) for item in where]
+        found: list[tuple[Network, EngineFile | None]] = [open_network(item) for item in where]
         found += [(stack.enter_context(open_peer(name, precisions[name], progress)), None) for name in peers]
         networks: dict[str, tuple[Network, EngineFile | None]] = {}
         for each in found:
@@ -92,7 +97,7 @@ def opened_networks(
 
 def compare_with_baseline(
     baseline: Path | Report,
-    artifacts: Sequence[str | Path | Artifact],
+    artifacts: Sequence[AnyNetwork],
     effort: Effort,
     *,
     accept_different: bool = False,
@@ -118,6 +123,8 @@ def compare_with_baseline(
                 "here, or give `accept_different`"
             )
 
+        changed = _other_graphs(wanted, networks)
+
         def measure_again(configurations: Sequence[Configuration]) -> Report:
             if reports:
                 _log.info(
@@ -136,20 +143,22 @@ def compare_with_baseline(
         tuple(differences),
         tuple(changes),
         tuple(item for item in wanted if comparison_key(item) not in compared),
-        tuple(dict.fromkeys(note for report in reports for note in report.notes())),
+        tuple(dict.fromkeys([*_untold(then), *changed, *(note for report in reports for note in report.notes())])),
         reports[-1].interrupted,
+        machine.instructions,
     )
 
 
 def plan_again(configurations: Sequence[Configuration], networks: Networks, effort: Effort) -> Plan:
     """Return the plan that measures these configurations again, on their own devices unless another is asked for.
 
-    It may hold others too, where they are no full product. The threads are the configurations'. The engines are the
+    It may hold others too, where they are no full product; where their threads are no equal shares of one number, as
+    those of settings that were searched, it holds them alone. The threads are the configurations'. The engines are the
     very ones, where the artifacts still have them; else they are found or built as for any measurement.
     """
-    subjects = dict.fromkeys((item.label, item.runner, item.place, item.engine) for item in configurations)
+    subjects = dict.fromkeys(map(_place, configurations))
     threads = min((item.threads + 1) * item.streams - 1 for item in configurations)  # of all their streams together
-    return replace(effort, threads=threads).plan(
+    plan = replace(effort, threads=threads).plan(
         [
             Subject(networks[label][0], runner_kind(runner).on(where), _engine(*networks[label], runner, engine))
             for label, runner, where, engine in subjects
@@ -158,6 +167,33 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
         [item.streams for item in configurations],
         least_openings=LEAST_OPENINGS,
     )
+    if all(max(1, threads // item.streams) == item.threads for item in configurations):
+        return plan
+    numbers = {subject: number for number, subject in enumerate(subjects)}
+    settings = [Setting(item.streams, item.threads, item.batch) for item in configurations]
+    return replace(
+        plan, chosen=tuple((numbers[_place(item)], each) for item, each in zip(configurations, settings, strict=True))
+    )
+
+
+def _place(item: Configuration) -> tuple[str, str, str, str]:
+    return item.label, item.runner, item.place, item.engine
+
+
+def _other_graphs(configurations: Sequence[Configuration], networks: Networks) -> list[str]:
+    """Say of which networks the graph is another than in the baseline, peers aside: they are traced anew each time."""
+    then = {item.label: item.digest for item in configurations if item.source not in PEERS}
+    return [
+        f"{networks[label][0].source} has another graph than in the baseline: sha256 {digest[:12]} there, "
+        f"{networks[label][0].digest[:12]} here"
+        for label, digest in then.items()
+        if networks[label][0].digest != digest
+    ]
+
+
+def _untold(then: Report) -> list[str]:
+    told = then.machine.instructions
+    return [] if told else ["the baseline does not tell its CPU's instruction set, which may have been another"]
 
 
 def _engine(network: Network, named: EngineFile | None, runner: str, engine: str) -> EngineFile | None:

@@ -17,7 +17,7 @@ from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import EngineFile, Images, Options, Runner
+from resnas_deploy.runners.base import EngineFile, Options, Runner
 
 OUT_OF_MEMORY = "out of memory"
 BATCHES = 4  # of each stream in one sample: the fewer, the more of the time passes while streams wait for each other
@@ -33,6 +33,7 @@ class Case:
     streams: int
     batch: int
     latency: str  # `HOST` or `DEVICE`
+    threads: int = 0  # of each stream, where settings are chosen; 0: an equal share of the plan's
 
 
 @dataclass(frozen=True)
@@ -42,24 +43,42 @@ class Ready:
     case: Case
     configuration: Configuration
     step: Timed | None
+    together: Streams | None = None  # what the step runs, where several streams' batches are timed too
 
 
 def open_cases(plan: Plan, without: Set[Case], stack: ExitStack, progress: Progress = silent) -> Iterator[Ready]:
     """Open every subject of the plan on `stack` and run every case of it once, but for those in `without`."""
     for number, subject in enumerate(plan.subjects):
-        for streams in plan.streams:
-            cases = [Case(number, streams, batch, HOST) for batch in plan.batches]
+        for (streams, threads), batches in plan.sessions(number).items():
+            own = threads if plan.chosen else 0
+            cases = [Case(number, streams, batch, HOST, own) for batch in batches]
             wanted = [case for case in cases if case not in without]
             if wanted:
                 progress(f"loading {subject.network.label} on {subject.kind.name}")
-                yield from _open_subject(plan, subject, wanted, stack, progress)
+                yield from _open_subject(plan, wanted, threads, stack, progress)
 
 
-def _open_subject(
-    plan: Plan, subject: Subject, cases: list[Case], stack: ExitStack, progress: Progress
-) -> Iterator[Ready]:
-    streams, network = cases[0].streams, subject.network
-    threads = max(1, plan.threads // streams)
+@dataclass(frozen=True)
+class Sessions:
+    """A subject's runners, one a stream, and how they were opened."""
+
+    runners: tuple[Runner, ...]
+    options: Options
+
+
+def open_sessions(
+    plan: Plan, number: int, streams: int, threads: int, stack: ExitStack, progress: Progress = silent
+) -> Sessions:
+    """Open the subject of that number as often as there are streams, each with so many threads, on `stack`."""
+    subject = plan.subjects[number]
+    options = _options(plan, subject, threads)
+    need = Need(plan.batches_of(number), tuned=True)
+    options = with_engine(subject.kind, subject.network, options, progress, need)
+    runners = tuple(stack.enter_context(subject.kind.open(subject.network, options)) for _ in range(streams))
+    return Sessions(runners, options)
+
+
+def _options(plan: Plan, subject: Subject, threads: int) -> Options:
     options = Options(
         threads,
         shares_cores=True,
@@ -68,28 +87,43 @@ def _open_subject(
         tf32=plan.tf32,
         engine=subject.engine,
     )
-    if subject.kind.caches:
-        options = replace(options, engine_cache=plan.engine_cache)
-    runners: list[Runner] = []
+    return replace(options, engine_cache=plan.engine_cache) if subject.kind.caches else options
+
+
+def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack, progress: Progress) -> Iterator[Ready]:
+    number, streams = cases[0].subject, cases[0].streams
+    subject = plan.subjects[number]
+    network = subject.network
+    sessions = Sessions((), _options(plan, subject, threads))
     with _MemoryGuard() as loading:
-        need = Need(plan.batches, tuned=True)
-        options = with_engine(subject.kind, network, options, progress, need)
-        runners = [stack.enter_context(subject.kind.open(network, options)) for _ in range(streams)]
+        sessions = open_sessions(plan, number, streams, threads, stack, progress)
+    runners = sessions.runners
     for case in cases:
         configuration = _configuration(subject, runners[0] if runners else None, case, threads)
-        if options.engine:
-            configuration = _with_engine(configuration, options.engine)
+        if sessions.options.engine:
+            configuration = _with_engine(configuration, sessions.options.engine)
+        together: Streams | None = None
         steps: dict[str, Timed] = {}
         if not loading.failed:
             progress(f"first run of {network.label} on {subject.kind.name}, batch {case.batch}")
             with _MemoryGuard():
-                steps = _steps(runners, noise(case.batch, network.image_size, input_named(network.input)), stack)
-        yield Ready(case, configuration, steps.get(HOST))
-        if on_device := steps.get(DEVICE):
+                images = noise(case.batch, network.image_size, input_named(network.input))
+                ready = [runner.step(images) for runner in runners]
+                if len(ready) > 1:
+                    run_at_once(ready)
+                    together = Streams(ready, keeps=bool(plan.chosen))
+                    stack.callback(together.close)
+                    steps = {HOST: timed(together)}
+                else:
+                    ready[0]()
+                    on_device = None if plan.chosen else runners[0].device_step(images)
+                    steps = {HOST: timed(ready[0])} | ({DEVICE: on_device} if on_device else {})
+        yield Ready(case, configuration, steps.get(HOST), together)
+        if device := steps.get(DEVICE):
             yield Ready(
                 replace(case, latency=DEVICE),
                 replace(configuration, latency=DEVICE, boundary=runners[0].device_boundary),
-                on_device,
+                device,
             )
 
 
@@ -106,17 +140,13 @@ class _MemoryGuard:
         return self.failed
 
 
-def _steps(runners: list[Runner], images: Images, stack: ExitStack) -> dict[str, Timed]:
-    """Return the timed steps of one batch, run once: from host to host, and on a GPU on the device alone too."""
-    ready = [runner.step(images) for runner in runners]
-    for step in ready:
-        step()
-    if len(ready) > 1:
-        together = Streams(ready)
-        stack.callback(together.close)
-        return {HOST: timed(together)}
-    on_device = runners[0].device_step(images)
-    return {HOST: timed(ready[0])} | ({DEVICE: on_device} if on_device else {})
+def run_at_once(steps: Sequence[Step]) -> None:
+    """Run each once, in a thread of its own."""
+    streams = Streams(steps, each=1)
+    try:
+        streams()
+    finally:
+        streams.close()
 
 
 def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int) -> Configuration:
@@ -153,20 +183,23 @@ def _with_engine(configuration: Configuration, engine: EngineFile) -> Configurat
 
 
 class Streams:
-    """One thread a stream. Calling it runs `BATCHES` batches on each and waits for all."""
+    """One thread a stream. Calling it runs some batches on each, `BATCHES` as is usual, and waits for all."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._steps = tuple(steps)
+    def __init__(self, steps: Sequence[Step], each: int = BATCHES, *, keeps: bool = False) -> None:
+        self._steps, self._each = tuple(steps), each
         self._pool = ThreadPoolExecutor(len(steps), thread_name_prefix="stream")
+        self._keeps = keeps
+        self.took: list[list[float]] = []  # with `keeps`: seconds of every batch, by call
 
     def __call__(self) -> None:
-        list(self._pool.map(_run, self._steps))  # which raises what a stream raised
+        found = list(self._pool.map(self._run, self._steps))  # which raises what a stream raised
+        if self._keeps:
+            self.took.append([seconds for stream in found for seconds in stream])
 
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
 
-
-def _run(step: Step) -> None:
-    for _ in range(BATCHES):
-        step()
+    def _run(self, step: Step) -> list[float]:
+        once = timed(step)
+        return [once() for _ in range(self._each)]

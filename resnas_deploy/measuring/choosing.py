@@ -13,9 +13,9 @@ from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import Target
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.measuring.compare import FASTER, Comparison, compared
 from resnas_deploy.measuring.extras import Extras
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
@@ -38,11 +38,11 @@ def with_auto_spelling(
     progress: Progress,
 ) -> Request:
     """Return the request with the fastest spelling on that runner, or without its device, the fewest kernels."""
-    first = request.written_in
-    spellings = {first.name: first} | SPELLINGS
+    spellings = request.spellings
     if kind.problem() is None:
         requests = {name: replace(request, spelling=spelling) for name, spelling in spellings.items()}
-        return replace(request, spelling=spellings[_fastest(requests, load_weights, kind, progress, "spelling")])
+        name, how = _fastest(requests, load_weights, kind, progress, "spelling")
+        return replace(request, spelling=spellings[name], spelling_chosen=how)
     if target is None:
         raise BadInput(f"`spelling` auto must measure on {kind.name}, which cannot run here: {kind.problem()}")
     from resnas_deploy.exporting.kernel_counts import count_kernels  # imports onnx
@@ -55,7 +55,7 @@ def with_auto_spelling(
         for count in counts
     )
     _log.info(f"spelling {counts[0].spelling.name} ({found}; {kind.problem()})")
-    return replace(request, spelling=counts[0].spelling)
+    return replace(request, spelling=counts[0].spelling, spelling_chosen=f"the fewest kernels by {target.name}")
 
 
 def with_auto_alignment(
@@ -65,7 +65,7 @@ def with_auto_alignment(
     if problem := kind.problem():
         raise BadInput(f"`align` auto must measure on {kind.name}, which cannot run here: {problem}; give a number")
     requests = {str(multiple): replace(request, align=multiple) for multiple in ALIGNMENTS}
-    return replace(request, align=int(_fastest(requests, load_weights, kind, progress, "alignment")))
+    return replace(request, align=int(_fastest(requests, load_weights, kind, progress, "alignment")[0]))
 
 
 def _fastest(
@@ -74,8 +74,12 @@ def _fastest(
     kind: RunnerKind,
     progress: Progress,
     what: str,
-) -> str:
-    """Export every candidate to a folder that is gone afterwards and measure them interleaved."""
+) -> tuple[str, str]:
+    """Export every candidate to a folder that is gone afterwards and measure them interleaved.
+
+    Returns the fastest, and how and where it was found: another CPU, or one with another instruction set, may have
+    another, so it is said and nothing is assumed of it.
+    """
     from resnas_deploy.exporting.export import export  # imports onnx
 
     checkpoint = load_weights()
@@ -87,11 +91,11 @@ def _fastest(
             candidates[name] = export(lambda: checkpoint, tried, progress)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
-        found = choose_fastest(
-            candidates, kind, size, next(iter(requests.values())).threads or usable_cores(), progress
-        )
-    _log.info(f"{what} {found}, on {kind.name} at batch {size}")
-    return found.chosen
+        threads = next(iter(requests.values())).threads or usable_cores()
+        found = choose_fastest(candidates, kind, size, threads, progress)
+    how = f"on {kind.name} at batch {size}, {threads} threads, on {this_machine(usable_cores()).described}"
+    _log.info(f"{what} {found}, {how}")
+    return found.chosen, f"the fastest {how}"
 
 
 @dataclass(frozen=True)

@@ -110,6 +110,7 @@ class Comparisons:
     def __str__(self) -> str:
         subjects = (("A", self.first), ("B", self.second))
         lines = [f"{name}: {item.network.label} ({item.network.source}) on {item.kind.name}" for name, item in subjects]
+        lines.append(f"on {self.measured.machine.described}")
         lines += map(str, self.comparisons)
         lines += [f"{item.configuration}: {item.failure}" for item in self.measured.measurements if item.failure]
         return "\n".join(lines)

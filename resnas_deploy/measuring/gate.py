@@ -75,6 +75,7 @@ class Gated:
     missing: tuple[Configuration, ...]  # of the baseline: what did not run
     notes: tuple[str, ...]  # what may have disturbed it, or is not in it
     interrupted: bool  # by Ctrl-C: there is less than was asked for
+    instructions: str  # of this machine's CPU
 
     @property
     def slower(self) -> tuple[Change, ...]:
@@ -104,6 +105,7 @@ class Gated:
         """Return plain data for JSON."""
         return {
             "baseline": self.baseline,
+            "instructions": self.instructions,
             "differences": list(self.differences),
             "regressed": self.regressed,
             "changes": [change.to_json() for change in self.changes],

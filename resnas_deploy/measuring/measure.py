@@ -17,7 +17,7 @@ from resnas_deploy.measuring.machine.observation import observe
 from resnas_deploy.measuring.openings import measure_openings
 from resnas_deploy.measuring.plan import Plan
 from resnas_deploy.measuring.reference import reference_workload
-from resnas_deploy.measuring.report import Report
+from resnas_deploy.measuring.report import Reference, Report
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
@@ -49,6 +49,16 @@ def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
     except KeyboardInterrupt:
         ending.taken()
         return replace(report, interrupted=True)
+
+
+def nothing_measured(plan: Plan) -> Report:
+    """Return the report of what was interrupted before anything was measured: the machine, and its state."""
+    cores = os.sched_getaffinity(0)
+    device = device_of(plan)
+    gpu = index(device) if is_gpu(device) else None
+    machine = this_machine(usable_cores())
+    conditions = Conditions.between(observe(cores, gpu), observe(cores, gpu))
+    return Report(machine, conditions, Reference("none", ()), (), interrupted=True)
 
 
 def device_of(plan: Plan) -> str:

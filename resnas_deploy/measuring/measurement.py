@@ -104,10 +104,23 @@ class Measurement:
     ceiling_from: str | None = None
     shares: Mapping[str, float] | None = None  # of the time, by kind of block
     energy: tuple[Energy, ...] = ()
+    batches_s: tuple[tuple[float, ...], ...] | None = None  # of chosen settings with several streams: of every batch
 
     def percentile(self, percent: float) -> float:
         """Return the milliseconds that `percent` per cent of the samples stayed below (linear between samples)."""
         return float(np.percentile(np.concatenate(self.samples_s), percent)) * 1e3
+
+    def batch_percentile(self, percent: float) -> float:
+        """Return the milliseconds that so many per cent of the batches stayed below, while all streams ran."""
+        batches = self.samples_s if self.batches_s is None else self.batches_s
+        return float(np.percentile(np.concatenate(batches), percent)) * 1e3
+
+    @property
+    def images_per_second(self) -> Interval:
+        """Images a second, the median over openings of the median over rounds, and its interval."""
+        took = self.samples_s
+        whole = [[float(self.configuration.images)] * len(opening) for opening in took]
+        return ratio_interval(whole, took, np.random.default_rng(_SEED))
 
     @property
     def throughput(self) -> float:

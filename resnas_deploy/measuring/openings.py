@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from resnas_deploy.measuring.cases import OUT_OF_MEMORY, Case, Ready, open_cases
+from resnas_deploy.measuring.cases import OUT_OF_MEMORY, Case, Ready, Streams, open_cases
 from resnas_deploy.measuring.machine.energy import Energy, Meters
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
@@ -60,6 +60,7 @@ class _Series:
 
     configuration: Configuration
     samples: list[tuple[float, ...]] = field(default_factory=list)
+    batches: list[tuple[float, ...]] = field(default_factory=list)  # of several streams, where their batches are timed
     warm_up: int = 0
     settled: bool = True
     failed: bool = False
@@ -68,8 +69,14 @@ class _Series:
     def measurement(self, openings: int) -> Measurement:
         if self.failed:
             return Measurement(self.configuration, (), self.warm_up, settled=False, failure=OUT_OF_MEMORY)
-        samples = tuple(self.samples[:openings])
-        return Measurement(self.configuration, samples, self.warm_up, settled=self.settled, energy=self.energy)
+        return Measurement(
+            self.configuration,
+            tuple(self.samples[:openings]),
+            self.warm_up,
+            settled=self.settled,
+            energy=self.energy,
+            batches_s=tuple(self.batches[:openings]) or None,
+        )
 
     def guarded(self, step: Timed) -> Timed:
         """Return `step` until it runs out of memory, after which it does nothing: the other cases go on."""
@@ -85,6 +92,11 @@ class _Series:
             return 0.0
 
         return once
+
+
+def _batches(streams: Streams, warm_up: int, rounds: int) -> tuple[float, ...]:
+    """Return the seconds of every batch in the rounds that count."""
+    return tuple(seconds for call in streams.took[warm_up : warm_up + rounds] for seconds in call)
 
 
 @dataclass
@@ -106,17 +118,22 @@ class _Openings:
         """
         with ExitStack() as stack:
             failed = {case for case, series in self.series.items() if series.failed}
-            steps = self._steps(open_cases(self.plan, failed, stack, self.progress))
+            together: dict[Case, Streams] = {}
+            steps = self._steps(open_cases(self.plan, failed, stack, self.progress), together)
             interleaved: dict[Case | None, Timed] = {None: timed(self.workload.step)}  # None is the reference
             interleaved |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
             progress = headed(f"opening {number + 1} of {self.plan.openings}, ", self.progress)
-            rounds = time_interleaved(interleaved, self.plan.rounds(number), self.rng, progress=progress)
+            rounds = time_interleaved(
+                interleaved, self.plan.rounds(number), self.rng, warm_up=self.plan.warm_up, progress=progress
+            )
             if rounds.samples[None]:
                 for case in steps:
                     series = self.series[case]
                     series.samples.append(tuple(rounds.samples[case]))
                     series.warm_up += rounds.warm_up
                     series.settled &= case in rounds.settled
+                    if case in together:
+                        series.batches.append(_batches(together[case], rounds.warm_up, len(rounds.samples[case])))
                 self.reference.append(tuple(rounds.samples[None]))  # last: from now on the opening counts
             if self.meters.found and number == self.plan.openings - 1 and not rounds.interrupted:
                 self._measure_energy(steps)
@@ -127,13 +144,18 @@ class _Openings:
         found = [series.measurement(len(self.reference)) for series in self.series.values()]
         return tuple(item for item in found if item.failure is not None or item.samples_s)
 
-    def _steps(self, opened: Iterable[Ready]) -> dict[Case, Timed]:
-        """Return the steps of the cases that can run. One that ran earlier and no longer does has failed too."""
+    def _steps(self, opened: Iterable[Ready], together: dict[Case, Streams]) -> dict[Case, Timed]:
+        """Return the steps of the cases that can run. One that ran earlier and no longer does has failed too.
+
+        Streams whose batches are timed are added to `together`.
+        """
         steps: dict[Case, Timed] = {}
         for ready in opened:
             series = self.series.setdefault(ready.case, _Series(ready.configuration))
             if ready.step:
                 steps[ready.case] = series.guarded(ready.step)
+                if self.plan.chosen and ready.together:
+                    together[ready.case] = ready.together
             else:
                 series.failed = True
         for case, series in self.series.items():  # a device's row is not even tried where the host's has failed

@@ -1,7 +1,8 @@
 """Networks of other papers, to be measured beside ours by the same runners.
 
-They are built from configurations written here, with random weights, and traced to ONNX; nothing is downloaded. DeiT
-needs no package but PyTorch to be run by it: where transformers is not installed, it is `plain_vit`'s.
+They are built from the configurations of `peer_specs`, with random weights, and traced to ONNX; nothing is downloaded.
+DeiT needs no package but PyTorch to be run by it: where transformers is not installed, it is `plain_vit`'s. PiT, which
+transformers has not, is always of `network/pit.py`. In int8 they are quantised as ours are, by `peer_int8`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,7 +24,10 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.precision import precision_named
+from resnas_deploy.measuring.peer_specs import PEERS as PEERS
+from resnas_deploy.measuring.peer_specs import PIT, UNMASKED, VIT
+from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
+from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Network
@@ -33,28 +36,12 @@ from resnas_deploy.weights.checkpoint import file_digest
 if TYPE_CHECKING:
     import torch
 
-# transformers gives every implementation that it knows a mask when it is traced, all ones here, which costs time. It
-# gives none to one that was registered under another name.
-UNMASKED = "unmasked_sdpa"
 OPSET = 23  # as ours; it has attention as one operator
 SEED = 0  # of the weights: the time does not depend on them
+INT8 = "int8"
 _CLASSES = 1000
 _PACKAGES = ("torch", "transformers")
 _EXPORTER = ("onnxscript",)  # which torch's exporter writes with: for runners of graphs
-_PLAIN = "vit"  # the family that `plain_vit` can be
-
-
-@dataclass(frozen=True)
-class PeerSpec:
-    """A published network: what Hugging Face's transformers builds it from, and what it costs."""
-
-    name: str
-    gmacs: float  # billions of multiply-accumulates for one image, as published
-    parameters: int
-    family: str  # `model_type` of transformers
-    attention: str  # which of its implementations: `UNMASKED`, or eager where the family has no other to be traced
-    image_size: int
-    config: Mapping[str, object]
 
 
 class Peer:
@@ -67,9 +54,16 @@ class Peer:
     input = FLOAT32.name
 
     def __init__(
-        self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
+        self,
+        spec: PeerSpec,
+        precision: str,
+        folder: Path,
+        progress: Progress,
+        batch: BatchRange = USUAL,
+        for_runner: str = "",
     ) -> None:
         self.precision, self.batch = precision, batch
+        self.for_runner = for_runner if precision == INT8 else ""  # in others theirs are written for any
         self.image_size = spec.image_size
         self.source = spec.name
         self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
@@ -81,7 +75,12 @@ class Peer:
         _check_packages(_EXPORTER)
         self._progress(f"tracing {self.label}")
         path = self._folder / MODEL
-        _trace(self.module(), self.precision, self.image_size, self.batch, path)
+        traced = "fp32" if self.precision == INT8 else self.precision
+        _trace(self.module(), traced, self.image_size, self.batch, path)
+        if self.precision == INT8:
+            from resnas_deploy.measuring.peer_int8 import quantise_on_noise  # imports onnx
+
+            quantise_on_noise(path, path, self.image_size, self.batch, self._progress, self.for_runner)
         return path
 
     @cached_property
@@ -99,9 +98,10 @@ class Peer:
         """Return the network as a PyTorch module, float32, in evaluation mode; the same weights each time."""
         import torch
 
-        if is_plain(self._spec):
-            return _plain(self._spec).eval()
         network = _build(self._spec)
+        if is_plain(self._spec):
+            plain: torch.nn.Module = network.eval()
+            return plain
 
         class Logits(torch.nn.Module):
             def __init__(self) -> None:
@@ -122,23 +122,34 @@ def open_peer(
     progress: Progress = silent,
     specs: Mapping[str, PeerSpec] | None = None,
     batch: BatchRange = USUAL,
+    for_runner: str = "",
 ) -> Iterator[Peer]:
     """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
+    In int8 its graph is in the own operators of the runner `for_runner`, where one is named, as an export for it is.
     Raise `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
     """
     specs = PEERS if specs is None else specs
     if name not in specs:
         raise BadInput(f"a network to compare with must be one of {', '.join(specs)}, found {shown(name)}")
-    precision_named(precision)
-    _check_packages(_PACKAGES[:1] if specs[name].family == _PLAIN else _PACKAGES)
+    check_peer_precision(precision)
+    _check_packages(_PACKAGES[:1] if specs[name].family in (VIT, PIT) else _PACKAGES)
     with scratch_folder("peer") as folder:
-        yield Peer(specs[name], precision, folder, progress, batch)
+        yield Peer(specs[name], precision, folder, progress, batch, for_runner)
 
 
 def is_plain(spec: PeerSpec) -> bool:
-    """Whether a network is made without transformers here, which is not installed."""
-    return spec.family == _PLAIN and importlib.util.find_spec("transformers") is None
+    """Whether a network is made without transformers here: PiT, which it lacks, or ViT where it is not installed."""
+    return spec.family == PIT or (spec.family == VIT and importlib.util.find_spec("transformers") is None)
+
+
+def check_peer_precision(precision: str) -> str:
+    """Return a precision that peers can have. Raise `BadInput` for others."""
+    if precision not in (known := (*FLOATS, INT8)):
+        raise BadInput(
+            f"a network to compare with must have a `precision` of {', '.join(known)}, found {shown(precision)}"
+        )
+    return precision
 
 
 def _check_packages(names: Sequence[str]) -> None:
@@ -148,33 +159,50 @@ def _check_packages(names: Sequence[str]) -> None:
         )
 
 
-def _plain(spec: PeerSpec) -> torch.nn.Module:
-    import torch
-
-    from resnas_deploy.network.plain_vit import PlainViT  # imports torch
-
-    return PlainViT(spec.config, spec.image_size, _classes(spec)).draw(torch.Generator().manual_seed(SEED))
-
-
 def _classes(spec: PeerSpec) -> int:
     return int(cast(int, spec.config.get("num_labels", _CLASSES)))
 
 
 @contextmanager
-def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
-    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none."""
-    precision = artifacts[0].precision if artifacts else "fp32"
+def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the networks, and after them peers in the first one's precision, or in fp32 where there is none.
+
+    Where the first is int8 for one runner alone, so are they.
+
+    Raise `BadInput` where that one is quantised as engines want it: peers are quantised for runtimes on CPUs.
+    """
+    first = networks[0] if networks else None
+    precision = first.precision if first else "fp32"
+    quantisation = first.manifest.quantisation if isinstance(first, Artifact) else None
+    around = (quantisation or {}).get("around", "fp32")
+    if first and peers and around != "fp32":
+        raise BadInput(
+            f"`peers` are quantised as graphs for CPUs are, with fp32 around, found {first.source} "
+            f"with {around}; measure them beside one that was exported without `target`"
+        )
     with ExitStack() as stack:
         yield [
-            *artifacts,
-            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+            *networks,
+            *(
+                stack.enter_context(open_peer(name, precision, progress, for_runner=first.for_runner if first else ""))
+                for name in dict.fromkeys(peers)
+            ),
         ]
 
 
 def _build(spec: PeerSpec) -> Any:
-    """Return the network as transformers makes it, with seeded weights; torch's own generator stays as it is."""
+    """Return the network as transformers or a module of ours makes it, with seeded weights.
+
+    torch's own generator stays as it is.
+    """
     import torch
 
+    if is_plain(spec):
+        from resnas_deploy.network.pit import PiT  # both import torch
+        from resnas_deploy.network.plain_vit import PlainViT
+
+        kind = PiT if spec.family == PIT else PlainViT
+        return kind(spec.config, spec.image_size, _classes(spec)).draw(torch.Generator().manual_seed(SEED))
     transformers, sdpa = import_quietly("transformers"), import_quietly("transformers.integrations.sdpa_attention")
     transformers.AttentionInterface.register(UNMASKED, sdpa.sdpa_attention_forward)
     settings = {"num_labels": _CLASSES, "image_size": spec.image_size, **spec.config}
@@ -227,70 +255,3 @@ def _quiet_exporter() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-def _deit(name: str, gmacs: float, parameters: int, width: int, heads: int) -> PeerSpec:
-    """Return DeiT without its distillation token: ViT (arXiv 2012.12877, table 1). MACs: PVT, table 2."""
-    config = {
-        "patch_size": 16,
-        "hidden_size": width,
-        "num_hidden_layers": 12,
-        "num_attention_heads": heads,
-        "intermediate_size": 4 * width,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-6,
-        "qkv_bias": True,
-    }
-    return PeerSpec(f"deit-{name}", gmacs, parameters, "vit", UNMASKED, 224, config)
-
-
-def _pvt(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
-    """Return the pyramid vision transformer, version 1 (PVT, arXiv 2102.12122, tables 1 and 2)."""
-    config = {
-        "depths": depths,
-        "hidden_sizes": (64, 128, 320, 512),
-        "num_attention_heads": (1, 2, 5, 8),
-        "mlp_ratios": (8, 8, 4, 4),
-        "sequence_reduction_ratios": (8, 4, 2, 1),
-        "patch_sizes": (4, 2, 2, 2),
-        "strides": (4, 2, 2, 2),
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-6,
-        "qkv_bias": True,
-    }
-    return PeerSpec(f"pvt-{name}", gmacs, parameters, "pvt", "eager", 224, config)
-
-
-def _swin(name: str, gmacs: float, parameters: int, depths: tuple[int, ...]) -> PeerSpec:
-    """Return Swin (arXiv 2103.14030, section 3.3 and table 1).
-
-    With sdpa attention its windows cannot be traced with a dynamic batch.
-    """
-    config = {
-        "patch_size": 4,
-        "embed_dim": 96,
-        "depths": depths,
-        "num_heads": (3, 6, 12, 24),
-        "window_size": 7,
-        "mlp_ratio": 4.0,
-        "hidden_act": "gelu",
-        "layer_norm_eps": 1e-5,
-        "qkv_bias": True,
-        "use_absolute_embeddings": False,
-    }
-    return PeerSpec(f"swin-{name}", gmacs, parameters, "swin", "eager", 224, config)
-
-
-PEERS: Mapping[str, PeerSpec] = {
-    spec.name: spec
-    for spec in (
-        _deit("tiny", 1.3, 5_717_416, width=192, heads=3),
-        _deit("small", 4.6, 22_050_664, width=384, heads=6),
-        _deit("base", 17.6, 86_567_656, width=768, heads=12),
-        _pvt("tiny", 1.9, 13_229_288, depths=(2, 2, 2, 2)),
-        _pvt("small", 3.8, 24_485_864, depths=(3, 4, 6, 3)),
-        _pvt("medium", 6.7, 44_208_104, depths=(3, 4, 18, 3)),
-        _swin("tiny", 4.5, 28_288_354, depths=(2, 2, 6, 2)),
-        _swin("small", 8.7, 49_606_258, depths=(2, 2, 18, 2)),
-    )
-}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.finding import check_holds, profiles_of, runner_of
 from resnas_deploy.errors import BadInput
+from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
 from resnas_deploy.runners.registry import default_runner, runner_kind
 from resnas_deploy.runners.tf32 import may_have_float32
@@ -25,6 +26,19 @@ class Subject:
     network: Network
     kind: RunnerKind
     engine: EngineFile | None = None  # none: the runner's, which is found or built
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a runtime is run for throughput."""
+
+    streams: int  # sessions that run at once
+    threads: int  # of the CPU, for each session
+    batch: int  # images of one run
+
+    def __str__(self) -> str:
+        streams, threads = ("" if number == 1 else "s" for number in (self.streams, self.threads))
+        return f"{self.streams} stream{streams} of {self.threads} thread{threads}, batch {self.batch}"
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,8 @@ class Plan:
     cuda_graph: bool = False
     tf32: bool = False
     engine_cache: str = ""
+    chosen: tuple[tuple[int, Setting], ...] = ()  # by subject, all that is measured; (): streams with all batches
+    warm_up: WarmUp = field(default_factory=WarmUp)
 
     def __post_init__(self) -> None:
         counts = {"runs": self.runs, "openings": self.openings, "threads": self.threads}
@@ -100,16 +116,16 @@ class Plan:
             raise BadInput(f"`runs` must be at most {MOST_RUNS}, found {self.runs}")
         if self.runs < self.openings:
             raise BadInput(f"`runs` must be at least as many as `openings`, {self.openings}, found {self.runs}")
-        for subject in self.subjects:
-            network = subject.network
-            for batch in self.batches:
+        for number, subject in enumerate(self.subjects):
+            network, batches = subject.network, self.batches_of(number)
+            for batch in batches:
                 if batch not in network.batch:
                     raise BadInput(
                         f"{network.source}: the batch must lie in the artifact's range {network.batch}, "
                         f"found {batch}; measure other sizes, or export with another range"
                     )
             if subject.engine:
-                check_holds(subject.engine, self.batches)
+                check_holds(subject.engine, batches)
             subject.kind.check_tf32(self.tf32, self.device)
             subject.kind.check(network.precision, self.device)
         if self.engine_cache and not any(subject.kind.caches for subject in self.subjects):
@@ -118,6 +134,22 @@ class Plan:
         if self.tf32 and not any(may_have_float32(subject.network.precision) for subject in self.subjects):
             found = ", ".join(dict.fromkeys(subject.network.precision for subject in self.subjects))
             raise BadInput(f"`tf32` must come with something in float32, found {found}; leave it out")
+
+    def batches_of(self, number: int) -> tuple[int, ...]:
+        """Return the batch sizes of the subject of that number: where settings are chosen, those that it takes."""
+        if not self.chosen:
+            return self.batches
+        return tuple(batch for batch in self.batches if batch in self.subjects[number].network.batch)
+
+    def sessions(self, number: int) -> Mapping[tuple[int, int], list[int]]:
+        """Return the batch sizes of the subject of that number by streams and the threads of each."""
+        if not self.chosen:
+            return {(streams, max(1, self.threads // streams)): list(self.batches) for streams in self.streams}
+        found: dict[tuple[int, int], list[int]] = {}
+        for subject, setting in self.chosen:
+            if subject == number:
+                found.setdefault((setting.streams, setting.threads), []).append(setting.batch)
+        return found
 
     def rounds(self, opening: int) -> int:
         """Return how many of the runs belong to an opening, the first of which is 0."""

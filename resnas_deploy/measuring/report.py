@@ -15,6 +15,7 @@ from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.plan import MOST_RUNS
+from resnas_deploy.measuring.throughput.found import ThroughputSearch
 
 SCHEMA = 2
 MAX_BYTES = 32_000_000  # of a document: a million samples
@@ -38,6 +39,7 @@ class Report:
     reference: Reference
     measurements: tuple[Measurement, ...]
     interrupted: bool  # by Ctrl-C: there is less than was asked for
+    throughput: tuple[ThroughputSearch, ...] | None = None  # where the best settings were searched
     DERIVED: ClassVar = {"schema": int, "warnings": tuple[str, ...] | None}
 
     def to_json(self) -> dict[str, object]:
@@ -49,6 +51,7 @@ class Report:
         found = self.conditions.warnings()
         if unsettled := [str(item.configuration) for item in self.measurements if item.samples_s and not item.settled]:
             found.append(f"still not steady after the warm-up: {'; '.join(unsettled)}")
+        found += [note for search in self.throughput or () for note in search.notes()]
         limit = self.conditions.memory_limit
         if limit is not None and any(item.failure is not None for item in self.measurements):
             found.append(f"the control group allows {limit / 2**30:.1f} GiB of memory")

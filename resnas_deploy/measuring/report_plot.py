@@ -33,7 +33,7 @@ def plot_report(report: Report, path: Path, *, replace: bool = True) -> None:
 def page(report: Report) -> Page:
     """Return the report as a page whose charts answer to the pointer and the keyboard."""
     head, *rows = _table(report.measurements)
-    parts: list[Part] = [Text(f"{report.machine.cpu}, {report.machine.cores} cores"), *map(Text, report.notes())]
+    parts: list[Part] = [Text(report.machine.described), *map(Text, report.notes())]
     if shown := charts(report.measurements):
         parts.append(shown)
     if bars := [item for item in report.measurements if item.shares]:
@@ -121,7 +121,7 @@ def _draw(report: Report, path: Path, *, replace: bool) -> None:
             axis.legend(fontsize="small")
     if bars:
         _stacked(axes[2], bars)
-    figure.suptitle(f"{plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
+    figure.suptitle(plain(report.machine.described), fontsize="small")
     write_figure(figure, path, _TITLE, _table(report.measurements), replace=replace)
 
 

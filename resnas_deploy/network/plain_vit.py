@@ -31,27 +31,34 @@ class PlainViT(nn.Module):
         self.patches = nn.Conv2d(3, width, size, stride=size)
         self.class_token = nn.Parameter(torch.empty(1, 1, width))
         self.position = nn.Parameter(torch.empty(1, 1 + (image_size // size) ** 2, width))
-        self.blocks = nn.Sequential(*(_Block(width, hidden, heads, epsilon) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(PlainBlock(width, hidden, heads, epsilon) for _ in range(depth)))
         self.norm = nn.LayerNorm(width, epsilon)
         self.head = nn.Linear(width, classes)
 
     def draw(self, generator: torch.Generator) -> PlainViT:
         """Fill the weights with random ones, biases with zeros, and return the same module."""
-        for name, parameter in self.named_parameters():
-            if name.endswith("bias"):
-                nn.init.zeros_(parameter)
-            elif "norm" not in name:
-                nn.init.trunc_normal_(parameter, std=_SPREAD, generator=generator)
+        draw_weights(self, generator)
         return self
 
     def forward(self, images: Tensor) -> Tensor:
         tokens = self.patches(images).flatten(2).transpose(1, 2)
-        first = self.class_token.expand(len(images), -1, -1)
+        first = self.class_token.expand(images.shape[0], -1, -1)
         tokens = self.blocks(torch.cat([first, tokens], dim=1) + self.position)
         return cast(Tensor, self.head(self.norm(tokens)[:, 0]))
 
 
-class _Block(nn.Module):
+def draw_weights(module: nn.Module, generator: torch.Generator) -> None:
+    """Fill weights with random numbers and biases with zeros; norms stay as they are."""
+    for name, parameter in module.named_parameters():
+        if name.endswith("bias"):
+            nn.init.zeros_(parameter)
+        elif "norm" not in name:
+            nn.init.trunc_normal_(parameter, std=_SPREAD, generator=generator)
+
+
+class PlainBlock(nn.Module):
+    """Attention and an MLP on tokens `(B, N, width)`, each after its norm and added to what came in."""
+
     def __init__(self, width: int, hidden: int, heads: int, epsilon: float) -> None:
         super().__init__()
         self.heads = heads

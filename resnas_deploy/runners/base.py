@@ -65,6 +65,11 @@ class Network(Protocol):
         ...
 
     @property
+    def for_runner(self) -> str:
+        """The one runner that the graph is written for, by its name; empty where any may run it."""
+        ...
+
+    @property
     def batch(self) -> BatchRange:
         """The batch sizes that the graph takes."""
         ...
@@ -250,6 +255,7 @@ class RunnerKind:
 
     def check_opening(self, network: Network, options: Options) -> None:
         """Raise what `open` would raise before the runtime sees the network, or its engine is built."""
+        self.check_written_for(network)
         options = self.settled(options)
         device = options.device
         if options.cuda_graph and device == CPU:
@@ -261,13 +267,27 @@ class RunnerKind:
         if device != CPU and may_have_float32(network.precision):
             check_override(tf32=options.tf32)
         from resnas_deploy.artifact.artifact import Artifact
+        from resnas_deploy.artifact.onnx_file import OnnxFile
 
+        if isinstance(network, OnnxFile) and not self.runs_graph:
+            raise BadInput(
+                f"the runner {self.name} runs PyTorch modules, found the bare ONNX file {network.source}, "
+                "which has none; use a runner of graphs (`available_runners()` lists them)"
+            )
         if self.engine and not self.compiles and (not isinstance(network, Artifact) or options.model is not None):
             raise BadInput(f"the runner {self.name} runs the engines of artifacts, found {network.source}")
         if self.runs_graph and isinstance(network, Artifact):
             from resnas_deploy.artifact.graph import check_graph  # imports onnx
 
             check_graph(network)
+
+    def check_written_for(self, network: Network) -> None:
+        """Raise `BadInput` where a network's graph is written for another runner."""
+        if network.for_runner and network.for_runner != self.name:
+            raise BadInput(
+                f"{network.source} must be run by {network.for_runner}, which its graph is written for, "
+                f"found the runner {self.name}; export it without `for_runner` for others"
+            )
 
     def check_tf32(self, asked: bool, device: str = "") -> None:
         """Raise `BadInput` where TF32 is asked for and this runner runs on a CPU, which has none."""

@@ -18,11 +18,13 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.latency.bounds import MEDIAN, RUNS
 from resnas_deploy.measuring.latency.elsewhere import setup_of
 from resnas_deploy.measuring.latency.setup import Setting, Setup
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.measure import measure as measure_plan
 from resnas_deploy.measuring.measurement import HOST, Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report, check_samples
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.searching.found import (
     ANCHOR,
     FOUND,
@@ -96,7 +98,7 @@ def measure(folder: Path, progress: Progress = silent, *, again: bool = False) -
     whole; `NotAvailable` where its runner is missing.
     """
     found = read_found(folder)
-    if differing := differences(found.setting, _runnable(found.setting).setting()):
+    if differing := differences(found.setting, _setting_here(_runnable(found.setting), found.setting)):
         raise BadInput(
             f"finalists must be measured in the setting that {folder / FOUND} asks for, found another here: "
             f"{'; '.join(differing)}; measure where the profile was made, or search again by a profile of this one"
@@ -108,7 +110,7 @@ def measure(folder: Path, progress: Progress = silent, *, again: bool = False) -
 def measure_waiting(folder: Path, found: Found, there: Measured | None, progress: Progress) -> Measured:
     """Measure those that are to be measured yet, in a search's folder that nobody else writes to."""
     setup = _runnable(found.setting)
-    measured = there or Measured(setup.setting(), ())
+    measured = there or Measured(_setting_here(setup, found.setting), ())
     while group := waiting(found, measured):
         progress(f"measuring {len(group)} finalists")
         report = _measured_together(folder, found, group, setup, progress)
@@ -122,6 +124,11 @@ def _runnable(setting: Setting) -> Setup:
     setup = setup_of(setting)
     setup.kind.check(setting.precision, setting.device)
     return setup
+
+
+def _setting_here(setup: Setup, asked: Setting) -> Setting:
+    """Return a setup's setting on this machine, which goes by the name that is asked for where it is one of its own."""
+    return setup.setting(asked.machine if this_machine(usable_cores()).is_called(asked.machine) else "")
 
 
 def waiting(found: Found, measured: Measured | None) -> tuple[FoundFinalist, ...]:
@@ -192,7 +199,7 @@ def measured_from(data: object, found: Found, path: Path, remedy: str = "measure
     known = {item.digest for item in found.finalists} | ({found.anchor.digest} if found.anchor else set())
     for report in measured.reports:
         check_samples(report, path)
-        if report.machine.slug != measured.setting.machine:
+        if not report.machine.is_called(measured.setting.machine):
             raise BadInput(
                 f"{path} must be of one machine, {measured.setting.machine}, found a report of {report.machine.slug}; "
                 f"{remedy}"

@@ -108,7 +108,7 @@ class PreparedSearch:
     @property
     def elsewhere(self) -> bool:
         """Tell whether that is another machine than this one."""
-        return self.setting.machine not in ("", this_machine(usable_cores()).slug)
+        return bool(self.setting.machine) and not this_machine(usable_cores()).is_called(self.setting.machine)
 
 
 def search(request: SearchRequest, progress: Progress = silent) -> SearchResult:
@@ -155,9 +155,10 @@ def _setups(request: SearchRequest, space: SearchSpace) -> _Setups:
     """Return those that were asked for. Raise `BadInput` where a machine that is named has no profile that fits."""
     store, setup = request.store or usual_store(), request.setup
     if model := request.model:
-        if request.bounds.energy and model.setting.machine != (here := this_machine(usable_cores()).slug):
+        here = this_machine(usable_cores())
+        if request.bounds.energy and not here.is_called(model.setting.machine):
             raise BadInput(
-                f"`max_energy` must come with a model of this machine, {here}, whose meter it is, found one of "
+                f"`max_energy` must come with a model of this machine, {here.slug}, whose meter it is, found one of "
                 f"{model.setting.machine}"
             )
         return _Setups([model.setup], lambda _: model, elsewhere=True)

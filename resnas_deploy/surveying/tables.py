@@ -174,7 +174,7 @@ def _device(survey: Survey) -> str:
     parts += [f"compute capability {here.capability}"] if here.capability else []
     parts += [f"{here.memory_bytes / 2**30:.0f} GiB"] if here.memory_bytes else []
     parts += [f"driver {machine.driver}"] if machine.driver else []
-    return ", ".join([*parts, machine.cpu, f"{machine.cores} cores"])
+    return ", ".join([*parts, machine.described])
 
 
 def _title(survey: Survey, title: str) -> str:

@@ -44,6 +44,7 @@ class Plain:
 
     arch = None  # of which a runner would make more than the module says
     input = "float32"
+    for_runner = ""
 
     @property
     def source(self) -> str:

@@ -131,6 +131,7 @@ manifests = (
             tools=st.dictionaries(texts, texts, max_size=3),
             files=st.dictionaries(file_names, digests, max_size=3),
             verification=st.none() | verifications,
+            for_runner=st.sampled_from(["", "ort-cpu"]),
         )
     )
 )

@@ -8,6 +8,8 @@ import pytest
 from support.made_up_measuring import counted_steps
 
 from resnas_deploy.measuring import cases
+from resnas_deploy.measuring.machine.description import instructions_here
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.measuring.report import SCHEMA, read_report
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
@@ -25,7 +27,8 @@ def rows(done):
 def test_two_runners_and_two_batch_sizes(resnas, mini_artifact):
     done = resnas("bench", mini_artifact, "--runner", "ort-cpu", "--runner", "openvino", "--batch", "1,2", *QUICK)
     lines = done.out.splitlines()
-    assert lines[0] == f"2 interleaved runs in 2 openings, {usable_cores()} threads"
+    cpu = f"a CPU with {in_words(instructions_here())}"
+    assert lines[0] == f"2 interleaved runs in 2 openings, {usable_cores()} threads, {cpu}"
     columns = ["artifact", "what", "runner", "computes", "batch", "p50 ms", "±", "p90 ms", "p99 ms", "images/s"]
     assert re.split("  +", lines[1])[:10] == columns
     assert [(row[2], row[4]) for row in rows(done)] == [
@@ -154,7 +157,16 @@ def test_a_batch_that_does_not_fit_is_a_row(resnas, mini_artifact, monkeypatch):
         (["--runs", "100001"], "--runs must be at most 100000, found 100001"),
         (["--openings", "0"], "openings must be at least 1, found 0"),
         (["--runs", "3", "--openings", "4"], "--runs must be at least as many as --openings, 4, found 3"),
-        (["--streams", "0"], "--streams must be numbers of sessions such as 1,2, found '0'"),
+        (["--streams", "0"], "--streams must be numbers of sessions such as 1,2, or auto, found '0'"),
+        (["--streams", "auto,2"], "--streams must be numbers of sessions such as 1,2, or auto, found 'auto,2'"),
+        (["--minutes", "2"], "--minutes must come with --streams auto, found 1"),
+        (["--streams", "2", "--latency-limit", "9"], "--latency-limit must come with --streams auto, found 2"),
+        (["--streams", "auto", "--minutes", "0"], "--minutes must be more than 0, found 0"),
+        (["--streams", "auto", "--minutes", "nan"], "nan is not a finite number"),
+        (["--streams", "auto", "--latency-limit", "-1"], "--latency-limit must be more than 0 ms, found -1"),
+        (["--streams", "auto", "--batch", "4000"], "must lie in the artifact's range"),
+        (["--streams", "auto", "--cuda-graph"], "a CUDA graph must be captured on a GPU"),
+        (["--streams", "auto", "--engine-cache", "x"], "--engine-cache must be for the runner ort-tensorrt"),
         (["--streams", "9999"], "streams must be from 1 to 64, found 9999"),
         (["--threads", "-1"], "Invalid value for '--threads'"),
         (["--runner", "tpu"], "--runner must be one of ort-cpu, ort-cuda"),

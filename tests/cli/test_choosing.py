@@ -8,6 +8,9 @@ import re
 import pytest
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.measuring.machine.instructions import in_words
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import gpus
 
 
@@ -29,6 +32,17 @@ def test_alignment_is_measured(resnas, arch_file, tmp_path):
     assert "on ort-cpu at batch 8" in done.err
 
 
+def test_a_spelling_is_chosen_on_this_cpu_and_says_so(resnas, arch_file, tmp_path):
+    done = resnas("export", "--arch", arch_file, "--spelling", "auto", "--batch", "1:8", "--out", tmp_path / "x")
+    spelling = json.loads((tmp_path / "x" / "manifest.json").read_text())["spelling"]
+    here = this_machine(usable_cores())
+    where = f"on ort-cpu at batch 8, {usable_cores()} threads, on {here.described}"
+    assert spelling["chosen"] == f"the fastest {where}"
+    assert in_words(here.instructions) in spelling["chosen"]
+    assert f"spelling {spelling['name']} (" in done.err
+    assert done.err.rstrip().endswith(where)
+
+
 def test_the_spelling_of_an_engine_is_that_of_fewest_kernels_where_there_is_no_gpu(resnas, arch_file, tmp_path):
     if gpus():
         pytest.skip("there is a GPU here, which is measured instead")
@@ -40,6 +54,7 @@ def test_the_spelling_of_an_engine_is_that_of_fewest_kernels_where_there_is_no_g
     counts = {name: int(count) for name, count in re.findall(r"([a-z+]+) has (\d+) kernels", done.err)}
     assert len(counts) >= 2
     chosen = document["manifest"]["spelling"]["name"]
+    assert document["manifest"]["spelling"]["chosen"] == "the fewest kernels by tensorrt-rtx"
     assert counts[chosen] == min(counts.values()) == document["report"]["layers"]["kernels"]
 
 

@@ -177,8 +177,11 @@ def test_bench(resnas, int8, runner):
     assert item["figures"]["p50_ms"] > 0
 
 
-def test_no_peer_is_int8(refused, int8):
-    assert "int8" in refused("bench", int8, "--peer", "deit-tiny", "--batch", "1", "--runs", "2")
+@pytest.mark.slow  # a network of 224 pixels is traced
+def test_a_peer_is_int8_beside_it(resnas, int8):
+    options = ("--peer", "deit-tiny", "--runner", "ort-cpu", "--batch", "1", "--runs", "2", "--json")
+    found = [item["configuration"] for item in resnas("bench", int8, *options).json["measurements"]]
+    assert [(item["precision"], item["label"][:9]) for item in found] == [("int8", "demo int8"), ("int8", "deit-tiny")]
 
 
 def test_inspect(resnas, int8):

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import importlib.util
 
+from resnas_deploy.measuring.machine.description import instructions_here
+from resnas_deploy.measuring.machine.instructions import in_words
 from resnas_deploy.runners import devices as cuda
 from resnas_deploy.runners.registry import RUNNERS
 
 
 def test_the_table(resnas):
     lines = resnas("runners").out.splitlines()
-    assert lines[0] == "Runners"
+    assert lines[0] == f"Runners, on a CPU with {in_words(instructions_here())}"
     assert [line.split()[0] for line in lines[2:]] == list(RUNNERS)
 
 
@@ -41,3 +43,4 @@ def test_json(resnas):
         for device in entry["devices"]:
             problem = kind.problem(device["device"])
             assert (device["available"], device["problem"]) == (problem is None, problem)
+            assert device.get("instructions") == (instructions_here() if device["device"] == "cpu" else None)

@@ -13,6 +13,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import verify
 from resnas_deploy.exporting.export import export, failed_name
+from resnas_deploy.exporting.verified_images import images_at
 from resnas_deploy.graph import fold
 from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
@@ -140,7 +141,7 @@ def test_batches(batch, wanted):
 )
 def test_images_at_a_batch_size(batch, wanted):
     """All at the largest; else a batch of them, noise and real ones, and never one alone."""
-    found = verify.images_at(batch, {16}, 12).tolist()
+    found = images_at(batch, {16}, 12).tolist()
     assert found == wanted if wanted else len(found) == 8
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,10 @@ def test_a_folder_has_one_for_each_machine(tmp_path):
     assert "found other.json;" in refusal(lambda: baseline_file(tmp_path, MACHINE))
     path.touch()
     assert baseline_file(tmp_path, MACHINE) == path
+    told = replace(MACHINE, instructions="AVX512-VNNI")
+    assert baseline_file(tmp_path, told) == path  # of before its instruction set was told
+    (own := tmp_path / f"{told.slug}.json").touch()
+    assert baseline_file(tmp_path, told) == own
 
 
 def test_what_a_baseline_has_figures_of():

@@ -176,6 +176,16 @@ def test_every_difference_is_a_line_and_said_once():
     ]
 
 
+def test_another_instruction_set_is_another_machine():
+    here = [item.configuration for item in BASELINE.measurements]
+    there = replace(BASELINE, machine=replace(MACHINE, instructions="AVX512-VNNI"))
+    amx = replace(MACHINE, instructions="AMX-INT8, AVX512-VNNI")
+    assert baseline_differences(there, amx, "a workload", here) == [
+        "instructions: AVX512-VNNI there, AMX-INT8, AVX512-VNNI here"
+    ]
+    assert baseline_differences(BASELINE, amx, "a workload", here) == []  # which does not tell its own
+
+
 def test_what_does_not_run_here_differs():
     here = [configuration(threads=4, **ONE), configuration(**OTHER)]
     assert baseline_differences(BASELINE, MACHINE, "a workload", here) == [

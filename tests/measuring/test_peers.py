@@ -12,12 +12,14 @@ import onnx
 import pytest
 import torch
 from support.checks import assert_close, refusal
+from support.little_peers import LITTLE
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
+from resnas_deploy.measuring.peer_specs import PIT
 from resnas_deploy.measuring.peers import PEERS, PeerSpec, beside_peers, open_peer
 from resnas_deploy.network.plain_vit import PlainViT
 from resnas_deploy.progress import silent
@@ -25,22 +27,7 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import file_digest
 
-DEPTHS = (1, 1, 1, 1)
-
-
-def little(name, image_size, **config):
-    """A published network made small: the same family and attention, other widths and depths."""
-    spec = PEERS[name]
-    return replace(spec, image_size=image_size, config={**spec.config, "num_labels": 10, **config})
-
-
-LITTLE = {
-    "deit-tiny": little(
-        "deit-tiny", 64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
-    ),
-    "pvt-tiny": little("pvt-tiny", 64, hidden_sizes=(16, 32, 48, 64), num_attention_heads=(1, 2, 3, 4), depths=DEPTHS),
-    "swin-tiny": little("swin-tiny", 112, embed_dim=16, num_heads=(1, 2), depths=(2, 2)),
-}
+PIT_MILLIONS = {"pit-tiny": 4.9, "pit-xs": 10.6, "pit-small": 23.5, "pit-base": 73.8}  # naver-ai/pit, README.md
 
 
 @pytest.fixture(scope="module")
@@ -76,15 +63,55 @@ def test_parameters_and_macs_are_the_published(spec):
     with torch.device("meta"), torch.inference_mode():
         network = peers._build(spec).eval()
         with FlopCounterMode(display=False) as counter:
-            found = network(pixel_values=torch.empty(1, 3, spec.image_size, spec.image_size)).logits
+            images = torch.empty(1, 3, spec.image_size, spec.image_size)
+            found = network(images) if spec.family == PIT else network(pixel_values=images).logits
     assert found.shape == (1, 1000)
     assert sum(value.numel() for value in network.parameters()) == spec.parameters
-    assert round(counter.get_total_flops() / 2e9, 1) == spec.gmacs
-    assert network.config._attn_implementation == spec.attention
+    counted = counter.get_total_flops() / 2e9
+    if spec.family == PIT:  # whose paper counts a little more than products and convolutions
+        assert 0.98 * spec.gmacs < counted <= spec.gmacs
+        assert abs(spec.parameters / 1e6 - PIT_MILLIONS[spec.name]) < 0.06
+    else:
+        assert round(counted, 1) == spec.gmacs
+        assert network.config._attn_implementation == spec.attention
+
+
+def shapes_in(stages):
+    """A list that the shapes before and after each stage come into when the network runs."""
+    seen = []
+    for stage in stages:
+        stage.register_forward_hook(lambda _, inputs, found: seen.append((inputs[0].shape, found.shape)))
+    return seen
+
+
+def test_pit_halves_its_grid_and_doubles_its_width(opened):
+    """The shapes of its paper's table 1: 27x27, 14x14 and 7x7 tokens and the class token; of B 31, 16 and 8."""
+    for name, sides in (("pit-small", (27, 14, 7)), ("pit-base", (31, 16, 8))):
+        with torch.device("meta"), torch.inference_mode():
+            network = peers._build(PEERS[name]).eval()
+            seen = shapes_in(network.stages)
+            network(torch.empty(1, 3, 224, 224))
+        widths = [heads * PEERS[name].config["head_dim"] for heads in PEERS[name].config["num_attention_heads"]]
+        assert seen == [((1, 1 + side**2, width),) * 2 for side, width in zip(sides, widths, strict=True)]
+        assert widths == [widths[0], 2 * widths[0], 4 * widths[0]]
+        assert all(pool.grid.groups == pool.grid.in_channels for pool in network.pools)  # depthwise
+
+
+def test_pit_pools_channel_by_channel_and_the_class_token_by_itself(opened):
+    """Of a pooling's two outputs a channel, each hangs on its own channel alone; the class token on none of them."""
+    pool = opened("pit-tiny").module().pools[0]
+    side, width = pool.side, pool.width
+    tokens = torch.zeros(1, 1 + side**2, width)
+    other = tokens.clone()
+    other[0, 1:, 3] = 1.0
+    with torch.inference_mode():
+        moved = (pool(other) - pool(tokens)).abs().amax(dim=(0, 1))
+        assert torch.equal(pool(other)[0, 0], pool(tokens)[0, 0])
+    assert torch.nonzero(moved).flatten().tolist() == [6, 7]
 
 
 @pytest.mark.parametrize(
-    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LITTLE)[1:])]
+    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in LITTLE if name != "deit-tiny")]
 )
 def test_the_same_logits_on_every_runtime(opened, name):
     peer = opened(name)
@@ -107,6 +134,52 @@ def test_lower_precisions(opened, precision, runner, tolerance):
     assert found.dtype == np.float32
     assert_close(found, wanted, tolerance * np.abs(wanted).max(), f"{precision} on {runner}")
     assert np.abs(found - wanted).max() > 1e-5 * np.abs(wanted).max()  # it is another precision
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["deit-tiny", "pit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in ("pvt-tiny", "swin-tiny"))],
+)
+def test_int8_is_quantised_as_ours_is(opened, name):
+    """All products with weights and all convolutions but the head, in types and with ranges that keep the logits."""
+    graph = onnx.load(opened(name, "int8").model).graph
+    made_by = {output: node for node in graph.node for output in node.output}
+    weights = {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+    def quantised(name):
+        node = made_by.get(name)
+        return node is not None and node.op_type == "DequantizeLinear"
+
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    products = [node for node in graph.node if node.op_type == "MatMul" and node.input[1] not in weights]
+    products = [node for node in products if quantised(node.input[1])]
+    assert convolutions
+    assert len(products) >= 8
+    for node in (*convolutions, *products):
+        assert all(quantised(operand) for operand in node.input[:2])
+        assert weights[made_by[node.input[1]].input[0]] == onnx.TensorProto.INT8
+    assert not [node for node in graph.node if node.op_type == "MatMul" and weights.get(node.input[1])]  # in float32
+    (head,) = [node for node in graph.node if node.op_type == "Gemm"]
+    assert weights[head.input[1]] == onnx.TensorProto.FLOAT
+    images = noise(opened(name), 3)
+    wanted = logits(opened(name), "torch", images)
+    for runner in ("ort-cpu", "openvino"):
+        found = logits(opened(name, "int8"), runner, images)
+        assert_close(found, wanted, 0.3 * np.abs(wanted).max(), f"{name} int8 on {runner}")
+        assert np.abs(found - wanted).max() > 1e-4 * np.abs(wanted).max()  # it is another precision
+
+
+def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(opened):
+    with open_peer("pit-tiny", "int8", specs=LITTLE, for_runner="ort-cpu") as peer:
+        nodes = [node.op_type for node in onnx.load(peer.model).graph.node]
+        portable = [node.op_type for node in onnx.load(opened("pit-tiny", "int8").model).graph.node]
+        assert nodes.count("MatMulIntegerToFloat") >= 8
+        assert "MatMulIntegerToFloat" not in portable
+        images = noise(peer, 3)
+        found, wanted = logits(peer, "ort-cpu", images), logits(opened("pit-tiny", "int8"), "ort-cpu", images)
+        assert_close(found, wanted, 1e-5 * np.abs(wanted).max(), "its own operators")
+        told = refusal(lambda: RUNNERS["openvino"].open(peer, Options(threads=1)))
+        assert "pit-tiny must be run by ort-cpu, which its graph is written for" in told
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "FLOAT16"), ("bf16", "BFLOAT16")])
@@ -152,9 +225,10 @@ def test_the_weights_are_the_same_each_time_and_touch_no_other_generator(opened)
 
 def test_an_unknown_name_or_precision():
     message = refusal(lambda: open_peer("vgg", "fp32").__enter__())
-    assert "must be one of deit-tiny, deit-small, deit-base, pvt-tiny" in message
+    assert "must be one of deit-tiny, deit-small, deit-base, pit-tiny" in message
     assert "found 'vgg'" in message
-    assert "one of fp32, fp16, bf16, found 'int8'" in refusal(lambda: open_peer("deit-tiny", "int8").__enter__())
+    found = refusal(lambda: open_peer("deit-tiny", "fp8").__enter__())
+    assert "must have a `precision` of fp32, fp16, bf16, int8, found 'fp8'" in found
 
 
 def test_missing_packages(monkeypatch):
@@ -179,12 +253,14 @@ def test_deit_needs_no_transformers_and_computes_what_theirs_does(monkeypatch):
     with torch.inference_mode():
         wanted = theirs(pixel_values=images).logits.numpy()
         assert_close(plain(images).numpy(), wanted, 1e-5 * np.abs(wanted).max(), "plain")
+    with open_peer("deit-tiny", "fp32", specs=LITTLE) as peer:  # its graph takes any batch too
+        assert_close(logits(peer, "ort-cpu", noise(peer, 3)), logits(peer, "torch", noise(peer, 3)), 1e-5, "traced")
     with torch.device("meta"):
         base = PlainViT(PEERS["deit-base"].config, 224, 1000)
     assert sum(value.numel() for value in base.parameters()) == PEERS["deit-base"].parameters
 
 
-def test_without_transformers_deit_runs_on_pytorch_alone():
+def test_without_transformers_deit_and_pit_run_on_pytorch_alone():
     """In a process in which neither of the packages can be imported; the graph says what is missing."""
     program = (
         "import sys, numpy as np\n"
@@ -196,6 +272,9 @@ def test_without_transformers_deit_runs_on_pytorch_alone():
         "from resnas_deploy.measuring.peers import open_peer\n"
         "from resnas_deploy.runners.base import Options\n"
         "from resnas_deploy.runners.registry import RUNNERS\n"
+        "with open_peer('pit-tiny', 'fp32') as peer:\n"
+        "    with RUNNERS['torch'].open(peer, Options(threads=1)) as runner:\n"
+        "        print(runner.run(np.zeros((1, 3, 224, 224), np.float32))['logits'].shape)\n"
         "with open_peer('deit-tiny', 'fp32') as peer:\n"
         "    with RUNNERS['torch'].open(peer, Options(threads=1)) as runner:\n"
         "        print(runner.run(np.zeros((1, 3, 224, 224), np.float32))['logits'].shape)\n"
@@ -206,8 +285,8 @@ def test_without_transformers_deit_runs_on_pytorch_alone():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    shape, said = done.stdout.splitlines()
-    assert shape == "(1, 1000)"
+    *shapes, said = done.stdout.splitlines()
+    assert shapes == ["(1, 1000)"] * 2
     assert "are missing: onnxscript; install it with: pip install onnxscript" in said
 
 
@@ -276,5 +355,11 @@ def test_peers_are_of_the_first_artifacts_precision(untrained_artifact):
     with beside_peers([artifact], ["deit-tiny", "pvt-tiny", "deit-tiny"], silent) as found:
         assert found[0] is artifact
         assert [(peer.source, peer.precision) for peer in found[1:]] == [("deit-tiny", "bf16"), ("pvt-tiny", "bf16")]
+    engines = replace(artifact, manifest=replace(artifact.manifest, quantisation={"around": "fp16"}))
+    told = refusal(lambda: beside_peers([engines], ["deit-tiny"], silent).__enter__())
+    assert "`peers` are quantised as graphs for CPUs are, with fp32 around" in told
+    own = replace(artifact, manifest=replace(artifact.manifest, precision="int8", for_runner="ort-cpu"))
+    with beside_peers([own], ["deit-tiny"], silent) as found:
+        assert (found[1].precision, found[1].for_runner) == ("int8", "ort-cpu")
     with beside_peers([], ["deit-tiny"], silent) as found:
         assert [peer.precision for peer in found] == ["fp32"]

@@ -142,7 +142,7 @@ def _notes(latest: Profiled, others: Sequence[Profiled]) -> Iterable[str]:
             f"there is one of {', '.join(earlier)} too, which is not looked at"
         )
     kind = runner_kind(setting.runner)
-    if setting.machine != this_machine(usable_cores()).slug or kind.problem(setting.device):
+    if not this_machine(usable_cores()).is_called(setting.machine) or kind.problem(setting.device):
         return  # what is installed here says nothing of that machine
     if (here := kind.version()) != setting.version:
         yield f"the profile is of {setting.version}, and {here} is installed here: what differs is not known"

@@ -17,6 +17,7 @@ class ProfiledMachines:
     store: Path
     this_machine: str  # the name of the one that this process runs on
     profiles: tuple[Profiled, ...]
+    earlier_name: str = ""  # its name from before instruction sets were looked at
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""
@@ -31,4 +32,5 @@ def machines(store: Path) -> ProfiledMachines:
     """List what was profiled, or brought here. A store that is not there yet has nothing."""
     with LatencyStore(store, create=False) as opened:
         found = opened.profiled()
-    return ProfiledMachines(store, this_machine(usable_cores()).slug, tuple(found))
+    here = this_machine(usable_cores())
+    return ProfiledMachines(store, here.slug, tuple(found), here.earlier_slug)

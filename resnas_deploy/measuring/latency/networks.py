@@ -65,6 +65,11 @@ class UntrainedNetwork:
         """Return what the graph takes: normalised images."""
         return "float32"
 
+    @property
+    def for_runner(self) -> str:
+        """Return nothing, for any runner may run it."""
+        return ""
+
     def module(self) -> torch.nn.Module:
         """Return the PyTorch module."""
         from resnas_deploy.network.module import build_model

@@ -19,7 +19,9 @@ from resnas_deploy.measuring.latency.regression import Regression, fit, least_ne
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
+from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.space_files import naming
 
 PROFILE, CHECK = "profile", "check"  # purposes: what a model is fitted on, and what it is checked on
@@ -110,7 +112,16 @@ class Profiler:
     def _instead(self) -> str:
         """Tell what there is in the place of a profile that there is not: first of all, one of another version."""
         there = self.store.profiled()
+        earlier = this_machine(usable_cores()).earlier_slug
         for item in there:
+            if (
+                item.setting == replace(self.setting, machine=earlier)
+                and item.space.fingerprint == self.space.fingerprint
+            ):
+                return (
+                    f"one of {earlier}, as this machine and those with another instruction set were called before "
+                    "these were told apart (a search takes it by `latency_of` all the same)"
+                )
             same = replace(item.setting, version=self.setting.version) == self.setting
             if same and item.space.fingerprint == self.space.fingerprint:
                 return (

@@ -8,10 +8,11 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from resnas_deploy.files import records as record
+from resnas_deploy.measuring.machine.instructions import UNKNOWN, in_words, instruction_set
 from resnas_deploy.processes.resources import cpu_quota
 
 _CPUINFO = Path("/proc/cpuinfo")
@@ -32,31 +33,57 @@ class Machine:
     gpus: tuple[str, ...] = ()  # names, in the order of their indices
     driver: str = ""  # NVIDIA's version; empty where there is none
     cpu_quota: float | None = None  # cores' worth of CPU time that control groups allow; None where there is no quota
+    # `instruction_set`; empty in what was written before it was looked at, where it is not written either
+    instructions: str = field(
+        default="",
+        metadata=record.as_json(
+            kind=str | None, read=lambda value: value or "", write=lambda instructions: instructions or None
+        ),
+    )
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""
         return record.to_json(self)
 
     @property
+    def described(self) -> str:
+        """Return the processor, its instruction set and the cores, in words."""
+        instructions = f" with {in_words(self.instructions)}" if self.instructions else ""
+        return f"{self.cpu}{instructions}, {self.cores} cores"
+
+    @property
     def slug(self) -> str:
         """Return a name for files: the same for the same machine, and another where anything differs.
 
-        The processor, the cores, the GPUs, and eight digits of a hash of everything: `intel-xeon-2-cores-1a2b3c4d`.
+        The processor, the cores, the best of its instruction set, the GPUs, and eight digits of a hash of everything:
+        `intel-xeon-2-cores-avx512-vnni-1a2b3c4d`.
         """
         gpus = [f"{count}x {name}" if count > 1 else name for name, count in Counter(self.gpus).items()]
-        words = " ".join([_NOISE.sub(" ", self.cpu), f"{self.cores} cores", *gpus])
+        words = " ".join([_NOISE.sub(" ", self.cpu), f"{self.cores} cores", self.instructions.partition(",")[0], *gpus])
         name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:_NAME_MOST].rstrip("-")
         canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return f"{name}-{hashlib.sha256(canonical.encode()).hexdigest()[:8]}"
 
+    def is_called(self, slug: str) -> bool:
+        """Tell whether that is its name, or the one that it had before instruction sets were looked at."""
+        return slug in (self.slug, self.earlier_slug)
+
+    @property
+    def earlier_slug(self) -> str:
+        """Return the name that it had before instruction sets were looked at: those of several machines, maybe."""
+        return replace(self, instructions="").slug
+
     def differences(self, other: Machine, words: tuple[str, str] = ("there", "here")) -> list[str]:
-        """Return what is not the same on the other machine and on this one, a line each, with a word for either."""
+        """Return what is not the same on the other machine and on this one, a line each, with a word for either.
+
+        An instruction set that one of them does not tell, since it was written down before, is no difference.
+        """
         names = [field.name for field in fields(self)]
         pairs = [(name, getattr(other, name), getattr(self, name)) for name in names]
         return [
             f"{name}: {_text(there)} {words[0]}, {_text(here)} {words[1]}"
             for name, there, here in pairs
-            if there != here
+            if there != here and not (name == "instructions" and "" in (there, here))
         ]
 
 
@@ -83,7 +110,16 @@ def this_machine(
         gpus=gpus(),
         driver=_driver_version(driver),
         cpu_quota=quota(),
+        instructions=instructions_here(cpuinfo),
     )
+
+
+def instructions_here(cpuinfo: Path = _CPUINFO) -> str:
+    """Return the instruction set of the CPU that this process runs on, or `UNKNOWN` where the kernel does not tell."""
+    try:
+        return instruction_set(cpuinfo.read_text(errors="replace"))
+    except OSError:
+        return UNKNOWN
 
 
 def _cpu_model(cpuinfo: Path) -> str:

@@ -54,12 +54,22 @@ def network_problems(version: Path, config: Any, release: str) -> Iterator[str]:
     if config.backend not in ("python", "onnxruntime"):
         yield f"backend must be python, onnxruntime or tensorrt, found {shown(config.backend or config.platform)}"
     yield from _file_problems(version / MODEL, manifest.files.get(MODEL, ""))
+    if manifest.for_runner and _leaves_cpu(config):
+        yield f"the graph must be run on the CPU, for it is written for {manifest.for_runner}; export one for any"
     if config.backend == "python" and _content(version / MODEL_PY) != model_program("network.py"):
         yield f"{MODEL_PY} must be the one of this resnas, found another or none; export the model again"
     if config.backend == "onnxruntime" and release:
         found = onnxruntime_of(release)
         if tuple(map(int, found.split(".")[:2])) < _ATTENTION_SINCE:
             yield f"ONNX Runtime must know opset 23 (1.23 or newer), found {found} in Triton {release}"
+
+
+def _leaves_cpu(config: Any) -> bool:
+    """Whether a graph is run on a GPU, or by another execution provider than ONNX Runtime's own for CPUs."""
+    accelerators = config.optimization.execution_accelerators
+    asked = accelerators.gpu_execution_accelerator or accelerators.cpu_execution_accelerator
+    # KIND_AUTO, the usual one, takes a GPU where there is one.
+    return bool(asked) or any(group.kind != pb.ModelInstanceGroup.KIND_CPU for group in config.instance_group)
 
 
 def _engine_problems(version: Path, config: Any, manifest: Manifest, release: str) -> Iterator[str]:

@@ -108,6 +108,8 @@ def add_model(
                 f"every version of a model must take and give the same, found {_INTERFACE} in {model}; "
                 "give this one another `name`"
             )
+        for version in earlier:
+            check_served_for(read_manifest(version), settings, str(version))
         batches = [_batch(manifest, engine.made_of if engine else None), *map(batch_of, earlier)]
         fitting = replace(settings, max_batch=min(map(settings.largest_batch, batches)))
         network = NewModel(
@@ -142,10 +144,21 @@ def check_servable(artifact: Artifact, settings: ModelSettings, engine: Engine |
         )
     if engine:
         check_has_weights(engine)
+    check_served_for(artifact.manifest, settings, artifact.source)
     settings.largest_batch(_batch(artifact.manifest, engine.made_of if engine else None))
     if not engine and artifact.precision == "bf16":
         raise BadInput(
             "ONNX Runtime must have kernels for the precision of the graph, found bf16; export it in fp16 or fp32"
+        )
+
+
+def check_served_for(manifest: Manifest, settings: ModelSettings, source: str) -> None:
+    """Raise `BadInput` where a graph that is written for ONNX Runtime's CPU would be served by something else."""
+    if manifest.for_runner and (settings.on_gpu or settings.accelerator):
+        where = f"the accelerator {settings.accelerator}" if settings.accelerator else "a GPU"
+        raise BadInput(
+            f"{source} must be served on the CPU, since its graph is written for {manifest.for_runner}, found {where}; "
+            "export it without `for_runner`"
         )
 
 

@@ -16,6 +16,8 @@ from resnas_deploy.measuring.latency.profile import CHECK, PROFILE, Profiler, pr
 from resnas_deploy.measuring.latency.regression import least_networks
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import LatencyStore
+from resnas_deploy.measuring.machine.description import this_machine
+from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.space_files import packaged_spaces
 
@@ -157,6 +159,14 @@ def test_no_profile_is_said_with_what_there_is(store):
     store.add(SETTING, EIGHT, PROFILE, 0, measured(drawn(MINI, 3), truth()))
     message = refusal(lambda: profiler(store).model())
     assert "found eight on ort-cpu (onnxruntime 1), fp32, batch 1, 2 threads; run: " in message
+
+
+def test_a_profile_of_this_machine_before_its_instruction_set_was_told_is_told_and_not_taken(store):
+    here = this_machine(usable_cores())
+    earlier, setting = replace(SETTING, machine=here.earlier_slug), replace(SETTING, machine=here.slug)
+    store.add(earlier, MINI, PROFILE, 0, measured(drawn(MINI, 60), truth()))
+    message = refusal(lambda: replace(profiler(store), setting=setting).model())
+    assert f"found one of {here.earlier_slug}, as this machine and those with another instruction set were" in message
 
 
 def test_a_profile_of_another_version_of_the_runtime_is_told_and_not_taken(store):

@@ -57,7 +57,7 @@ class Little:
 
     def __init__(self, checkpoint):
         self.checkpoint, self.arch, self.image_size = checkpoint, checkpoint.arch, checkpoint.arch.image_size
-        self.input = "float32"
+        self.input, self.for_runner = "float32", ""
 
     def module(self):
         return build_model(self.checkpoint)

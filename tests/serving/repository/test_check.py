@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -10,14 +12,19 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.engine_report import IDENTITY, LAYERS
 from support.repository_findings import findings
+from support.small_export import request
 
 import resnas_deploy as resnas
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_engine_report
+from resnas_deploy.exporting.export import export
+from resnas_deploy.progress import silent
 from resnas_deploy.serving.repository.check import check_repository
 from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
+
+REQUEST = request(Path(), for_runner="ort-cpu", verify_on=None)
 
 
 def edited(models, name, old, new):
@@ -192,3 +199,20 @@ def test_an_engine_that_triton_cannot_serve(engine, tmp_path, options, said):
     serving = ModelSettings("mini", backend="tensorrt", on_gpu=True)
     assert said in refusal(lambda: add_model(tmp_path / "models", artifact, serving, made))
     assert not (tmp_path / "models").exists()
+
+
+def test_a_graph_for_one_runner_that_leaves_the_cpu(mini_artifact, tmp_path):
+    """Its configuration was edited since: every group of instances must be on the CPU, by no other provider."""
+    there = open_artifact(mini_artifact)
+    for_one = export(there.checkpoint, replace(REQUEST, out=tmp_path / "x"), silent)
+    models = tmp_path / "models"
+    add_model(models, for_one, ModelSettings("mini", backend="onnxruntime"))
+    assert findings(models) == []
+    edited(models, "mini", "KIND_CPU", "KIND_GPU")
+    assert any("must be run on the CPU, for it is written for ort-cpu" in line for line in findings(models))
+    edited(models, "mini", "KIND_GPU", "KIND_CPU")
+    with (models / "mini" / "config.pbtxt").open("a") as file:
+        file.write('optimization { execution_accelerators { cpu_execution_accelerator { name: "openvino" } } }\n')
+    assert any("must be run on the CPU, for it is written for ort-cpu" in line for line in findings(models))
+    message = refusal(lambda: add_model(models, there, ModelSettings("mini", backend="onnxruntime", on_gpu=True)))
+    assert "must be served on the CPU" in message  # of the earlier version, which the same configuration serves
