@@ -22,6 +22,7 @@ from resnas_deploy.measuring.machine.roofline import CeilingsFile
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.measuring.tradeoff.result import Tradeoff
 from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
@@ -84,6 +85,7 @@ class VerifyDocument(TypedDict):
     label: str
     error: str | None
     verification: Verification | None
+    against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
 
 
 class BuildDocument(TypedDict):
@@ -145,6 +147,44 @@ class InspectedDocument(TypedDict):
     manifest: NotRequired[Manifest]
     operators: NotRequired[dict[str, int]]
     engines: NotRequired[list[HeldEngineDocument]]  # that an artifact holds
+
+
+class ValueDocument(TypedDict):
+    """An input or output; a size that is not fixed is a name, or `?`."""
+
+    name: str
+    type: str
+    shape: list[int | str]
+
+
+class FileBesideDocument(TypedDict):
+    """A file beside a graph that has its weights."""
+
+    name: str
+    bytes: int
+
+
+class InspectedFileDocument(TypedDict):
+    """A bare ONNX file, as far as its graph tells."""
+
+    file: str
+    sha256: str
+    bytes: int
+    weights_beside: list[FileBesideDocument]
+    producer: str
+    precision: str
+    batch: str
+    input: ValueDocument
+    outputs: list[ValueDocument]
+    logits: str
+    classes: int | None
+    macs: int | None
+    parameters: int
+    weights: dict[str, int]
+    opsets: dict[str, int]
+    operators: dict[str, int]
+    functions: list[str]
+    unknown: list[str]
 
 
 class ImportedDocument(TypedDict):
@@ -399,6 +439,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-packed": PackedProfiles,
     "manifest": Manifest,
     "measured": Measured,
+    "tradeoff": Tradeoff,
     # what `--json` prints; `resnas bench` prints the file of its results, and `resnas archs NAME` an architecture
     "archs": list[PublishedDocument],
     "build": BuildDocument,
@@ -408,7 +449,7 @@ DOCUMENTS: dict[str, Any] = {
     "export": ExportDocument,
     "gate": GateDocument,
     "import": ImportedDocument,
-    "inspect": InspectedDocument | InspectedEngineDocument,
+    "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,
     "latency-check": LatencyCheckDocument,
     "latency-machines": LatencyMachinesDocument,

@@ -13,9 +13,10 @@ import gpu_tables
 import search_tables
 import tables
 import throughput_tables
+import tradeoff_tables
 from tabulated import ROOT
 
-TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | throughput_tables.TABLES
+TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | tradeoff_tables.TABLES | throughput_tables.TABLES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 
@@ -41,3 +42,6 @@ if __name__ == "__main__":
         if (new := written(text)) != text:
             page.write_text(new)
             print(f"{page.relative_to(ROOT)} was written")
+    if not tradeoff_tables.PICTURE.is_file() or tradeoff_tables.PICTURE.read_text() != tradeoff_tables.drawn():
+        tradeoff_tables.PICTURE.write_text(tradeoff_tables.drawn())
+        print(f"{tradeoff_tables.PICTURE.relative_to(ROOT)} was drawn")

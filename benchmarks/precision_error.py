@@ -14,7 +14,8 @@ from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import Request, export
-from resnas_deploy.exporting.verify import compare_with_reference, reference_logits, verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
+from resnas_deploy.exporting.verify import compare_with_reference, reference_logits
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained

@@ -25,7 +25,8 @@ from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, calibration
 from resnas_deploy.exporting.quantise import quantise
 from resnas_deploy.exporting.ranges import activation_ranges
 from resnas_deploy.exporting.scheme import scheme_for
-from resnas_deploy.exporting.verify import reference_logits, relative_error, verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
+from resnas_deploy.exporting.verify import reference_logits, relative_error
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess

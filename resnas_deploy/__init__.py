@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.refit import refit as refit
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.search_call import search as search
+    from resnas_deploy.api.tradeoff import tradeoff as tradeoff
     from resnas_deploy.api.verify import verify as verify
     from resnas_deploy.errors import BadInput as BadInput
     from resnas_deploy.errors import NotAvailable as NotAvailable
@@ -75,6 +76,7 @@ _HOMES = {
     "refit": "resnas_deploy.api.refit:refit",
     "search": "resnas_deploy.api.search_call:search",
     "space": "resnas_deploy.api.space",
+    "tradeoff": "resnas_deploy.api.tradeoff:tradeoff",
     "train": "resnas_deploy.api.train",
     "triton": "resnas_deploy.api.triton",
     "verify": "resnas_deploy.api.verify:verify",

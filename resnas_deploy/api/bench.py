@@ -17,7 +17,8 @@ from resnas_deploy.api.bench_tables import (
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import open_source, open_subject
+from resnas_deploy.artifact.onnx_file import OnnxFile
+from resnas_deploy.engines.finding import AnyNetwork, open_network
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring import compare as comparing
 from resnas_deploy.measuring import gate as gating
@@ -37,7 +38,7 @@ from resnas_deploy.measuring.throughput.measure import measure_throughput
 from resnas_deploy.measuring.throughput.plot import plot_throughput
 from resnas_deploy.progress import Progress, silent
 
-AnyArtifact = str | Path | Artifact
+AnyArtifact = AnyNetwork
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def bench(
     """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     Args:
-        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), or opened artifacts.
+        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), bare ONNX files, or opened artifacts.
         runners: names of runtimes; the first that can run every precision where none is named, or that of an engine.
         engine: of one artifact, the engine to measure: the beginning of its ID, or its file. Where none is named, a
             runner that loads one takes an engine that is tuned for each of the batches, or builds it.
@@ -172,7 +173,7 @@ def bench(
         raise BadInput(
             f"`engine` must be of one artifact, found {len(given)}; name the engines' own files as `artifacts` instead"
         )
-    opened = [open_subject(item, engine) for item in given]
+    opened = [open_network(item, engine) for item in given]
     with beside_peers([artifact for artifact, _ in opened], peers, progress) as networks:
         engines = [*(file for _, file in opened), *[None] * (len(networks) - len(opened))]
         subjects = subjects_for(list(zip(networks, engines, strict=True)), runners, device)
@@ -202,11 +203,11 @@ def compare(
 ) -> Comparisons:
     """Measure two artifacts, A and B, interleaved, and say whether B is faster, slower, or whether that cannot be told.
 
-    The parameters are those of `bench`, and A and B may be engines; of two `runners` the first runs A and the second
-    runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes. Ctrl-C ends it early, and
-    the result says so. Raise what `bench` raises.
+    The parameters are those of `bench`, and A and B may be engines or bare ONNX files; of two `runners` the first
+    runs A and the second runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes.
+    Ctrl-C ends it early, and     the result says so. Raise what `bench` raises.
     """
-    both = [open_source(first), open_source(second)]
+    both = [open_network(first), open_network(second)]
     if len(names := list(dict.fromkeys(runners))) > 2:
         raise BadInput(f"there must be one of `runners`, or one for A and one for B, found {len(names)}")
     if names:
@@ -242,8 +243,8 @@ def gate(
 
     Args:
         baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
-        artifacts: folders, engines in them, or opened artifacts; those that the baseline names where none is given,
-            and the engines that it measured, where they are still there.
+        artifacts: folders, engines in them, bare ONNX files, or opened artifacts; those that the baseline names
+            where none is given, and the engines that it measured, where they are still there.
         accept_different: compare with a baseline of another machine or other versions.
         runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
 
@@ -261,4 +262,4 @@ def gate(
 
 
 def _sequence(artifacts: AnyArtifact | Sequence[AnyArtifact]) -> Sequence[AnyArtifact]:
-    return [artifacts] if isinstance(artifacts, (str, Path, Artifact)) else artifacts
+    return [artifacts] if isinstance(artifacts, (str, Path, Artifact, OnnxFile)) else artifacts

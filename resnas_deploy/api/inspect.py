@@ -1,4 +1,4 @@
-"""Inspecting: what an artifact, an engine, a checkpoint or an architecture is."""
+"""Inspecting: what an artifact, an engine, a bare ONNX file, a checkpoint or an architecture is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
+from resnas_deploy.api.inspect_file import InspectedFile
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
@@ -15,6 +16,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
+from resnas_deploy.artifact.onnx_file import OnnxFile, is_onnx_file, open_onnx
 from resnas_deploy.engines.build import why_not_here
 from resnas_deploy.engines.finding import Listed, engines_in, is_engine, place_of, profiles_text, unusual_options
 from resnas_deploy.engines.store import Engine, open_engine
@@ -127,12 +129,14 @@ class Inspected(Tabular):
 
 
 @checked
-def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected | InspectedEngine:
+def inspect(
+    source: str | Path | ArchSpec | Artifact | Checkpoint | OnnxFile,
+) -> Inspected | InspectedEngine | InspectedFile:
     """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
-    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint (.safetensors), an
-    architecture's file, a published name, or one of these in memory. Raise `BadInput` for anything else, and for what
-    is not whole.
+    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx), any other ONNX file, a checkpoint
+    (.safetensors), an architecture's file, a published name, or one of these in memory. Raise `BadInput` for anything
+    else, and for what is not whole.
     """
     if isinstance(source, ArchSpec):
         return Inspected(source.fingerprint, source)
@@ -140,17 +144,22 @@ def inspect(source: str | Path | ArchSpec | Artifact | Checkpoint) -> Inspected 
         return Inspected(source.arch.fingerprint, source.arch, checkpoint=source)
     if isinstance(source, Artifact):
         return _artifact(source)
+    if isinstance(source, OnnxFile):
+        return InspectedFile(source)
     name, path = str(source), Path(source)
     if name not in PUBLISHED and not path.exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx), a checkpoint "
-            f"(.safetensors), an architecture's file or one of {', '.join(PUBLISHED)}, found no {shown(name)}"
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx), an ONNX file, a "
+            f"checkpoint (.safetensors), an architecture's file or one of {', '.join(PUBLISHED)}, "
+            f"found no {shown(name)}"
         )
     if path.is_dir():
         return _artifact(open_artifact(path))
     if is_engine(path):
         engine = open_engine(path)
         return InspectedEngine(engine, _problem_of(engine))
+    if is_onnx_file(path):
+        return InspectedFile(open_onnx(path))
     if name.endswith(_PICKLES):
         raise BadInput(
             f"{name} must be a checkpoint of ours (.safetensors), found a .pth; convert it: `import_checkpoint()`"

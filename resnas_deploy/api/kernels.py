@@ -15,7 +15,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import Count, count_kernels
 from resnas_deploy.exporting.source import read_source
-from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
+from resnas_deploy.graph.spelling import FOR_TENSORRT
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -90,5 +90,5 @@ def kernels(
     request = Request(
         "counted", Path("counted"), precision, batches, for_engine=True, verify_on=None, calibration_images=_IMAGES
     )
-    counts = count_kernels(source.load(), request, builder, options, SPELLINGS.values(), progress)
+    counts = count_kernels(source.load(), request, builder, options, request.spellings.values(), progress)
     return KernelCounts(source.name, builder.builder(), precision, batches, tuple(counts), FOR_TENSORRT.name)

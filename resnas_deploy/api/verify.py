@@ -1,4 +1,4 @@
-"""Verifying: an artifact's graph against the PyTorch module, again and anywhere."""
+"""Verifying: an artifact's graph against the PyTorch module, again and anywhere; any two graphs against each other."""
 
 from __future__ import annotations
 
@@ -8,36 +8,42 @@ from pathlib import Path
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
-from resnas_deploy.engines.finding import open_subject, runner_of
+from resnas_deploy.artifact.onnx_file import OnnxFile
+from resnas_deploy.engines.finding import open_network, runner_of
+from resnas_deploy.engines.store import Engine
+from resnas_deploy.errors import BadInput, called
 from resnas_deploy.exporting.export import check_verifiable
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.runners.registry import graph_runner
+from resnas_deploy.runners.base import RunnerKind, usable_cores
+from resnas_deploy.runners.registry import default_runner, graph_runner, runner_kind
 from resnas_deploy.runners.tf32 import check_rounds
 
 
 @dataclass(frozen=True)
 class Verified:
-    """An artifact whose files are as their hashes say and whose graph computes what the module does."""
+    """A network that computes what it is held against: an artifact's module, or with `against` another network."""
 
-    artifact: Artifact
+    artifact: Artifact | OnnxFile
     verification: Verification  # what was compared, with the tolerance and the largest difference
+    against: Artifact | OnnxFile | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return what `resnas verify --json` prints."""
-        return {
-            "artifact": str(self.artifact.folder),
-            "label": self.artifact.manifest.label,
+        found: dict[str, object] = {
+            "artifact": self.artifact.source,
+            "label": self.artifact.label,
             "error": None,
             "verification": self.verification.to_json(),
         }
+        return found | ({"against": self.against.source} if self.against else {})
 
 
 @checked
 def verify(
-    artifact: str | Path | Artifact,
+    artifact: str | Path | Artifact | OnnxFile,
     *,
+    against: str | Path | Artifact | OnnxFile = "",
     runner: str = "",
     engine: str | Path = "",
     device: str = "",
@@ -47,12 +53,15 @@ def verify(
     threads: int = 0,
     progress: Progress = silent,
 ) -> Verified:
-    """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
+    """Check an artifact's files and compare its graph with the PyTorch module, or with another graph, on a runtime.
 
     Args:
-        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx), or an artifact that is open.
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx), or an artifact that is open; with
+            `against` a bare ONNX file too.
+        against: a bare ONNX file, or another artifact or engine, which must compute the same: instead of the module,
+            it is run on the same images on the same runtime.
         runner: the runtime; the first that can run the precision where none is named, or that of the engine.
-        engine: the engine of the artifact to compare with the module: the beginning of its ID, or its file; the
+        engine: the engine of the artifact to compare: the beginning of its ID, or its file; the
             runner's, which is found or built, where none is named.
         device: cpu, cuda or cuda:N; the runner's usual one where none is named.
         tf32: on a GPU, let float32 be rounded to TF32; the tolerance is then that of TF32.
@@ -64,7 +73,22 @@ def verify(
     Raise `VerificationFailed`, whose `report` is what was compared, where the two differ by more than the tolerance;
     `BadInput` for an artifact that is not whole, and `NotAvailable` where torch or the runtime is missing.
     """
-    opened, file = open_subject(artifact, engine)
+    opened, file = open_network(artifact, engine)
+    if against:
+        if data or max_drop != DEFAULT_DROP:
+            raise BadInput("logits are compared with `against`, not accuracy; leave `data` and `max_drop` out")
+        other, others_file = open_network(against)
+        kinds = _kinds((opened, file), (other, others_file), runner, device, tf32=tf32)
+        from resnas_deploy.exporting.against import Side, compare_networks
+
+        sides = Side(opened, kinds[0], file), Side(other, kinds[1], others_file)
+        return Verified(opened, compare_networks(*sides, threads or usable_cores(), progress), other)
+    if isinstance(opened, OnnxFile):
+        remedy = called("verify", artifact="..", against=opened.source)
+        raise BadInput(
+            f"{opened.source} is a bare ONNX file, which has nothing to be verified by; hold an artifact, or another "
+            f"file, against it: {remedy}"
+        )
     kind = (runner_of(file, runner) if file else graph_runner(runner, opened.precision, device)).on(device, tf32=tf32)
     if tf32:
         check_rounds(opened.precision, opened.manifest.type)
@@ -72,3 +96,23 @@ def verify(
     from resnas_deploy.exporting.verify import verify as compare  # imports torch
 
     return Verified(opened, compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop, file))
+
+
+_Opened = tuple[Artifact | OnnxFile, Engine | None]
+
+
+def _kinds(first: _Opened, second: _Opened, runner: str, device: str, *, tf32: bool) -> tuple[RunnerKind, RunnerKind]:
+    """Return what runs each: an engine's own runner, for graphs the one that is named, or the first that runs both."""
+    graphs = [network.precision for network, engine in (first, second) if engine is None]
+    named = runner_kind(runner, "`runner`") if runner else None
+    if named and not (named.runs_graph or named.engine):
+        raise BadInput(
+            f"graphs must be compared on a runner that runs them, found {named.name}, which runs the weights; "
+            "use another runner (`available_runners()` lists them)"
+        )
+
+    def kind(engine: Engine | None) -> RunnerKind:
+        found = runner_of(engine) if engine else named or default_runner(*graphs, runs_graph=True, device=device)
+        return found.on(device, tf32=tf32)
+
+    return kind(first[1]), kind(second[1])

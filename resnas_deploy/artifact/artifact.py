@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MODEL, WEIGHTS, MANIFEST, ENGINES = "model.onnx", "weights.safetensors", "manifest.json", "engines"
 MOST_GRAPH = 2**31 - 1  # bytes: protobuf's own limit
 _ATTEMPTS, _INSTANT_S = 5, 0.05  # of a reader whose artifact is replaced while it reads
-_LFS, _LFS_BYTES = b"version https://git-lfs", 1024  # how a pointer of Git LFS begins, and more than it has
+LFS_POINTER, _LFS_BYTES = b"version https://git-lfs", 1024  # how a pointer of Git LFS begins, and more than it has
 
 
 @dataclass(frozen=True)
@@ -187,6 +187,12 @@ def _no_folder(folder: Path, error: OSError | ValueError) -> str:
             return f"{wanted}, found a link to {folder.readlink()}, where nothing is"
         return f"{wanted}, found nothing of that name; make one by `export()`"
     if isinstance(error, NotADirectoryError):
+        if folder.suffix.lower() == ".onnx":
+            return (
+                f"{wanted}, found a bare ONNX file: it tells neither preprocessing nor classes, and has no weights of "
+                "its own to run, build or serve; measure it by `bench()`, `compare()` or `gate()`, look at it by "
+                "`inspect()`, and hold it against an artifact by `verify()` with `against`"
+            )
         return f"{wanted}, found a file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
@@ -213,7 +219,7 @@ def _open_listed(name: str, place: int) -> int:
 
 
 def _how_it_differs(name: str, descriptor: int) -> str:
-    if os.pread(descriptor, _LFS_BYTES, 0).startswith(_LFS):
+    if os.pread(descriptor, _LFS_BYTES, 0).startswith(LFS_POINTER):
         return f"{name} is a pointer of Git LFS, not the file itself; fetch that by: git lfs pull"
     return f"{name} differs from the hash in manifest.json: it was changed; export the artifact again"
 

@@ -19,6 +19,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.artifact.artifact import MOST_GRAPH, Artifact
 from resnas_deploy.artifact.manifest import Manifest
+from resnas_deploy.artifact.ort_operators import DOMAIN, check_operators, in_standard_operators
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_bytes
 
@@ -36,7 +37,7 @@ def read_graph(artifact: Artifact) -> ModelProto:
     path = artifact.model
     try:
         model = onnx.load_model_from_string(read_bytes(artifact.graph, MOST_GRAPH))
-        _check_structure(model)
+        _check_structure(model, artifact.manifest)
         checker.check_model(str(artifact.graph))
         _check_edges(model, artifact.manifest)
         _check_sizes(model, artifact.manifest)
@@ -59,19 +60,24 @@ def check_graph(artifact: Artifact) -> None:
         del _held[:-_MOST_HELD]
 
 
-def _check_structure(model: ModelProto) -> None:
-    """Refuse loops and branches, functions in functions, other files and foreign operators."""
+def _check_structure(model: ModelProto, manifest: Manifest) -> None:
+    """Refuse loops and branches, functions in functions, other files and foreign operators.
+
+    A graph for ONNX Runtime's CPU alone may have those of its operators that we write, outside of functions.
+    """
     graph, functions = model.graph, {(item.domain, item.name): len(item.node) for item in model.functions}
     nodes = sum(functions.get((node.domain, node.op_type), 1) for node in graph.node)
     if nodes > MOST_NODES:
         raise BadInput(f"a graph must have at most {MOST_NODES} nodes, found {nodes}")
     for where, node in _nodes(model):
-        if node.domain not in _DOMAINS:
+        own = bool(manifest.for_runner) and where is None and node.domain == DOMAIN
+        if node.domain not in _DOMAINS and not own:
             raise BadInput(f"operators must be ONNX's own or of resnas, found the domain {shown(node.domain)}")
         if where is not None and (node.domain, node.op_type) in functions:
             raise BadInput(f"a function must be made of operators alone, found {shown(node.op_type)} in another")
         if any(attribute.HasField("g") or attribute.graphs for attribute in node.attribute):
             raise BadInput(f"a graph must have no graphs inside, found one in {shown(node.op_type)}")
+    check_operators(graph)
     if graph.sparse_initializer:
         raise BadInput("weights must be dense, found sparse ones")
     for tensor in _tensors(model):
@@ -104,7 +110,7 @@ def _check_edges(model: ModelProto, manifest: Manifest) -> None:
         ("input", model.graph.input, INPUT, taken, taken.dims(size)),
         ("output", model.graph.output, OUTPUT, FLOAT32, (manifest.arch.classes,)),
     ):
-        found = [(value.name, value.type.tensor_type.elem_type, _dims(value)) for value in values]
+        found = [(value.name, value.type.tensor_type.elem_type, dims_of(value)) for value in values]
         if found != [(name, kind.onnx, [least, *shape])]:
             wanted = ", ".join(["B" if least is None else str(least), *map(str, shape)])
             raise BadInput(f"the {what} must be {name}, {kind.name} ({wanted}), found {shown(tuple(found), 100)}")
@@ -112,20 +118,27 @@ def _check_edges(model: ModelProto, manifest: Manifest) -> None:
 
 def _check_sizes(model: ModelProto, manifest: Manifest) -> None:
     """Require that types and shapes follow from each other, and no tensor far larger than the architecture's."""
+    light = without_weights(model)
+    in_standard_operators(light.graph)
+    inferred = shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
+    values = sum(cost.values for cost in breakdown(manifest.arch))
+    most = _SPARE * values * manifest.batch.least + _BESIDE
+    for value in (*inferred.graph.value_info, *inferred.graph.output):
+        if math.prod(dim or manifest.batch.least for dim in dims_of(value)) > most:
+            raise BadInput(f"no tensor may have more than {most} values, found {shown(value.name)} of {dims_of(value)}")
+
+
+def without_weights(model: ModelProto) -> ModelProto:
+    """Return the model without the values of large constants, which no shape depends on."""
     light = ModelProto()
     light.CopyFrom(model)
     for tensor in light.graph.initializer:
         if math.prod(tensor.dims) > _SMALL:
             for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
                 tensor.ClearField(field)
-    inferred = shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
-    values = sum(cost.values for cost in breakdown(manifest.arch))
-    most = _SPARE * values * manifest.batch.least + _BESIDE
-    for value in (*inferred.graph.value_info, *inferred.graph.output):
-        if math.prod(dim or manifest.batch.least for dim in _dims(value)) > most:
-            raise BadInput(f"no tensor may have more than {most} values, found {shown(value.name)} of {_dims(value)}")
+    return light
 
 
-def _dims(value: ValueInfoProto) -> list[int | None]:
+def dims_of(value: ValueInfoProto) -> list[int | None]:
     """Return its shape; None where a size is not fixed."""
     return [dim.dim_value if dim.HasField("dim_value") else None for dim in value.type.tensor_type.shape.dim]

@@ -77,6 +77,7 @@ class Verification:
     own: OwnArithmetic | None = field(  # in the graph's own type; None of fp32, and of what was verified before it was
         default=None, metadata=as_json("own_arithmetic")
     )
+    difference: float | None = None  # the largest of a logit itself; where two graphs were compared with each other
 
     @property
     def passed(self) -> bool:
@@ -101,7 +102,9 @@ class Verification:
     def __str__(self) -> str:
         error = f"error {self.error:.1e}" if self.error < NOT_FINITE else "a logit that is NaN or infinite"
         return (
-            f"{error} of tolerance {_short(self.tolerance)}, top-1 agrees on {self.top1_agreement} of {self.images} "
+            f"{error} of tolerance {_short(self.tolerance)}"
+            + (f", largest difference {self.difference:.2e}" if self.difference is not None else "")
+            + f", top-1 agrees on {self.top1_agreement} of {self.images} "
             f"images and {self.real_agreement} of {len(self.real_images)} real images "
             f"({self.runner} against {self.reference})"
             + (f"; {self.accuracy}" if self.accuracy else "")

@@ -31,6 +31,7 @@ from resnas_deploy.cli.search import search
 from resnas_deploy.cli.search_steps import finish, measure
 from resnas_deploy.cli.space import space
 from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
+from resnas_deploy.cli.tradeoff import tradeoff
 from resnas_deploy.cli.train import train
 from resnas_deploy.cli.triton import triton
 from resnas_deploy.cli.verify import verify
@@ -76,6 +77,7 @@ app.command()(predict)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
+app.command()(tradeoff)
 app.command(name="gpu-report")(gpu_report)
 app.add_typer(space)
 app.add_typer(latency)

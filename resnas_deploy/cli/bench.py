@@ -30,7 +30,9 @@ from resnas_deploy.processes import ending
 def bench(
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(help="Artifact folders, or engines in them (engines/ID.engine).", show_default=False),
+        typer.Argument(
+            help="Artifact folders, engines in them (engines/ID.engine), or bare ONNX files.", show_default=False
+        ),
     ] = None,
     runner: Runners = None,
     engine: EngineOption = "",
@@ -94,6 +96,7 @@ def bench(
     $ resnas bench small-fp16/engines/*.engine --batch 1,8
     $ resnas bench small-fp16 --engine 3514cb55 --runner tensorrt --runner torch
     $ resnas bench small-fp32 --batch 16 --streams 1,2
+    $ resnas bench mine.onnx small-fp32 --batch 1,8
     $ resnas bench small-fp32 --streams auto --out best.json
     $ resnas bench small-fp32 --streams auto --latency-limit 200 --minutes 5 --plot front.html
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16

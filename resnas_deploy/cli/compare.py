@@ -18,7 +18,10 @@ from resnas_deploy.processes import ending
 @with_groups
 def compare(
     first: Annotated[
-        Path, typer.Argument(metavar="A", help="An artifact's folder, or an engine in one.", show_default=False)
+        Path,
+        typer.Argument(
+            metavar="A", help="An artifact's folder, an engine in one, or a bare ONNX file.", show_default=False
+        ),
     ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one, or the same.", show_default=False)],
     runner: Runners = None,
@@ -36,6 +39,7 @@ def compare(
     Examples:
     $ resnas compare small-fp32 small-bf16 --runner openvino --batch 1,16
     $ resnas compare small-fp32 small-fp32 --runner ort-cpu --runner openvino
+    $ resnas compare mine.onnx small-fp32 --batch 1,8
     """
     with progress(spinner=False) as show:
         show("checking the files")

@@ -20,7 +20,9 @@ from resnas_deploy.processes import ending
 def gate(
     artifacts: Annotated[
         list[Path] | None,
-        typer.Argument(help="Artifact folders, or engines in them.", show_default="those that the baseline names"),
+        typer.Argument(
+            help="Artifact folders, engines in them, or bare ONNX files.", show_default="those that the baseline names"
+        ),
     ] = None,
     baseline: Annotated[
         Path | None,

@@ -25,7 +25,7 @@ def inspect(
     path: Annotated[
         str,
         typer.Argument(
-            help="An artifact, an engine, a checkpoint, an architecture's file, or a published name.",
+            help="An artifact, an engine, any ONNX file, a checkpoint, an architecture's file, or a published name.",
             show_default=False,
         ),
     ],
@@ -33,18 +33,26 @@ def inspect(
 ) -> None:
     """Show what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
+    Of a bare ONNX file, whoever made it, it shows ends, operators, weights, and what cannot be known.
+
     Examples:
     $ resnas inspect small-fp32
     $ resnas inspect found.safetensors
     $ resnas inspect small-fp16/engines/3514cb55.engine
+    $ resnas inspect mine.onnx
     """
     found = resnas.inspect(path)
     if as_json:
         print_json(found.to_json())
         return
     from resnas_deploy.api.inspect import InspectedEngine
+    from resnas_deploy.api.inspect_file import InspectedFile
 
-    if isinstance(found, InspectedEngine):
+    if isinstance(found, InspectedFile):
+        show_table(found.table())
+        for line in found.lines():
+            say(line)
+    elif isinstance(found, InspectedEngine):
         say(describe(found.engine))
         print_proof(found.engine.report)
         if found.problem:

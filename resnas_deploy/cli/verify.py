@@ -1,6 +1,10 @@
-"""`resnas verify`: an artifact's graph against the PyTorch module, again and anywhere."""
+"""`resnas verify`: an artifact's graph against the PyTorch module or another graph, again and anywhere."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.options import (
@@ -21,6 +25,14 @@ from resnas_deploy.errors import VerificationFailed
 
 def verify(
     artifact: RunnableArgument,
+    against: Annotated[
+        str,
+        typer.Option(
+            help="Compare with this bare ONNX file (or another artifact), on the same images and runtime.",
+            metavar="FILE.onnx",
+            show_default="the PyTorch module",
+        ),
+    ] = "",
     runner: RunnerOption = "",
     engine: EngineOption = "",
     device: DeviceOption = "",
@@ -32,20 +44,26 @@ def verify(
 ) -> None:
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
+    With --against the graph is compared with another one, on the same runtime: what your own exporter made of the same
+    weights, say. Both run the same images, noise and real ones; the exit code is 3 where they differ.
+
     Examples:
     $ resnas verify small-fp32
     $ resnas verify small-fp32 --runner openvino
     $ resnas verify small-fp32 --runner ort-cuda --device cuda:1
     $ resnas verify small-fp32 --engine 3514cb55
+    $ resnas verify small-fp32 --against mine.onnx
+    $ resnas verify mine-int8.onnx --against mine.onnx --runner openvino
     """
     with progress() as show:
         show("checking the files")
-        from resnas_deploy.engines.finding import open_subject
+        from resnas_deploy.engines.finding import open_network
 
-        opened, file = open_subject(artifact, engine)
+        opened, file = open_network(artifact, engine)
         try:
             found = resnas.verify(
                 opened,
+                against=against,
                 runner=runner,
                 engine=file.path if file else "",
                 device=device,
@@ -62,6 +80,10 @@ def verify(
             raise
     if as_json:
         print_json(found.to_json())
+        return
+    if found.against:
+        say(f"{artifact}: {opened.label}")
+        say(f"computes what {against} does: {found.verification}")
         return
     say(f"{artifact}: {opened.label}: every file is as its hash says")
     say(f"verified: {found.verification}")

@@ -14,11 +14,13 @@ _NAMED = re.compile(r"`([a-z][a-z0-9_.]*)(?:\(([^`]*)\))?`")
 _OTHERWISE = {
     "artifact": "ARTIFACT",
     "artifacts": "ARTIFACT..",
+    "batches": "--batch",
     "concurrencies": "--concurrency",
     "file": "FILE",
     "for_runner": "--for",
     "images": "IMAGES..",
     "peers": "--peer",
+    "precisions": "--precision",
     "profiles": "--profile",
     "protocols": "--protocol",
     "rates": "--rate",

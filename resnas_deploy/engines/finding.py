@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, Artifact, open_artifact
+from resnas_deploy.artifact.onnx_file import OnnxFile, is_onnx_file, open_onnx
 from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.options import BatchProfile, engine_id
 from resnas_deploy.engines.store import CONTEXT, SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
@@ -74,9 +75,12 @@ def engines_in(artifact: Artifact) -> list[Listed]:
 
 
 def is_engine(path: Path) -> bool:
-    """Whether a path has the name of an engine; any graph ends in .onnx, so one must be where engines are."""
+    """Whether a path has the name of an engine; any graph ends in .onnx, so one must be where an artifact has its."""
     named = path.suffix in SUFFIXES and not path.is_dir()
-    return named and (path.suffix != CONTEXT or lexical(path).parent.name == ENGINES)
+    if not named or path.suffix != CONTEXT:
+        return named
+    folder = lexical(path).parent
+    return folder.name == ENGINES and (folder.parent / MANIFEST).exists()
 
 
 def open_source(source: str | Path | Artifact) -> tuple[Artifact, Engine | None]:
@@ -94,6 +98,21 @@ def open_source(source: str | Path | Artifact) -> tuple[Artifact, Engine | None]
         raise BadInput(f"an engine must lie in its artifact ({ENGINES}/ID{path.suffix}), found {path}")
     artifact = open_artifact(inside.parents[1])
     return artifact, _of(artifact, open_engine(path))
+
+
+AnyNetwork = str | Path | Artifact | OnnxFile  # what `open_network` takes
+
+
+def open_network(source: AnyNetwork, engine: str | Path = "") -> tuple[Artifact | OnnxFile, Engine | None]:
+    """Open a bare ONNX file, or what `open_subject` opens. Raise `BadInput` for an engine of a bare file."""
+    if isinstance(source, Artifact):
+        return open_subject(source, engine)
+    if not isinstance(source, OnnxFile) and (not is_onnx_file(Path(source)) or is_engine(Path(source))):
+        return open_subject(source, engine)
+    if engine:
+        name = source.path if isinstance(source, OnnxFile) else source
+        raise BadInput(f"`engine` must be of an artifact, found the bare ONNX file {name}; leave it out")
+    return open_onnx(source), None
 
 
 def open_subject(source: str | Path | Artifact, engine: str | Path = "") -> tuple[Artifact, Engine | None]:

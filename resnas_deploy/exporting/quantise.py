@@ -17,6 +17,7 @@ from onnx import ModelProto, inliner, numpy_helper
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import PackageMissing
 from resnas_deploy.exporting.fp8 import to_fp8
+from resnas_deploy.exporting.ort_form import for_onnxruntime
 from resnas_deploy.exporting.ranges import OPERATORS, Ranges, quiet_quantiser
 from resnas_deploy.exporting.scheme import Scheme
 from resnas_deploy.precision import PRECISIONS, QUANTISED
@@ -51,6 +52,8 @@ def quantise(model: Path, ranges: Ranges | None, scheme: Scheme, out: Path | Non
             to_fp8(quantised, originals)
         for name in softmaxes:
             _set_step(quantised, name, scheme.softmax_step)
+        if scheme.for_runner:
+            quantised = for_onnxruntime(quantised)
     else:
         quantised = graph
     (out or model).write_bytes(quantised.SerializeToString(deterministic=True))

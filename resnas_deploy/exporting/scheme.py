@@ -14,6 +14,7 @@ from onnx import ModelProto, NodeProto
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, elements
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.precision import AROUND_QUANTISED, QUANTISED
 
@@ -34,6 +35,7 @@ class Scheme:
     asymmetric: bool  # activations as uint8 with a zero point, which CPUs multiply fastest, instead of int8
     convolutions: bool  # whether they are quantised, and what lies between those of the stem
     attention: tuple[str, ...] = ()  # the blocks of which both products of attention are quantised too
+    for_runner: str = ""  # whose own operators stand for the pairs, of `FOR_RUNNERS`; empty: ONNX's own
     kept: tuple[str, ...] = ()  # the units that are not quantised, as was asked
     fell_back: tuple[str, ...] = ()  # those that are not, since the graph was not accurate enough
 
@@ -54,6 +56,8 @@ class Scheme:
             "weights": f"{self.precision}, symmetric, a scale for each output channel",
             "kept": kept if self.convolutions else ["convolutions", *kept],
         }
+        if self.for_runner:
+            said["products"] = f"{DOMAIN}.{PRODUCT}, bias inside"
         if blocks:
             said["attention"] = {"blocks": blocks, "softmax_step": self.softmax_step}
         for name, units in (("kept_elements", self.kept), ("fell_back", self.fell_back)):
@@ -92,15 +96,15 @@ class Scheme:
         return tuple(dict.fromkeys(unit_of(node.name) for node in graph.graph.node if self.quantises(node, weights)))
 
 
-def scheme_for(precision: str, engine: bool) -> Scheme:
-    """Return the scheme of `int8` or `fp8` for engines, or for runtimes on CPUs.
+def scheme_for(precision: str, engine: bool, for_runner: str = "") -> Scheme:
+    """Return the scheme of `int8` or `fp8` for engines, for runtimes on CPUs, or for one of these in its own operators.
 
     In engines the convolutions keep fp16: TensorRT writes the sums of an int8 one in float32 for another kernel to
     read, the stem's are the network's largest values, and there is no e4m3 kernel for its 7x7 convolution at all.
     """
     if engine or precision == _FP8.name:
         return Scheme(precision, AROUND_QUANTISED, asymmetric=False, convolutions=False)
-    return Scheme(precision, "fp32", asymmetric=True, convolutions=True)
+    return Scheme(precision, "fp32", asymmetric=True, convolutions=True, for_runner=for_runner)
 
 
 def unit_of(node: str) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper
 
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
-from resnas_deploy.arch.inputs import FLOAT32, InputKind, input_named
+from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
@@ -28,8 +28,8 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.images.preprocessing import Preprocessing, normalised
-from resnas_deploy.images.samples import noise, sample_images
+from resnas_deploy.exporting.verified_images import MOST, NOISE_IMAGES, Inputs, images_at, rows_of, verification_inputs
+from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress, silent
@@ -38,9 +38,6 @@ from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.padding import aligned_output
-
-NOISE_IMAGES = 8
-MOST = 16  # images in the largest batch that verification runs
 
 
 @dataclass(frozen=True)
@@ -52,20 +49,6 @@ class Divergence:
 
     def __str__(self) -> str:
         return f"the first element that differs is {self.element} (error {self.error:.1e})"
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the graph is given: seeded noise, then real images. The module is given the same, normalised."""
-
-    images: Images
-    real: tuple[str, ...]  # the names of the real ones
-
-
-def verification_inputs(preprocessing: Preprocessing, kind: InputKind = FLOAT32) -> Inputs:
-    """Return eight images of seeded noise and the package's sample images, twelve, as a graph takes them."""
-    names, samples = sample_images(preprocessing, kind)
-    return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size, kind), samples]), names)
 
 
 def reference_logits(checkpoint: Checkpoint, images: Images) -> NDArray[np.float32]:
@@ -174,15 +157,21 @@ def compare_with_reference(
     progress: Progress = silent,
     engine: EngineFile | None = None,
 ) -> Verification:
-    """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
+    """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count.
+
+    At the largest batch size of a range all images are run, at the others a few (`images_at`).
+    """
     batches, count = batches_to_verify(artifact.manifest.batch, engine), len(inputs.images)
+    largest = {most_to_verify(each) for each in _ranges(artifact.manifest.batch, engine)}
     error, agreement = 0.0, np.ones(count, bool)
     with ExitStack() as stack:
         options = with_engine(kind, artifact, Options(threads, engine=engine), progress, Need(batches))
         runner = stack.enter_context(kind.open(artifact, options))
         for batch in batches:
-            parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in _rows(count, batch)]
-            logits = np.concatenate(parts)[:count]
+            chosen = images_at(batch, largest, count)
+            parts = [runner.run(inputs.images[chosen[rows]])[OUTPUT] for rows in rows_of(len(chosen), batch)]
+            logits = reference.copy()  # of the images that are not run
+            logits[chosen] = np.concatenate(parts)[: len(chosen)]
             error = max(error, relative_error(logits, reference))
             agreement &= logits.argmax(1) == reference.argmax(1)
         return Verification(
@@ -213,16 +202,25 @@ def batches_to_verify(batch: BatchRange, engine: EngineFile | None = None) -> tu
 
     Of an engine, those of the range of each of its profiles.
     """
-    profiles = profiles_of(engine.made_of) if engine else ()
-    ranges = [BatchRange(profile.least, profile.most) for profile in profiles] or [batch]
-    ends = ({each.least, each.nearest(each.least + 1), each.nearest(MOST)} for each in ranges)
+    ends = ({each.least, each.nearest(each.least + 1), most_to_verify(each)} for each in _ranges(batch, engine))
     return tuple(sorted(set().union(*ends)))
+
+
+def most_to_verify(batch: BatchRange) -> int:
+    """Return the largest of the batch sizes of a range that verification runs."""
+    return batch.nearest(MOST)
+
+
+def _ranges(batch: BatchRange, engine: EngineFile | None) -> list[BatchRange]:
+    """Return the artifact's range, or those of an engine's profiles, each of which has kernels of its own."""
+    profiles = profiles_of(engine.made_of) if engine else ()
+    return [BatchRange(profile.least, profile.most) for profile in profiles] or [batch]
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:
     """Return the error at every element's output, in the order of computation: where the graph and the module part."""
     batch = artifact.manifest.batch
-    images = images[_rows(len(images), batch.nearest(len(images)))[0]]
+    images = images[rows_of(len(images), batch.nearest(len(images)))[0]]
     wanted = _wanted(artifact, images)
     probed = with_probes(read_graph(artifact), list(wanted))
     with open_runner(kind, artifact, Options(threads, probed.SerializeToString())) as runner:
@@ -257,11 +255,6 @@ def first_beyond(found: list[Divergence], tolerance: float) -> Divergence:
     """Return the first element whose error exceeds the tolerance, or the worst where none does."""
     beyond = (item for item in found if item.error > tolerance)
     return next(beyond, max(found, key=lambda item: item.error))
-
-
-def _rows(count: int, batch: int) -> list[NDArray[np.int64]]:
-    """Return indices of `count` images in batches of exactly `batch`; the last is filled up from the first image on."""
-    return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
 
 
 def probe(element: str) -> str:

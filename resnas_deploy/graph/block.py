@@ -12,7 +12,7 @@ import numpy as np
 from resnas_deploy.arch.elements import BlockElement
 from resnas_deploy.graph import fold
 from resnas_deploy.graph.nodes import GraphBuilder
-from resnas_deploy.graph.spelling import OPERATOR, PACKED, Spelling
+from resnas_deploy.graph.spelling import GEMM, OPERATOR, PACKED, Spelling
 from resnas_deploy.weights.checkpoint import Array
 
 Emitter = Callable[[GraphBuilder, BlockElement, Mapping[str, Array], str, float], tuple[str, str]]
@@ -24,10 +24,11 @@ def emit_with_operator(
     """Emit q, k and v by a linear each into the `Attention` operator: no data is moved.
 
     The biases of k and v fold away where they stand alone. Takes the block's input `(B, T, C)`; returns what the
-    attention's output is added to, and that output, both `(B, T, C)`, or `(B, 1, C)` of the last block.
+    attention's output is added to, and that output, both `(B, T, C)`, or `(B, 1, C)` of the last block. With Gemm both
+    are rows of that, `(B * T, C)`.
     """
     name, width, block = f"{element.name}.attention", element.width, element.block
-    inner, shape = block.inner, (block.inner, element.width)
+    inner, shape, tokens = block.inner, (block.inner, element.width), element.side**2 + 1
     qkv, scale, shift = tensors["attention.qkv.weight"], tensors["norm1.weight"], tensors["norm1.bias"]
     projection = tensors["attention.projection.weight"]
     bias = fold.norm_shift_into_bias(qkv, tensors["attention.qkv.bias"], shift)
@@ -42,24 +43,38 @@ def emit_with_operator(
     def value_weight() -> Array:
         return fold.norm_scale_into_linear(qkv[2 * inner :], scale)
 
+    if not element.last:
+        x = graph.rows(x, element.name, width)
     normed = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
-    asking = graph.class_token(normed, f"{name}.class_token") if element.last else normed
-    query = graph.linear(asking, f"{name}.query", shape, query_weight)
-    query = graph.add_bias(
-        query, f"{name}.query", inner, lambda: fold.attention_scale_into_query(query_bias, block.head_dim)
+    asking = normed
+    if element.last:
+        asking = graph.rows(graph.class_token(normed, f"{name}.class_token"), f"{name}.asking", width)
+    query = graph.affine(
+        asking,
+        f"{name}.query",
+        shape,
+        query_weight,
+        lambda: fold.attention_scale_into_query(query_bias, block.head_dim),
     )
+    query = graph.tokens(query, f"{name}.query", 1 if element.last else tokens, inner)
     key = graph.linear(normed, f"{name}.key", shape, key_weight)
     value = graph.linear(normed, f"{name}.value", shape, value_weight)
+    if not element.last:
+        key, value = (
+            graph.tokens(part, f"{name}.{what}", tokens, inner) for part, what in ((key, "key"), (value, "value"))
+        )
     heads = block.heads
     out = graph.node("Attention", [query, key, value], name, scale=1.0, q_num_heads=heads, kv_num_heads=heads)
-    out = graph.linear(out, f"{name}.projection", (width, inner), lambda: projection)
-    out = graph.add_bias(
-        out,
+    out = graph.affine(
+        graph.rows(out, name, inner),
         f"{name}.projection",
-        width,
+        (width, inner),
+        lambda: projection,
         lambda: fold.value_bias_into_projection(projection, tensors["attention.projection.bias"], value_bias),
     )
-    return graph.class_token(x, f"{element.name}.class_token") if element.last else x, out
+    if element.last:
+        x = graph.rows(graph.class_token(x, f"{element.name}.class_token"), element.name, width)
+    return x, out
 
 
 def emit_packed(
@@ -133,7 +148,11 @@ def emit_block(
     name = element.name
     x, attended = ATTENTION[spelling.attention](graph, element, tensors, x, epsilon)
     x = graph.node("Add", [x, attended], f"{name}.attention.add")
-    return graph.node("Add", [x, _mlp(graph, element, tensors, x, epsilon)], f"{name}.mlp.add", output=name)
+    mlp = _mlp(graph, element, tensors, x, epsilon)
+    if spelling.linears != GEMM:
+        return graph.node("Add", [x, mlp], f"{name}.mlp.add", output=name)
+    x = graph.node("Add", [x, mlp], f"{name}.mlp.add")
+    return graph.tokens(x, name, 1 if element.last else element.side**2 + 1, element.width, output=name)
 
 
 def _mlp(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array], x: str, epsilon: float) -> str:
@@ -142,8 +161,12 @@ def _mlp(graph: GraphBuilder, element: BlockElement, tensors: Mapping[str, Array
         tensors[part] for part in ("mlp.fc1.weight", "mlp.fc2.weight", "norm2.weight", "norm2.bias")
     )
     x = graph.normalise(x, f"{element.name}.norm2", width, epsilon)
-    x = graph.linear(x, f"{name}.fc1", (hidden, width), lambda: fold.norm_scale_into_linear(fc1, scale))
-    x = graph.add_bias(x, f"{name}.fc1", hidden, lambda: fold.norm_shift_into_bias(fc1, tensors["mlp.fc1.bias"], shift))
+    x = graph.affine(
+        x,
+        f"{name}.fc1",
+        (hidden, width),
+        lambda: fold.norm_scale_into_linear(fc1, scale),
+        lambda: fold.norm_shift_into_bias(fc1, tensors["mlp.fc1.bias"], shift),
+    )
     x = graph.node("Gelu", [x], f"{name}.gelu")
-    x = graph.linear(x, f"{name}.fc2", (width, hidden), lambda: fc2)
-    return graph.add_bias(x, f"{name}.fc2", width, lambda: tensors["mlp.fc2.bias"])
+    return graph.affine(x, f"{name}.fc2", (width, hidden), lambda: fc2, lambda: tensors["mlp.fc2.bias"])

@@ -20,12 +20,13 @@ from resnas_deploy.arch.elements import (
 )
 from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.files.hashed import hashed_file
 from resnas_deploy.graph.block import emit_block
 from resnas_deploy.graph.ends import emit_head, emit_images, emit_stem, images_into
 from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
 from resnas_deploy.graph.protobuf import write_model
 from resnas_deploy.graph.reduction import emit_reduction
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, Spelling
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, GEMM, Spelling
 from resnas_deploy.precision import Precision
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Array, Checkpoint
@@ -42,10 +43,11 @@ class EmittedGraph:
     model: ModelProto
     weights: tuple[Weight, ...]
 
-    def write(self, path: Path) -> None:
-        """Write the model to a file; each weight is folded, written and forgotten."""
-        with path.open("wb") as file:
+    def write(self, path: Path) -> str:
+        """Write the model to a file; each weight is folded, written and forgotten. Return its sha256, hexadecimal."""
+        with hashed_file(path) as file:
             write_model(self.model, self.weights, file)
+            return file.digest
 
 
 def emit(
@@ -68,7 +70,7 @@ def emit(
     """
     arch = checkpoint.arch
     aligned = align(arch, checkpoint.tensors, alignment)
-    graph = GraphBuilder(precision, OPSET)
+    graph = GraphBuilder(precision, OPSET, gemm=spelling.linears == GEMM)
     x = INPUT
     for element in elements(aligned.arch):
         tensors, epsilon = _of(element.name, aligned.tensors), aligned.epsilons[element.name]

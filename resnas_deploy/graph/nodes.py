@@ -38,8 +38,8 @@ class Weight:
 class GraphBuilder:
     """Collects the nodes, weights and functions of a graph in one precision."""
 
-    def __init__(self, precision: Precision, opset: int) -> None:
-        self.precision, self.opset = precision, opset
+    def __init__(self, precision: Precision, opset: int, *, gemm: bool = False) -> None:
+        self.precision, self.opset, self._gemm = precision, opset, gemm
         self.nodes: list[NodeProto] = []
         self.weights: dict[str, Weight] = {}
         self.functions: list[FunctionProto] = []
@@ -60,9 +60,10 @@ class GraphBuilder:
 
     def weight(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
         """Add a weight in the graph's precision; `make` gives it in float32, in any memory order."""
+        precision = self.precision  # not this builder, which has the weight: the two would keep each other in memory
 
         def cast() -> NDArray[Any]:
-            return np.ascontiguousarray(self.precision.cast(make(), name))
+            return np.ascontiguousarray(precision.cast(make(), name))
 
         self.weights[name] = Weight(name, shape, self.precision.onnx, self.precision.dtype, cast)
         return name
@@ -93,6 +94,28 @@ class GraphBuilder:
     def add_bias(self, x: str, name: str, width: int, bias: Callable[[], Array]) -> str:
         """Add a bias of `width` channels to `x`."""
         return self.node("Add", [x, self.weight(f"{name}.bias", (width,), bias)], f"{name}.bias_add")
+
+    def affine(
+        self, x: str, name: str, shape: tuple[int, int], weight: Callable[[], Array], bias: Callable[[], Array]
+    ) -> str:
+        """Multiply by a linear's weight, as `linear` does, and add its bias.
+
+        With Gemm that is one node, of `x` as `rows` leaves it.
+        """
+        if not self._gemm:
+            return self.add_bias(self.linear(x, name, shape, weight), name, shape[0], bias)
+        stored = self.weight(f"{name}.weight", shape[::-1], lambda: weight().T)
+        return self.node("Gemm", [x, stored, self.weight(f"{name}.bias", shape[:1], bias)], f"{name}.gemm")
+
+    def rows(self, x: str, name: str, width: int) -> str:
+        """View `(B, T, C)` as the `(B * T, C)` that Gemm takes. Without Gemm it stays as it is."""
+        return self.node("Reshape", [x, self.ints(-1, width)], f"{name}.rows") if self._gemm else x
+
+    def tokens(self, x: str, name: str, tokens: int, width: int, *, output: str = "") -> str:
+        """View what Gemm left, `(B * T, C)`, as `(B, T, C)`. Without Gemm it is that already."""
+        if not self._gemm:
+            return x
+        return self.node("Reshape", [x, self.ints(-1, tokens, width)], f"{name}.tokens", output=output)
 
     def normalise(self, x: str, name: str, width: int, epsilon: float) -> str:
         """Add a LayerNorm whose scale and shift were folded away; the operator must be given a scale: ones."""

@@ -13,6 +13,7 @@ from resnas_deploy.errors import BadInput, shown
 
 OPERATOR, PACKED = "operator", "packed"  # of attention
 VIEWS, GRID = "views", "grid"  # of reductions
+MATMUL, GEMM = "matmul", "gemm"  # of blocks' linears
 
 _ATTENTION = {
     OPERATOR: "three linears and the Attention operator on (B, T, C)",
@@ -22,19 +23,21 @@ _REDUCTION = {
     VIEWS: "norm, then slices of it; pooling as means of two rows and of two columns, over views of the tokens",
     GRID: "norm of a grid whose last row is the class token's; two convolutions; pooling as a mean of four slices",
 }
+_LINEARS = {GEMM: "those with a bias are a Gemm on (B*T, C), the others a MatMul"}
 
 
 @dataclass(frozen=True)
 class Spelling:
-    """A named choice of operators for attention and for residual reductions."""
+    """A named choice of operators for attention, for residual reductions and for the linears of blocks."""
 
     attention: str
     reduction: str
+    linears: str = MATMUL
 
     @property
     def name(self) -> str:
-        """Both choices, as `export(spelling=..)` takes them."""
-        return f"{self.attention}+{self.reduction}"
+        """The choices, as `export(spelling=..)` takes them; linears are told where they are not the usual ones."""
+        return "+".join([self.attention, self.reduction, *([self.linears] if self.linears != MATMUL else [])])
 
     def describe(self, chosen: str = "") -> dict[str, str]:
         """Say what it means, for the manifest; and how and where it was `chosen`, if it was measured."""
@@ -42,15 +45,18 @@ class Spelling:
             "name": self.name,
             "attention": _ATTENTION[self.attention],
             "reduction": _REDUCTION[self.reduction],
+            **({"linears": _LINEARS[self.linears]} if self.linears in _LINEARS else {}),
             "last block": "keys and values of all tokens, the rest of the class token alone",
         }
 
 
+FOR_RUNTIMES = Spelling(OPERATOR, VIEWS)  # ONNX Runtime and OpenVINO
+FOR_TENSORRT = Spelling(PACKED, GRID)
+WITH_GEMM = Spelling(OPERATOR, VIEWS, GEMM)  # ONNX Runtime with one thread and small batches (docs/graph.md)
 SPELLINGS = {
-    spelling.name: spelling for spelling in (Spelling(*choices) for choices in product(_ATTENTION, _REDUCTION))
+    spelling.name: spelling
+    for spelling in (*(Spelling(*choices) for choices in product(_ATTENTION, _REDUCTION)), WITH_GEMM)
 }
-FOR_RUNTIMES = SPELLINGS[f"{OPERATOR}+{VIEWS}"]  # ONNX Runtime and OpenVINO
-FOR_TENSORRT = SPELLINGS[f"{PACKED}+{GRID}"]
 
 
 def spelling_named(name: str) -> Spelling:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import foreign_part, open_source
+from resnas_deploy.engines.finding import AnyNetwork, foreign_part, open_network
 from resnas_deploy.engines.store import SUFFIXES, engine_path, find
 from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
@@ -68,7 +68,7 @@ def configurations_of(report: Report, path: Path) -> list[Configuration]:
 
 @contextmanager
 def opened_networks(
-    configurations: Sequence[Configuration], artifacts: Sequence[str | Path | Artifact], progress: Progress
+    configurations: Sequence[Configuration], artifacts: Sequence[AnyNetwork], progress: Progress
 ) -> Iterator[Networks]:
     """Yield the networks of configurations, by label: those given, or where there are none, from their sources."""
     labels = dict.fromkeys(item.label for item in configurations)
@@ -76,7 +76,7 @@ def opened_networks(
     peers = [source for source in precisions if source in PEERS]
     where = artifacts or [Path(source) for source in precisions if source not in PEERS]
     with ExitStack() as stack:
-        found: list[tuple[Network, EngineFile | None]] = [open_source(item) for item in where]
+        found: list[tuple[Network, EngineFile | None]] = [open_network(item) for item in where]
         found += [(stack.enter_context(open_peer(name, precisions[name], progress)), None) for name in peers]
         networks: dict[str, tuple[Network, EngineFile | None]] = {}
         for each in found:
@@ -97,7 +97,7 @@ def opened_networks(
 
 def compare_with_baseline(
     baseline: Path | Report,
-    artifacts: Sequence[str | Path | Artifact],
+    artifacts: Sequence[AnyNetwork],
     effort: Effort,
     *,
     accept_different: bool = False,
@@ -123,6 +123,8 @@ def compare_with_baseline(
                 "here, or give `accept_different`"
             )
 
+        changed = _other_graphs(wanted, networks)
+
         def measure_again(configurations: Sequence[Configuration]) -> Report:
             if reports:
                 _log.info(
@@ -141,7 +143,7 @@ def compare_with_baseline(
         tuple(differences),
         tuple(changes),
         tuple(item for item in wanted if comparison_key(item) not in compared),
-        tuple(dict.fromkeys([*_untold(then), *(note for report in reports for note in report.notes())])),
+        tuple(dict.fromkeys([*_untold(then), *changed, *(note for report in reports for note in report.notes())])),
         reports[-1].interrupted,
         machine.instructions,
     )
@@ -176,6 +178,17 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
 
 def _place(item: Configuration) -> tuple[str, str, str, str]:
     return item.label, item.runner, item.place, item.engine
+
+
+def _other_graphs(configurations: Sequence[Configuration], networks: Networks) -> list[str]:
+    """Say of which networks the graph is another than in the baseline, peers aside: they are traced anew each time."""
+    then = {item.label: item.digest for item in configurations if item.source not in PEERS}
+    return [
+        f"{networks[label][0].source} has another graph than in the baseline: sha256 {digest[:12]} there, "
+        f"{networks[label][0].digest[:12]} here"
+        for label, digest in then.items()
+        if networks[label][0].digest != digest
+    ]
 
 
 def _untold(then: Report) -> list[str]:

@@ -13,7 +13,6 @@ from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import Target
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.graph.spelling import SPELLINGS
 from resnas_deploy.measuring.compare import FASTER, Comparison, compared
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.machine.description import this_machine
@@ -39,8 +38,7 @@ def with_auto_spelling(
     progress: Progress,
 ) -> Request:
     """Return the request with the fastest spelling on that runner, or without its device, the fewest kernels."""
-    first = request.written_in
-    spellings = {first.name: first} | SPELLINGS
+    spellings = request.spellings
     if kind.problem() is None:
         requests = {name: replace(request, spelling=spelling) for name, spelling in spellings.items()}
         name, how = _fastest(requests, load_weights, kind, progress, "spelling")

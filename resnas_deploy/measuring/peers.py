@@ -52,12 +52,18 @@ class Peer:
 
     arch = None
     input = FLOAT32.name
-    for_runner = ""
 
     def __init__(
-        self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
+        self,
+        spec: PeerSpec,
+        precision: str,
+        folder: Path,
+        progress: Progress,
+        batch: BatchRange = USUAL,
+        for_runner: str = "",
     ) -> None:
         self.precision, self.batch = precision, batch
+        self.for_runner = for_runner if precision == INT8 else ""  # in others theirs are written for any
         self.image_size = spec.image_size
         self.source = spec.name
         self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
@@ -74,7 +80,7 @@ class Peer:
         if self.precision == INT8:
             from resnas_deploy.measuring.peer_int8 import quantise_on_noise  # imports onnx
 
-            quantise_on_noise(path, path, self.image_size, self.batch, self._progress)
+            quantise_on_noise(path, path, self.image_size, self.batch, self._progress, self.for_runner)
         return path
 
     @cached_property
@@ -116,9 +122,11 @@ def open_peer(
     progress: Progress = silent,
     specs: Mapping[str, PeerSpec] | None = None,
     batch: BatchRange = USUAL,
+    for_runner: str = "",
 ) -> Iterator[Peer]:
     """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
+    In int8 its graph is in the own operators of the runner `for_runner`, where one is named, as an export for it is.
     Raise `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
     """
     specs = PEERS if specs is None else specs
@@ -127,7 +135,7 @@ def open_peer(
     check_peer_precision(precision)
     _check_packages(_PACKAGES[:1] if specs[name].family in (VIT, PIT) else _PACKAGES)
     with scratch_folder("peer") as folder:
-        yield Peer(specs[name], precision, folder, progress, batch)
+        yield Peer(specs[name], precision, folder, progress, batch, for_runner)
 
 
 def is_plain(spec: PeerSpec) -> bool:
@@ -156,22 +164,29 @@ def _classes(spec: PeerSpec) -> int:
 
 
 @contextmanager
-def beside_peers(artifacts: Sequence[Artifact], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
-    """Yield the artifacts, and after them peers in the first one's precision, or in fp32 where there is none.
+def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
+    """Yield the networks, and after them peers in the first one's precision, or in fp32 where there is none.
+
+    Where the first is int8 for one runner alone, so are they.
 
     Raise `BadInput` where that one is quantised as engines want it: peers are quantised for runtimes on CPUs.
     """
-    precision = artifacts[0].precision if artifacts else "fp32"
-    around = (artifacts[0].manifest.quantisation or {}).get("around", "fp32") if artifacts else "fp32"
-    if peers and around != "fp32":
+    first = networks[0] if networks else None
+    precision = first.precision if first else "fp32"
+    quantisation = first.manifest.quantisation if isinstance(first, Artifact) else None
+    around = (quantisation or {}).get("around", "fp32")
+    if first and peers and around != "fp32":
         raise BadInput(
-            f"`peers` are quantised as graphs for CPUs are, with fp32 around, found {artifacts[0].source} "
+            f"`peers` are quantised as graphs for CPUs are, with fp32 around, found {first.source} "
             f"with {around}; measure them beside one that was exported without `target`"
         )
     with ExitStack() as stack:
         yield [
-            *artifacts,
-            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+            *networks,
+            *(
+                stack.enter_context(open_peer(name, precision, progress, for_runner=first.for_runner if first else ""))
+                for name in dict.fromkeys(peers)
+            ),
         ]
 
 

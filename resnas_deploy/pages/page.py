@@ -15,7 +15,7 @@ from resnas_deploy.pages.bars import CorrelationTable
 from resnas_deploy.pages.table import Table
 
 # In the order in which they need each other.
-_SCRIPTS = ("elements.js", "tip.js", "scale.js", "plot.js", "architecture.js", "search.js", "start.js")
+_SCRIPTS = ("elements.js", "tip.js", "scale.js", "plot.js", "architecture.js", "search.js", "tradeoff.js", "start.js")
 
 
 class Part(Protocol):
@@ -85,7 +85,10 @@ class Folded:
 
 @dataclass(frozen=True)
 class Chart:
-    """What a script draws of plain data: `plot` (points and lines), or `search` (its candidates, with filters)."""
+    """What a script draws of plain data.
+
+    A `plot` has points and lines, a `search` its candidates with filters, a `tradeoff` settings to choose from.
+    """
 
     kind: str
     title: str

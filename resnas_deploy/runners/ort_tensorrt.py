@@ -13,6 +13,7 @@ from pathlib import Path
 
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.arch.inputs import input_named
+from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.runners.base import Network
@@ -21,8 +22,11 @@ ROUNDED = "tf32"  # in the name of an engine whose float32 is
 
 
 def profile(network: Network) -> Mapping[str, str]:
-    """Return the batch sizes that an engine is to take; without them it would be built anew for each new one."""
-    if network.batch.fixed:
+    """Return the batch sizes that an engine is to take; without them it would be built anew for each new one.
+
+    A bare file takes whatever batch it is given, so that its engine grows with each size that is run.
+    """
+    if network.batch.fixed or isinstance(network, OnnxFile):
         return {}
     kind, size = input_named(network.input), network.image_size
     batches = {"min": network.batch.least, "opt": network.batch.most, "max": network.batch.most}

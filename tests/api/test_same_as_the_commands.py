@@ -32,9 +32,11 @@ ONLY_PYTHON = {
 }
 PLURALS = {  # what an option names once, a parameter takes several of
     "arch": "archs",
+    "artifact": "artifacts",
     "batch": "batches",
     "concurrency": "concurrencies",
     "peer": "peers",
+    "precision": "precisions",
     "profile": "profiles",
     "protocol": "protocols",
     "rate": "rates",

@@ -15,6 +15,7 @@ from support.small_export import SMALL, request
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.exporting.export import export
+from resnas_deploy.graph.spelling import WITH_GEMM
 from resnas_deploy.progress import silent
 from resnas_deploy.weights.checkpoint import untrained
 
@@ -67,3 +68,14 @@ def test_what_the_manifest_says(tmp_path, precision, engine):
 
 def test_what_is_not_quantised_says_nothing(tmp_path):
     assert export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), silent).manifest.quantisation is None
+
+
+def test_quantised_products_are_matmul(tmp_path):
+    """Of Gemm ONNX Runtime makes QGemm, which is slower; so it is no choice, and not tried either."""
+    assert WITH_GEMM.name not in request(tmp_path, precision="int8", verify_on=None).spellings
+    assert WITH_GEMM.name in request(tmp_path, verify_on=None).spellings
+    message = refusal(lambda: request(tmp_path, precision="int8", spelling=WITH_GEMM, verify_on=None))
+    assert message == (
+        "`spelling` must be without gemm in int8, whose quantised products are MatMul, found operator+views+gemm; "
+        "leave it out"
+    )

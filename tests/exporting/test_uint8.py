@@ -23,7 +23,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.arithmetic.evaluate import Graph
 from resnas_deploy.exporting.calibration import Calibration, calibration
 from resnas_deploy.exporting.export import export
-from resnas_deploy.exporting.verify import verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.images.preprocessing import Preprocessing, normalised
 from resnas_deploy.images.samples import noise, sample_images

@@ -22,7 +22,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GRID, SPELLINGS, spelling_named
+from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, GRID, SPELLINGS, WITH_GEMM, spelling_named
 from resnas_deploy.network.module import build_model
 from resnas_deploy.precision import FLOATS, PRECISIONS
 from resnas_deploy.weights.checkpoint import Checkpoint, untrained
@@ -81,10 +81,13 @@ def test_valid_and_every_value_has_a_shape(tmp_path, precision, size, batch, spe
     first = "batch" if batch is RANGE else 3
     side = size // 14
     assert known["stem"][0] == [first, 1 + side**2, 12]
-    assert known["reduction1"][0] == [first, 1 + side**2 // 4, 20]
-    assert known["reduction2"][0] == [first, 1 + side**2 // 16, 20]
-    assert known["stage3.block2"][0] == [first, 1, 20]
+    assert known["reduction1"][0][1:] == [1 + side**2 // 4, 20]
+    assert known["reduction2"][0][1:] == [1 + side**2 // 16, 20]
+    assert known["stage3.block2"][0][1:] == [1, 20]
     assert known["logits"] == ([first, 7], TensorProto.FLOAT)
+    # Of a view as rows the inference does not know any more that the batch is the same.
+    if spelling.linears != GEMM or batch is not RANGE:
+        assert {known[name][0][0] for name in ("reduction1", "reduction2", "stage3.block2")} == {first}
     assert [dim.dim_value or dim.dim_param for dim in model.graph.input[0].type.tensor_type.shape.dim] == [
         first,
         3,
@@ -306,9 +309,47 @@ def test_the_packed_last_block_asks_for_the_class_token_alone(tmp_path):
 
 
 def test_the_spellings_have_names():
-    assert list(SPELLINGS) == ["operator+views", "operator+grid", "packed+views", "packed+grid"]
+    assert list(SPELLINGS) == ["operator+views", "operator+grid", "packed+views", "packed+grid", "operator+views+gemm"]
     assert all(spelling_named(name).name == name for name in SPELLINGS)
-    assert len({str(spelling.describe()) for spelling in SPELLINGS.values()}) == 4
-    assert "must be one of operator+views, operator+grid, packed+views, packed+grid, found 'best'" in refusal(
-        lambda: spelling_named("best")
+    assert len({str(spelling.describe()) for spelling in SPELLINGS.values()}) == 5
+    assert f"must be one of {', '.join(SPELLINGS)}, found 'best'" in refusal(lambda: spelling_named("best"))
+
+
+def test_with_gemm_every_bias_of_a_block_is_inside_its_product(tmp_path):
+    """An addition is of two values that were computed: nothing goes over memory once more for a bias."""
+    model = onnx.load(file_of(untrained(SMALL), tmp_path, spelling=WITH_GEMM))
+    weights = {tensor.name for tensor in model.graph.initializer}
+    in_blocks = [node for node in model.graph.node if "block" in node.name]
+    assert not [node.name for node in in_blocks if node.op_type == "Add" and weights & set(node.input)]
+    counts = Counter(node.op_type for node in in_blocks)
+    assert counts == {
+        "LayerNormalization": 2 * 5,
+        "Gemm": 4 * 5,
+        "MatMul": 2 * 5,
+        "Add": 2 * 5,
+        "Gelu": 5,
+        "Attention": 5,
+        "Reshape": 6 * 4 + 5,  # the last block asks by its class token alone
+        "Slice": 2,
+    }
+    known = shapes(model)
+    assert known["stage3.block1.mlp.fc1.gemm"][0][1:] == [24]
+    assert known["stage3.block1"][0][1:] == [17, 20]
+
+
+def test_onnx_runtime_leaves_gemm_and_gelu_as_they_are(tmp_path):
+    """Of the usual graph it makes BiasGelu, unless it is told not to, as our sessions are."""
+    made = {spelling: optimised(tmp_path, spelling) for spelling in (FOR_RUNTIMES, WITH_GEMM)}
+    assert (made[FOR_RUNTIMES]["BiasGelu"], made[FOR_RUNTIMES]["Gelu"]) == (5, 0)
+    assert (made[WITH_GEMM]["BiasGelu"], made[WITH_GEMM]["Gelu"], made[WITH_GEMM]["Gemm"]) == (0, 5, 4 * 5 + 1)
+
+
+def optimised(folder, spelling):
+    """Return how often each operator is in what ONNX Runtime makes of a graph by its own settings."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimised.onnx")
+    options.log_severity_level = 4  # it warns that the file is for this machine alone
+    ort.InferenceSession(
+        file_of(untrained(SMALL), folder, spelling=spelling), options, providers=["CPUExecutionProvider"]
     )
+    return Counter(node.op_type for node in onnx.load(folder / "optimised.onnx").graph.node)

@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from support.checks import assert_close, refusal
+from support.little_peers import LITTLE
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.artifact.artifact import open_artifact
@@ -26,24 +27,7 @@ from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import file_digest
 
-DEPTHS = (1, 1, 1, 1)
 PIT_MILLIONS = {"pit-tiny": 4.9, "pit-xs": 10.6, "pit-small": 23.5, "pit-base": 73.8}  # naver-ai/pit, README.md
-
-
-def little(name, image_size, **config):
-    """A published network made small: the same family and attention, other widths and depths."""
-    spec = PEERS[name]
-    return replace(spec, image_size=image_size, config={**spec.config, "num_labels": 10, **config})
-
-
-LITTLE = {
-    "pit-tiny": little("pit-tiny", 64, head_dim=8, num_attention_heads=(1, 2, 4), depths=(1, 1, 1)),
-    "deit-tiny": little(
-        "deit-tiny", 64, hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64
-    ),
-    "pvt-tiny": little("pvt-tiny", 64, hidden_sizes=(16, 32, 48, 64), num_attention_heads=(1, 2, 3, 4), depths=DEPTHS),
-    "swin-tiny": little("swin-tiny", 112, embed_dim=16, num_heads=(1, 2), depths=(2, 2)),
-}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +111,7 @@ def test_pit_pools_channel_by_channel_and_the_class_token_by_itself(opened):
 
 
 @pytest.mark.parametrize(
-    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in list(LITTLE)[1:])]
+    "name", ["deit-tiny", *(pytest.param(name, marks=pytest.mark.slow) for name in LITTLE if name != "deit-tiny")]
 )
 def test_the_same_logits_on_every_runtime(opened, name):
     peer = opened(name)
@@ -183,6 +167,19 @@ def test_int8_is_quantised_as_ours_is(opened, name):
         found = logits(opened(name, "int8"), runner, images)
         assert_close(found, wanted, 0.3 * np.abs(wanted).max(), f"{name} int8 on {runner}")
         assert np.abs(found - wanted).max() > 1e-4 * np.abs(wanted).max()  # it is another precision
+
+
+def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(opened):
+    with open_peer("pit-tiny", "int8", specs=LITTLE, for_runner="ort-cpu") as peer:
+        nodes = [node.op_type for node in onnx.load(peer.model).graph.node]
+        portable = [node.op_type for node in onnx.load(opened("pit-tiny", "int8").model).graph.node]
+        assert nodes.count("MatMulIntegerToFloat") >= 8
+        assert "MatMulIntegerToFloat" not in portable
+        images = noise(peer, 3)
+        found, wanted = logits(peer, "ort-cpu", images), logits(opened("pit-tiny", "int8"), "ort-cpu", images)
+        assert_close(found, wanted, 1e-5 * np.abs(wanted).max(), "its own operators")
+        told = refusal(lambda: RUNNERS["openvino"].open(peer, Options(threads=1)))
+        assert "pit-tiny must be run by ort-cpu, which its graph is written for" in told
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "FLOAT16"), ("bf16", "BFLOAT16")])
@@ -361,5 +358,8 @@ def test_peers_are_of_the_first_artifacts_precision(untrained_artifact):
     engines = replace(artifact, manifest=replace(artifact.manifest, quantisation={"around": "fp16"}))
     told = refusal(lambda: beside_peers([engines], ["deit-tiny"], silent).__enter__())
     assert "`peers` are quantised as graphs for CPUs are, with fp32 around" in told
+    own = replace(artifact, manifest=replace(artifact.manifest, precision="int8", for_runner="ort-cpu"))
+    with beside_peers([own], ["deit-tiny"], silent) as found:
+        assert (found[1].precision, found[1].for_runner) == ("int8", "ort-cpu")
     with beside_peers([], ["deit-tiny"], silent) as found:
         assert [peer.precision for peer in found] == ["fp32"]

@@ -13,6 +13,7 @@ import pytest
 from support.browser import NAMES, find_browser, opened_browser
 from support.made_up_measuring import measurement, report
 from support.made_up_search import reported, unmeasured
+from support.made_up_tradeoff import made_up
 from support.mini_space import MINI, SETTING, drawn, measured, sampled, truth
 
 from resnas_deploy.measuring.extras import KINDS
@@ -20,6 +21,7 @@ from resnas_deploy.measuring.latency.deviations import deviations_of
 from resnas_deploy.measuring.latency.deviations_plot import plot_deviations
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.measuring.report_plot import plot_report
+from resnas_deploy.measuring.tradeoff.page import page as tradeoff_page
 from resnas_deploy.searching.report import page
 from resnas_deploy.weights.space_files import space_named
 
@@ -29,7 +31,7 @@ pytestmark = pytest.mark.skipif(
 
 WIDTHS = (400, 1600)
 COUNT = 60
-NAMED = ("search", "long names", "unmeasured", "bench", "check")
+NAMED = ("search", "long names", "unmeasured", "bench", "check", "tradeoff")
 HOSTILE = "</script><b>a very long name, _that_ $somebody$ has given it, ".ljust(120, "x")
 SHARES = dict(zip(KINDS, (0.1, 0.3, 0.4, 0.1, 0.05, 0.05), strict=True))
 
@@ -79,6 +81,7 @@ def pages(tmp_path_factory):
     }
     for name, one in shown.items():
         (folder / f"{name}.html").write_text(page(one).html(), encoding="utf-8")
+    (folder / "tradeoff.html").write_text(tradeoff_page(made_up()).html(), encoding="utf-8")
     rng = np.random.default_rng(0)
     items = [
         measurement((0.004 * batch * (1 + 0.1 * rng.random((3, 10)))).tolist(), batch=batch, images=batch,
@@ -300,6 +303,49 @@ def test_the_pointer_shows_what_is_under_it(browser, pages, name):
     assert len(tip(browser).splitlines()) >= 3
     browser.point(1, 1)
     assert tip(browser) == ""
+
+
+def test_a_comparison_is_shown_in_the_setting_that_is_chosen(browser, pages):
+    browser.open(pages / "tradeoff.html", 1600)
+    label = "[...document.querySelectorAll('figure.chart:last-of-type .label')].map((one) => one.textContent)[1]"
+    dots = (
+        "[...document.querySelectorAll('figure.chart:last-of-type .dots')].map((one) => one.getAttribute('d')).join()"
+    )
+    assert status(browser) == "16 networks on ort-cpu, fp32, batch 1"
+    assert browser.run(label) == "images a second, ort-cpu, fp32, batch 1"
+    before = browser.run(dots)
+    for number, value in ((0, "openvino"), (1, "int8"), (2, "16")):
+        browser.run(f"""(() => {{ const one = document.querySelectorAll('.filters select')[{number}];
+          one.value = '{value}'; one.dispatchEvent(new Event('input', {{ bubbles: true }})); }})()""")
+    assert status(browser) == "16 networks on openvino, int8, batch 16"
+    assert browser.run(label) == "images a second, openvino, int8, batch 16"
+    assert browser.run(dots) != before
+    assert_readable(browser, 1600)
+    browser.run("document.querySelector('figure.chart:last-of-type .plot').focus()")
+    browser.press("ArrowRight")
+    first, accuracy, costs, throughput, time = tip(browser).splitlines()
+    assert accuracy.endswith("%)") or "(published: " in accuracy
+    assert "arXiv" in accuracy
+    assert "G MACs" in costs
+    assert throughput.endswith(")")
+    assert " images/s (" in throughput
+    assert time.endswith(" ms on openvino, int8, batch 16")
+    names = {first}
+    for _ in range(4):
+        browser.press("ArrowDown")
+        names.add(tip(browser).splitlines()[0])
+    assert len({name.partition("-")[0] for name in names} - {"tiny", "small", "medium"}) == 4  # the other families
+    assert browser.problems() == []
+
+
+def test_a_setting_that_was_not_measured_is_said(browser, pages, tmp_path):
+    found = made_up(["small", "pit-small"], settings=(("ort-cpu", "fp32"), ("openvino", "int8")), batches=(1,))
+    (tmp_path / "some.html").write_text(tradeoff_page(found).html(), encoding="utf-8")
+    browser.open(tmp_path / "some.html", 400)
+    browser.run("""(() => { const one = document.querySelectorAll('.filters select')[1];
+      one.value = 'int8'; one.dispatchEvent(new Event('input', { bubbles: true })); })()""")
+    assert status(browser) == "Nothing was measured on ort-cpu, int8, batch 1."
+    assert browser.problems() == []
 
 
 def test_bars_and_blocks_have_tips_for_the_keyboard(browser, pages):

@@ -75,6 +75,17 @@ def read_artifact(folder: Path) -> None:
     json_text(manifest.to_json())
 
 
+def read_bare(folder: Path) -> None:
+    from resnas_deploy.api.inspect_file import InspectedFile
+    from resnas_deploy.artifact.onnx_file import open_onnx
+    from resnas_deploy.cli.output import json_text
+
+    found = InspectedFile(open_onnx(folder / "a.onnx"))
+    json_text(found.to_json())
+    assert found.table().html()
+    assert list(found.lines())
+
+
 def read_graph(folder: Path) -> None:
     from resnas_deploy.artifact.artifact import open_artifact
     from resnas_deploy.artifact.graph import read_graph
@@ -249,6 +260,8 @@ READERS = {
     "graph": Reader("artifact", damage.in_artifact("model.onnx"), read_graph),
     "graph, ONNX Runtime": Reader("artifact", damage.in_artifact("model.onnx"), run_graph("ort-cpu")),
     "graph, OpenVINO": Reader("artifact", damage.in_artifact("model.onnx"), run_graph("openvino")),
+    "bare ONNX file": Reader("bare", damage.bytes_in("a.onnx"), read_bare),
+    "bare ONNX file's weights": Reader("bare", damage.bytes_in("a.data"), read_bare),
     "weights": Reader("artifact", damage.in_artifact("weights.safetensors"), read_weights),
     "weights' metadata": Reader("artifact", damage.weights_header, read_weights),
     "engine report": Reader("engine", damage.json_in("a.json", "report_sha256"), read_engine),

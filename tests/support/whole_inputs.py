@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from support import bare_onnx, mini_space, small_data
 from support import made_up_measuring as made_up
-from support import mini_space, small_data
 from support.engine_report import IDENTITY, LAYERS
 from support.networks import SMALL
 from support.release_files import DEFINITION, MINI
@@ -35,7 +35,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     """A folder in `root` for each kind of input."""
     for name in ("network_def", "arch", "recipe", "space", "setting", "names", "engine", "state", "search", "store",
                  "packed", "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
-                 "options"):  # fmt: skip
+                 "options", "bare"):  # fmt: skip
         (root / name).mkdir()
     (root / "network_def" / "a.txt").write_text(DEFINITION)
     (root / "arch" / "a.json").write_text(json.dumps(SMALL.to_json()))
@@ -45,6 +45,7 @@ def write_seeds(root: Path, artifact: Path) -> Path:
     (root / "names" / "a.txt").write_text("cat\ndog\nants and bees\n", encoding="utf-8")
     (root / "options" / "a.txt").write_text("[]")
     shutil.copytree(artifact, root / "artifact")
+    bare_onnx.save(bare_onnx.network(), root / "bare" / "a.onnx", beside="a.data")
     (root / "engine" / "a.engine").write_bytes(b"an engine")
     save_engine_report(root / "engine" / "a.engine", {"identity": IDENTITY, "seconds": 1.5, "layers": LAYERS})
     save_state(TrainingState("a run", 3, STATE, {"scale": 2.0, "growth_factor": 2.0}), root / "state" / "a")

@@ -162,6 +162,15 @@ def _along(values: Tensor, axis: int, rank: int) -> Tensor:
     return values.reshape(shape)
 
 
+def _matmul_integer_to_float(call: Call) -> Outputs:
+    left, right = (
+        call.given(number).float() - (call.given(4 + number).float() if call.has(4 + number) else 0)
+        for number in range(2)
+    )
+    found = (left @ right) * (call.real(2) * call.real(3))
+    return call.rounded(found + call.real(6) if call.has(6) else found, like=2)
+
+
 COMPUTING: Mapping[str, Callable[[Call], Outputs]] = {
     "Add": _add,
     "Attention": _attention,
@@ -172,6 +181,7 @@ COMPUTING: Mapping[str, Callable[[Call], Outputs]] = {
     "Gemm": _gemm,
     "LayerNormalization": _layer_normalization,
     "MatMul": _matmul,
+    "MatMulIntegerToFloat": _matmul_integer_to_float,
     "Mean": _mean,
     "Mul": _mul,
     "QuantizeLinear": _quantize,

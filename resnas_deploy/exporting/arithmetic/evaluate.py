@@ -25,6 +25,8 @@ from torch import Tensor
 from resnas_deploy.arch.elements import INPUT, OUTPUT, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.headroom import Peak
+from resnas_deploy.artifact.ort_operators import DOMAIN
+from resnas_deploy.artifact.ort_operators import OPERATORS as ORT_OPERATORS
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.arithmetic.call import Call, Rounding, dtype_of, tensor_of
 from resnas_deploy.exporting.arithmetic.compute import COMPUTING
@@ -90,7 +92,7 @@ class Graph:
         self._dtype = dtype_of(precision.onnx)
         self._element_of = list(self._attributed())
         for node in self._nodes:  # before any is computed
-            if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS:
+            if node.op_type not in _OPERATORS or node.domain not in _domains(node.op_type):
                 raise BadInput(
                     "the graph's own arithmetic must be known of every operator, found "
                     f"{node.domain or 'ai.onnx'}::{node.op_type} at {node.name}; export the artifact again"
@@ -140,6 +142,10 @@ class Graph:
             found = (name for name in self._elements if re.match(rf"{re.escape(name)}(?![A-Za-z0-9])", operation))
             before = next(found, before)
             yield before
+
+
+def _domains(operator: str) -> tuple[str, ...]:
+    return (DOMAIN,) if operator in ORT_OPERATORS else ("", "ai.onnx")
 
 
 def _check_names(nodes: Sequence[NodeProto]) -> None:

@@ -42,6 +42,8 @@ class TritonPythonModel:
         providers: list[Any] = ["CPUExecutionProvider"]
         if args["model_instance_kind"] == "GPU":  # where use_tf32 is not said, it is on
             providers = [("CUDAExecutionProvider", {"device_id": args["model_instance_device_id"], "use_tf32": "0"})]
+        else:  # the CPU has one kernel for the Gelu that this would make three steps of, after the addition of a bias
+            settings.add_session_config_entry("optimization.disable_specified_optimizers", "BiasGeluFusion")
         model = Path(args["model_repository"]) / args["model_version"] / "model.onnx"
         self._session = ort.InferenceSession(str(model), settings, providers=providers, enable_fallback=0)
 

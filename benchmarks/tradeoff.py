@@ -1,0 +1,50 @@
+"""The paper's comparison on this machine: all networks on ONNX Runtime and OpenVINO, fp32 and int8, batch 1 and 16.
+
+    python benchmarks/tradeoff.py
+
+Everything with all cores, 6 runs in 3 openings: at most 15 minutes on an idle machine of two cores, the making of the
+graphs included. build/tradeoff keeps graphs, page and what is done: the same call goes on where one was stopped, and
+begins anew where it was whole. Writes benchmarks/results/tradeoff.json, from which `make docs` draws docs/tradeoff.svg.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tabulated import RESULTS, ROOT
+
+import resnas_deploy as resnas
+from resnas_deploy.measuring.tradeoff.measuring import DOCUMENT
+from resnas_deploy.measuring.tradeoff.result import read_tradeoff
+
+OUT = ROOT / "build" / "tradeoff"
+ASKED = {
+    "runners": ["ort-cpu", "openvino"],
+    "precisions": ["fp32", "int8"],
+    "batches": [1, 16],
+    "runs": 6,
+    "openings": 3,
+}
+
+
+def main() -> None:
+    document = OUT / DOCUMENT
+    if document.is_file() and read_tradeoff(document).is_complete:
+        document.unlink()
+    began = time.monotonic()
+
+    def told(text: str) -> None:
+        print(f"{time.monotonic() - began:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    found = resnas.tradeoff(OUT, **ASKED, progress=told)
+    if found.interrupted:
+        sys.exit("interrupted: the same call goes on")
+    found.measured.write(RESULTS / "tradeoff.json")
+    print(f"{len(found.measured.points)} figures in {(time.monotonic() - began) / 60:.1f} minutes")
+    for note in found.notes():
+        print(note)
+
+
+if __name__ == "__main__":
+    main()
