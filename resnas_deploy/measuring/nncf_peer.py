@@ -28,7 +28,7 @@ from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import Preprocessing
-from resnas_deploy.measuring.peers import PREFIX
+from resnas_deploy.measuring.peer_specs import NNCF
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.checkpoint import Checkpoint, file_digest, untrained
@@ -86,9 +86,9 @@ def open_nncf_peer(name: str, progress: Progress = silent, batch: BatchRange = U
 
     Raise `BadInput` for an unknown name, `PackageMissing` where a package is missing.
     """
-    published = name.removeprefix(PREFIX)
+    published = name.removeprefix(NNCF)
     if published not in PUBLISHED:
-        known = ", ".join(f"{PREFIX}{each}" for each in PUBLISHED)
+        known = ", ".join(f"{NNCF}{each}" for each in PUBLISHED)
         raise BadInput(f"a network that NNCF quantises must be one of {known}, found {shown(name)}")
     check_nncf()
     with scratch_folder("nncf") as folder:

@@ -25,7 +25,7 @@ from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.measuring.peer_specs import PEERS as PEERS
-from resnas_deploy.measuring.peer_specs import PIT, UNMASKED, VIT
+from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
 from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     import torch
 
 OPSET = 23  # as ours; it has attention as one operator
-PREFIX = "nncf:"  # of a published network that NNCF quantises: `nncf_peer`
 SEED = 0  # of the weights: the time does not depend on them
 INT8 = "int8"
 _CLASSES = 1000
@@ -192,7 +191,7 @@ def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Pr
 
 
 def _opened(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
-    if not name.startswith(PREFIX):
+    if not name.startswith(NNCF):
         return open_peer(name, precision, progress, for_runner=for_runner)
     from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
 
