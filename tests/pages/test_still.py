@@ -17,9 +17,8 @@ def drawn(*panels, **changes):
 
 
 def places(root):
-    return [(float(each.get("cx")), float(each.get("cy"))) for each in root.iter(f"{SVG}circle")][
-        1:
-    ]  # after the legend
+    _, *circles = root.iter(f"{SVG}circle")  # the first is of the legend
+    return [(float(each.get("cx")), float(each.get("cy"))) for each in circles]
 
 
 def test_points_stand_where_their_figures_say():
