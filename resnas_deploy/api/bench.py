@@ -35,6 +35,7 @@ from resnas_deploy.measuring.throughput import AUTO, MINUTES
 from resnas_deploy.measuring.throughput.found import BestSetting
 from resnas_deploy.measuring.throughput.limits import Limits
 from resnas_deploy.measuring.throughput.measure import measure_throughput
+from resnas_deploy.measuring.throughput.plot import plot_throughput
 from resnas_deploy.progress import Progress, silent
 
 AnyArtifact = AnyNetwork
@@ -56,12 +57,15 @@ class Report(reporting.Report, Tabular):
 
     @checked
     def plot(self, path: str | Path, *, force: bool = False) -> None:
-        """Draw latency, throughput and the shares of time into a .png, .svg, or .html that answers to the pointer.
+        """Draw latency, throughput and the shares of time, or what a search for throughput has tried.
 
-        Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
-        where a .png or .svg needs matplotlib.
+        The file is a .png, .svg, or .html that answers to the pointer. Raise `BadInput` for another suffix, or where a
+        file is there that `force` does not replace, `NotAvailable` where a .png or .svg needs matplotlib.
         """
         check_plot(Path(path), moving=True)
+        if self.throughput is not None:
+            plot_throughput(self, Path(path), replace=force)
+            return
         plot_report(self, Path(path), replace=force)
 
     @property

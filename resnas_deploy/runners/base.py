@@ -179,12 +179,15 @@ class Opener:
     path: str
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """The full name of the module that it imports."""
+        return f"{__package__}.{self.path.partition(':')[0]}"
+
     def __call__(self, network: Network, options: Options) -> Runner:
         """Open a network."""
-        module, _, name = self.path.partition(":")
-        opened: Runner = getattr(importlib.import_module(f"{__package__}.{module}"), name)(
-            network, options, **self.parameters
-        )
+        name = self.path.partition(":")[2]
+        opened: Runner = getattr(importlib.import_module(self.module), name)(network, options, **self.parameters)
         return opened
 
 
@@ -216,6 +219,11 @@ class RunnerKind:
     def settled(self, options: Options) -> Options:
         """Return the options with what is usual of this runner where nothing is asked for."""
         return replace(options, device=self.device(options.device), tf32=options.tf32 or self.tf32)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The module of ours that is imported when it is opened, where that is known."""
+        return (self.open_network.module,) if isinstance(self.open_network, Opener) else ()
 
     def version(self) -> str:
         """Return the version of the package that is installed, which is not imported for it."""
