@@ -24,8 +24,8 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.peer_specs import PEERS as PEERS
 from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
+from resnas_deploy.measuring.peer_specs import PEERS as PEERS
 from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
