@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,8 +24,8 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
 from resnas_deploy.measuring.peer_specs import PEERS as PEERS
-from resnas_deploy.measuring.peer_specs import PIT, UNMASKED, VIT
 from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
@@ -52,12 +52,18 @@ class Peer:
 
     arch = None
     input = FLOAT32.name
-    for_runner = ""
 
     def __init__(
-        self, spec: PeerSpec, precision: str, folder: Path, progress: Progress, batch: BatchRange = USUAL
+        self,
+        spec: PeerSpec,
+        precision: str,
+        folder: Path,
+        progress: Progress,
+        batch: BatchRange = USUAL,
+        for_runner: str = "",
     ) -> None:
         self.precision, self.batch = precision, batch
+        self.for_runner = for_runner if precision == INT8 else ""  # in others theirs are written for any
         self.image_size = spec.image_size
         self.source = spec.name
         self.label = f"{spec.name} {precision} {spec.image_size} (untrained weights)"
@@ -74,7 +80,7 @@ class Peer:
         if self.precision == INT8:
             from resnas_deploy.measuring.peer_int8 import quantise_on_noise  # imports onnx
 
-            quantise_on_noise(path, path, self.image_size, self.batch, self._progress)
+            quantise_on_noise(path, path, self.image_size, self.batch, self._progress, self.for_runner)
         return path
 
     @cached_property
@@ -116,9 +122,11 @@ def open_peer(
     progress: Progress = silent,
     specs: Mapping[str, PeerSpec] | None = None,
     batch: BatchRange = USUAL,
+    for_runner: str = "",
 ) -> Iterator[Peer]:
     """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
+    In int8 its graph is in the own operators of the runner `for_runner`, where one is named, as an export for it is.
     Raise `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
     """
     specs = PEERS if specs is None else specs
@@ -127,7 +135,7 @@ def open_peer(
     check_peer_precision(precision)
     _check_packages(_PACKAGES[:1] if specs[name].family in (VIT, PIT) else _PACKAGES)
     with scratch_folder("peer") as folder:
-        yield Peer(specs[name], precision, folder, progress, batch)
+        yield Peer(specs[name], precision, folder, progress, batch, for_runner)
 
 
 def is_plain(spec: PeerSpec) -> bool:
@@ -159,6 +167,8 @@ def _classes(spec: PeerSpec) -> int:
 def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Progress) -> Iterator[list[Network]]:
     """Yield the networks, and after them peers in the first one's precision, or in fp32 where there is none.
 
+    Where the first is int8 for one runner alone, so are they.
+
     Raise `BadInput` where that one is quantised as engines want it: peers are quantised for runtimes on CPUs.
     """
     first = networks[0] if networks else None
@@ -173,8 +183,19 @@ def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Pr
     with ExitStack() as stack:
         yield [
             *networks,
-            *(stack.enter_context(open_peer(name, precision, progress)) for name in dict.fromkeys(peers)),
+            *(
+                stack.enter_context(_opened(name, precision, progress, first.for_runner if first else ""))
+                for name in dict.fromkeys(peers)
+            ),
         ]
+
+
+def _opened(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+    if not name.startswith(NNCF):
+        return open_peer(name, precision, progress, for_runner=for_runner)
+    from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
+
+    return open_nncf_peer(name, progress)
 
 
 def _build(spec: PeerSpec) -> Any:

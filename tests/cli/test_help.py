@@ -23,6 +23,7 @@ COMMANDS = (
     "bench",
     "compare",
     "gate",
+    "tradeoff",
     "gpu-report",
     "search",
     "search measure",

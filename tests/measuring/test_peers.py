@@ -169,6 +169,19 @@ def test_int8_is_quantised_as_ours_is(opened, name):
         assert np.abs(found - wanted).max() > 1e-4 * np.abs(wanted).max()  # it is another precision
 
 
+def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(opened):
+    with open_peer("pit-tiny", "int8", specs=LITTLE, for_runner="ort-cpu") as peer:
+        nodes = [node.op_type for node in onnx.load(peer.model).graph.node]
+        portable = [node.op_type for node in onnx.load(opened("pit-tiny", "int8").model).graph.node]
+        assert nodes.count("MatMulIntegerToFloat") >= 8
+        assert "MatMulIntegerToFloat" not in portable
+        images = noise(peer, 3)
+        found, wanted = logits(peer, "ort-cpu", images), logits(opened("pit-tiny", "int8"), "ort-cpu", images)
+        assert_close(found, wanted, 1e-5 * np.abs(wanted).max(), "its own operators")
+        told = refusal(lambda: RUNNERS["openvino"].open(peer, Options(threads=1)))
+        assert "pit-tiny must be run by ort-cpu, which its graph is written for" in told
+
+
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "FLOAT16"), ("bf16", "BFLOAT16")])
 def test_the_graph(opened, precision, kind):
     model = onnx.load(opened(precision=precision).model)
@@ -345,5 +358,8 @@ def test_peers_are_of_the_first_artifacts_precision(untrained_artifact):
     engines = replace(artifact, manifest=replace(artifact.manifest, quantisation={"around": "fp16"}))
     told = refusal(lambda: beside_peers([engines], ["deit-tiny"], silent).__enter__())
     assert "`peers` are quantised as graphs for CPUs are, with fp32 around" in told
+    own = replace(artifact, manifest=replace(artifact.manifest, precision="int8", for_runner="ort-cpu"))
+    with beside_peers([own], ["deit-tiny"], silent) as found:
+        assert (found[1].precision, found[1].for_runner) == ("int8", "ort-cpu")
     with beside_peers([], ["deit-tiny"], silent) as found:
         assert [peer.precision for peer in found] == ["fp32"]

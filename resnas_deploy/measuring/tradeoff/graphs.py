@@ -71,11 +71,11 @@ class Graphs:
     progress: Progress
     specs: Mapping[str, PeerSpec]
 
-    def network(self, contender: Contender, precision: str) -> KeptNetwork:
-        """Return a published network in a precision, on any runner."""
+    def network(self, contender: Contender, precision: str, for_runner: str = "") -> KeptNetwork:
+        """Return a published network in a precision, for any runner, or in the own operators of one."""
         name = contender.name
-        path = self.folder / f"{name}-{precision}.onnx"
-        made_of = self._made_of(name, precision)
+        path = self._path(name, precision, for_runner)
+        made_of = self._made_of(name, precision, for_runner)
         if (digest := _kept(path, made_of)) is None:
             self.progress(f"making {path.name}")
             with write_errors(path):
@@ -83,19 +83,31 @@ class Graphs:
             with atomic_file(path) as partial:
                 if precision == INT8:
                     plain = self.network(contender, "fp32").model
-                    quantise_on_noise(plain, partial, contender.image_size, self.batch, self.progress)
+                    size = contender.image_size
+                    quantise_on_noise(plain, partial, size, self.batch, self.progress, for_runner)
                 else:
                     self._write(name, precision, partial)
                 digest = file_digest(partial)
             _keep(path, made_of, digest)
         arch = PUBLISHED[name].arch if name in PUBLISHED else None
         return KeptNetwork(
-            name, precision, contender.image_size, self.batch, path, digest, lambda: self._module(name), arch
+            source=name,
+            precision=precision,
+            image_size=contender.image_size,
+            batch=self.batch,
+            model=path,
+            digest=digest,
+            made=lambda: self._module(name),
+            arch=arch,
+            for_runner=for_runner,
         )
 
-    def missing(self, contender: Contender, precision: str) -> bool:
-        """Whether a network's graph must be made: as far as its file's name and size tell, which takes no time."""
-        return not (self.folder / f"{contender.name}-{precision}.onnx").is_file()
+    def missing(self, contender: Contender, precision: str, for_runner: str = "") -> bool:
+        """Whether a network's graph must be made, as far as its file's name tells, which takes no time."""
+        return not self._path(contender.name, precision, for_runner).is_file()
+
+    def _path(self, name: str, precision: str, for_runner: str) -> Path:
+        return self.folder / f"{'-'.join(filter(None, (name, precision, for_runner)))}.onnx"
 
     def _write(self, name: str, precision: str, path: Path) -> None:
         if name in PUBLISHED:
@@ -114,7 +126,7 @@ class Graphs:
         with open_peer(name, "fp32", specs=self.specs) as peer:
             return peer.module()
 
-    def _made_of(self, name: str, precision: str) -> dict[str, object]:
+    def _made_of(self, name: str, precision: str, for_runner: str) -> dict[str, object]:
         """Return what a graph hangs on, as JSON gives it back."""
         if name in PUBLISHED:
             network: object = PUBLISHED[name].arch.fingerprint
@@ -124,6 +136,7 @@ class Graphs:
         found = {
             "network": network,
             "precision": precision,
+            "for_runner": for_runner,
             "batch": str(self.batch),
             "resnas": __version__,
             **{name: version(name) for name in _PACKAGES if importlib.util.find_spec(name)},

@@ -8,7 +8,6 @@ opening. Between groups it is the reference workload, the same in all, that they
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
+from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.batch import USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
@@ -25,20 +25,21 @@ from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.openings import MeasuredPlan, measure_openings
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
-from resnas_deploy.measuring.peers import check_peer_precision
+from resnas_deploy.measuring.peers import INT8, check_peer_precision
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.reference import Workload, reference_workload
 from resnas_deploy.measuring.report import Reference
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.measuring.tradeoff.contenders import YOURS, Contender
 from resnas_deploy.measuring.tradeoff.graphs import Graphs, graphs_in
+from resnas_deploy.measuring.tradeoff.remaining import Remaining
 from resnas_deploy.measuring.tradeoff.result import Asked, Group, Tradeoff, read_tradeoff
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.resources import free_memory
-from resnas_deploy.progress import Progress, headed
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, usable_cores
-from resnas_deploy.runners.devices import is_gpu
+from resnas_deploy.runners.devices import CPU, is_gpu
 from resnas_deploy.runners.registry import runner_kind
 
 DOCUMENT, GRAPHS = "tradeoff.json", "graphs"
@@ -186,11 +187,16 @@ def bytes_open(contender: Contender, precision: str) -> float:
     return contender.parameters * PRECISIONS[precision].bytes * _COPIES + _BESIDE
 
 
+def written_for(group: Group) -> str:
+    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`."""
+    return group.runner if group.precision == INT8 and group.runner in FOR_RUNNERS else ""
+
+
 @dataclass
 class _Run:
     here: Here
     found: Tradeoff
-    networks: dict[tuple[str, str], Network] = field(default_factory=dict)  # by name and precision, hashed once
+    networks: dict[tuple[str, str, str], Network] = field(default_factory=dict)  # hashed once
 
     def all(self) -> Tradeoff:
         """Measure every part that is missing, opening by opening."""
@@ -204,20 +210,19 @@ class _Run:
         if not parts:
             return self.found
         self._prepare()
-        device = runner_kind(asked.runners[0]).device(asked.device)
-        began = time.monotonic()
+        devices = [runner_kind(name).device(asked.device) for name in asked.runners]
+        device = next((each for each in devices if each != CPU), CPU)  # as in `measure`
+        remaining = Remaining(len(parts), asked.runs / asked.openings)
         with reference_workload(device, usable_cores()) as workload:
             for done, (number, place) in enumerate(parts):
-                left = f", about {self._minutes(began, done, len(parts))} left" if done else ""
-                heading = f"part {done + 1} of {len(parts)}{left}: "
-                self._part(place, number, workload, headed(heading, progress))
+                self._part(place, number, workload, remaining.telling(done, progress))
                 self.found.write(self.here.out / DOCUMENT)
         return self.found
 
     def _prepare(self) -> None:
         """Make the graphs that are missing, and tell what it will take."""
         wanted = [
-            (self.found.contender(name), group.precision)
+            (self.found.contender(name), group.precision, written_for(group))
             for group in self.found.groups
             for name in group.networks
             if name not in self.here.artifacts
@@ -229,11 +234,10 @@ class _Run:
             sum(bytes_open(self.found.contender(name), group.precision) for name in group.networks)
             for group in self.found.groups
         )
-        for number, (contender, precision) in enumerate(wanted):
+        for number, (contender, precision, runner) in enumerate(wanted):
             told = f"graph {number + 1} of {len(wanted)} ({missing} to make, up to a minute each; networks will take "
             self.here.progress(f"{told}about {most / 1e9:.1f} GB of memory at once)")
-            self.networks[contender.name, precision] = graphs.network(contender, precision)
-        self.networks |= {(name, artifact.precision): artifact for name, artifact in self.here.artifacts.items()}
+            self.networks[contender.name, precision, runner] = graphs.network(contender, precision, runner)
 
     def _part(self, place: int, number: int, workload: Workload, progress: Progress) -> None:
         """Measure one group in one opening, and add what it gave."""
@@ -243,7 +247,7 @@ class _Run:
         failed = {item.configuration.source for item in group.measurements if item.failure}
         names = [name for name in group.networks if self.found.contender(name).source not in failed]
         plan = Plan(
-            tuple(Subject(self.networks[name, group.precision], kind) for name in names),
+            tuple(Subject(self._network(name, group), kind) for name in names),
             asked.batches,
             rounds,
             asked.threads,
@@ -262,10 +266,9 @@ class _Run:
         groups[place] = replace(groups[place], conditions=(*group.conditions, since()))
         self.found = replace(self.found, groups=tuple(groups))
 
-    @staticmethod
-    def _minutes(began: float, done: int, count: int) -> str:
-        seconds = (time.monotonic() - began) / done * (count - done)
-        return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
+    def _network(self, name: str, group: Group) -> Network:
+        own = self.here.artifacts.get(name)
+        return own or self.networks[name, group.precision, written_for(group)]
 
 
 def _added(group: Group, measured: MeasuredPlan, out: Path) -> Group:
