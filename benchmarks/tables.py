@@ -273,6 +273,7 @@ ON = (
     "profile-ort-cpu-batch1",
     "serving",
     "spellings",
+    "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
     "build-seconds": build_seconds,
