@@ -13,10 +13,18 @@ import gpu_tables
 import search_tables
 import serving_tables
 import tables
+import throughput_tables
 import tradeoff_tables
 from tabulated import ROOT
 
-TABLES = tables.TABLES | serving_tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | tradeoff_tables.TABLES
+TABLES = (
+    tables.TABLES
+    | serving_tables.TABLES
+    | search_tables.TABLES
+    | gpu_tables.TABLES
+    | tradeoff_tables.TABLES
+    | throughput_tables.TABLES
+)
 FIGURES = tables.FIGURES | serving_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 

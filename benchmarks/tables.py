@@ -81,6 +81,30 @@ def low_precision() -> str:
     return table(("", "batch 1", "batch 16"), rows)
 
 
+def openvino_nncf() -> str:
+    """Return ours and NNCF's int8 on OpenVINO over ONNX Runtime's fp32, and ours over NNCF's."""
+    found, rows = result("openvino-nncf")["ratios"], {}
+    for ours in (name.removesuffix(" over fp32") for name in found["1"] if name.endswith(" over fp32")):
+        if ours.startswith("ours"):
+            theirs, way = ours.replace("ours", "nncf"), ours.removeprefix("ours, ")
+            usual = "nncf, any batch, fp32 around"
+            rows[way] = [
+                f"{each[f'{ours} over fp32']['ratio']:.3f} / {each[f'{theirs} over fp32']['ratio']:.3f}; "
+                f"**{interval(each[f'{ours} over {theirs}'])}**; {each[f'{ours} over {usual}']['ratio']:.3f}"
+                for each in found.values()
+            ]
+    return table(("compiled for", *(f"batch {batch}" for batch in found)), rows)
+
+
+def first_runs() -> str:
+    """Return seconds until the first logits on OpenVINO: of ONNX, of IR, of IR that was compiled before."""
+    rows = {
+        precision: [f"{each['seconds']:.2f} s" for each in found.values()]
+        for precision, found in result("openvino-nncf")["first_run"].items()
+    }
+    return table(("small", "from ONNX", "from IR", "from IR that was compiled before"), rows)
+
+
 def int8_operators() -> str:
     """Return the time of each kind of operator in int8, and in fp32, over the whole of fp32's."""
     found, rows = result("low-precision")["ort_batch16_ms_by_operator"], {}
@@ -221,12 +245,14 @@ def summary() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "errors": errors,
+    "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
     "latency": latency,
     "attention-accuracy": attention_accuracy,
     "attention-kernels": attention_kernels,
     "low-precision": low_precision,
+    "openvino-nncf": openvino_nncf,
     "operators": operators,
     "own-arithmetic": own_arithmetic,
     "peers": peers,
@@ -236,6 +262,7 @@ TABLES: dict[str, Callable[[], str]] = {
 ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
+    "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
     "serving-largest-batch",
