@@ -23,7 +23,7 @@ setup: $(READY)
 # test compares our load test with, came with tritonclient up to 2.51.
 $(READY): pyproject.toml constraints.txt constraints-serving.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,search,peers,plot,rtx,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,nncf,train,search,peers,plot,rtx,dev]'
 	$(PYTHON) -m venv $(VENV)/serving
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt --editable '.[serve]'
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/serving/perf_analyzer tritonclient==2.51.0
@@ -101,6 +101,7 @@ record: $(READY)
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 	$(BIN)/python benchmarks/tradeoff.py
 	$(BIN)/python benchmarks/ort_form.py
+	$(BIN)/python benchmarks/openvino_nncf.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report

@@ -12,10 +12,11 @@ from pathlib import Path
 import gpu_tables
 import search_tables
 import tables
+import throughput_tables
 import tradeoff_tables
 from tabulated import ROOT
 
-TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | tradeoff_tables.TABLES
+TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | tradeoff_tables.TABLES | throughput_tables.TABLES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

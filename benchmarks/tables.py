@@ -121,6 +121,30 @@ def logits_apart() -> str:
     return f"{max(result('ort-form')['logits_apart'].values()):.0e}"
 
 
+def openvino_nncf() -> str:
+    """Return ours and NNCF's int8 on OpenVINO over ONNX Runtime's fp32, and ours over NNCF's."""
+    found, rows = result("openvino-nncf")["ratios"], {}
+    for ours in (name.removesuffix(" over fp32") for name in found["1"] if name.endswith(" over fp32")):
+        if ours.startswith("ours"):
+            theirs, way = ours.replace("ours", "nncf"), ours.removeprefix("ours, ")
+            usual = "nncf, any batch, fp32 around"
+            rows[way] = [
+                f"{each[f'{ours} over fp32']['ratio']:.3f} / {each[f'{theirs} over fp32']['ratio']:.3f}; "
+                f"**{interval(each[f'{ours} over {theirs}'])}**; {each[f'{ours} over {usual}']['ratio']:.3f}"
+                for each in found.values()
+            ]
+    return table(("compiled for", *(f"batch {batch}" for batch in found)), rows)
+
+
+def first_runs() -> str:
+    """Return seconds until the first logits on OpenVINO: of ONNX, of IR, of IR that was compiled before."""
+    rows = {
+        precision: [f"{each['seconds']:.2f} s" for each in found.values()]
+        for precision, found in result("openvino-nncf")["first_run"].items()
+    }
+    return table(("small", "from ONNX", "from IR", "from IR that was compiled before"), rows)
+
+
 def int8_operators() -> str:
     """Return the time of each kind of operator in int8, and in fp32, over the whole of fp32's."""
     found, rows = result("low-precision")["ort_batch16_ms_by_operator"], {}
@@ -294,6 +318,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "backend": backend,
     "errors": errors,
+    "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
     "latency": latency,
@@ -301,6 +326,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "attention-kernels": attention_kernels,
     "low-precision": low_precision,
     "merged": merged,
+    "openvino-nncf": openvino_nncf,
     "operators": operators,
     "ort-form": ort_form,
     "ort-form-accuracy": ort_form_accuracy,
@@ -314,6 +340,9 @@ ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
     "ort-form",
+
+
+    "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
     "spellings",

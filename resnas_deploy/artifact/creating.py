@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, WEIGHTS, Artifact
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.files.atomic import allow, atomic_folder, put_in_place, write_errors
+from resnas_deploy.files.atomic import atomic_folder, put_in_place, write_errors
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.reading import open_regular
 
@@ -64,16 +65,16 @@ def _is_replaceable(folder: Path) -> bool:
     return not _in_the_way(folder)
 
 
-def seal(partial: Artifact) -> Artifact:
-    """Hash the files of an artifact that is being made and write its manifest. The manifest comes last."""
+def seal(partial: Artifact, hashed: Mapping[str, str] = MappingProxyType({})) -> Artifact:
+    """Write the manifest of an artifact that is being made, as the last of its files.
+
+    `hashed` has the sha256 of files that were hashed while they were written; the others are hashed now.
+    """
     files = {name: open_regular(partial.folder / name) for name in (MODEL, WEIGHTS)}
     held = Held(files)
-    digests = {name: digest(descriptor) for name, descriptor in files.items()}
+    digests = {name: hashed.get(name) or digest(descriptor) for name, descriptor in files.items()}
     sealed = replace(partial, manifest=replace(partial.manifest, files=digests), held=held)
-    written = partial.folder / MANIFEST
-    written.write_bytes(sealed.manifest.to_bytes())
-    for name in files:  # safetensors lets nobody but the owner read what it writes
-        allow(partial.folder / name, written.stat().st_mode)
+    (partial.folder / MANIFEST).write_bytes(sealed.manifest.to_bytes())
     return sealed
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
@@ -12,7 +12,7 @@ from pathlib import Path
 from resnas_deploy.arch.alignment import aligned_arch, check_alignment
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.artifact import MANIFEST, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, Artifact, open_artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.artifact.written_for import FOR_RUNNERS
@@ -24,18 +24,20 @@ from resnas_deploy.exporting.quantise import DEFAULT_DROP, DEFAULT_MINUTES, chec
 from resnas_deploy.exporting.ranges import activation_ranges
 from resnas_deploy.exporting.scheme import Scheme, fused_attention, scheme_for, units_named
 from resnas_deploy.exporting.unquantised import Unquantised
-from resnas_deploy.files.atomic import write_errors
+from resnas_deploy.files.atomic import flushed, write_errors
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKED, SPELLINGS, Spelling
 from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
 from resnas_deploy.precision import FP8, QUANTISED, check_precision, kept_in_fp32, precision_named
+from resnas_deploy.processes.aside import Aside, imported_aside
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
 _FOR_A_RUNNER = ("fp32", "int8")  # the precisions of a graph that is written for one runner
+_VERIFYING = "resnas_deploy.exporting.verify"  # the module, which imports torch
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
     """Emit, verify and write an artifact. Raise `VerificationFailed` and leave nothing where the graph is wrong.
 
     The weights are asked for once and let go before the graph is loaded to be verified, so that the two are never in
-    memory together.
+    memory together. What verification imports, PyTorch above all, is imported while they are written.
     """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
@@ -179,26 +181,38 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
     if request.keep_failed and request.out.name:
         check_replaceable(failed_name(request.out))
     with creating(request.out, force=request.force) as folder, _scratch(request) as scratch:
-        progress("loading the weights")
-        artifact, made_of = _write(load_weights(), request, folder, scratch, progress)
-        if request.verify_on:
-            try:
-                artifact = _verified(artifact, made_of, request, request.verify_on, progress)
-            except VerificationFailed as error:
-                if request.keep_failed and isinstance(error.report, Verification):
-                    seal(_with(artifact, error.report))
-                    set_aside(folder, failed_name(request.out))
-                raise
-        progress("hashing the files")
-        with write_errors(request.out):
-            sealed = seal(artifact)
-        progress("flushing to disk")
+        with _imported(request):
+            progress("loading the weights")
+            written = _write(load_weights(), request, folder, scratch, progress)
+        artifact = written.artifact
+        with flushed(folder / name for name in written.hashed) as flushing:
+            if request.verify_on:
+                try:
+                    artifact = _verified(artifact, written.made_of, request, request.verify_on, progress)
+                except VerificationFailed as error:
+                    if request.keep_failed and isinstance(error.report, Verification):
+                        seal(_with(artifact, error.report), written.hashed)
+                        set_aside(folder, failed_name(request.out))
+                    raise
+            progress("hashing the files")
+            with write_errors(request.out):
+                sealed = seal(artifact, written.hashed)
+            progress("flushing to disk")
+            with write_errors(request.out):
+                flushing.result()
     return replace(sealed, folder=request.out)
 
 
 def _scratch(request: Request) -> AbstractContextManager[Path]:
     """Return a folder for what a quantised graph is made of; of other graphs, the one that nothing is written to."""
     return scratch_folder("quantisation") if request.quantised else nullcontext(request.out)
+
+
+def _imported(request: Request) -> AbstractContextManager[None]:
+    """Have what verification imports imported beside the block."""
+    if not request.verify_on:
+        return nullcontext()
+    return imported_aside("torch", _VERIFYING, *request.verify_on.imports)
 
 
 def _verified(
@@ -301,8 +315,13 @@ def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -
 
 
 def _manifest(
-    checkpoint: Checkpoint, request: Request, images: Calibration | None, fell_back: Sequence[str] = ()
+    checkpoint: Checkpoint,
+    request: Request,
+    images: Calibration | None,
+    fell_back: Sequence[str] = (),
+    digest: str | None = None,
 ) -> Manifest:
+    """Return what the manifest says but for its files; the weights' digest is computed where it is not given."""
     scheme = request.scheme(checkpoint.arch)
     scheme = scheme.falling_back(fell_back) if scheme else None
     return Manifest(
@@ -314,7 +333,7 @@ def _manifest(
         preprocessing=checkpoint.preprocessing,
         class_names=_class_names(request.class_names, checkpoint),
         provenance=checkpoint.provenance,
-        weights_sha256=checkpoint.digest,
+        weights_sha256=checkpoint.digest if digest is None else digest,
         spelling=request.written_in.describe(request.spelling_chosen),
         kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
         quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
@@ -326,31 +345,45 @@ def _manifest(
     )
 
 
-def _write(
-    checkpoint: Checkpoint, request: Request, folder: Path, scratch: Path, progress: Progress
-) -> tuple[Artifact, Unquantised | None]:
-    """Write graph and weights into a folder that nobody else reads yet, and what a quantised graph is made of."""
+@dataclass(frozen=True)
+class _Written:
+    """What is in the folder before it is verified."""
+
+    artifact: Artifact
+    made_of: Unquantised | None  # of a quantised graph, which may have to be made anew
+    hashed: Mapping[str, str]  # names of files that are final, and their sha256
+
+
+def _write(checkpoint: Checkpoint, request: Request, folder: Path, scratch: Path, progress: Progress) -> _Written:
+    """Write graph and weights into a folder that nobody else reads yet. The three hashes are computed side by side."""
     images = _calibration(checkpoint, request, progress)
-    artifact = Artifact(folder, _manifest(checkpoint, request, images))
+    artifact = Artifact(folder, _manifest(checkpoint, request, images, digest=""))
     scheme, made_of = request.scheme(checkpoint.arch), None
     if scheme and request.verify_on:
         from resnas_deploy.exporting.accuracy import labelled_data  # imports torch
 
         labelled_data(request.data, artifact.manifest, checkpoint.task)  # refused before the work, where it is wrong
-    with write_errors(request.out):
+    hashed: dict[str, str] = {}
+    with (
+        write_errors(request.out),
+        Aside(lambda: write(checkpoint, artifact.weights)) as weights,
+        Aside(lambda: checkpoint.digest) as digest,
+    ):
         progress("emitting the graph")
         if scheme and images:
             made_of = _unquantised(checkpoint, request, scheme, scratch, images, progress)
             progress("quantising")
             artifact = made_of.write(artifact)
         else:
-            _emit(checkpoint, request, request.precision, artifact.model)
+            hashed[MODEL] = _emit(checkpoint, request, request.precision, artifact.model)
         progress("writing the weights")
-        write(checkpoint, artifact.weights)
-    return artifact, made_of
+        hashed[WEIGHTS] = weights.result()
+        manifest = replace(artifact.manifest, weights_sha256=digest.result())
+    return _Written(replace(artifact, manifest=manifest), made_of, hashed)
 
 
-def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> None:
+def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) -> str:
+    """Write the graph. Return the file's sha256."""
     graph = emit(
         checkpoint,
         precision_named(precision),
@@ -359,7 +392,7 @@ def _emit(checkpoint: Checkpoint, request: Request, precision: str, path: Path) 
         alignment=request.align,
         kind=input_named(request.input),
     )
-    graph.write(path)
+    return graph.write(path)
 
 
 def _unquantised(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,3 +35,15 @@ def verification_inputs(preprocessing: Preprocessing, kind: InputKind = FLOAT32)
 def rows_of(count: int, batch: int) -> list[NDArray[np.int64]]:
     """Return indices of `count` images in batches of exactly `batch`; the last is filled up from the first image on."""
     return [np.arange(start, start + batch) % count for start in range(0, count, batch)]
+
+
+def images_at(batch: int, largest: Collection[int], count: int) -> NDArray[np.int64]:
+    """Return the numbers of the images that are run at a batch size: all of `count` at those of `largest`.
+
+    What hangs on an image's values shows at any batch size. What hangs on the size shows on every image, or where
+    images get in each other's way, on two different ones: so at the others it is one batch, and two images at least,
+    noise and real ones by turns.
+    """
+    if batch in largest:
+        return np.arange(count)
+    return np.array([*chain(*zip(range(NOISE_IMAGES), range(NOISE_IMAGES, count), strict=False))][: max(batch, 2)])

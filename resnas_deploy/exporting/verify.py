@@ -28,7 +28,7 @@ from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.exporting.verified_images import MOST, NOISE_IMAGES, Inputs, rows_of, verification_inputs
+from resnas_deploy.exporting.verified_images import MOST, NOISE_IMAGES, Inputs, images_at, rows_of, verification_inputs
 from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
@@ -158,15 +158,21 @@ def compare_with_reference(
     progress: Progress = silent,
     engine: EngineFile | None = None,
 ) -> Verification:
-    """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count."""
+    """Run the graph on the inputs and compare with reference logits: the largest error and least agreement count.
+
+    At the largest batch size of a range all images are run, at the others a few (`images_at`).
+    """
     batches, count = batches_to_verify(artifact.manifest.batch, engine), len(inputs.images)
+    largest = {most_to_verify(each) for each in _ranges(artifact.manifest.batch, engine)}
     error, agreement = 0.0, np.ones(count, bool)
     with ExitStack() as stack:
         options = with_engine(kind, artifact, Options(threads, engine=engine), progress, Need(batches))
         runner = stack.enter_context(kind.open(artifact, options))
         for batch in batches:
-            parts = [runner.run(inputs.images[rows])[OUTPUT] for rows in rows_of(count, batch)]
-            logits = np.concatenate(parts)[:count]
+            chosen = images_at(batch, largest, count)
+            parts = [runner.run(inputs.images[chosen[rows]])[OUTPUT] for rows in rows_of(len(chosen), batch)]
+            logits = reference.copy()  # of the images that are not run
+            logits[chosen] = np.concatenate(parts)[: len(chosen)]
             error = max(error, relative_error(logits, reference))
             agreement &= logits.argmax(1) == reference.argmax(1)
         return Verification(
@@ -197,10 +203,19 @@ def batches_to_verify(batch: BatchRange, engine: EngineFile | None = None) -> tu
 
     Of an engine, those of the range of each of its profiles.
     """
-    profiles = profiles_of(engine.made_of) if engine else ()
-    ranges = [BatchRange(profile.least, profile.most) for profile in profiles] or [batch]
-    ends = ({each.least, each.nearest(each.least + 1), each.nearest(MOST)} for each in ranges)
+    ends = ({each.least, each.nearest(each.least + 1), most_to_verify(each)} for each in _ranges(batch, engine))
     return tuple(sorted(set().union(*ends)))
+
+
+def most_to_verify(batch: BatchRange) -> int:
+    """Return the largest of the batch sizes of a range that verification runs."""
+    return batch.nearest(MOST)
+
+
+def _ranges(batch: BatchRange, engine: EngineFile | None) -> list[BatchRange]:
+    """Return the artifact's range, or those of an engine's profiles, each of which has kernels of its own."""
+    profiles = profiles_of(engine.made_of) if engine else ()
+    return [BatchRange(profile.least, profile.most) for profile in profiles] or [batch]
 
 
 def divergences(artifact: Artifact, kind: RunnerKind, images: Images, threads: int) -> list[Divergence]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.renames import put_file, put_folder
 from resnas_deploy.files.streams import is_stream, write_through
 from resnas_deploy.files.workplace import scratch_folder, sweep_beside, workplace_beside
+from resnas_deploy.processes.aside import Aside
 
 _FREE, _ALLOWED = "free some space or choose another disk", "choose a place that you may write to"
 _THERE, _OTHER = "choose a place in a folder that is there", "choose another name"
@@ -153,6 +154,22 @@ def sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def flushed(files: Iterable[Path]) -> Iterator[Aside[None]]:
+    """Flush files to disk while the block runs; they are not written to any more. Yield what waits for it, or raises.
+
+    A disk takes long at it and the processor has nothing to do meanwhile.
+    """
+    paths = tuple(files)
+
+    def flush() -> None:
+        for path in paths:
+            sync(path)
+
+    with Aside(flush) as flushing:
+        yield flushing
 
 
 def allow(path: Path, mode: int) -> None:

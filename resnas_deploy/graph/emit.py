@@ -20,6 +20,7 @@ from resnas_deploy.arch.elements import (
 )
 from resnas_deploy.arch.inputs import FLOAT32, InputKind
 from resnas_deploy.batch import BatchRange
+from resnas_deploy.files.hashed import hashed_file
 from resnas_deploy.graph.block import emit_block
 from resnas_deploy.graph.ends import emit_head, emit_images, emit_stem, images_into
 from resnas_deploy.graph.nodes import DOMAIN, DOMAIN_VERSION, GraphBuilder, Weight
@@ -42,10 +43,11 @@ class EmittedGraph:
     model: ModelProto
     weights: tuple[Weight, ...]
 
-    def write(self, path: Path) -> None:
-        """Write the model to a file; each weight is folded, written and forgotten."""
-        with path.open("wb") as file:
+    def write(self, path: Path) -> str:
+        """Write the model to a file; each weight is folded, written and forgotten. Return its sha256, hexadecimal."""
+        with hashed_file(path) as file:
             write_model(self.model, self.weights, file)
+            return file.digest
 
 
 def emit(

@@ -60,9 +60,10 @@ class GraphBuilder:
 
     def weight(self, name: str, shape: tuple[int, ...], make: Callable[[], Array]) -> str:
         """Add a weight in the graph's precision; `make` gives it in float32, in any memory order."""
+        precision = self.precision  # not this builder, which has the weight: the two would keep each other in memory
 
         def cast() -> NDArray[Any]:
-            return np.ascontiguousarray(self.precision.cast(make(), name))
+            return np.ascontiguousarray(precision.cast(make(), name))
 
         self.weights[name] = Weight(name, shape, self.precision.onnx, self.precision.dtype, cast)
         return name

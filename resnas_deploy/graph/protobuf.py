@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import BinaryIO, TypeVar
+from typing import Protocol, TypeVar
 
 from onnx import GraphProto, ModelProto, TensorProto
 
@@ -24,7 +24,15 @@ MAX_BYTES = 2**31 - 1  # of a protobuf message
 Message = TypeVar("Message", ModelProto, GraphProto)
 
 
-def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) -> int:
+class Writable(Protocol):
+    """What a model is written to: a file, or memory."""
+
+    def write(self, content: bytes | memoryview, /) -> int:
+        """Take the next bytes. Return their number."""
+        ...
+
+
+def write_model(model: ModelProto, weights: Iterable[Weight], file: Writable) -> int:
     """Write `model`, whose graph has no initializers yet, with `weights` as its own. Return the bytes written.
 
     Raise `BadInput` where the model would outgrow what a protobuf message can hold.
@@ -51,7 +59,7 @@ def write_model(model: ModelProto, weights: Iterable[Weight], file: BinaryIO) ->
     return written
 
 
-def _write_values(weight: Weight, file: BinaryIO) -> int:
+def _write_values(weight: Weight, file: Writable) -> int:
     """Make, write and forget a weight's values."""
     values = weight.make()
     if values.shape != weight.shape or values.dtype != weight.dtype:

@@ -106,6 +106,16 @@ class EngineFile(Protocol):
         ...
 
     @property
+    def weights(self) -> Path | None:
+        """The weights beside it that were hashed too, of a format that keeps them in a file of their own."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that was hashed; empty of what is not kept."""
+        ...
+
+    @property
     def made_of(self) -> Mapping[str, Any]:
         """Its identity, of which `builder` is the compiler and its version."""
         ...
@@ -179,12 +189,15 @@ class Opener:
     path: str
     parameters: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def module(self) -> str:
+        """The full name of the module that it imports."""
+        return f"{__package__}.{self.path.partition(':')[0]}"
+
     def __call__(self, network: Network, options: Options) -> Runner:
         """Open a network."""
-        module, _, name = self.path.partition(":")
-        opened: Runner = getattr(importlib.import_module(f"{__package__}.{module}"), name)(
-            network, options, **self.parameters
-        )
+        name = self.path.partition(":")[2]
+        opened: Runner = getattr(importlib.import_module(self.module), name)(network, options, **self.parameters)
         return opened
 
 
@@ -206,6 +219,7 @@ class RunnerKind:
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
     compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
+    also_runs: str = ""  # another runner, whose graphs this one runs too: it is the same runtime
     caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
@@ -216,6 +230,11 @@ class RunnerKind:
     def settled(self, options: Options) -> Options:
         """Return the options with what is usual of this runner where nothing is asked for."""
         return replace(options, device=self.device(options.device), tf32=options.tf32 or self.tf32)
+
+    @property
+    def imports(self) -> tuple[str, ...]:
+        """The module of ours that is imported when it is opened, where that is known."""
+        return (self.open_network.module,) if isinstance(self.open_network, Opener) else ()
 
     def version(self) -> str:
         """Return the version of the package that is installed, which is not imported for it."""
@@ -275,10 +294,13 @@ class RunnerKind:
 
     def check_written_for(self, network: Network) -> None:
         """Raise `BadInput` where a network's graph is written for another runner."""
-        if network.for_runner and network.for_runner != self.name:
+        if network.for_runner and network.for_runner not in (self.name, self.also_runs):
+            from resnas_deploy.artifact.artifact import Artifact
+
+            remedy = "; export it without `for_runner` for others" if isinstance(network, Artifact) else ""
             raise BadInput(
                 f"{network.source} must be run by {network.for_runner}, which its graph is written for, "
-                f"found the runner {self.name}; export it without `for_runner` for others"
+                f"found the runner {self.name}{remedy}"
             )
 
     def check_tf32(self, asked: bool, device: str = "") -> None:

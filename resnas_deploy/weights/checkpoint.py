@@ -12,16 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.errors import BadInput, StorageError, first_few, shown
+from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import check_tensors, opened, parse_json, unreadable
 from resnas_deploy.files.records import as_json, from_json, to_json
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.weights.schema import Shape, shape_differences, tensor_shapes
+from resnas_deploy.weights.tensors_file import write_tensors
 
 Array = NDArray[np.float32]
 
@@ -29,6 +29,7 @@ SCHEMA = 1
 _IMPORT = "a checkpoint of the reference's format (.pth.tar) is converted by `import_checkpoint()`"
 MOST_HASHED = 20_000_000_000  # bytes: a sparse file may have more than can be read in a year
 _SAID = ("arch", "provenance", "task", "accuracy", "space")  # of a checkpoint, beside its tensors
+_CHUNK = 2**16  # values that are drawn and scaled at a time: what stays in a core's cache meanwhile
 _KEY = "resnas"  # one metadata key with JSON in it: safetensors keeps no order among several
 
 
@@ -101,7 +102,7 @@ class Checkpoint:
     task: Task | None = None  # where training told it
     accuracy: MeasuredAccuracy | None = None  # where training measured it; what is made of the weights has none
     space: SearchSpace | None = None  # of a supernet: that of its subnets
-    checked: InitVar[bool] = False  # whether the values are those of another checkpoint, and need not be read again
+    checked: InitVar[bool] = False  # whether the values are known to be finite, and need not be looked through
 
     def __post_init__(self, checked: bool) -> None:
         if self.task and (len(self.task.class_names), self.task.preprocessing.image_size) != (
@@ -158,7 +159,7 @@ def untrained(arch: ArchSpec, seed: int = 0) -> Checkpoint:
     """
     rng = np.random.default_rng(seed)
     tensors = {name: _values(name, shape, rng) for name, shape in tensor_shapes(arch).items()}
-    return Checkpoint(arch, tensors, Provenance(False, (f"untrained: random weights of seed {seed}",)))
+    return Checkpoint(arch, tensors, Provenance(False, (f"untrained: random weights of seed {seed}",)), checked=True)
 
 
 def file_digest(path: Path) -> str:
@@ -170,19 +171,13 @@ def file_digest(path: Path) -> str:
 def save(checkpoint: Checkpoint, path: Path, *, replace: bool = True) -> None:
     """Write a checkpoint atomically. The same checkpoint gives the same bytes."""
     with atomic_file(path, replace=replace) as partial:
-        write(checkpoint, partial, path)
+        write(checkpoint, partial)
 
 
-def write(checkpoint: Checkpoint, path: Path, place: Path | None = None) -> None:
-    """Write a checkpoint to a name that nobody else reads yet. Raise `StorageError` that names `place` where given."""
+def write(checkpoint: Checkpoint, path: Path) -> str:
+    """Write a checkpoint to a name that nobody else reads yet. Return the file's sha256, hexadecimal."""
     metadata = Metadata(SCHEMA, **{name: getattr(checkpoint, name) for name in _SAID})
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in checkpoint.tensors.items()}
-    try:
-        save_file(tensors, path, metadata={_KEY: json.dumps(to_json(metadata), sort_keys=True)})
-    except SafetensorError as error:  # its own text for what the operating system said
-        raise StorageError(
-            f"{place or path.name} cannot be written: {error}; free some space or choose another disk"
-        ) from error
+    return write_tensors(checkpoint.tensors, {_KEY: json.dumps(to_json(metadata), sort_keys=True)}, path)
 
 
 def load(path: Path) -> Checkpoint:
@@ -249,8 +244,12 @@ def _values(name: str, shape: Shape, rng: np.random.Generator) -> Array:
         deviation = 1 / math.sqrt(math.prod(shape[1:]))
     elif name.endswith(("weight", "running_var")):
         centre = 1.0
-    values = rng.random(shape, dtype=np.float32)  # uniform: a third of the time of normal, and as good here
-    values -= np.float32(0.5)
-    values *= np.float32(deviation * math.sqrt(12))
-    values += np.float32(centre)
+    values = np.empty(shape, np.float32)
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        rng.random(dtype=np.float32, out=part)  # uniform: a third of the time of normal, and as good here
+        part -= np.float32(0.5)
+        part *= np.float32(deviation * math.sqrt(12))
+        part += np.float32(centre)
     return values

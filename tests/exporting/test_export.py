@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import hashlib
 import json
+import os
 import subprocess
 import sys
+import time
 import weakref
 from dataclasses import replace
 
@@ -15,9 +19,10 @@ import pytest
 import torch
 from support.small_export import SMALL, request
 
+from resnas_deploy.artifact import creating
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, open_artifact
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.errors import BadInput, NotAvailable
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.exporting import export as pipeline
 from resnas_deploy.exporting.export import export
 from resnas_deploy.network.module import build_model
@@ -35,6 +40,63 @@ def test_two_exports_of_one_input_are_byte_identical(tmp_path):
         contents.append({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()})
     assert contents[0] == contents[1]
     assert set(contents[0]) == {MODEL, WEIGHTS, MANIFEST}
+
+
+def test_what_is_written_is_hashed_on_its_way(tmp_path, monkeypatch):
+    """Each file once; nothing is read again for it, and what opens the artifact finds that the hashes are right."""
+    hashed = []
+    digest = creating.digest
+    monkeypatch.setattr(creating, "digest", lambda descriptor: hashed.append(descriptor) or digest(descriptor))
+    artifact = export(lambda: untrained(SMALL), request(tmp_path), silent)
+    assert hashed == []
+    assert open_artifact(artifact.folder).manifest == artifact.manifest
+    for name in (MODEL, WEIGHTS):
+        content = (artifact.folder / name).read_bytes()
+        assert artifact.manifest.files[name] == hashlib.sha256(content).hexdigest()
+
+
+@pytest.mark.parametrize("file", [MODEL, WEIGHTS])
+def test_what_somebody_else_wrote_into_a_file_meanwhile_is_not_sealed(tmp_path, file):
+    """A hash of what was read back would be that of the damage."""
+
+    def damage(said):
+        if said == "hashing the files":
+            (path,) = tmp_path.glob(f".out.*/out/{file}")
+            with path.open("r+b") as opened:
+                opened.seek(-9, os.SEEK_END)
+                opened.write(b"damaged")
+
+    export(lambda: untrained(SMALL), request(tmp_path), damage)
+    with pytest.raises(BadInput, match=f"{file} differs from the hash in manifest.json"):
+        open_artifact(tmp_path / "out")
+
+
+def test_the_order_in_which_threads_come_to_an_end_changes_nothing(tmp_path, monkeypatch):
+    contents, aside, waits = [], pipeline.Aside, []
+
+    def late(call):
+        wait = waits.pop(0)
+        return aside(lambda: time.sleep(wait) or call())
+
+    monkeypatch.setattr(pipeline, "Aside", late)
+    for delays in ((0, 0), (0.2, 0), (0, 0.2)):  # of the weights and of their digest
+        waits.extend(delays)
+        wanted = request(tmp_path, out=tmp_path / f"out{len(contents)}", verify_on=None)
+        export(lambda: untrained(SMALL), wanted, silent)
+        contents.append({path.name: path.read_bytes() for path in wanted.out.iterdir()})
+    assert contents[0] == contents[1] == contents[2]
+
+
+def test_weights_that_cannot_be_written_end_the_export(tmp_path, monkeypatch):
+    """Beside the graph, which is whole by then."""
+
+    def full(checkpoint, path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pipeline, "write", full)
+    with pytest.raises(StorageError, match=r"out cannot be written: No space left on device; free some space"):
+        export(lambda: untrained(SMALL), request(tmp_path, verify_on=None), silent)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_the_manifest_says(tmp_path):
@@ -74,11 +136,14 @@ def test_weights_are_let_go_before_the_graph_is_verified(tmp_path):
 
     def watch(step):
         if step.startswith("computing the reference"):
-            gc.collect()
             alive.append([ref for ref in references if ref() is not None])
 
     alive = []
-    export(load, request(tmp_path), watch)
+    gc.disable()  # nothing may hang on when it collects
+    try:
+        export(load, request(tmp_path), watch)
+    finally:
+        gc.enable()
     assert alive == [[]]
 
 

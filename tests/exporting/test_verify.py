@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.small_export import SMALL, request
@@ -11,6 +13,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import verify
 from resnas_deploy.exporting.export import export, failed_name
+from resnas_deploy.exporting.verified_images import images_at
 from resnas_deploy.graph import fold
 from resnas_deploy.precision import tolerance_of
 from resnas_deploy.runners.registry import RUNNERS
@@ -131,3 +134,43 @@ def test_a_failed_graph_is_kept_on_request_under_another_name(tmp_path, monkeypa
 )
 def test_batches(batch, wanted):
     assert verify.batches_to_verify(BatchRange(*batch)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("batch", "wanted"), [(1, [0, 8]), (2, [0, 8]), (5, [0, 8, 1, 9, 2]), (16, list(range(12))), (400, None)]
+)
+def test_images_at_a_batch_size(batch, wanted):
+    """All at the largest; else a batch of them, noise and real ones, and never one alone."""
+    found = images_at(batch, {16}, 12).tolist()
+    assert found == wanted if wanted else len(found) == 8
+
+
+class Swapped:
+    """A runner whose images get in each other's way at one batch size."""
+
+    def __init__(self, runner, batch):
+        self.runner, self.batch = runner, batch
+
+    def __getattr__(self, name):
+        return getattr(self.runner, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.runner.close()
+
+    def run(self, images):
+        found = self.runner.run(images)
+        return {name: out[::-1] if len(images) == self.batch else out for name, out in found.items()}
+
+
+@pytest.mark.parametrize("batch", [2, 8])
+def test_images_that_get_in_each_others_way_are_seen_at_every_batch_size(tmp_path, batch):
+    artifact = run(tmp_path)
+    inputs = verify.verification_inputs(artifact.manifest.preprocessing)
+    reference = verify.reference_logits(untrained(SMALL), inputs.images)
+    kind = RUNNERS["ort-cpu"]
+    wrong = replace(kind, open_network=lambda *given: Swapped(kind.open_network(*given), batch))
+    assert verify.compare_with_reference(artifact, kind, inputs, reference, 2).passed
+    assert not verify.compare_with_reference(artifact, wrong, inputs, reference, 2).passed

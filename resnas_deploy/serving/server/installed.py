@@ -15,6 +15,7 @@ from pathlib import Path
 
 from resnas_deploy.errors import NotAvailable, PackageMissing
 from resnas_deploy.processes.quiet import turn_off
+from resnas_deploy.serving.server.huge_pages import ask_for_huge_pages
 from resnas_deploy.serving.server.plain_folder import link
 
 INSTALL = "pip install 'resnas[serve]'"
@@ -88,6 +89,7 @@ def _clean(environment: Mapping[str, str]) -> dict[str, str]:
     }
     found["PATH"] = found.get("PATH") or os.defpath
     turn_off(found)
+    ask_for_huge_pages(found)
     return found
 
 
