@@ -21,7 +21,7 @@ from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 from resnas_deploy.exporting.export import Request, export
 from resnas_deploy.exporting.verify import verification_inputs
 from resnas_deploy.images.samples import noise
-from resnas_deploy.measuring.timing import time_interleaved, timed
+from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
 from resnas_deploy.precision import relative_error
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options, usable_cores
@@ -31,7 +31,8 @@ from resnas_deploy.weights.checkpoint import load, untrained
 ROOT = Path(__file__).parents[1]
 KIND = RUNNERS["ort-cpu"]
 FP32, QDQ, OWN = "fp32", "int8, QDQ", "int8, own operators"
-OPENINGS, ROUNDS = 3, {1: 20, 16: 5}  # of each opening
+OPENINGS, ROUNDS = 2, {1: 20, 16: 6}  # of each opening
+WARM_UP = WarmUp(most=6)
 
 
 def artifacts(name, checkpoint, folder, verify_on=None):
@@ -65,7 +66,7 @@ def samples_of(made, batch, threads):
         }
         images = noise(batch, next(iter(made.values()))[0].image_size)
         steps = {way: timed(runner.step(images)) for way, runner in opened.items()}
-        found = time_interleaved(steps, ROUNDS[batch], np.random.default_rng(opening)).samples
+        found = time_interleaved(steps, ROUNDS[batch], np.random.default_rng(opening), warm_up=WARM_UP).samples
         for way, into in samples.items():
             into.extend(found[way])
         for runner in opened.values():
