@@ -102,6 +102,7 @@ record: $(READY)
 	$(BIN)/python benchmarks/tradeoff.py
 	$(BIN)/python benchmarks/ort_form.py
 	$(BIN)/python benchmarks/openvino_nncf.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report

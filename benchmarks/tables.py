@@ -1,4 +1,4 @@
-"""Tables of graphs, precisions, kernels and serving, from the result files."""
+"""Tables of graphs, precisions and kernels, from the result files."""
 
 from __future__ import annotations
 
@@ -213,38 +213,6 @@ def build_seconds() -> str:
     return f"{result('kernel-counts')['build_small_fp16_s']['median']:.1f} s"
 
 
-def backend() -> str:
-    """Return what serving adds to a runner's time."""
-    columns = ("bare", "backend_adds", "request_adds")
-    rows = {
-        name: [f"{found[f'{what}_ms']:.2f}" for what in columns] for name, found in result("serving")["added"].items()
-    }
-    heads = ("bare runner, ms", "the backend adds, ms", "the whole gRPC request adds, ms")
-    return table(("", *heads), rows)
-
-
-def merged() -> str:
-    """Return what dynamic batching gains."""
-    rows = {
-        name: [interval(found["throughput"]), f"{found['inferences']:,}", f"{found['executions']:,}"]
-        for name, found in result("serving")["merged"].items()
-    }
-    return table(("", "throughput", "images", "executions"), rows)
-
-
-def rolled() -> str:
-    """Return how many clients asked for how long while a version changed, and how often they were answered."""
-    found = result("serving")["rolling"]
-    answers = sum(found["answers"].values())
-    return f"{found['clients']} clients asked for {found['seconds']} s and had {answers:,} answers"
-
-
-def load_test() -> str:
-    """Return our load test's figures over perf_analyzer's."""
-    found = result("serving")["perf_analyzer"]
-    return f"throughput {interval(found['throughput'])}, median latency {interval(found['p50'])}"
-
-
 def peers() -> str:
     """Return the times of other papers' networks over that of small."""
     ours, rows, gmacs = {}, {}, macs(PUBLISHED["small"].arch) / 1e9
@@ -316,7 +284,6 @@ def summary() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
-    "backend": backend,
     "errors": errors,
     "first-runs": first_runs,
     "int8-operators": int8_operators,
@@ -325,7 +292,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "attention-accuracy": attention_accuracy,
     "attention-kernels": attention_kernels,
     "low-precision": low_precision,
-    "merged": merged,
     "openvino-nncf": openvino_nncf,
     "operators": operators,
     "ort-form": ort_form,
@@ -340,19 +306,16 @@ ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
     "ort-form",
-
-
     "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
+    "serving-largest-batch",
     "spellings",
 )
 FIGURES: dict[str, Callable[[], str]] = {
     "build-seconds": build_seconds,
     "cpu": cpu,
-    "load-test": load_test,
     "logits-apart": logits_apart,
-    "rolled": rolled,
     # `on-NAME`: what a result file was measured on
     **{f"on-{name}": partial(measured_on, name) for name in ON},
 }

@@ -212,6 +212,15 @@ def functions_in_functions(model):
     model.graph.node.append(helper.make_node("f0", ["pooled"], ["more"], domain="mine"))
 
 
+def escape_in_a_value(model):
+    """Which the checker quotes, as it is."""
+    model.graph.node[1].input[0] = "\x1b[2J"
+
+
+def escapes(model):
+    model.producer_name = "\x1b[2J"
+
+
 def huge(model):
     shape = numpy_helper.from_array(np.array([2**20, 2**20], np.int64), "shape")
     model.graph.initializer.extend([shape, numpy_helper.from_array(np.zeros((1, 1), np.float32), "one")])
@@ -244,6 +253,8 @@ def cut_weights(model):
         (without_logits, "an output must be logits, float (B, classes) with its shape declared, found 1: "),
         (function_in_itself, "functions must end, found 'again' in itself"),
         (functions_in_functions, "at most 100000 nodes"),
+        (escape_in_a_value, "must be topologically sorted, however input '?[2J'"),
+        (escapes, "names must be printable text"),
         (huge, "no tensor may have more than"),
         (double_weights, "weights must be float32, float16 or bfloat16, found float64"),
         (cut_weights, "whole ONNX graph"),
