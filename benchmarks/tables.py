@@ -311,6 +311,7 @@ ON = (
     "serving",
     "serving-largest-batch",
     "spellings",
+    "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
     "build-seconds": build_seconds,
