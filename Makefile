@@ -101,6 +101,8 @@ record: $(READY)
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 	$(BIN)/python benchmarks/tradeoff.py
 	$(BIN)/python benchmarks/ort_form.py
+	$(BIN)/python benchmarks/spellings.py && $(BIN)/python benchmarks/fp32_forms.py
+	$(BIN)/python benchmarks/openvino_nncf.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/throughput_grid.py
 	$(BIN)/python benchmarks/openvino_nncf.py
