@@ -134,7 +134,7 @@ def bench(
     """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     Args:
-        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), bare ONNX files, or opened artifacts.
+        artifacts: folders, engines in them (.engine, .pt2, .onnx, .xml), bare ONNX files, or opened artifacts.
         runners: names of runtimes; the first that can run every precision where none is named, or that of an engine.
         engine: of one artifact, the engine to measure: the beginning of its ID, or its file. Where none is named, a
             runner that loads one takes an engine that is tuned for each of the batches, or builds it.
