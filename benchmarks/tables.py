@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, measured_on, result, table
+from tabulated import RESULTS, SETTINGS, TRACED, interval, is_measured, measured_on, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
@@ -41,6 +41,31 @@ def spellings() -> str:
     found = result("spellings")["time_over_emitted"].values()
     names = next(iter(found))
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
+
+
+_UNMEASURED = "(not measured yet: run the script)"
+
+
+def fp32_forms() -> str:
+    """Return the times of today's sessions and of Gemm over those of before, by batch."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    settings = result("fp32-forms")["fp32"]
+    columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
+    rows = {
+        batch: [interval(settings[setting][batch]["over"][form]) for setting, form in columns]
+        for batch in next(iter(settings.values()))
+    }
+    heads = [f"{'no BiasGelu' if form == 'now' else 'Gemm'}: {setting}" for setting, form in columns]
+    return table(("batch", *heads), rows)
+
+
+def biasgelu_in_int8() -> str:
+    """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    found = next(iter(result("fp32-forms")["int8"].values()))
+    return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
 
 def errors() -> str:
@@ -245,6 +270,7 @@ def summary() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "errors": errors,
+    "fp32-forms": fp32_forms,
     "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
@@ -270,8 +296,9 @@ ON = (
     "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
+    "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON},
+    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
 }
