@@ -1,4 +1,4 @@
-"""Tables of graphs, precisions, kernels and serving, from the result files."""
+"""Tables of graphs, precisions and kernels, from the result files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, measured_on, result, table
+from tabulated import RESULTS, SETTINGS, TRACED, interval, is_measured, measured_on, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
@@ -41,6 +41,31 @@ def spellings() -> str:
     found = result("spellings")["time_over_emitted"].values()
     names = next(iter(found))
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
+
+
+_UNMEASURED = "(not measured yet: run the script)"
+
+
+def fp32_forms() -> str:
+    """Return the times of today's sessions and of Gemm over those of before, by batch."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    settings = result("fp32-forms")["fp32"]
+    columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
+    rows = {
+        batch: [interval(settings[setting][batch]["over"][form]) for setting, form in columns]
+        for batch in next(iter(settings.values()))
+    }
+    heads = [f"{'no BiasGelu' if form == 'now' else 'Gemm'}: {setting}" for setting, form in columns]
+    return table(("batch", *heads), rows)
+
+
+def biasgelu_in_int8() -> str:
+    """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    found = next(iter(result("fp32-forms")["int8"].values()))
+    return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
 
 def errors() -> str:
@@ -79,6 +104,46 @@ def low_precision() -> str:
     for what in dict.fromkeys(name.rpartition(", batch ")[0] for name in found):
         rows[what] = [interval(found[f"{what}, batch {batch}"]) for batch in (1, 16)]
     return table(("", "batch 1", "batch 16"), rows)
+
+
+def ort_form() -> str:
+    """Return times of int8 in both forms over fp32, by batch size and threads."""
+    found = result("ort-form")["measured"]
+    columns = list(found[0]["ratios"])
+    rows = {
+        f"batch {row['batch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}": [
+            interval(row["ratios"][column]) for column in columns
+        ]
+        for row in found
+    }
+    return table(("", *columns), rows)
+
+
+def ort_form_tried() -> str:
+    """Return times of graphs that differ in one thing over that of the form, one thread."""
+    rows = {
+        name: [interval(found[f"batch {batch}"]) for batch in (1, 16)]
+        for name, found in result("ort-form")["tried_over_own"].items()
+    }
+    return table(("instead", "batch 1", "batch 16"), rows)
+
+
+def ort_form_accuracy() -> str:
+    """Return top-1 and the error of the logits of the demo network in both forms."""
+    rows = {
+        way: [
+            f"{found['accuracy']['graph']:.2f}%",
+            f"{found['accuracy']['reference']:.2f}%",
+            f"{found['error']:.1e}",
+        ]
+        for way, found in result("ort-form")["demo"].items()
+    }
+    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
+
+
+def logits_apart() -> str:
+    """Return the largest difference between the logits of both forms, over the largest logit."""
+    return f"{max(result('ort-form')['logits_apart'].values()):.0e}"
 
 
 def openvino_nncf() -> str:
@@ -173,38 +238,6 @@ def build_seconds() -> str:
     return f"{result('kernel-counts')['build_small_fp16_s']['median']:.1f} s"
 
 
-def backend() -> str:
-    """Return what serving adds to a runner's time."""
-    columns = ("bare", "backend_adds", "request_adds")
-    rows = {
-        name: [f"{found[f'{what}_ms']:.2f}" for what in columns] for name, found in result("serving")["added"].items()
-    }
-    heads = ("bare runner, ms", "the backend adds, ms", "the whole gRPC request adds, ms")
-    return table(("", *heads), rows)
-
-
-def merged() -> str:
-    """Return what dynamic batching gains."""
-    rows = {
-        name: [interval(found["throughput"]), f"{found['inferences']:,}", f"{found['executions']:,}"]
-        for name, found in result("serving")["merged"].items()
-    }
-    return table(("", "throughput", "images", "executions"), rows)
-
-
-def rolled() -> str:
-    """Return how many clients asked for how long while a version changed, and how often they were answered."""
-    found = result("serving")["rolling"]
-    answers = sum(found["answers"].values())
-    return f"{found['clients']} clients asked for {found['seconds']} s and had {answers:,} answers"
-
-
-def load_test() -> str:
-    """Return our load test's figures over perf_analyzer's."""
-    found = result("serving")["perf_analyzer"]
-    return f"throughput {interval(found['throughput'])}, median latency {interval(found['p50'])}"
-
-
 def peers() -> str:
     """Return the times of other papers' networks over that of small."""
     ours, rows, gmacs = {}, {}, macs(PUBLISHED["small"].arch) / 1e9
@@ -276,8 +309,8 @@ def summary() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
-    "backend": backend,
     "errors": errors,
+    "fp32-forms": fp32_forms,
     "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
@@ -285,9 +318,11 @@ TABLES: dict[str, Callable[[], str]] = {
     "attention-accuracy": attention_accuracy,
     "attention-kernels": attention_kernels,
     "low-precision": low_precision,
-    "merged": merged,
     "openvino-nncf": openvino_nncf,
     "operators": operators,
+    "ort-form": ort_form,
+    "ort-form-accuracy": ort_form_accuracy,
+    "ort-form-tried": ort_form_tried,
     "own-arithmetic": own_arithmetic,
     "peers": peers,
     "spellings": spellings,
@@ -296,16 +331,19 @@ TABLES: dict[str, Callable[[], str]] = {
 ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
+    "ort-form",
     "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
+    "serving-largest-batch",
     "spellings",
+    "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
+    "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
-    "load-test": load_test,
-    "rolled": rolled,
+    "logits-apart": logits_apart,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON},
+    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
 }
