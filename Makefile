@@ -105,7 +105,6 @@ record: $(READY)
 	$(BIN)/python benchmarks/openvino_nncf.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/throughput_grid.py
-	$(BIN)/python benchmarks/openvino_nncf.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
