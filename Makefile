@@ -100,6 +100,7 @@ record: $(READY)
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 	$(BIN)/python benchmarks/tradeoff.py
+	$(BIN)/python benchmarks/command_time.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report
