@@ -23,7 +23,7 @@ setup: $(READY)
 # test compares our load test with, came with tritonclient up to 2.51.
 $(READY): pyproject.toml constraints.txt constraints-serving.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,train,search,peers,plot,rtx,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,nncf,train,search,peers,plot,rtx,dev]'
 	$(PYTHON) -m venv $(VENV)/serving
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt --editable '.[serve]'
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/serving/perf_analyzer tritonclient==2.51.0
@@ -100,6 +100,12 @@ record: $(READY)
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 	$(BIN)/python benchmarks/tradeoff.py
+	$(BIN)/python benchmarks/spellings.py && $(BIN)/python benchmarks/fp32_forms.py
+	$(BIN)/python benchmarks/openvino_nncf.py
+	$(BIN)/python benchmarks/throughput.py
+	$(BIN)/python benchmarks/throughput_grid.py
+	$(BIN)/python benchmarks/openvino_nncf.py
+	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
 	$(BIN)/python benchmarks/command_time.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.

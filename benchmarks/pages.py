@@ -11,11 +11,21 @@ from pathlib import Path
 
 import gpu_tables
 import search_tables
+import serving_tables
 import tables
+import throughput_tables
 import tradeoff_tables
 from tabulated import ROOT
 
-TABLES = tables.TABLES | search_tables.TABLES | gpu_tables.TABLES | tradeoff_tables.TABLES
+TABLES = (
+    tables.TABLES
+    | serving_tables.TABLES
+    | search_tables.TABLES
+    | gpu_tables.TABLES
+    | tradeoff_tables.TABLES
+    | throughput_tables.TABLES
+)
+FIGURES = tables.FIGURES | serving_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 
@@ -29,7 +39,7 @@ def written(text: str) -> str:
 
     def block(found: re.Match[str]) -> str:
         kind, name = found.groups()
-        content = f"\n{TABLES[name]()}\n" if kind == "table" else tables.FIGURES[name]()
+        content = f"\n{TABLES[name]()}\n" if kind == "table" else FIGURES[name]()
         return f"<!-- {kind}: {name} -->{content}<!-- end -->"
 
     return _BLOCK.sub(block, text)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from huge_pages import begin_again_with_huge_pages
 from recording import ratio, write_result
 from support.rolling_update import roll
 from support.triton_server import perf_analyzer, started_server
@@ -151,4 +152,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    begin_again_with_huge_pages()  # the bare runner has what the servers have
     main()

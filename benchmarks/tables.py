@@ -1,4 +1,4 @@
-"""Tables of graphs, precisions, kernels and serving, from the result files."""
+"""Tables of graphs, precisions and kernels, from the result files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, measured_on, result, table
+from tabulated import RESULTS, SETTINGS, TRACED, interval, is_measured, measured_on, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
@@ -41,6 +41,31 @@ def spellings() -> str:
     found = result("spellings")["time_over_emitted"].values()
     names = next(iter(found))
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
+
+
+_UNMEASURED = "(not measured yet: run the script)"
+
+
+def fp32_forms() -> str:
+    """Return the times of today's sessions and of Gemm over those of before, by batch."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    settings = result("fp32-forms")["fp32"]
+    columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
+    rows = {
+        batch: [interval(settings[setting][batch]["over"][form]) for setting, form in columns]
+        for batch in next(iter(settings.values()))
+    }
+    heads = [f"{'no BiasGelu' if form == 'now' else 'Gemm'}: {setting}" for setting, form in columns]
+    return table(("batch", *heads), rows)
+
+
+def biasgelu_in_int8() -> str:
+    """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    found = next(iter(result("fp32-forms")["int8"].values()))
+    return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
 
 def errors() -> str:
@@ -79,6 +104,30 @@ def low_precision() -> str:
     for what in dict.fromkeys(name.rpartition(", batch ")[0] for name in found):
         rows[what] = [interval(found[f"{what}, batch {batch}"]) for batch in (1, 16)]
     return table(("", "batch 1", "batch 16"), rows)
+
+
+def openvino_nncf() -> str:
+    """Return ours and NNCF's int8 on OpenVINO over ONNX Runtime's fp32, and ours over NNCF's."""
+    found, rows = result("openvino-nncf")["ratios"], {}
+    for ours in (name.removesuffix(" over fp32") for name in found["1"] if name.endswith(" over fp32")):
+        if ours.startswith("ours"):
+            theirs, way = ours.replace("ours", "nncf"), ours.removeprefix("ours, ")
+            usual = "nncf, any batch, fp32 around"
+            rows[way] = [
+                f"{each[f'{ours} over fp32']['ratio']:.3f} / {each[f'{theirs} over fp32']['ratio']:.3f}; "
+                f"**{interval(each[f'{ours} over {theirs}'])}**; {each[f'{ours} over {usual}']['ratio']:.3f}"
+                for each in found.values()
+            ]
+    return table(("compiled for", *(f"batch {batch}" for batch in found)), rows)
+
+
+def first_runs() -> str:
+    """Return seconds until the first logits on OpenVINO: of ONNX, of IR, of IR that was compiled before."""
+    rows = {
+        precision: [f"{each['seconds']:.2f} s" for each in found.values()]
+        for precision, found in result("openvino-nncf")["first_run"].items()
+    }
+    return table(("small", "from ONNX", "from IR", "from IR that was compiled before"), rows)
 
 
 def int8_operators() -> str:
@@ -147,38 +196,6 @@ def kernels() -> str:
 def build_seconds() -> str:
     """Return how long small's engine takes to build."""
     return f"{result('kernel-counts')['build_small_fp16_s']['median']:.1f} s"
-
-
-def backend() -> str:
-    """Return what serving adds to a runner's time."""
-    columns = ("bare", "backend_adds", "request_adds")
-    rows = {
-        name: [f"{found[f'{what}_ms']:.2f}" for what in columns] for name, found in result("serving")["added"].items()
-    }
-    heads = ("bare runner, ms", "the backend adds, ms", "the whole gRPC request adds, ms")
-    return table(("", *heads), rows)
-
-
-def merged() -> str:
-    """Return what dynamic batching gains."""
-    rows = {
-        name: [interval(found["throughput"]), f"{found['inferences']:,}", f"{found['executions']:,}"]
-        for name, found in result("serving")["merged"].items()
-    }
-    return table(("", "throughput", "images", "executions"), rows)
-
-
-def rolled() -> str:
-    """Return how many clients asked for how long while a version changed, and how often they were answered."""
-    found = result("serving")["rolling"]
-    answers = sum(found["answers"].values())
-    return f"{found['clients']} clients asked for {found['seconds']} s and had {answers:,} answers"
-
-
-def load_test() -> str:
-    """Return our load test's figures over perf_analyzer's."""
-    found = result("serving")["perf_analyzer"]
-    return f"throughput {interval(found['throughput'])}, median latency {interval(found['p50'])}"
 
 
 def peers() -> str:
@@ -268,16 +285,17 @@ def summary() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
-    "backend": backend,
     "command-time": command_time,
     "errors": errors,
+    "fp32-forms": fp32_forms,
+    "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
     "latency": latency,
     "attention-accuracy": attention_accuracy,
     "attention-kernels": attention_kernels,
     "low-precision": low_precision,
-    "merged": merged,
+    "openvino-nncf": openvino_nncf,
     "operators": operators,
     "own-arithmetic": own_arithmetic,
     "peers": peers,
@@ -287,15 +305,17 @@ TABLES: dict[str, Callable[[], str]] = {
 ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
+    "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
+    "serving-largest-batch",
     "spellings",
+    "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
+    "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
-    "load-test": load_test,
-    "rolled": rolled,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON},
+    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
 }

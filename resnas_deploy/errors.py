@@ -114,5 +114,6 @@ def first_few(lines: Sequence[str], most: int = 3) -> str:
 
 
 def first_line(error: BaseException, most: int = 200) -> str:
-    """Return what an error of another package says, on one line."""
-    return " ".join((str(error) or type(error).__name__).split())[:most]
+    """Return what an error of another package says, on one line that a terminal can show: it may quote a file."""
+    text = " ".join((str(error) or type(error).__name__).split())[:most]
+    return "".join(character if character.isprintable() else "?" for character in text)

@@ -35,6 +35,7 @@ from resnas_deploy.measuring.throughput import AUTO, MINUTES
 from resnas_deploy.measuring.throughput.found import BestSetting
 from resnas_deploy.measuring.throughput.limits import Limits
 from resnas_deploy.measuring.throughput.measure import measure_throughput
+from resnas_deploy.measuring.throughput.plot import plot_throughput
 from resnas_deploy.progress import Progress, silent
 
 AnyArtifact = AnyNetwork
@@ -56,12 +57,15 @@ class Report(reporting.Report, Tabular):
 
     @checked
     def plot(self, path: str | Path, *, force: bool = False) -> None:
-        """Draw latency, throughput and the shares of time into a .png, .svg, or .html that answers to the pointer.
+        """Draw latency, throughput and the shares of time, or what a search for throughput has tried.
 
-        Raise `BadInput` for another suffix, or where a file is there that `force` does not replace, `NotAvailable`
-        where a .png or .svg needs matplotlib.
+        The file is a .png, .svg, or .html that answers to the pointer. Raise `BadInput` for another suffix, or where a
+        file is there that `force` does not replace, `NotAvailable` where a .png or .svg needs matplotlib.
         """
         check_plot(Path(path), moving=True)
+        if self.throughput is not None:
+            plot_throughput(self, Path(path), replace=force)
+            return
         plot_report(self, Path(path), replace=force)
 
     @property
@@ -130,7 +134,7 @@ def bench(
     """Time artifacts on runtimes at several batch sizes, all interleaved, so that drift of the machine hits all alike.
 
     Args:
-        artifacts: folders, engines in them (engines/ID.engine, .pt2, .onnx), bare ONNX files, or opened artifacts.
+        artifacts: folders, engines in them (.engine, .pt2, .onnx, .xml), bare ONNX files, or opened artifacts.
         runners: names of runtimes; the first that can run every precision where none is named, or that of an engine.
         engine: of one artifact, the engine to measure: the beginning of its ID, or its file. Where none is named, a
             runner that loads one takes an engine that is tuned for each of the batches, or builds it.

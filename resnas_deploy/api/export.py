@@ -16,7 +16,7 @@ from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
-from resnas_deploy.engines.targets import AOTI, TARGETS, Target
+from resnas_deploy.engines.targets import FOR_CPUS, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
 from resnas_deploy.exporting.export import Request, unchanged
@@ -136,7 +136,7 @@ def export(
             f"`for_runner` must come without a `target`, whose engines another runner runs, found {for_runner} and "
             f"{target}; leave one out"
         )
-    for_gpu = builder is not None and builder.name != AOTI  # which is made of the weights, not of the graph
+    for_gpu = builder is not None and builder.name not in FOR_CPUS
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")

@@ -19,7 +19,7 @@ from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
 from resnas_deploy.artifact.onnx_file import OnnxFile, is_onnx_file, open_onnx
 from resnas_deploy.engines.build import why_not_here
 from resnas_deploy.engines.finding import Listed, engines_in, is_engine, place_of, profiles_text, unusual_options
-from resnas_deploy.engines.store import Engine, open_engine
+from resnas_deploy.engines.store import Engine, all_bytes, open_engine
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical
 from resnas_deploy.files.records import to_json
@@ -58,7 +58,7 @@ class HeldEngine:
         if self.problem:
             found["problem"] = self.problem
         if report := self.listed.report:
-            found |= {"bytes": report["engine_bytes"], "identity": dict(report["identity"])}
+            found |= {"bytes": all_bytes(report), "identity": dict(report["identity"])}
         return found
 
 
@@ -134,9 +134,9 @@ def inspect(
 ) -> Inspected | InspectedEngine | InspectedFile:
     """Tell what an artifact, an engine, a checkpoint or an architecture is: parts, cost, origin, kernels, operators.
 
-    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx), any other ONNX file, a checkpoint
-    (.safetensors), an architecture's file, a published name, or one of these in memory. Raise `BadInput` for anything
-    else, and for what is not whole.
+    `source` is an artifact's folder, an engine (.engine, .pt2, .onnx, .xml), any other ONNX file, a
+    checkpoint (.safetensors), an architecture's file, a published name, or one of these in memory. Raise `BadInput` for
+    anything else, and for what is not whole.
     """
     if isinstance(source, ArchSpec):
         return Inspected(source.fingerprint, source)
@@ -149,7 +149,7 @@ def inspect(
     name, path = str(source), Path(source)
     if name not in PUBLISHED and not path.exists():
         raise BadInput(
-            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx), an ONNX file, a "
+            "what is inspected must be an artifact's folder, an engine (.engine, .pt2, .onnx, .xml), an ONNX file, a "
             f"checkpoint (.safetensors), an architecture's file or one of {', '.join(PUBLISHED)}, "
             f"found no {shown(name)}"
         )
@@ -201,7 +201,7 @@ def _engine_columns(listed: Listed) -> tuple[str, ...]:
     made = listed.made_of
     if not made or not listed.report:
         return ("-",) * 7
-    megabytes = f"{listed.report['engine_bytes'] / 1e6:.1f}"
+    megabytes = f"{all_bytes(listed.report) / 1e6:.1f}"
     unusual = unusual_options({key: value for key, value in made.items() if key != "capabilities"})
     return (
         *(made["target"], made["builder"].rpartition(" ")[2], made["precision"], profiles_text(made)),

@@ -10,7 +10,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import BuildOptions
-from resnas_deploy.engines.targets import AOTI, ORT, parse_capabilities, target_named
+from resnas_deploy.engines.targets import FOR_CPUS, ORT, parse_capabilities, target_named
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import Count, count_kernels
@@ -84,7 +84,7 @@ def kernels(
     source, batches = read_source(arch, checkpoint), BatchRange.parse(str(batch))
     options = BuildOptions(capabilities=parse_capabilities(capability) if capability else ())
     builder = target_named(target)
-    if builder.name in (AOTI, ORT):
+    if builder.name in (*FOR_CPUS, ORT):
         raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use `target` tensorrt-rtx")
     builder.check(precision, options.capabilities)
     request = Request(

@@ -80,7 +80,7 @@ def predict(
     """Classify image files, and those in folders. What cannot be read is named in the result's `errors`.
 
     Args:
-        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx), or an artifact that is open.
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx, .xml), or an artifact that is open.
         images: files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.
         top: classes of each image.
         runner: the runtime; the first that can run the precision where none is named, or that of the engine.

@@ -87,9 +87,10 @@ def export(
     accelerator: str = "",
     gpu: bool = False,
     ensemble: bool = False,
-    instances: int = 1,
-    threads: int = 1,
+    instances: int | None = None,
+    threads: int | None = None,
     max_batch: int | None = None,
+    setting: str | Path | None = None,
     measured: str | Path | None = None,
     latency: float | None = None,
     cache: bool = False,
@@ -109,9 +110,11 @@ def export(
         accelerator: the onnxruntime backend's execution provider: tensorrt, cuda or openvino.
         gpu: run on GPUs, and not on CPUs; an engine always does.
         ensemble: take files of images too: NAME_jpeg.
-        instances: of the network, on each device; 1 to 64.
-        threads: of the CPU for an instance; 1 to 1024.
+        instances: of the network, on each device; 1 to 64, and 1 where none is given.
+        threads: of the CPU for an instance; 1 to 1024, and 1 where none is given.
         max_batch: the largest batch; the artifact's largest where none is given.
+        setting: a result of `bench` with `streams` "auto" on ort-cpu: instances, threads, and batches are as its best
+            setting of each artifact.
         measured: a result of `bench`, by which batches are formed.
         latency: with `measured`: answers must come within so many milliseconds.
         cache: keep answers, for images that come again.
@@ -124,10 +127,15 @@ def export(
     require_client()
     if latency is not None and measured is None:
         raise BadInput("`latency` must come with `measured`, the latencies to reach it with, found none")
+    from resnas_deploy.measuring.machine.description import this_machine
     from resnas_deploy.serving.repository.batching import batching_from, batching_of, tuning_notes
     from resnas_deploy.serving.repository.config import tf32_notes
     from resnas_deploy.serving.repository.contents import add_model, open_models
+    from resnas_deploy.serving.repository.searched import check_alone, read_setting
 
+    if setting:
+        check_alone(instances=instances, threads=threads, max_batch=max_batch, measured=measured)
+        check_alone(gpu=gpu, accelerator=accelerator, backend=backend if backend == "tensorrt" else "")
     progress("checking the files")
     several = [artifacts] if isinstance(artifacts, str | Path | Artifact) else artifacts
     models = open_models([each if isinstance(each, Artifact) else Path(each) for each in several], name)
@@ -135,6 +143,13 @@ def export(
     notes: list[str] = []
     for model in models:
         batching = batching_from(Path(measured), model.artifact, max_batch, latency) if measured else None
+        searched = read_setting(Path(setting), model.artifact) if setting else None
+        if searched and model.engine:
+            raise BadInput(f"`setting` must be for a graph on the CPU, found the engine {model.engine.path}")
+        if searched:
+            batching = searched.batching
+            notes += searched.notes(model.name, this_machine(usable_cores()))
+        best = searched.best if searched else None
         if model.engine:
             notes += tuning_notes(model.engine, batching or batching_of(model.engine), max_batch)
         settings = ModelSettings(
@@ -142,12 +157,12 @@ def export(
             backend=backend or model.usual_backend,
             accelerator=accelerator,
             on_gpu=gpu or model.engine is not None,
-            instances=instances,
-            threads=threads,
+            instances=best.streams if best else instances or 1,
+            threads=best.threads if best else threads or 1,
             batching=batching or batching_of(model.engine),
             cache=cache,
             versions=versions,
-            max_batch=max_batch,
+            max_batch=best.batch if best else max_batch,
         )
         notes += tf32_notes(model.artifact.manifest, settings)
         progress(f"writing {model.name}")

@@ -56,7 +56,7 @@ def verify(
     """Check an artifact's files and compare its graph with the PyTorch module, or with another graph, on a runtime.
 
     Args:
-        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx), or an artifact that is open; with
+        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx, .xml), or an artifact that is open; with
             `against` a bare ONNX file too.
         against: a bare ONNX file, or another artifact or engine, which must compute the same: instead of the module,
             it is run on the same images on the same runtime.

@@ -20,7 +20,7 @@ from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.artifact.artifact import MOST_GRAPH, Artifact
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.artifact.ort_operators import DOMAIN, check_operators, in_standard_operators
-from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.errors import BadInput, first_line, shown
 from resnas_deploy.files.reading import read_bytes
 
 MOST_NODES = 100_000  # functions inlined; the largest of the search spaces has about 2,000
@@ -44,7 +44,7 @@ def read_graph(artifact: Artifact) -> ModelProto:
     except BadInput as error:
         raise BadInput(f"{path}: {error}; export the artifact again") from None
     except (DecodeError, checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        reason = shortened(" ".join(str(error).split()), 200)
+        reason = first_line(error)
         raise BadInput(f"{path} must be a whole ONNX graph, found: {reason}; export the artifact again") from None
     return model
 

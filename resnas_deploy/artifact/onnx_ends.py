@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, shape_inference
 
@@ -12,6 +13,7 @@ from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.artifact.graph import dims_of, without_weights
 from resnas_deploy.artifact.onnx_reading import graphs_in, graphs_of
 from resnas_deploy.artifact.onnx_told import Ends, Value
+from resnas_deploy.artifact.ort_operators import check_operators, in_standard_operators
 from resnas_deploy.batch import MAX_BATCH, BatchRange
 from resnas_deploy.errors import BadInput, first_few, first_line, shown
 
@@ -25,8 +27,12 @@ def with_shapes(model: ModelProto) -> ModelProto:
 
     Raise `BadInput` where a tensor would be larger than any network needs.
     """
+    light = without_weights(model)
+    with suppress(BadInput):  # of other operators than those that we write too
+        check_operators(light.graph)
+        in_standard_operators(light.graph)
     try:
-        inferred = shape_inference.infer_shapes(without_weights(model), data_prop=True)
+        inferred = shape_inference.infer_shapes(light, data_prop=True)
     except (shape_inference.InferenceError, ValueError, RuntimeError) as error:
         raise BadInput(f"shapes must follow from each other, found: {first_line(error)}") from None
     for value in (*inferred.graph.value_info, *inferred.graph.output):

@@ -26,10 +26,7 @@ _QUANTISING = {
 _CONVOLUTIONS = {"Conv": 1, "ConvInteger": 1, "QLinearConv": 3}
 _PRODUCTS = {"MatMul": 0, "MatMulInteger": 0, "QLinearMatMul": 0, "Gemm": 0}
 # ONNX's others that do, and that are not counted: then nothing is said of the whole.
-_UNCOUNTED = {
-    *("ConvTranspose", "DeformConv", "Einsum", "LSTM", "GRU", "RNN", "DFT", "STFT"),
-    *("LinearAttention", "FlexAttention", "RotaryEmbedding"),
-}
+_UNCOUNTED = {"ConvTranspose", "DeformConv", "Einsum", "LSTM", "GRU", "RNN", "DFT", "STFT"}
 _DOMAINS = ("", "ai.onnx")
 
 

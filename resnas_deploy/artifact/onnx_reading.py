@@ -23,7 +23,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from resnas_deploy.artifact.artifact import LFS_POINTER, MOST_GRAPH
 from resnas_deploy.artifact.graph import MOST_NODES
-from resnas_deploy.errors import BadInput, shortened, shown, whole_number
+from resnas_deploy.errors import BadInput, first_line, shown, whole_number
 from resnas_deploy.files.held import digest
 from resnas_deploy.files.reading import name_of, opened, unreadable
 
@@ -64,12 +64,13 @@ def read_model(path: Path) -> ReadModel:
         model = onnx.load_model_from_string(content)
         del content
         _check_counts(model)
+        _check_text(model)
         hashes = _take_in(model, path, size)
         _check(model)
     except BadInput as error:
         raise BadInput(f"{name_of(path)}: {error}") from None
     except (DecodeError, checker.ValidationError, ValueError, RuntimeError, TypeError) as error:
-        raise _refused(path, f"{shortened(' '.join(str(error).split()), 200)}; export it again") from None
+        raise _refused(path, f"{first_line(error)}; export it again") from None
     beside = tuple((name, length) for name, (_, length) in sorted(hashes.items()))
     if hashes:
         listed = [own, *(f"{name} {found}" for name, (found, _) in sorted(hashes.items()))]
@@ -165,6 +166,20 @@ def _check_counts(model: ModelProto) -> None:
         raise BadInput(f"a graph must have at most {MOST_NODES} nodes, found {shown(found)}")
 
 
+def _check_text(model: ModelProto) -> None:
+    """Refuse names that cannot be shown: protobuf gives what is no UTF-8 as bytes; a terminal obeys escapes."""
+    values = [*model.graph.input, *model.graph.output]
+    names: list[object] = [model.producer_name, model.producer_version]
+    names += [entry.domain for entry in model.opset_import]
+    names += [part for each in model.functions for part in (each.domain, each.name)]
+    names += [part for node in nodes_of(model) for part in (node.domain, node.op_type)]
+    names += [
+        part for value in values for part in (value.name, *(d.dim_param for d in value.type.tensor_type.shape.dim))
+    ]
+    if wrong := [name for name in names if not (isinstance(name, str) and name.isprintable())]:
+        raise BadInput(f"names must be printable text, found {shown(wrong[0])}; is it whole?")
+
+
 def _kind(node: NodeProto) -> tuple[str, str]:
     return node.domain, node.op_type
 
@@ -256,7 +271,12 @@ def _load(tensor: TensorProto, descriptor: int, size: int, name: str, most: int)
 
 def _bytes_of(tensor: TensorProto) -> int:
     """Return how many bytes a tensor's values have, by its shape and type."""
-    if tensor.data_type in (TensorProto.UNDEFINED, TensorProto.STRING) or any(dim < 0 for dim in tensor.dims):
+    unsized = (TensorProto.UNDEFINED, TensorProto.STRING)
+    if (
+        tensor.data_type in unsized
+        or tensor.data_type not in TensorProto.DataType.values()
+        or any(dim < 0 for dim in tensor.dims)
+    ):
         raise BadInput(f"weights must be numbers with a shape, found {shown(tensor.name)}")
     values = math.prod(tensor.dims)
     if bits := _BITS.get(tensor.data_type):

@@ -114,6 +114,7 @@ def build(
     $ resnas build small-fp16 --target tensorrt --device cuda:1
     $ resnas build small-fp32 --target aoti
     $ resnas build small-fp16 --target ort-tensorrt
+    $ resnas build small-int8 --target openvino --profile 1
     """
     with progress() as show:
         show("checking the files")
@@ -152,19 +153,20 @@ def say_engine(built: Built) -> None:
 def describe(engine: Engine) -> str:
     """Return what an engine is, in one line."""
     from resnas_deploy.engines.finding import profiles_text
+    from resnas_deploy.engines.store import all_bytes
 
     report = engine.report
     made = report["identity"]
     precision = f"{made['precision']}, TF32" if made.get("tf32") else made["precision"]
     return (
         f"{engine.path}: {made['builder']}, {precision}, batch {profiles_text(made)}, "
-        f"{_place(made)}, {report['engine_bytes'] / 1e6:.0f} MB"
+        f"{_place(made)}, {all_bytes(report) / 1e6:.0f} MB"
     )
 
 
 def print_proof(report: Mapping[str, Any]) -> None:
     """Print what was checked of an engine: its layers, or its logits."""
-    from resnas_deploy.engines.targets import ORT
+    from resnas_deploy.engines.targets import OPENVINO, ORT
 
     if "layers" in report:
         print_layers(report["layers"], len(report["identity"]["profiles"]))
@@ -176,6 +178,9 @@ def print_proof(report: Mapping[str, Any]) -> None:
         )
         if report["identity"]["target"] == ORT:
             say('load it: onnxruntime.InferenceSession("FILE.onnx", providers=["TensorrtExecutionProvider"])')
+            return
+        if report["identity"]["target"] == OPENVINO:
+            say('load it, FILE.bin beside it: openvino.Core().compile_model("FILE.xml", "CPU")')
             return
         if (rounds := report["identity"].get("tf32")) is not None:
             say(f"before it is loaded and run: torch.backends.cudnn.allow_tf32 = {rounds}")

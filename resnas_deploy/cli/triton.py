@@ -60,13 +60,26 @@ def export(
         bool, typer.Option("--ensemble", help="Take JPEG (or PNG, ..) files too: NAME_jpeg.", metavar="")
     ] = False,
     instances: Annotated[
-        int, typer.Option(help="Of the network, on each device.", metavar="N", min=1, max=MAX_INSTANCES)
-    ] = 1,
-    threads: Annotated[int, typer.Option(help="CPU threads of an instance.", metavar="N", min=1, max=MAX_THREADS)] = 1,
+        int | None,
+        typer.Option(help="Of the network, on each device.", metavar="N", min=1, max=MAX_INSTANCES, show_default="1"),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads of an instance.", metavar="N", min=1, max=MAX_THREADS, show_default="1"),
+    ] = None,
     max_batch: Annotated[
         int | None,
         typer.Option(
             help="The largest batch.", metavar="N", min=1, max=MAX_BATCH, show_default="the artifact's largest"
+        ),
+    ] = None,
+    setting: Annotated[
+        Path | None,
+        typer.Option(
+            help="A result of resnas bench --streams auto --runner ort-cpu: instances, threads and batches are as its "
+            "best setting.",
+            metavar="FILE",
+            show_default="none",
         ),
     ] = None,
     measured: Annotated[
@@ -95,6 +108,7 @@ def export(
     $ resnas triton export small-fp32 --repository models
     $ resnas triton export clothes --repository models --ensemble --instances 2
     $ resnas triton export small-fp32 --repository models --backend onnxruntime
+    $ resnas triton export small-fp32 --repository models --setting best.json
     """
     with progress() as show:
         exported = resnas.triton.export(
@@ -108,6 +122,7 @@ def export(
             instances=instances,
             threads=threads,
             max_batch=max_batch,
+            setting=setting,
             measured=measured,
             latency=latency,
             cache=cache,

@@ -9,7 +9,7 @@ its engines are for one release alone.
 from __future__ import annotations
 
 from resnas_deploy.engines.options import COMPATIBILITY, BuildOptions
-from resnas_deploy.engines.targets import AOTI, ORT, RTX, Target
+from resnas_deploy.engines.targets import AOTI, OPENVINO, ORT, RTX, Target
 from resnas_deploy.errors import BadInput, NotAvailable, shown
 from resnas_deploy.runners.devices import gpu_problem
 
@@ -22,6 +22,13 @@ _ORT_REFUSES = dict.fromkeys(
     ("version_compatible", "refittable", "strip_weights", "hardware_compatibility", "timing_cache"),
     "ONNX Runtime builds for the GPU and the TensorRT that are here",
 )
+_IR_REFUSES = dict.fromkeys(
+    (
+        *("workspace", "version_compatible", "timing_cache", "optimum", "refittable", "strip_weights"),
+        *("hardware_compatibility", "sparse_weights", "level"),
+    ),
+    "IR is compiled where it runs",
+)
 
 
 def check_asked(target: Target, options: BuildOptions) -> None:
@@ -33,10 +40,12 @@ def check_asked(target: Target, options: BuildOptions) -> None:
         _refuse(target, options, dict.fromkeys(names, "it is for TensorRT's engines"))
     if target.name == ORT:
         _refuse(target, options, _ORT_REFUSES)
-        if len(options.profiles) > 1:
-            raise BadInput(
-                f"the target {ORT} takes one profile, found {len(options.profiles)}; build an engine for each"
-            )
+    if target.name == OPENVINO:
+        _refuse(target, options, _IR_REFUSES)
+    if target.name in (ORT, OPENVINO) and len(options.profiles) > 1:
+        raise BadInput(
+            f"the target {target.name} takes one profile, found {len(options.profiles)}; build an engine for each"
+        )
     if target.name == RTX:
         _refuse(target, options, _RTX_REFUSES)
         asked = [f"`{name}`" for name in ("refittable", "strip_weights") if getattr(options, name)]

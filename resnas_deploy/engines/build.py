@@ -25,7 +25,6 @@ from resnas_deploy.engines.finding import (
     check_belongs,
     check_holds,
     choose,
-    is_untuned,
     runner_of,
     tf32_problem,
     unfit,
@@ -44,7 +43,7 @@ from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.request import builder_request
 from resnas_deploy.engines.sparsity import check_sparse
-from resnas_deploy.engines.targets import AOTI, ORT, PORTABLE, RTX, TARGETS, Target, target_named
+from resnas_deploy.engines.targets import AOTI, FOR_CPUS, OPENVINO, ORT, PORTABLE, RTX, TARGETS, Target, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
@@ -116,8 +115,12 @@ def build_engine(
                 from resnas_deploy.engines.aoti import make_package
 
                 proof = {"parity": make_package(artifact, options, partial, progress)}
+            elif target.name == OPENVINO:
+                from resnas_deploy.engines.openvino_ir import make_ir
+
+                proof = {"parity": make_ir(artifact, made_of, options, path, partial, progress)}
             elif target.name == ORT:
-                from resnas_deploy.engines.ep_context import Unproved, prove
+                from resnas_deploy.engines.proof import Unproved, prove
 
                 log = failed_log or store.failed_log(artifact.folder, "build")
                 compile_engine(_request(artifact, target, options), partial, log, progress)
@@ -173,7 +176,7 @@ def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "
     if lacking := weights_problem(made_of):  # wherever that is
         return lacking
     kind = runner_kind(made_of["target"])
-    if not device and is_untuned(made_of) and not str(made_of["device"]).startswith(CPU):
+    if not device and made_of["target"] == AOTI and not str(made_of["device"]).startswith(CPU):
         device = CUDA
     if problem := kind.problem(device):
         return problem
@@ -275,8 +278,9 @@ def check_tf32(target: Target, precision: str, kept_in: str, options: BuildOptio
 
     The graph is `kept_in` a precision: that of what is not quantised.
     """
-    if options.tf32 and target.name == AOTI and not is_gpu(options.device):
-        raise BadInput(f"`tf32` must be for a GPU, found the target {AOTI} on the CPU; give `device`, or leave it out")
+    if options.tf32 and target.name in FOR_CPUS and not is_gpu(options.device):
+        remedy = "give `device`, or leave it out" if target.name == AOTI else "leave it out"
+        raise BadInput(f"`tf32` must be for a GPU, found the target {target.name} on the CPU; {remedy}")
     if options.tf32:
         check_rounds(precision, kept_in)
     if rounds(target, kept_in, options):

@@ -17,8 +17,17 @@ from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, Artifact, open_ar
 from resnas_deploy.artifact.onnx_file import OnnxFile, is_onnx_file, open_onnx
 from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.options import BatchProfile, engine_id
-from resnas_deploy.engines.store import CONTEXT, SUFFIXES, Engine, find, open_engine, read_engine_report, report_path
-from resnas_deploy.engines.targets import AOTI, PORTABLE
+from resnas_deploy.engines.store import (
+    CONTEXT,
+    SUFFIXES,
+    Engine,
+    find,
+    hashed_files,
+    open_engine,
+    read_engine_report,
+    report_path,
+)
+from resnas_deploy.engines.targets import FOR_CPUS, OPENVINO, PORTABLE
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files.atomic import lexical
 from resnas_deploy.runners.base import EngineFile, RunnerKind
@@ -210,7 +219,8 @@ def unfit(made_of: Mapping[str, Any], usual: Mapping[str, Any], here: str | None
     for key, word in _BELONGS.items():
         if made_of[key] != usual[key]:
             return f"it was built of another {word}"
-    if made_of["builder"] != usual["builder"] and not _runs_later(made_of, usual):
+    compiled_here = made_of["target"] == OPENVINO  # whatever wrote it
+    if made_of["builder"] != usual["builder"] and not compiled_here and not _runs_later(made_of, usual):
         return f"it was built by {made_of['builder']}, and {usual['builder']} is here"
     if made_of["device"] != usual["device"] and not made_of.get("hardware_compatibility"):
         return f"it is for {made_of['device']}, and {usual['device']} is here"
@@ -248,8 +258,8 @@ def tf32_problem(made_of: Mapping[str, Any], *, tf32: bool | None) -> str:
 
 
 def is_untuned(made_of: Mapping[str, Any]) -> bool:
-    """Whether an engine has no profiles, but takes its whole range alike: a package of AOTInductor."""
-    return bool(made_of["target"] == AOTI)
+    """Whether an engine has no profiles, but takes its whole range alike: a package of AOTInductor, and IR."""
+    return made_of["target"] in FOR_CPUS
 
 
 def profiles_of(made_of: Mapping[str, Any]) -> tuple[BatchProfile, ...]:
@@ -266,7 +276,7 @@ def first_profile(made_of: Mapping[str, Any]) -> BatchProfile:
 
 
 def profiles_text(made_of: Mapping[str, Any]) -> str:
-    """Return the profiles for a table; a package has none, and takes a range."""
+    """Return the profiles for a table; a package, or IR, has none, and takes a range."""
     if not is_untuned(made_of):
         return " ".join(made_of["profiles"])
     (profile,) = profiles_of(made_of)
@@ -300,7 +310,7 @@ def nearest_batch(engine: EngineFile, size: int) -> int:
 def _listed(path: Path) -> Listed:
     try:
         report = read_engine_report(report_path(path), path.suffix)
-        if path.stat().st_size != report["engine_bytes"]:
+        if any(each.stat().st_size != report[f"{what}_bytes"] for each, what in hashed_files(path)):
             return Listed(path, None, "it was cut short or changed; build it again")
     except (BadInput, OSError) as error:
         return Listed(path, None, str(error))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.targets import AOTI, PORTABLE, Target
+from resnas_deploy.engines.targets import AOTI, FOR_CPUS, PORTABLE, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.runners.devices import CPU, dotted, is_gpu
 from resnas_deploy.runners.tf32 import FP32
@@ -138,7 +138,7 @@ def engine_identity(
 
 def rounds(target: Target, kept_in: str, options: BuildOptions) -> bool:
     """Whether an engine has float32 that a GPU could round to TF32, of a graph that is `kept_in` a precision."""
-    return kept_in == FP32 and (target.name != AOTI or is_gpu(options.device))
+    return kept_in == FP32 and (target.name not in FOR_CPUS or is_gpu(options.device))
 
 
 def engine_id(made_of: Mapping[str, object]) -> str:

@@ -86,7 +86,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Recorded:
-    """The whole report, of which one of the last two is there."""
+    """The whole report, of which either layers or parity is there."""
 
     schema: int
     engine_sha256: str
@@ -95,8 +95,12 @@ class Recorded:
     seconds: float  # that the build took
     layers: LayerReport | None
     parity: Parity | None
+    weights_sha256: str | None = None  # of IR, whose weights are in a file of their own
+    weights_bytes: int | None = None
     DERIVED: ClassVar = {"report_sha256": str | None}  # of the file alone
 
     def __post_init__(self) -> None:
-        if not 0 <= self.seconds <= MOST_SECONDS or self.engine_bytes < 0:
+        if (self.weights_sha256 is None) != (self.weights_bytes is None):
+            raise BadInput("a report must name both the hash and the size of weights, found one; build it again")
+        if not 0 <= self.seconds <= MOST_SECONDS or min(self.engine_bytes, self.weights_bytes or 0) < 0:
             raise BadInput(f"a build must have taken a time, found {self.seconds:g} s, {self.engine_bytes} bytes")

@@ -16,7 +16,7 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.engines import store
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.options import engine_id
-from resnas_deploy.engines.targets import AOTI, ORT, RTX, target_named
+from resnas_deploy.engines.targets import FOR_CPUS, ORT, RTX, target_named
 from resnas_deploy.errors import BadInput, NotAvailable, first_few
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.precision import QUANTISED
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def check_refittable(engine: store.Engine, device: str) -> None:
     """Raise `BadInput` where an engine was not built for it, `NotAvailable` where its GPU and builder are not here."""
     made = engine.made_of
-    if made["target"] in (AOTI, ORT):
+    if made["target"] in (*FOR_CPUS, ORT):
         raise BadInput(f"a refit must be of an engine of tensorrt or {RTX}, found {made['target']}; build it anew")
     if not (made.get("refittable") or made.get("strip_weights")):
         raise BadInput(

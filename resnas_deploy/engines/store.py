@@ -1,4 +1,6 @@
-"""Engines in an artifact: `engines/ID.engine`, `.pt2` or `.onnx`, and beside it `ID.json`, its report.
+"""Engines in an artifact: `engines/ID.engine`, `.pt2`, `.onnx` or `.xml`, and beside it `ID.json`, its report.
+
+IR of OpenVINO (`.xml`) has its weights beside it, `ID.bin`.
 
 The artifact's manifest does not list them: engines are added and removed after it was sealed. The report has the
 engine's own sha256 and its own, as a manifest has.
@@ -6,6 +8,7 @@ engine's own sha256 and its own, as a manifest has.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Iterator, Mapping
@@ -32,7 +35,13 @@ SCHEMA = 1
 MAX_BYTES = 10_000_000  # of a report: one of 300 layers has about 60,000
 _FORMAT = SealedFormat("the report of an engine", "report_sha256", SCHEMA, "build the engine again: `build()`")
 CONTEXT = ".onnx"  # an EPContext model
-_PROOFS = {".engine": "layers", ".pt2": "parity", CONTEXT: "parity"}  # what was checked of an engine, by its suffix
+IR, WEIGHTS = ".xml", ".bin"  # of OpenVINO, two files
+_PROOFS = {
+    ".engine": "layers",
+    ".pt2": "parity",
+    CONTEXT: "parity",
+    IR: "parity",
+}  # what was checked of an engine, by its suffix
 SUFFIXES = tuple(_PROOFS)
 
 
@@ -48,6 +57,18 @@ class Engine:
     def file(self) -> Path:
         """The engine that was hashed, to read, whatever has its name by now."""
         return self.held.path(self.path.name) or self.path
+
+    @property
+    def weights(self) -> Path | None:
+        """The weights of IR that were hashed, to read; None of an engine that is one file."""
+        beside = weights_path(self.path)
+        return (self.held.path(beside.name) or beside) if beside else None
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that was hashed."""
+        found = [str(self.report[key]) for key in ("engine_sha256", "weights_sha256") if key in self.report]
+        return hashlib.sha256("".join(found).encode()).hexdigest()
 
     def report_bytes(self) -> bytes:
         """Return the report's file."""
@@ -90,15 +111,16 @@ def open_engine(path: Path) -> Engine:
     files: dict[str, int] = {}
     try:
         with Held(files) as held:
-            file = files[path.name] = open_regular(path)
-            # The size first, since hashing takes as long as a file is large.
-            if os.fstat(file).st_size != report["engine_bytes"] or digest(file) != report["engine_sha256"]:
-                raise BadInput(
-                    f"{path} differs from the hash in its report: it was cut short or changed; "
-                    "build it again: `build()`"
-                )
+            for each, what in hashed_files(path):
+                file = files[each.name] = open_regular(each)
+                # The size first, since hashing takes as long as a file is large.
+                if os.fstat(file).st_size != report[f"{what}_bytes"] or digest(file) != report[f"{what}_sha256"]:
+                    raise BadInput(
+                        f"{each} differs from the hash in its report: it was cut short or changed; "
+                        "build it again: `build()`"
+                    )
     except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}") from None
+        raise BadInput(f"{error.filename or path} cannot be read: {error.strerror}") from None
     return Engine(path, report, held)
 
 
@@ -109,7 +131,7 @@ def read_engine_report(path: Path, suffix: str) -> Mapping[str, Any]:
             f"an engine must have its report {path.name} beside it, found none in {path.parent}; "
             "build it with: `build()`"
         )
-    return _parse(read_bytes(path, MAX_BYTES), path, _PROOFS[suffix])
+    return _parse(read_bytes(path, MAX_BYTES), path, suffix)
 
 
 @contextmanager
@@ -134,21 +156,43 @@ def building(artifact: Path) -> Iterator[None]:
 
 def save_engine_report(path: Path, report: Mapping[str, object]) -> Engine:
     """Write the report of the engine that is at `path`: it makes the engine whole, so it comes last."""
-    body = {"schema": SCHEMA, "engine_sha256": file_digest(path), "engine_bytes": path.stat().st_size, **report}
+    hashes: dict[str, object] = {}
+    for each, what in hashed_files(path):
+        hashes |= {f"{what}_sha256": file_digest(each), f"{what}_bytes": each.stat().st_size}
+    body = {"schema": SCHEMA, **hashes, **report}
     with atomic_file(report_path(path)) as partial:
         partial.write_bytes(_FORMAT.dump(body))
     return open_engine(path)  # the same as whoever finds it later
 
 
-def _parse(content: bytes, path: Path, proof: str) -> Mapping[str, Any]:
+def _parse(content: bytes, path: Path, suffix: str) -> Mapping[str, Any]:
+    proof = _PROOFS[suffix]
     body = _FORMAT.read(content, str(path))
     try:
         found = record.from_json(Recorded, body, "the report")
         if getattr(found, proof) is None:
             raise BadInput(f"the report.{proof} must be there, found none")
+        if (found.weights_sha256 is not None) != (suffix == IR):
+            raise BadInput("the hash of a file of weights must be in the report of IR alone")
     except BadInput as error:
         raise BadInput(f"{path}: {error}; {_FORMAT.remedy}") from None
     return body
+
+
+def weights_path(path: Path) -> Path | None:
+    """Return where the weights of an engine are that has them beside it; None of one that is a file."""
+    return path.with_suffix(WEIGHTS) if path.suffix == IR else None
+
+
+def hashed_files(path: Path) -> list[tuple[Path, str]]:
+    """Return the files of an engine, and what its report calls them."""
+    beside = weights_path(path)
+    return [(path, "engine"), *([(beside, "weights")] if beside else [])]
+
+
+def all_bytes(report: Mapping[str, Any]) -> int:
+    """Return the size of an engine's files by its report."""
+    return int(report["engine_bytes"]) + int(report.get("weights_bytes", 0))
 
 
 def report_path(path: Path) -> Path:

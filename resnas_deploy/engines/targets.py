@@ -12,6 +12,8 @@ from resnas_deploy.runners.base import installed_version
 from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, RTX_CAPABILITIES, dotted
 
 PORTABLE, AOTI, RTX, ORT = "portable", "aoti", "tensorrt-rtx", "ort-tensorrt"
+OPENVINO = "openvino"
+FOR_CPUS = (AOTI, OPENVINO)  # of graphs, or weights, as runtimes for CPUs want them
 PORTABLE_IS = f"{PORTABLE} ({', '.join(map(dotted, PORTABLE_CAPABILITIES))})"
 
 
@@ -106,6 +108,16 @@ TARGETS: Mapping[str, Target] = {
             needs_gpu=True,
             suffix=".onnx",
             also="tensorrt",
+        ),
+        Target(
+            OPENVINO,
+            "OpenVINO: the graph as IR (.xml, .bin), for hosts with OpenVINO alone",
+            module="openvino",
+            install="pip install 'resnas[openvino]'",
+            precisions=(*FLOATS, "int8"),
+            capabilities=(),
+            needs_gpu=False,
+            suffix=".xml",
         ),
     )
 }

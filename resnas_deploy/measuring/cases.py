@@ -14,13 +14,12 @@ from resnas_deploy.engines.finding import Need, is_untuned, profiles_of, unusual
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
-from resnas_deploy.measuring.plan import Plan, Subject
+from resnas_deploy.measuring.plan import BATCHES, Plan, Subject
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import EngineFile, Options, Runner
 
 OUT_OF_MEMORY = "out of memory"
-BATCHES = 4  # of each stream in one sample: the fewer, the more of the time passes while streams wait for each other
 
 Step = Callable[[], object]
 
@@ -99,7 +98,7 @@ def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack,
         sessions = open_sessions(plan, number, streams, threads, stack, progress)
     runners = sessions.runners
     for case in cases:
-        configuration = _configuration(subject, runners[0] if runners else None, case, threads)
+        configuration = _configuration(subject, runners[0] if runners else None, case, threads, plan.each)
         if sessions.options.engine:
             configuration = _with_engine(configuration, sessions.options.engine)
         together: Streams | None = None
@@ -111,7 +110,7 @@ def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack,
                 ready = [runner.step(images) for runner in runners]
                 if len(ready) > 1:
                     run_at_once(ready)
-                    together = Streams(ready, keeps=bool(plan.chosen))
+                    together = Streams(ready, plan.each, keeps=bool(plan.chosen))
                     stack.callback(together.close)
                     steps = {HOST: timed(together)}
                 else:
@@ -149,7 +148,7 @@ def run_at_once(steps: Sequence[Step]) -> None:
         streams.close()
 
 
-def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int) -> Configuration:
+def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int, each: int) -> Configuration:
     """Return what a case is; where the runner could not even be opened, some of that is not known."""
     network = subject.network
     return Configuration(
@@ -166,7 +165,7 @@ def _configuration(subject: Subject, runner: Runner | None, case: Case, threads:
         threads=threads,
         batch=case.batch,
         streams=case.streams,
-        images=case.batch * (case.streams * BATCHES if case.streams > 1 else 1),
+        images=case.batch * (case.streams * each if case.streams > 1 else 1),
     )
 
 

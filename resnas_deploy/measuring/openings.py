@@ -131,7 +131,7 @@ class _Openings:
                     series = self.series[case]
                     series.samples.append(tuple(rounds.samples[case]))
                     series.warm_up += rounds.warm_up
-                    series.settled &= case in rounds.settled
+                    series.settled &= case in rounds.settled or not self.plan.warm_up.can_tell
                     if case in together:
                         series.batches.append(_batches(together[case], rounds.warm_up, len(rounds.samples[case])))
                 self.reference.append(tuple(rounds.samples[None]))  # last: from now on the opening counts

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 # transformers gives every implementation that it knows a mask when it is traced, all ones here, which costs time. It
 # gives none to one that was registered under another name.
 UNMASKED = "unmasked_sdpa"
+NNCF = "nncf:"  # before the name of a published network of ours that NNCF quantises: `nncf_peer`
 VIT, PIT = "vit", "pit"  # the families that are modules of ours: PiT always is, ViT where transformers is missing
 
 

@@ -13,7 +13,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -24,8 +24,8 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
 from resnas_deploy.measuring.peer_specs import PEERS as PEERS
-from resnas_deploy.measuring.peer_specs import PIT, UNMASKED, VIT
 from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
@@ -184,10 +184,18 @@ def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Pr
         yield [
             *networks,
             *(
-                stack.enter_context(open_peer(name, precision, progress, for_runner=first.for_runner if first else ""))
+                stack.enter_context(_opened(name, precision, progress, first.for_runner if first else ""))
                 for name in dict.fromkeys(peers)
             ),
         ]
+
+
+def _opened(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+    if not name.startswith(NNCF):
+        return open_peer(name, precision, progress, for_runner=for_runner)
+    from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
+
+    return open_nncf_peer(name, progress)
 
 
 def _build(spec: PeerSpec) -> Any:

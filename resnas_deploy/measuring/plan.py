@@ -16,6 +16,7 @@ from resnas_deploy.runners.tf32 import may_have_float32
 RUNS, OPENINGS = 60, 6
 MOST_RUNS = 100_000  # of a configuration, over all openings
 MOST_STREAMS = 64  # each of which holds the network's weights
+BATCHES = 4  # of each stream in one sample: the fewer, the more of the time passes while streams wait for each other
 _USUAL_BATCHES = (1, 8, 32)
 
 
@@ -103,6 +104,7 @@ class Plan:
     tf32: bool = False
     engine_cache: str = ""
     chosen: tuple[tuple[int, Setting], ...] = ()  # by subject, all that is measured; (): streams with all batches
+    each: int = BATCHES  # batches of each stream in one sample
     warm_up: WarmUp = field(default_factory=WarmUp)
 
     def __post_init__(self) -> None:

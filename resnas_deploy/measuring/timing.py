@@ -26,6 +26,11 @@ class WarmUp:
     tolerance: float = 0.05  # by which the median may still move, relative
     most: int = 30  # rounds, after which a step that has not settled is measured all the same, and said to be unsettled
 
+    @property
+    def can_tell(self) -> bool:
+        """Whether there may be as many rounds as two windows; without them nothing is said to be unsettled."""
+        return self.most >= 2 * self.window
+
     def settled(self, samples: Sequence[float]) -> bool:
         """Return whether the last two windows have the same median, but for the tolerance."""
         if len(samples) < 2 * self.window:

@@ -106,6 +106,16 @@ class EngineFile(Protocol):
         ...
 
     @property
+    def weights(self) -> Path | None:
+        """The weights beside it that were hashed too, of a format that keeps them in a file of their own."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of all that was hashed; empty of what is not kept."""
+        ...
+
+    @property
     def made_of(self) -> Mapping[str, Any]:
         """Its identity, of which `builder` is the compiler and its version."""
         ...
@@ -209,6 +219,7 @@ class RunnerKind:
     runs_graph: bool = True  # whether it runs model.onnx, and so can tell whether that is right
     engine: str = ""  # the target whose engines it loads, where it loads one
     compiles: bool = False  # whether it compiles what it is handed no engine of, such as a network that is no artifact
+    also_runs: str = ""  # another runner, whose graphs this one runs too: it is the same runtime
     caches: bool = False  # whether it keeps what it builds in a folder, `Options.engine_cache`
 
     def on(self, device: str, *, tf32: bool = False) -> RunnerKind:
@@ -283,10 +294,13 @@ class RunnerKind:
 
     def check_written_for(self, network: Network) -> None:
         """Raise `BadInput` where a network's graph is written for another runner."""
-        if network.for_runner and network.for_runner != self.name:
+        if network.for_runner and network.for_runner not in (self.name, self.also_runs):
+            from resnas_deploy.artifact.artifact import Artifact
+
+            remedy = "; export it without `for_runner` for others" if isinstance(network, Artifact) else ""
             raise BadInput(
                 f"{network.source} must be run by {network.for_runner}, which its graph is written for, "
-                f"found the runner {self.name}; export it without `for_runner` for others"
+                f"found the runner {self.name}{remedy}"
             )
 
     def check_tf32(self, asked: bool, device: str = "") -> None:

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU. It knows no model-local functions, so the reductions' bodies are put in their places first.
+"""OpenVINO on the CPU: a graph, whose reductions' bodies are put in their places first, or the IR of an engine.
 
 Its operations get the names of the network's elements before it compiles the model, so that its profile has them.
 """
@@ -6,16 +6,12 @@ Its operations get the names of the network's elements before it compiles the mo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import onnx
-from onnx import inliner
-
 from resnas_deploy.arch.elements import INPUT
-from resnas_deploy.precision import PRECISIONS
+from resnas_deploy.precision import PRECISIONS, QUANTISED
 from resnas_deploy.processes.quiet import import_quietly
-from resnas_deploy.runners import devices
+from resnas_deploy.runners import devices, openvino_model
 from resnas_deploy.runners.base import (
     Images,
     Network,
@@ -37,22 +33,20 @@ class OpenVinoRunner(Runner):
     """A compiled model with one inference request. It computes in the graph's precision, or in the one it is told."""
 
     def __init__(self, network: Network, options: Options, *, name: str, computes: str = "") -> None:
-        core = devices.openvino_core()
-        precision = computes or network.precision
+        quantised = network.precision in QUANTISED
+        precision = network.precision if quantised else computes or network.precision
         native = precision.upper() in devices.capabilities()
         self.computes = precision if native else "fp32"
         settings = {
             # Without a hint it would run an fp32 graph in bf16 where the CPU can.
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self.computes].openvino,
+            "INFERENCE_PRECISION_HINT": PRECISIONS[computes or self.computes].openvino,
             "INFERENCE_NUM_THREADS": options.threads,
             "PERFORMANCE_HINT": "LATENCY",
             "PERF_COUNT": options.profile,
         }
+        prepare = _name_by_element if options.profile and network.arch is not None else None
         try:
-            model = core.read_model(_inlined(graph_of(network), options.model))
-            if options.profile and network.arch is not None:
-                _name_by_element(model)
-            compiled: Any = core.compile_model(model, "CPU", settings)
+            compiled = openvino_model.compiled(graph_of(network), options.model, options.engine, settings, prepare)
         except Exception as error:  # of OpenVINO, of onnx and of protobuf
             raise cannot("load", network, "OpenVINO", error) from error
         self.name = name
@@ -60,7 +54,7 @@ class OpenVinoRunner(Runner):
         self.version = f"openvino {ov.__version__.split('-')[0]}"
         self.boundary = f"host to host, CPU, {options.threads} threads, {excluded_from(network)}"
         if computes:
-            self.boundary += f", told to compute in {computes}"
+            self.boundary += f", told to compute {'what is not quantised ' if quantised else ''}in {computes}"
         # An output may have several names, where a node that changed nothing was removed.
         outputs = enumerate(compiled.outputs)
         self._names = {name: number for number, output in outputs for name in output.get_names()}
@@ -95,14 +89,6 @@ class OpenVinoRunner(Runner):
             return self._request.infer(feed, **how)
         except Exception as error:  # of OpenVINO, mostly a RuntimeError
             raise cannot("run", self._network, "OpenVINO", error) from error
-
-
-def _inlined(path: Path, model: bytes | None) -> bytes:
-    """Return the graph of standard operators alone. Each form of it is let go before the next but one is made."""
-    proto = onnx.load(path) if model is None else onnx.load_from_string(model)
-    proto = inliner.inline_local_functions(proto)
-    inlined: bytes = proto.SerializeToString()
-    return inlined
 
 
 def _name_by_element(model: Any) -> None:

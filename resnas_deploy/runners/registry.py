@@ -126,7 +126,8 @@ RUNNERS = {
             {"computes": "bf16"},
             module="openvino",
             install="pip install openvino",
-            precisions={"fp32": "computed in bf16", "bf16": _NATIVE},
+            precisions={"fp32": "computed in bf16", "bf16": _NATIVE, "int8": f"{_PRODUCTS}, the rest in bf16"},
+            also_runs="openvino",
             device_problem=bf16_problem,
         ),
         _kind(

@@ -212,6 +212,15 @@ def functions_in_functions(model):
     model.graph.node.append(helper.make_node("f0", ["pooled"], ["more"], domain="mine"))
 
 
+def escape_in_a_value(model):
+    """Which the checker quotes, as it is."""
+    model.graph.node[1].input[0] = "\x1b[2J"
+
+
+def escapes(model):
+    model.producer_name = "\x1b[2J"
+
+
 def huge(model):
     shape = numpy_helper.from_array(np.array([2**20, 2**20], np.int64), "shape")
     model.graph.initializer.extend([shape, numpy_helper.from_array(np.zeros((1, 1), np.float32), "one")])
@@ -244,6 +253,8 @@ def cut_weights(model):
         (without_logits, "an output must be logits, float (B, classes) with its shape declared, found 1: "),
         (function_in_itself, "functions must end, found 'again' in itself"),
         (functions_in_functions, "at most 100000 nodes"),
+        (escape_in_a_value, "must be topologically sorted, however input '?[2J'"),
+        (escapes, "names must be printable text"),
         (huge, "no tensor may have more than"),
         (double_weights, "weights must be float32, float16 or bfloat16, found float64"),
         (cut_weights, "whole ONNX graph"),
@@ -357,3 +368,31 @@ def test_quantised_by_others(tmp_path):
     wanted = bare.logits(np.round(given / 0.05) * np.float32(0.05))
     for runner in RUN_BY:
         assert_close(run(file, runner, given)["logits"], wanted, 1e-2 * abs(wanted).max(), runner)
+
+
+def test_products_of_quantised_matrices_run_on_cpus_without_vnni_too(tmp_path, monkeypatch):
+    """What ours are told there, ONNX Runtime 1.32 cannot do with `QLinearMatMul` of signed weights."""
+    monkeypatch.setattr("resnas_deploy.runners.ort.exact_int8", lambda: "1")
+    model, head = bare.network(), bare.weights()["head"]
+    numbers = {
+        "scale": np.float32(0.1),
+        "zero": np.uint8(128),
+        "head_scale": np.float32(abs(head).max() / 127),
+        "head_zero": np.int8(0),
+        "out_scale": np.float32(0.2),
+        "out_zero": np.uint8(128),
+        "head_q": np.round(head / (abs(head).max() / 127)).astype(np.int8),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(each), name) for name, each in numbers.items())
+    del model.graph.node[2]
+    product = ["q", "scale", "zero", "head_q", "head_scale", "head_zero", "out_scale", "out_zero"]
+    for kind, inputs, output in (
+        ("QuantizeLinear", ["pooled", "scale", "zero"], "q"),
+        ("QLinearMatMul", product, "out_q"),
+        ("DequantizeLinear", ["out_q", "out_scale", "out_zero"], "scores"),
+    ):
+        model.graph.node.append(helper.make_node(kind, inputs, [output]))
+    file = open_onnx(bare.save(model, tmp_path / "a.onnx"))
+    assert file.precision == "int8"
+    wanted = bare.logits(images())
+    assert_close(run(file, "ort-cpu", images())["logits"], wanted, 0.5, "QLinearMatMul")

@@ -86,7 +86,10 @@ def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--target", "tvm"], "--target must be one of tensorrt-rtx, tensorrt, aoti, ort-tensorrt, found 'tvm'"),
+        (
+            ["--target", "tvm"],
+            "--target must be one of tensorrt-rtx, tensorrt, aoti, ort-tensorrt, openvino, found 'tvm'",
+        ),
         (["--capability", "9.0"], "found 9.0"),
         (["--capability", "ada"], "found 'ada'"),
         (["--profile", "8:1"], "a profile must be LEAST:USUAL:MOST"),
@@ -206,7 +209,7 @@ def test_export_makes_an_engine_too_and_the_second_time_nothing(resnas, refused,
 
 
 def test_export_refuses_what_no_engine_can_be_made_of(refused, arch):
-    assert "--target must be one of onnx, tensorrt-rtx, tensorrt, aoti, ort-tensorrt, found 'tvm'" in refused(
+    assert "--target must be one of onnx, tensorrt-rtx, tensorrt, aoti, ort-tensorrt, openvino, found 'tvm'" in refused(
         "export", "--arch", arch, "--target", "tvm"
     )
     assert "--spelling must be one of" in refused("export", "--arch", arch, "--spelling", "best")

@@ -70,6 +70,8 @@ def test_batches_follow_from_measured_latencies(resnas, mini_artifact, tmp_path)
         (("--max-batch", "9"), "the largest batch must be from 1 to the exported 8"),
         (("--name", "../x"), "a model's name must be letters"),
         (("--measured", "nothing.json"), "nothing.json"),
+        (("--setting", "nothing.json"), "nothing.json"),
+        (("--setting", "x.json", "--instances", "2"), "--instances must be left out with --setting, which says it"),
     ],
 )
 def test_an_export_that_cannot_be(refused, mini_artifact, options, said):

@@ -218,7 +218,7 @@ def test_a_deep_report(saved, depth):
 
 def test_a_name_that_is_no_engines(saved):
     other = saved.path.rename(saved.path.with_suffix(".plan"))
-    assert "must be an engine (.engine, .pt2, .onnx)" in refusal(lambda: open_engine(other))
+    assert "must be an engine (.engine, .pt2, .onnx, .xml)" in refusal(lambda: open_engine(other))
 
 
 def test_folders_in_the_place_of_files(saved):

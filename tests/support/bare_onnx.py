@@ -63,6 +63,8 @@ def logits(images, seed=0):
 
 def save(model, path, *, beside=""):
     """Write a model; its weights into a file beside it where that has a name."""
+    if beside:
+        path.with_name(beside).unlink(missing_ok=True)
     options = {"save_as_external_data": True, "location": beside, "size_threshold": 0} if beside else {}
     onnx.save(model, path, **options)
     return path

@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.cases import BATCHES
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure, nothing_measured
@@ -26,7 +25,8 @@ from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.runners.devices import CPU
 
 OPENINGS = 3  # of what is measured in the end, where no other number is asked for
-_WARM = WarmUp(window=1, most=3)  # in each opening: a round takes seconds
+_BATCHES = 2  # of each stream in one sample there
+_WARM = WarmUp(window=1, most=1)  # in each opening, after a first run: a round takes seconds
 _SEED = 0  # of the bootstrap
 
 
@@ -83,7 +83,7 @@ def _plan(effort: Effort, subjects: Sequence[Subject], batches: Sequence[int]) -
         for batch in everything
         if batch in subject.network.batch
     )
-    return replace(plan, batches=everything, chosen=chosen, warm_up=_WARM)
+    return replace(plan, batches=everything, chosen=chosen, each=_BATCHES, warm_up=_WARM)
 
 
 def _openings(effort: Effort) -> int:
@@ -106,7 +106,7 @@ def _measured(
         found = ", ".join(f"{plan.subjects[search.number].network.label}" for search in searches)
         raise BadInput(f"a setting must fit into memory, found none of {found}; name smaller `batches`")
     round_s = sum(_seconds(searches, number, setting) for number, setting in chosen) + 0.05
-    rounds = int(seconds / round_s) - plan.openings * _WARM.most
+    rounds = int(seconds / round_s) - plan.openings * (1 + _WARM.most)  # the first run too
     runs = max(plan.openings, min(effort.runs, rounds))
     final = replace(plan, chosen=tuple(chosen), runs=runs)
     return measure(final, extras, headed("the best beside one stream, ", progress))
@@ -118,7 +118,7 @@ def _seconds(searches: Sequence[Search], number: int, setting: Setting) -> float
     known = [each.images_per_second or 0.0 for each in search.tried.values()]
     there = search.tried.get(setting)
     rate = (there.images_per_second if there else None) or min((each for each in known if each), default=1.0)
-    return setting.batch * (setting.streams * BATCHES if setting.streams > 1 else 1) / rate
+    return setting.batch * (setting.streams * _BATCHES if setting.streams > 1 else 1) / rate
 
 
 def _found(plan: Plan, search: Search, seconds: float, report: Report) -> ThroughputSearch:

@@ -20,7 +20,7 @@ from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.plan import Plan, Setting
 from resnas_deploy.measuring.throughput.found import Tried
 from resnas_deploy.measuring.throughput.limits import Choices, Limits
-from resnas_deploy.measuring.throughput.sessions import BATCHES, Sessions, Step
+from resnas_deploy.measuring.throughput.sessions import Sessions, Step, images_of
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved
 from resnas_deploy.progress import Progress, headed, silent
 
@@ -173,15 +173,16 @@ class Search:
         if self.best is None:
             return 0.0
         rate = _rate(self.tried[self.best])
-        samples = [_images(each) / rate for each in (setting, self.best)]
+        samples = [images_of(each, rate) / rate for each in (setting, self.best)]
         loading = 0.0 if self._sessions.is_open(_split(setting)) else setting.streams * self._sessions.loading
         return loading + samples[0] + max(ROUNDS * sum(samples), min(ENOUGH, MOST_ROUNDS * sum(samples)))
 
     def _timed(self, setting: Setting, progress: Progress) -> Tried:
         progress("loading" if not self._sessions.is_open(_split(setting)) else "first run")
-        steps = {setting: self._sessions.step(setting)}
+        about = _rate(self.tried[self.best]) if self.best else 0.0
+        steps = {setting: self._sessions.step(setting, about)}
         if self.best:
-            steps[self.best] = self._sessions.step(self.best)
+            steps[self.best] = self._sessions.step(self.best, about)
         is_long = steps[setting].seconds > LONG
         samples = self._rounds(steps, 1, _NONE if is_long else _ONCE, progress)
         if self.best is None or self._ratio(samples, steps, setting) >= FAR:
@@ -257,7 +258,3 @@ def _latency(found: Tried) -> float:
 
 def _split(setting: Setting) -> tuple[int, int]:
     return setting.streams, setting.threads
-
-
-def _images(setting: Setting) -> int:
-    return setting.batch * (setting.streams * BATCHES if setting.streams > 1 else 1)

@@ -17,6 +17,7 @@ from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress
 
 BATCHES = 2  # of each stream in one sample: fewer than what measures the best has
+LONG_BATCH = 0.25  # seconds of a batch, from which one of each stream is a sample
 Split = tuple[int, int]  # streams, and the threads of each
 
 
@@ -68,8 +69,11 @@ class Sessions:
         self._open.pop(split).stack.close()
         gc.collect()  # a runtime's memory goes back before others ask for as much
 
-    def step(self, setting: Setting) -> Step:
-        """Return what times a setting, once it has run. Raise what the runtime raises, of want of memory too."""
+    def step(self, setting: Setting, rate: float) -> Step:
+        """Return what times a setting, once it has run. Raise what the runtime raises, of want of memory too.
+
+        `rate` is about how many images it will run in a second.
+        """
         split = (setting.streams, setting.threads)
         if split not in self._open:
             with ExitStack() as stack:
@@ -82,10 +86,21 @@ class Sessions:
             network = self._plan.subjects[self._number].network
             images = noise(setting.batch, network.image_size, input_named(network.input))
             steps = [runner.step(images) for runner in there.opened.runners]
-            together = Streams(steps, BATCHES, keeps=True) if len(steps) > 1 else None
+            together = Streams(steps, batches_of(setting, rate), keeps=True) if len(steps) > 1 else None
             if together:
                 there.stack.callback(together.close)
             step = timed(together or steps[0])
-            sample = setting.batch * (setting.streams * BATCHES if together else 1)
-            there.steps[setting.batch] = Step(sample, step(), step, together)
+            there.steps[setting.batch] = Step(images_of(setting, rate), step(), step, together)
         return there.steps[setting.batch]
+
+
+def batches_of(setting: Setting, rate: float) -> int:
+    """Return the batches of each stream in one sample, where about so many images are run in a second."""
+    if setting.streams == 1:
+        return 1
+    return 1 if setting.streams * setting.batch > LONG_BATCH * rate else BATCHES
+
+
+def images_of(setting: Setting, rate: float) -> int:
+    """Return the images of one sample."""
+    return setting.batch * setting.streams * batches_of(setting, rate)

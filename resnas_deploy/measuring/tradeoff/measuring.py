@@ -8,7 +8,6 @@ opening. Between groups it is the reference workload, the same in all, that they
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -33,18 +32,20 @@ from resnas_deploy.measuring.report import Reference
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.measuring.tradeoff.contenders import YOURS, Contender
 from resnas_deploy.measuring.tradeoff.graphs import Graphs, graphs_in
+from resnas_deploy.measuring.tradeoff.remaining import Remaining
 from resnas_deploy.measuring.tradeoff.result import Asked, Group, Tradeoff, read_tradeoff
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.resources import free_memory
-from resnas_deploy.progress import Progress, headed
+from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, usable_cores
-from resnas_deploy.runners.devices import is_gpu
+from resnas_deploy.runners.devices import CPU, is_gpu
 from resnas_deploy.runners.registry import runner_kind
 
 DOCUMENT, GRAPHS = "tradeoff.json", "graphs"
-# One slow run more or less tells little where a round takes half a minute.
-WARM = WarmUp(window=1, tolerance=0.1, most=5)
+# Beside the first run of everything as it is opened: more would take longer than what counts, for a round takes half a
+# minute.
+WARM = WarmUp(window=1, tolerance=0.1, most=2)
 _COPIES = 2.5  # of the weights in memory: the graph's, and what a runtime packs of them
 _BESIDE = 150e6  # bytes of a network beside them: activations of a batch, and the runtime's own
 _OF_FREE = 0.7  # of the free memory that networks may take
@@ -210,13 +211,12 @@ class _Run:
         if not parts:
             return self.found
         self._prepare()
-        device = runner_kind(asked.runners[0]).device(asked.device)
-        began = time.monotonic()
+        devices = [runner_kind(name).device(asked.device) for name in asked.runners]
+        device = next((each for each in devices if each != CPU), CPU)  # as in `measure`
+        remaining = Remaining(len(parts), asked.runs / asked.openings)
         with reference_workload(device, usable_cores()) as workload:
             for done, (number, place) in enumerate(parts):
-                left = f", about {self._minutes(began, done, len(parts))} left" if done else ""
-                heading = f"part {done + 1} of {len(parts)}{left}: "
-                self._part(place, number, workload, headed(heading, progress))
+                self._part(place, number, workload, remaining.telling(done, progress))
                 self.found.write(self.here.out / DOCUMENT)
         return self.found
 
@@ -270,11 +270,6 @@ class _Run:
     def _network(self, name: str, group: Group) -> Network:
         own = self.here.artifacts.get(name)
         return own or self.networks[name, group.precision, written_for(group)]
-
-    @staticmethod
-    def _minutes(began: float, done: int, count: int) -> str:
-        seconds = (time.monotonic() - began) / done * (count - done)
-        return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
 
 
 def _added(group: Group, measured: MeasuredPlan, out: Path) -> Group:

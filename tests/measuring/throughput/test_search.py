@@ -12,7 +12,7 @@ from resnas_deploy.measuring.plan import Setting
 from resnas_deploy.measuring.throughput import search as searching
 from resnas_deploy.measuring.throughput.limits import Choices, Limits
 from resnas_deploy.measuring.throughput.search import Search
-from resnas_deploy.measuring.throughput.sessions import BATCHES, Step
+from resnas_deploy.measuring.throughput.sessions import Step, batches_of, images_of
 
 BATCH = (1, 2, 4, 8, 16, 32, 64)
 
@@ -43,12 +43,12 @@ class MadeUp:
     def keep(self, *splits):
         self.opened &= set(splits)
 
-    def step(self, setting):
+    def step(self, setting, rate):
         if setting in self.too_large:
             raise MemoryError
         self.opened.add((setting.streams, setting.threads))
         self.most_open = max(self.most_open, len(self.opened))
-        images = setting.batch * (setting.streams * BATCHES if setting.streams > 1 else 1)
+        images = images_of(setting, rate)
         streams = Took() if setting.streams > 1 else None
 
         def once():
@@ -60,7 +60,7 @@ class MadeUp:
                 raise KeyboardInterrupt
             self.timed.append(setting)
             if streams:
-                streams.took.append([batch] * setting.streams * BATCHES)
+                streams.took.append([batch] * setting.streams * batches_of(setting, rate))
             return took
 
         return Step(images, once(), once, streams)

@@ -1,4 +1,4 @@
-"""Proves an EPContext model before it is kept: its logits on the GPU against the graph's on the CPU."""
+"""Proves an EPContext model or IR before it is kept: its logits where it runs against the graph's on the CPU."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ _IMAGES = 4
 
 @dataclass(frozen=True)
 class Unproved:
-    """An engine that is not kept yet."""
+    """An engine that is not kept yet, and its weights, where they are in a file of their own."""
 
     path: Path
     made_of: Mapping[str, Any]
+    weights: Path | None = None
+    digest: str = ""
 
     @property
     def file(self) -> Path:
