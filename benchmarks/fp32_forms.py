@@ -34,7 +34,7 @@ from resnas_deploy.weights.checkpoint import untrained
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 SETTINGS = (("small", 1), ("small", 2), ("tiny", 1))  # and threads
 INT8_BATCHES = (1, 16)
-SECONDS = 7.0  # of each batch, as far as there are enough rounds by then
+SECONDS = 5.0  # of each batch, as far as there are enough rounds by then
 LEAST_ROUNDS = 3
 BEFORE, NOW, GEMM = "before", "now", "gemm"
 
@@ -71,6 +71,7 @@ def measured(sessions: dict[str, ort.InferenceSession], batch: int, threads: int
 def main() -> None:
     """Measure every network, and write the result file."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
+    batches = [batch for batch in BATCHES if len(sys.argv) < 3 or batch <= int(sys.argv[2])]  # for a trial
     found, int8 = {}, {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -89,12 +90,12 @@ def main() -> None:
                 GEMM: opened(gemm, threads, fused=False),
             }
             setting = f"{name}, {threads} thread{'s' if threads > 1 else ''}"
-            found[setting] = {str(batch): measured(sessions, batch, threads, seconds) for batch in BATCHES}
+            found[setting] = {str(batch): measured(sessions, batch, threads, seconds) for batch in batches}
             print(setting, {b: {k: v["ratio"] for k, v in one["over"].items()} for b, one in found[setting].items()})
         quantised = Request("small", folder / "int8", precision="int8", verify_on=None)
         graph = export(lambda: untrained(PUBLISHED["small"].arch), quantised, lambda _: None).graph
         sessions = {BEFORE: opened(graph, 1, fused=True), NOW: opened(graph, 1, fused=False)}
-        int8 = {str(batch): measured(sessions, batch, 1, seconds) for batch in INT8_BATCHES}
+        int8 = {str(batch): measured(sessions, batch, 1, seconds) for batch in INT8_BATCHES if batch in batches}
         print("int8", int8)
     write_result("fp32-forms", {"fp32": found, "int8": {"small, 1 thread": int8}})
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, measured_on, result, table
+from tabulated import RESULTS, SETTINGS, TRACED, interval, is_measured, measured_on, result, table
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.published import PUBLISHED
@@ -41,6 +41,31 @@ def spellings() -> str:
     found = result("spellings")["time_over_emitted"].values()
     names = next(iter(found))
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
+
+
+_UNMEASURED = "(not measured yet: run the script)"
+
+
+def fp32_forms() -> str:
+    """Return the times of today's sessions and of Gemm over those of before, by batch."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    settings = result("fp32-forms")["fp32"]
+    columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
+    rows = {
+        batch: [interval(settings[setting][batch]["over"][form]) for setting, form in columns]
+        for batch in next(iter(settings.values()))
+    }
+    heads = [f"{'no BiasGelu' if form == 'now' else 'Gemm'}: {setting}" for setting, form in columns]
+    return table(("batch", *heads), rows)
+
+
+def biasgelu_in_int8() -> str:
+    """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
+    if not is_measured("fp32-forms"):
+        return _UNMEASURED
+    found = next(iter(result("fp32-forms")["int8"].values()))
+    return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
 
 def errors() -> str:
@@ -79,6 +104,46 @@ def low_precision() -> str:
     for what in dict.fromkeys(name.rpartition(", batch ")[0] for name in found):
         rows[what] = [interval(found[f"{what}, batch {batch}"]) for batch in (1, 16)]
     return table(("", "batch 1", "batch 16"), rows)
+
+
+def ort_form() -> str:
+    """Return times of int8 in both forms over fp32, by batch size and threads."""
+    found = result("ort-form")["measured"]
+    columns = list(found[0]["ratios"])
+    rows = {
+        f"batch {row['batch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}": [
+            interval(row["ratios"][column]) for column in columns
+        ]
+        for row in found
+    }
+    return table(("", *columns), rows)
+
+
+def ort_form_tried() -> str:
+    """Return times of graphs that differ in one thing over that of the form, one thread."""
+    rows = {
+        name: [interval(found[f"batch {batch}"]) for batch in (1, 16)]
+        for name, found in result("ort-form")["tried_over_own"].items()
+    }
+    return table(("instead", "batch 1", "batch 16"), rows)
+
+
+def ort_form_accuracy() -> str:
+    """Return top-1 and the error of the logits of the demo network in both forms."""
+    rows = {
+        way: [
+            f"{found['accuracy']['graph']:.2f}%",
+            f"{found['accuracy']['reference']:.2f}%",
+            f"{found['error']:.1e}",
+        ]
+        for way, found in result("ort-form")["demo"].items()
+    }
+    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
+
+
+def logits_apart() -> str:
+    """Return the largest difference between the logits of both forms, over the largest logit."""
+    return f"{max(result('ort-form')['logits_apart'].values()):.0e}"
 
 
 def openvino_nncf() -> str:
@@ -245,6 +310,7 @@ def summary() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
     "errors": errors,
+    "fp32-forms": fp32_forms,
     "first-runs": first_runs,
     "int8-operators": int8_operators,
     "kernels": kernels,
@@ -254,6 +320,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "low-precision": low_precision,
     "openvino-nncf": openvino_nncf,
     "operators": operators,
+    "ort-form": ort_form,
+    "ort-form-accuracy": ort_form_accuracy,
+    "ort-form-tried": ort_form_tried,
     "own-arithmetic": own_arithmetic,
     "peers": peers,
     "spellings": spellings,
@@ -262,6 +331,7 @@ TABLES: dict[str, Callable[[], str]] = {
 ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
+    "ort-form",
     "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
@@ -270,8 +340,10 @@ ON = (
     "throughput",
 )
 FIGURES: dict[str, Callable[[], str]] = {
+    "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
+    "logits-apart": logits_apart,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON},
+    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
 }

@@ -16,6 +16,7 @@ from resnas_deploy.graph.emit import emit
 from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.ort import NOT_DONE, UNFUSED
 
 RUNS = 20
 FEW = 0.01  # of the time: operators below it are summed as "other"
@@ -36,6 +37,7 @@ def profile(path, batch, folder):
     """Milliseconds a run in each kind of operator, largest first."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = usable_cores()
+    options.add_session_config_entry(NOT_DONE, UNFUSED)  # as our runner's are
     options.enable_profiling = True
     options.profile_file_prefix = str(folder / "profile")
     session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -2,9 +2,10 @@
 
     python benchmarks/tradeoff.py
 
-Everything with all cores, 6 runs in 3 openings: at most 15 minutes on an idle machine of two cores, the making of the
-graphs included. build/tradeoff keeps graphs, page and what is done: the same call goes on where one was stopped, and
-begins anew where it was whole. Writes benchmarks/results/tradeoff.json, from which `make docs` draws docs/tradeoff.svg.
+Everything with all cores, 3 runs in 3 openings: about a quarter of an hour on an idle machine of two cores, and some
+minutes more where build/tradeoff/graphs is not there yet. build/tradeoff keeps graphs, page and what is done: the same
+call goes on where one was stopped, and begins anew where it was whole. Writes benchmarks/results/tradeoff.json, from
+which `make docs` draws docs/tradeoff.svg.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ ASKED = {
     "runners": ["ort-cpu", "openvino"],
     "precisions": ["fp32", "int8"],
     "batches": [1, 16],
-    "runs": 6,
+    "runs": 3,
     "openings": 3,
 }
 

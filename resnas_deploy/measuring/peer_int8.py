@@ -43,6 +43,15 @@ def quantise_on_noise(
     quantise(model, ranges, scheme_for("int8", False, for_runner), out)
 
 
+def write_for_onnxruntime(model: Path, out: Path) -> None:
+    """Write what `quantise_on_noise` gives for ONNX Runtime alone, of what it gave for any runtime."""
+    import onnx
+
+    from resnas_deploy.exporting.ort_form import for_onnxruntime
+
+    out.write_bytes(for_onnxruntime(onnx.load(model)).SerializeToString(deterministic=True))
+
+
 def _check_head(model: ModelProto) -> None:
     """Raise `BadInput` unless the last product is one that stays: a Gemm of the class token, or one named head."""
     last = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")][-1:]

@@ -368,3 +368,31 @@ def test_quantised_by_others(tmp_path):
     wanted = bare.logits(np.round(given / 0.05) * np.float32(0.05))
     for runner in RUN_BY:
         assert_close(run(file, runner, given)["logits"], wanted, 1e-2 * abs(wanted).max(), runner)
+
+
+def test_products_of_quantised_matrices_run_on_cpus_without_vnni_too(tmp_path, monkeypatch):
+    """What ours are told there, ONNX Runtime 1.32 cannot do with `QLinearMatMul` of signed weights."""
+    monkeypatch.setattr("resnas_deploy.runners.ort.exact_int8", lambda: "1")
+    model, head = bare.network(), bare.weights()["head"]
+    numbers = {
+        "scale": np.float32(0.1),
+        "zero": np.uint8(128),
+        "head_scale": np.float32(abs(head).max() / 127),
+        "head_zero": np.int8(0),
+        "out_scale": np.float32(0.2),
+        "out_zero": np.uint8(128),
+        "head_q": np.round(head / (abs(head).max() / 127)).astype(np.int8),
+    }
+    model.graph.initializer.extend(numpy_helper.from_array(np.array(each), name) for name, each in numbers.items())
+    del model.graph.node[2]
+    product = ["q", "scale", "zero", "head_q", "head_scale", "head_zero", "out_scale", "out_zero"]
+    for kind, inputs, output in (
+        ("QuantizeLinear", ["pooled", "scale", "zero"], "q"),
+        ("QLinearMatMul", product, "out_q"),
+        ("DequantizeLinear", ["out_q", "out_scale", "out_zero"], "scores"),
+    ):
+        model.graph.node.append(helper.make_node(kind, inputs, [output]))
+    file = open_onnx(bare.save(model, tmp_path / "a.onnx"))
+    assert file.precision == "int8"
+    wanted = bare.logits(images())
+    assert_close(run(file, "ort-cpu", images())["logits"], wanted, 0.5, "QLinearMatMul")

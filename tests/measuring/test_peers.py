@@ -19,6 +19,7 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
+from resnas_deploy.measuring.peer_int8 import write_for_onnxruntime
 from resnas_deploy.measuring.peer_specs import PIT
 from resnas_deploy.measuring.peers import PEERS, PeerSpec, beside_peers, open_peer
 from resnas_deploy.network.plain_vit import PlainViT
@@ -169,7 +170,7 @@ def test_int8_is_quantised_as_ours_is(opened, name):
         assert np.abs(found - wanted).max() > 1e-4 * np.abs(wanted).max()  # it is another precision
 
 
-def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(opened):
+def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(opened, tmp_path):
     with open_peer("pit-tiny", "int8", specs=LITTLE, for_runner="ort-cpu") as peer:
         nodes = [node.op_type for node in onnx.load(peer.model).graph.node]
         portable = [node.op_type for node in onnx.load(opened("pit-tiny", "int8").model).graph.node]
@@ -178,6 +179,9 @@ def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(open
         images = noise(peer, 3)
         found, wanted = logits(peer, "ort-cpu", images), logits(opened("pit-tiny", "int8"), "ort-cpu", images)
         assert_close(found, wanted, 1e-5 * np.abs(wanted).max(), "its own operators")
+        other = tmp_path / "own.onnx"
+        write_for_onnxruntime(opened("pit-tiny", "int8").model, other)
+        assert file_digest(other) == peer.digest  # which is how `tradeoff` makes it
         told = refusal(lambda: RUNNERS["openvino"].open(peer, Options(threads=1)))
         assert "pit-tiny must be run by ort-cpu, which its graph is written for" in told
 

@@ -17,7 +17,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.reading import parse_json, read_bytes
-from resnas_deploy.measuring.peer_int8 import quantise_on_noise
+from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
 from resnas_deploy.measuring.peers import INT8, open_peer
 from resnas_deploy.measuring.tradeoff.contenders import Contender
@@ -81,10 +81,12 @@ class Graphs:
             with write_errors(path):
                 self.folder.mkdir(parents=True, exist_ok=True)
             with atomic_file(path) as partial:
-                if precision == INT8:
+                if for_runner:
+                    write_for_onnxruntime(self.network(contender, precision).model, partial)
+                elif precision == INT8:
                     plain = self.network(contender, "fp32").model
                     size = contender.image_size
-                    quantise_on_noise(plain, partial, size, self.batch, self.progress, for_runner)
+                    quantise_on_noise(plain, partial, size, self.batch, self.progress)
                 else:
                     self._write(name, precision, partial)
                 digest = file_digest(partial)

@@ -43,8 +43,9 @@ from resnas_deploy.runners.devices import CPU, is_gpu
 from resnas_deploy.runners.registry import runner_kind
 
 DOCUMENT, GRAPHS = "tradeoff.json", "graphs"
-# One slow run more or less tells little where a round takes half a minute.
-WARM = WarmUp(window=1, tolerance=0.1, most=5)
+# Beside the first run of everything as it is opened: more would take longer than what counts, for a round takes half a
+# minute.
+WARM = WarmUp(window=1, tolerance=0.1, most=2)
 _COPIES = 2.5  # of the weights in memory: the graph's, and what a runtime packs of them
 _BESIDE = 150e6  # bytes of a network beside them: activations of a batch, and the runtime's own
 _OF_FREE = 0.7  # of the free memory that networks may take

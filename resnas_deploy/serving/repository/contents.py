@@ -15,6 +15,7 @@ from typing import Any
 
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
+from resnas_deploy.artifact.onnx_file import is_onnx_file
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.finding import check_has_weights, first_profile, open_source
 from resnas_deploy.engines.store import Engine, read_engine_report
@@ -201,7 +202,8 @@ def copied_module(name: str) -> bytes:
 
 
 def _open(path: Path) -> tuple[Artifact, Engine | None]:
-    if not path.is_dir() and lexical(path).parent.name != ENGINES:
+    bare = is_onnx_file(path) and path.is_file()  # which is told what it lacks
+    if not path.is_dir() and not bare and lexical(path).parent.name != ENGINES:
         raise BadInput(f"an artifact's folder, or an engine in one ({ENGINES}/ID.engine), must be given, found {path}")
     return open_source(path)
 

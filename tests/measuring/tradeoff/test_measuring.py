@@ -92,6 +92,7 @@ def test_everything_is_measured_in_parts_and_a_second_run_measures_nothing(mini_
     ]
     assert {path.name for path in (out / GRAPHS).iterdir() if path.suffix == ".onnx"} == {
         "pit-tiny-fp32.onnx",
+        "pit-tiny-int8.onnx",
         "pit-tiny-int8-ort-cpu.onnx",  # as an export for that runner is written
     }
     for group in found.groups:

@@ -67,6 +67,7 @@ def test_nor_does_the_python_backend(monkeypatch):
     spec = importlib.util.spec_from_file_location("served_network", program)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    monkeypatch.setattr(module, "_exact_int8", lambda _onnxruntime: "0")  # which opens a session of its own
     config = {"input": [{"name": "images"}], "output": [{"name": "logits"}]}
     config["parameters"] = {"intra_op_thread_count": {"string_value": "1"}}
     where = {"model_repository": "models/mini", "model_version": "1", "model_instance_device_id": "1"}
