@@ -100,11 +100,11 @@ record: $(READY)
 	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
 		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
 	$(BIN)/python benchmarks/tradeoff.py
+	$(BIN)/python benchmarks/ort_form.py
 	$(BIN)/python benchmarks/spellings.py && $(BIN)/python benchmarks/fp32_forms.py
 	$(BIN)/python benchmarks/openvino_nncf.py
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/throughput_grid.py
-	$(BIN)/python benchmarks/openvino_nncf.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
 	$(BIN)/python benchmarks/command_time.py
 

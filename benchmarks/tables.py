@@ -106,6 +106,46 @@ def low_precision() -> str:
     return table(("", "batch 1", "batch 16"), rows)
 
 
+def ort_form() -> str:
+    """Return times of int8 in both forms over fp32, by batch size and threads."""
+    found = result("ort-form")["measured"]
+    columns = list(found[0]["ratios"])
+    rows = {
+        f"batch {row['batch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}": [
+            interval(row["ratios"][column]) for column in columns
+        ]
+        for row in found
+    }
+    return table(("", *columns), rows)
+
+
+def ort_form_tried() -> str:
+    """Return times of graphs that differ in one thing over that of the form, one thread."""
+    rows = {
+        name: [interval(found[f"batch {batch}"]) for batch in (1, 16)]
+        for name, found in result("ort-form")["tried_over_own"].items()
+    }
+    return table(("instead", "batch 1", "batch 16"), rows)
+
+
+def ort_form_accuracy() -> str:
+    """Return top-1 and the error of the logits of the demo network in both forms."""
+    rows = {
+        way: [
+            f"{found['accuracy']['graph']:.2f}%",
+            f"{found['accuracy']['reference']:.2f}%",
+            f"{found['error']:.1e}",
+        ]
+        for way, found in result("ort-form")["demo"].items()
+    }
+    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
+
+
+def logits_apart() -> str:
+    """Return the largest difference between the logits of both forms, over the largest logit."""
+    return f"{max(result('ort-form')['logits_apart'].values()):.0e}"
+
+
 def openvino_nncf() -> str:
     """Return ours and NNCF's int8 on OpenVINO over ONNX Runtime's fp32, and ours over NNCF's."""
     found, rows = result("openvino-nncf")["ratios"], {}
@@ -297,6 +337,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "low-precision": low_precision,
     "openvino-nncf": openvino_nncf,
     "operators": operators,
+    "ort-form": ort_form,
+    "ort-form-accuracy": ort_form_accuracy,
+    "ort-form-tried": ort_form_tried,
     "own-arithmetic": own_arithmetic,
     "peers": peers,
     "spellings": spellings,
@@ -305,6 +348,7 @@ TABLES: dict[str, Callable[[], str]] = {
 ON = (
     "latency-model-ort-cpu-fp32-batch1",
     "low-precision",
+    "ort-form",
     "openvino-nncf",
     "profile-ort-cpu-batch1",
     "serving",
@@ -316,6 +360,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
+    "logits-apart": logits_apart,
     # `on-NAME`: what a result file was measured on
     **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
 }

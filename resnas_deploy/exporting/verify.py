@@ -76,6 +76,7 @@ def verify(
     tolerance, or top-1 drops by more than it may; and where that holds in the graph's own type, or an element of it
     comes too near to that type's largest number.
     """
+    kind.check_written_for(artifact)  # before the reference is computed
     quantised = artifact.precision in QUANTISED
     if (data or max_drop != DEFAULT_DROP) and not quantised:
         raise BadInput(

@@ -55,6 +55,14 @@ def test_every_other_runner_refuses_it_by_name(for_ort, name):
     )
 
 
+def test_verification_refuses_another_before_any_work(for_ort):
+    def told(step):
+        pytest.fail(f"it began with {step}")
+
+    message = refusal(lambda: resnas.verify(for_ort.folder, runner="openvino", progress=told))
+    assert "must be run by ort-cpu" in message
+
+
 @pytest.mark.parametrize("target", TARGETS.values(), ids=str)
 def test_no_engine_is_built_of_it(for_ort, target):
     message = refusal(lambda: build_engine(for_ort, target, BuildOptions(), silent))
