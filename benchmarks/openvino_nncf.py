@@ -32,11 +32,12 @@ from resnas_deploy.runners.devices import capabilities, openvino_core
 from resnas_deploy.runners.openvino_model import read
 from resnas_deploy.weights.checkpoint import untrained
 
-ROUNDS = {1: 40, 16: 9}
+ROUNDS = {1: 30, 16: 8}
 PROCESSES = 3  # of each first run
 AROUND = {"fp32": "f32", "bf16": "bf16"}
 FIRST = """
 import sys, time
+from pathlib import Path
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.images.samples import noise
@@ -45,7 +46,7 @@ from resnas_deploy.runners.registry import RUNNERS
 import openvino, resnas_deploy.runners.openvino
 artifact = open_artifact(sys.argv[1])
 images = noise(1, artifact.image_size)
-engine = open_engine(sys.argv[2]) if len(sys.argv) > 2 else None
+engine = open_engine(Path(sys.argv[2])) if len(sys.argv) > 2 else None
 started = time.perf_counter()
 with RUNNERS["openvino"].open(artifact, Options(1, engine=engine)) as runner:
     runner.run(images)
