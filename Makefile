@@ -106,6 +106,7 @@ record: $(READY)
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/throughput_grid.py
 	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
+	$(BIN)/python benchmarks/command_time.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report

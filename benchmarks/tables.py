@@ -252,6 +252,22 @@ def peers() -> str:
     return table(("", "MACs", *SETTINGS), rows)
 
 
+def command_time() -> str:
+    """Return what whole commands take, over importing PyTorch and over how they were before."""
+    found, before = result("command-time")["commands"], result("command-time-before")["now_over_before"]
+    rows = {
+        f"`resnas {name}`": [
+            f"{one['wall_s']:.1f} s",
+            f"{one['over_yardstick']['wall_s']['ratio']:.2f}",
+            f"{one['peak_bytes'] / 1e6:.0f} MB",
+            *(f"{before[name][key]['ratio']:.2f}" for key in ("wall_s", "cpu_s", "peak_bytes")),
+        ]
+        for name, one in found.items()
+    }
+    heads = ("", "time", "over `import torch`", "memory at its peak", "time over before", "CPU time", "memory")
+    return table(heads, rows)
+
+
 def cpu() -> str:
     """Return the processor that everything was measured on, with its instruction set."""
     return measured_on("emission")
@@ -309,6 +325,7 @@ def summary() -> str:
 
 TABLES: dict[str, Callable[[], str]] = {
     "accuracy": accuracy,
+    "command-time": command_time,
     "errors": errors,
     "fp32-forms": fp32_forms,
     "first-runs": first_runs,

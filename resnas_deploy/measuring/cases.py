@@ -70,7 +70,7 @@ def open_sessions(
 ) -> Sessions:
     """Open the subject of that number as often as there are streams, each with so many threads, on `stack`."""
     subject = plan.subjects[number]
-    options = _options(plan, subject, threads)
+    options = replace(_options(plan, subject, threads), at_once=streams > 1)
     need = Need(plan.batches_of(number), tuned=True)
     options = with_engine(subject.kind, subject.network, options, progress, need)
     runners = tuple(stack.enter_context(subject.kind.open(subject.network, options)) for _ in range(streams))

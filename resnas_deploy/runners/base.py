@@ -174,6 +174,7 @@ class Options:
     threads: int
     model: bytes | None = None  # stands in for the network's own graph, for example with probes as outputs
     shares_cores: bool = False  # with other runners that are timed interleaved: let threads sleep between runs
+    at_once: bool = False  # runs while others of its kind do: threads must not be bound to the same cores
     device: str = ""  # cpu, cuda or cuda:N; the runner's usual one where it is empty
     cuda_graph: bool = False  # on a GPU: capture the network once and replay it
     profile: bool = False  # for `Runner.profile`; it may slow the runs down

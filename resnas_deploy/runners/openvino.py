@@ -44,6 +44,10 @@ class OpenVinoRunner(Runner):
             "PERFORMANCE_HINT": "LATENCY",
             "PERF_COUNT": options.profile,
         }
+        if options.at_once:
+            # Else the threads of each model are bound to the first cores, all of them to the same ones ("OpenVINO
+            # inference time increases when running multiple processes", Intel's support article 000058227).
+            settings["ENABLE_CPU_PINNING"] = False
         prepare = _name_by_element if options.profile and network.arch is not None else None
         try:
             compiled = openvino_model.compiled(graph_of(network), options.model, options.engine, settings, prepare)

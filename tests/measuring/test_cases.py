@@ -10,7 +10,7 @@ import pytest
 from support.made_up_measuring import Fake, plan
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.measuring.cases import BATCHES, Case, Streams, open_cases
+from resnas_deploy.measuring.cases import BATCHES, Case, Streams, open_cases, open_sessions
 from resnas_deploy.measuring.measurement import DEVICE, HOST
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -156,3 +156,11 @@ def test_real_streams_are_sessions_of_their_own(network, monkeypatch):
         assert ready.step() > 0
     assert max(most) == 2
     assert ready.configuration.images == 8 * 2 * BATCHES
+
+
+@pytest.mark.parametrize(("streams", "bound"), [(1, True), (2, False)])
+def test_streams_of_openvino_are_not_bound_to_the_same_cores(network, streams, bound):
+    with ExitStack() as stack:
+        sessions = open_sessions(plan(network, RUNNERS["openvino"], streams=(streams,)), 0, streams, 1, stack)
+        for runner in sessions.runners:
+            assert runner._request.get_compiled_model().get_property("ENABLE_CPU_PINNING") is bound
