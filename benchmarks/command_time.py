@@ -92,8 +92,10 @@ def checked_out(commit: str) -> Iterator[Path | None]:
         yield None
         return
     with tempfile.TemporaryDirectory() as name:
-        archive = subprocess.run([*git, "archive", commit, "resnas_deploy"], stdout=subprocess.PIPE, check=True)
-        subprocess.run(["tar", "-x", "-C", name], input=archive.stdout, check=True)
+        # Not by way of this process: what it takes in memory counts as the least of what it starts (getrusage(2)).
+        parts = ["resnas_deploy", "tests/golden/images"]  # which the package's sample images are a link to
+        subprocess.run([*git, "archive", "--output", f"{name}/package.tar", commit, *parts], check=True)
+        subprocess.run(["tar", "-x", "-C", name, "-f", f"{name}/package.tar"], check=True)
         yield Path(name)
 
 
