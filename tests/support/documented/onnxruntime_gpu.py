@@ -74,7 +74,8 @@ class Session:
     """A session whose provider has built an engine, or taken one from its cache."""
 
     def __init__(self, runtime: Runtime, model: str | bytes, settings: Any, providers: Any) -> None:
-        self.providers = {name: dict(options) for name, options in providers}
+        named = [(item, {}) if isinstance(item, str) else item for item in providers]  # both forms are documented
+        self.providers = {name: dict(options) for name, options in named}
         content = Path(model).read_bytes() if isinstance(model, str) else model
         if options := self.providers.get(TENSORRT):
             check_tensorrt(options)
