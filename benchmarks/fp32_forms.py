@@ -23,7 +23,8 @@ import onnxruntime as ort
 from recording import ratio, write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, WITH_GEMM
 from resnas_deploy.images.samples import noise

@@ -27,8 +27,8 @@ from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.report import element_of
 from resnas_deploy.engines.request import builder_request
 from resnas_deploy.engines.targets import target_named
-from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import count_kernels
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.graph.spelling import FOR_TENSORRT, SPELLINGS
 from resnas_deploy.weights.checkpoint import untrained
 

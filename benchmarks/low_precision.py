@@ -15,7 +15,8 @@ from recording import ratio, write_result
 from test_where_time_goes import profile
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores

@@ -24,7 +24,8 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.nncf_peer import open_nncf_peer
 from resnas_deploy.progress import silent

@@ -13,7 +13,8 @@ from pathlib import Path
 from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.exporting.verify import compare_with_reference, reference_logits
 from resnas_deploy.runners.base import usable_cores

@@ -23,7 +23,8 @@ from tritonclient import grpc
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS

@@ -13,7 +13,8 @@ import numpy as np
 from recording import ratio, write_result
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, SPELLINGS
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed

@@ -14,7 +14,8 @@ import pytest
 from recording import ratio
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import time_interleaved, timed
 from resnas_deploy.runners.base import Options, usable_cores

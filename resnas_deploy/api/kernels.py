@@ -12,8 +12,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import FOR_CPUS, ORT, parse_capabilities, target_named
 from resnas_deploy.errors import BadInput
-from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.kernel_counts import Count, count_kernels
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import FOR_TENSORRT
 from resnas_deploy.progress import Progress, silent

@@ -10,8 +10,8 @@ from resnas_deploy.engines.build import Built
 from resnas_deploy.engines.finding import open_source
 from resnas_deploy.engines.refit import check_refittable, refit_engine
 from resnas_deploy.errors import BadInput
-from resnas_deploy.exporting.export import Request
 from resnas_deploy.exporting.export import export as write_artifact
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.progress import Progress, silent

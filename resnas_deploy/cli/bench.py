@@ -98,7 +98,7 @@ def bench(
     $ resnas bench small-fp32 --batch 16 --streams 1,2
     $ resnas bench mine.onnx small-fp32 --batch 1,8
     $ resnas bench small-fp32 --streams auto --out best.json
-    $ resnas bench small-fp32 --streams auto --latency-limit 200 --minutes 5 --plot front.html
+    $ resnas bench small-fp32 --streams auto --latency-limit 200 --minutes 5
     $ resnas bench small-fp32 --peer deit-small,deit-base --batch 16
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """

@@ -81,7 +81,7 @@ def tradeoff(
 
     Examples:
     $ resnas tradeoff --out tradeoff
-    $ resnas tradeoff --out tradeoff --runner ort-cpu --runner openvino --precision fp32,int8 --batch 1,16
+    $ resnas tradeoff --out both --runner openvino --precision fp32,int8
     $ resnas tradeoff --out quick --networks small,deit-small,pit-small --batch 1 --runs 6
     $ resnas tradeoff --out mine --artifact my-network --top1 my-network=81.2 --threads 1
     """

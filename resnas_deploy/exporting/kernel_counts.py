@@ -13,7 +13,8 @@ from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import Target
 from resnas_deploy.errors import BadInput
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import Spelling
 from resnas_deploy.progress import Progress

@@ -24,7 +24,7 @@ from resnas_deploy.runners.base import RunnerKind, usable_cores
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
-    from resnas_deploy.exporting.export import Request
+    from resnas_deploy.exporting.request import Request
 
 _BATCH, _RUNS = 8, 60  # that are measured, where the range has the batch
 _log = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
-from resnas_deploy.exporting.export import Request, check_verifiable, export
+from resnas_deploy.exporting.export import check_verifiable, export
 from resnas_deploy.exporting.quantise import check_quantiser
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.model import LatencyModel

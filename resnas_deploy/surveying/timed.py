@@ -13,7 +13,8 @@ from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.engines.build import open_runner
 from resnas_deploy.errors import BadInput
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.source import read_source
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.extras import Extras

@@ -33,7 +33,7 @@ def test_the_same_classes_of_the_same_files(both):
 def test_what_a_bench_says(both):
     found = resnas.bench(both, runners=["ort-cpu"], **HOW).measurements
     plain, levels = (item.configuration for item in found)
-    assert plain.boundary.endswith("preprocessing excluded, threads asleep between runs")
+    assert plain.boundary.endswith("preprocessing excluded, without BiasGeluFusion, threads asleep between runs")
     assert "uint8 images of 3,072 bytes, decoding and cropping excluded, normalising not" in levels.boundary
     assert "uint8 input" in levels.label
     assert "uint8" not in plain.label

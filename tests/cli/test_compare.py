@@ -20,7 +20,8 @@ def test_two_artifacts(resnas, mini_artifact, tmp_path):
     lines = done.out.splitlines()
     assert lines[:2] == [f"A: mini fp32 112 ({mini_artifact}) on ort-cpu", "B: mini fp32 112 (b) on ort-cpu"]
     numbers = r"A [\d.]+ ms, B [\d.]+ ms; B takes [\d.]+ of A's time \([\d.]+ to [\d.]+\)"
-    for line, batch in zip(lines[2:], (1, 2), strict=True):
+    assert lines[2].startswith("on ")
+    for line, batch in zip(lines[3:], (1, 2), strict=True):
         assert re.match(rf"batch {batch}, host to host: {VERDICTS}\. {numbers}", line)
         if "cannot tell" in line:
             assert re.search(r"if they differ at all, it is by less than [\d.]+%$", line)

@@ -11,7 +11,8 @@ from PIL import Image
 from support.places import DEMO, GOLDEN
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import load
 
@@ -142,9 +143,8 @@ def test_what_was_not_measured_is_in_the_label(resnas, tiny):
     assert "accuracy not measured" in resnas("inspect", "tiny-int8").out
 
 
-@pytest.mark.parametrize("precision", ["int8", "fp8"])
-@pytest.mark.parametrize("runner", ["torch", "openvino-bf16"])
-def test_runners_without_kernels_for_it(refused, tiny, cpu_that_has, precision, runner):
+@pytest.mark.parametrize(("runner", "precision"), [("torch", "int8"), ("torch", "fp8"), ("openvino-bf16", "fp8")])
+def test_runners_without_kernels_for_it(refused, tiny, cpu_that_has, runner, precision):
     cpu_that_has("FP32", "INT8", "BF16")
     line = refused("export", "--arch", tiny, "--precision", precision, "--verify-on", runner)
     assert runner in line

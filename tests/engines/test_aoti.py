@@ -15,7 +15,8 @@ from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.store import open_engine
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.errors import BadInput, NotAvailable
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options

@@ -29,6 +29,7 @@ class Foreign:
 
     source: str = "elsewhere"
     precision: str = "fp16"
+    for_runner: str = ""
     model: Path = Path("elsewhere/model.onnx")
 
 

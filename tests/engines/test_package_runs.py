@@ -16,7 +16,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine, open_runner
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import target_named
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.measuring.baseline import plan_again
 from resnas_deploy.measuring.plan import Effort
 from resnas_deploy.progress import silent

@@ -23,7 +23,7 @@ from resnas_deploy.exporting.export import export, unchanged
 from resnas_deploy.exporting.fp8 import not_below
 from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.exporting.verify import reference_logits, verify
-from resnas_deploy.graph.spelling import SPELLINGS
+from resnas_deploy.graph.spelling import GEMM, SPELLINGS
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
@@ -85,7 +85,7 @@ def refused(folder, checkpoint, **changes):
 def test_scores_beyond_float16_are_refused_in_every_spelling(tmp_path, spelling, align):
     """A runtime that computes attention in float32 sees nothing of it."""
     found = refused(tmp_path, SCORES, spelling=SPELLINGS[spelling], align=align)
-    if align == 1:
+    if align == 1 and SPELLINGS[spelling].linears != GEMM:  # whose products ONNX Runtime rounds to float16
         assert found.report.error <= found.report.tolerance, "the runtime here finds nothing wrong"
     assert f"in the element {LAST}, at {LAST}.attention" in str(found)
     assert ".scores (" in str(found)

@@ -6,7 +6,8 @@ import pytest
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.measuring.choosing import choose_fastest
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import untrained

@@ -32,7 +32,7 @@ class Little:
     """A network of weights alone, with no file: what these runners need."""
 
     source = label = digest = "little"
-    input = "float32"
+    input, for_runner = "float32", ""
     image_size, arch, precision = LITTLE.image_size, LITTLE, "fp32"
 
     def __init__(self, batch="1:4"):

@@ -33,7 +33,7 @@ def test_torchs_threads(artifact):
 def test_torchs_threads_where_it_cannot_be_opened(artifact):
     class Broken:
         source, precision, arch = "broken", "fp32", artifact.arch
-        input, image_size = artifact.input, artifact.image_size
+        input, image_size, for_runner = artifact.input, artifact.image_size, ""
 
         def module(self):
             assert torch.get_num_threads() == 1

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.weights.checkpoint import untrained
 
 

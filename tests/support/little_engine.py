@@ -12,7 +12,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.progress import silent
 from resnas_deploy.weights.checkpoint import untrained
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.exporting.export import Request
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.runners.registry import RUNNERS
 
 SMALL = ArchSpec(

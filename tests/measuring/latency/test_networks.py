@@ -8,7 +8,8 @@ import pytest
 from support.mini_space import MINI
 
 from resnas_deploy.engines.build import open_runner
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import emitted
 from resnas_deploy.progress import silent

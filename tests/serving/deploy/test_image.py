@@ -45,7 +45,7 @@ def test_the_image_is_named_by_a_digest_that_has_to_be_put_in(objects, tmp_path)
 
 def test_the_image(tmp_path, objects):
     instructions = [each for each in dockerfile(tmp_path).structure if each["instruction"] != "COMMENT"]
-    names = ["ARG", "ARG", "FROM", "COPY", "RUN", "COPY", "USER", "EXPOSE", "HEALTHCHECK", "CMD"]
+    names = ["ARG", "ARG", "FROM", "COPY", "RUN", "COPY", "USER", "ENV", "EXPOSE", "HEALTHCHECK", "CMD"]
     assert [each["instruction"] for each in instructions] == names
     said = {each["instruction"]: each["value"] for each in instructions}
     assert said["FROM"] == "nvcr.io/nvidia/tritonserver:${RELEASE}-py3@${DIGEST}"

@@ -10,7 +10,8 @@ import pytest
 from support.places import ROOT
 from support.triton_server import PYTHON, needs_server, started_server
 
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.weights.checkpoint import load

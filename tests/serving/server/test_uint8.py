@@ -15,7 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.arch.inputs import UINT8
-from resnas_deploy.exporting.export import Request, export
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.preprocessing import levels
 from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
