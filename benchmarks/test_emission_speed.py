@@ -1,4 +1,4 @@
-"""Emission against tracing, and the whole command. Run: make bench, which runs them all.
+"""Emission against tracing. Run: make bench, which runs them all.
 
 Emission folds and writes each weight once, so it is bound by memory bandwidth: 255 MB are read, multiplied and written.
 Tracing runs the module symbolically first, which costs the same for a small network as for a large one.
@@ -7,8 +7,6 @@ Tracing runs the module symbolically first, which costs the same for a small net
 from __future__ import annotations
 
 import io
-import subprocess
-import sys
 
 import onnxruntime as ort
 import torch
@@ -42,44 +40,3 @@ def test_emission(benchmark, checkpoint, traced, record):
             "tracing_over_emission": {name: graph.seconds / seconds for name, graph in traced.items()},
         },
     )
-
-
-def test_whole_command(benchmark, checkpoint, tmp_path, record):
-    """Run `resnas export --arch small` as a user does: a new process, imports, verification and flushing included."""
-    peaks = []
-
-    def export():
-        peaks.append(peak_memory("main()", "export", "--arch", "small", "--out", str(tmp_path / str(len(peaks)))))
-
-    imports = peak_memory("import resnas_deploy.exporting.verify, resnas_deploy.runners.ort")
-    benchmark.pedantic(export, rounds=3)
-    weights, peak = checkpoint.nbytes, max(peaks) - imports
-    assert peak <= 3 * weights
-    record(
-        "command",
-        {
-            "command": "resnas export --arch small",
-            "seconds_median": benchmark.stats.stats.median,
-            "weights_bytes": weights,
-            "peak_bytes_beyond_imports": peak,
-            "peak_over_weights": peak / weights,
-        },
-    )
-
-
-WATCHED = """
-import re, sys
-from pathlib import Path
-from resnas_deploy.cli.app import main
-try:
-    {code}
-finally:
-    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1], file=sys.stderr)
-"""
-
-
-def peak_memory(code, *arguments):
-    """Return the bytes of the largest resident set that a new Python process reaches in running `code`."""
-    command = [sys.executable, "-c", WATCHED.format(code=code), *arguments]
-    result = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=True)
-    return int(result.stderr) * 1024
