@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-search lint test test-all docs bench record gpu clean
+.PHONY: help setup demo demo-search lint test test-all docs bench record record-latency gpu clean
 
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
@@ -13,7 +13,8 @@ help:
 	@echo "make test-all  the same with the slow tests"
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
-	@echo "make record    the latency model's, the gate's and the peers' figures (an hour, on an idle machine)"
+	@echo "make record    measure what README and docs say of speed (TODO, on an idle machine)"
+	@echo "make record-latency  the latency model's and the gate's figures (an hour, on an idle machine)"
 	@echo "make gpu       measure the GPU that is here in 8 minutes with what is installed (nothing is installed)"
 	@echo "make clean     remove .venv and everything that was made"
 
@@ -83,10 +84,18 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -s $(RECORD)
 
-# The figures of docs/latency.md and docs/measuring.md, in about an hour; then `make docs` writes them.
+# What README and docs say of speed, in TODO on an idle machine; then `make docs` writes it.
+record: $(READY)
+	for name in tradeoff ort_form fp32_forms low_precision spellings openvino_nncf throughput throughput_grid command_time; do \
+		$(BIN)/python benchmarks/$$name.py || exit; \
+	done
+	for name in serving_costs serving_largest_batch; do PYTHONPATH=tests $(BIN)/python benchmarks/$$name.py || exit; done
+	$(BIN)/python -m pytest benchmarks --benchmark-only -s --record
+
+# The figures of docs/latency.md and of the gate in docs/measuring.md, in about an hour.
 STORE := build/latency.sqlite
 RESNAS := $(BIN)/resnas
-record: $(READY)
+record-latency: $(READY)
 	mkdir -p build
 	@for setting in "ort-cpu fp32 1" "ort-cpu fp32 16" "openvino bf16 1"; do \
 		set -- $$setting; options="--space small --runner $$1 --precision $$2 --batch $$3 --store $(STORE)"; \
@@ -95,18 +104,6 @@ record: $(READY)
 	done
 	$(BIN)/python benchmarks/latency_methods.py $(STORE)
 	$(BIN)/python benchmarks/gate_trials.py
-	PYTHONPATH=tests $(BIN)/python benchmarks/serving_costs.py
-	$(RESNAS) export --arch small --out build/small --force
-	$(RESNAS) bench build/small --peer deit-small,deit-base --runner ort-cpu --runner openvino --batch 1,16 \
-		--runs 18 --openings 3 --force --out benchmarks/results/peers.json
-	$(BIN)/python benchmarks/tradeoff.py
-	$(BIN)/python benchmarks/ort_form.py
-	$(BIN)/python benchmarks/spellings.py && $(BIN)/python benchmarks/fp32_forms.py
-	$(BIN)/python benchmarks/openvino_nncf.py
-	$(BIN)/python benchmarks/throughput.py
-	$(BIN)/python benchmarks/throughput_grid.py
-	PYTHONPATH=tests $(BIN)/python benchmarks/serving_largest_batch.py
-	$(BIN)/python benchmarks/command_time.py
 
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-import numpy as np
-from tabulated import RESULTS, SETTINGS, TRACED, interval, is_measured, measured_on, result, table
+from tabulated import SETTINGS, TRACED, interval, is_measured, measured_on, result, table
 
-from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.headroom import as_percent
-from resnas_deploy.measuring.peers import PEERS
-from resnas_deploy.measuring.report import read_report
-from resnas_deploy.measuring.statistics import ratio_interval
 from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
 
 
@@ -238,20 +232,6 @@ def build_seconds() -> str:
     return f"{result('kernel-counts')['build_small_fp16_s']['median']:.1f} s"
 
 
-def peers() -> str:
-    """Return the times of other papers' networks over that of small."""
-    ours, rows, gmacs = {}, {}, macs(PUBLISHED["small"].arch) / 1e9
-    for item in read_report(RESULTS / "peers.json").measurements:
-        source, where = item.configuration.source, (item.configuration.runner, item.configuration.batch)
-        if source not in PEERS:
-            ours[where] = item
-            continue
-        found = ratio_interval(item.samples_s, ours[where].samples_s, np.random.default_rng(0))
-        row = rows.setdefault(source, [f"{PEERS[source].gmacs / gmacs:.1f}"])
-        row.append(f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})")
-    return table(("", "MACs", *SETTINGS), rows)
-
-
 def command_time() -> str:
     """Return what whole commands take, over importing PyTorch and over how they were before."""
     found, before = result("command-time")["commands"], result("command-time-before")["now_over_before"]
@@ -296,8 +276,8 @@ def summary() -> str:
             f"{times[0]:.0f} to {times[-1]:.0f} times as long"
         ),
         "`resnas export --arch small`: imports, verification and flushing to disk included": (
-            f"{export['wall_s']:.1f} s, of which a bare `import torch` is "
-            f"{export['wall_s'] / export['over_yardstick']['wall_s']['ratio']:.1f} s; {export['peak_bytes'] / 1e6:.0f} MB"
+            f"{export['wall_s']:.1f} s, {export['over_yardstick']['wall_s']['ratio']:.1f} times a bare `import torch`; "
+            f"{export['peak_bytes'] / 1e6:.0f} MB of memory"
         ),
         "a supernet's training step (tiny), over a plain step of the widest network at the same batch": (
             f"{step['sliced']['ratio']:.2f}; under masks {step['masked']['ratio']:.2f}"
@@ -341,7 +321,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "ort-form-accuracy": ort_form_accuracy,
     "ort-form-tried": ort_form_tried,
     "own-arithmetic": own_arithmetic,
-    "peers": peers,
     "spellings": spellings,
     "summary": summary,
 }
