@@ -94,7 +94,7 @@ def main() -> None:
             found[setting] = {str(batch): measured(sessions, batch, threads, seconds) for batch in batches}
             print(setting, {b: {k: v["ratio"] for k, v in one["over"].items()} for b, one in found[setting].items()})
         quantised = Request("small", folder / "int8", precision="int8", verify_on=None)
-        graph = export(lambda: untrained(PUBLISHED["small"].arch), quantised, lambda _: None).graph
+        graph = export(lambda: untrained(PUBLISHED["small"].arch), quantised, lambda _: None).model
         sessions = {BEFORE: opened(graph, 1, fused=True), NOW: opened(graph, 1, fused=False)}
         int8 = {str(batch): measured(sessions, batch, 1, seconds) for batch in INT8_BATCHES if batch in batches}
         print("int8", int8)
