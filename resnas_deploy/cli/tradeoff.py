@@ -82,7 +82,7 @@ def tradeoff(
     Examples:
     $ resnas tradeoff --out tradeoff
     $ resnas tradeoff --out both --runner openvino --precision fp32,int8
-    $ resnas tradeoff --out quick --networks small,deit-small,pit-small --batch 1 --runs 6
+    $ resnas tradeoff --out quick --networks small,deit-small --batch 1 --runs 6
     $ resnas tradeoff --out mine --artifact my-network --top1 my-network=81.2 --threads 1
     """
     with progress(spinner=False) as show:

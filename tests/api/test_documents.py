@@ -39,5 +39,5 @@ def test_latency_checks(path):
     check_schema("latency-check", json.loads(path.read_text()))
 
 
-def test_results_of_bench():
-    check_schema("bench", json.loads((ROOT / "benchmarks" / "results" / "peers.json").read_text()))
+def test_results_of_tradeoff():
+    check_schema("tradeoff", json.loads((ROOT / "benchmarks" / "results" / "tradeoff.json").read_text()))
