@@ -13,7 +13,7 @@ help:
 	@echo "make test-all  the same with the slow tests"
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
-	@echo "make record    measure what README and docs say of speed (TODO, on an idle machine)"
+	@echo "make record    measure what README and docs say of speed (an hour or more, on an idle machine)"
 	@echo "make record-latency  the latency model's and the gate's figures (an hour, on an idle machine)"
 	@echo "make gpu       measure the GPU that is here in 8 minutes with what is installed (nothing is installed)"
 	@echo "make clean     remove .venv and everything that was made"
@@ -84,7 +84,7 @@ docs: $(READY)
 bench: $(READY)
 	$(BIN)/python -m pytest benchmarks --benchmark-only -s $(RECORD)
 
-# What README and docs say of speed, in TODO on an idle machine; then `make docs` writes it.
+# What README and docs say of speed, in an hour or more on an idle machine; then `make docs` writes it.
 record: $(READY)
 	for name in tradeoff ort_form fp32_forms low_precision spellings openvino_nncf throughput throughput_grid command_time; do \
 		$(BIN)/python benchmarks/$$name.py || exit; \
