@@ -83,7 +83,7 @@ def tradeoff(
     $ resnas tradeoff --out tradeoff
     $ resnas tradeoff --out both --runner openvino --precision fp32,int8
     $ resnas tradeoff --out quick --networks small,deit-small --batch 1 --runs 6
-    $ resnas tradeoff --out mine --artifact my-network --top1 my-network=81.2 --threads 1
+    $ resnas tradeoff --out mine --artifact my-net --top1 my-net=81.2
     """
     with progress(spinner=False) as show:
         found = resnas.tradeoff(
