@@ -20,7 +20,8 @@ from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
-from resnas_deploy.measuring.peers import PEERS, open_peer
+from resnas_deploy.measuring.peer_specs import PEERS
+from resnas_deploy.measuring.peers import open_peer
 from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report

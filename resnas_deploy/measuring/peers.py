@@ -24,9 +24,7 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
-from resnas_deploy.measuring.peer_specs import PEERS as PEERS
-from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
+from resnas_deploy.measuring.peer_specs import NNCF, PEERS, PIT, UNMASKED, VIT, PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
@@ -143,13 +141,12 @@ def is_plain(spec: PeerSpec) -> bool:
     return spec.family == PIT or (spec.family == VIT and importlib.util.find_spec("transformers") is None)
 
 
-def check_peer_precision(precision: str) -> str:
-    """Return a precision that peers can have. Raise `BadInput` for others."""
+def check_peer_precision(precision: str) -> None:
+    """Raise `BadInput` for a precision that peers cannot have."""
     if precision not in (known := (*FLOATS, INT8)):
         raise BadInput(
             f"a network to compare with must have a `precision` of {', '.join(known)}, found {shown(precision)}"
         )
-    return precision
 
 
 def _check_packages(names: Sequence[str]) -> None:

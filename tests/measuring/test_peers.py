@@ -20,8 +20,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
 from resnas_deploy.measuring.peer_int8 import write_for_onnxruntime
-from resnas_deploy.measuring.peer_specs import PIT
-from resnas_deploy.measuring.peers import PEERS, PeerSpec, beside_peers, open_peer
+from resnas_deploy.measuring.peer_specs import PEERS, PIT, PeerSpec
+from resnas_deploy.measuring.peers import beside_peers, open_peer
 from resnas_deploy.network.plain_vit import PlainViT
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
