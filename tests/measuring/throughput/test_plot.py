@@ -41,7 +41,9 @@ def test_the_front_is_what_none_beats_in_both():
 
 
 def test_a_page_has_the_points_and_the_table():
-    page = throughput_page(searched()).html()
+    made = searched()
+    page = throughput_page(made).html()
+    assert made.machine.described in page
     assert "2 streams of 1 thread, batch 8" in page
     assert "out of memory" in page
     assert "Throughput against latency" in page
