@@ -20,7 +20,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
-from resnas_deploy.exporting.verify import verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
 from resnas_deploy.precision import relative_error
