@@ -21,7 +21,7 @@ import resnas_deploy.serving
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.runners import ort
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.exact_int8 import PRODUCT, SETTING, exact_int8
+from resnas_deploy.runners.exact_int8 import EXACT_INT8, PRODUCT, exact_int8
 from resnas_deploy.runners.registry import RUNNERS
 
 OPTIONS = Options(threads=1)
@@ -112,7 +112,7 @@ def test_every_session_says_it(artifact, served, tmp_path, monkeypatch, value):
     monkeypatch.setattr(ort, "exact_int8", lambda: value)
     monkeypatch.setattr(served, "_exact_int8", lambda _: value)
     with RUNNERS["ort-cpu"].open(artifact, OPTIONS) as runner:
-        assert runner._session.get_session_options().get_session_config_entry(SETTING) == value
+        assert runner._session.get_session_options().get_session_config_entry(EXACT_INT8) == value
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.onnx").write_bytes(large_products(TensorProto.UINT8)[0])
     config = {
@@ -129,7 +129,7 @@ def test_every_session_says_it(artifact, served, tmp_path, monkeypatch, value):
             "model_version": "1",
         }
     )
-    assert model._session.get_session_options().get_session_config_entry(SETTING) == value
+    assert model._session.get_session_options().get_session_config_entry(EXACT_INT8) == value
 
 
 EMULATED = """
