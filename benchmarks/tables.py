@@ -248,6 +248,12 @@ def command_time() -> str:
     return table(heads, rows)
 
 
+def hashing() -> str:
+    """Return what hashing takes without SHA extensions, over what it takes with them."""
+    found = result("command-time")["sha256"]
+    return f"{found['without_extensions'] / found['seconds_per_gigabyte']:.1f} times"
+
+
 def cpu() -> str:
     """Return the processor that everything was measured on, with its instruction set."""
     return measured_on("emission")
@@ -341,6 +347,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
+    "hashing": hashing,
     "logits-apart": logits_apart,
     # `on-NAME`: what a result file was measured on
     **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
