@@ -18,7 +18,8 @@ from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import open_runner
-from resnas_deploy.engines.finding import Need, check_holds
+from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.identity import check_holds
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.verified_images import NOISE_IMAGES, Inputs, batches_to_run, rows_of, verification_inputs
 from resnas_deploy.images.preprocessing import Preprocessing

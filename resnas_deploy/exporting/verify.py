@@ -22,7 +22,8 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import open_runner, with_engine
-from resnas_deploy.engines.finding import SHORT, Need, profiles_of
+from resnas_deploy.engines.finding import SHORT, Need
+from resnas_deploy.engines.identity import profiles_of
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
