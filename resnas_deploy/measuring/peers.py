@@ -181,13 +181,19 @@ def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Pr
         yield [
             *networks,
             *(
-                stack.enter_context(_opened(name, precision, progress, first.for_runner if first else ""))
+                stack.enter_context(opened_peer(name, precision, progress, first.for_runner if first else ""))
                 for name in dict.fromkeys(peers)
             ),
         ]
 
 
-def _opened(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+def is_peer(source: str) -> bool:
+    """Whether that is the name of a network to compare with."""
+    return source in PEERS or source.startswith(NNCF)
+
+
+def opened_peer(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+    """Open what a name of `peers` stands for: `open_peer`'s, or with `nncf:` before it one of ours by NNCF, in int8."""
     if not name.startswith(NNCF):
         return open_peer(name, precision, progress, for_runner=for_runner)
     from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
