@@ -22,6 +22,7 @@ from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.memory import limited
+from resnas_deploy.measuring.measure import first_gpu
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.openings import MeasuredPlan, measure_openings
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
@@ -39,7 +40,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, usable_cores
-from resnas_deploy.runners.devices import CPU, is_gpu
+from resnas_deploy.runners.devices import is_gpu
 from resnas_deploy.runners.registry import runner_kind
 
 DOCUMENT, GRAPHS = "tradeoff.json", "graphs"
@@ -208,8 +209,7 @@ class _Run:
         if not parts:
             return self.found
         self._prepare()
-        devices = [runner_kind(name).device(asked.device) for name in asked.runners]
-        device = next((each for each in devices if each != CPU), CPU)  # as in `measure`
+        device = first_gpu(runner_kind(name).device(asked.device) for name in asked.runners)
         remaining = Remaining(len(parts), asked.runs / asked.openings)
         with reference_workload(device, usable_cores()) as workload:
             for done, (number, place) in enumerate(parts):
