@@ -36,7 +36,7 @@ HASHING = (
     "hashlib.sha256(content).hexdigest(); print(time.process_time() - started)"
 )
 DEMO = ROOT / "examples" / "demo"
-COMMANDS = {  # {out} is new each time; the artifacts `small` and `clothes` are there
+COMMANDS = {  # {out} is new each time; the artifact `small` is there
     "export --arch small": ("export", "--arch", "small", "--out", "{out}"),
     "export --precision int8, the demo network": (
         *("export", "--checkpoint", str(DEMO / "checkpoint.safetensors"), "--precision", "int8", "--out", "{out}"),
