@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -26,6 +25,7 @@ from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.measuring.peer_specs import NNCF, PEERS, PIT, UNMASKED, VIT, PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
+from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Network
@@ -257,12 +257,6 @@ def _trace(module: torch.nn.Module, precision: str, image_size: int, batch: Batc
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silence the exporter's words about its own internals and about torchvision, which nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
