@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from tabulated import SETTINGS, TRACED, interval, is_measured, measured_on, result, table
+from tabulated import SETTINGS, TRACED, interval, measured_on, result, table
 
 from resnas_deploy.artifact.headroom import as_percent
 from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
@@ -37,13 +37,8 @@ def spellings() -> str:
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
 
 
-_UNMEASURED = "(not measured yet: run the script)"
-
-
 def fp32_forms() -> str:
     """Return the times of today's sessions and of Gemm over those of before, by batch."""
-    if not is_measured("fp32-forms"):
-        return _UNMEASURED
     settings = result("fp32-forms")["fp32"]
     columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
     rows = {
@@ -56,8 +51,6 @@ def fp32_forms() -> str:
 
 def biasgelu_in_int8() -> str:
     """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
-    if not is_measured("fp32-forms"):
-        return _UNMEASURED
     found = next(iter(result("fp32-forms")["int8"].values()))
     return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
@@ -213,5 +206,5 @@ FIGURES: dict[str, Callable[[], str]] = {
     "cpu": cpu,
     "hashing": hashing,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
+    **{f"on-{name}": partial(measured_on, name) for name in ON},
 }
