@@ -1,10 +1,10 @@
 """Whole commands as people run them: time and memory of a new process, over that of `python -c 'import torch'`.
 
 Run on an idle machine: .venv/bin/python benchmarks/command_time.py [COMMIT]
-Writes results/command-time.json; and where the history has the commit, with which each command is run by turns,
+Writes results/command-time.json; and where the history has the commit, with which each command is interleaved,
 results/command-time-before.json. Usually that is the one before exports hashed while writing.
 
-The yardstick runs by turns with the commands, so the ratios hang little on the machine's speed of the moment. Hashing
+The yardstick is interleaved with the commands, so the ratios hang little on the machine's speed of the moment. Hashing
 is the one part that hangs on an instruction set: export is measured once more with OpenSSL told that the CPU has no SHA
 extensions (https://docs.openssl.org/3.0/man3/OPENSSL_ia32cap/: bit 29 of the word after the colon, EBX of leaf 7), and
 how fast this machine hashes then is recorded, so that it shows whether there was anything to turn off.
@@ -36,7 +36,7 @@ HASHING = (
     "hashlib.sha256(content).hexdigest(); print(time.process_time() - started)"
 )
 DEMO = ROOT / "examples" / "demo"
-COMMANDS = {  # {out} is new each time; the artifacts `small` and `clothes` are there
+COMMANDS = {  # {out} is new each time; the artifact `small` is there
     "export --arch small": ("export", "--arch", "small", "--out", "{out}"),
     "export --precision int8, the demo network": (
         *("export", "--checkpoint", str(DEMO / "checkpoint.safetensors"), "--precision", "int8", "--out", "{out}"),

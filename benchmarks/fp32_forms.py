@@ -23,6 +23,7 @@ import onnxruntime as ort
 from recording import ratio, write_result
 
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.batch import USUAL
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.graph.emit import emit
@@ -73,15 +74,13 @@ def main() -> None:
     """Measure every network, and write the result file."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
     batches = [batch for batch in BATCHES if len(sys.argv) < 3 or batch <= int(sys.argv[2])]  # for a trial
-    found, int8 = {}, {}
+    found = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for name in dict.fromkeys(name for name, _ in SETTINGS):
             checkpoint = untrained(PUBLISHED[name].arch)
             for spelling in (FOR_RUNTIMES, WITH_GEMM):
-                graph = emit(
-                    checkpoint, PRECISIONS["fp32"], Request("", folder, verify_on=None).batch, spelling=spelling
-                )
+                graph = emit(checkpoint, PRECISIONS["fp32"], USUAL, spelling=spelling)
                 graph.write(folder / f"{name}-{spelling.name}.onnx")
         for name, threads in SETTINGS:
             usual, gemm = (folder / f"{name}-{spelling.name}.onnx" for spelling in (FOR_RUNTIMES, WITH_GEMM))

@@ -31,6 +31,7 @@ from resnas_deploy.measuring.nncf_peer import open_nncf_peer
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.devices import capabilities, openvino_core
 from resnas_deploy.runners.openvino_model import read
+from resnas_deploy.runners.ort import NOT_DONE, UNFUSED
 from resnas_deploy.weights.checkpoint import untrained
 
 ROUNDS = {1: 30, 16: 8}
@@ -75,6 +76,7 @@ def exact(path):
     """Return what runs a batch by ONNX Runtime in float32."""
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.add_session_config_entry(NOT_DONE, UNFUSED)  # as our runner opens it
     session = ort.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     return lambda images: session.run(None, {"images": images})
 

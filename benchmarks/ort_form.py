@@ -20,7 +20,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
-from resnas_deploy.exporting.verify import verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
 from resnas_deploy.precision import relative_error
@@ -37,7 +37,7 @@ WARM_UP = WarmUp(most=6)
 
 
 def artifacts(name, checkpoint, folder, verify_on=None):
-    """The network in float32, and in int8 in both forms, with the same ranges."""
+    """Return the network in float32, and in int8 in both forms, with the same ranges."""
     ways = {FP32: ("fp32", ""), QDQ: ("int8", ""), OWN: ("int8", KIND.name)}
     return {
         way: export(
@@ -58,7 +58,7 @@ def artifacts(name, checkpoint, folder, verify_on=None):
 
 
 def samples_of(made, batch, threads):
-    """Seconds of each way, in rounds; each is an artifact, and perhaps another graph in its place."""
+    """Return seconds of each way, in rounds; each is an artifact, and perhaps another graph in its place."""
     samples = {way: [] for way in made}
     for opening in range(OPENINGS):
         opened = {
@@ -76,7 +76,7 @@ def samples_of(made, batch, threads):
 
 
 def measured(made, batch, threads):
-    """Times over those of float32, and of the own operators over QDQ, medians of interleaved rounds."""
+    """Return times over those of float32, and of the own operators over QDQ, medians of interleaved rounds."""
     samples = samples_of({way: (artifact, None) for way, artifact in made.items()}, batch, threads)
     return {
         f"{QDQ} over {FP32}": ratio(samples[QDQ], samples[FP32]),
@@ -86,7 +86,7 @@ def measured(made, batch, threads):
 
 
 def apart(made):
-    """How far the logits of the two forms are apart on the images of verification, relative to the largest."""
+    """Return how far the logits of the two forms are apart on the images of verification, relative to the largest."""
     inputs = verification_inputs(made[QDQ].manifest.preprocessing)
     logits = {}
     for way in (QDQ, OWN):
@@ -144,7 +144,7 @@ TRIED = {
 
 
 def tried(artifact):
-    """Times of graphs that differ in one thing over that of the form, one thread."""
+    """Return times of graphs that differ in one thing over that of the form, one thread."""
     ways = {OWN: (artifact, None)}
     for name, change in TRIED.items():
         model = onnx.load(artifact.model)

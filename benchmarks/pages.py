@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import gpu_tables
+import quantised_tables
 import search_tables
 import serving_tables
 import tables
@@ -19,13 +20,14 @@ from tabulated import ROOT
 
 TABLES = (
     tables.TABLES
+    | quantised_tables.TABLES
     | serving_tables.TABLES
     | search_tables.TABLES
     | gpu_tables.TABLES
     | tradeoff_tables.TABLES
     | throughput_tables.TABLES
 )
-FIGURES = tables.FIGURES | serving_tables.FIGURES
+FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

@@ -1,11 +1,11 @@
-"""Tables of graphs, precisions and kernels, from the result files."""
+"""Tables of graphs, kernels, errors and commands, and what README tells, from the result files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
 
-from tabulated import SETTINGS, TRACED, interval, is_measured, measured_on, result, table
+from tabulated import SETTINGS, TRACED, interval, measured_on, result, table
 
 from resnas_deploy.artifact.headroom import as_percent
 from resnas_deploy.precision import FLOATS, PRECISIONS, tolerance_of
@@ -37,13 +37,8 @@ def spellings() -> str:
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
 
 
-_UNMEASURED = "(not measured yet: run the script)"
-
-
 def fp32_forms() -> str:
     """Return the times of today's sessions and of Gemm over those of before, by batch."""
-    if not is_measured("fp32-forms"):
-        return _UNMEASURED
     settings = result("fp32-forms")["fp32"]
     columns = [(setting, form) for setting in settings for form in ("now", "gemm")]
     rows = {
@@ -56,8 +51,6 @@ def fp32_forms() -> str:
 
 def biasgelu_in_int8() -> str:
     """Return what sessions without BiasGelu take of the time of those with it, of a graph in int8."""
-    if not is_measured("fp32-forms"):
-        return _UNMEASURED
     found = next(iter(result("fp32-forms")["int8"].values()))
     return " and ".join(f"{interval(one['over']['now'])} at batch {batch}" for batch, one in found.items())
 
@@ -91,132 +84,6 @@ def own_arithmetic() -> str:
     return table(("precision", "worst error, in its own type", "most of the type's range", "that is"), rows)
 
 
-def low_precision() -> str:
-    """Return ratios of times, by what is compared and batch size."""
-    rows: dict[str, list[str]] = {}
-    found = result("low-precision")["ratios"]
-    for what in dict.fromkeys(name.rpartition(", batch ")[0] for name in found):
-        rows[what] = [interval(found[f"{what}, batch {batch}"]) for batch in (1, 16)]
-    return table(("", "batch 1", "batch 16"), rows)
-
-
-def ort_form() -> str:
-    """Return times of int8 in both forms over fp32, by batch size and threads."""
-    found = result("ort-form")["measured"]
-    columns = list(found[0]["ratios"])
-    rows = {
-        f"batch {row['batch']}, {row['threads']} thread{'s' * (row['threads'] > 1)}": [
-            interval(row["ratios"][column]) for column in columns
-        ]
-        for row in found
-    }
-    return table(("", *columns), rows)
-
-
-def ort_form_tried() -> str:
-    """Return times of graphs that differ in one thing over that of the form, one thread."""
-    rows = {
-        name: [interval(found[f"batch {batch}"]) for batch in (1, 16)]
-        for name, found in result("ort-form")["tried_over_own"].items()
-    }
-    return table(("instead", "batch 1", "batch 16"), rows)
-
-
-def ort_form_accuracy() -> str:
-    """Return top-1 and the error of the logits of the demo network in both forms."""
-    rows = {
-        way: [
-            f"{found['accuracy']['graph']:.2f}%",
-            f"{found['accuracy']['reference']:.2f}%",
-            f"{found['error']:.1e}",
-        ]
-        for way, found in result("ort-form")["demo"].items()
-    }
-    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
-
-
-def logits_apart() -> str:
-    """Return the largest difference between the logits of both forms, over the largest logit."""
-    return f"{max(result('ort-form')['logits_apart'].values()):.0e}"
-
-
-def openvino_nncf() -> str:
-    """Return ours and NNCF's int8 on OpenVINO over ONNX Runtime's fp32, and ours over NNCF's."""
-    found, rows = result("openvino-nncf")["ratios"], {}
-    for ours in (name.removesuffix(" over fp32") for name in found["1"] if name.endswith(" over fp32")):
-        if ours.startswith("ours"):
-            theirs, way = ours.replace("ours", "nncf"), ours.removeprefix("ours, ")
-            usual = "nncf, any batch, fp32 around"
-            rows[way] = [
-                f"{each[f'{ours} over fp32']['ratio']:.3f} / {each[f'{theirs} over fp32']['ratio']:.3f}; "
-                f"**{interval(each[f'{ours} over {theirs}'])}**; {each[f'{ours} over {usual}']['ratio']:.3f}"
-                for each in found.values()
-            ]
-    return table(("compiled for", *(f"batch {batch}" for batch in found)), rows)
-
-
-def first_runs() -> str:
-    """Return seconds until the first logits on OpenVINO: of ONNX, of IR, of IR that was compiled before."""
-    rows = {
-        precision: [f"{each['seconds']:.2f} s" for each in found.values()]
-        for precision, found in result("openvino-nncf")["first_run"].items()
-    }
-    return table(("small", "from ONNX", "from IR", "from IR that was compiled before"), rows)
-
-
-def int8_operators() -> str:
-    """Return the time of each kind of operator in int8, and in fp32, over the whole of fp32's."""
-    found, rows = result("low-precision")["ort_batch16_ms_by_operator"], {}
-    for operator in sorted(found["int8"], key=lambda name: -found["int8"][name]):
-        if operator != "other":
-            both = (found[precision].get(operator) for precision in ("int8", "fp32"))
-            rows[operator] = [f"{time / found['fp32']['total']:.3f}" if time else "" for time in both]
-    return table(("operator", "int8", "fp32"), rows)
-
-
-def attention_kernels() -> str:
-    """Return what the builder makes of attention with products in each precision, and whether they are exported so."""
-    found = result("low-precision-attention")["kernels"]
-    shapes = sorted({(row["tokens"], row["head_dim"]) for row in found})
-
-    def fate(precision: str, tokens: int, head_dim: int) -> str:
-        ours = [
-            row for row in found if (row["precision"], row["tokens"], row["head_dim"]) == (precision, tokens, head_dim)
-        ]
-        kept = "one kernel" if all(row["one_kernel"] for row in ours) else "split"
-        return f"{kept}, {'quantised' if ours[0]['exported'] else 'left in fp16'}"
-
-    rows = {
-        f"{shape[0]} tokens, head_dim {shape[1]}": [fate(name, *shape) for name in ("fp8", "int8")] for shape in shapes
-    }
-    return table(("", "fp8", "int8"), rows)
-
-
-_ERRORS = ("error", "own_error")
-
-
-def attention_accuracy() -> str:
-    """Return what quantised products of attention cost the demo network."""
-    rows = {
-        name: [f"{found['top1']:.2f}%", f"{found['module_top1']:.2f}%", *(f"{found[key]:.1e}" for key in _ERRORS)]
-        for name, found in result("low-precision-attention")["demo"].items()
-    }
-    return table(("", "top-1", "of the module in fp32", "error of the logits", "in fp16 arithmetic"), rows)
-
-
-def accuracy() -> str:
-    """Return what low precision cost the demo network."""
-    rows = {
-        precision: [
-            f"{found['accuracy']['graph']:.2f}%",
-            f"{found['accuracy']['reference']:.2f}%",
-            f"{found['error']:.1e}",
-        ]
-        for precision, found in result("low-precision")["demo"].items()
-    }
-    return table(("", "top-1", "of the module in fp32", "error of the logits"), rows)
-
-
 def kernels() -> str:
     """Return the kernels of each network by spelling; in brackets those of one residual reduction."""
     columns = ("packed+grid", "packed+views", "operator+grid", "operator+views", *TRACED)
@@ -246,6 +113,12 @@ def command_time() -> str:
     }
     heads = ("", "time", "over `import torch`", "memory at its peak", "time over before", "CPU time", "memory")
     return table(heads, rows)
+
+
+def hashing() -> str:
+    """Return what hashing takes without SHA extensions, over what it takes with them."""
+    found = result("command-time")["sha256"]
+    return f"{found['without_extensions'] / found['seconds_per_gigabyte']:.1f} times"
 
 
 def cpu() -> str:
@@ -304,22 +177,12 @@ def summary() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "accuracy": accuracy,
     "command-time": command_time,
     "errors": errors,
     "fp32-forms": fp32_forms,
-    "first-runs": first_runs,
-    "int8-operators": int8_operators,
     "kernels": kernels,
     "latency": latency,
-    "attention-accuracy": attention_accuracy,
-    "attention-kernels": attention_kernels,
-    "low-precision": low_precision,
-    "openvino-nncf": openvino_nncf,
     "operators": operators,
-    "ort-form": ort_form,
-    "ort-form-accuracy": ort_form_accuracy,
-    "ort-form-tried": ort_form_tried,
     "own-arithmetic": own_arithmetic,
     "spellings": spellings,
     "summary": summary,
@@ -341,7 +204,7 @@ FIGURES: dict[str, Callable[[], str]] = {
     "biasgelu-in-int8": biasgelu_in_int8,
     "build-seconds": build_seconds,
     "cpu": cpu,
-    "logits-apart": logits_apart,
+    "hashing": hashing,
     # `on-NAME`: what a result file was measured on
-    **{f"on-{name}": partial(measured_on, name) for name in ON if is_measured(name)},
+    **{f"on-{name}": partial(measured_on, name) for name in ON},
 }

@@ -23,11 +23,6 @@ def result(name: str) -> dict[str, Any]:
     return found
 
 
-def is_measured(name: str) -> bool:
-    """Tell whether there is that result file: a new script's is there after its first run."""
-    return (RESULTS / f"{name}.json").is_file()
-
-
 def table(heads: Sequence[str], rows: Rows) -> str:
     """Return a Markdown table; the first of the heads is that of the rows' names."""
     lines = [heads, *([name, *cells] for name, cells in rows.items())]

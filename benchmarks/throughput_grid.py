@@ -46,7 +46,7 @@ def rates_of(plan):
 
 
 def main() -> None:
-    """Search, time the grid, measure the best of both in turns, and write the result file."""
+    """Search, time the grid, measure the best of both interleaved, and write the result file."""
     with tempfile.TemporaryDirectory() as folder:
         artifact = exported(PRECISION, folder)
         best, found = searched(artifact, RUNNER)

@@ -30,6 +30,7 @@ ASKED = {
 
 
 def main() -> None:
+    """Measure what is missing, and write the result file."""
     document = OUT / DOCUMENT
     if document.is_file() and read_tradeoff(document).is_complete:
         document.unlink()

@@ -21,10 +21,11 @@ def found() -> Tradeoff:
 
 
 def figures() -> str:
-    """Return images a second, a row for each network, after the machine."""
-    shown = figures_table(found())
+    """Return images a second, a row for each network, after the machine and how often each was run."""
+    shown, asked = figures_table(found()), found().asked
     rows = {row[0]: row[1:] for row in shown.rows}
-    return f"{found().machine.described}; images a second:\n\n{table(('', *shown.columns[1:]), rows)}"
+    how = f"{found().machine.described}; {asked.runs} runs in {asked.openings} openings, images a second"
+    return f"{how}:\n\n{table(('', *shown.columns[1:]), rows)}"
 
 
 def sources() -> str:

@@ -38,8 +38,6 @@ from resnas_deploy.measuring.throughput.measure import measure_throughput
 from resnas_deploy.measuring.throughput.plot import plot_throughput
 from resnas_deploy.progress import Progress, silent
 
-AnyArtifact = AnyNetwork
-
 
 @dataclass(frozen=True)
 class Report(reporting.Report, Tabular):
@@ -112,7 +110,7 @@ class Gated(gating.Gated, Tabular):
 
 @checked
 def bench(
-    artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
+    artifacts: AnyNetwork | Sequence[AnyNetwork] = (),
     *,
     runners: Sequence[str] = (),
     engine: str | Path = "",
@@ -187,8 +185,8 @@ def bench(
 
 @checked
 def compare(
-    first: AnyArtifact,
-    second: AnyArtifact,
+    first: AnyNetwork,
+    second: AnyNetwork,
     *,
     runners: Sequence[str] = (),
     batches: Sequence[int] = (1,),
@@ -205,7 +203,7 @@ def compare(
 
     The parameters are those of `bench`, and A and B may be engines or bare ONNX files; of two `runners` the first
     runs A and the second runs B. The interval is of 95 per cent, by the bootstrap over openings of the runtimes.
-    Ctrl-C ends it early, and     the result says so. Raise what `bench` raises.
+    Ctrl-C ends it early, and the result says so. Raise what `bench` raises.
     """
     both = [open_network(first), open_network(second)]
     if len(names := list(dict.fromkeys(runners))) > 2:
@@ -225,7 +223,7 @@ def compare(
 @checked
 def gate(
     baseline: str | Path | reporting.Report,
-    artifacts: AnyArtifact | Sequence[AnyArtifact] = (),
+    artifacts: AnyNetwork | Sequence[AnyNetwork] = (),
     *,
     runs: int = RUNS,
     openings: int | None = None,
@@ -261,5 +259,5 @@ def gate(
     return Gated(**{field.name: getattr(found, field.name) for field in fields(found)})
 
 
-def _sequence(artifacts: AnyArtifact | Sequence[AnyArtifact]) -> Sequence[AnyArtifact]:
+def _sequence(artifacts: AnyNetwork | Sequence[AnyNetwork]) -> Sequence[AnyNetwork]:
     return [artifacts] if isinstance(artifacts, (str, Path, Artifact, OnnxFile)) else artifacts

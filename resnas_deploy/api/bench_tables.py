@@ -59,21 +59,6 @@ def throughput_table(report: Report) -> Table:
     return Table(title, columns, rows, 3)
 
 
-def tried_table(report: Report) -> Table:
-    """Return every setting that a search has tried, a row each."""
-    columns = ("artifact", "what", "runner", "streams", "threads", "batch", "images/s", "p50 ms")
-    rows = [
-        (
-            *(search.source, search.label, search.runner, str(each.streams), str(each.threads), str(each.batch)),
-            each.failure or f"{each.images_per_second or 0:.1f}",
-            "-" if each.batch_p50_ms is None else f"{each.batch_p50_ms:.1f}",
-        )
-        for search in report.throughput or ()
-        for each in search.tried
-    ]
-    return Table("Tried, each a few times beside the best before it", columns, rows, 3)
-
-
 def _gain(over: Interval, batch: int) -> str:
     return f"{over.value:.2f} ({over.low:.2f} to {over.high:.2f}), batch {batch}"
 

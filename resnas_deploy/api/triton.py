@@ -39,7 +39,7 @@ class ExportedModels(Tabular):
     """The versions of models that an export has added, or found there."""
 
     versions: tuple[InsertedVersion, ...]
-    notes: tuple[str, ...]  # what speaks against serving them as they are
+    notes: tuple[str, ...]  # what was taken of a setting, and what speaks against serving them as they are
 
     def to_json(self) -> list[VersionDocument]:
         """Return plain data for JSON, a version each."""

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import FunctionProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, checker, shape_inference
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    checker,
+    shape_inference,
+)
 
 from resnas_deploy.arch.cost import breakdown
 from resnas_deploy.arch.elements import INPUT, OUTPUT
@@ -95,11 +104,14 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
     yield from model.graph.initializer
     for _, node in _nodes(model):
         for attribute in node.attribute:
-            yield from chain([attribute.t] if attribute.HasField("t") else [], attribute.tensors)
-            sparse = chain(
-                [attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [], attribute.sparse_tensors
-            )
-            yield from (part for item in sparse for part in (item.values, item.indices))
+            yield from tensors_in(attribute)
+
+
+def tensors_in(attribute: AttributeProto) -> Iterator[TensorProto]:
+    """Yield the tensors of an operator's attribute, and those that its sparse ones are made of."""
+    yield from chain([attribute.t] if attribute.HasField("t") else [], attribute.tensors)
+    sparse = chain([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else [], attribute.sparse_tensors)
+    yield from (part for item in sparse for part in (item.values, item.indices))
 
 
 def _check_edges(model: ModelProto, manifest: Manifest) -> None:

@@ -15,7 +15,7 @@ from resnas_deploy.artifact.headroom import OwnArithmetic
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files import records
-from resnas_deploy.files.records import as_json
+from resnas_deploy.files.records import as_json, text_or_nothing
 from resnas_deploy.files.sealed import SealedFormat
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import NOT_FINITE, PRECISIONS
@@ -38,9 +38,7 @@ class Accuracy:
     reference: float
     graph: float
     max_drop: float  # percentage points that the graph may be worse
-    problem: str = field(  # why these figures show nothing, where they do not
-        default="", metadata=as_json(kind=str | None, read=lambda text: text or "", write=lambda text: text or None)
-    )
+    problem: str = text_or_nothing()  # why these figures show nothing, where they do not
 
     @property
     def drop(self) -> float:
@@ -151,10 +149,7 @@ class Manifest:
     input: str = field(  # what the graph takes, of `INPUTS`; left out where it is normalised images
         default=FLOAT32.name, metadata=as_json(kind=Literal["uint8"] | None, read=_input_read, write=_input_written)
     )
-    for_runner: str = field(  # the one runner that the graph is written for; left out where any may run it
-        default="",
-        metadata=as_json(kind=Literal["ort-cpu"] | None, read=lambda name: name or "", write=lambda name: name or None),
-    )
+    for_runner: str = text_or_nothing(Literal["ort-cpu"])  # the one that the graph is written for; empty: any
     DERIVED: ClassVar = {
         "schema": int,
         "arch_fingerprint": str,

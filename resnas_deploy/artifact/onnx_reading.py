@@ -19,10 +19,10 @@ from pathlib import Path
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, checker
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker
 
 from resnas_deploy.artifact.artifact import LFS_POINTER, MOST_GRAPH
-from resnas_deploy.artifact.graph import MOST_NODES
+from resnas_deploy.artifact.graph import MOST_NODES, tensors_in
 from resnas_deploy.errors import BadInput, first_line, shown, whole_number
 from resnas_deploy.files.held import digest
 from resnas_deploy.files.reading import name_of, opened, unreadable
@@ -98,7 +98,7 @@ def constants_of(model: ModelProto) -> Iterator[TensorProto]:
         yield from graph.initializer
     for node in nodes_of(model):
         for attribute in node.attribute:
-            yield from _tensors(attribute)
+            yield from tensors_in(attribute)
 
 
 def _nodes_in(nodes: Iterable[NodeProto]) -> Iterator[NodeProto]:
@@ -116,16 +116,6 @@ def graphs_in(nodes: Iterable[NodeProto]) -> Iterator[GraphProto]:
             for graph in ([each.g] if each.HasField("g") else []) + list(each.graphs):
                 yield graph
                 waiting.append(graph.node)
-
-
-def _tensors(attribute: AttributeProto) -> Iterator[TensorProto]:
-    if attribute.HasField("t"):
-        yield attribute.t
-    yield from attribute.tensors
-    for sparse in ([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []) + list(
-        attribute.sparse_tensors
-    ):
-        yield from (sparse.values, sparse.indices)
 
 
 def _refused(path: Path, found: str) -> BadInput:

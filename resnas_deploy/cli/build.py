@@ -152,7 +152,7 @@ def say_engine(built: Built) -> None:
 
 def describe(engine: Engine) -> str:
     """Return what an engine is, in one line."""
-    from resnas_deploy.engines.finding import profiles_text
+    from resnas_deploy.engines.identity import profiles_text
     from resnas_deploy.engines.store import all_bytes
 
     report = engine.report
@@ -210,7 +210,7 @@ def print_layers(layers: Mapping[str, Any], profiles: int) -> None:
 
 
 def _place(made: Mapping[str, Any]) -> str:
-    from resnas_deploy.engines.finding import place_of
+    from resnas_deploy.engines.identity import place_of
 
     place = place_of(made)
     if made["device"]:

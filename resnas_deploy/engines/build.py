@@ -20,16 +20,8 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
-from resnas_deploy.engines.finding import (
-    Need,
-    check_belongs,
-    check_holds,
-    choose,
-    runner_of,
-    tf32_problem,
-    unfit,
-    weights_problem,
-)
+from resnas_deploy.engines.finding import Need, check_belongs, choose, runner_of, unfit
+from resnas_deploy.engines.identity import check_holds, tf32_problem, weights_problem
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import (

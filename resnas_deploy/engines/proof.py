@@ -34,7 +34,7 @@ class Unproved:
 
     @property
     def file(self) -> Path:
-        """The same file."""
+        """The engine, which nobody has hashed yet."""
         return self.path
 
 
@@ -44,8 +44,8 @@ def prove(artifact: Artifact, engine: Unproved, options: BuildOptions, progress:
     kind, reference = runner_kind(str(engine.made_of["target"])), default_runner(artifact.precision, runs_graph=True)
     profile, error = options.profiles[0], 0.0
     images = noise(_IMAGES, artifact.image_size, input_named(artifact.input))
-    gpu = Options(usable_cores(), device=options.device, engine=engine, tf32=options.tf32)
-    with kind.open(artifact, gpu) as runner, reference.open(artifact, Options(usable_cores())) as wanted:
+    asked = Options(usable_cores(), device=options.device, engine=engine, tf32=options.tf32)
+    with kind.open(artifact, asked) as runner, reference.open(artifact, Options(usable_cores())) as wanted:
         for count in {profile.least, min(max(_IMAGES, profile.least), profile.most)}:
             batch = np.resize(images, (count, *images.shape[1:]))
             error = max(error, relative_error(runner.run(batch)[OUTPUT], wanted.run(batch)[OUTPUT]))

@@ -17,7 +17,8 @@ from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
 from resnas_deploy.engines.build import open_runner
-from resnas_deploy.engines.finding import Need, nearest_batch
+from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.identity import nearest_batch
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import normalised, prepare
 from resnas_deploy.network.module import build_model

@@ -18,9 +18,10 @@ from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import open_runner
-from resnas_deploy.engines.finding import Need, check_holds
+from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.identity import check_holds
 from resnas_deploy.errors import BadInput, VerificationFailed
-from resnas_deploy.exporting.verified_images import MOST, NOISE_IMAGES, Inputs, rows_of, verification_inputs
+from resnas_deploy.exporting.verified_images import NOISE_IMAGES, Inputs, batches_to_run, rows_of, verification_inputs
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import NOT_FINITE, QUANTISED, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
@@ -94,7 +95,7 @@ def _run(side: Side, batches: tuple[int, ...], inputs: Inputs, threads: int, pro
 
 
 def _batches(first: Side, second: Side) -> tuple[int, ...]:
-    """Return the sizes to run: of those that both take, the smallest, the next and the largest up to 16."""
+    """Return the sizes to run, of those that both take. Raise `BadInput` where the two cannot be compared."""
     one, other = first.network, second.network
     for what, of_both in (
         ("images of as many pixels", [f"{each.image_size}" for each in (one, other)]),
@@ -110,8 +111,7 @@ def _batches(first: Side, second: Side) -> tuple[int, ...]:
             f"both must take a batch size, found {one.batch} of {one.source} and {other.batch} of {other.source}; "
             "export one of them with a dynamic batch"
         )
-    both = BatchRange(least, most)
-    sizes = tuple(sorted({least, both.nearest(least + 1), both.nearest(MOST)}))
+    sizes = batches_to_run(BatchRange(least, most))
     for side in (first, second):
         if side.engine:
             check_holds(side.engine, sizes)

@@ -18,9 +18,10 @@ from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import PackageMissing
 from resnas_deploy.exporting.fp8 import to_fp8
 from resnas_deploy.exporting.ort_form import for_onnxruntime
-from resnas_deploy.exporting.ranges import OPERATORS, Ranges, quiet_quantiser
+from resnas_deploy.exporting.ranges import OPERATORS, Ranges
 from resnas_deploy.exporting.scheme import Scheme
 from resnas_deploy.precision import PRECISIONS, QUANTISED
+from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
 
 DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
@@ -73,7 +74,7 @@ def _quantised(graph: ModelProto, nodes: Sequence[str], ranges: Ranges | None, s
         name: tuple(np.array(np.clip(end, -around.largest, around.largest), around.dtype) for end in ends)
         for name, ends in ranges.items()
     }
-    with quiet_quantiser():
+    with errors_only():  # the quantiser gives advice through the root logger
         quantizer = quantizers.QDQQuantizer(
             graph,
             True,  # weights by channel

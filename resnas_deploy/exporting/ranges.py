@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +14,7 @@ from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images
@@ -35,7 +34,7 @@ def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: 
     batch = sizes.nearest(min(_BATCH, len(images)))
     graph = inliner.inline_local_functions(onnx.load(model))
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
-    with scratch_folder("calibration") as folder, quiet_quantiser():
+    with scratch_folder("calibration") as folder, errors_only():  # the quantiser gives advice through the root logger
         inlined, augmented = folder / "inlined.onnx", folder / "augmented.onnx"
         onnx.save(graph, inlined)
         calibrator = calibrate.create_calibrator(
@@ -60,15 +59,3 @@ def _check_finite(found: Mapping[str, NDArray[np.float32]], graph: ModelProto) -
     if bad:
         first = next(name for node in graph.graph.node for name in node.output if name in bad)
         raise BadInput(f"activations must be finite on the calibration images, found NaN or infinity at {first}")
-
-
-@contextmanager
-def quiet_quantiser() -> Iterator[None]:
-    """Keep the quantiser's advice, which it gives through the root logger, off the screen."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

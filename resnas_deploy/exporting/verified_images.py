@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.inputs import FLOAT32, InputKind
+from resnas_deploy.batch import BatchRange
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.images.samples import noise, sample_images
 from resnas_deploy.runners.base import Images
 
 NOISE_IMAGES = 8
-MOST = 16  # images in the largest batch that verification runs
+MOST = 16  # images in the largest batch that is run
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,19 @@ class Inputs:
 
 
 def verification_inputs(preprocessing: Preprocessing, kind: InputKind = FLOAT32) -> Inputs:
-    """Return eight images of seeded noise and the package's sample images, twelve, as a graph takes them."""
+    """Return eight images of seeded noise and the package's four sample images, as a graph takes them."""
     names, samples = sample_images(preprocessing, kind)
     return Inputs(np.concatenate([noise(NOISE_IMAGES, preprocessing.image_size, kind), samples]), names)
+
+
+def most_to_run(batch: BatchRange) -> int:
+    """Return the largest of the batch sizes of a range that are run: 16, or what is nearest to it."""
+    return batch.nearest(MOST)
+
+
+def batches_to_run(batch: BatchRange) -> tuple[int, ...]:
+    """Return the smallest of a range, the next, and the largest, but none above 16 unless the smallest is."""
+    return tuple(sorted({batch.least, batch.nearest(batch.least + 1), most_to_run(batch)}))
 
 
 def rows_of(count: int, batch: int) -> list[NDArray[np.int64]]:
@@ -42,7 +53,7 @@ def images_at(batch: int, largest: Collection[int], count: int) -> NDArray[np.in
 
     What hangs on an image's values shows at any batch size. What hangs on the size shows on every image, or where
     images get in each other's way, on two different ones: so at the others it is one batch, and two images at least,
-    noise and real ones by turns.
+    noise and real ones alternately.
     """
     if batch in largest:
         return np.arange(count)

@@ -22,13 +22,22 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import open_runner, with_engine
-from resnas_deploy.engines.finding import SHORT, Need, profiles_of
+from resnas_deploy.engines.finding import SHORT, Need
+from resnas_deploy.engines.identity import profiles_of
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import computing_in_own
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
-from resnas_deploy.exporting.verified_images import MOST, NOISE_IMAGES, Inputs, images_at, rows_of, verification_inputs
+from resnas_deploy.exporting.verified_images import (
+    NOISE_IMAGES,
+    Inputs,
+    batches_to_run,
+    images_at,
+    most_to_run,
+    rows_of,
+    verification_inputs,
+)
 from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
@@ -163,7 +172,7 @@ def compare_with_reference(
     At the largest batch size of a range all images are run, at the others a few (`images_at`).
     """
     batches, count = batches_to_verify(artifact.manifest.batch, engine), len(inputs.images)
-    largest = {most_to_verify(each) for each in _ranges(artifact.manifest.batch, engine)}
+    largest = {most_to_run(each) for each in _ranges(artifact.manifest.batch, engine)}
     error, agreement = 0.0, np.ones(count, bool)
     with ExitStack() as stack:
         options = with_engine(kind, artifact, Options(threads, engine=engine), progress, Need(batches))
@@ -199,17 +208,8 @@ def _narrowed(precision: str, computes: str) -> str:
 
 
 def batches_to_verify(batch: BatchRange, engine: EngineFile | None = None) -> tuple[int, ...]:
-    """Return the smallest of the range, the next, and the largest, but none above 16 unless the smallest is.
-
-    Of an engine, those of the range of each of its profiles.
-    """
-    ends = ({each.least, each.nearest(each.least + 1), most_to_verify(each)} for each in _ranges(batch, engine))
-    return tuple(sorted(set().union(*ends)))
-
-
-def most_to_verify(batch: BatchRange) -> int:
-    """Return the largest of the batch sizes of a range that verification runs."""
-    return batch.nearest(MOST)
+    """Return the batch sizes of the range that are run; of an engine, those of the range of each of its profiles."""
+    return tuple(sorted({size for each in _ranges(batch, engine) for size in batches_to_run(each)}))
 
 
 def _ranges(batch: BatchRange, engine: EngineFile | None) -> list[BatchRange]:

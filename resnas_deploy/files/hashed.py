@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 
 class HashedFile:
-    """A file that is written from its begin to its end."""
+    """A file that is written from its beginning to its end."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._hash = file, hashlib.sha256()

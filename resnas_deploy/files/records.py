@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -50,6 +50,12 @@ def as_json(
     `read` makes the field's value of that of JSON, and `write` the other way round. With `null` a None is written.
     """
     return {_FORM: (name, kind, read, write, null)}
+
+
+def text_or_nothing(kind: Any = str) -> Any:
+    """Return a field of text that is left out of JSON where it is empty; documents of before it lack it too."""
+    metadata = as_json(kind=kind | None, read=lambda text: text or "", write=lambda text: text or None)
+    return field(default="", metadata=metadata)
 
 
 def to_json(record: object) -> dict[str, object]:
@@ -95,10 +101,10 @@ def forms(kind: Any) -> Mapping[str, _Form]:
 def _forms(kind: Any) -> Mapping[str, _Form]:
     hints = get_type_hints(kind)
     found = {}
-    for field in fields(kind):
-        name, other, read, write, null = field.metadata.get(_FORM) or as_json()[_FORM]
-        optional = field.default is not MISSING or field.default_factory is not MISSING
-        found[field.name] = _Form(name or field.name, other or hints[field.name], read, write, null, optional)
+    for each in fields(kind):
+        name, other, read, write, null = each.metadata.get(_FORM) or as_json()[_FORM]
+        optional = each.default is not MISSING or each.default_factory is not MISSING
+        found[each.name] = _Form(name or each.name, other or hints[each.name], read, write, null, optional)
     return found
 
 

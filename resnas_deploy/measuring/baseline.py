@@ -20,7 +20,7 @@ from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
-from resnas_deploy.measuring.peers import PEERS, open_peer
+from resnas_deploy.measuring.peers import is_peer, opened_peer
 from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
@@ -73,11 +73,12 @@ def opened_networks(
     """Yield the networks of configurations, by label: those given, or where there are none, from their sources."""
     labels = dict.fromkeys(item.label for item in configurations)
     precisions = {item.source: item.precision for item in configurations}
-    peers = [source for source in precisions if source in PEERS]
-    where = artifacts or [Path(source) for source in precisions if source not in PEERS]
+    peers = [source for source in precisions if is_peer(source)]
+    where = artifacts or [Path(source) for source in precisions if not is_peer(source)]
     with ExitStack() as stack:
         found: list[tuple[Network, EngineFile | None]] = [open_network(item) for item in where]
-        found += [(stack.enter_context(open_peer(name, precisions[name], progress)), None) for name in peers]
+        runner = found[0][0].for_runner if found else ""  # as `beside_peers` has it
+        found += [(stack.enter_context(opened_peer(name, precisions[name], progress, runner)), None) for name in peers]
         networks: dict[str, tuple[Network, EngineFile | None]] = {}
         for each in found:
             network = each[0]
@@ -182,7 +183,7 @@ def _place(item: Configuration) -> tuple[str, str, str, str]:
 
 def _other_graphs(configurations: Sequence[Configuration], networks: Networks) -> list[str]:
     """Say of which networks the graph is another than in the baseline, peers aside: they are traced anew each time."""
-    then = {item.label: item.digest for item in configurations if item.source not in PEERS}
+    then = {item.label: item.digest for item in configurations if not is_peer(item.source)}
     return [
         f"{networks[label][0].source} has another graph than in the baseline: sha256 {digest[:12]} there, "
         f"{networks[label][0].digest[:12]} here"

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.batch import profile_for
 from resnas_deploy.engines.build import with_engine
-from resnas_deploy.engines.finding import Need, is_untuned, profiles_of, unusual_options
+from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.identity import is_untuned, profiles_of, unusual_options
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration

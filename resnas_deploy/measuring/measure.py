@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -63,5 +64,9 @@ def nothing_measured(plan: Plan) -> Report:
 
 def device_of(plan: Plan) -> str:
     """Return the device whose speed the plan's figures hang on: its first GPU, or the CPU."""
-    devices = [subject.kind.device(plan.device) for subject in plan.subjects]
+    return first_gpu(subject.kind.device(plan.device) for subject in plan.subjects)
+
+
+def first_gpu(devices: Iterable[str]) -> str:
+    """Return the first of the devices that is a GPU, or the CPU."""
     return next((device for device in devices if device != CPU), CPU)

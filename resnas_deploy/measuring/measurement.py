@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from resnas_deploy.engines.finding import SHORT
 from resnas_deploy.engines.options import BatchProfile
-from resnas_deploy.files.records import as_json
+from resnas_deploy.files.records import text_or_nothing
 from resnas_deploy.measuring.machine.energy import Energy
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
@@ -20,13 +19,6 @@ HOST, DEVICE = "host to host", "device only"  # what a latency holds
 # logarithm, at which recorded reports agree in 19 of 20 cases (tests/measuring/test_gate_evidence.py).
 REPORTS_APART = 0.005
 _SEED = 0  # of the bootstrap: the same samples give the same interval
-
-
-def _text() -> Any:
-    """Return a field that documents of before it have not, and that is left out where it is empty."""
-    return field(
-        default="", metadata=as_json(kind=str | None, read=lambda text: text or "", write=lambda text: text or None)
-    )
 
 
 @dataclass(frozen=True)
@@ -47,9 +39,9 @@ class Configuration:
     batch: int
     streams: int  # sessions of the runtime that run at once
     images: int  # in one sample, of all streams
-    engine: str = _text()  # the ID of the engine that ran, where the runner loads one
-    profile: str = _text()  # of the engine, that the batch ran in: LEAST:USUAL:MOST, tuned for USUAL
-    built_with: str = _text()  # what the engine was built with beside the usual
+    engine: str = text_or_nothing()  # the ID of the engine that ran, where the runner loads one
+    profile: str = text_or_nothing()  # of the engine, that the batch ran in: LEAST:USUAL:MOST, tuned for USUAL
+    built_with: str = text_or_nothing()  # what the engine was built with beside the usual
 
     @property
     def tuned_for(self) -> int | None:

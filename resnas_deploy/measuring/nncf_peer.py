@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from functools import cached_property
 from io import StringIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32
@@ -29,6 +28,7 @@ from resnas_deploy.exporting.calibration import calibration
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.measuring.peer_specs import NNCF
+from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.weights.checkpoint import Checkpoint, file_digest, untrained
@@ -131,12 +131,6 @@ def write_quantised(module: torch.nn.Module, preprocessing: Preprocessing, path:
 @contextmanager
 def _quietly() -> Iterator[None]:
     """Silence what the tracer warns of and what NNCF prints: bars of progress of its own, which is not ours."""
-    logger: Any = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only("nncf"), warnings.catch_warnings(), redirect_stdout(StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -24,10 +23,9 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
-from resnas_deploy.measuring.peer_specs import NNCF, PIT, UNMASKED, VIT
-from resnas_deploy.measuring.peer_specs import PEERS as PEERS
-from resnas_deploy.measuring.peer_specs import PeerSpec as PeerSpec
+from resnas_deploy.measuring.peer_specs import NNCF, PEERS, PIT, UNMASKED, VIT, PeerSpec
 from resnas_deploy.precision import FLOATS, precision_named
+from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import Network
@@ -143,13 +141,12 @@ def is_plain(spec: PeerSpec) -> bool:
     return spec.family == PIT or (spec.family == VIT and importlib.util.find_spec("transformers") is None)
 
 
-def check_peer_precision(precision: str) -> str:
-    """Return a precision that peers can have. Raise `BadInput` for others."""
+def check_peer_precision(precision: str) -> None:
+    """Raise `BadInput` for a precision that peers cannot have."""
     if precision not in (known := (*FLOATS, INT8)):
         raise BadInput(
             f"a network to compare with must have a `precision` of {', '.join(known)}, found {shown(precision)}"
         )
-    return precision
 
 
 def _check_packages(names: Sequence[str]) -> None:
@@ -184,13 +181,19 @@ def beside_peers(networks: Sequence[Network], peers: Sequence[str], progress: Pr
         yield [
             *networks,
             *(
-                stack.enter_context(_opened(name, precision, progress, first.for_runner if first else ""))
+                stack.enter_context(opened_peer(name, precision, progress, first.for_runner if first else ""))
                 for name in dict.fromkeys(peers)
             ),
         ]
 
 
-def _opened(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+def is_peer(source: str) -> bool:
+    """Whether that is the name of a network to compare with."""
+    return source in PEERS or source.startswith(NNCF)
+
+
+def opened_peer(name: str, precision: str, progress: Progress, for_runner: str) -> AbstractContextManager[Network]:
+    """Open what a name of `peers` stands for: `open_peer`'s, or with `nncf:` before it one of ours by NNCF, in int8."""
     if not name.startswith(NNCF):
         return open_peer(name, precision, progress, for_runner=for_runner)
     from resnas_deploy.measuring.nncf_peer import open_nncf_peer  # imports NumPy
@@ -254,12 +257,6 @@ def _trace(module: torch.nn.Module, precision: str, image_size: int, batch: Batc
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
     """Silence the exporter's words about its own internals and about torchvision, which nothing here needs."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(level)
+    with errors_only("torch.onnx"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from resnas_deploy.batch import profile_for
-from resnas_deploy.engines.finding import check_holds, profiles_of, runner_of
+from resnas_deploy.engines.finding import runner_of
+from resnas_deploy.engines.identity import check_holds, profiles_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores

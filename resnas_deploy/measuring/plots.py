@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import io
-import logging
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +13,7 @@ from resnas_deploy.errors import BadInput, PackageMissing
 from resnas_deploy.files.outputs import output_file
 from resnas_deploy.pages.page import Drawing, Page
 from resnas_deploy.pages.table import Table
+from resnas_deploy.processes.loggers import errors_only
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,21 +50,9 @@ def plain(text: str) -> str:
     return f" {text}" if text.startswith("_") else text
 
 
-@contextmanager
-def _quiet_matplotlib() -> Iterator[None]:
-    """Keep it from telling at length of a home that cannot be written."""
-    logger = logging.getLogger("matplotlib")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(before)
-
-
 def new_figure(panels: int) -> tuple[Figure, Any]:
     """Return a figure with that many axes beside each other."""
-    with _quiet_matplotlib():
+    with errors_only("matplotlib"):  # which tells at length of a home that cannot be written
         from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.5 * panels, 4.5), layout="constrained")
@@ -90,7 +77,7 @@ def as_svg(figure: Figure) -> str:
 
 def _drawn(figure: Figure, form: str) -> bytes:
     drawn = io.BytesIO()
-    with _quiet_matplotlib(), warnings.catch_warnings():
+    with errors_only("matplotlib"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it draws a box for it
         figure.savefig(drawn, format=form, dpi=_DPI)
     return drawn.getvalue()

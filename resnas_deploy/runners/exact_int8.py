@@ -3,7 +3,7 @@
 Without VNNI, CPUs add products of uint8 and int8 in pairs of 16 bits, which overflow. ONNX Runtime's setting makes the
 weights uint8, whose kernels have wider sums. It does so too where there is VNNI and no AMX
 (https://github.com/microsoft/onnxruntime, core/mlas/lib/platform.cpp, `MlasPlatformU8S8Overflow`), where nothing
-overflows: the products then took 1.9 times as long, and gave the same logits. So it is tried.
+overflows: in a trial int8 then took 1.9 times as long, and gave the same logits. So it is tried.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from resnas_deploy.processes.quiet import import_quietly
 
-SETTING = "session.x64quantprecision"  # of a session of ONNX Runtime
+EXACT_INT8 = "session.x64quantprecision"  # of a session of ONNX Runtime
 # A graph: y = MatMulInteger(a, b), of uint8 and int8, opset 10. A test writes it by onnx, which no runner imports.
 PRODUCT = (
     b'\x08\x04:>\n\x18\n\x01a\n\x01b\x12\x01y"\rMatMulInteger\x12\x01gZ\t\n\x01a\x12\x04\n\x02\x08\x02'
@@ -30,6 +30,6 @@ def exact_int8() -> str:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     session = ort.InferenceSession(PRODUCT, options, providers=["CPUExecutionProvider"])
-    images, weights = np.full((_ROWS, _WIDTH), 255, np.uint8), np.full((_WIDTH, _COLUMNS), 127, np.int8)
-    (sums,) = session.run(None, {"a": images, "b": weights})
+    values, weights = np.full((_ROWS, _WIDTH), 255, np.uint8), np.full((_WIDTH, _COLUMNS), 127, np.int8)
+    (sums,) = session.run(None, {"a": values, "b": weights})
     return "0" if (sums == 255 * 127 * _WIDTH).all() else "1"

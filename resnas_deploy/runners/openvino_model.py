@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -51,7 +51,11 @@ def read(path: Path, model: bytes | None = None, engine: EngineFile | None = Non
 
 
 def compiled(
-    path: Path, model: bytes | None, engine: EngineFile | None, settings: Mapping[str, object], prepare: Any
+    path: Path,
+    model: bytes | None,
+    engine: EngineFile | None,
+    settings: Mapping[str, object],
+    prepare: Callable[[Any], None] | None,
 ) -> Any:
     """Return what `read` returns compiled for the CPU; of an engine what was kept of that, where it is of use here.
 
@@ -76,7 +80,7 @@ def write_ir(model: Any, path: Path) -> None:
 
 
 def _inlined(path: Path, model: bytes | None) -> bytes:
-    """Return the graph of standard operators alone. Each form of it is let go before the next but one is made."""
+    """Return the graph of standard operators alone. No more than two forms of it are in memory at once."""
     proto = onnx.load(path) if model is None else onnx.load_from_string(model)
     proto = inliner.inline_local_functions(proto)
     inlined: bytes = proto.SerializeToString()

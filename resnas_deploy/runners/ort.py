@@ -26,7 +26,7 @@ from resnas_deploy.runners.base import (
     graph_of,
 )
 from resnas_deploy.runners.devices import CPU_PROVIDER
-from resnas_deploy.runners.exact_int8 import SETTING, exact_int8
+from resnas_deploy.runners.exact_int8 import EXACT_INT8, exact_int8
 from resnas_deploy.runners.placement import NO_CPU, RECORD, check_placement, is_left_for_cpu
 from resnas_deploy.runners.profiling import summed
 
@@ -71,7 +71,7 @@ class OrtRunner(Runner):
         settings.inter_op_num_threads = 1
         # Under it ONNX Runtime 1.32 refuses weights that nodes share, and signed ones of QLinearMatMul: a bare file, of
         # whatever quantiser, runs as it does everywhere else.
-        settings.add_session_config_entry(SETTING, "0" if isinstance(self._network, OnnxFile) else exact_int8())
+        settings.add_session_config_entry(EXACT_INT8, "0" if isinstance(self._network, OnnxFile) else exact_int8())
         if options.shares_cores:  # else its threads go on spinning for a while after a run, at the next one's expense
             settings.add_session_config_entry("session.force_spinning_stop", "1")
         settings.log_severity_level = _FATAL_ONLY

@@ -12,17 +12,8 @@ from support.little_engine import RTX, built, exported, needs_builder
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.build import open_runner, why_not_here
-from resnas_deploy.engines.finding import (
-    Need,
-    check_holds,
-    engines_in,
-    named_engine,
-    open_source,
-    open_subject,
-    runner_of,
-    unfit,
-    unusual_options,
-)
+from resnas_deploy.engines.finding import Need, engines_in, named_engine, open_source, open_subject, runner_of, unfit
+from resnas_deploy.engines.identity import check_holds, unusual_options
 from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.measuring.plan import Effort, subjects_for
 from resnas_deploy.runners.base import Options

@@ -23,7 +23,7 @@ from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.exporting.arithmetic.check import compute_in_own_type
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.ort_form import for_onnxruntime
-from resnas_deploy.exporting.verify import verification_inputs
+from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.precision import relative_error
 from resnas_deploy.progress import silent
 from resnas_deploy.weights.checkpoint import load, untrained

@@ -9,12 +9,14 @@ import openvino as ov
 import pytest
 from support.checks import refusal
 from support.little_engine import LITTLE
+from support.made_up_measuring import configuration
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import PackageMissing
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring import nncf_peer
+from resnas_deploy.measuring.baseline import opened_networks
 from resnas_deploy.measuring.nncf_peer import NncfPeer, open_nncf_peer
 from resnas_deploy.measuring.peers import beside_peers
 from resnas_deploy.progress import silent
@@ -72,3 +74,6 @@ def test_without_the_package_it_says_how_to_have_it(monkeypatch):
 def test_it_stands_beside_other_networks():
     with beside_peers([], ["nncf:small", "nncf:small"], silent) as found:
         assert [network.source for network in found] == ["nncf:small"]
+        there = [configuration(source=each.source, label=each.label, precision="int8") for each in found]
+    with opened_networks(there, [], silent) as again:  # of a baseline
+        assert list(again) == [found[0].label]

@@ -13,15 +13,17 @@ import pytest
 import torch
 from support.checks import assert_close, refusal
 from support.little_peers import LITTLE
+from support.made_up_measuring import configuration
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
+from resnas_deploy.measuring.baseline import opened_networks
 from resnas_deploy.measuring.peer_int8 import write_for_onnxruntime
-from resnas_deploy.measuring.peer_specs import PIT
-from resnas_deploy.measuring.peers import PEERS, PeerSpec, beside_peers, open_peer
+from resnas_deploy.measuring.peer_specs import PEERS, PIT, PeerSpec
+from resnas_deploy.measuring.peers import beside_peers, open_peer
 from resnas_deploy.network.plain_vit import PlainViT
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
@@ -365,5 +367,8 @@ def test_peers_are_of_the_first_artifacts_precision(untrained_artifact):
     own = replace(artifact, manifest=replace(artifact.manifest, precision="int8", for_runner="ort-cpu"))
     with beside_peers([own], ["deit-tiny"], silent) as found:
         assert (found[1].precision, found[1].for_runner) == ("int8", "ort-cpu")
+        there = [configuration(source=each.source, label=each.label, precision="int8") for each in found]
+    with opened_networks(there, [own], silent) as again:  # of a baseline
+        assert [network.for_runner for network, _ in again.values()] == ["ort-cpu", "ort-cpu"]
     with beside_peers([], ["deit-tiny"], silent) as found:
         assert [peer.precision for peer in found] == ["fp32"]

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from support import served_program
 
-import resnas_deploy.serving
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.runners import ort
 from resnas_deploy.runners.base import Options
-from resnas_deploy.runners.exact_int8 import PRODUCT, SETTING, exact_int8
+from resnas_deploy.runners.exact_int8 import EXACT_INT8, PRODUCT, exact_int8
 from resnas_deploy.runners.registry import RUNNERS
 
 OPTIONS = Options(threads=1)
@@ -99,12 +96,7 @@ def test_wider_sums_are_asked_for_where_the_cpu_overflows(served, monkeypatch, s
 @pytest.fixture
 def served(monkeypatch):
     """The program that Triton's Python backend runs."""
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", SimpleNamespace())
-    source = Path(resnas_deploy.serving.__path__[0]) / "repository" / "models" / "network.py"
-    spec = importlib.util.spec_from_file_location("served_network", source)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return served_program.load(monkeypatch)
 
 
 @pytest.mark.parametrize("value", ["0", "1"])
@@ -112,24 +104,11 @@ def test_every_session_says_it(artifact, served, tmp_path, monkeypatch, value):
     monkeypatch.setattr(ort, "exact_int8", lambda: value)
     monkeypatch.setattr(served, "_exact_int8", lambda _: value)
     with RUNNERS["ort-cpu"].open(artifact, OPTIONS) as runner:
-        assert runner._session.get_session_options().get_session_config_entry(SETTING) == value
+        assert runner._session.get_session_options().get_session_config_entry(EXACT_INT8) == value
     (tmp_path / "1").mkdir()
     (tmp_path / "1" / "model.onnx").write_bytes(large_products(TensorProto.UINT8)[0])
-    config = {
-        "input": [{"name": INPUT}],
-        "output": [{"name": OUTPUT}],
-        "parameters": {"intra_op_thread_count": {"string_value": "1"}},
-    }
-    model = served.TritonPythonModel()
-    model.initialize(
-        {
-            "model_config": json.dumps(config),
-            "model_instance_kind": "CPU",
-            "model_repository": str(tmp_path),
-            "model_version": "1",
-        }
-    )
-    assert model._session.get_session_options().get_session_config_entry(SETTING) == value
+    model = served_program.initialised(served, tmp_path)
+    assert model._session.get_session_options().get_session_config_entry(EXACT_INT8) == value
 
 
 EMULATED = """

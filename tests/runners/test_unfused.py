@@ -6,16 +6,12 @@ include/onnxruntime/core/session/onnxruntime_session_options_config_keys.h.
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import shutil
-import sys
-from importlib import resources
-from types import ModuleType
 
 import numpy as np
 import onnx
 import pytest
+from support import served_program
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.images.samples import noise
@@ -41,19 +37,9 @@ def test_the_runner_runs_no_biasgelu_and_says_so(artifact):
 
 
 def test_nor_does_what_triton_serves(artifact, tmp_path, monkeypatch):
-    """The program as the server starts it, but for the server's own module."""
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
-    program = resources.files("resnas_deploy.serving.repository.models") / "network.py"
-    spec = importlib.util.spec_from_file_location("served_network", program)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
     (tmp_path / "1").mkdir()
     shutil.copy(artifact.graph, tmp_path / "1" / "model.onnx")
-    config = {"input": [{"name": "images"}], "output": [{"name": "logits"}]}
-    config["parameters"] = {"intra_op_thread_count": {"string_value": "1"}}
-    where = {"model_repository": str(tmp_path), "model_version": "1", "model_instance_device_id": "0"}
-    model = module.TritonPythonModel()
-    model.initialize({"model_config": json.dumps(config), "model_instance_kind": "CPU", **where})
+    model = served_program.initialised(served_program.load(monkeypatch), tmp_path)
     assert model._session.get_session_options().get_session_config_entry(NOT_DONE) == UNFUSED
 
 

@@ -8,7 +8,7 @@ import platform
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from resnas_deploy.files import records as record
@@ -33,13 +33,7 @@ class Machine:
     gpus: tuple[str, ...] = ()  # names, in the order of their indices
     driver: str = ""  # NVIDIA's version; empty where there is none
     cpu_quota: float | None = None  # cores' worth of CPU time that control groups allow; None where there is no quota
-    # `instruction_set`; empty in what was written before it was looked at, where it is not written either
-    instructions: str = field(
-        default="",
-        metadata=record.as_json(
-            kind=str | None, read=lambda value: value or "", write=lambda instructions: instructions or None
-        ),
-    )
+    instructions: str = record.text_or_nothing()  # `instruction_set`; empty in what was written before it was looked at
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""

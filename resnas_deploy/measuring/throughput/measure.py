@@ -20,12 +20,12 @@ from resnas_deploy.measuring.statistics import Interval, ratio_interval
 from resnas_deploy.measuring.throughput.found import BestSetting, ThroughputSearch
 from resnas_deploy.measuring.throughput.limits import SEARCHING, Choices, Limits, batches_for
 from resnas_deploy.measuring.throughput.search import EQUAL, Search
+from resnas_deploy.measuring.throughput.sessions import BATCHES
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.runners.devices import CPU
 
 OPENINGS = 3  # of what is measured in the end, where no other number is asked for
-_BATCHES = 2  # of each stream in one sample there
 _WARM = WarmUp(window=1, most=1)  # in each opening, after a first run: a round takes seconds
 _SEED = 0  # of the bootstrap
 
@@ -83,7 +83,7 @@ def _plan(effort: Effort, subjects: Sequence[Subject], batches: Sequence[int]) -
         for batch in everything
         if batch in subject.network.batch
     )
-    return replace(plan, batches=everything, chosen=chosen, each=_BATCHES, warm_up=_WARM)
+    return replace(plan, batches=everything, chosen=chosen, each=BATCHES, warm_up=_WARM)
 
 
 def _openings(effort: Effort) -> int:
@@ -118,7 +118,7 @@ def _seconds(searches: Sequence[Search], number: int, setting: Setting) -> float
     known = [each.images_per_second or 0.0 for each in search.tried.values()]
     there = search.tried.get(setting)
     rate = (there.images_per_second if there else None) or min((each for each in known if each), default=1.0)
-    return setting.batch * (setting.streams * _BATCHES if setting.streams > 1 else 1) / rate
+    return setting.batch * (setting.streams * BATCHES if setting.streams > 1 else 1) / rate
 
 
 def _found(plan: Plan, search: Search, seconds: float, report: Report) -> ThroughputSearch:
@@ -152,7 +152,7 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
         return None
     setting = best_of(able)
     best = able[setting]
-    singles = {each: item for each, item in own.items() if (each.streams, each.threads) == (1, search.choices.cores)}
+    singles = {each: item for each, item in own.items() if search.is_single(each)}
     single = max(singles, key=lambda each: singles[each].images_per_second.value)
     return BestSetting(
         source=subject.network.source,

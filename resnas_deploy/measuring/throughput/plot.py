@@ -38,7 +38,7 @@ def plot_throughput(report: Report, path: Path, *, replace: bool = True) -> None
     axis.grid(alpha=0.3)
     if axis.lines:
         axis.legend(fontsize="small")
-    figure.suptitle(f"{plain(report.machine.cpu)}, {report.machine.cores} cores", fontsize="small")
+    figure.suptitle(plain(report.machine.described), fontsize="small")
     write_figure(figure, path, TITLE, [_HEAD, *_rows(report)], replace=replace)
 
 
@@ -49,8 +49,8 @@ def throughput_page(report: Report) -> Page:
         colour, ran = number % len(COLOURS), _ran(search)
         if not ran:
             continue
-        series.append(_series(_name(search), ran, "points", colour))
-        series.append(_series(f"{_name(search)}, front", front_of(ran), "step", colour))
+        series.append(_series(_name(search), ran, colour))
+        series.append(_series(f"{_name(search)}, front", front_of(ran), colour, joined=True))
         if best := search.best:
             tip = f"{best.setting}\n{best.images_per_second.value:.1f} images/s, p50 {best.batch_p50_ms:.1f} ms"
             rate = best.images_per_second
@@ -66,7 +66,7 @@ def throughput_page(report: Report) -> Page:
                     tips=[tip],
                 )
             )
-    parts: list[Part] = [Text(f"{report.machine.cpu}, {report.machine.cores} cores"), *map(Text, report.notes())]
+    parts: list[Part] = [Text(report.machine.described), *map(Text, report.notes())]
     if series:
         parts.append(Plot(Axis(_X, log=True), Axis(_Y, zero=True), series).chart(TITLE))
     return Page(TITLE, (*parts, Table("", _HEAD, _rows(report))))
@@ -81,14 +81,14 @@ def front_of(tried: Sequence[Tried]) -> list[Tried]:
     return front
 
 
-def _series(name: str, tried: Sequence[Tried], form: str, colour: int) -> Series:
+def _series(name: str, tried: Sequence[Tried], colour: int, *, joined: bool = False) -> Series:
     return Series(
         name,
         x=[each.batch_p50_ms or 0.0 for each in tried],
         y=[each.images_per_second or 0.0 for each in tried],
-        form="step" if form == "step" else "points",
+        form="step" if joined else "points",
         colour=colour,
-        marker="" if form == "step" else "circle",
+        marker="" if joined else "circle",
         tips=[
             f"{each.setting}\n{each.images_per_second:.1f} images/s, p50 {each.batch_p50_ms:.1f} ms" for each in tried
         ],

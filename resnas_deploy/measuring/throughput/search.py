@@ -1,8 +1,8 @@
 """The search for the setting of most throughput: coordinate by coordinate, each step beside the best of before.
 
 One stream with every thread is taken to its best batch first. From there streams are added, then their threads varied,
-then their batch, and at the new batch the neighbours are looked at once more. A setting is timed in turns with the best
-so far, so that a machine that slows down slows both; one that is far slower is left after one round.
+then their batch, and at the new batch the neighbours are looked at once more. A setting is interleaved with the best so
+far, so that a machine that slows down slows both; one that is far slower is left after one round.
 """
 
 from __future__ import annotations
@@ -69,8 +69,12 @@ class Search:
 
     def single(self) -> Setting | None:
         """Return the best batch of one stream with every thread, of those that were tried."""
-        found = [each for each in self.tried.values() if self._is_single(each.setting) and self._keeps(each)]
+        found = [each for each in self.tried.values() if self.is_single(each.setting) and self._keeps(each)]
         return max(found, key=_rate).setting if found else None
+
+    def is_single(self, setting: Setting) -> bool:
+        """Whether it is one stream with every thread."""
+        return (setting.streams, setting.threads) == (1, self.choices.cores)
 
     def finalists(self) -> list[Setting]:
         """Return what is worth measuring: the best, the fastest, and what is as fast with less latency."""
@@ -237,9 +241,6 @@ class Search:
         """Whether it ran, and half of its batches kept the latency limit."""
         limit = self.limits.latency_ms
         return found.failure is None and (limit is None or _latency(found) <= limit)
-
-    def _is_single(self, setting: Setting) -> bool:
-        return (setting.streams, setting.threads) == (1, self.choices.cores)
 
 
 def _tried(

@@ -16,7 +16,7 @@ from resnas_deploy.measuring.plan import Plan, Setting
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress
 
-BATCHES = 2  # of each stream in one sample: fewer than what measures the best has
+BATCHES = 2  # of each stream in one sample: fewer than a plan has where nothing is searched
 LONG_BATCH = 0.25  # seconds of a batch, from which one of each stream is a sample
 Split = tuple[int, int]  # streams, and the threads of each
 

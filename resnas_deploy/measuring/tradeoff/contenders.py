@@ -14,7 +14,6 @@ from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec, title_of
 
 OURS, YOURS = "ViT-ResNAS", "yours"  # families
 _PAPER = "ViT-ResNAS, arXiv 2109.00642, table 3"
-FIGURES = ("published", "given", "measured", "unknown")  # where a top-1 comes from
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class Contender:
     parameters: int
     image_size: int
     top1: float | None  # per cent
-    top1_is: Literal["published", "given", "measured", "unknown"]
+    top1_is: Literal["published", "given", "measured", "unknown"]  # where it comes from
     top1_from: str  # the paper and its table, or what it was measured on
     trained: bool  # whether the weights that were timed are; published networks are timed with untrained ones
 

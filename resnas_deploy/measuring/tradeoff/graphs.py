@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime
-from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
+from resnas_deploy.measuring.peer_specs import PeerSpec
 from resnas_deploy.measuring.peers import INT8, open_peer
 from resnas_deploy.measuring.tradeoff.contenders import Contender
 from resnas_deploy.precision import FLOATS
@@ -64,7 +65,7 @@ class KeptNetwork:
 
 @dataclass(frozen=True)
 class Graphs:
-    """A folder of graphs: `network` makes one that is not there yet, or that was made of something else."""
+    """A folder of graphs, made with the first: `network` makes what is not there yet, or was made of something else."""
 
     folder: Path
     batch: BatchRange
@@ -85,13 +86,11 @@ class Graphs:
                     write_for_onnxruntime(self.network(contender, precision).model, partial)
                 elif precision == INT8:
                     plain = self.network(contender, "fp32").model
-                    size = contender.image_size
-                    quantise_on_noise(plain, partial, size, self.batch, self.progress)
+                    quantise_on_noise(plain, partial, contender.image_size, self.batch, self.progress)
                 else:
                     self._write(name, precision, partial)
                 digest = file_digest(partial)
             _keep(path, made_of, digest)
-        arch = PUBLISHED[name].arch if name in PUBLISHED else None
         return KeptNetwork(
             source=name,
             precision=precision,
@@ -100,7 +99,7 @@ class Graphs:
             model=path,
             digest=digest,
             made=lambda: self._module(name),
-            arch=arch,
+            arch=PUBLISHED[name].arch if name in PUBLISHED else None,
             for_runner=for_runner,
         )
 
@@ -118,7 +117,7 @@ class Graphs:
             emit(untrained(PUBLISHED[name].arch), FLOATS[precision], self.batch).write(path)
             return
         with open_peer(name, precision, self.progress, self.specs, self.batch) as peer:
-            peer.model.replace(path) if _same_disk(peer.model, path) else path.write_bytes(peer.model.read_bytes())
+            shutil.move(peer.model, path)
 
     def _module(self, name: str) -> torch.nn.Module:
         if name in PUBLISHED:
@@ -146,10 +145,6 @@ class Graphs:
         return dict(sorted(found.items()))
 
 
-def _same_disk(one: Path, other: Path) -> bool:
-    return one.stat().st_dev == other.stat().st_dev
-
-
 def _beside(path: Path) -> Path:
     return path.with_suffix(".json")
 
@@ -171,8 +166,3 @@ def _kept(path: Path, made_of: Mapping[str, object]) -> str | None:
 def _keep(path: Path, made_of: Mapping[str, object], digest: str) -> None:
     with atomic_file(_beside(path)) as partial:
         partial.write_text(json.dumps({"made_of": made_of, "sha256": digest}, indent=1) + "\n")
-
-
-def graphs_in(folder: Path, batch: BatchRange, progress: Progress, specs: Mapping[str, PeerSpec] = PEERS) -> Graphs:
-    """Return the graphs that are kept in a folder, which is made when the first one is."""
-    return Graphs(folder, batch, progress, specs)

@@ -8,7 +8,7 @@ opening. Between groups it is the reference workload, the same in all, that they
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.memory import limited
+from resnas_deploy.measuring.measure import first_gpu
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.openings import MeasuredPlan, measure_openings
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
@@ -31,7 +32,7 @@ from resnas_deploy.measuring.reference import Workload, reference_workload
 from resnas_deploy.measuring.report import Reference
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.measuring.tradeoff.contenders import YOURS, Contender
-from resnas_deploy.measuring.tradeoff.graphs import Graphs, graphs_in
+from resnas_deploy.measuring.tradeoff.graphs import Graphs
 from resnas_deploy.measuring.tradeoff.remaining import Remaining
 from resnas_deploy.measuring.tradeoff.result import Asked, Group, Tradeoff, read_tradeoff
 from resnas_deploy.precision import PRECISIONS
@@ -39,7 +40,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Network, usable_cores
-from resnas_deploy.runners.devices import CPU, is_gpu
+from resnas_deploy.runners.devices import is_gpu
 from resnas_deploy.runners.registry import runner_kind
 
 DOCUMENT, GRAPHS = "tradeoff.json", "graphs"
@@ -65,10 +66,10 @@ class Here:
     @property
     def graphs(self) -> Graphs:
         """The graphs of the published networks."""
-        return graphs_in(self.out / GRAPHS, USUAL.extended_to(max(self.asked.batches)), self.progress, self.specs)
+        return Graphs(self.out / GRAPHS, USUAL.extended_to(max(self.asked.batches)), self.progress, self.specs)
 
 
-def check_asked(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
+def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
     """Raise `BadInput` or `NotAvailable` before any work for what no plan could measure."""
     for precision in asked.precisions:
         check_peer_precision(precision)
@@ -113,7 +114,7 @@ def measure_tradeoff(
     Ctrl-C ends it early: the part that it falls into is lost, and the same call goes on. Raise `BadInput` where the
     folder is another comparison's, or in use.
     """
-    check_asked(asked, artifacts)
+    _check(asked, artifacts)
     here = Here(asked, artifacts, out, specs, progress)
     with claiming(out, resume=True, remedy=_REMEDY):
         found = _begun(here)
@@ -121,9 +122,7 @@ def measure_tradeoff(
             found = _Run(here, found).all()
         except KeyboardInterrupt:
             ending.taken()
-            found = replace(
-                found if not (out / DOCUMENT).is_file() else read_tradeoff(out / DOCUMENT), interrupted=True
-            )
+            found = replace(read_tradeoff(out / DOCUMENT) if (out / DOCUMENT).is_file() else found, interrupted=True)
         if any(group.openings for group in found.groups):
             found.write(out / DOCUMENT)
             finish(found)
@@ -135,8 +134,7 @@ def _begun(here: Here) -> Tradeoff:
     path = here.out / DOCUMENT
     machine = this_machine(usable_cores())
     if not path.is_file():
-        known = {GRAPHS}
-        if foreign := [each.name for each in here.out.iterdir() if each.name not in known and each.name[0] != "."]:
+        if foreign := [each.name for each in here.out.iterdir() if each.name != GRAPHS and each.name[0] != "."]:
             raise BadInput(f"{here.out} must be empty, or a comparison's, found {foreign[0]} in it; {_REMEDY}")
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
     found = read_tradeoff(path)
@@ -211,8 +209,7 @@ class _Run:
         if not parts:
             return self.found
         self._prepare()
-        devices = [runner_kind(name).device(asked.device) for name in asked.runners]
-        device = next((each for each in devices if each != CPU), CPU)  # as in `measure`
+        device = first_gpu(runner_kind(name).device(asked.device) for name in asked.runners)
         remaining = Remaining(len(parts), asked.runs / asked.openings)
         with reference_workload(device, usable_cores()) as workload:
             for done, (number, place) in enumerate(parts):
@@ -263,8 +260,7 @@ class _Run:
         if measured.interrupted:
             raise KeyboardInterrupt
         groups = list(self.found.groups)
-        groups[place] = _added(group, measured, self.here.out)
-        groups[place] = replace(groups[place], conditions=(*group.conditions, since()))
+        groups[place] = replace(_added(group, measured, self.here.out), conditions=(*group.conditions, since()))
         self.found = replace(self.found, groups=tuple(groups))
 
     def _network(self, name: str, group: Group) -> Network:
@@ -295,5 +291,5 @@ def _added(group: Group, measured: MeasuredPlan, out: Path) -> Group:
     reference = Reference(measured.reference.name, (*group.reference.samples_s, *measured.reference.samples_s))
     if group.openings and group.reference.name != reference.name:
         raise BadInput(f"{out} was measured beside another reference workload; {_REMEDY}")
-    kept: Sequence[Measurement] = [item for item in before.values() if item.failure]
+    kept = [item for item in before.values() if item.failure]
     return replace(group, reference=reference, measurements=(*found, *kept))

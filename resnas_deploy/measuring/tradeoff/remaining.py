@@ -1,4 +1,4 @@
-"""How long a comparison still takes: told from its first round on, and better with every part that is done."""
+"""How long a comparison still takes: told once its first round is over, and better with every part that is done."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Remaining:
     _began: float = field(init=False)
     _first: float | None = field(init=False, default=None)  # when the first round began
     _whole: float | None = field(init=False, default=None)  # seconds of everything, as the first round tells
+    _done: int = field(init=False, default=0)  # parts, when the last one ended
+    _ended: float = field(init=False, default=0.0)  # when that was
 
     def __post_init__(self) -> None:
         self._began = self.clock()
@@ -59,10 +61,7 @@ class Remaining:
         return f"{seconds / 60:.0f} minutes" if seconds > 90 else f"{seconds:.0f} s"
 
     def _part_s(self, done: int) -> float:
-        """Return the seconds of a part: the mean of those that are done, as they were when the last one ended."""
+        """Return the seconds of a part: the mean of those that are done, until the last one ended."""
         if done != self._done:
             self._done, self._ended = done, self.clock()
         return (self._ended - self._began) / done
-
-    _done: int = field(init=False, default=0)
-    _ended: float = field(init=False, default=0.0)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import first_profile
+from resnas_deploy.engines.identity import first_profile
 from resnas_deploy.engines.store import Engine
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.report import read_report

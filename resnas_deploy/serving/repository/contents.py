@@ -17,7 +17,8 @@ from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.artifact.onnx_file import is_onnx_file
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.finding import check_has_weights, first_profile, open_source
+from resnas_deploy.engines.finding import open_source
+from resnas_deploy.engines.identity import check_has_weights, first_profile
 from resnas_deploy.engines.store import Engine, read_engine_report
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import lexical, write_errors

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from support.made_up_measuring import report
+from support.made_up_measuring import MACHINE, report
 
 from resnas_deploy.measuring.statistics import Interval
 from resnas_deploy.measuring.throughput.found import BestSetting, ThroughputSearch, Tried
@@ -41,7 +41,8 @@ def test_the_front_is_what_none_beats_in_both():
 
 
 def test_a_page_has_the_points_and_the_table():
-    page = throughput_page(searched()).html()
+    page = throughput_page(replace(searched(), machine=replace(MACHINE, instructions="AVX2"))).html()
+    assert "a CPU with AVX2" in page
     assert "2 streams of 1 thread, batch 8" in page
     assert "out of memory" in page
     assert "Throughput against latency" in page

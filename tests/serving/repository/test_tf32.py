@@ -6,15 +6,11 @@ hands on from its accelerator `cuda` (README.md of triton-inference-server/onnxr
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import sys
 from dataclasses import replace
-from importlib import resources
-from types import ModuleType
 
 import onnxruntime
 import pytest
+from support import served_program
 
 import resnas_deploy as resnas
 from resnas_deploy.serving.repository.config import network_config, tf32_notes
@@ -60,16 +56,9 @@ def test_what_tensorrt_cannot_be_told_is_said(mini_artifact, manifest, tmp_path)
 
 
 def test_nor_does_the_python_backend(monkeypatch):
-    monkeypatch.setitem(sys.modules, "triton_python_backend_utils", ModuleType("triton_python_backend_utils"))
     opened = []
     monkeypatch.setattr(onnxruntime, "InferenceSession", lambda *_, providers, **__: opened.append(providers))
-    program = resources.files("resnas_deploy.serving.repository.models") / "network.py"
-    spec = importlib.util.spec_from_file_location("served_network", program)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(module, "_exact_int8", lambda _onnxruntime: "0")  # which opens a session of its own
-    config = {"input": [{"name": "images"}], "output": [{"name": "logits"}]}
-    config["parameters"] = {"intra_op_thread_count": {"string_value": "1"}}
-    where = {"model_repository": "models/mini", "model_version": "1", "model_instance_device_id": "1"}
-    module.TritonPythonModel().initialize({"model_config": json.dumps(config), "model_instance_kind": "GPU", **where})
+    program = served_program.load(monkeypatch)
+    monkeypatch.setattr(program, "_exact_int8", lambda _onnxruntime: "0")  # which opens a session of its own
+    served_program.initialised(program, "models/mini", "GPU", device="1")
     assert opened == [[("CUDAExecutionProvider", {"device_id": "1", "use_tf32": "0"})]]
