@@ -282,7 +282,8 @@ def _unquantised(
             _emit(checkpoint, request, scheme.around, plain)
     made_of = Unquantised(plain, twin, {}, scheme)
     made_of.check()
-    return replace(made_of, ranges=activation_ranges(twin, images.images, request.batch, progress))
+    ranges = activation_ranges(twin, images.images, request.batch, progress, scheme.written_out)
+    return replace(made_of, ranges=ranges)
 
 
 def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:
