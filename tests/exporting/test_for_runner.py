@@ -93,7 +93,6 @@ def test_triton_serves_it_on_the_cpu_alone(for_ort, changes, found):
         ({"for_runner": "", "precision": "fp32"}, None),
         ({"precision": "fp16"}, "must come with `precision` fp32 or int8, found fp16"),
         ({"precision": "fp8"}, "must come with `precision` fp32 or int8, found fp8"),
-        ({"precision": "int8", "for_engine": True}, "must come without a `target`"),
         ({"verify_on": RUNNERS["openvino"]}, "must be verified there, found `verify_on` openvino"),
     ],
 )

@@ -35,7 +35,7 @@ class BestSetting:
     streams: int
     threads: int  # of each stream
     batch: int
-    images_per_second: Interval
+    images_per_second: Interval  # `Measurement.median_throughput`
     batch_p50_ms: float  # of one batch, while all streams run
     batch_p99_ms: float
     one_batch: int  # the smallest batch that was allowed

@@ -142,7 +142,7 @@ def test_throughput_over_counts_images():
     two = timed([[0.5, 0.5], [0.5, 0.5]], streams=2, batch=4, batches=((1.0,), (2.0,)))
     assert throughput_over(two, one).value == pytest.approx(2.0)
     assert two.batch_percentile(50) == pytest.approx(1500.0)
-    assert two.images_per_second.value == pytest.approx(2.0)
+    assert two.median_throughput.value == pytest.approx(2.0)
 
 
 def test_what_the_end_takes_follows_from_the_time(monkeypatch, network, small_reference):
