@@ -95,8 +95,8 @@ def export(
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
-        for_runner: ort-cpu: write the graph for this one runner, with operators that no other knows where these are
-            faster, in fp32 and int8; others then refuse it. Any runner may run the graph where none is named.
+        for_runner: ort-cpu: with int8, write the graph for this one runner, with operators that no other knows where
+            these are faster; others then refuse it. Any runner may run the graph where none is named.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.

@@ -55,7 +55,7 @@ def tradeoff(
             "--top1",
             help="The accuracy of an artifact, by its folder's name; give it again for more.",
             metavar="NAME=81.2",
-            show_default="that of its manifest",
+            show_default="a quantised one's: of its manifest",
         ),
     ] = None,
     runs: Annotated[int, typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N")] = 9,

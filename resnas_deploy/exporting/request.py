@@ -18,7 +18,7 @@ from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKE
 from resnas_deploy.precision import FP8, QUANTISED, check_precision
 from resnas_deploy.runners.kind import RunnerKind
 
-_FOR_A_RUNNER = ("fp32", "int8")  # the precisions of a graph that is written for one runner
+_FOR_A_RUNNER = ("int8",)  # the precisions of a graph that is written for one runner: of others there is one form
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Request:
         if self.precision not in _FOR_A_RUNNER:
             raise BadInput(
                 f"`for_runner` {self.for_runner} must come with `precision` {' or '.join(_FOR_A_RUNNER)}, found "
-                f"{self.precision}, of which nothing is known that it runs faster; leave it out"
+                f"{self.precision}, whose graph is the same for all; leave it out, or export in that precision"
             )
         if self.verify_on and self.verify_on.name != self.for_runner:
             raise BadInput(

@@ -64,8 +64,9 @@ class Configuration:
         return self.device.partition(" ")[0]
 
     def __str__(self) -> str:
-        streams = f", {self.streams} streams" if self.streams > 1 else ""
-        return f"{self.label}, {self.runs_on}, batch {self.batch}, {self.latency}{streams}"
+        streams = f"{self.streams} streams of " if self.streams > 1 else ""
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"{self.label}, {self.runs_on}, batch {self.batch}, {self.latency}, {streams}{threads}"
 
 
 @dataclass(frozen=True)

@@ -130,7 +130,7 @@ class Plan:
             for batch in batches:
                 if batch not in network.batch:
                     raise BadInput(
-                        f"{network.source}: the batch must lie in the artifact's range {network.batch}, "
+                        f"{network.source}: the batch must lie in the graph's range {network.batch}, "
                         f"found {batch}; measure other sizes, or export with another range"
                     )
             if subject.engine:

@@ -164,10 +164,10 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
         images_per_second=best.median_throughput,
         batch_p50_ms=best.batch_percentile(50),
         batch_p99_ms=best.batch_percentile(99),
-        one_batch=search.choices.one.batch,
-        over_one=throughput_over(best, one),
-        single_batch=single.batch,
-        over_single=throughput_over(best, singles[single]),
+        smallest_batch=search.choices.one.batch,
+        over_smallest_batch=throughput_over(best, one),
+        one_stream_batch=single.batch,
+        over_one_stream=throughput_over(best, singles[single]),
     )
 
 

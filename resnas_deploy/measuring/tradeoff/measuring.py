@@ -96,7 +96,7 @@ def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
         for artifact in artifacts.values():
             if batch not in artifact.batch:
                 raise BadInput(
-                    f"{artifact.source}: the batch must lie in the artifact's range {artifact.batch}, found {batch}; "
+                    f"{artifact.source}: the batch must lie in the graph's range {artifact.batch}, found {batch}; "
                     "give other `batches`, or export with another range"
                 )
 
