@@ -12,6 +12,7 @@ from resnas_deploy.engines.finding import SHORT
 from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.files.records import text_or_nothing
 from resnas_deploy.measuring.machine.energy import Energy
+from resnas_deploy.measuring.plan import ThroughputSetting
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
 HOST, DEVICE = "host to host", "device only"  # what a latency holds
@@ -62,6 +63,11 @@ class Configuration:
     def place(self) -> str:
         """`cpu` or `cuda:N`, without the GPU's name; empty where the runner could not be opened."""
         return self.device.partition(" ")[0]
+
+    @property
+    def setting(self) -> ThroughputSetting:
+        """How the runtime was run."""
+        return ThroughputSetting(self.streams, self.threads, self.batch)
 
     def __str__(self) -> str:
         streams = f"{self.streams} streams of " if self.streams > 1 else ""

@@ -32,7 +32,7 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ThroughputSetting:
     """How a runtime is run for throughput."""
 
     streams: int  # sessions that run at once
@@ -110,7 +110,7 @@ class Plan:
     cuda_graph: bool = False
     tf32: bool = False
     engine_cache: str = ""
-    chosen: tuple[tuple[int, Setting], ...] = ()  # by subject, all that is measured; (): streams with all batches
+    chosen: tuple[tuple[int, ThroughputSetting], ...] = ()  # by subject, all that is measured; (): streams x batches
     each: int = BATCHES  # batches of each stream in one sample
     warm_up: WarmUp = field(default_factory=WarmUp)
 

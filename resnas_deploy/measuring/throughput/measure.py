@@ -14,7 +14,7 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure, nothing_measured
 from resnas_deploy.measuring.measurement import Measurement
-from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
+from resnas_deploy.measuring.plan import Effort, Plan, Subject, ThroughputSetting
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval, ratio_interval
 from resnas_deploy.measuring.throughput.found import BestSetting, ThroughputSearch
@@ -79,7 +79,7 @@ def _plan(effort: Effort, subjects: Sequence[Subject], batches: Sequence[int]) -
     sizes = {size for subject in subjects for size in batches_for(subject.network.batch, tuple(batches))}
     everything = tuple(sorted(sizes))
     chosen = tuple(
-        (number, Setting(1, plan.threads, batch))
+        (number, ThroughputSetting(1, plan.threads, batch))
         for number, subject in enumerate(subjects)
         for batch in everything
         if batch in subject.network.batch
@@ -97,7 +97,7 @@ def _measured(
     """Measure the finalists of all searches, each beside one stream, in about so many seconds."""
     if any(search.interrupted for search in searches):
         return nothing_measured(plan)
-    chosen: list[tuple[int, Setting]] = []
+    chosen: list[tuple[int, ThroughputSetting]] = []
     round_s = _BESIDE
     for search in searches:
         singles = [search.choices.one, search.single()]
@@ -114,7 +114,7 @@ def _measured(
     return measure(final, extras, headed("the best beside one stream, ", progress))
 
 
-def _seconds(search: Search, setting: Setting) -> float:
+def _seconds(search: Search, setting: ThroughputSetting) -> float:
     """Return what a sample of a setting takes in the end, by what was tried: where it was not, at the slowest rate."""
     rates = {tried: each.images_per_second for tried, each in search.tried.items() if each.images_per_second}
     rate = rates.get(setting) or min(rates.values(), default=1.0)
@@ -125,7 +125,7 @@ def _found(plan: Plan, search: Search, seconds: float, report: Report) -> Throug
     subject = plan.subjects[search.number]
     network = subject.network
     own = {
-        Setting(c.streams, c.threads, c.batch): item
+        c.setting: item
         for item in report.measurements
         if (c := item.configuration) and (c.source, c.runner) == (network.source, subject.kind.name) and item.samples_s
     }
@@ -144,7 +144,7 @@ def _found(plan: Plan, search: Search, seconds: float, report: Report) -> Throug
     )
 
 
-def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) -> BestSetting | None:
+def _best(subject: Subject, search: Search, own: Mapping[ThroughputSetting, Measurement]) -> BestSetting | None:
     """Return the best of what was measured in the end; None where that has nothing that keeps the limit."""
     limit, one = search.limits.latency_ms, own.get(search.choices.one)
     able = {setting: item for setting, item in own.items() if limit is None or item.batch_percentile(99) <= limit}
@@ -171,7 +171,7 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
     )
 
 
-def best_of(measured: Mapping[Setting, Measurement]) -> Setting:
+def best_of(measured: Mapping[ThroughputSetting, Measurement]) -> ThroughputSetting:
     """Return the fastest setting, or of those that cannot be told from it the one of least latency.
 
     They are as fast where the interval of the ratio holds 1 and its middle is within `EQUAL`: an interval of few
@@ -180,7 +180,7 @@ def best_of(measured: Mapping[Setting, Measurement]) -> Setting:
     """
     fastest = max(measured, key=lambda each: measured[each].median_throughput.value)
 
-    def is_as_fast(setting: Setting) -> bool:
+    def is_as_fast(setting: ThroughputSetting) -> bool:
         ratio = throughput_over(measured[setting], measured[fastest])
         return 1 in ratio and ratio.value >= 1 - EQUAL
 

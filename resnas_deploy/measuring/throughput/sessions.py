@@ -12,7 +12,7 @@ from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.cases import Sessions as Opened
 from resnas_deploy.measuring.cases import Streams, open_sessions
-from resnas_deploy.measuring.plan import Plan, Setting
+from resnas_deploy.measuring.plan import Plan, ThroughputSetting
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress
 
@@ -69,7 +69,7 @@ class Sessions:
         self._open.pop(split).stack.close()
         gc.collect()  # a runtime's memory goes back before others ask for as much
 
-    def step(self, setting: Setting, rate: float) -> Step:
+    def step(self, setting: ThroughputSetting, rate: float) -> Step:
         """Return what times a setting, once it has run. Raise what the runtime raises, of want of memory too.
 
         `rate` is about how many images it will run in a second.
@@ -94,13 +94,13 @@ class Sessions:
         return there.steps[setting.batch]
 
 
-def batches_of(setting: Setting, rate: float) -> int:
+def batches_of(setting: ThroughputSetting, rate: float) -> int:
     """Return the batches of each stream in one sample, where about so many images are run in a second."""
     if setting.streams == 1:
         return 1
     return 1 if setting.streams * setting.batch > LONG_BATCH * rate else FEW_BATCHES
 
 
-def images_of(setting: Setting, rate: float) -> int:
+def images_of(setting: ThroughputSetting, rate: float) -> int:
     """Return the images of one sample."""
     return setting.batch * setting.streams * batches_of(setting, rate)

@@ -40,7 +40,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TradeoffSetting:
     """One way to run a network, of which a comparison has several."""
 
     runner: str
@@ -65,9 +65,9 @@ class Point:
     high: float
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> TradeoffSetting:
         """How it was run."""
-        return Setting(self.runner, self.precision, self.batch)
+        return TradeoffSetting(self.runner, self.precision, self.batch)
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Tradeoff:
         return tuple(self._points())
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
+    def settings(self) -> tuple[TradeoffSetting, ...]:
         """The ways that anything was run in, in the order of what was asked for."""
         return tuple(dict.fromkeys(point.setting for point in self.points))
 
