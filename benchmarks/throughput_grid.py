@@ -19,7 +19,7 @@ from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Effort, Setting, Subject
 from resnas_deploy.measuring.throughput.limits import Choices
 from resnas_deploy.measuring.throughput.measure import throughput_over
-from resnas_deploy.measuring.throughput.sessions import Sessions
+from resnas_deploy.measuring.throughput.sessions import FEW_BATCHES, Sessions
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import usable_cores
@@ -57,13 +57,13 @@ def main() -> None:
         fastest = sorted(rates, key=rates.get, reverse=True)[:BESTS]
         together = tuple((0, each) for each in dict.fromkeys([best.setting, *fastest]))
         sizes = tuple(sorted({each.batch for _, each in together}))
-        final = replace(plan, batches=sizes, chosen=together, each=2, warm_up=WarmUp(window=1, most=1))
+        final = replace(plan, batches=sizes, chosen=together, each=FEW_BATCHES, warm_up=WarmUp(window=1, most=1))
         measured = {
             Setting(c.streams, c.threads, c.batch): item
             for item in measure(final, Extras()).measurements
             if (c := item.configuration)
         }
-    top = max(fastest, key=lambda each: measured[each].images_per_second.value)
+    top = max(fastest, key=lambda each: measured[each].median_throughput.value)
     result = {
         "network": f"small, {PRECISION}",
         "runner": RUNNER,

@@ -64,8 +64,9 @@ class Configuration:
         return self.device.partition(" ")[0]
 
     def __str__(self) -> str:
-        streams = f", {self.streams} streams" if self.streams > 1 else ""
-        return f"{self.label}, {self.runs_on}, batch {self.batch}, {self.latency}{streams}"
+        streams = f"{self.streams} streams of " if self.streams > 1 else ""
+        threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
+        return f"{self.label}, {self.runs_on}, batch {self.batch}, {self.latency}, {streams}{threads}"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Figures:
     p50_ms: float
     p90_ms: float
     p99_ms: float
-    images_per_second: float
+    images_per_second: float  # over all samples: `Measurement.throughput`
     over_reference: float  # median time over that of the reference workload in the same rounds
     over_reference_low: float
     over_reference_high: float
@@ -108,7 +109,7 @@ class Measurement:
         return float(np.percentile(np.concatenate(batches), percent)) * 1e3
 
     @property
-    def images_per_second(self) -> Interval:
+    def median_throughput(self) -> Interval:
         """Images a second, the median over openings of the median over rounds, and its interval."""
         took = self.samples_s
         whole = [[float(self.configuration.images)] * len(opening) for opening in took]

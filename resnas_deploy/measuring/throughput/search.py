@@ -74,7 +74,7 @@ class Search:
 
     def is_single(self, setting: Setting) -> bool:
         """Whether it is one stream with every thread."""
-        return (setting.streams, setting.threads) == (1, self.choices.cores)
+        return setting.split == (1, self.choices.cores)
 
     def finalists(self) -> list[Setting]:
         """Return what is worth measuring: the best, the fastest, and what is as fast with less latency."""
@@ -166,11 +166,11 @@ class Search:
                 raise
             self.tried[setting] = found = _tried(setting, failure=OUT_OF_MEMORY)
             progress(first_line(error, 100))
-            self._sessions.keep(*([_split(self.best)] if self.best else []))
+            self._sessions.keep(*([self.best.split] if self.best else []))
         if found.failure is None and self._is_better(found):
             self.best = setting
         if self.best:
-            self._sessions.keep(_split(self.best))
+            self._sessions.keep(self.best.split)
 
     def _cost(self, setting: Setting) -> float:
         """Return the seconds that a setting will take, by what the best took."""
@@ -178,11 +178,11 @@ class Search:
             return 0.0
         rate = _rate(self.tried[self.best])
         samples = [images_of(each, rate) / rate for each in (setting, self.best)]
-        loading = 0.0 if self._sessions.is_open(_split(setting)) else setting.streams * self._sessions.loading
+        loading = 0.0 if self._sessions.is_open(setting.split) else setting.streams * self._sessions.loading
         return loading + samples[0] + max(ROUNDS * sum(samples), min(ENOUGH, MOST_ROUNDS * sum(samples)))
 
     def _timed(self, setting: Setting, progress: Progress) -> Tried:
-        progress("loading" if not self._sessions.is_open(_split(setting)) else "first run")
+        progress("loading" if not self._sessions.is_open(setting.split) else "first run")
         about = _rate(self.tried[self.best]) if self.best else 0.0
         steps = {setting: self._sessions.step(setting, about)}
         if self.best:
@@ -255,7 +255,3 @@ def _rate(found: Tried) -> float:
 
 def _latency(found: Tried) -> float:
     return math.inf if found.batch_p50_ms is None else found.batch_p50_ms
-
-
-def _split(setting: Setting) -> tuple[int, int]:
-    return setting.streams, setting.threads

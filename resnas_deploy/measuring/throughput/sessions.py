@@ -16,7 +16,7 @@ from resnas_deploy.measuring.plan import Plan, Setting
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress
 
-BATCHES = 2  # of each stream in one sample: fewer than a plan has where nothing is searched
+FEW_BATCHES = 2  # of each stream in one sample, where a plan that searches nothing has `BATCHES`
 LONG_BATCH = 0.25  # seconds of a batch, from which one of each stream is a sample
 Split = tuple[int, int]  # streams, and the threads of each
 
@@ -74,7 +74,7 @@ class Sessions:
 
         `rate` is about how many images it will run in a second.
         """
-        split = (setting.streams, setting.threads)
+        split = setting.split
         if split not in self._open:
             with ExitStack() as stack:
                 started = self._clock()
@@ -98,7 +98,7 @@ def batches_of(setting: Setting, rate: float) -> int:
     """Return the batches of each stream in one sample, where about so many images are run in a second."""
     if setting.streams == 1:
         return 1
-    return 1 if setting.streams * setting.batch > LONG_BATCH * rate else BATCHES
+    return 1 if setting.streams * setting.batch > LONG_BATCH * rate else FEW_BATCHES
 
 
 def images_of(setting: Setting, rate: float) -> int:

@@ -96,7 +96,7 @@ def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
         for artifact in artifacts.values():
             if batch not in artifact.batch:
                 raise BadInput(
-                    f"{artifact.source}: the batch must lie in the artifact's range {artifact.batch}, found {batch}; "
+                    f"{artifact.source}: the batch must lie in the graph's range {artifact.batch}, found {batch}; "
                     "give other `batches`, or export with another range"
                 )
 
@@ -241,21 +241,21 @@ class _Run:
         """Measure one group in one opening, and add what it gave."""
         group, asked = self.found.groups[place], self.here.asked
         kind = runner_kind(group.runner)
-        rounds = asked.runs // asked.openings + (number < asked.runs % asked.openings)
         failed = {item.configuration.source for item in group.measurements if item.failure}
         names = [name for name in group.networks if self.found.contender(name).source not in failed]
         plan = Plan(
             tuple(Subject(self._network(name, group), kind) for name in names),
             asked.batches,
-            rounds,
+            asked.runs,
             asked.threads,
-            1,
+            asked.openings,
             device=asked.device,
             warm_up=WARM,
         )
         since = watch()
         with limited():
-            measured = measure_openings(plan, workload, np.random.default_rng(), progress)
+            one = replace(plan, runs=plan.rounds(number), openings=1)
+            measured = measure_openings(one, workload, np.random.default_rng(), progress)
         gc.collect()
         if measured.interrupted:
             raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import HOST, Measurement
-from resnas_deploy.measuring.report import Reference, Report, check_samples
+from resnas_deploy.measuring.report import Reference, check_samples
 from resnas_deploy.measuring.tradeoff.contenders import Contender
 
 SCHEMA = 1
@@ -183,8 +183,5 @@ def read_tradeoff(path: Path) -> Tradeoff:
     tradeoff = record.from_json(Tradeoff, data, str(path))
     for group in tradeoff.groups:
         if group.openings:
-            check_samples(
-                Report(tradeoff.machine, group.conditions[0], group.reference, group.measurements, interrupted=False),
-                path,
-            )
+            check_samples(group.reference, group.measurements, path)
     return tradeoff
