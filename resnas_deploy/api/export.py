@@ -26,7 +26,7 @@ from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import graph_runner, runner_kind
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -95,9 +95,9 @@ def export(
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
-        for_runner: write the graph for one runner, which is then faster with it; others refuse it. ort-cpu: with
-            operators that no other knows, in fp32 and int8; openvino: in int8, with attention's products quantised
-            too, as with the target openvino. Any runner may run the graph where none is named.
+        for_runner: with int8, write the graph for this one runner, which is then faster; others refuse it. ort-cpu:
+            with operators that no other knows; openvino: with attention's products quantised too, as with the target
+            openvino. Any runner may run the graph where none is named.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
@@ -141,7 +141,7 @@ def export(
         )
     for_gpu = builder is not None and builder.name not in FOR_CPUS
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
-    if builder and builder.name == OPENVINO and precision in FOR_RUNNERS[OPENVINO]:
+    if builder and builder.name == OPENVINO and precision == "int8":
         for_runner = OPENVINO
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")

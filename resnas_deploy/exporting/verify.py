@@ -21,9 +21,9 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import open_runner, with_engine
 from resnas_deploy.engines.finding import SHORT, Need
 from resnas_deploy.engines.identity import profiles_of
+from resnas_deploy.engines.opening import open_runner, with_engine
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.accuracy import compare_accuracy, labelled_data
 from resnas_deploy.exporting.arithmetic.check import element_errors, in_own_arithmetic, out_of_room
@@ -42,7 +42,8 @@ from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import EngineFile, Images, Options, Outputs, Runner, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Images, Options, Outputs, Runner
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.runners.torch_settings import exact_on, torch_threads
 from resnas_deploy.weights.checkpoint import Checkpoint
