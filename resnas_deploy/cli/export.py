@@ -81,8 +81,8 @@ def export(
         str,
         typer.Option(
             "--for",
-            help="int8: write the graph for this one runner, which is then faster: ort-cpu, with operators that no other "
-            "knows; openvino, with attention's products quantised too.",
+            help="int8: write the graph for this one runner, which is then faster: ort-cpu, with operators that no "
+            "other knows; openvino, with attention's products quantised too.",
             metavar="RUNNER",
             show_default="any",
             autocompletion=complete(FOR_RUNNERS),
