@@ -82,8 +82,8 @@ def export(
         str,
         typer.Option(
             "--for",
-            help="Write the graph for this one runner, with operators that no other knows where these are faster "
-            "(fp32, int8).",
+            help="int8: write the graph for this one runner, with operators of its own, which no other knows, where "
+            "these are faster.",
             metavar="RUNNER",
             show_default="any",
             autocompletion=complete(FOR_RUNNERS),

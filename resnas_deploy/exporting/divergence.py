@@ -12,13 +12,14 @@ from onnx import ModelProto, TensorProto, helper
 from resnas_deploy.arch.elements import OUTPUT, BlockElement, elements
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.graph import read_graph
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.exporting.arithmetic.check import element_errors
 from resnas_deploy.exporting.verified_images import rows_of
 from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.network.module import build_model, intermediates
 from resnas_deploy.precision import relative_error
-from resnas_deploy.runners.base import Images, Options, Outputs, RunnerKind
+from resnas_deploy.runners.base import Images, Options, Outputs
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.padding import aligned_output
 
 

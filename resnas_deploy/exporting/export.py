@@ -32,7 +32,8 @@ from resnas_deploy.images.class_names import imagenet_class_names, read_class_na
 from resnas_deploy.precision import kept_in_fp32, precision_named
 from resnas_deploy.processes.aside import Aside, imported_aside
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Images, RunnerKind, usable_cores
+from resnas_deploy.runners.base import Images, usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 

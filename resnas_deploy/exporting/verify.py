@@ -20,9 +20,9 @@ from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import with_engine
 from resnas_deploy.engines.finding import SHORT, Need
 from resnas_deploy.engines.identity import profiles_of
+from resnas_deploy.engines.opening import with_engine
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.exporting.verified_images import (
@@ -37,7 +37,8 @@ from resnas_deploy.exporting.verified_images import (
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
 from resnas_deploy.processes.unused_memory import give_back_memory
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import EngineFile, Images, Options, Runner, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Images, Options, Runner
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner
 
 References = Callable[[Images], NDArray[np.float32] | None]  # images to the module's logits, where they can be had

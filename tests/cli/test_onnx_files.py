@@ -76,7 +76,7 @@ def test_bench_and_compare_and_gate(resnas, refused, tmp_path, mine):
         ("mine.onnx", "mine.onnx fp32 16 (weights unknown)"),
         ("fixed.onnx", "fixed.onnx fp32 16 (weights unknown)"),
     ]
-    assert "must lie in the artifact's range 1" in refused("bench", other, *small, "--batch", "2")
+    assert "must lie in the graph's range 1" in refused("bench", other, *small, "--batch", "2")
     compared = resnas("compare", mine, other, *small)
     assert "A: mine.onnx fp32 16 (weights unknown) (mine.onnx) on ort-cpu" in compared.out
     bare.save(bare.network(seed=1), tmp_path / "mine.onnx", beside="mine.onnx.data")

@@ -53,7 +53,7 @@ def test_it_writes_the_document_the_page_and_the_picture_and_prints_the_table(re
         (["--top1", "small=82"], "the name in --top1 must be that of an artifact that is measured too, found 'small'"),
         (["--top1", "82"], "--top1 must be a name and per cent"),
         (["--artifact", "nowhere"], "nowhere: an artifact must be"),
-        (["--runs", "2"], "--runs as many or more, found 3 and 2"),
+        (["--runs", "2"], "--runs must be at least as many as --openings, 3, found 2"),
         (["--device", "cuda:x"], "found 'cuda:x'"),
     ],
 )

@@ -23,7 +23,7 @@ def network(mini_artifact):
 @pytest.mark.parametrize("batch", [0, -1, 9, 4096])
 def test_a_batch_outside_the_range(network, batch):
     message = refusal(lambda: plan(network, CPU, batches=(1, batch)))
-    assert f"{network.source}: the batch must lie in the artifact's range 1:8, found {batch}" in message
+    assert f"{network.source}: the batch must lie in the graph's range 1:8, found {batch}" in message
 
 
 def test_a_fixed_batch(untrained_artifact):
