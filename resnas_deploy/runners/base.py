@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.metadata import packages_distributions, version
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+_HELD = re.compile(r"/proc/self/fd/\d+")  # how a runtime is told of a file that is held open, which is no user's name
 CACHING = "ort-tensorrt"  # the runner that builds when it is opened, and can keep what it built
 
 # As text, so that the registry of the runners can be read without NumPy.
@@ -346,7 +348,8 @@ def excluded_from(network: Network) -> str:
 
 def cannot(load_or_run: str, network: Network, runtime: str, error: Exception) -> BadInput:
     """Return what to raise where a runtime refuses a graph, or fails at running it, be it for want of memory."""
-    return BadInput(f"{network.source}: {runtime} cannot {load_or_run} the graph: {first_line(error, 300)}")
+    told = _HELD.sub(lambda _: network.source, first_line(error, 300))
+    return BadInput(f"{network.source}: {runtime} cannot {load_or_run} the graph: {told}")
 
 
 def check_profiling(options: Options) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.written_for import FOR_RUNNERS
-from resnas_deploy.batch import USUAL
+from resnas_deploy.batch import MAX_BATCH, USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.machine.conditions import watch
@@ -92,6 +92,8 @@ def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
             f"`openings` must be at least 1, and `runs` as many or more, found {asked.openings} and {asked.runs}"
         )
     Plan((), asked.batches, asked.runs, asked.threads, asked.openings)  # which says what else is wrong
+    if wrong := [batch for batch in asked.batches if not 1 <= batch <= MAX_BATCH]:
+        raise BadInput(f"`batches` must be from 1 to {MAX_BATCH}, found {wrong[0]}")
     for batch in asked.batches:
         for artifact in artifacts.values():
             if batch not in artifact.batch:
@@ -139,7 +141,8 @@ def _begun(here: Here) -> Tradeoff:
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
     found = read_tradeoff(path)
     if found.asked != here.asked:
-        raise BadInput(f"{here.out} has a comparison of something else than what is asked for; {_REMEDY}")
+        differ = "; ".join(here.asked.differences(found.asked))
+        raise BadInput(f"{here.out} has a comparison of something else than what is asked for ({differ}); {_REMEDY}")
     if found.machine != machine:
         differ = "; ".join(machine.differences(found.machine))
         raise BadInput(f"{here.out} has a comparison of another machine ({differ}); {_REMEDY}")
