@@ -49,7 +49,8 @@ def throughput_table(report: Report) -> Table:
             rate = best.images_per_second
             row += [str(best.streams), str(best.threads), str(best.batch), f"{rate.value:.1f}"]
             row += [f"{rate.low:.1f} to {rate.high:.1f}", f"{best.batch_p50_ms:.1f}", f"{best.batch_p99_ms:.1f}"]
-            row += [_gain(best.over_one, best.one_batch), _gain(best.over_single, best.single_batch)]
+            row += [_gain(best.over_smallest_batch, best.smallest_batch)]
+            row += [_gain(best.over_one_stream, best.one_stream_batch)]
         else:
             row += ["-"] * 9
         rows.append(row)

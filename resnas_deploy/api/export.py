@@ -26,7 +26,7 @@ from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import graph_runner, runner_kind
 from resnas_deploy.weights.checkpoint import Checkpoint
 
@@ -95,8 +95,8 @@ def export(
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
-        for_runner: ort-cpu: write the graph for this one runner, with operators that no other knows where these are
-            faster, in fp32 and int8; others then refuse it. Any runner may run the graph where none is named.
+        for_runner: ort-cpu: with int8, write the graph for this one runner, with operators that no other knows where
+            these are faster; others then refuse it. Any runner may run the graph where none is named.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.

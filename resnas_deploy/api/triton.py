@@ -212,7 +212,7 @@ def check(
         names = [model.name for model in found.models]
         cores = threads or usable_cores()
         found = found.adding(check_server(Path(repository), address, names, cores, key))
-    report = RepositoryCheck(found.models)
+    report = RepositoryCheck(found.models, found.notes)
     if report.findings:
         raise VerificationFailed(first_few([str(finding) for finding in report.findings]), report)
     return report

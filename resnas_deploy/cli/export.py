@@ -30,6 +30,7 @@ from resnas_deploy.cli.options import (
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.cli.verification import failed_verification, print_headroom, say_kept
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.exporting.reference_process import ahead
 from resnas_deploy.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def export(
         str,
         typer.Option(
             "--for",
-            help="Write the graph for this one runner, with operators that no other knows where these are faster "
-            "(fp32, int8).",
+            help="int8: write the graph for this one runner, with operators of its own, which no other knows, where "
+            "these are faster.",
             metavar="RUNNER",
             show_default="any",
             autocompletion=complete(FOR_RUNNERS),
@@ -207,7 +208,8 @@ def export(
     $ resnas export --arch small --precision int8 --keep stage1.block1
     $ resnas export --arch small --precision int8 --for ort-cpu
     """
-    with progress() as show:
+    plain = target == "onnx" and precision in ("", "fp32") and not unverified
+    with progress() as show, ahead(wanted=plain):
         show("loading")
         try:
             made = resnas.export(

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import numbers, show_notes
-from resnas_deploy.cli.options import RUNNER_NAMES, DeviceOption, Json, Threads, complete
+from resnas_deploy.cli.measuring import Runners, numbers, show_notes
+from resnas_deploy.cli.options import DeviceOption, Json, Threads
 from resnas_deploy.cli.output import print_json, progress, say, show_table
 from resnas_deploy.processes import ending
 
@@ -31,15 +31,7 @@ def tradeoff(
             show_default="all",
         ),
     ] = "",
-    runner: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A runtime; give it again for more.",
-            metavar="NAME",
-            show_default="the first that can run every precision",
-            autocompletion=complete(RUNNER_NAMES),
-        ),
-    ] = None,
+    runner: Runners = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, separated by commas.", metavar="N,N,..")] = "1,16",
     precision: Annotated[
         str,
@@ -63,7 +55,7 @@ def tradeoff(
             "--top1",
             help="The accuracy of an artifact, by its folder's name; give it again for more.",
             metavar="NAME=81.2",
-            show_default="that of its manifest",
+            show_default="a quantised one's: of its manifest",
         ),
     ] = None,
     runs: Annotated[int, typer.Option(help="Timed runs of each configuration, over all openings.", metavar="N")] = 9,

@@ -246,6 +246,8 @@ triton.command()(load)
 
 
 def _show_check(checked: RepositoryCheck, as_json: bool) -> None:
+    for note in checked.notes:
+        complain(f"note: {note}")
     if as_json:
         print_json(checked.to_json())
     else:

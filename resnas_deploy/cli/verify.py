@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,7 +14,6 @@ from resnas_deploy.cli.options import (
     EngineOption,
     Json,
     MaxDropOption,
-    RunnableArgument,
     RunnerOption,
     Tf32Option,
     Threads,
@@ -24,7 +24,13 @@ from resnas_deploy.errors import VerificationFailed
 
 
 def verify(
-    artifact: RunnableArgument,
+    artifact: Annotated[
+        Path,
+        typer.Argument(
+            help="An artifact's folder, an engine in one (engines/ID.engine), or with --against a bare ONNX file.",
+            show_default=False,
+        ),
+    ],
     against: Annotated[
         str,
         typer.Option(

@@ -5,7 +5,8 @@
 
 ONNX Runtime makes this product of the pairs itself, so that the logits are the same. But it leaves the bias outside,
 where BiasGeluFusion joins it to GELU in a slow kernel, and it gives the product the zero points of the weights, all
-zero, which are then multiplied out. Patterns alone count, no names, so that any QDQ graph may come in.
+zero, which are then multiplied out. Patterns alone count, no names, so that any QDQ graph may come in. What it does not
+know stays as it is: inputs with a default are no constants, and who reads a value inside of an If is not looked for.
 """
 
 from __future__ import annotations
@@ -14,16 +15,19 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 
 _VERSION = 1  # of the operators of that domain
 _INTEGERS = (TensorProto.UINT8, TensorProto.INT8)
+_GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 
 def for_onnxruntime(model: ModelProto) -> ModelProto:
     """Return the same graph with products of quantised values and weights in ONNX Runtime's own operator."""
+    if any(attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute):
+        return model
     found = _Graph.of(model)
     written: dict[int, NodeProto] = {}  # by the place of the node that it stands for
     left_out = set[int]()
@@ -32,6 +36,8 @@ def for_onnxruntime(model: ModelProto) -> ModelProto:
             bias = found.bias_of(node)
             written[place] = _written(node, product, bias)
             left_out.update([bias.place] if bias else [])
+    if not written:
+        return model
     nodes = [written.get(place, node) for place, node in enumerate(model.graph.node) if place not in left_out]
     return _with_nodes(model, _alive(nodes, found.outputs))
 
@@ -69,8 +75,9 @@ class _Graph:
         for place, node in enumerate(graph.node):
             for name in dict.fromkeys(node.input):
                 readers[name].append((place, node))
+        given = {value.name for value in graph.input}  # an initialiser of such a name is its default
         return _Graph(
-            {tensor.name: tensor for tensor in graph.initializer},
+            {tensor.name: tensor for tensor in graph.initializer if tensor.name not in given},
             {name: node for node in graph.node for name in node.output},
             readers,
             frozenset(value.name for value in graph.output),
@@ -98,10 +105,12 @@ class _Graph:
     def _dequantised(self, name: str) -> NodeProto | None:
         """Return the node that a value comes from, where it is a DequantizeLinear with constants, to float32."""
         node = self.writers.get(name)
-        if node is None or node.op_type != "DequantizeLinear" or len(node.input) != 3 or name in self.outputs:
+        if node is None or node.op_type != "DequantizeLinear" or node.domain or len(node.input) != 3:
             return None
         scale, zero = (self.constants.get(each) for each in node.input[1:])
         if scale is None or zero is None or any(item.name != "axis" for item in node.attribute):
+            return None
+        if name in self.outputs or list(scale.dims) != list(zero.dims):
             return None
         return node if scale.data_type == TensorProto.FLOAT and zero.data_type in _INTEGERS else None
 

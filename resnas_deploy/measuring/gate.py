@@ -171,7 +171,7 @@ def baseline_differences(
                 found.append(f"{then.runner}: {getattr(then, name)} there, {getattr(now, name) or 'none'} here")
         if now is None:
             built = f", built with {then.built_with}" if then.built_with else ""
-            found.append(f"{then}{built}, {then.device}, {then.threads} threads there, nothing of the kind here")
+            found.append(f"{then}{built}, {then.device} there, nothing of the kind here")
     return list(dict.fromkeys(found))
 
 

@@ -10,7 +10,8 @@ from resnas_deploy.engines.finding import runner_of
 from resnas_deploy.engines.identity import check_holds, profiles_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.timing import WarmUp
-from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
+from resnas_deploy.runners.base import EngineFile, Network, usable_cores
+from resnas_deploy.runners.kind import CACHING, RunnerKind
 from resnas_deploy.runners.registry import default_runner, runner_kind
 from resnas_deploy.runners.tf32 import may_have_float32
 
@@ -31,12 +32,17 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ThroughputSetting:
     """How a runtime is run for throughput."""
 
     streams: int  # sessions that run at once
     threads: int  # of the CPU, for each session
     batch: int  # images of one run
+
+    @property
+    def split(self) -> tuple[int, int]:
+        """What is opened for it, whatever the batch: the streams, and the threads of each."""
+        return self.streams, self.threads
 
     def __str__(self) -> str:
         streams, threads = ("" if number == 1 else "s" for number in (self.streams, self.threads))
@@ -104,7 +110,7 @@ class Plan:
     cuda_graph: bool = False
     tf32: bool = False
     engine_cache: str = ""
-    chosen: tuple[tuple[int, Setting], ...] = ()  # by subject, all that is measured; (): streams with all batches
+    chosen: tuple[tuple[int, ThroughputSetting], ...] = ()  # by subject, all that is measured; (): streams x batches
     each: int = BATCHES  # batches of each stream in one sample
     warm_up: WarmUp = field(default_factory=WarmUp)
 
@@ -124,7 +130,7 @@ class Plan:
             for batch in batches:
                 if batch not in network.batch:
                     raise BadInput(
-                        f"{network.source}: the batch must lie in the artifact's range {network.batch}, "
+                        f"{network.source}: the batch must lie in the graph's range {network.batch}, "
                         f"found {batch}; measure other sizes, or export with another range"
                     )
             if subject.engine:
@@ -151,7 +157,7 @@ class Plan:
         found: dict[tuple[int, int], list[int]] = {}
         for subject, setting in self.chosen:
             if subject == number:
-                found.setdefault((setting.streams, setting.threads), []).append(setting.batch)
+                found.setdefault(setting.split, []).append(setting.batch)
         return found
 
     def rounds(self, opening: int) -> int:

@@ -16,6 +16,7 @@ from support.places import ROOT
 from support.triton_server import PYTHON, folders, leftovers, needs_server
 
 import resnas_deploy as resnas
+from resnas_deploy.serving.server.huge_pages import TUNABLE, VARIABLE
 
 
 def validate(name, document):
@@ -46,6 +47,8 @@ def test_check_returns_the_models_or_raises_with_them(models):
     ]
     validate("triton-check", found.to_json())
     assert found.findings == ()
+    (note,) = found.notes
+    assert f"must have {VARIABLE}={TUNABLE}=1 in its environment" in note, "as the servers have that we start"
     path = models / "mini" / "config.pbtxt"
     path.write_text(path.read_text().replace("max_batch_size: 8", "max_batch_size: 9"))
     with pytest.raises(resnas.VerificationFailed, match="found 9") as failed:

@@ -69,7 +69,7 @@ def test_an_artifact_that_is_called_as_a_published_network_and_given_twice(resna
         (["--top1", "small=82"], "the name in --top1 must be that of an artifact that is measured too, found 'small'"),
         (["--top1", "82"], "--top1 must be a name and per cent"),
         (["--artifact", "nowhere"], "nowhere: an artifact must be"),
-        (["--runs", "2"], "--runs as many or more, found 3 and 2"),
+        (["--runs", "2"], "--runs must be at least as many as --openings, 3, found 2"),
         (["--device", "cuda:x"], "found 'cuda:x'"),
     ],
 )

@@ -15,8 +15,9 @@ from support.little_engine import exported
 import resnas_deploy as resnas
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import build_engine, with_engine
+from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.finding import Need, named_engine
+from resnas_deploy.engines.opening import with_engine
 from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.store import find, open_engine
 from resnas_deploy.engines.targets import TARGETS

@@ -24,11 +24,13 @@ from resnas_deploy.serving.repository.contents import check_servable
 from resnas_deploy.serving.repository.settings import ModelSettings
 from resnas_deploy.weights.checkpoint import untrained
 
+FOR_ORT = {"precision": "int8", "for_runner": "ort-cpu"}
+
 
 @pytest.fixture(scope="module")
 def for_ort(tmp_path_factory):
-    """A float32 artifact for ONNX Runtime's CPU."""
-    wanted = request(tmp_path_factory.mktemp("for"), for_runner="ort-cpu", verify_on=None)
+    """An int8 artifact for ONNX Runtime's CPU."""
+    wanted = request(tmp_path_factory.mktemp("for"), **FOR_ORT, calibration_images=4, verify_on=None)
     return export(lambda: untrained(SMALL), wanted, silent)
 
 
@@ -39,7 +41,7 @@ def test_each_is_a_runner():
 def test_the_manifest_and_every_table_say_it(for_ort):
     manifest = open_artifact(for_ort.folder).manifest
     assert manifest.for_runner == open_artifact(for_ort.folder).for_runner == "ort-cpu"
-    assert manifest.label == "test fp32 112 for ort-cpu (untrained weights, UNVERIFIED)"
+    assert manifest.label == "test int8 112 for ort-cpu (untrained weights, UNVERIFIED)"
     assert manifest.to_json()["for_runner"] == "ort-cpu"
     usual = replace(manifest, for_runner="")
     assert "for_runner" not in usual.to_json()
@@ -91,15 +93,18 @@ def test_triton_serves_it_on_the_cpu_alone(for_ort, changes, found):
     [
         ({"for_runner": "openvino"}, "`for_runner` must be ort-cpu, found 'openvino'"),
         ({"for_runner": "", "precision": "fp32"}, None),
-        ({"precision": "fp16"}, "must come with `precision` fp32 or int8, found fp16"),
-        ({"precision": "fp8"}, "must come with `precision` fp32 or int8, found fp8"),
-        ({"precision": "int8", "for_engine": True}, "must come without a `target`"),
+        (
+            {"precision": "fp32"},
+            "`for_runner` ort-cpu must come with `precision` int8, found fp32, whose graph is the same",
+        ),
+        ({"precision": "fp16"}, "must come with `precision` int8, found fp16"),
+        ({"precision": "fp8"}, "must come with `precision` int8, found fp8"),
         ({"verify_on": RUNNERS["openvino"]}, "must be verified there, found `verify_on` openvino"),
     ],
 )
 def test_what_does_not_go_together(tmp_path, changes, said):
     def ask():
-        return request(tmp_path, **{"for_runner": "ort-cpu", "verify_on": None} | changes)
+        return request(tmp_path, **FOR_ORT | {"verify_on": None} | changes)
 
     if said is None:
         assert ask().for_runner == ""
@@ -115,13 +120,13 @@ def test_the_function_refuses_an_engine_before_any_work(tmp_path):
 
 def test_the_usual_name_says_it_and_it_is_verified_there(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    made = resnas.export(checkpoint=mini(), for_runner="ort-cpu", batch="1:2")
-    assert str(made.folder).endswith("-fp32-ort-cpu")
+    made = resnas.export(checkpoint=mini(), **FOR_ORT, calibration_images=4, batch="1:2")
+    assert str(made.folder).endswith("-int8-ort-cpu")
     assert made.manifest.verification.runner.startswith("ort-cpu")
 
 
 def test_one_for_any_runner_is_not_the_same(tmp_path, for_ort):
     """What is there for one runner is no answer to who asks for any."""
-    wanted = request(for_ort.folder.parent, out=for_ort.folder, for_runner="ort-cpu", verify_on=None)
+    wanted = request(for_ort.folder.parent, out=for_ort.folder, **FOR_ORT, calibration_images=4, verify_on=None)
     assert unchanged(lambda: untrained(SMALL), wanted, silent) is not None
     assert unchanged(lambda: untrained(SMALL), replace(wanted, for_runner=""), silent) is None

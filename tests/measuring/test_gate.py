@@ -189,5 +189,5 @@ def test_another_instruction_set_is_another_machine():
 def test_what_does_not_run_here_differs():
     here = [configuration(threads=4, **ONE), configuration(**OTHER)]
     assert baseline_differences(BASELINE, MACHINE, "a workload", here) == [
-        "label, ort-cpu, batch 1, host to host, cpu, 2 threads there, nothing of the kind here"
+        "label, ort-cpu, batch 1, host to host, 2 threads, cpu there, nothing of the kind here"
     ]

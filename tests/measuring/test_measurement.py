@@ -66,8 +66,9 @@ def test_of_the_ceiling():
 
 
 def test_what_was_timed_in_words():
-    assert str(configuration(batch=4)) == "label, ort-cpu, batch 4, host to host"
-    assert str(configuration(streams=2)) == "label, ort-cpu, batch 1, host to host, 2 streams"
+    assert str(configuration(batch=4)) == "label, ort-cpu, batch 4, host to host, 2 threads"
+    assert str(configuration(streams=2)) == "label, ort-cpu, batch 1, host to host, 2 streams of 2 threads"
+    assert str(configuration(streams=2, threads=1)) == "label, ort-cpu, batch 1, host to host, 2 streams of 1 thread"
 
 
 @pytest.mark.parametrize(("device", "place"), [("cpu", "cpu"), ("cuda:1 NVIDIA L4", "cuda:1"), ("", "")])

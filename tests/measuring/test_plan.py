@@ -23,7 +23,7 @@ def network(mini_artifact):
 @pytest.mark.parametrize("batch", [0, -1, 9, 4096])
 def test_a_batch_outside_the_range(network, batch):
     message = refusal(lambda: plan(network, CPU, batches=(1, batch)))
-    assert f"{network.source}: the batch must lie in the artifact's range 1:8, found {batch}" in message
+    assert f"{network.source}: the batch must lie in the graph's range 1:8, found {batch}" in message
 
 
 def test_a_fixed_batch(untrained_artifact):
@@ -87,7 +87,7 @@ def test_batches_that_every_network_takes(network, untrained_artifact):
     assert usual("1:8", "2:8") == (8,)
     assert usual("3") == (3,)
     assert usual("1:8", "4") == usual("4", "1:8") == (4,)
-    assert "must lie in the artifact's range 2, found 4" in refusal(lambda: usual("4", "2"))
+    assert "must lie in the graph's range 2, found 4" in refusal(lambda: usual("4", "2"))
 
 
 def test_too_few_openings_for_an_interval_and_too_many_runs(network):

@@ -177,7 +177,10 @@ def test_every_field_with_a_wrong_value(written, value):
 @pytest.mark.parametrize(
     ("samples", "words"),
     [
-        ([[0.1, 0.2]], "must have [2, 1] samples of 'label, ort-cpu, batch 1, host to host' by opening, found [2]"),
+        (
+            [[0.1, 0.2]],
+            "must have [2, 1] samples of 'label, ort-cpu, batch 1, host to host, 2 threads' by opening, found [2]",
+        ),
         ([[0.1], [0.2, 0.3]], "found [1, 2]"),
         ([], "found []"),
         ([[0.1, 0.0], [0.3]], "must hold times of 1e-09 to 1e+09 s, found 0 of 'label"),
@@ -214,7 +217,7 @@ def test_what_must_be_known_with_a_report():
     assert report(measurement()).notes() == []
     unsteady = report(measurement(settled=False), interrupted=True)
     assert unsteady.notes() == [
-        "still not steady after the warm-up: label, ort-cpu, batch 1, host to host",
+        "still not steady after the warm-up: label, ort-cpu, batch 1, host to host, 2 threads",
         "interrupted: there is less than was asked for",
     ]
     little = replace(CALM, memory_limit=2**31, other_load=0.5)

@@ -85,7 +85,7 @@ def test_hostile_names(tmp_path, label):
 
 def test_the_page_has_the_figures_and_the_lines(tmp_path):
     page = checked(drawn(tmp_path, example(), ".html"), ".html")
-    assert {"label, ort-cpu, batch 1, host to host", "15.00", "19.00", "19.90", "66.7"} <= set(page.texts)
+    assert {"label, ort-cpu, batch 1, host to host, 2 threads", "15.00", "19.00", "19.90", "66.7"} <= set(page.texts)
     assert "out of memory" in page.texts
     latency, throughput = page.data
     (line,) = latency["series"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from resnas_deploy.measuring.plan import Setting
+from resnas_deploy.files.records import as_json
+from resnas_deploy.measuring.plan import ThroughputSetting
 from resnas_deploy.measuring.statistics import Interval
 
 
@@ -20,9 +21,9 @@ class Tried:
     failure: str | None = None  # why it could not run
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> ThroughputSetting:
         """The setting alone."""
-        return Setting(self.streams, self.threads, self.batch)
+        return ThroughputSetting(self.streams, self.threads, self.batch)
 
 
 @dataclass(frozen=True)
@@ -35,18 +36,20 @@ class BestSetting:
     streams: int
     threads: int  # of each stream
     batch: int
-    images_per_second: Interval
+    images_per_second: Interval  # `Measurement.median_throughput`
     batch_p50_ms: float  # of one batch, while all streams run
     batch_p99_ms: float
-    one_batch: int  # the smallest batch that was allowed
-    over_one: Interval  # throughput over that of one stream with every thread at that batch
-    single_batch: int  # the best batch of one stream with every thread
-    over_single: Interval  # throughput over that of one stream at its best batch
+    # Throughput over that of one stream with every thread, at the smallest batch that was allowed, and at its best one.
+    # Documents have the names that these had before.
+    smallest_batch: int = field(metadata=as_json("one_batch"))
+    over_smallest_batch: Interval = field(metadata=as_json("over_one"))
+    one_stream_batch: int = field(metadata=as_json("single_batch"))
+    over_one_stream: Interval = field(metadata=as_json("over_single"))
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> ThroughputSetting:
         """The setting alone."""
-        return Setting(self.streams, self.threads, self.batch)
+        return ThroughputSetting(self.streams, self.threads, self.batch)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import HOST, Measurement
-from resnas_deploy.measuring.report import Reference, Report, check_samples
+from resnas_deploy.measuring.report import Reference, check_samples
 from resnas_deploy.measuring.tradeoff.contenders import Contender
 
 SCHEMA = 1
@@ -54,7 +54,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Setting:
+class TradeoffSetting:
     """One way to run a network, of which a comparison has several."""
 
     runner: str
@@ -79,9 +79,9 @@ class Point:
     high: float
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> TradeoffSetting:
         """How it was run."""
-        return Setting(self.runner, self.precision, self.batch)
+        return TradeoffSetting(self.runner, self.precision, self.batch)
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Tradeoff:
         return tuple(self._points())
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
+    def settings(self) -> tuple[TradeoffSetting, ...]:
         """The ways that anything was run in, in the order of what was asked for."""
         return tuple(dict.fromkeys(point.setting for point in self.points))
 
@@ -201,8 +201,5 @@ def read_tradeoff(path: Path) -> Tradeoff:
     tradeoff = record.from_json(Tradeoff, data, str(path))
     for group in tradeoff.groups:
         if group.openings:
-            check_samples(
-                Report(tradeoff.machine, group.conditions[0], group.reference, group.measurements, interrupted=False),
-                path,
-            )
+            check_samples(group.reference, group.measurements, path)
     return tradeoff

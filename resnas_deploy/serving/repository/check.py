@@ -9,6 +9,7 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2 as pb
 
+from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.reading import read_text
 from resnas_deploy.serving.repository.claims import network_problems, preprocess_problems
@@ -17,6 +18,12 @@ from resnas_deploy.serving.repository.contents import PREPROCESSING, read_manife
 from resnas_deploy.serving.repository.findings import CheckedModel, Finding, RepositoryCheck
 from resnas_deploy.serving.repository.insertion import versions_of
 from resnas_deploy.serving.repository.settings import PREPROCESS
+
+# The servers that these start have it (serving/server/huge_pages.py, deploy/Dockerfile).
+HUGE_PAGES = (
+    "a server on CPUs that neither `triton.serve()` nor deploy/Dockerfile starts must have "
+    "GLIBC_TUNABLES=glibc.malloc.hugetlb=1 in its environment; without it some of its processes are slower than others"
+)
 
 
 def check_repository(repository: Path, release: str = "") -> RepositoryCheck:
@@ -43,7 +50,13 @@ def check_repository(repository: Path, release: str = "") -> RepositoryCheck:
             findings[folder.name] += _check_model(folder, config, configs, release)
         found = tuple(map(_printable, findings[folder.name]))
         checked.append(CheckedModel(folder.name, _what(folder, config), tuple(versions_of(folder)), found))
-    return RepositoryCheck(tuple(checked))
+    return RepositoryCheck(tuple(checked), notes=(HUGE_PAGES,) if any(map(_on_cpu, configs.values())) else ())
+
+
+def _on_cpu(config: Any) -> bool:
+    """Whether a model runs a network on the CPU, as the configurations say that `triton.export()` writes."""
+    tensors = [tensor.name for tensor in config.input] == [INPUT]
+    return tensors and any(group.kind == pb.ModelInstanceGroup.KIND_CPU for group in config.instance_group)
 
 
 def _printable(finding: Finding) -> Finding:

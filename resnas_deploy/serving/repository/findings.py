@@ -47,6 +47,7 @@ class RepositoryCheck:
     """Every model of a repository, and whether all that is claimed of them holds."""
 
     models: tuple[CheckedModel, ...]
+    notes: tuple[str, ...] = ()  # what the files cannot tell, and whoever serves them should know
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -55,12 +56,11 @@ class RepositoryCheck:
 
     def adding(self, findings: Sequence[Finding]) -> RepositoryCheck:
         """Return the same with what else was found of its models."""
-        return RepositoryCheck(
-            tuple(
-                replace(model, findings=(*model.findings, *(each for each in findings if each.model == model.name)))
-                for model in self.models
-            )
+        models = (
+            replace(model, findings=(*model.findings, *(each for each in findings if each.model == model.name)))
+            for model in self.models
         )
+        return replace(self, models=tuple(models))
 
     def to_json(self) -> list[CheckedModelDocument]:
         """Return plain data for JSON, a model each."""

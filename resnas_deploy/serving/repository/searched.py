@@ -90,4 +90,5 @@ def check_alone(**given: object) -> None:
     """Raise `BadInput` where something is given beside a setting that says it."""
     for name, value in given.items():
         if value not in (None, "", False):
-            raise BadInput(f"`{name}` must be left out with `setting`, which says it, found {shown(value)}")
+            found = "both" if value is True else shown(value)
+            raise BadInput(f"`{name}` must be left out with `setting`, which says it, found {found}; leave one out")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from support.checks import refusal
 from support.processes import wait_for
-from support.triton_server import command, needs_server, perf_analyzer, started_server
+from support.triton_server import NotSettled, command, needs_server, perf_analyzer, started_server
 
 from resnas_deploy.serving.load.asked_model import find_model
 from resnas_deploy.serving.load.level import Level, run_level
@@ -226,10 +226,15 @@ def test_perf_analyzer_measures_the_same(server, tmp_path):
     pairs = []
     for _ in range(6):
         ours = run_level(target, Level(concurrency=4), 3, np.random.default_rng(0))
-        theirs = perf_analyzer(server.grpc, server.key, "mini", 4, tmp_path)
+        try:
+            theirs = perf_analyzer(server.grpc, server.key, "mini", 4, tmp_path)
+        except NotSettled:
+            continue
         throughput = ours.requests_per_second / float(theirs["Inferences/Second"])
         median = ours.percentile_ms(50) / (float(theirs["p50 latency"]) / 1e3)
         pairs.append((throughput, median))
         if max(abs(math.log(ratio)) for ratio in pairs[-1]) < math.log(1.15):
             return
+    if not pairs:
+        pytest.skip("perf_analyzer's own figures do not settle on this machine, which is too busy")
     pytest.fail(f"throughput and p50 over perf_analyzer's: {pairs}")

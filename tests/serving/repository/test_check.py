@@ -24,7 +24,7 @@ from resnas_deploy.serving.repository.config import parse
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
 
-REQUEST = request(Path(), for_runner="ort-cpu", verify_on=None)
+REQUEST = request(Path(), precision="int8", for_runner="ort-cpu", calibration_images=4, verify_on=None)
 
 
 def edited(models, name, old, new):

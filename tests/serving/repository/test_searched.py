@@ -32,10 +32,10 @@ def searched(mini_artifact, tmp_path):
             runner=runner,
             **{"streams": 2, "threads": 3, "batch": 4, "batch_p50_ms": 20.0, "batch_p99_ms": 30.0} | best,
             images_per_second=Interval(80.0, 79.0, 81.0),
-            one_batch=1,
-            over_one=Interval(2.0, 1.9, 2.1),
-            single_batch=8,
-            over_single=Interval(1.2, 1.1, 1.3),
+            smallest_batch=1,
+            over_smallest_batch=Interval(2.0, 1.9, 2.1),
+            one_stream_batch=8,
+            over_one_stream=Interval(1.2, 1.1, 1.3),
         )
         search = ThroughputSearch(
             source=str(mini_artifact),
@@ -124,21 +124,22 @@ def test_a_result_without_a_search(mini_artifact, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "found"),
     [
-        {"instances": 2},
-        {"threads": 3},
-        {"max_batch": 4},
-        {"measured": "x.json"},
-        {"gpu": True},
-        {"backend": "tensorrt"},
-        {"backend": "onnxruntime", "accelerator": "openvino"},
+        ({"instances": 2}, "2"),
+        ({"threads": 3}, "3"),
+        ({"max_batch": 4}, "4"),
+        ({"measured": "x.json"}, "'x.json'"),
+        ({"gpu": True}, "both"),
+        ({"backend": "tensorrt"}, "'tensorrt'"),
+        ({"backend": "onnxruntime", "accelerator": "openvino"}, "'openvino'"),
     ],
 )
-def test_what_a_setting_says_is_not_said_again(searched, mini_artifact, tmp_path, options):
+def test_what_a_setting_says_is_not_said_again(searched, mini_artifact, tmp_path, options, found):
     setting = searched()
     message = refusal(lambda: resnas.triton.export(mini_artifact, tmp_path / "models", setting=setting, **options))
-    assert f"`{list(options)[-1]}` must be left out with `setting`, which says it, found " in message
+    name = list(options)[-1]
+    assert message == f"`{name}` must be left out with `setting`, which says it, found {found}; leave one out"
 
 
 @needs_server
