@@ -177,7 +177,7 @@ def compared(found: Sequence[dict[str, Any]], today: Sequence[dict[str, Any]]) -
         for name in ("held_out", "validation")
     }
     times_fewer = min(float(other["images"]) / float(own["images"]) for own, other in pairs)
-    loses = max(-float(item["low"]) for item in differences.values())  # type: ignore[arg-type]  # a number
+    loses = max(-float(item["low"]) for item in differences.values())
     ranks = [pair for own in found for pair in own["rank_correlations"]]
     means = [float(np.mean([pair[kind] for pair in ranks])) if ranks else None for kind in range(2)]
     return {

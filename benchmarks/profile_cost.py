@@ -21,7 +21,7 @@ import numpy as np
 from recording import ratio, write_result
 from telling_networks import most_telling
 
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency import anchored
 from resnas_deploy.measuring.latency.deviations import deviations_of

@@ -111,7 +111,7 @@ def accuracies(checkpoint: Checkpoint, chosen: Sequence[Subnet]) -> list[float]:
 def spread_of_correlations(values: Sequence[float]) -> dict[str, object]:
     """As `spread`, of Fisher's transformation: correlations have ends."""
     found = spread(np.arctanh(values).tolist())
-    ends = {name: float(np.tanh(found[name])) for name in ("mean", "low", "high")}  # type: ignore[arg-type]  # numbers, all three
+    ends = {name: float(np.tanh(found[name])) for name in ("mean", "low", "high")}
     return {**ends, "by_seed": list(map(float, values))}
 
 
@@ -154,11 +154,11 @@ def sampling() -> None:
 def without_residual() -> Iterator[None]:
     """Spatial reductions that have no residual."""
     original = ResidualReduction.residual
-    ResidualReduction.residual = lambda self, x: torch.zeros_like(original(self, x))  # type: ignore[method-assign]  # for this measurement alone
+    ResidualReduction.residual = lambda self, x: torch.zeros_like(original(self, x))  # for this measurement alone
     try:
         yield
     finally:
-        ResidualReduction.residual = original  # type: ignore[method-assign]  # for this measurement alone
+        ResidualReduction.residual = original  # for this measurement alone
 
 
 def residual() -> None:

@@ -89,7 +89,7 @@ class TimedStore(SearchStore):
 
     seconds = 0.0
 
-    def add(self, candidates: Sequence[Candidate]) -> None:  # type: ignore[override]  # all that come are sequences
+    def add(self, candidates: Sequence[Candidate]) -> None:
         """Keep candidates."""
         started = time.perf_counter()
         super().add(candidates)

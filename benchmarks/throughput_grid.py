@@ -16,10 +16,10 @@ from throughput import as_ratio, exported, searched
 
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
-from resnas_deploy.measuring.plan import Effort, Setting, Subject
+from resnas_deploy.measuring.plan import Effort, Subject, ThroughputSetting
 from resnas_deploy.measuring.throughput.limits import Choices
 from resnas_deploy.measuring.throughput.measure import throughput_over
-from resnas_deploy.measuring.throughput.sessions import Sessions
+from resnas_deploy.measuring.throughput.sessions import FEW_BATCHES, Sessions
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import usable_cores
@@ -38,7 +38,7 @@ def rates_of(plan):
         for threads in choices.threads(streams):
             with Sessions(plan, 0, silent) as sessions:
                 for batch in BATCHES:
-                    setting = Setting(streams, threads, batch)
+                    setting = ThroughputSetting(streams, threads, batch)
                     step = sessions.step(setting, ABOUT)
                     rates[setting] = step.images / float(np.median([step.step(), step.step()]))
                     print(setting, f"{rates[setting]:.1f} images/s", flush=True)
@@ -57,13 +57,9 @@ def main() -> None:
         fastest = sorted(rates, key=rates.get, reverse=True)[:BESTS]
         together = tuple((0, each) for each in dict.fromkeys([best.setting, *fastest]))
         sizes = tuple(sorted({each.batch for _, each in together}))
-        final = replace(plan, batches=sizes, chosen=together, each=2, warm_up=WarmUp(window=1, most=1))
-        measured = {
-            Setting(c.streams, c.threads, c.batch): item
-            for item in measure(final, Extras()).measurements
-            if (c := item.configuration)
-        }
-    top = max(fastest, key=lambda each: measured[each].images_per_second.value)
+        final = replace(plan, batches=sizes, chosen=together, each=FEW_BATCHES, warm_up=WarmUp(window=1, most=1))
+        measured = {item.configuration.setting: item for item in measure(final, Extras()).measurements}
+    top = max(fastest, key=lambda each: measured[each].median_throughput.value)
     result = {
         "network": f"small, {PRECISION}",
         "runner": RUNNER,

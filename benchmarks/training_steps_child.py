@@ -28,7 +28,7 @@ try:
     from resnas_deploy.weights.space_files import packaged_spaces
 except ModuleNotFoundError:  # before there were files of spaces
 
-    def packaged_spaces() -> dict[str, SearchSpace]:  # type: ignore[misc]  # the other checkout has none
+    def packaged_spaces() -> dict[str, SearchSpace]:  # the other checkout has none
         from resnas_deploy.arch.space import SPACES
 
         return SPACES
@@ -37,7 +37,7 @@ except ModuleNotFoundError:  # before there were files of spaces
 try:
     from resnas_deploy.training.input.batches import Batch
 except ModuleNotFoundError:  # before
-    from resnas_deploy.training.batches import Batch  # type: ignore[import-not-found,no-redef]  # the other checkout's
+    from resnas_deploy.training.batches import Batch  # the other checkout's
 
 WARM_UP = 5  # steps
 

@@ -26,7 +26,7 @@ from resnas_deploy.exporting.source import read_source
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import graph_runner, runner_kind
 from resnas_deploy.weights.checkpoint import Checkpoint
 

@@ -17,9 +17,9 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.artifact.artifact import ENGINES, Artifact, open_artifact
 from resnas_deploy.artifact.onnx_file import OnnxFile, is_onnx_file, open_onnx
-from resnas_deploy.engines.build import why_not_here
 from resnas_deploy.engines.finding import Listed, engines_in, is_engine
 from resnas_deploy.engines.identity import place_of, profiles_text, unusual_options
+from resnas_deploy.engines.opening import why_not_here
 from resnas_deploy.engines.store import Engine, all_bytes, open_engine
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.atomic import lexical
@@ -172,9 +172,9 @@ def inspect(
 
 
 def _artifact(artifact: Artifact) -> Inspected:
-    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+    from resnas_deploy.artifact.graph import read_structure  # imports onnx
 
-    operators = Counter(node.op_type for node in read_graph(artifact).graph.node)
+    operators = Counter(node.op_type for node in read_structure(artifact).graph.node)
     return Inspected(
         artifact.manifest.label,
         artifact.arch,

@@ -9,9 +9,9 @@ from pathlib import Path
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need, open_subject, runner_of
 from resnas_deploy.engines.identity import smallest_batch
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_named

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.measuring.machine.description import instructions_here
 from resnas_deploy.measuring.machine.instructions import in_words
-from resnas_deploy.runners.base import RunnerKind
 from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import RUNNERS
 
 

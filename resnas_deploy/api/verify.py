@@ -15,7 +15,8 @@ from resnas_deploy.errors import BadInput, called
 from resnas_deploy.exporting.export import check_verifiable
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import RunnerKind, usable_cores
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner, graph_runner, runner_kind
 from resnas_deploy.runners.tf32 import check_rounds
 

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import numbers, show_notes
-from resnas_deploy.cli.options import RUNNER_NAMES, DeviceOption, Json, Threads, complete
+from resnas_deploy.cli.measuring import Runners, numbers, show_notes
+from resnas_deploy.cli.options import DeviceOption, Json, Threads
 from resnas_deploy.cli.output import print_json, progress, say, show_table
 from resnas_deploy.processes import ending
 
@@ -31,15 +31,7 @@ def tradeoff(
             show_default="all",
         ),
     ] = "",
-    runner: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A runtime; give it again for more.",
-            metavar="NAME",
-            show_default="the first that can run every precision",
-            autocompletion=complete(RUNNER_NAMES),
-        ),
-    ] = None,
+    runner: Runners = None,
     batch: Annotated[str, typer.Option(help="Batch sizes, separated by commas.", metavar="N,N,..")] = "1,16",
     precision: Annotated[
         str,

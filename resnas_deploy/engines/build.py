@@ -1,7 +1,4 @@
-"""Builds an engine from an artifact, proves what it became, and keeps it in the artifact.
-
-Runners that load an engine are opened here: they are handed one, which `finding` finds or this builds.
-"""
+"""Builds an engine from an artifact, proves what it became, and keeps it in the artifact."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import Artifact
@@ -20,12 +16,9 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines import store
 from resnas_deploy.engines.asked import check_asked
 from resnas_deploy.engines.builder_process import compile_engine
-from resnas_deploy.engines.finding import Need, check_belongs, choose, runner_of, unfit
-from resnas_deploy.engines.identity import check_holds, tf32_problem, weights_problem
 from resnas_deploy.engines.inspector import parse_inspection
 from resnas_deploy.engines.layers import parse_layers
 from resnas_deploy.engines.options import (
-    BatchProfile,
     BuildOptions,
     engine_id,
     engine_identity,
@@ -35,18 +28,15 @@ from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.report import allowed_in, graph_nodes, layer_report
 from resnas_deploy.engines.request import builder_request
 from resnas_deploy.engines.sparsity import check_sparse
-from resnas_deploy.engines.targets import AOTI, FOR_CPUS, OPENVINO, ORT, PORTABLE, RTX, TARGETS, Target, target_named
-from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed, shown
+from resnas_deploy.engines.targets import AOTI, FOR_CPUS, OPENVINO, ORT, PORTABLE, RTX, Target
+from resnas_deploy.errors import BadInput, NotAvailable, VerificationFailed
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.outputs import check_writable
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import EngineFile, Network, Options, Runner, RunnerKind
 from resnas_deploy.runners.devices import (
     CPU,
     CUDA,
-    PORTABLE_CAPABILITIES,
-    capability,
     device_name,
     gpu_problem,
     gpus,
@@ -58,7 +48,6 @@ from resnas_deploy.runners.devices import (
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.runners.tf32 import check_override, check_rounds
 
-ANY = Need()  # whatever batches
 _OF_A_PACKAGE = 8
 _log = logging.getLogger(__name__)
 
@@ -85,7 +74,7 @@ def build_engine(
     back to a higher precision; then no engine is kept.
     """
     check_for_engines(artifact)
-    made_of = _identity(artifact, target, options)
+    made_of = identity_here(artifact, target, options)
     options = _ranged(target, options, artifact.batch)
     check_tf32(target, artifact.precision, artifact.manifest.type, options)
     if options.timing_cache:
@@ -124,65 +113,7 @@ def build_engine(
         return Built(store.save_engine_report(path, described), cached=False)
 
 
-def open_runner(
-    kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info, need: Need = ANY
-) -> Runner:
-    """Open a network on a runner, with its engine where the runner loads one.
-
-    Raise what `with_engine` and `RunnerKind.open` raise; nothing is built where the runner could not be opened.
-    """
-    return kind.open(network, with_engine(kind, network, options, progress, need))
-
-
-def with_engine(
-    kind: RunnerKind, network: Network, options: Options, progress: Progress = _log.info, need: Need = ANY
-) -> Options:
-    """Return options with the engine that a runner loads, if it loads one.
-
-    The engine is the one that is handed in; else of those that the artifact holds one that fits, as `finding` tells;
-    else it is built, which `progress` tells, and kept there: with a profile for each batch where these are timed, or
-    as usual. Raise `BadInput` for one that is handed in and cannot be run so, and what `build_engine` raises.
-    """
-    if options.engine:
-        _check_handed(kind, network, options, options.engine, need)
-        return options
-    if not kind.engine:
-        return options
-    kind.check_opening(network, options)
-    if not isinstance(network, Artifact):  # which the runner refuses, or compiles
-        return options
-    target, wanted = target_named(kind.engine), _for_runner(kind, options)
-    found = choose(network, _identity(network, target, wanted), need, _capability(kind, options))
-    if not found:
-        if need.tuned and target.name != AOTI:
-            profiles = tuple(BatchProfile(batch, batch, batch) for batch in sorted(set(need.batches)))
-            wanted = replace(wanted, profiles=profiles)
-        found = build_engine(network, target, wanted, progress).engine
-    return replace(options, engine=found)
-
-
-def why_not_here(artifact: Artifact, made_of: Mapping[str, Any], device: str = "") -> str:
-    """Say why an engine of an artifact cannot be run here, by its identity; empty where it can."""
-    if made_of["target"] not in TARGETS:
-        return f"there is no runner of the target {shown(made_of['target'])}"
-    if lacking := weights_problem(made_of):  # wherever that is
-        return lacking
-    kind = runner_kind(made_of["target"])
-    if not device and made_of["target"] == AOTI and not str(made_of["device"]).startswith(CPU):
-        device = CUDA
-    if problem := kind.problem(device):
-        return problem
-    try:
-        options = _for_runner(kind, Options(threads=1, device=device))
-        if is_rounded := made_of.get("tf32"):
-            options = replace(options, tf32=is_rounded)
-        usual = _identity(artifact, target_named(kind.name), options)
-        return unfit(made_of, usual, _capability(kind, Options(threads=1, device=device)))
-    except (BadInput, NotAvailable) as error:  # of a precision that is built here no more, or a GPU that cannot run it
-        return str(error)
-
-
-def _identity(artifact: Artifact, target: Target, options: BuildOptions) -> Mapping[str, object]:
+def identity_here(artifact: Artifact, target: Target, options: BuildOptions) -> Mapping[str, object]:
     """Return what an engine that is built here would be. Raise `BadInput` or `NotAvailable` as `check_buildable`."""
     builder, device = check_buildable(target, artifact.precision, options)
     return engine_identity(artifact, target, builder, device, _ranged(target, options, artifact.batch))
@@ -195,28 +126,10 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
     return options.for_artifact(batch)
 
 
-def _capability(kind: RunnerKind, options: Options) -> str | None:
-    """Return the compute capability of the GPU, for a target that builds for some of them."""
-    return capability(kind.device(options.device)) if target_named(kind.name).capabilities else None
-
-
-def _check_handed(kind: RunnerKind, network: Network, options: Options, engine: EngineFile, need: Need) -> None:
-    runner_of(engine, kind.name)
-    if options.engine_cache:
-        raise BadInput(f"`engine_cache` is for what is built when it is opened, found {engine.path}; leave it out")
-    if isinstance(network, Artifact):  # else the runner refuses it
-        check_belongs(engine, network)
-        check_holds(engine, need.batches)
-        made, asked = engine.made_of, kind.settled(options).tf32
-        if "tf32" in made and (problem := tf32_problem(made, tf32=asked)):
-            remedy = "leave `tf32` out" if asked else "give `tf32`"
-            raise BadInput(f"{engine.path} must compute as it is asked to, found that {problem}; {remedy}")
-
-
 def _compile(
     artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, progress: Progress
 ) -> LayerReport:
-    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+    from resnas_deploy.artifact.graph import read_structure  # imports onnx
 
     with scratch_folder("engine") if target.needs_gpu else nullcontext() as folder:
         listed = folder / "listings.json" if folder else None
@@ -227,7 +140,7 @@ def _compile(
         found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
         found,
-        graph_nodes(read_graph(artifact), artifact.arch),
+        graph_nodes(read_structure(artifact), artifact.arch),
         artifact.arch,
         allowed_in(artifact.precision),
         tf32=options.tf32,
@@ -314,16 +227,6 @@ def _device(target: Target, options: BuildOptions) -> str:
     if target.name == ORT and (problem := runner_kind(ORT).problem(asked)):
         raise NotAvailable(f"the target {ORT} cannot build here: {problem}", target.install)
     return gpus()[index(asked)]
-
-
-def _for_runner(kind: RunnerKind, options: Options) -> BuildOptions:
-    """Return how to build an engine for a runner: for its GPU, where it is built for the one that is here."""
-    options = kind.settled(options)
-    device, tf32, target = options.device, options.tf32, target_named(kind.name)  # runners have their targets' names
-    if target.needs_gpu or target.name == AOTI:
-        return BuildOptions(device=device, tf32=tf32)
-    found = capability(device)  # a portable engine is not for every GPU that the target builds for
-    return BuildOptions(capabilities=() if found in (None, *PORTABLE_CAPABILITIES) else (found,), tf32=tf32)
 
 
 def check_for_here(target: Target) -> None:

@@ -39,8 +39,9 @@ from resnas_deploy.engines.store import (
 from resnas_deploy.engines.targets import OPENVINO, PORTABLE
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.files.atomic import lexical
-from resnas_deploy.runners.base import EngineFile, RunnerKind
+from resnas_deploy.runners.base import EngineFile
 from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, dotted
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import runner_kind
 
 SHORT = 8  # digits of an ID in tables: enough to name one of an artifact's engines

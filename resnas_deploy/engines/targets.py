@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.precision import FLOATS, PRECISIONS
-from resnas_deploy.runners.base import installed_version
 from resnas_deploy.runners.devices import PORTABLE_CAPABILITIES, RTX_CAPABILITIES, dotted
+from resnas_deploy.runners.kind import installed_version
 
 PORTABLE, AOTI, RTX, ORT = "portable", "aoti", "tensorrt-rtx", "ort-tensorrt"
 OPENVINO = "openvino"

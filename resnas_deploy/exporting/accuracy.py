@@ -16,14 +16,15 @@ from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.demo import CLASS_NAMES
 from resnas_deploy.data.labelled import Indices, LabelledImages
 from resnas_deploy.data.source import DEMO, DataSet, open_data
-from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need
 from resnas_deploy.engines.identity import nearest_batch
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import normalised, prepare
 from resnas_deploy.network.module import build_model
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import EngineFile, Images, Options, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Images, Options
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
 MOST_IMAGES = 2000  # of a larger validation split a sample, drawn with a seed

@@ -17,15 +17,16 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need
 from resnas_deploy.engines.identity import check_holds
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.exporting.verified_images import NOISE_IMAGES, Inputs, batches_to_run, rows_of, verification_inputs
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.precision import NOT_FINITE, QUANTISED, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import EngineFile, Network, Options, RunnerKind
+from resnas_deploy.runners.base import EngineFile, Network, Options
+from resnas_deploy.runners.kind import RunnerKind
 
 
 @dataclass(frozen=True)

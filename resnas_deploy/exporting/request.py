@@ -16,7 +16,7 @@ from resnas_deploy.exporting.quantise import DEFAULT_DROP, DEFAULT_MINUTES
 from resnas_deploy.exporting.scheme import Scheme, fused_attention, scheme_for, units_named
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT, GEMM, PACKED, SPELLINGS, Spelling
 from resnas_deploy.precision import FP8, QUANTISED, check_precision
-from resnas_deploy.runners.base import RunnerKind
+from resnas_deploy.runners.kind import RunnerKind
 
 _FOR_A_RUNNER = ("int8",)  # the precisions of a graph that is written for one runner: of others there is one form
 
@@ -87,11 +87,6 @@ class Request:
             raise BadInput(
                 f"`for_runner` {self.for_runner} must come with `precision` {' or '.join(_FOR_A_RUNNER)}, found "
                 f"{self.precision}, whose graph is the same for all; leave it out, or export in that precision"
-            )
-        if self.for_engine:
-            raise BadInput(
-                f"`for_runner` must come without a `target`, whose engines another runner runs, "
-                f"found {self.for_runner}; leave one out"
             )
         if self.verify_on and self.verify_on.name != self.for_runner:
             raise BadInput(

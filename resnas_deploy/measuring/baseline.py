@@ -21,7 +21,7 @@ from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
 from resnas_deploy.measuring.measurement import Configuration
 from resnas_deploy.measuring.peers import is_peer, opened_peer
-from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
+from resnas_deploy.measuring.plan import Effort, Plan, Subject
 from resnas_deploy.measuring.reference import reference_workload
 from resnas_deploy.measuring.report import Report, read_report
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
@@ -171,10 +171,7 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
     if all(max(1, threads // item.streams) == item.threads for item in configurations):
         return plan
     numbers = {subject: number for number, subject in enumerate(subjects)}
-    settings = [Setting(item.streams, item.threads, item.batch) for item in configurations]
-    return replace(
-        plan, chosen=tuple((numbers[_place(item)], each) for item, each in zip(configurations, settings, strict=True))
-    )
+    return replace(plan, chosen=tuple((numbers[_place(item)], item.setting) for item in configurations))
 
 
 def _place(item: Configuration) -> tuple[str, str, str, str]:

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 
 from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.batch import profile_for
-from resnas_deploy.engines.build import with_engine
 from resnas_deploy.engines.finding import Need
 from resnas_deploy.engines.identity import is_untuned, profiles_of, unusual_options
+from resnas_deploy.engines.opening import with_engine
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
 from resnas_deploy.measuring.measurement import DEVICE, HOST, Configuration
@@ -32,8 +32,8 @@ class Case:
     subject: int  # its number in the plan
     streams: int
     batch: int
+    threads: int  # of each stream
     latency: str  # `HOST` or `DEVICE`
-    threads: int = 0  # of each stream, where settings are chosen; 0: an equal share of the plan's
 
 
 @dataclass(frozen=True)
@@ -43,19 +43,18 @@ class Ready:
     case: Case
     configuration: Configuration
     step: Timed | None
-    together: Streams | None = None  # what the step runs, where several streams' batches are timed too
+    together: Streams | None = None  # what the step runs, where the batches of several streams are timed too
 
 
 def open_cases(plan: Plan, without: Set[Case], stack: ExitStack, progress: Progress = silent) -> Iterator[Ready]:
     """Open every subject of the plan on `stack` and run every case of it once, but for those in `without`."""
     for number, subject in enumerate(plan.subjects):
         for (streams, threads), batches in plan.sessions(number).items():
-            own = threads if plan.chosen else 0
-            cases = [Case(number, streams, batch, HOST, own) for batch in batches]
+            cases = [Case(number, streams, batch, threads, HOST) for batch in batches]
             wanted = [case for case in cases if case not in without]
             if wanted:
                 progress(f"loading {subject.network.label} on {subject.kind.name}")
-                yield from _open_subject(plan, wanted, threads, stack, progress)
+                yield from _open_subject(plan, wanted, stack, progress)
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ def _options(plan: Plan, subject: Subject, threads: int) -> Options:
     return replace(options, engine_cache=plan.engine_cache) if subject.kind.caches else options
 
 
-def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack, progress: Progress) -> Iterator[Ready]:
-    number, streams = cases[0].subject, cases[0].streams
+def _open_subject(plan: Plan, cases: list[Case], stack: ExitStack, progress: Progress) -> Iterator[Ready]:
+    number, streams, threads = cases[0].subject, cases[0].streams, cases[0].threads
     subject = plan.subjects[number]
     network = subject.network
     sessions = Sessions((), _options(plan, subject, threads))
@@ -99,7 +98,7 @@ def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack,
         sessions = open_sessions(plan, number, streams, threads, stack, progress)
     runners = sessions.runners
     for case in cases:
-        configuration = _configuration(subject, runners[0] if runners else None, case, threads, plan.each)
+        configuration = _configuration(subject, runners[0] if runners else None, case, plan.each)
         if sessions.options.engine:
             configuration = _with_engine(configuration, sessions.options.engine)
         together: Streams | None = None
@@ -118,7 +117,7 @@ def _open_subject(plan: Plan, cases: list[Case], threads: int, stack: ExitStack,
                     ready[0]()
                     on_device = None if plan.chosen else runners[0].device_step(images)
                     steps = {HOST: timed(ready[0])} | ({DEVICE: on_device} if on_device else {})
-        yield Ready(case, configuration, steps.get(HOST), together)
+        yield Ready(case, configuration, steps.get(HOST), together if plan.chosen else None)
         if device := steps.get(DEVICE):
             yield Ready(
                 replace(case, latency=DEVICE),
@@ -149,7 +148,7 @@ def run_at_once(steps: Sequence[Step]) -> None:
         streams.close()
 
 
-def _configuration(subject: Subject, runner: Runner | None, case: Case, threads: int, each: int) -> Configuration:
+def _configuration(subject: Subject, runner: Runner | None, case: Case, each: int) -> Configuration:
     """Return what a case is; where the runner could not even be opened, some of that is not known."""
     network = subject.network
     return Configuration(
@@ -163,7 +162,7 @@ def _configuration(subject: Subject, runner: Runner | None, case: Case, threads:
         computes=runner.computes if runner else "",
         boundary=runner.boundary if runner else "",
         latency=case.latency,
-        threads=threads,
+        threads=case.threads,
         batch=case.batch,
         streams=case.streams,
         images=case.batch * (case.streams * each if case.streams > 1 else 1),

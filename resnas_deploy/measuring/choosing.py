@@ -20,7 +20,8 @@ from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import RunnerKind, usable_cores
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 if TYPE_CHECKING:

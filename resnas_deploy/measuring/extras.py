@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from resnas_deploy.arch.inputs import input_named
-from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.images.samples import noise
@@ -20,7 +20,8 @@ from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Network, Options, RunnerKind
+from resnas_deploy.runners.base import Network, Options
+from resnas_deploy.runners.kind import RunnerKind
 
 KINDS = ("stem", "attention", "MLP", "reduction", "head", "other")
 RUNS = 10

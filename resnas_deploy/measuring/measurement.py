@@ -12,6 +12,7 @@ from resnas_deploy.engines.finding import SHORT
 from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.files.records import text_or_nothing
 from resnas_deploy.measuring.machine.energy import Energy
+from resnas_deploy.measuring.plan import ThroughputSetting
 from resnas_deploy.measuring.statistics import CONFIDENCE, Groups, Interval, ratio_interval
 
 HOST, DEVICE = "host to host", "device only"  # what a latency holds
@@ -63,6 +64,11 @@ class Configuration:
         """`cpu` or `cuda:N`, without the GPU's name; empty where the runner could not be opened."""
         return self.device.partition(" ")[0]
 
+    @property
+    def setting(self) -> ThroughputSetting:
+        """How the runtime was run."""
+        return ThroughputSetting(self.streams, self.threads, self.batch)
+
     def __str__(self) -> str:
         streams = f"{self.streams} streams of " if self.streams > 1 else ""
         threads = f"{self.threads} thread{'' if self.threads == 1 else 's'}"
@@ -76,7 +82,7 @@ class Figures:
     p50_ms: float
     p90_ms: float
     p99_ms: float
-    images_per_second: float
+    images_per_second: float  # over all samples: `Measurement.throughput`
     over_reference: float  # median time over that of the reference workload in the same rounds
     over_reference_low: float
     over_reference_high: float
@@ -109,7 +115,7 @@ class Measurement:
         return float(np.percentile(np.concatenate(batches), percent)) * 1e3
 
     @property
-    def images_per_second(self) -> Interval:
+    def median_throughput(self) -> Interval:
         """Images a second, the median over openings of the median over rounds, and its interval."""
         took = self.samples_s
         whole = [[float(self.configuration.images)] * len(opening) for opening in took]
@@ -147,7 +153,7 @@ class Measurement:
 
 def _repeats_within(relative: Interval) -> float:
     """Return how far another report's figure may be from this one's, relative: each has an error of its own."""
-    from scipy import stats  # takes half a second to import
+    from scipy.special import ndtri  # of `scipy.stats`, without the half a second that its import takes
 
-    apart = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * REPORTS_APART
+    apart = float(ndtri((1 + CONFIDENCE) / 2)) * REPORTS_APART
     return math.expm1(math.sqrt(2) * math.hypot(relative.half_width, apart))

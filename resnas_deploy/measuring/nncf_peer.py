@@ -81,7 +81,7 @@ class NncfPeer:
 
 
 @contextmanager
-def open_nncf_peer(name: str, progress: Progress = silent, batch: BatchRange = USUAL) -> Iterator[NncfPeer]:
+def open_nncf_peer(name: str, progress: Progress = silent) -> Iterator[NncfPeer]:
     """Yield the network of that name, such as `nncf:small`; its graph is removed when the block ends.
 
     Raise `BadInput` for an unknown name, `PackageMissing` where a package is missing.
@@ -92,7 +92,7 @@ def open_nncf_peer(name: str, progress: Progress = silent, batch: BatchRange = U
         raise BadInput(f"a network that NNCF quantises must be one of {known}, found {shown(name)}")
     check_nncf()
     with scratch_folder("nncf") as folder:
-        yield NncfPeer(name, untrained(PUBLISHED[published].arch, seed=0), folder, progress, batch)
+        yield NncfPeer(name, untrained(PUBLISHED[published].arch, seed=0), folder, progress, USUAL)
 
 
 def check_nncf() -> None:

@@ -154,7 +154,7 @@ class _Openings:
             series = self.series.setdefault(ready.case, _Series(ready.configuration))
             if ready.step:
                 steps[ready.case] = series.guarded(ready.step)
-                if self.plan.chosen and ready.together:
+                if ready.together:
                     together[ready.case] = ready.together
             else:
                 series.failed = True

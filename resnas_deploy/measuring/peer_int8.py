@@ -22,12 +22,8 @@ if TYPE_CHECKING:
 _IMAGES = 4
 
 
-def quantise_on_noise(
-    model: Path, out: Path, image_size: int, batch: BatchRange, progress: Progress, for_runner: str = ""
-) -> None:
+def quantise_on_noise(model: Path, out: Path, image_size: int, batch: BatchRange, progress: Progress) -> None:
     """Write the int8 form of a float32 graph, for runtimes on CPUs, to `out`, which may be the same file.
-
-    With `for_runner` it is for that one alone.
 
     Raise `NotAvailable` where the quantiser is missing, `BadInput` where the head would be quantised too.
     """
@@ -40,11 +36,11 @@ def quantise_on_noise(
     check_quantiser()
     _check_head(onnx.load(model, load_external_data=False))
     ranges = activation_ranges(model, noise(_IMAGES, image_size), batch, progress)
-    quantise(model, ranges, scheme_for("int8", False, for_runner), out)
+    quantise(model, ranges, scheme_for("int8", False), out)
 
 
 def write_for_onnxruntime(model: Path, out: Path) -> None:
-    """Write what `quantise_on_noise` gives for ONNX Runtime alone, of what it gave for any runtime."""
+    """Write what `quantise_on_noise` gave in ONNX Runtime's own operators, to `out`, which may be the same file."""
     import onnx
 
     from resnas_deploy.exporting.ort_form import for_onnxruntime

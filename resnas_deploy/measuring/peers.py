@@ -57,8 +57,8 @@ class Peer:
         precision: str,
         folder: Path,
         progress: Progress,
-        batch: BatchRange = USUAL,
-        for_runner: str = "",
+        batch: BatchRange,
+        for_runner: str,
     ) -> None:
         self.precision, self.batch = precision, batch
         self.for_runner = for_runner if precision == INT8 else ""  # in others theirs are written for any
@@ -76,9 +76,11 @@ class Peer:
         traced = "fp32" if self.precision == INT8 else self.precision
         _trace(self.module(), traced, self.image_size, self.batch, path)
         if self.precision == INT8:
-            from resnas_deploy.measuring.peer_int8 import quantise_on_noise  # imports onnx
+            from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime  # imports onnx
 
-            quantise_on_noise(path, path, self.image_size, self.batch, self._progress, self.for_runner)
+            quantise_on_noise(path, path, self.image_size, self.batch, self._progress)
+            if self.for_runner:
+                write_for_onnxruntime(path, path)
         return path
 
     @cached_property

@@ -10,7 +10,8 @@ from resnas_deploy.engines.finding import runner_of
 from resnas_deploy.engines.identity import check_holds, profiles_of
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.timing import WarmUp
-from resnas_deploy.runners.base import CACHING, EngineFile, Network, RunnerKind, usable_cores
+from resnas_deploy.runners.base import EngineFile, Network, usable_cores
+from resnas_deploy.runners.kind import CACHING, RunnerKind
 from resnas_deploy.runners.registry import default_runner, runner_kind
 from resnas_deploy.runners.tf32 import may_have_float32
 
@@ -31,12 +32,17 @@ class Subject:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ThroughputSetting:
     """How a runtime is run for throughput."""
 
     streams: int  # sessions that run at once
     threads: int  # of the CPU, for each session
     batch: int  # images of one run
+
+    @property
+    def split(self) -> tuple[int, int]:
+        """What is opened for it, whatever the batch: the streams, and the threads of each."""
+        return self.streams, self.threads
 
     def __str__(self) -> str:
         streams, threads = ("" if number == 1 else "s" for number in (self.streams, self.threads))
@@ -65,7 +71,7 @@ class Effort:
     ) -> Plan:
         """Return the plan of so much. Raise `BadInput` or `NotAvailable` as `Plan` does, or for too few openings.
 
-        Without batch sizes they are those of 1, 8 and 32 that every network takes, or the smallest of the first one.
+        Without batch sizes they are those of 1, 8 and 32 that every network takes, or the smallest that every one does.
         """
         openings = min(OPENINGS, self.runs) if self.openings is None else self.openings
         if 0 < openings < least_openings:
@@ -104,7 +110,7 @@ class Plan:
     cuda_graph: bool = False
     tf32: bool = False
     engine_cache: str = ""
-    chosen: tuple[tuple[int, Setting], ...] = ()  # by subject, all that is measured; (): streams with all batches
+    chosen: tuple[tuple[int, ThroughputSetting], ...] = ()  # by subject, all that is measured; (): streams x batches
     each: int = BATCHES  # batches of each stream in one sample
     warm_up: WarmUp = field(default_factory=WarmUp)
 
@@ -151,7 +157,7 @@ class Plan:
         found: dict[tuple[int, int], list[int]] = {}
         for subject, setting in self.chosen:
             if subject == number:
-                found.setdefault((setting.streams, setting.threads), []).append(setting.batch)
+                found.setdefault(setting.split, []).append(setting.batch)
         return found
 
     def rounds(self, opening: int) -> int:
@@ -194,9 +200,10 @@ def runners_for(names: Sequence[str], networks: Sequence[Network], device: str =
 
 
 def usual_batches(networks: Sequence[Network], engines: Sequence[EngineFile] = ()) -> tuple[int, ...]:
-    """Return those of the usual sizes that every network and engine takes, or the smallest that the first one does.
+    """Return those of the usual sizes that every network and engine takes, or the smallest that every network does.
 
-    Of one engine alone that takes none of them, they are the sizes that it is tuned for.
+    Where they have no size in common it is the smallest of the first one, which a plan refuses. Of one engine alone
+    that takes none of the usual ones, they are the sizes that it is tuned for.
     """
     ranges = [network.batch for network in networks]
     usual = tuple(size for size in _USUAL_BATCHES if all(size in batches for batches in ranges))
@@ -204,4 +211,5 @@ def usual_batches(networks: Sequence[Network], engines: Sequence[EngineFile] = (
         usual = tuple(size for size in usual if profile_for(profiles_of(engine.made_of), size))
     if not usual and engines:
         return tuple(sorted({profile.usual for profile in profiles_of(engines[0].made_of)}))
-    return usual or (ranges[0].least,)
+    least = max(batches.least for batches in ranges)
+    return usual or ((least if all(least in batches for batches in ranges) else ranges[0].least),)

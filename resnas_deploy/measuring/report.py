@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -83,19 +84,19 @@ def read_report(path: Path) -> Report:
         remedy = "use a newer resnas" if schema > SCHEMA else "measure it again"
         raise BadInput(f"{path} must have schema {SCHEMA}, found {shown(schema, 20)}; {remedy}")
     report = record.from_json(Report, data, str(path))
-    check_samples(report, path)
+    check_samples(report.reference, report.measurements, path)
     return report
 
 
-def check_samples(report: Report, path: Path) -> None:
+def check_samples(reference: Reference, measurements: Sequence[Measurement], path: Path) -> None:
     """Raise `BadInput`, which names the file, unless each sample is a time and belongs to a round of the reference."""
-    rounds = [len(opening) for opening in report.reference.samples_s]
+    rounds = [len(opening) for opening in reference.samples_s]
     if 0 in rounds:
         raise BadInput(f"{path} must have samples in each opening, found none in opening {rounds.index(0) + 1}")
     if sum(rounds) > MOST_RUNS:
         raise BadInput(f"{path} must have at most {MOST_RUNS} runs, found {sum(rounds)}; is it a report of `bench()`?")
-    named = [("the reference workload", report.reference.samples_s, rounds)]
-    named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in report.measurements]
+    named = [("the reference workload", reference.samples_s, rounds)]
+    named += [(str(m.configuration), m.samples_s, [] if m.failure else rounds) for m in measurements]
     for name, samples, expected in named:
         if (found := [len(opening) for opening in samples]) != expected:
             raise BadInput(

@@ -120,9 +120,9 @@ def open_closed() -> None:
     if sys.stdin is None:
         sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115, PTH123  it stays open for as long as we run
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  as above
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  as above
 
 
 def _code_of(command: Callable[[], int], mask: set[Any]) -> int:
@@ -270,7 +270,7 @@ def _end_at_once(number: int, state: _State) -> None:
     _end_children()
     for path in _unfinished():
         try:
-            os.unlink(path)  # noqa: PTH108
+            os.unlink(path)  # noqa: PTH108  pathlib would have to be imported
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
     try:
@@ -284,7 +284,7 @@ def _unfinished() -> list[str]:
     found = []
     for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would have to be imported
         with contextlib.suppress(OSError):
-            path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115
+            path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  as above
             folder, name = os.path.split(path)
             if name == LOCK:
                 found.append(folder)

@@ -8,7 +8,6 @@ from typing import Any
 
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.precision import FLOATS, QUANTISED
-from resnas_deploy.runners.base import CACHING, Opener, RunnerKind
 from resnas_deploy.runners.devices import (
     CPU,
     CUDA,
@@ -23,6 +22,7 @@ from resnas_deploy.runners.devices import (
     rtx_problem,
     torch_problem,
 )
+from resnas_deploy.runners.kind import CACHING, Opener, RunnerKind
 
 # onnxruntime and onnxruntime-gpu are one module: where both are installed, either may be what is imported.
 _INSTALL_GPU = "pip uninstall -y onnxruntime && pip install 'resnas[gpu]'"

@@ -12,8 +12,8 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import WEIGHTS, Artifact
 from resnas_deploy.batch import USUAL
 from resnas_deploy.data.labelled import Indices, LabelledImages
-from resnas_deploy.engines.build import open_runner
 from resnas_deploy.engines.finding import Need
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
 from resnas_deploy.exporting.export import check_verifiable, export
 from resnas_deploy.exporting.quantise import check_quantiser
@@ -24,7 +24,8 @@ from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import Images, Options, RunnerKind, usable_cores
+from resnas_deploy.runners.base import Images, Options, usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind

@@ -198,7 +198,7 @@ def measured_from(data: object, found: Found, path: Path, remedy: str = "measure
         )
     known = {item.digest for item in found.finalists} | ({found.anchor.digest} if found.anchor else set())
     for report in measured.reports:
-        check_samples(report, path)
+        check_samples(report.reference, report.measurements, path)
         if not report.machine.is_called(measured.setting.machine):
             raise BadInput(
                 f"{path} must be of one machine, {measured.setting.machine}, found a report of {report.machine.slug}; "

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnas_deploy.precision import QUANTISED
-from resnas_deploy.runners.base import RunnerKind
 from resnas_deploy.runners.devices import device_kind, is_gpu
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.sizes import Sizes
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.batch import USUAL, BatchRange
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
@@ -24,7 +24,8 @@ from resnas_deploy.measuring.plan import Effort, Subject
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import PRECISIONS, relative_error, tolerance_of
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import Network, Options, RunnerKind, usable_cores
+from resnas_deploy.runners.base import Network, Options, usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.surveying.results import Outcome, TimedNetwork, Verified
 from resnas_deploy.surveying.task import Task

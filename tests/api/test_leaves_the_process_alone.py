@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def state() -> dict[str, object]:
         "NumPy's errors": np.geterr(),
         # The one change that stays: the makers of the packages that were imported are not reported to.
         "environment": {name: value for name, value in os.environ.items() if name not in OFF},
-        "folder": os.getcwd(),  # noqa: PTH109
+        "folder": str(Path.cwd()),
         "logging": [(name, logging.getLogger(name).level) for name in ("", "resnas_deploy")],
         "signals": [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)],
         "streams": (sys.stdout, sys.stderr, sys.excepthook),

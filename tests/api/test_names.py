@@ -59,7 +59,7 @@ def test_completion_and_importing_all_give_the_names_and_nothing_else():
 
 def test_an_unknown_name_is_told():
     with pytest.raises(AttributeError, match="no attribute 'exprot'"):
-        resnas.exprot  # noqa: B018
+        resnas.exprot  # noqa: B018  to look it up is the test
 
 
 def test_importing_loads_nothing_else():

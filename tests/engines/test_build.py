@@ -149,7 +149,7 @@ def test_what_the_real_builder_for_rtx_has_no_use_for_is_refused(artifact):
     """tests/engines/test_asked.py has the builder's own answers."""
     for options in ({"version_compatible": True}, {"hardware_compatibility": "ampere+"}, {"level": 0}):
         (name,) = options
-        line = refusal(lambda: built(artifact, **options))  # noqa: B023
+        line = refusal(lambda: built(artifact, **options))
         assert line.startswith(f"the target tensorrt-rtx takes no `{name}`: ")
     assert not (artifact.folder / "engines").exists()
 

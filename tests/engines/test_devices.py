@@ -9,8 +9,9 @@ import pytest
 from support.checks import refusal
 
 from resnas_deploy.engines import build as building
-from resnas_deploy.engines.build import _request, build_engine, open_runner
+from resnas_deploy.engines.build import _request, build_engine
 from resnas_deploy.engines.builder_process import compile_engine
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput, NotAvailable

@@ -17,9 +17,10 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.engines import build as building
 from resnas_deploy.engines import builder, store
 from resnas_deploy.engines.asked import check_asked
-from resnas_deploy.engines.build import build_engine, with_engine
+from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.ep_context_builder import Refused, build_context
 from resnas_deploy.engines.finding import is_engine, named_engine, open_source, runner_of
+from resnas_deploy.engines.opening import with_engine
 from resnas_deploy.engines.options import BatchProfile, BuildOptions, engine_id
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import NotAvailable, VerificationFailed

@@ -11,9 +11,9 @@ from support.checks import refusal
 from support.little_engine import RTX, built, exported, needs_builder
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import open_runner, why_not_here
 from resnas_deploy.engines.finding import Need, engines_in, named_engine, open_source, open_subject, runner_of, unfit
 from resnas_deploy.engines.identity import check_holds, unusual_options
+from resnas_deploy.engines.opening import open_runner, why_not_here
 from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.measuring.plan import Effort, subjects_for
 from resnas_deploy.runners.base import Options
@@ -111,10 +111,11 @@ def test_an_engine_of_another_network_is_refused(several, tmp_path):
 
 
 def chosen_without_building(artifact):
-    from resnas_deploy.engines.build import _for_runner, _identity
+    from resnas_deploy.engines.build import identity_here
     from resnas_deploy.engines.finding import choose
+    from resnas_deploy.engines.opening import _for_runner
 
-    return choose(artifact, _identity(artifact, RTX, _for_runner(KIND, OPTIONS)), Need())
+    return choose(artifact, identity_here(artifact, RTX, _for_runner(KIND, OPTIONS)), Need())
 
 
 def test_the_runner_follows_from_the_engine(several):

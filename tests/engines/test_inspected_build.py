@@ -3,38 +3,19 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 from pathlib import Path
 
 import onnx
 import pytest
 from support.documented import tensorrt_builder
-from support.little_engine import exported
+from support.little_engine import TENSORRT, exported
 
 from resnas_deploy.engines import build as building
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BatchProfile, BuildOptions
-from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.progress import silent
-from resnas_deploy.runners import devices
-
-TENSORRT = TARGETS["tensorrt"]
-L4 = "NVIDIA L4"
-DOCUMENTED = Path(tensorrt_builder.__file__).parent
-
-
-@pytest.fixture(params=["10.15.1.29", "11.4.0.106"])
-def version(request, monkeypatch):
-    """A machine with a GPU and that version of TensorRT, both for this process and for the builder's."""
-    monkeypatch.setattr(devices, "gpus", lambda: (L4,))
-    monkeypatch.setattr(building, "gpus", lambda: (L4,))
-    monkeypatch.setattr(type(TENSORRT), "builder", lambda _target: f"tensorrt {request.param}")
-    monkeypatch.setenv("DOCUMENTED_TENSORRT", request.param)
-    path = [str(DOCUMENTED), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, path)))
-    return request.param
 
 
 def test_a_good_fp16_engine_is_proved_and_kept(artifact, version):

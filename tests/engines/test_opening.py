@@ -10,7 +10,7 @@ import pytest
 from support.checks import refusal
 from support.little_engine import RTX, needs_builder
 
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.devices import gpus

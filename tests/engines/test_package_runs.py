@@ -13,7 +13,8 @@ from support.places import EXAMPLE
 import resnas_deploy as resnas
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
-from resnas_deploy.engines.build import build_engine, open_runner
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import target_named
 from resnas_deploy.exporting.export import export

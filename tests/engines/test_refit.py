@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import onnx
 import pytest
-from engines.test_inspected_build import TENSORRT, version  # noqa: F401  a fixture
 from onnx import numpy_helper
 from PIL import Image
 from support.checks import refusal
-from support.little_engine import LITTLE, exported
+from support.little_engine import LITTLE, TENSORRT, exported
 
 import resnas_deploy as resnas
-from resnas_deploy.engines.build import build_engine, why_not_here
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.opening import why_not_here
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.refit import check_refittable, check_same_graph
 from resnas_deploy.engines.store import open_engine
@@ -43,7 +43,7 @@ def weights_of(model):
 
 
 @pytest.mark.parametrize("options", [{"refittable": True}, {"refittable": True, "strip_weights": True}], ids=str)
-def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_path, options):  # noqa: F811
+def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_path, options):
     first = build_engine(artifact, TENSORRT, BuildOptions(**options), silent).engine
     built = resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned")
     assert not built.cached
@@ -60,7 +60,7 @@ def test_a_tuned_checkpoint_goes_into_an_engine(artifact, version, tuned, tmp_pa
     assert "force" in again
 
 
-def test_images_stay_bytes(version, tuned, tmp_path):  # noqa: F811
+def test_images_stay_bytes(version, tuned, tmp_path):
     levels = exported(tmp_path / "levels", input="uint8")
     first = build_engine(levels, TENSORRT, BuildOptions(refittable=True), silent).engine
     resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "tuned")
@@ -74,7 +74,7 @@ def test_images_stay_bytes(version, tuned, tmp_path):  # noqa: F811
     assert not (tmp_path / "other").exists()
 
 
-def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, version, tuned, tmp_path):  # noqa: F811
+def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, version, tuned, tmp_path):
     first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
     assert set(weights_of(model_of(first.path)).values()) != set(weights_of(onnx.load(artifact.graph)).values())
     line = refusal(lambda: resnas.refit(first.path, checkpoint=tuned, out=tmp_path / "other"))
@@ -83,7 +83,7 @@ def test_a_stripped_engine_takes_the_weights_of_its_build_alone(artifact, versio
     assert weights_of(model_of(same.path)) == weights_of(inlined_of(tmp_path / "same"))
 
 
-def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_path):  # noqa: F811
+def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_path):
     first = build_engine(artifact, TENSORRT, BuildOptions(strip_weights=True), silent).engine
     Image.new("RGB", (32, 32)).save(tmp_path / "any.png")
     said = "it was built without its weights; put them in by `refit()`"
@@ -104,7 +104,7 @@ def test_an_engine_without_its_weights_is_run_by_nothing(artifact, version, tmp_
     assert why_not_here(resnas.open(tmp_path / "full"), full.made_of) != said
 
 
-def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):  # noqa: F811
+def test_an_engine_that_was_not_built_for_it(artifact, version, tuned):
     first = build_engine(artifact, TENSORRT, BuildOptions(), silent).engine
     assert "must have been built with `refittable`" in refusal(lambda: resnas.refit(first.path, checkpoint=tuned))
     line = refusal(lambda: resnas.refit(artifact.folder, checkpoint=tuned))
@@ -118,7 +118,7 @@ def test_an_engine_of_another_kind(engine):
     assert message == "a refit must be of an engine of tensorrt or tensorrt-rtx, found aoti; build it anew"
 
 
-def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):  # noqa: F811
+def test_without_a_gpu_nothing_is_written(artifact, version, tuned, monkeypatch, tmp_path):
     first = build_engine(artifact, TENSORRT, BuildOptions(refittable=True), silent).engine
     monkeypatch.setattr("resnas_deploy.runners.devices.gpus", tuple)
     with pytest.raises(NotAvailable, match="is refitted on the GPU that it runs on, and no NVIDIA GPU") as caught:
@@ -136,7 +136,7 @@ def test_graphs_that_differ_in_more_than_weights(little, tmp_path):
     for change, said in ((lambda other: other.graph.node.pop(), "nodes of"), (_reshape, "in the values of weights")):
         other = onnx.load(little.graph)
         change(other)
-        assert said in refusal(lambda: check_same_graph(graph, other))  # noqa: B023
+        assert said in refusal(lambda: check_same_graph(graph, other))
 
 
 def _reshape(model):

@@ -15,7 +15,8 @@ from support.made_up_measuring import plan as plan_of
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines import build as building
-from resnas_deploy.engines.build import build_engine, open_runner
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.recorded import LayerReport
 from resnas_deploy.engines.targets import TARGETS

@@ -41,7 +41,7 @@ def test_a_precision_needs_a_compute_capability(precision, least):
             RTX.check(precision, (capability,))
         else:
             wanted = f"{precision} must be built for compute capability {dotted(least)} or above, found"
-            assert f"{wanted} {dotted(capability)}" in refusal(lambda: RTX.check(precision, (capability,)))  # noqa: B023
+            assert f"{wanted} {dotted(capability)}" in refusal(lambda: RTX.check(precision, (capability,)))
 
 
 def test_one_bad_capability_among_good_ones_is_refused():
@@ -50,7 +50,7 @@ def test_one_bad_capability_among_good_ones_is_refused():
 
 def test_unknown_capabilities():
     for capability in ("80", "90", "100", "103"):  # A100, H100 and H200, B200, B300
-        line = refusal(lambda: RTX.check("fp16", (capability,)))  # noqa: B023
+        line = refusal(lambda: RTX.check("fp16", (capability,)))
         wanted = f"must be portable (8.6, 8.9, 12.0) or among 7.5, 8.6, 8.9, 12.0, 12.1, found {dotted(capability)}"
         assert line.endswith(wanted)
     assert "takes no compute capability, found 8.9" in refusal(lambda: DATA_CENTRE.check("fp16", ("89",)))

@@ -99,7 +99,6 @@ def test_triton_serves_it_on_the_cpu_alone(for_ort, changes, found):
         ),
         ({"precision": "fp16"}, "must come with `precision` int8, found fp16"),
         ({"precision": "fp8"}, "must come with `precision` int8, found fp8"),
-        ({"for_engine": True}, "must come without a `target`"),
         ({"verify_on": RUNNERS["openvino"]}, "must be verified there, found `verify_on` openvino"),
     ],
 )

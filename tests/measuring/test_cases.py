@@ -29,7 +29,7 @@ def opened(wanted, without=frozenset()):
 
 
 def host(batch, subject=0, streams=1):
-    return Case(subject, streams, batch, HOST)
+    return Case(subject, streams, batch, 2 // streams, HOST)  # of a plan's two threads
 
 
 def test_what_is_timed_is_described(network):

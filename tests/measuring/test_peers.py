@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,14 +16,12 @@ from support.made_up_measuring import configuration
 from torch.utils.flop_counter import FlopCounterMode
 
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.measuring import peers
 from resnas_deploy.measuring.baseline import opened_networks
 from resnas_deploy.measuring.peer_int8 import write_for_onnxruntime
 from resnas_deploy.measuring.peer_specs import PEERS, PIT, PeerSpec
 from resnas_deploy.measuring.peers import beside_peers, open_peer
-from resnas_deploy.network.plain_vit import PlainViT
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
@@ -77,40 +74,6 @@ def test_parameters_and_macs_are_the_published(spec):
     else:
         assert round(counted, 1) == spec.gmacs
         assert network.config._attn_implementation == spec.attention
-
-
-def shapes_in(stages):
-    """A list that the shapes before and after each stage come into when the network runs."""
-    seen = []
-    for stage in stages:
-        stage.register_forward_hook(lambda _, inputs, found: seen.append((inputs[0].shape, found.shape)))
-    return seen
-
-
-def test_pit_halves_its_grid_and_doubles_its_width(opened):
-    """The shapes of its paper's table 1: 27x27, 14x14 and 7x7 tokens and the class token; of B 31, 16 and 8."""
-    for name, sides in (("pit-small", (27, 14, 7)), ("pit-base", (31, 16, 8))):
-        with torch.device("meta"), torch.inference_mode():
-            network = peers._build(PEERS[name]).eval()
-            seen = shapes_in(network.stages)
-            network(torch.empty(1, 3, 224, 224))
-        widths = [heads * PEERS[name].config["head_dim"] for heads in PEERS[name].config["num_attention_heads"]]
-        assert seen == [((1, 1 + side**2, width),) * 2 for side, width in zip(sides, widths, strict=True)]
-        assert widths == [widths[0], 2 * widths[0], 4 * widths[0]]
-        assert all(pool.grid.groups == pool.grid.in_channels for pool in network.pools)  # depthwise
-
-
-def test_pit_pools_channel_by_channel_and_the_class_token_by_itself(opened):
-    """Of a pooling's two outputs a channel, each hangs on its own channel alone; the class token on none of them."""
-    pool = opened("pit-tiny").module().pools[0]
-    side, width = pool.side, pool.width
-    tokens = torch.zeros(1, 1 + side**2, width)
-    other = tokens.clone()
-    other[0, 1:, 3] = 1.0
-    with torch.inference_mode():
-        moved = (pool(other) - pool(tokens)).abs().amax(dim=(0, 1))
-        assert torch.equal(pool(other)[0, 0], pool(tokens)[0, 0])
-    assert torch.nonzero(moved).flatten().tolist() == [6, 7]
 
 
 @pytest.mark.parametrize(
@@ -241,100 +204,6 @@ def test_missing_packages(monkeypatch):
     monkeypatch.setattr(peers, "_PACKAGES", ("torch", "no_such_package"))
     with pytest.raises(NotAvailable, match="missing: no_such_package; install it with: pip install no_such_package"):
         open_peer("pvt-tiny", "fp32").__enter__()
-
-
-def test_deit_needs_no_transformers_and_computes_what_theirs_does(monkeypatch):
-    """The weights of one in the other: the same logits. And it has the published parameters."""
-    spec = LITTLE["deit-tiny"]
-    theirs = peers._build(spec).eval()
-    monkeypatch.setattr(peers, "is_plain", lambda spec: spec.family == "vit")
-    with open_peer("deit-tiny", "fp32", specs=LITTLE, batch=BatchRange(1, 256)) as peer:
-        plain = peer.module()
-        assert 256 in peer.batch
-    own, given = plain.state_dict(), theirs.state_dict()
-    for name in own:
-        own[name] = _of_theirs(name, given)
-    plain.load_state_dict(own)
-    images = torch.from_numpy(noise(peer, 3))
-    with torch.inference_mode():
-        wanted = theirs(pixel_values=images).logits.numpy()
-        assert_close(plain(images).numpy(), wanted, 1e-5 * np.abs(wanted).max(), "plain")
-    with open_peer("deit-tiny", "fp32", specs=LITTLE) as peer:  # its graph takes any batch too
-        assert_close(logits(peer, "ort-cpu", noise(peer, 3)), logits(peer, "torch", noise(peer, 3)), 1e-5, "traced")
-    with torch.device("meta"):
-        base = PlainViT(PEERS["deit-base"].config, 224, 1000)
-    assert sum(value.numel() for value in base.parameters()) == PEERS["deit-base"].parameters
-
-
-def test_without_transformers_deit_and_pit_run_on_pytorch_alone():
-    """In a process in which neither of the packages can be imported; the graph says what is missing."""
-    program = (
-        "import sys, numpy as np\n"
-        "sys.modules['transformers'] = sys.modules['onnxscript'] = None\n"
-        "import importlib.util\n"
-        "found = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: (\n"
-        "    None if name in ('transformers', 'onnxscript') else found(name, *rest))\n"
-        "from resnas_deploy.measuring.peers import open_peer\n"
-        "from resnas_deploy.runners.base import Options\n"
-        "from resnas_deploy.runners.registry import RUNNERS\n"
-        "with open_peer('pit-tiny', 'fp32') as peer:\n"
-        "    with RUNNERS['torch'].open(peer, Options(threads=1)) as runner:\n"
-        "        print(runner.run(np.zeros((1, 3, 224, 224), np.float32))['logits'].shape)\n"
-        "with open_peer('deit-tiny', 'fp32') as peer:\n"
-        "    with RUNNERS['torch'].open(peer, Options(threads=1)) as runner:\n"
-        "        print(runner.run(np.zeros((1, 3, 224, 224), np.float32))['logits'].shape)\n"
-        "    try:\n"
-        "        peer.model\n"
-        "    except ImportError as error:\n"
-        "        print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    *shapes, said = done.stdout.splitlines()
-    assert shapes == ["(1, 1000)"] * 2
-    assert "are missing: onnxscript; install it with: pip install onnxscript" in said
-
-
-def _of_theirs(name, given):
-    """The tensor of transformers' ViT that belongs to a name of ours; the spelling of theirs varies by version."""
-    ends = {
-        "class_token": ("cls_token",),
-        "position": ("position_embeddings",),
-        "patches": ("patch_embeddings.projection",),
-        "head": ("classifier",),
-        "norm1": ("layernorm_before",),
-        "norm2": ("layernorm_after",),
-        "qkv": ("q_proj", "k_proj", "v_proj"),
-        "projection": ("o_proj",),
-        "fc1": ("mlp.fc1",),
-        "fc2": ("mlp.fc2",),
-    }
-    older = {"q_proj": "attention.query", "k_proj": "attention.key", "v_proj": "attention.value"}
-    older |= {"o_proj": "attention.output.dense", "mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
-    parts = name.split(".")
-    kind = parts[-1] if parts[-1] in ("weight", "bias") else ""
-    if parts[0] == "norm":
-        wanted, block = ("vit.layernorm",), None
-    else:
-        block = int(parts[1]) if parts[0] == "blocks" else None
-        wanted = ends[parts[2] if parts[0] == "blocks" else parts[0]]
-
-    def one(end):
-        for each in (end, older.get(end)):
-            full = f"{each}.{kind}" if kind else each
-            found = [
-                key
-                for key in given
-                if (key == full or key.endswith(f".{full}"))
-                and (block is None or re.search(rf"(layer|layers)\.{block}\.", key))
-                and not (each == "output.dense" and "attention.output" in key)
-            ]
-            if len(found) == 1:
-                return given[found[0]]
-        raise AssertionError((name, end, sorted(given)))
-
-    return torch.cat([one(end) for end in wanted])
 
 
 def test_specs_are_data():

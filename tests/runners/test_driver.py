@@ -11,6 +11,7 @@ from support.documented.driver import A100, GB10, H200, L4, T4, Gpu, machine_of
 from resnas_deploy.api.build import build
 from resnas_deploy.api.runners import available_runners
 from resnas_deploy.engines import build as building
+from resnas_deploy.engines.opening import _for_runner
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.runners import devices
 from resnas_deploy.runners.base import Options
@@ -117,14 +118,14 @@ def test_other_targets_are_not_asked(machine):
 )
 def test_a_runner_builds_for_a_gpu_that_portable_engines_are_not_for(machine, gpu, capabilities):
     machine(*([gpu] if gpu else []))
-    assert building._for_runner(RTX, OPTIONS).capabilities == capabilities
+    assert _for_runner(RTX, OPTIONS).capabilities == capabilities
 
 
 @pytest.mark.parametrize(("gpu", "precision", "least"), [(T4, "bf16", "8.0"), (T4, "fp8", "8.9"), (A100, "fp8", "8.9")])
 def test_precisions_that_a_gpu_lacks(machine, unavailable, monkeypatch, gpu, precision, least):
     """The kinds, without their packages: what is here of them does not matter."""
     machine(gpu)
-    monkeypatch.setattr("resnas_deploy.runners.base.RunnerKind.problem", lambda _kind, _device="": None)
+    monkeypatch.setattr("resnas_deploy.runners.kind.RunnerKind.problem", lambda _kind, _device="": None)
     said = f"{precision} needs a GPU of compute capability {least} or above, found {gpu.name} ({gpu.capability[0]}."
     for name in ("ort-cuda", "ort-tensorrt", "tensorrt", "torch", "torch-compile", "aoti"):
         kind = RUNNERS[name]
@@ -139,7 +140,7 @@ def test_precisions_that_a_gpu_lacks(machine, unavailable, monkeypatch, gpu, pre
 
 def test_precisions_that_a_gpu_has(machine, monkeypatch):
     machine(L4)
-    monkeypatch.setattr("resnas_deploy.runners.base.RunnerKind.problem", lambda _kind, _device="": None)
+    monkeypatch.setattr("resnas_deploy.runners.kind.RunnerKind.problem", lambda _kind, _device="": None)
     for precision in ("fp32", "fp16", "bf16", "int8", "fp8"):
         RUNNERS["tensorrt"].check(precision, "cuda")
 

@@ -12,7 +12,7 @@ from support.networks import golden_arrays
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.devices import CUDA, gpus

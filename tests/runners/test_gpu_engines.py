@@ -9,7 +9,8 @@ import pytest
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import build_engine, open_runner
+from resnas_deploy.engines.build import build_engine
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.engines.options import BatchProfile, BuildOptions
 from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.errors import BadInput, NotAvailable

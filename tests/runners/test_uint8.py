@@ -12,7 +12,7 @@ from support.small_export import SMALL, request
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.arch.inputs import UINT8
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.exporting.export import export
 from resnas_deploy.images.samples import noise

@@ -10,7 +10,7 @@ from support.small_data import SPACE, Stripes
 
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.elements import OUTPUT
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.runners.base import Options

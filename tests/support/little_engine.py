@@ -17,7 +17,7 @@ from resnas_deploy.exporting.request import Request
 from resnas_deploy.progress import silent
 from resnas_deploy.weights.checkpoint import untrained
 
-RTX = TARGETS["tensorrt-rtx"]
+RTX, TENSORRT = TARGETS["tensorrt-rtx"], TARGETS["tensorrt"]
 needs_builder = pytest.mark.skipif(importlib.util.find_spec(RTX.module) is None, reason=f"{RTX.module} is missing")
 
 LITTLE = ArchSpec(  # an odd number of classes: the builder pads the head's product and cuts it

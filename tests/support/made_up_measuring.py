@@ -11,7 +11,8 @@ from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.report import Reference, Report
-from resnas_deploy.runners.base import Runner, RunnerKind
+from resnas_deploy.runners.base import Runner
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.ort import OrtRunner
 
 MACHINE = Machine("a CPU", 2, "Linux x86_64", "3.11.2")

@@ -58,7 +58,7 @@ def main() -> None:
     make_small()
     anchored.LEAST_ROUNDS = anchored.MOST_ROUNDS = 3
     anchored.WARM = WarmUp(window=1, tolerance=0.5, most=2)
-    packaged_spaces()[MINI.name] = MINI  # type: ignore[index]  # a dict, which is the same for all
+    packaged_spaces()[MINI.name] = MINI  # a dict, which is the same for all
     resnas()
 
 

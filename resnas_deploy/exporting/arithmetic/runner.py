@@ -9,8 +9,9 @@ from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.exporting.arithmetic.evaluate import Graph
 from resnas_deploy.precision import precision_named
-from resnas_deploy.runners.base import Images, Options, Outputs, Runner, RunnerKind
+from resnas_deploy.runners.base import Images, Options, Outputs, Runner
 from resnas_deploy.runners.devices import CPU
+from resnas_deploy.runners.kind import RunnerKind
 
 
 class OwnRunner(Runner):

@@ -14,7 +14,7 @@ import numpy as np
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import UntrainedNetwork, made_up

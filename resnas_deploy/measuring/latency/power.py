@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import NotAvailable
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.images.samples import noise

@@ -8,7 +8,8 @@ from resnas_deploy.batch import MAX_BATCH
 from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.precision import check_precision
-from resnas_deploy.runners.base import RunnerKind, usable_cores
+from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner, runner_kind
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from resnas_deploy.files.records import as_json
-from resnas_deploy.measuring.plan import Setting
+from resnas_deploy.measuring.plan import ThroughputSetting
 from resnas_deploy.measuring.statistics import Interval
 
 
@@ -21,9 +21,9 @@ class Tried:
     failure: str | None = None  # why it could not run
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> ThroughputSetting:
         """The setting alone."""
-        return Setting(self.streams, self.threads, self.batch)
+        return ThroughputSetting(self.streams, self.threads, self.batch)
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class BestSetting:
     streams: int
     threads: int  # of each stream
     batch: int
-    images_per_second: Interval
+    images_per_second: Interval  # `Measurement.median_throughput`
     batch_p50_ms: float  # of one batch, while all streams run
     batch_p99_ms: float
     # Throughput over that of one stream with every thread, at the smallest batch that was allowed, and at its best one.
@@ -47,9 +47,9 @@ class BestSetting:
     over_one_stream: Interval = field(metadata=as_json("over_single"))
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> ThroughputSetting:
         """The setting alone."""
-        return Setting(self.streams, self.threads, self.batch)
+        return ThroughputSetting(self.streams, self.threads, self.batch)
 
 
 @dataclass(frozen=True)

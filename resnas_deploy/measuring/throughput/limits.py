@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.plan import MOST_STREAMS, Setting
+from resnas_deploy.measuring.plan import MOST_STREAMS, ThroughputSetting
 from resnas_deploy.measuring.throughput import MINUTES
 
 SEARCHING = 0.55  # of the time; the rest measures the best beside what they are compared with
@@ -46,9 +46,9 @@ class Choices:
     on_gpu: bool = False
 
     @property
-    def one(self) -> Setting:
+    def one(self) -> ThroughputSetting:
         """One stream with every thread at the smallest batch: what everything is compared with."""
-        return Setting(1, self.cores, self.batches[0])
+        return ThroughputSetting(1, self.cores, self.batches[0])
 
     @property
     def first_batch(self) -> int:

@@ -14,19 +14,20 @@ from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure, nothing_measured
 from resnas_deploy.measuring.measurement import Measurement
-from resnas_deploy.measuring.plan import Effort, Plan, Setting, Subject
+from resnas_deploy.measuring.plan import Effort, Plan, Subject, ThroughputSetting
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.measuring.statistics import Interval, ratio_interval
 from resnas_deploy.measuring.throughput.found import BestSetting, ThroughputSearch
 from resnas_deploy.measuring.throughput.limits import SEARCHING, Choices, Limits, batches_for
 from resnas_deploy.measuring.throughput.search import EQUAL, Search
-from resnas_deploy.measuring.throughput.sessions import BATCHES
+from resnas_deploy.measuring.throughput.sessions import FEW_BATCHES
 from resnas_deploy.measuring.timing import WarmUp
 from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.runners.devices import CPU
 
 OPENINGS = 3  # of what is measured in the end, where no other number is asked for
 _WARM = WarmUp(window=1, most=1)  # in each opening, after a first run: a round takes seconds
+_BESIDE = 0.05  # seconds of a round beside its samples: the reference workload, and rests
 _SEED = 0  # of the bootstrap
 
 
@@ -78,12 +79,12 @@ def _plan(effort: Effort, subjects: Sequence[Subject], batches: Sequence[int]) -
     sizes = {size for subject in subjects for size in batches_for(subject.network.batch, tuple(batches))}
     everything = tuple(sorted(sizes))
     chosen = tuple(
-        (number, Setting(1, plan.threads, batch))
+        (number, ThroughputSetting(1, plan.threads, batch))
         for number, subject in enumerate(subjects)
         for batch in everything
         if batch in subject.network.batch
     )
-    return replace(plan, batches=everything, chosen=chosen, each=BATCHES, warm_up=_WARM)
+    return replace(plan, batches=everything, chosen=chosen, each=FEW_BATCHES, warm_up=_WARM)
 
 
 def _openings(effort: Effort) -> int:
@@ -96,36 +97,35 @@ def _measured(
     """Measure the finalists of all searches, each beside one stream, in about so many seconds."""
     if any(search.interrupted for search in searches):
         return nothing_measured(plan)
-    chosen: list[tuple[int, Setting]] = []
+    chosen: list[tuple[int, ThroughputSetting]] = []
+    round_s = _BESIDE
     for search in searches:
         singles = [search.choices.one, search.single()]
         wanted = dict.fromkeys([*search.finalists(), *(each for each in singles if each)])
         if search.best is not None:
             chosen += [(search.number, setting) for setting in wanted]
+            round_s += sum(_seconds(search, setting) for setting in wanted)
     if not chosen:
-        found = ", ".join(f"{plan.subjects[search.number].network.label}" for search in searches)
+        found = ", ".join(plan.subjects[search.number].network.label for search in searches)
         raise BadInput(f"a setting must fit into memory, found none of {found}; name smaller `batches`")
-    round_s = sum(_seconds(searches, number, setting) for number, setting in chosen) + 0.05
     rounds = int(seconds / round_s) - plan.openings * (1 + _WARM.most)  # the first run too
     runs = max(plan.openings, min(effort.runs, rounds))
     final = replace(plan, chosen=tuple(chosen), runs=runs)
     return measure(final, extras, headed("the best beside one stream, ", progress))
 
 
-def _seconds(searches: Sequence[Search], number: int, setting: Setting) -> float:
-    """Return what a sample of a setting takes in the end, by what was tried."""
-    search = next(each for each in searches if each.number == number)
-    known = [each.images_per_second or 0.0 for each in search.tried.values()]
-    there = search.tried.get(setting)
-    rate = (there.images_per_second if there else None) or min((each for each in known if each), default=1.0)
-    return setting.batch * (setting.streams * BATCHES if setting.streams > 1 else 1) / rate
+def _seconds(search: Search, setting: ThroughputSetting) -> float:
+    """Return what a sample of a setting takes in the end, by what was tried: where it was not, at the slowest rate."""
+    rates = {tried: each.images_per_second for tried, each in search.tried.items() if each.images_per_second}
+    rate = rates.get(setting) or min(rates.values(), default=1.0)
+    return setting.batch * (setting.streams * FEW_BATCHES if setting.streams > 1 else 1) / rate
 
 
 def _found(plan: Plan, search: Search, seconds: float, report: Report) -> ThroughputSearch:
     subject = plan.subjects[search.number]
     network = subject.network
     own = {
-        Setting(c.streams, c.threads, c.batch): item
+        c.setting: item
         for item in report.measurements
         if (c := item.configuration) and (c.source, c.runner) == (network.source, subject.kind.name) and item.samples_s
     }
@@ -144,7 +144,7 @@ def _found(plan: Plan, search: Search, seconds: float, report: Report) -> Throug
     )
 
 
-def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) -> BestSetting | None:
+def _best(subject: Subject, search: Search, own: Mapping[ThroughputSetting, Measurement]) -> BestSetting | None:
     """Return the best of what was measured in the end; None where that has nothing that keeps the limit."""
     limit, one = search.limits.latency_ms, own.get(search.choices.one)
     able = {setting: item for setting, item in own.items() if limit is None or item.batch_percentile(99) <= limit}
@@ -153,7 +153,7 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
     setting = best_of(able)
     best = able[setting]
     singles = {each: item for each, item in own.items() if search.is_single(each)}
-    single = max(singles, key=lambda each: singles[each].images_per_second.value)
+    single = max(singles, key=lambda each: singles[each].median_throughput.value)
     return BestSetting(
         source=subject.network.source,
         label=subject.network.label,
@@ -161,7 +161,7 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
         streams=setting.streams,
         threads=setting.threads,
         batch=setting.batch,
-        images_per_second=best.images_per_second,
+        images_per_second=best.median_throughput,
         batch_p50_ms=best.batch_percentile(50),
         batch_p99_ms=best.batch_percentile(99),
         smallest_batch=search.choices.one.batch,
@@ -171,16 +171,16 @@ def _best(subject: Subject, search: Search, own: Mapping[Setting, Measurement]) 
     )
 
 
-def best_of(measured: Mapping[Setting, Measurement]) -> Setting:
+def best_of(measured: Mapping[ThroughputSetting, Measurement]) -> ThroughputSetting:
     """Return the fastest setting, or of those that cannot be told from it the one of least latency.
 
     They are as fast where the interval of the ratio holds 1 and its middle is within `EQUAL`: an interval of few
     openings is so wide that it holds 1 for what is slower too. Of equal latencies fewer sessions, and smaller batches,
     need less memory.
     """
-    fastest = max(measured, key=lambda each: measured[each].images_per_second.value)
+    fastest = max(measured, key=lambda each: measured[each].median_throughput.value)
 
-    def is_as_fast(setting: Setting) -> bool:
+    def is_as_fast(setting: ThroughputSetting) -> bool:
         ratio = throughput_over(measured[setting], measured[fastest])
         return 1 in ratio and ratio.value >= 1 - EQUAL
 

@@ -17,7 +17,7 @@ import numpy as np
 from resnas_deploy.errors import first_line
 from resnas_deploy.measuring.cases import OUT_OF_MEMORY
 from resnas_deploy.measuring.machine.memory import is_out_of_memory
-from resnas_deploy.measuring.plan import Plan, Setting
+from resnas_deploy.measuring.plan import Plan, ThroughputSetting
 from resnas_deploy.measuring.throughput.found import Tried
 from resnas_deploy.measuring.throughput.limits import Choices, Limits
 from resnas_deploy.measuring.throughput.sessions import Sessions, Step, images_of
@@ -49,9 +49,9 @@ class Search:
     until: float  # on the clock: when it should be over
     progress: Progress = silent
     clock: Callable[[], float] = time.perf_counter
-    tried: dict[Setting, Tried] = field(default_factory=dict)
-    left_out: set[Setting] = field(default_factory=set)
-    best: Setting | None = None
+    tried: dict[ThroughputSetting, Tried] = field(default_factory=dict)
+    left_out: set[ThroughputSetting] = field(default_factory=set)
+    best: ThroughputSetting | None = None
     interrupted: bool = False
 
     def run(self) -> None:
@@ -67,16 +67,16 @@ class Search:
                 ending.taken()
             self.interrupted = True
 
-    def single(self) -> Setting | None:
+    def single(self) -> ThroughputSetting | None:
         """Return the best batch of one stream with every thread, of those that were tried."""
         found = [each for each in self.tried.values() if self.is_single(each.setting) and self._keeps(each)]
         return max(found, key=_rate).setting if found else None
 
-    def is_single(self, setting: Setting) -> bool:
+    def is_single(self, setting: ThroughputSetting) -> bool:
         """Whether it is one stream with every thread."""
-        return (setting.streams, setting.threads) == (1, self.choices.cores)
+        return setting.split == (1, self.choices.cores)
 
-    def finalists(self) -> list[Setting]:
+    def finalists(self) -> list[ThroughputSetting]:
         """Return what is worth measuring: the best, the fastest, and what is as fast with less latency."""
         if self.best is None:
             return []
@@ -88,7 +88,7 @@ class Search:
 
     def _search(self) -> None:
         choices, batch = self.choices, self.choices.first_batch
-        self._try(Setting(1, choices.cores, batch))
+        self._try(ThroughputSetting(1, choices.cores, batch))
         self._try_batches(1, choices.cores, batch)
         if self.best is None:
             return
@@ -106,11 +106,11 @@ class Search:
         larger = [batch for batch in self.choices.batches if batch > start]
         smaller = [batch for batch in reversed(self.choices.batches) if batch < start]
         for batches, patience in ((larger, 1), (smaller, 2)):  # larger ones take as much longer
-            self._climb((Setting(streams, threads, batch) for batch in batches), patience)
+            self._climb((ThroughputSetting(streams, threads, batch) for batch in batches), patience)
 
     def _try_streams(self, batch: int) -> None:
         self._climb(
-            Setting(streams, self.choices.threads(streams)[0], batch)
+            ThroughputSetting(streams, self.choices.threads(streams)[0], batch)
             for streams in self.choices.streams()
             if streams > 1
         )
@@ -118,7 +118,7 @@ class Search:
     def _try_threads(self) -> None:
         best = self._chosen()
         for threads in self.choices.threads(best.streams):
-            self._try(Setting(best.streams, threads, best.batch))
+            self._try(ThroughputSetting(best.streams, threads, best.batch))
 
     def _try_neighbours(self) -> None:
         best, streams = self._chosen(), self.choices.streams()
@@ -126,14 +126,14 @@ class Search:
         for index in (place - 1, place + 1):
             if 0 <= index < len(streams):
                 number = streams[index]
-                self._try(Setting(number, self.choices.threads(number)[0], best.batch))
+                self._try(ThroughputSetting(number, self.choices.threads(number)[0], best.batch))
         self._try_threads()
 
-    def _chosen(self) -> Setting:
+    def _chosen(self) -> ThroughputSetting:
         assert self.best is not None
         return self.best
 
-    def _climb(self, settings: Iterable[Setting], patience: int = 2) -> None:
+    def _climb(self, settings: Iterable[ThroughputSetting], patience: int = 2) -> None:
         """Try one after the other until so many in a row are no better, one is far slower, or one cannot run."""
         worse = 0
         for setting in settings:
@@ -145,7 +145,7 @@ class Search:
             if worse == patience or _rate(found) < FAR * self._top() or not self._keeps(found):
                 return
 
-    def _try(self, setting: Setting) -> None:
+    def _try(self, setting: ThroughputSetting) -> None:
         """Time a setting beside the best so far, which it becomes where it is better. Nothing where no time is left."""
         if setting in self.tried:
             return
@@ -166,23 +166,23 @@ class Search:
                 raise
             self.tried[setting] = found = _tried(setting, failure=OUT_OF_MEMORY)
             progress(first_line(error, 100))
-            self._sessions.keep(*([_split(self.best)] if self.best else []))
+            self._sessions.keep(*([self.best.split] if self.best else []))
         if found.failure is None and self._is_better(found):
             self.best = setting
         if self.best:
-            self._sessions.keep(_split(self.best))
+            self._sessions.keep(self.best.split)
 
-    def _cost(self, setting: Setting) -> float:
+    def _cost(self, setting: ThroughputSetting) -> float:
         """Return the seconds that a setting will take, by what the best took."""
         if self.best is None:
             return 0.0
         rate = _rate(self.tried[self.best])
         samples = [images_of(each, rate) / rate for each in (setting, self.best)]
-        loading = 0.0 if self._sessions.is_open(_split(setting)) else setting.streams * self._sessions.loading
+        loading = 0.0 if self._sessions.is_open(setting.split) else setting.streams * self._sessions.loading
         return loading + samples[0] + max(ROUNDS * sum(samples), min(ENOUGH, MOST_ROUNDS * sum(samples)))
 
-    def _timed(self, setting: Setting, progress: Progress) -> Tried:
-        progress("loading" if not self._sessions.is_open(_split(setting)) else "first run")
+    def _timed(self, setting: ThroughputSetting, progress: Progress) -> Tried:
+        progress("loading" if not self._sessions.is_open(setting.split) else "first run")
         about = _rate(self.tried[self.best]) if self.best else 0.0
         steps = {setting: self._sessions.step(setting, about)}
         if self.best:
@@ -202,8 +202,8 @@ class Search:
         return _tried(setting, rate, 1e3 * float(np.median([seconds for call in calls for seconds in call])))
 
     def _rounds(
-        self, steps: dict[Setting, Step], count: int, warm_up: WarmUp, progress: Progress
-    ) -> dict[Setting, list[float]]:
+        self, steps: dict[ThroughputSetting, Step], count: int, warm_up: WarmUp, progress: Progress
+    ) -> dict[ThroughputSetting, list[float]]:
         rounds = time_interleaved(
             {setting: step.step for setting, step in steps.items()},
             count,
@@ -215,7 +215,12 @@ class Search:
             raise _Stopped
         return rounds.samples
 
-    def _ratio(self, samples: dict[Setting, list[float]], steps: dict[Setting, Step], setting: Setting) -> float:
+    def _ratio(
+        self,
+        samples: dict[ThroughputSetting, list[float]],
+        steps: dict[ThroughputSetting, Step],
+        setting: ThroughputSetting,
+    ) -> float:
         """Return the throughput of a setting over that of the best, round by round."""
         assert self.best is not None
         ours, theirs = np.asarray(samples[setting]), np.asarray(samples[self.best])
@@ -244,7 +249,7 @@ class Search:
 
 
 def _tried(
-    setting: Setting, rate: float | None = None, p50_ms: float | None = None, failure: str | None = None
+    setting: ThroughputSetting, rate: float | None = None, p50_ms: float | None = None, failure: str | None = None
 ) -> Tried:
     return Tried(setting.streams, setting.threads, setting.batch, rate, p50_ms, failure)
 
@@ -255,7 +260,3 @@ def _rate(found: Tried) -> float:
 
 def _latency(found: Tried) -> float:
     return math.inf if found.batch_p50_ms is None else found.batch_p50_ms
-
-
-def _split(setting: Setting) -> tuple[int, int]:
-    return setting.streams, setting.threads

@@ -12,11 +12,11 @@ from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.cases import Sessions as Opened
 from resnas_deploy.measuring.cases import Streams, open_sessions
-from resnas_deploy.measuring.plan import Plan, Setting
+from resnas_deploy.measuring.plan import Plan, ThroughputSetting
 from resnas_deploy.measuring.timing import Timed, timed
 from resnas_deploy.progress import Progress
 
-BATCHES = 2  # of each stream in one sample: fewer than a plan has where nothing is searched
+FEW_BATCHES = 2  # of each stream in one sample, where a plan that searches nothing has `BATCHES`
 LONG_BATCH = 0.25  # seconds of a batch, from which one of each stream is a sample
 Split = tuple[int, int]  # streams, and the threads of each
 
@@ -69,12 +69,12 @@ class Sessions:
         self._open.pop(split).stack.close()
         gc.collect()  # a runtime's memory goes back before others ask for as much
 
-    def step(self, setting: Setting, rate: float) -> Step:
+    def step(self, setting: ThroughputSetting, rate: float) -> Step:
         """Return what times a setting, once it has run. Raise what the runtime raises, of want of memory too.
 
         `rate` is about how many images it will run in a second.
         """
-        split = (setting.streams, setting.threads)
+        split = setting.split
         if split not in self._open:
             with ExitStack() as stack:
                 started = self._clock()
@@ -94,13 +94,13 @@ class Sessions:
         return there.steps[setting.batch]
 
 
-def batches_of(setting: Setting, rate: float) -> int:
+def batches_of(setting: ThroughputSetting, rate: float) -> int:
     """Return the batches of each stream in one sample, where about so many images are run in a second."""
     if setting.streams == 1:
         return 1
-    return 1 if setting.streams * setting.batch > LONG_BATCH * rate else BATCHES
+    return 1 if setting.streams * setting.batch > LONG_BATCH * rate else FEW_BATCHES
 
 
-def images_of(setting: Setting, rate: float) -> int:
+def images_of(setting: ThroughputSetting, rate: float) -> int:
     """Return the images of one sample."""
     return setting.batch * setting.streams * batches_of(setting, rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from resnas_deploy.measuring.tradeoff.contenders import OURS, YOURS, Contender
-from resnas_deploy.measuring.tradeoff.result import Point, Setting, Tradeoff
+from resnas_deploy.measuring.tradeoff.result import Point, Tradeoff, TradeoffSetting
 from resnas_deploy.pages.table import Table
 
 FAMILIES = (OURS, "DeiT", "PiT", "PVT", "Swin", YOURS)  # each has the colour of its place
@@ -22,7 +22,7 @@ def families(tradeoff: Tradeoff) -> dict[str, list[Contender]]:
     return found
 
 
-def points_of(tradeoff: Tradeoff, setting: Setting) -> dict[str, Point]:
+def points_of(tradeoff: Tradeoff, setting: TradeoffSetting) -> dict[str, Point]:
     """Return the figures of one setting, by the names of the networks."""
     return {point.network: point for point in tradeoff.points if point.setting == setting}
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.written_for import FOR_RUNNERS
-from resnas_deploy.batch import USUAL
+from resnas_deploy.batch import MAX_BATCH, USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.machine.conditions import watch
@@ -26,7 +26,7 @@ from resnas_deploy.measuring.measure import first_gpu
 from resnas_deploy.measuring.measurement import Measurement
 from resnas_deploy.measuring.openings import MeasuredPlan, measure_openings
 from resnas_deploy.measuring.peer_specs import PEERS, PeerSpec
-from resnas_deploy.measuring.peers import INT8, check_peer_precision
+from resnas_deploy.measuring.peers import INT8
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.reference import Workload, reference_workload
 from resnas_deploy.measuring.report import Reference
@@ -71,34 +71,23 @@ class Here:
 
 def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
     """Raise `BadInput` or `NotAvailable` before any work for what no plan could measure."""
-    for precision in asked.precisions:
-        check_peer_precision(precision)
     kinds = [runner_kind(name, "`runners`") for name in asked.runners]
-    published = [each for each in asked.contenders if each.family != YOURS]
-    for kind in kinds:
-        for precision in asked.precisions if published else ():
+    published = any(each.family != YOURS for each in asked.contenders)
+    for kind in kinds if published else ():
+        for precision in asked.precisions:
             kind.check(precision, asked.device)
-        for artifact in artifacts.values():
-            if artifact.for_runner in ("", kind.name):
-                kind.check(artifact.precision, asked.device)
+    own: list[Subject] = []
     for artifact in artifacts.values():
+        own += [Subject(artifact, kind) for kind in kinds if artifact.for_runner in ("", kind.name)]
         if artifact.for_runner and artifact.for_runner not in asked.runners:
             raise BadInput(
                 f"{artifact.source} must be run by {artifact.for_runner}, which its graph is written for, found "
                 f"`runners` {', '.join(asked.runners)}; give that one too"
             )
-    if asked.openings < 1 or asked.runs < asked.openings:
-        raise BadInput(
-            f"`openings` must be at least 1, and `runs` as many or more, found {asked.openings} and {asked.runs}"
-        )
-    Plan((), asked.batches, asked.runs, asked.threads, asked.openings)  # which says what else is wrong
-    for batch in asked.batches:
-        for artifact in artifacts.values():
-            if batch not in artifact.batch:
-                raise BadInput(
-                    f"{artifact.source}: the batch must lie in the graph's range {artifact.batch}, found {batch}; "
-                    "give other `batches`, or export with another range"
-                )
+    if wrong := [batch for batch in asked.batches if not 1 <= batch <= MAX_BATCH]:
+        raise BadInput(f"`batches` must be from 1 to {MAX_BATCH}, found {wrong[0]}")
+    # Which says what else is wrong; the graphs of the published networks take whatever is asked for.
+    Plan(tuple(own), asked.batches, asked.runs, asked.threads, asked.openings, device=asked.device)
 
 
 def measure_tradeoff(
@@ -139,7 +128,8 @@ def _begun(here: Here) -> Tradeoff:
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
     found = read_tradeoff(path)
     if found.asked != here.asked:
-        raise BadInput(f"{here.out} has a comparison of something else than what is asked for; {_REMEDY}")
+        differ = "; ".join(here.asked.differences(found.asked))
+        raise BadInput(f"{here.out} has a comparison of something else than what is asked for ({differ}); {_REMEDY}")
     if found.machine != machine:
         differ = "; ".join(machine.differences(found.machine))
         raise BadInput(f"{here.out} has a comparison of another machine ({differ}); {_REMEDY}")
@@ -241,21 +231,21 @@ class _Run:
         """Measure one group in one opening, and add what it gave."""
         group, asked = self.found.groups[place], self.here.asked
         kind = runner_kind(group.runner)
-        rounds = asked.runs // asked.openings + (number < asked.runs % asked.openings)
         failed = {item.configuration.source for item in group.measurements if item.failure}
         names = [name for name in group.networks if self.found.contender(name).source not in failed]
         plan = Plan(
             tuple(Subject(self._network(name, group), kind) for name in names),
             asked.batches,
-            rounds,
+            asked.runs,
             asked.threads,
-            1,
+            asked.openings,
             device=asked.device,
             warm_up=WARM,
         )
         since = watch()
         with limited():
-            measured = measure_openings(plan, workload, np.random.default_rng(), progress)
+            one = replace(plan, runs=plan.rounds(number), openings=1)
+            measured = measure_openings(one, workload, np.random.default_rng(), progress)
         gc.collect()
         if measured.interrupted:
             raise KeyboardInterrupt

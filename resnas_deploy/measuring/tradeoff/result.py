@@ -18,7 +18,7 @@ from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.measurement import HOST, Measurement
-from resnas_deploy.measuring.report import Reference, Report, check_samples
+from resnas_deploy.measuring.report import Reference, check_samples
 from resnas_deploy.measuring.tradeoff.contenders import Contender
 
 SCHEMA = 1
@@ -38,9 +38,23 @@ class Asked:
     threads: int
     device: str
 
+    def differences(self, other: Asked) -> list[str]:
+        """Return what was to be measured otherwise there, by the other one, than here, by the names of parameters."""
+        there, here = ({each.name: each for each in asked.contenders} for asked in (other, self))
+        found = []
+        if there.keys() != here.keys():
+            found.append(f"networks: {', '.join(there)} there, {', '.join(here)} here")
+        elif there != here:
+            found.append(f"what is said of {', '.join(name for name in here if here[name] != there[name])}")
+        for name in ("runners", "precisions", "batches", "runs", "openings", "threads", "device"):
+            values = getattr(other, name), getattr(self, name)
+            if values[0] != values[1]:
+                found.append(f"`{name}` {_text(values[0])} there, {_text(values[1])} here")
+        return found or ["the order of the networks"]
+
 
 @dataclass(frozen=True)
-class Setting:
+class TradeoffSetting:
     """One way to run a network, of which a comparison has several."""
 
     runner: str
@@ -65,9 +79,9 @@ class Point:
     high: float
 
     @property
-    def setting(self) -> Setting:
+    def setting(self) -> TradeoffSetting:
         """How it was run."""
-        return Setting(self.runner, self.precision, self.batch)
+        return TradeoffSetting(self.runner, self.precision, self.batch)
 
 
 @dataclass(frozen=True)
@@ -110,7 +124,7 @@ class Tradeoff:
         return tuple(self._points())
 
     @property
-    def settings(self) -> tuple[Setting, ...]:
+    def settings(self) -> tuple[TradeoffSetting, ...]:
         """The ways that anything was run in, in the order of what was asked for."""
         return tuple(dict.fromkeys(point.setting for point in self.points))
 
@@ -174,6 +188,10 @@ class Tradeoff:
                 )
 
 
+def _text(value: object) -> str:
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"
+
+
 def read_tradeoff(path: Path) -> Tradeoff:
     """Read what `Tradeoff.write` wrote. Raise `BadInput` that says which file, what must hold, and what was found."""
     data = parse_json(read_bytes(path, MAX_BYTES), str(path))
@@ -183,8 +201,5 @@ def read_tradeoff(path: Path) -> Tradeoff:
     tradeoff = record.from_json(Tradeoff, data, str(path))
     for group in tradeoff.groups:
         if group.openings:
-            check_samples(
-                Report(tradeoff.machine, group.conditions[0], group.reference, group.measurements, interrupted=False),
-                path,
-            )
+            check_samples(group.reference, group.measurements, path)
     return tradeoff

@@ -10,7 +10,7 @@ import threading
 import time
 import urllib.request
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -263,16 +263,16 @@ def _deferred() -> Iterator[None]:
 @contextmanager
 def _undisturbed_ending() -> Iterator[ExitStack]:
     """Let what is put on this stack end without a second Ctrl-C, or another request to end, keeping it from that."""
-    before: Sequence[tuple[signal.Signals, object]] = ()
+    before = {}
     is_main = threading.current_thread() is threading.main_thread()  # which alone is interrupted
     stack = ExitStack()
     try:
         yield stack
     finally:
         if is_main:
-            before = [(number, signal.signal(number, signal.SIG_IGN)) for number in _ENDING]
+            before = {number: signal.signal(number, signal.SIG_IGN) for number in _ENDING}
         try:
             stack.close()
         finally:
-            for number, handler in before:
-                signal.signal(number, handler)  # type: ignore[arg-type]
+            for number, handler in before.items():
+                signal.signal(number, handler)

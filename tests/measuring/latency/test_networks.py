@@ -7,7 +7,7 @@ import onnx
 import pytest
 from support.mini_space import MINI
 
-from resnas_deploy.engines.build import open_runner
+from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.images.samples import noise

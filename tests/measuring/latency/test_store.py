@@ -282,7 +282,7 @@ def test_a_damaged_store_of_an_earlier_version_is_refused_and_left(old):
         database.execute("CREATE TRIGGER t AFTER UPDATE ON network BEGIN DELETE FROM network; END")
     before = old.read_bytes()
     for create in (True, False):
-        assert "the trigger 't', which is not one of its own" in refusal(lambda: LatencyStore(old, create=create))  # noqa: B023
+        assert "the trigger 't', which is not one of its own" in refusal(lambda: LatencyStore(old, create=create))
     assert old.read_bytes() == before
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
-from resnas_deploy.measuring.plan import MOST_STREAMS, Setting
+from resnas_deploy.measuring.plan import MOST_STREAMS, ThroughputSetting
 from resnas_deploy.measuring.throughput.limits import Choices, Limits, batches_for
 
 
@@ -57,7 +57,7 @@ def test_it_begins_near_eight():
     assert Choices(2, (1, 2, 4, 8, 16)).first_batch == 8
     assert Choices(2, (1, 2)).first_batch == 2
     assert Choices(2, (100,)).first_batch == 100
-    assert Choices(2, (3, 6)).one == Setting(1, 2, 3)
+    assert Choices(2, (3, 6)).one == ThroughputSetting(1, 2, 3)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, float("inf"), float("nan")])

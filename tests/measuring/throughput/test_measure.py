@@ -15,7 +15,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.baseline import configurations_here, opened_networks, plan_again
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.gate import comparison_key
-from resnas_deploy.measuring.plan import Effort, Setting, Subject
+from resnas_deploy.measuring.plan import Effort, Subject, ThroughputSetting
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.measuring.throughput import measure as measuring
 from resnas_deploy.measuring.throughput.limits import Limits
@@ -41,7 +41,7 @@ def test_each_runner_has_its_own_best(report, mini_artifact, tmp_path):
         (str(mini_artifact), runner) for runner in ("ort-cpu", "openvino")
     ]
     for best, search in zip(report.best, report.throughput, strict=True):
-        assert best.setting in {each.setting for each in search.tried} | {Setting(1, 2, 1)}
+        assert best.setting in {each.setting for each in search.tried} | {ThroughputSetting(1, 2, 1)}
         assert best.images_per_second.low <= best.images_per_second.value <= best.images_per_second.high
         assert 0 < best.batch_p50_ms <= best.batch_p99_ms
         assert best.smallest_batch == 1
@@ -133,10 +133,10 @@ def test_of_those_that_are_as_fast_the_one_of_least_latency():
     fast = timed([[1.0, 1.01, 0.99]] * 3, batch=8)
     equal = timed([[1.004, 1.005, 1.006], [0.997, 0.998, 1.0], [1.003, 1.005, 1.008]], batch=2)
     slower = timed([[1.03, 1.03, 1.03], [1.0, 1.02, 1.03], [1.03, 1.03, 1.04]], batch=1)
-    measured = {Setting(1, 2, 8): fast, Setting(1, 2, 2): equal, Setting(1, 2, 1): slower}
-    assert best_of(measured) == Setting(1, 2, 2)
-    del measured[Setting(1, 2, 2)]
-    assert best_of(measured) == Setting(1, 2, 8)
+    measured = {ThroughputSetting(1, 2, 8): fast, ThroughputSetting(1, 2, 2): equal, ThroughputSetting(1, 2, 1): slower}
+    assert best_of(measured) == ThroughputSetting(1, 2, 2)
+    del measured[ThroughputSetting(1, 2, 2)]
+    assert best_of(measured) == ThroughputSetting(1, 2, 8)
 
 
 def test_throughput_over_counts_images():
@@ -144,7 +144,7 @@ def test_throughput_over_counts_images():
     two = timed([[0.5, 0.5], [0.5, 0.5]], streams=2, batch=4, batches=((1.0,), (2.0,)))
     assert throughput_over(two, one).value == pytest.approx(2.0)
     assert two.batch_percentile(50) == pytest.approx(1500.0)
-    assert two.images_per_second.value == pytest.approx(2.0)
+    assert two.median_throughput.value == pytest.approx(2.0)
 
 
 def test_what_the_end_takes_follows_from_the_time(monkeypatch, network, small_reference):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from resnas_deploy.measuring.cases import OUT_OF_MEMORY
-from resnas_deploy.measuring.plan import Setting
+from resnas_deploy.measuring.plan import ThroughputSetting
 from resnas_deploy.measuring.throughput import search as searching
 from resnas_deploy.measuring.throughput.limits import Choices, Limits
 from resnas_deploy.measuring.throughput.search import Search
@@ -24,9 +24,9 @@ class MadeUp:
     rate: object
     slowdown: object = lambda now: 1.0  # by the clock
     now: float = 0.0
-    too_large: frozenset[Setting] = frozenset()
+    too_large: frozenset[ThroughputSetting] = frozenset()
     interrupted_at: float = math.inf
-    timed: list[Setting] = field(default_factory=list)
+    timed: list[ThroughputSetting] = field(default_factory=list)
     opened: set[tuple[int, int]] = field(default_factory=set)
     most_open: int = 0
     loading: float = 0.1
@@ -117,22 +117,22 @@ def test_the_best_is_found_wherever_it_is(searched, streams, batch):
 
 def test_threads_are_varied(searched):
     search, _ = searched(saturating(2, 8, threads=4))
-    assert search.best == Setting(2, 4, 8)
+    assert search.best == ThroughputSetting(2, 4, 8)
 
 
 def test_what_is_as_fast_with_less_latency_is_taken(searched):
     search, _ = searched(lambda setting: 100.0 if setting.batch >= 4 else 60.0)
-    assert search.best == Setting(1, 4, 4)
+    assert search.best == ThroughputSetting(1, 4, 4)
 
 
 def test_a_latency_limit_bounds_the_batch(searched):
     rate = saturating(4, 64)
     free, _ = searched(rate)
-    limit = 1e3 * 4 * 8 / rate(Setting(4, 1, 8))
+    limit = 1e3 * 4 * 8 / rate(ThroughputSetting(4, 1, 8))
     search, _ = searched(rate, limits=Limits(1e4, limit + 0.01))
     assert free.best.batch == 64
     assert search.tried[search.best].batch_p50_ms <= limit + 0.01
-    assert search.tried[search.best].images_per_second >= rate(Setting(4, 1, 8)) * 0.99
+    assert search.tried[search.best].images_per_second >= rate(ThroughputSetting(4, 1, 8)) * 0.99
 
 
 def test_nothing_keeps_the_limit(searched):
@@ -142,15 +142,15 @@ def test_nothing_keeps_the_limit(searched):
 
 
 def test_what_does_not_fit_ends_the_way_up(searched):
-    too_large = frozenset(Setting(1, 4, batch) for batch in (32, 64))
+    too_large = frozenset(ThroughputSetting(1, 4, batch) for batch in (32, 64))
     search, _ = searched(saturating(1, 64), too_large=too_large)
-    assert search.best == Setting(1, 4, 16)
-    assert search.tried[Setting(1, 4, 32)].failure == OUT_OF_MEMORY
-    assert Setting(1, 4, 64) not in search.tried
+    assert search.best == ThroughputSetting(1, 4, 16)
+    assert search.tried[ThroughputSetting(1, 4, 32)].failure == OUT_OF_MEMORY
+    assert ThroughputSetting(1, 4, 64) not in search.tried
 
 
 def test_nothing_fits(searched):
-    search, _ = searched(saturating(1, 1), batches=(8,), too_large=frozenset([Setting(1, 4, 8)]))
+    search, _ = searched(saturating(1, 1), batches=(8,), too_large=frozenset([ThroughputSetting(1, 4, 8)]))
     assert search.best is None
     assert search.finalists() == []
     assert search.single() is None
@@ -171,7 +171,7 @@ def test_time_is_bounded(searched):
 
 
 def test_what_is_far_slower_is_timed_once_more_and_no_more(searched):
-    slow = Setting(1, 2, 8)
+    slow = ThroughputSetting(1, 2, 8)
     search, machine = searched(lambda setting: 10.0 if setting == slow else 100.0, cores=4, batches=(8,))
     assert search.tried[slow].images_per_second == pytest.approx(10.0)
     assert machine.timed.count(slow) == 2  # the first run, and one round
@@ -186,7 +186,7 @@ def test_interrupted(searched):
 
 def test_a_fixed_batch_on_one_core(searched):
     search, _ = searched(saturating(1, 3), cores=1, batches=(3,))
-    assert search.best == Setting(1, 1, 3)
+    assert search.best == ThroughputSetting(1, 1, 3)
     assert {each.batch for each in search.tried} == {3}
 
 
@@ -195,9 +195,9 @@ def test_a_machine_that_slows_down_slows_all_alike(searched):
     steady, machine = searched(saturating(4, 16))
     search, _ = searched(saturating(4, 16), slowdown=lambda now: 1 + min(1.0, now / machine.now))
     assert search.best == steady.best
-    top, first = (search.tried[each].images_per_second for each in (search.best, Setting(1, 4, 8)))
+    top, first = (search.tried[each].images_per_second for each in (search.best, ThroughputSetting(1, 4, 8)))
     truth = saturating(4, 16)
-    assert top / first == pytest.approx(truth(search.best) / truth(Setting(1, 4, 8)), rel=0.1)
+    assert top / first == pytest.approx(truth(search.best) / truth(ThroughputSetting(1, 4, 8)), rel=0.1)
 
 
 def test_finalists_are_near_the_best_and_few(searched):

@@ -16,7 +16,7 @@ from resnas_deploy.measuring.peer_specs import PEERS
 from resnas_deploy.measuring.tradeoff.charts import figures_table, sources_table, steps_of_ten
 from resnas_deploy.measuring.tradeoff.page import page
 from resnas_deploy.measuring.tradeoff.picture import picture
-from resnas_deploy.measuring.tradeoff.result import Setting, read_tradeoff
+from resnas_deploy.measuring.tradeoff.result import TradeoffSetting, read_tradeoff
 
 NAMES = [*PUBLISHED, *PEERS]
 
@@ -30,7 +30,7 @@ def test_all_of_the_papers_networks_take_part_in_every_setting(found):
     assert [point.network for point in found.points][: 2 * len(NAMES) : 2] == NAMES
     assert len(NAMES) == 16
     assert len(found.points) == len(NAMES) * 8
-    assert Setting("openvino", "int8", 16) in found.settings
+    assert TradeoffSetting("openvino", "int8", 16) in found.settings
     assert found.is_complete
 
 

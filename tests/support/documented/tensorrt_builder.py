@@ -146,7 +146,7 @@ class OnnxParser:
         """Parse, and return whether that was possible."""
         try:
             self._network.model = onnx.load_from_string(bytes(model))
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001  of onnx and of protobuf, which raise many kinds
             self._errors.append(_ParserError(f"Failed to parse the ONNX model: {error}"))
         return not self._errors
 
@@ -371,12 +371,10 @@ class OnnxParserRefitter:
 
 def names(version: str) -> dict[str, Any]:
     """Return the names of the module, and give engines what this half knows of them."""
-    runtime.ICudaEngine.create_engine_inspector = lambda engine: EngineInspector(engine)  # type: ignore[attr-defined]
-    runtime.ICudaEngine.create_serialization_config = (  # type: ignore[attr-defined]
-        lambda engine: ISerializationConfig(engine.said["stripped"])
-    )
-    runtime.ICudaEngine.serialize_with_config = _serialized  # type: ignore[attr-defined]
-    runtime.ICudaEngine.refittable = property(lambda engine: bool(engine.said["refit"]))  # type: ignore[attr-defined]
+    runtime.ICudaEngine.create_engine_inspector = lambda engine: EngineInspector(engine)
+    runtime.ICudaEngine.create_serialization_config = lambda engine: ISerializationConfig(engine.said["stripped"])
+    runtime.ICudaEngine.serialize_with_config = _serialized
+    runtime.ICudaEngine.refittable = property(lambda engine: bool(engine.said["refit"]))
     kinds = (
         Builder, OnnxParser, ProfilingVerbosity, NetworkDefinitionCreationFlag, MemoryPoolType, IProgressMonitor,
         HardwareCompatibilityLevel, LayerInformationFormat, EngineInspector, Refitter, SerializationFlag,

@@ -48,7 +48,7 @@ def as_module(machine: Machine) -> ModuleType:
     global HERE
     HERE = machine
     module = ModuleType(machine.module)
-    module.__version__ = machine.version  # type: ignore[attr-defined]
+    module.__version__ = machine.version
     names = [name for name in _NAMES if machine.module == RTX or name not in ONLY_RTX]
     vars(module).update({name: globals()[name] for name in names})
     return module

@@ -121,7 +121,7 @@ class Cuda:
         finally:
             current.stream = before
 
-    def CUDAGraph(self) -> Graph:  # noqa: N802
+    def CUDAGraph(self) -> Graph:  # noqa: N802  as it is called
         """Make a graph."""
         self.graphs.append(Graph())
         return self.graphs[-1]
