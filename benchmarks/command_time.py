@@ -16,10 +16,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 from recording import ratio, write_result
@@ -29,6 +31,7 @@ from resnas_deploy.files.workplace import scratch_folder
 ROOT = Path(__file__).parents[1]
 BEFORE = "5ab40b3"
 ROUNDS = 3
+_LOOK_S = 0.01
 NO_SHA = {"OPENSSL_ia32cap": ":~0x20000000"}
 HASHED = 100_000_000  # bytes
 HASHING = (
@@ -43,28 +46,74 @@ COMMANDS = {  # {out} is new each time; the artifact `small` is there
     ),
     "inspect small": ("inspect", "small"),
     "predict small, one image": ("predict", "small", str(DEMO / "pictures" / "bag.png")),
+    "triton check": ("triton", "check", "models"),
     "bench small --runs 1": (
         *("bench", "small", "--runner", "ort-cpu", "--batch", "1", "--runs", "1", "--openings", "1"),
     ),
 }
+REPOSITORY = ("triton", "export", "small", "--repository", "models")  # made once, for `triton check`
 EXPORT, WITHOUT = "export --arch small", "export --arch small, no SHA extensions"
 
 
 def run(command: Sequence[str], folder: Path, package: Path, changes: Mapping[str, str]) -> dict[str, float]:
-    """Run a process with the package of a folder. Return its wall and CPU seconds, and its largest resident set."""
+    """Run a process with the package of a folder. Return wall and CPU seconds, and the most memory."""
     environment = os.environ | {"PYTHONPATH": str(package), "XDG_CACHE_HOME": str(folder / "cache")} | changes
     started = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *command], cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
     )
     assert process.stderr
-    said = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    with Watched(process.pid) as watched:
+        said = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     wall = time.perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}: {said.decode()[-500:]}")
-    return {"wall_s": wall, "cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": 1024.0 * usage.ru_maxrss}
+    return {
+        "wall_s": wall,
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_bytes": max(1024.0 * usage.ru_maxrss, watched.most),
+    }
+
+
+class Watched:
+    """Looks how much memory a process and all that it has started have together, a hundred times a second.
+
+    The kernel keeps the largest of one process alone (getrusage(2)). Pages that two of them share count twice.
+    """
+
+    def __init__(self, process: int) -> None:
+        self.most = 0.0  # bytes
+        self._process, self._over = process, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(_LOOK_S):
+            pages = 0
+            for number in self._family():
+                with suppress(OSError):  # it has ended meanwhile
+                    pages += int(Path(f"/proc/{number}/statm").read_text().split()[1])
+            self.most = max(self.most, float(pages * os.sysconf("SC_PAGE_SIZE")))
+
+    def _family(self) -> set[int]:
+        """Return the process and its descendants, whose numbers are higher: numbers are given in turn."""
+        family = {self._process}
+        for number in sorted(int(name) for name in os.listdir("/proc") if name.isdecimal()):  # noqa: PTH208  once a look
+            with suppress(OSError):
+                if number > self._process:
+                    stat = Path(f"/proc/{number}/stat").read_text()
+                    if int(stat.rpartition(")")[2].split()[1]) in family:
+                        family.add(number)
+        return family
 
 
 def resnas(name: str, folder: Path, package: Path, number: int) -> dict[str, float]:
@@ -109,6 +158,7 @@ def main() -> None:
         for package in packages.values():  # as installing a package does
             subprocess.run([sys.executable, "-m", "compileall", "-q", package / "resnas_deploy"], check=True)
         run(["-m", "resnas_deploy", "export", "--arch", "small", "--out", "small"], folder, ROOT, {})
+        run(["-m", "resnas_deploy", *REPOSITORY], folder, ROOT, {})
         for number in range(ROUNDS):
             yardstick.append(run(["-c", "import torch"], folder, ROOT, {}))
             for name in (*COMMANDS, WITHOUT):

@@ -16,9 +16,9 @@ from recording import write_result
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic
 from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.reference import reference_logits
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.verified_images import verification_inputs
-from resnas_deploy.exporting.verify import reference_logits
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 from resnas_deploy.weights.vit_search.importer import import_checkpoint

@@ -14,9 +14,10 @@ from recording import write_result
 
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.reference import reference_logits
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.verified_images import verification_inputs
-from resnas_deploy.exporting.verify import compare_with_reference, reference_logits
+from resnas_deploy.exporting.verify import compared, run_graph
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
@@ -61,9 +62,8 @@ def measure(checkpoint: Checkpoint, folder: Path) -> dict[str, float]:
         inputs = verification_inputs(artifact.manifest.preprocessing)
         if reference is None:
             reference = reference_logits(load(artifact.weights), inputs.images)
-        errors[f"{precision} {runner}"] = compare_with_reference(
-            artifact, RUNNERS[runner], inputs, reference, threads
-        ).error
+        ran = run_graph(artifact, RUNNERS[runner], inputs, threads)
+        errors[f"{precision} {runner}"] = compared(artifact, ran, inputs, reference).error
     return errors
 
 

@@ -24,13 +24,13 @@ from resnas_deploy.data.demo import demo_images
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, calibration
 from resnas_deploy.exporting.quantise import quantise
 from resnas_deploy.exporting.ranges import activation_ranges
+from resnas_deploy.exporting.reference import reference_logits
 from resnas_deploy.exporting.scheme import scheme_for
 from resnas_deploy.exporting.verified_images import verification_inputs
-from resnas_deploy.exporting.verify import reference_logits, relative_error
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES
 from resnas_deploy.images.preprocessing import Preprocessing, preprocess
-from resnas_deploy.precision import precision_named
+from resnas_deploy.precision import precision_named, relative_error
 from resnas_deploy.processes.quiet import import_quietly as imported
 from resnas_deploy.weights.checkpoint import Checkpoint, load, untrained
 

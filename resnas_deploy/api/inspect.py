@@ -172,9 +172,9 @@ def inspect(
 
 
 def _artifact(artifact: Artifact) -> Inspected:
-    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+    from resnas_deploy.artifact.graph import read_structure  # imports onnx
 
-    operators = Counter(node.op_type for node in read_graph(artifact).graph.node)
+    operators = Counter(node.op_type for node in read_structure(artifact).graph.node)
     return Inspected(
         artifact.manifest.label,
         artifact.arch,

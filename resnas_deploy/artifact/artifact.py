@@ -10,6 +10,7 @@ import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.reading import open_regular
 from resnas_deploy.files.renames import REPLACED
+from resnas_deploy.processes.aside import Aside
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 
 if TYPE_CHECKING:
@@ -163,15 +165,15 @@ def _opened(folder: Path) -> Artifact:
             for name in (MODEL, WEIGHTS):
                 if name not in manifest.files:
                     raise BadInput(f"manifest.json must list {name}; export the artifact again")
-            for name, expected in manifest.files.items():
+            for name in manifest.files:
                 files[name] = _open_listed(name, place)
-                if (
-                    name == MODEL and os.fstat(files[name]).st_size > MOST_GRAPH
-                ):  # its hash would take long, for nothing
-                    raise BadInput(
-                        f"{name} must have at most {MOST_GRAPH} bytes, found more; export the artifact again"
-                    )
-                if digest(files[name]) != expected:
+            if os.fstat(files[MODEL]).st_size > MOST_GRAPH:  # its hash would take long, for nothing
+                raise BadInput(f"{MODEL} must have at most {MOST_GRAPH} bytes, found more; export the artifact again")
+            with Aside(partial(digest, files[MODEL])) as graph:  # beside the others: hashing lets go of Python
+                found = {name: digest(files[name]) for name in files if name != MODEL}
+                found[MODEL] = graph.result()
+            for name, expected in manifest.files.items():
+                if found[name] != expected:
                     raise BadInput(_how_it_differs(name, files[name]))
     except OSError as error:
         raise BadInput(f"{error.filename or 'it'} cannot be read: {error.strerror}") from None

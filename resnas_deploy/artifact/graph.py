@@ -6,7 +6,9 @@ Runtimes take a graph at its word: they loop as long, allocate as much and open 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -28,14 +30,14 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.artifact.artifact import MOST_GRAPH, Artifact
 from resnas_deploy.artifact.manifest import Manifest
+from resnas_deploy.artifact.onnx_light import read_light, without_weights
 from resnas_deploy.artifact.ort_operators import DOMAIN, check_operators, in_standard_operators
 from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.errors import BadInput, first_line, shown
-from resnas_deploy.files.reading import read_bytes
+from resnas_deploy.files.reading import opened, read_bytes
 
 MOST_NODES = 100_000  # functions inlined; the largest of the search spaces has about 2,000
 _DOMAINS = ("", "ai.onnx", "resnas")  # of operators and functions
-_SMALL = 1024  # values of a constant that shapes may depend on
 _SPARE = 8  # a tensor may have so many times the values that the architecture says, for padding and other spellings
 _BESIDE = 2**24  # and so many more
 _MOST_HELD = 64
@@ -44,19 +46,34 @@ _held: list[tuple[Path, Manifest]] = []  # graphs that were read in this process
 
 def read_graph(artifact: Artifact) -> ModelProto:
     """Return the graph of an artifact. Raise `BadInput` where it is damaged, or not what its manifest says."""
+    read_structure(artifact)
+    with _damage(artifact):
+        return onnx.load_model_from_string(read_bytes(artifact.graph, MOST_GRAPH))
+
+
+def read_structure(artifact: Artifact) -> ModelProto:
+    """Return the graph without the values of its large weights, which are never read. Raise what `read_graph` does."""
+    with _damage(artifact):
+        with opened(artifact.graph, MOST_GRAPH) as file:
+            light = read_light(file, os.fstat(file.fileno()).st_size)
+        _check_structure(light.model, artifact.manifest)
+        light.check()
+        _check_edges(light.model, artifact.manifest)
+        _check_sizes(light.model, artifact.manifest)
+    return light.model
+
+
+@contextmanager
+def _damage(artifact: Artifact) -> Iterator[None]:
+    """Turn what is said of a graph into a `BadInput` that names it."""
     path = artifact.model
     try:
-        model = onnx.load_model_from_string(read_bytes(artifact.graph, MOST_GRAPH))
-        _check_structure(model, artifact.manifest)
-        checker.check_model(str(artifact.graph))
-        _check_edges(model, artifact.manifest)
-        _check_sizes(model, artifact.manifest)
+        yield
     except BadInput as error:
         raise BadInput(f"{path}: {error}; export the artifact again") from None
     except (DecodeError, checker.ValidationError, shape_inference.InferenceError, ValueError, RuntimeError) as error:
         reason = first_line(error)
         raise BadInput(f"{path} must be a whole ONNX graph, found: {reason}; export the artifact again") from None
-    return model
 
 
 def check_graph(artifact: Artifact) -> None:
@@ -65,7 +82,7 @@ def check_graph(artifact: Artifact) -> None:
         return
     held = (artifact.model.resolve(), artifact.manifest)
     if held not in _held:
-        read_graph(artifact)
+        read_structure(artifact)
         _held.append(held)
         del _held[:-_MOST_HELD]
 
@@ -139,17 +156,6 @@ def _check_sizes(model: ModelProto, manifest: Manifest) -> None:
     for value in (*inferred.graph.value_info, *inferred.graph.output):
         if math.prod(dim or manifest.batch.least for dim in dims_of(value)) > most:
             raise BadInput(f"no tensor may have more than {most} values, found {shown(value.name)} of {dims_of(value)}")
-
-
-def without_weights(model: ModelProto) -> ModelProto:
-    """Return the model without the values of large constants, which no shape depends on."""
-    light = ModelProto()
-    light.CopyFrom(model)
-    for tensor in light.graph.initializer:
-        if math.prod(tensor.dims) > _SMALL:
-            for field in ("raw_data", "float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
-                tensor.ClearField(field)
-    return light
 
 
 def dims_of(value: ValueInfoProto) -> list[int | None]:

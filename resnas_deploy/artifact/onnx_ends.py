@@ -10,7 +10,8 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, sha
 
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.spec import MAX_SIDE
-from resnas_deploy.artifact.graph import dims_of, without_weights
+from resnas_deploy.artifact.graph import dims_of
+from resnas_deploy.artifact.onnx_light import without_weights
 from resnas_deploy.artifact.onnx_reading import graphs_in, graphs_of
 from resnas_deploy.artifact.onnx_told import Ends, Value
 from resnas_deploy.artifact.ort_operators import check_operators, in_standard_operators

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 
 from onnx import ModelProto, NodeProto, TensorProto, inliner
 
-from resnas_deploy.artifact.graph import dims_of, without_weights
+from resnas_deploy.artifact.graph import dims_of
 from resnas_deploy.artifact.onnx_ends import type_name, with_shapes
+from resnas_deploy.artifact.onnx_light import without_weights
 from resnas_deploy.artifact.onnx_reading import constants_of, graphs_in, nodes_of
 from resnas_deploy.artifact.onnx_told import Ends, Facts
 from resnas_deploy.errors import BadInput

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import stat
 from collections import Counter
@@ -23,16 +22,13 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, checker
 
 from resnas_deploy.artifact.artifact import LFS_POINTER, MOST_GRAPH
 from resnas_deploy.artifact.graph import MOST_NODES, tensors_in
+from resnas_deploy.artifact.onnx_light import bytes_of, light_of
 from resnas_deploy.errors import BadInput, first_line, shown, whole_number
 from resnas_deploy.files.held import digest
 from resnas_deploy.files.reading import name_of, opened, unreadable
 
 MOST_FILES = 1000  # beside the graph: older exporters write one for each weight
 MOST_DEPTH = 50  # of functions in functions
-_BITS: dict[int, int] = {  # of numbers that share bytes
-    **dict.fromkeys((TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1), 4),
-    **dict.fromkeys((TensorProto.INT2, TensorProto.UINT2), 2),
-}
 
 
 @dataclass(frozen=True)
@@ -124,13 +120,11 @@ def _refused(path: Path, found: str) -> BadInput:
 
 def _check(model: ModelProto) -> None:
     """Have ONNX's checker look at it, which wants a shape of every output; the standard does without."""
-    shapeless = [value.type.tensor_type for value in model.graph.output if value.type.HasField("tensor_type")]
-    shapeless = [tensor for tensor in shapeless if not tensor.HasField("shape")]
-    for tensor in shapeless:
-        tensor.shape.SetInParent()
-    checker.check_model(model)
-    for tensor in shapeless:
-        tensor.ClearField("shape")
+    light = light_of(model)
+    for value in light.model.graph.output:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
+            value.type.tensor_type.shape.SetInParent()
+    light.check()
 
 
 def _check_counts(model: ModelProto) -> None:
@@ -238,7 +232,7 @@ def _load(tensor: TensorProto, descriptor: int, size: int, name: str, most: int)
     """Read a tensor's values into it and return their number of bytes."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     offset = whole_number(entries.get("offset", "0"), 2**62)
-    length, told = _bytes_of(tensor), entries.get("length")
+    length, told = bytes_of(tensor), entries.get("length")
     if offset is None or (told is not None and whole_number(told, 2**62) != length):
         raise BadInput(
             f"{shown(tensor.name)} must have {length} bytes in {shown(name)}, found {shown(told)} at "
@@ -257,19 +251,3 @@ def _load(tensor: TensorProto, descriptor: int, size: int, name: str, most: int)
     tensor.data_location = TensorProto.DEFAULT
     tensor.raw_data = values
     return length
-
-
-def _bytes_of(tensor: TensorProto) -> int:
-    """Return how many bytes a tensor's values have, by its shape and type."""
-    unsized = (TensorProto.UNDEFINED, TensorProto.STRING)
-    if (
-        tensor.data_type in unsized
-        or tensor.data_type not in TensorProto.DataType.values()
-        or any(dim < 0 for dim in tensor.dims)
-    ):
-        raise BadInput(f"weights must be numbers with a shape, found {shown(tensor.name)}")
-    values = math.prod(tensor.dims)
-    if bits := _BITS.get(tensor.data_type):
-        return (values * bits + 7) // 8
-    size: int = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    return values * size

@@ -30,6 +30,7 @@ from resnas_deploy.cli.options import (
 from resnas_deploy.cli.output import print_json, progress, say
 from resnas_deploy.cli.verification import failed_verification, print_headroom, say_kept
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.exporting.reference_process import ahead
 from resnas_deploy.precision import PRECISIONS
 
 if TYPE_CHECKING:
@@ -207,7 +208,8 @@ def export(
     $ resnas export --arch small --precision int8 --keep stage1.block1
     $ resnas export --arch small --precision int8 --for ort-cpu
     """
-    with progress() as show:
+    plain = target == "onnx" and precision in ("", "fp32") and not unverified
+    with progress() as show, ahead(wanted=plain):
         show("loading")
         try:
             made = resnas.export(

@@ -129,7 +129,7 @@ def _ranged(target: Target, options: BuildOptions, batch: BatchRange) -> BuildOp
 def _compile(
     artifact: Artifact, target: Target, options: BuildOptions, out: Path, failed_log: Path, progress: Progress
 ) -> LayerReport:
-    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+    from resnas_deploy.artifact.graph import read_structure  # imports onnx
 
     with scratch_folder("engine") if target.needs_gpu else nullcontext() as folder:
         listed = folder / "listings.json" if folder else None
@@ -140,7 +140,7 @@ def _compile(
         found = parse_inspection(json.loads(listed.read_text("utf-8"))) if listed else parse_layers(log)
     layers = layer_report(
         found,
-        graph_nodes(read_graph(artifact), artifact.arch),
+        graph_nodes(read_structure(artifact), artifact.arch),
         artifact.arch,
         allowed_in(artifact.precision),
         tf32=options.tf32,

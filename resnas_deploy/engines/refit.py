@@ -68,10 +68,10 @@ def refit_engine(
     Raise `BadInput` where more than weights differs from the graph that it was built of, and what `check_refittable`
     raises.
     """
-    from resnas_deploy.artifact.graph import read_graph  # imports onnx
+    from resnas_deploy.artifact.graph import read_structure  # imports onnx
 
     check_refittable(engine, device)
-    check_same_graph(read_graph(built_of), read_graph(artifact))
+    check_same_graph(read_structure(built_of), read_structure(artifact))
     same = built_of.manifest.weights_sha256 == artifact.manifest.weights_sha256
     if not engine.made_of.get("refittable") and not same:
         raise BadInput(

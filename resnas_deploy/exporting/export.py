@@ -9,6 +9,9 @@ from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, Artifact, open_artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
@@ -18,6 +21,7 @@ from resnas_deploy.errors import BadInput, PackageMissing, VerificationFailed
 from resnas_deploy.exporting.calibration import Calibration, calibration
 from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.exporting.ranges import activation_ranges
+from resnas_deploy.exporting.reference_process import ReferenceProcess, started
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.scheme import Scheme
 from resnas_deploy.exporting.unquantised import Unquantised
@@ -28,19 +32,20 @@ from resnas_deploy.images.class_names import imagenet_class_names, read_class_na
 from resnas_deploy.precision import kept_in_fp32, precision_named
 from resnas_deploy.processes.aside import Aside, imported_aside
 from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.runners.base import Images, usable_cores
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
-_VERIFYING = "resnas_deploy.exporting.verify"  # the module, which imports torch
+_VERIFYING = "resnas_deploy.exporting.verify"
 
 
 def export(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact:
     """Emit, verify and write an artifact. Raise `VerificationFailed` and leave nothing where the graph is wrong.
 
     The weights are asked for once and let go before the graph is loaded to be verified, so that the two are never in
-    memory together. What verification imports, PyTorch above all, is imported while they are written.
+    memory together. What verification imports, PyTorch above all, is imported while they are written, that of a float32
+    graph in another process.
     """
     if request.verify_on:  # before any work is done
         check_verifiable(request.verify_on, request.precision)
@@ -50,15 +55,19 @@ def export(load_weights: Callable[[], Checkpoint], request: Request, progress: P
             pass
     if request.keep_failed and request.out.name:
         check_replaceable(failed_name(request.out))
-    with creating(request.out, force=request.force) as folder, _scratch(request) as scratch:
-        with _imported(request):
+    with (
+        creating(request.out, force=request.force) as folder,
+        _scratch(request) as scratch,
+        _reference(request) as reference,
+    ):
+        with _imported(request, reference):
             progress("loading the weights")
             written = _write(load_weights(), request, folder, scratch, progress)
         artifact = written.artifact
         with flushed(folder / name for name in written.hashed) as flushing:
             if request.verify_on:
                 try:
-                    artifact = _verified(artifact, written.made_of, request, request.verify_on, progress)
+                    artifact = _verified(artifact, written.made_of, request, request.verify_on, reference, progress)
                 except VerificationFailed as error:
                     if request.keep_failed and isinstance(error.report, Verification):
                         seal(_with(artifact, error.report), written.hashed)
@@ -78,23 +87,37 @@ def _scratch(request: Request) -> AbstractContextManager[Path]:
     return scratch_folder("quantisation") if request.quantised else nullcontext(request.out)
 
 
-def _imported(request: Request) -> AbstractContextManager[None]:
+def _reference(request: Request) -> AbstractContextManager[ReferenceProcess | None]:
+    """Have a process that computes the reference, where nothing else of verification needs PyTorch."""
+    return started() if request.verify_on and request.precision == "fp32" else nullcontext()
+
+
+def _imported(request: Request, reference: ReferenceProcess | None) -> AbstractContextManager[None]:
     """Have what verification imports imported beside the block."""
     if not request.verify_on:
         return nullcontext()
-    return imported_aside("torch", _VERIFYING, *request.verify_on.imports)
+    first = () if reference else ("torch",)
+    return imported_aside(*first, _VERIFYING, *request.verify_on.imports)
 
 
 def _verified(
-    artifact: Artifact, made_of: Unquantised | None, request: Request, kind: RunnerKind, progress: Progress
+    artifact: Artifact,
+    made_of: Unquantised | None,
+    request: Request,
+    kind: RunnerKind,
+    reference: ReferenceProcess | None,
+    progress: Progress,
 ) -> Artifact:
     """Return the artifact with its verification; of a quantised one with fewer elements quantised, if it must be."""
-    from resnas_deploy.exporting.verify import verify  # imports torch
+    from resnas_deploy.exporting.verify import verify
 
     threads = request.threads or usable_cores()
 
+    def elsewhere(images: Images) -> NDArray[np.float32] | None:
+        return reference.logits(artifact.weights, images, threads) if reference else None
+
     def verification(of: Artifact, told: Progress) -> Verification:
-        return verify(of, kind, threads, told, request.data, request.max_drop)
+        return verify(of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere)
 
     try:
         return _with(artifact, verification(artifact, progress))

@@ -22,10 +22,10 @@ from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import VerificationFailed
+from resnas_deploy.exporting.divergence import probe, with_probes
 from resnas_deploy.exporting.scheme import HALVES, known_units
 from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.exporting.verified_images import verification_inputs
-from resnas_deploy.exporting.verify import probe, with_probes
 from resnas_deploy.precision import relative_error
 from resnas_deploy.progress import Progress, headed
 from resnas_deploy.runners.base import Images, Options, Outputs

@@ -23,7 +23,7 @@ import numpy as np
 import onnx
 from onnx import inliner
 
-from resnas_deploy.errors import BadInput, StorageError
+from resnas_deploy.errors import BadInput, StorageError, first_line
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.reading import read_bytes
 from resnas_deploy.processes.quiet import import_quietly
@@ -117,7 +117,7 @@ def _imported(core: Any, path: Path, settings: Mapping[str, object]) -> Any:
             return core.import_model(BytesIO(content[_SHA256:]), "CPU", dict(settings))
         problem = "it was cut short or changed"
     except Exception as error:  # noqa: BLE001  of OpenVINO, mostly a RuntimeError, and of whoever may not read it
-        problem = str(error).splitlines()[0]
+        problem = first_line(error)
     _log.warning(f"{path} is not used, for {problem}: the engine is compiled anew, and this replaced")
     return None
 

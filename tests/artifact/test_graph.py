@@ -130,7 +130,7 @@ def test_a_whole_graph_is_read_once(mini_artifact, monkeypatch):
     artifact = open_artifact(mini_artifact)
     assert read_graph(artifact).graph.output[0].name == OUTPUT
     check_graph(artifact)
-    monkeypatch.setattr("resnas_deploy.artifact.graph.read_graph", lambda _: pytest.fail("it was read again"))
+    monkeypatch.setattr("resnas_deploy.artifact.graph.read_structure", lambda _: pytest.fail("it was read again"))
     check_graph(artifact)
 
 

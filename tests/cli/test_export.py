@@ -37,8 +37,8 @@ def test_an_architecture(resnas, tiny, tmp_path):
         "patch_size": 14,
         "stem_mid_width": 24,
     }
-    assert manifest.verification.batches == (1, 2, 16)
-    assert manifest.verification.images == 12
+    assert manifest.verification.batches == (1, 2, 8)
+    assert manifest.verification.images == 8
     assert {path.name for path in tmp_path.iterdir()} == {"tiny.json", "tiny-fp32"}
 
 

@@ -24,8 +24,9 @@ from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, VerificationFailed
-from resnas_deploy.exporting import verify
+from resnas_deploy.exporting import divergence
 from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.graph import fold
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.protobuf import write_model
@@ -153,7 +154,7 @@ def test_the_demo_network_in_half_precision(tmp_path):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_names_the_first_element_that_differs(tmp_path, monkeypatch, module_, rule, broken, element, precision):
     wanted = request(tmp_path, align=32, precision=precision)
-    original = verify.aligned_output
+    original = divergence.aligned_output
     right = rules.mean_padded
 
     def expected(output, multiple):  # the broken rule is the emitter's alone
@@ -161,7 +162,7 @@ def test_names_the_first_element_that_differs(tmp_path, monkeypatch, module_, ru
             patch.setattr(rules, "mean_padded", right)
             return original(output, multiple)
 
-    monkeypatch.setattr(verify, "aligned_output", expected)
+    monkeypatch.setattr(divergence, "aligned_output", expected)
     monkeypatch.setattr(module_, rule, broken)
     with pytest.raises(VerificationFailed, match=rf"the first element that differs is {element} \(error"):
         export(lambda: untrained(SMALL), wanted, lambda _: None)
@@ -192,8 +193,8 @@ def test_one_wrong_tensor_is_found_in_its_element(tmp_path, monkeypatch, name):
 
 def test_without_a_fault_no_element_differs(tmp_path):
     artifact = export(lambda: untrained(SMALL), request(tmp_path, align=8), lambda _: None)
-    images = verify.verification_inputs(artifact.manifest.preprocessing).images
-    found = verify.divergences(artifact, RUNNERS["ort-cpu"], images, 2)
+    images = verification_inputs(artifact.manifest.preprocessing).images
+    found = divergence.divergences(artifact, RUNNERS["ort-cpu"], images, 2)
     assert [item.element for item in found][-1] == "head"
     assert max(item.error for item in found) <= 1e-5
 

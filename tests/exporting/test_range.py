@@ -21,8 +21,9 @@ from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic, out_of_r
 from resnas_deploy.exporting.arithmetic.runner import OwnRunner, computing_in_own
 from resnas_deploy.exporting.export import export, unchanged
 from resnas_deploy.exporting.fp8 import not_below
+from resnas_deploy.exporting.reference import reference_logits
 from resnas_deploy.exporting.verified_images import verification_inputs
-from resnas_deploy.exporting.verify import reference_logits, verify
+from resnas_deploy.exporting.verify import verify
 from resnas_deploy.graph.spelling import GEMM, SPELLINGS
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS

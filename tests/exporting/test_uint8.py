@@ -197,7 +197,7 @@ def test_the_same_images_in_both_forms():
     assert images.dtype == np.uint8
     assert np.array_equal(normalised(images, preprocessing), plain)
     inputs = verification_inputs(preprocessing, UINT8)
-    assert inputs.images.shape == (12, 32, 32, 3)
+    assert inputs.images.shape == (8, 32, 32, 3)
     few, more = noise(2, 32, UINT8), noise(5, 32, UINT8)
     assert np.array_equal(more[:2], few), "the first of more are the fewer"
     assert (more.min(), more.max()) == (0, 255)

@@ -13,6 +13,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import verify
 from resnas_deploy.exporting.export import export, failed_name
+from resnas_deploy.exporting.reference import reference_logits
 from resnas_deploy.exporting.verified_images import images_at
 from resnas_deploy.graph import fold
 from resnas_deploy.precision import tolerance_of
@@ -34,7 +35,7 @@ def test_passes_within_the_stated_tolerance(tmp_path, precision, runner):
     assert found.error <= found.tolerance, f"largest difference {found.error:.1e}, tolerance {found.tolerance:.0e}"
     assert found.error > 0, "a lower precision or another runtime never gives the very same bits"
     assert found.batches == (1, 2, 8)
-    assert found.images == 8 + len(found.real_images)
+    assert found.images == 4 + len(found.real_images)
     assert found.real_images == ("astronaut.jpg", "cat.jpg", "coffee.jpg", "rocket.jpg")
     assert runner in found.runner
 
@@ -91,11 +92,11 @@ def test_agreement_is_counted_apart_for_real_images(tmp_path):
     """Two images on which the reference is made to name another class: a noise image and a real one."""
     artifact = run(tmp_path)
     inputs = verify.verification_inputs(artifact.manifest.preprocessing)
-    reference = verify.reference_logits(untrained(SMALL), inputs.images)
-    for image in (3, 9):
+    reference = reference_logits(untrained(SMALL), inputs.images)
+    for image in (3, 6):
         reference[image, (reference[image].argmax() + 1) % SMALL.classes] = reference[image].max() + 1
-    found = verify.compare_with_reference(artifact, RUNNERS["ort-cpu"], inputs, reference, 2)
-    assert (found.top1_agreement, found.real_agreement) == (10, 3)
+    found = verify.compared(artifact, verify.run_graph(artifact, RUNNERS["ort-cpu"], inputs, 2), inputs, reference)
+    assert (found.top1_agreement, found.real_agreement) == (6, 3)
     assert not found.passed
 
 
@@ -130,18 +131,18 @@ def test_a_failed_graph_is_kept_on_request_under_another_name(tmp_path, monkeypa
 
 @pytest.mark.parametrize(
     ("batch", "wanted"),
-    [((1, 64), (1, 2, 16)), ((1, 1), (1,)), ((4, 8), (4, 5, 8)), ((20, 20), (20,)), ((32, 64), (32, 33))],
+    [((1, 64), (1, 2, 8)), ((1, 1), (1,)), ((4, 6), (4, 5, 6)), ((20, 20), (20,)), ((32, 64), (32, 33))],
 )
 def test_batches(batch, wanted):
     assert verify.batches_to_verify(BatchRange(*batch)) == wanted
 
 
 @pytest.mark.parametrize(
-    ("batch", "wanted"), [(1, [0, 8]), (2, [0, 8]), (5, [0, 8, 1, 9, 2]), (16, list(range(12))), (400, None)]
+    ("batch", "wanted"), [(1, [0]), (2, [0, 4]), (5, [0, 4, 1, 5, 2]), (8, list(range(8))), (400, None)]
 )
 def test_images_at_a_batch_size(batch, wanted):
-    """All at the largest; else a batch of them, noise and real ones, and never one alone."""
-    found = images_at(batch, {16}, 12).tolist()
+    """All at the largest; else a batch of them, noise and real ones."""
+    found = images_at(batch, {8}, 8).tolist()
     assert found == wanted if wanted else len(found) == 8
 
 
@@ -169,8 +170,10 @@ class Swapped:
 def test_images_that_get_in_each_others_way_are_seen_at_every_batch_size(tmp_path, batch):
     artifact = run(tmp_path)
     inputs = verify.verification_inputs(artifact.manifest.preprocessing)
-    reference = verify.reference_logits(untrained(SMALL), inputs.images)
+    reference = reference_logits(untrained(SMALL), inputs.images)
     kind = RUNNERS["ort-cpu"]
     wrong = replace(kind, open_network=lambda *given: Swapped(kind.open_network(*given), batch))
-    assert verify.compare_with_reference(artifact, kind, inputs, reference, 2).passed
-    assert not verify.compare_with_reference(artifact, wrong, inputs, reference, 2).passed
+    for opened, passed in ((kind, True), (wrong, False)):
+        assert (
+            verify.compared(artifact, verify.run_graph(artifact, opened, inputs, 2), inputs, reference).passed is passed
+        )

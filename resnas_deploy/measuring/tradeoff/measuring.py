@@ -16,7 +16,7 @@ import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.written_for import ORT_CPU
-from resnas_deploy.batch import USUAL
+from resnas_deploy.batch import MAX_BATCH, USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.machine.conditions import watch
@@ -84,6 +84,8 @@ def _check(asked: Asked, artifacts: Mapping[str, Artifact]) -> None:
                 f"{artifact.source} must be run by {artifact.for_runner}, which its graph is written for, found "
                 f"`runners` {', '.join(asked.runners)}; give that one too"
             )
+    if wrong := [batch for batch in asked.batches if not 1 <= batch <= MAX_BATCH]:
+        raise BadInput(f"`batches` must be from 1 to {MAX_BATCH}, found {wrong[0]}")
     # Which says what else is wrong; the graphs of the published networks take whatever is asked for.
     Plan(tuple(own), asked.batches, asked.runs, asked.threads, asked.openings, device=asked.device)
 
@@ -126,7 +128,8 @@ def _begun(here: Here) -> Tradeoff:
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
     found = read_tradeoff(path)
     if found.asked != here.asked:
-        raise BadInput(f"{here.out} has a comparison of something else than what is asked for; {_REMEDY}")
+        differ = "; ".join(here.asked.differences(found.asked))
+        raise BadInput(f"{here.out} has a comparison of something else than what is asked for ({differ}); {_REMEDY}")
     if found.machine != machine:
         differ = "; ".join(machine.differences(found.machine))
         raise BadInput(f"{here.out} has a comparison of another machine ({differ}); {_REMEDY}")
