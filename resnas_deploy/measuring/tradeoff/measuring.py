@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.artifact.written_for import FOR_RUNNERS
+from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.batch import MAX_BATCH, USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
@@ -180,8 +180,11 @@ def bytes_open(contender: Contender, precision: str) -> float:
 
 
 def written_for(group: Group) -> str:
-    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`."""
-    return group.runner if group.precision == INT8 and group.runner in FOR_RUNNERS else ""
+    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`.
+
+    On OpenVINO all of them have the pairs that any runtime takes: attention's products in float32.
+    """
+    return group.runner if group.precision == INT8 and group.runner == ORT_CPU else ""
 
 
 @dataclass
