@@ -20,9 +20,9 @@ from resnas_deploy.engines.targets import FOR_CPUS, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
 from resnas_deploy.exporting.export import export as write_artifact
-from resnas_deploy.exporting.export import unchanged
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.source import read_source
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent

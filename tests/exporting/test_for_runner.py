@@ -16,7 +16,8 @@ from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.exporting.export import export, unchanged
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
