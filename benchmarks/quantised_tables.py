@@ -59,6 +59,22 @@ def openvino_nncf() -> str:
     return table(("compiled for", *(f"batch {batch}" for batch in found)), rows)
 
 
+def openvino_nncf_errors() -> str:
+    """Return errors of logits on OpenVINO, and the trained network's top-1, of ours, of the usual pairs and NNCF's."""
+    found = result("openvino-nncf")["errors"]
+    kinds = {"ours": "ours", "pairs": "ours, for any runtime", "nncf": "NNCF's"}
+    rows = {
+        f"{said}, {around} around": [
+            f"{found['small'][f'{name}, {around} around']['error']:.1e}",
+            f"{found['demo'][f'{name}, {around} around']['error']:.1e}",
+            f"{found['demo'][f'{name}, {around} around']['top1']:.2%} of {found['demo']['fp32']['top1']:.2%}",
+        ]
+        for name, said in kinds.items()
+        for around in ("fp32", "bf16")
+    }
+    return table(("", "small, untrained: error", "demo: error", "demo: top-1, of fp32's"), rows)
+
+
 def first_runs() -> str:
     """Return seconds until the first logits on OpenVINO: of ONNX, of IR, of IR that was compiled before."""
     rows = {
@@ -129,6 +145,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "int8-operators": int8_operators,
     "low-precision": low_precision,
     "openvino-nncf": openvino_nncf,
+    "openvino-nncf-errors": openvino_nncf_errors,
     "ort-form": ort_form,
     "ort-form-accuracy": partial(accuracy, "ort-form"),
     "ort-form-tried": ort_form_tried,

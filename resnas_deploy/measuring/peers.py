@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.artifact.artifact import MODEL, Artifact
+from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
@@ -79,7 +80,7 @@ class Peer:
             from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime  # imports onnx
 
             quantise_on_noise(path, path, self.image_size, self.batch, self._progress)
-            if self.for_runner:
+            if self.for_runner == ORT_CPU:  # beside one for OpenVINO it has the pairs that any runtime takes
                 write_for_onnxruntime(path, path)
         return path
 

@@ -151,6 +151,11 @@ def test_int8_for_onnx_runtime_alone_computes_the_same_in_its_own_operators(open
         assert "pit-tiny must be run by ort-cpu, which its graph is written for" in told
 
 
+def test_beside_a_network_for_openvino_it_has_the_usual_pairs(opened):
+    with open_peer("pit-tiny", "int8", specs=LITTLE, for_runner="openvino") as peer:
+        assert peer.digest == opened("pit-tiny", "int8").digest
+
+
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", "FLOAT"), ("fp16", "FLOAT16"), ("bf16", "BFLOAT16")])
 def test_the_graph(opened, precision, kind):
     model = onnx.load(opened(precision=precision).model)
