@@ -114,10 +114,12 @@ def _verified(
     threads = request.threads or usable_cores()
 
     def elsewhere(images: Images) -> NDArray[np.float32] | None:
-        return reference.logits(artifact.weights, images, threads) if reference else None
+        return reference and reference.logits(artifact.weights, images, threads)
 
     def verification(of: Artifact, told: Progress) -> Verification:
-        return verify(of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere)
+        return verify(
+            of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere if reference else None
+        )
 
     try:
         return _with(artifact, verification(artifact, progress))
