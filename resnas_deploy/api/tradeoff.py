@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
+from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.artifact.artifact import Artifact, open_artifact
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import write_text
@@ -111,7 +112,7 @@ def tradeoff(
     Ctrl-C ends it early, and the result says so. Raise `BadInput` for what is wrong, for a folder of something else or
     in use, `NotAvailable` where a runtime or a package is missing, `StorageError` where the folder cannot be written.
     """
-    opened = [open_artifact(item) for item in artifacts]
+    opened = list({each.source: each for each in map(_apart, map(open_artifact, artifacts))}.values())
     taking_part = contenders(networks, opened, read_top1(top1), PEERS)
     wanted = tuple(dict.fromkeys(precisions))
     if not wanted or not batches:
@@ -143,3 +144,9 @@ def tradeoff(
     return Tradeoff(
         measure_tradeoff(asked, dict(zip(own, opened, strict=True)), folder, progress, finish, PEERS), folder
     )
+
+
+def _apart(artifact: Artifact) -> Artifact:
+    """Return an artifact by its whole path where a published network has its name: figures go by their source."""
+    named = artifact.source in PUBLISHED or artifact.source in PEERS
+    return replace(artifact, folder=artifact.folder.absolute()) if named else artifact

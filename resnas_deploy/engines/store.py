@@ -119,6 +119,8 @@ def open_engine(path: Path) -> Engine:
                         f"{each} differs from the hash in its report: it was cut short or changed; "
                         "build it again: `build()`"
                     )
+    except FileNotFoundError as error:
+        raise BadInput(f"{error.filename or path} is missing; build the engine again: `build()`") from None
     except OSError as error:
         raise BadInput(f"{error.filename or path} cannot be read: {error.strerror}") from None
     return Engine(path, report, held)

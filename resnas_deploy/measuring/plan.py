@@ -71,7 +71,7 @@ class Effort:
     ) -> Plan:
         """Return the plan of so much. Raise `BadInput` or `NotAvailable` as `Plan` does, or for too few openings.
 
-        Without batch sizes they are those of 1, 8 and 32 that every network takes, or the smallest of the first one.
+        Without batch sizes they are those of 1, 8 and 32 that every network takes, or the smallest that every one does.
         """
         openings = min(OPENINGS, self.runs) if self.openings is None else self.openings
         if 0 < openings < least_openings:
@@ -200,9 +200,10 @@ def runners_for(names: Sequence[str], networks: Sequence[Network], device: str =
 
 
 def usual_batches(networks: Sequence[Network], engines: Sequence[EngineFile] = ()) -> tuple[int, ...]:
-    """Return those of the usual sizes that every network and engine takes, or the smallest that the first one does.
+    """Return those of the usual sizes that every network and engine takes, or the smallest that every network does.
 
-    Of one engine alone that takes none of them, they are the sizes that it is tuned for.
+    Where they have no size in common it is the smallest of the first one, which a plan refuses. Of one engine alone
+    that takes none of the usual ones, they are the sizes that it is tuned for.
     """
     ranges = [network.batch for network in networks]
     usual = tuple(size for size in _USUAL_BATCHES if all(size in batches for batches in ranges))
@@ -210,4 +211,5 @@ def usual_batches(networks: Sequence[Network], engines: Sequence[EngineFile] = (
         usual = tuple(size for size in usual if profile_for(profiles_of(engine.made_of), size))
     if not usual and engines:
         return tuple(sorted({profile.usual for profile in profiles_of(engines[0].made_of)}))
-    return usual or (ranges[0].least,)
+    least = max(batches.least for batches in ranges)
+    return usual or ((least if all(least in batches for batches in ranges) else ranges[0].least),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+_HELD = re.compile(r"/proc/self/fd/\d+")  # how a runtime is told of a file that is held open, which is no user's name
 # As text, so that the registry of the runners can be read without NumPy.
 Images: TypeAlias = "NDArray[np.float32 | np.uint8]"  # as the network's input: (B, 3, S, S) normalised, or (B, S, S, 3)
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"
@@ -190,7 +192,8 @@ def excluded_from(network: Network) -> str:
 
 def cannot(load_or_run: str, network: Network, runtime: str, error: Exception) -> BadInput:
     """Return what to raise where a runtime refuses a graph, or fails at running it, be it for want of memory."""
-    return BadInput(f"{network.source}: {runtime} cannot {load_or_run} the graph: {first_line(error, 300)}")
+    told = _HELD.sub(lambda _: network.source, first_line(error, 300))
+    return BadInput(f"{network.source}: {runtime} cannot {load_or_run} the graph: {told}")
 
 
 def check_profiling(options: Options) -> None:

@@ -118,7 +118,8 @@ def open_stream(device: str) -> GpuStream[Any]:
     if problem := devices.memory_problem(device):
         raise NotAvailable(f"the memory of {device} cannot be used here: {problem}", "pip install cuda-python")
     if devices.torch_has_cuda():
-        return importlib.import_module(f"{__package__}.gpu_torch").TorchStream(device)  # type: ignore[no-any-return]
+        opened: GpuStream[Any] = importlib.import_module(f"{__package__}.gpu_torch").TorchStream(device)
+        return opened
     from resnas_deploy.runners.gpu_cuda import CudaStream
 
     return CudaStream(device)

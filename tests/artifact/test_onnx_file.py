@@ -340,6 +340,7 @@ def test_operators_of_other_domains(tmp_path):
         line = refusal(lambda runner=runner: run(nobodys, runner, images()))
         assert line.startswith(f"{nobodys.path}: ")
         assert "cannot load the graph" in line
+        assert "/proc/" not in line
 
 
 def test_runners_of_weights_and_of_engines_refuse_it_by_name(tmp_path):

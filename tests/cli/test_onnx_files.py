@@ -66,6 +66,11 @@ def test_inspect(resnas, mine):
     assert found["logits"] == "scores"
 
 
+@pytest.mark.parametrize("command", ["bench", "compare", "verify"])
+def test_the_help_names_them(resnas, command):
+    assert "bare ONNX file" in " ".join(resnas(command, "--help").out.replace("│", " ").split())
+
+
 def test_bench_and_compare_and_gate(resnas, refused, tmp_path, mine):
     small = ("--runner", "ort-cpu", "--runs", "4", "--openings", "2", "--threads", "1")
     other = bare.save(bare.network(shape=(1, 3, 16, 16)), tmp_path / "fixed.onnx").name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from support.checks import check_schema
 from support.little_peers import LITTLE
 
+from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.measuring.tradeoff.result import read_tradeoff
 
 QUICK = ("--networks", "pit-tiny", "--batch", "1", "--runs", "2", "--openings", "1", "--threads", "1")
@@ -38,7 +41,20 @@ def test_it_writes_the_document_the_page_and_the_picture_and_prints_the_table(re
     check_schema("tradeoff", again.json)
     assert again.json == found.to_json()
     told = resnas("tradeoff", *options, "--runs", "3", code=2).err
-    assert "has a comparison of something else than what is asked for; choose another --out" in told
+    wanted = "a comparison of something else than what is asked for (--runs 2 there, 3 here); choose another --out"
+    assert wanted in told
+
+
+@pytest.mark.usefixtures("little")
+def test_an_artifact_that_is_called_as_a_published_network_and_given_twice(resnas, mini_artifact, tmp_path):
+    shutil.copytree(mini_artifact, tmp_path / "pit-tiny")
+    resnas("tradeoff", "--out", "compared", *QUICK, "--artifact", "pit-tiny", "--artifact", "pit-tiny")
+    found = read_tradeoff(tmp_path / "compared" / "tradeoff.json")
+    assert [point.network for point in found.points] == ["pit-tiny", "pit-tiny (2)"]
+    (group,) = found.groups
+    published, own = (item.configuration for item in group.measurements)
+    assert (published.source, own.source) == ("pit-tiny", str(tmp_path / "pit-tiny"))
+    assert own.digest == open_artifact(mini_artifact).digest != published.digest
 
 
 @pytest.mark.parametrize(

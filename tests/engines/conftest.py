@@ -11,9 +11,10 @@ from support.places import SUPPORT
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines import build as building
-from resnas_deploy.engines.build import _request
+from resnas_deploy.engines.build import _request, build_engine
 from resnas_deploy.engines.builder_process import compile_engine
 from resnas_deploy.engines.options import BuildOptions
+from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.progress import silent
 from resnas_deploy.runners import devices
 
@@ -47,6 +48,14 @@ def engine(with_engine, tmp_path):
     folder = shutil.copytree(with_engine.folder, tmp_path / "little")
     (path,) = (folder / "engines").glob("*.engine")
     return path
+
+
+@pytest.fixture(scope="session")
+def with_ir(tmp_path_factory):
+    """An artifact in fp32 with IR of its whole range, of which nothing compiled is kept. No test may change it."""
+    made = exported(tmp_path_factory.mktemp("ir") / "little", precision="fp32", for_engine=False)
+    build_engine(made, TARGETS["openvino"], BuildOptions(), silent)
+    return made
 
 
 @pytest.fixture(scope="session")

@@ -11,16 +11,11 @@ import time
 
 import numpy as np
 import pytest
-from support.little_engine import exported
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import open_artifact
-from resnas_deploy.engines.build import build_engine
-from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.store import open_engine
-from resnas_deploy.engines.targets import TARGETS
 from resnas_deploy.images.samples import noise
-from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -47,19 +42,9 @@ with RUNNERS["openvino"].open(artifact, Options(1, engine=engine)) as runner:
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """An artifact with IR, of which nothing was compiled yet. No test may change it."""
-    artifact = exported(tmp_path_factory.mktemp("cache") / "little", precision="fp32", for_engine=False)
-    build_engine(artifact, TARGETS["openvino"], BuildOptions(), silent)
-    for blob in (artifact.folder / "engines").glob("*.blob"):
-        blob.unlink()
-    return artifact
-
-
 @pytest.fixture
-def artifact(made, tmp_path):
-    return open_artifact(shutil.copytree(made.folder, tmp_path / "little"))
+def artifact(with_ir, tmp_path):
+    return open_artifact(shutil.copytree(with_ir.folder, tmp_path / "little"))
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.checks import refusal
-from support.little_engine import exported
 
 import resnas_deploy as resnas
 from resnas_deploy.arch.elements import OUTPUT
@@ -38,17 +37,9 @@ assert not [name for name in sys.modules if name.startswith(("resnas", "onnx"))]
 """
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """An artifact in fp32 with IR of its whole range. No test may change it."""
-    artifact = exported(tmp_path_factory.mktemp("ir") / "little", precision="fp32", for_engine=False)
-    build_engine(artifact, TARGET, BuildOptions(), silent)
-    return artifact
-
-
 @pytest.fixture
-def artifact(made, tmp_path):
-    return open_artifact(shutil.copytree(made.folder, tmp_path / "little"))
+def artifact(with_ir, tmp_path):
+    return open_artifact(shutil.copytree(with_ir.folder, tmp_path / "little"))
 
 
 @pytest.fixture
@@ -177,5 +168,5 @@ def test_ir_of_one_batch_size(artifact):
         ({"profiles": (BatchProfile(1, 1, 1), BatchProfile(2, 2, 2))}, "takes one profile, found 2"),
     ],
 )
-def test_options_of_other_targets_are_refused(made, options, said):
-    assert said in refusal(lambda: build_engine(made, TARGET, BuildOptions(**options), silent))
+def test_options_of_other_targets_are_refused(with_ir, options, said):
+    assert said in refusal(lambda: build_engine(with_ir, TARGET, BuildOptions(**options), silent))

@@ -75,7 +75,7 @@ def test_an_engine_without_its_report(saved, tmp_path):
 
 def test_a_report_without_its_engine(saved, tmp_path):
     saved.path.unlink()
-    assert "cannot be read: No such file" in refusal(lambda: open_engine(saved.path))
+    assert "is missing; build the engine again: `build()`" in refusal(lambda: open_engine(saved.path))
     assert find(engine_path(tmp_path, NAME)) is None
 
 

@@ -86,6 +86,8 @@ def test_batches_that_every_network_takes(network, untrained_artifact):
 
     assert usual("1:8", "2:8") == (8,)
     assert usual("3") == (3,)
+    assert usual("1:8", "4") == usual("4", "1:8") == (4,)
+    assert "must lie in the graph's range 2, found 4" in refusal(lambda: usual("4", "2"))
 
 
 def test_too_few_openings_for_an_interval_and_too_many_runs(network):

@@ -38,6 +38,20 @@ class Asked:
     threads: int
     device: str
 
+    def differences(self, other: Asked) -> list[str]:
+        """Return what was to be measured otherwise there, by the other one, than here, by the names of parameters."""
+        there, here = ({each.name: each for each in asked.contenders} for asked in (other, self))
+        found = []
+        if there.keys() != here.keys():
+            found.append(f"networks: {', '.join(there)} there, {', '.join(here)} here")
+        elif there != here:
+            found.append(f"what is said of {', '.join(name for name in here if here[name] != there[name])}")
+        for name in ("runners", "precisions", "batches", "runs", "openings", "threads", "device"):
+            values = getattr(other, name), getattr(self, name)
+            if values[0] != values[1]:
+                found.append(f"`{name}` {_text(values[0])} there, {_text(values[1])} here")
+        return found or ["the order of the networks"]
+
 
 @dataclass(frozen=True)
 class TradeoffSetting:
@@ -172,6 +186,10 @@ class Tradeoff:
                     over.value * self.pace_s * 1e3,
                     *(c.images / (seconds * self.pace_s) for seconds in (over.value, over.high, over.low)),
                 )
+
+
+def _text(value: object) -> str:
+    return (", ".join(map(str, value)) if isinstance(value, tuple) else str(value)) or "none"
 
 
 def read_tradeoff(path: Path) -> Tradeoff:

@@ -47,6 +47,8 @@ def test_each_runner_has_its_own_best(report, mini_artifact, tmp_path):
         assert best.smallest_batch == 1
         assert best.over_smallest_batch.value > 0
         assert best.over_one_stream.low <= best.over_one_stream.value <= best.over_one_stream.high
+        kept = {"one_batch", "over_one", "single_batch", "over_single"}  # as documents of before have them
+        assert kept <= {*report.to_json()["throughput"][0]["best"]}
     report.save(tmp_path / "best.json")
     assert read_report(tmp_path / "best.json").to_json() == json.loads(json.dumps(report.to_json()))
     table = report.throughput_table()

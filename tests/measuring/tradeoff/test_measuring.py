@@ -194,11 +194,14 @@ def test_a_folder_of_something_else_or_in_use(mini_artifact, out, tmp_path):
     measured(artifact, out, openings=1, runs=1)
     content = (out / DOCUMENT).read_bytes()
     told = refusal(lambda: measured(artifact, out, openings=1, runs=2))
-    assert "has a comparison of something else than what is asked for; choose another `out`" in told
+    assert "of something else than what is asked for (`runs` 1 there, 2 here); choose another `out`" in told
     found = read_tradeoff(out / DOCUMENT)
     replace(found, machine=replace(found.machine, cpu="another")).write(out / DOCUMENT)
     told = refusal(lambda: measured(artifact, out, openings=1, runs=1))
     assert "has a comparison of another machine (cpu: another there, " in told
+    (out / DOCUMENT).write_bytes(content[:500])
+    told = refusal(lambda: measured(artifact, out, openings=1, runs=1))
+    assert told.endswith("; choose another `out`, or remove all but graphs in it")
     (out / DOCUMENT).write_bytes(content)
     foreign = tmp_path / "foreign"
     foreign.mkdir()
@@ -229,6 +232,8 @@ def test_figures_of_another_version_are_not_mixed(mini_artifact, out):
     [
         ({"runners": ("tpu",)}, "`runners` must be one of ort-cpu"),
         ({"precisions": ("bf16",)}, "must have kernels for bf16"),
+        ({"batches": (1, 5000)}, "`batches` must be from 1 to 4096, found 5000"),
+        ({"batches": (0,)}, "`batches` must be from 1 to 4096, found 0"),
         ({"batches": (1, 9)}, "the batch must lie in the graph's range 1:8, found 9"),
         ({"runs": 1}, "`runs` must be at least as many as `openings`, 2, found 1"),
         ({"openings": 0}, "`openings` must be at least 1"),
