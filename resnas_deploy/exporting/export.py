@@ -111,7 +111,7 @@ def _verified(
     threads = request.threads or usable_cores()
 
     def elsewhere(images: Images) -> NDArray[np.float32] | None:
-        return reference and reference.logits(artifact.weights, images, threads)
+        return reference.logits(artifact.weights, images, threads) if reference else None
 
     def verification(of: Artifact, told: Progress) -> Verification:
         return verify(
