@@ -42,14 +42,14 @@ from resnas_deploy.runners.ort import NOT_DONE, UNFUSED
 from resnas_deploy.weights.checkpoint import load, untrained
 
 ROOT = Path(__file__).parents[1]
-ROUNDS = {1: 30, 16: 8}
+ROUNDS = {1: 30, 16: 7}
 VALIDATION = {"small": 16, "demo": 2000}  # images, of which none was seen before
 WAYS = {  # precision, and what else is asked of the export
     "fp32": ("fp32", {}),
     "pairs": ("int8", {"calibration_images": 16}),
     "ours": ("int8", {"calibration_images": 16, "for_runner": "openvino"}),
 }
-PROCESSES = 3  # of each first run
+PROCESSES = 2  # of each first run
 AROUND = {"fp32": "f32", "bf16": "bf16"}
 FIRST = """
 import sys, time

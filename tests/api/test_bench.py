@@ -104,6 +104,7 @@ def test_what_there_must_be(mini_artifact, monkeypatch):
         ({"threads": -1}, "`threads` must be from 0 to 1024, found -1"),
         ({"batches": [9]}, "range 1:8, found 9"),
         ({"streams": [0]}, "`streams` must be from 1 to 64, found 0"),
+        ({"streams": []}, "`streams` must be numbers of sessions such as 1,2, or auto, found none"),
     ):
         assert said in refusal(lambda wrong=wrong: resnas.bench(mini_artifact, **wrong))
     three = ["ort-cpu", "openvino", "torch"]

@@ -126,7 +126,10 @@ def _begun(here: Here) -> Tradeoff:
         if foreign := [each.name for each in here.out.iterdir() if each.name != GRAPHS and each.name[0] != "."]:
             raise BadInput(f"{here.out} must be empty, or a comparison's, found {foreign[0]} in it; {_REMEDY}")
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
-    found = read_tradeoff(path)
+    try:
+        found = read_tradeoff(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; choose another `out`, or remove all but {GRAPHS} in it") from None
     if found.asked != here.asked:
         differ = "; ".join(here.asked.differences(found.asked))
         raise BadInput(f"{here.out} has a comparison of something else than what is asked for ({differ}); {_REMEDY}")
