@@ -26,11 +26,12 @@ OPENING = """
 import pathlib, resource, signal, sys
 import numpy
 from resnas_deploy.engines.finding import open_source
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 engine, images, out, most = sys.argv[1:]
 artifact, engine = open_source(pathlib.Path(engine))
-import openvino
+import_quietly("openvino")
 print("ready", flush=True)
 sys.stdin.readline()
 if int(most):
