@@ -20,7 +20,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.exporting import export as exporting
+from resnas_deploy.exporting import request as asking
 from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.progress import silent
@@ -53,15 +53,15 @@ def fusions(folder, size, dims):
     stages = tuple(Stage(64, (Block(2, dim, 64), Block(2, dim, 64))) for dim in dims)
     arch = ArchSpec(stages, classes=8, image_size=size)
     blocks = [element for element in elements(arch) if isinstance(element, BlockElement) and not element.last]
-    usual = exporting.fused_attention
+    usual = asking.fused_attention
     for precision in ("fp8", "int8"):
-        exporting.fused_attention = lambda *_: tuple(block.name for block in blocks)  # whatever becomes of it
+        asking.fused_attention = lambda *_: tuple(block.name for block in blocks)  # whatever becomes of it
         try:
             out = folder / f"{size}-{'-'.join(map(str, dims))}-{precision}"
             wanted = Request("n", out, precision, BatchRange(1, 64), for_engine=True, attention=True, verify_on=None)
             made = export(lambda: untrained(arch), replace(wanted, calibration_images=4), silent)
         finally:
-            exporting.fused_attention = usual
+            asking.fused_attention = usual
         for capability in ("89", "120"):
             options = BuildOptions(capabilities=(capability,))
             report = build_engine(made, TARGETS["tensorrt-rtx"], options, silent).engine.report["layers"]

@@ -12,7 +12,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch.alignment import ALIGNMENTS
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.written_for import FOR_RUNNERS
+from resnas_deploy.artifact.written_for import FOR_RUNNERS, OPENVINO
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.build import Built, build_engine, check_buildable, check_for_here
 from resnas_deploy.engines.options import BuildOptions
@@ -20,9 +20,9 @@ from resnas_deploy.engines.targets import FOR_CPUS, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
 from resnas_deploy.exporting.export import export as write_artifact
-from resnas_deploy.exporting.export import unchanged
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.exporting.source import read_source
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.graph.spelling import spelling_named
 from resnas_deploy.precision import QUANTISED, check_precision
 from resnas_deploy.progress import Progress, silent
@@ -95,8 +95,9 @@ def export(
         optimum: with tensorrt-rtx and tensorrt: the batch that the engine is tuned for: what will be served. The
             largest of the range where none is given.
         tf32: of the engine: whether float32 may be rounded to TF32 on a GPU.
-        for_runner: ort-cpu: with int8, write the graph for this one runner, with operators that no other knows where
-            these are faster; others then refuse it. Any runner may run the graph where none is named.
+        for_runner: with int8, write the graph for this one runner, which is then faster; others refuse it. ort-cpu:
+            with operators that no other knows; openvino: with attention's products quantised too, as with the target
+            openvino. Any runner may run the graph where none is named.
         spelling: the operators that the graph is written with; the target's where none is given; auto: the fastest
             here, or the one of the fewest kernels.
         batch: a range of batch sizes such as "1:64", or one size.
@@ -111,8 +112,9 @@ def export(
         keep: int8 and fp8: elements to leave in higher precision, such as "stage1.block2", or a half of a block,
             "stage1.block2.attention" or "stage1.block2.mlp".
         fallback_minutes: how long to look for the elements that must be left so; 0: for none, and the export fails.
-        attention: int8 and fp8, for TensorRT: whether its two products are "quantised" too where a builder still makes
-            one kernel of them, or "kept" in fp16; quantised in fp8 and kept in int8 where nothing is given.
+        attention: int8 and fp8, for TensorRT and OpenVINO: whether its two products are "quantised" too where a builder
+            still makes one kernel of them, or "kept" as what is around; where nothing is given, quantised in fp8 and
+            for OpenVINO, and kept in int8 for TensorRT.
         force: replace an artifact that is there.
         class_names: a text file, a class a line.
         seed: of untrained weights; 0 where none is given.
@@ -132,13 +134,15 @@ def export(
         raise BadInput("`verify_on` must come without `unverified`, found both")
     batches, alignment = BatchRange.parse(str(batch)), _alignment(align)
     builder = _builder(target)
-    if builder and for_runner:
+    if builder and for_runner not in ("", builder.name):
         raise BadInput(
             f"`for_runner` must come without a `target`, whose engines another runner runs, found {for_runner} and "
             f"{target}; leave one out"
         )
     for_gpu = builder is not None and builder.name not in FOR_CPUS
     precision = check_precision(precision or ("fp16" if for_gpu else "fp32"))
+    if builder and builder.name == OPENVINO and precision == "int8":
+        for_runner = OPENVINO
     if calibration_images and precision not in QUANTISED:
         raise BadInput(f"`calibration_images` must come with {' or '.join(QUANTISED)}, found `precision` {precision}")
     if optimum is not None and not for_gpu:

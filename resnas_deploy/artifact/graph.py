@@ -32,6 +32,7 @@ from resnas_deploy.artifact.artifact import MOST_GRAPH, Artifact
 from resnas_deploy.artifact.manifest import Manifest
 from resnas_deploy.artifact.onnx_light import read_light, without_weights
 from resnas_deploy.artifact.ort_operators import DOMAIN, check_operators, in_standard_operators
+from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.errors import BadInput, first_line, shown
 from resnas_deploy.files.reading import opened, read_bytes
 
@@ -96,7 +97,7 @@ def _check_structure(model: ModelProto, manifest: Manifest) -> None:
     if nodes > MOST_NODES:
         raise BadInput(f"a graph must have at most {MOST_NODES} nodes, found {nodes}")
     for where, node in _nodes(model):
-        own = bool(manifest.for_runner) and where is None and node.domain == DOMAIN
+        own = manifest.for_runner == ORT_CPU and where is None and node.domain == DOMAIN
         if node.domain not in _DOMAINS and not own:
             raise BadInput(f"operators must be ONNX's own or of resnas, found the domain {shown(node.domain)}")
         if where is not None and (node.domain, node.op_type) in functions:

@@ -149,7 +149,9 @@ class Manifest:
     input: str = field(  # what the graph takes, of `INPUTS`; left out where it is normalised images
         default=FLOAT32.name, metadata=as_json(kind=Literal["uint8"] | None, read=_input_read, write=_input_written)
     )
-    for_runner: str = text_or_nothing(Literal["ort-cpu"])  # the one that the graph is written for; empty: any
+    for_runner: str = text_or_nothing(
+        Literal["ort-cpu", "openvino"]
+    )  # the one that the graph is written for; empty: any
     DERIVED: ClassVar = {
         "schema": int,
         "arch_fingerprint": str,

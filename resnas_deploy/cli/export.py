@@ -82,8 +82,8 @@ def export(
         str,
         typer.Option(
             "--for",
-            help="int8: write the graph for this one runner, with operators of its own, which no other knows, where "
-            "these are faster.",
+            help="int8: write the graph for this one runner, which is then faster: ort-cpu, with operators that no "
+            "other knows; openvino, with attention's products quantised too.",
             metavar="RUNNER",
             show_default="any",
             autocompletion=complete(FOR_RUNNERS),
@@ -155,9 +155,9 @@ def export(
     attention: Annotated[
         str,
         typer.Option(
-            help="int8 and fp8 for TensorRT: whether the products of attention are in it too, or kept in fp16.",
+            help="int8 and fp8 for TensorRT and OpenVINO: whether the products of attention are in it too, or kept.",
             metavar="quantised|kept",
-            show_default="quantised in fp8, kept in int8",
+            show_default="quantised in fp8 and for OpenVINO",
             autocompletion=complete(("quantised", "kept")),
         ),
     ] = "",

@@ -73,7 +73,7 @@ def build_engine(
     cannot be built, `NotAvailable` where the builder or its GPU is missing, and `VerificationFailed` where a layer fell
     back to a higher precision; then no engine is kept.
     """
-    check_for_engines(artifact)
+    check_for_engines(artifact, target)
     made_of = identity_here(artifact, target, options)
     options = _ranged(target, options, artifact.batch)
     check_tf32(target, artifact.precision, artifact.manifest.type, options)
@@ -149,9 +149,9 @@ def _compile(
     return layers
 
 
-def check_for_engines(artifact: Artifact) -> None:
-    """Raise `BadInput` where an artifact's graph is written for one runner, which loads no engine."""
-    if artifact.for_runner:
+def check_for_engines(artifact: Artifact, target: Target) -> None:
+    """Raise `BadInput` where an artifact's graph is written for one runner, which loads no engine of that target."""
+    if artifact.for_runner and artifact.for_runner != target.name:
         raise BadInput(
             f"an engine must be built of a graph for any runner, found {artifact.source} written for "
             f"{artifact.for_runner}; export it without `for_runner`"

@@ -18,7 +18,7 @@ from resnas_deploy.images.samples import noise
 from resnas_deploy.precision import relative_error, tolerance_of
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Options, usable_cores
-from resnas_deploy.runners.registry import default_runner, runner_kind
+from resnas_deploy.runners.registry import graph_runner, runner_kind
 
 _IMAGES = 4
 
@@ -41,7 +41,7 @@ class Unproved:
 def prove(artifact: Artifact, engine: Unproved, options: BuildOptions, progress: Progress) -> dict[str, object]:
     """Run an engine at both ends of its batch range and return what was checked. Raise `VerificationFailed`."""
     progress("running the engine")
-    kind, reference = runner_kind(str(engine.made_of["target"])), default_runner(artifact.precision, runs_graph=True)
+    kind, reference = runner_kind(str(engine.made_of["target"])), graph_runner(artifact.for_runner, artifact.precision)
     profile, error = options.profiles[0], 0.0
     images = noise(_IMAGES, artifact.image_size, input_named(artifact.input))
     asked = Options(usable_cores(), device=options.device, engine=engine, tf32=options.tf32)

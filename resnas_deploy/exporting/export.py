@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.inputs import input_named
-from resnas_deploy.artifact.artifact import MANIFEST, MODEL, WEIGHTS, Artifact, open_artifact
+from resnas_deploy.artifact.artifact import MODEL, WEIGHTS, Artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
-from resnas_deploy.artifact.manifest import Manifest, Verification
-from resnas_deploy.data.class_match import check_renaming
+from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.errors import BadInput, PackageMissing, VerificationFailed
-from resnas_deploy.exporting.calibration import Calibration, calibration
+from resnas_deploy.exporting.calibration import Calibration
+from resnas_deploy.exporting.described import calibration_of, manifest_of
 from resnas_deploy.exporting.quantise import check_quantiser
 from resnas_deploy.exporting.ranges import activation_ranges
 from resnas_deploy.exporting.reference_process import ReferenceProcess, started
@@ -28,13 +27,11 @@ from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.files.atomic import flushed, write_errors
 from resnas_deploy.files.workplace import scratch_errors, scratch_folder
 from resnas_deploy.graph.emit import emit
-from resnas_deploy.images.class_names import imagenet_class_names, read_class_names
-from resnas_deploy.precision import kept_in_fp32, precision_named
+from resnas_deploy.precision import precision_named
 from resnas_deploy.processes.aside import Aside, imported_aside
 from resnas_deploy.progress import Progress
 from resnas_deploy.runners.base import Images, usable_cores
 from resnas_deploy.runners.kind import RunnerKind
-from resnas_deploy.version import __version__
 from resnas_deploy.weights.checkpoint import Checkpoint, write
 
 _VERIFYING = "resnas_deploy.exporting.verify"
@@ -117,7 +114,9 @@ def _verified(
         return reference.logits(artifact.weights, images, threads) if reference else None
 
     def verification(of: Artifact, told: Progress) -> Verification:
-        return verify(of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere)
+        return verify(
+            of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere if reference else None
+        )
 
     try:
         return _with(artifact, verification(artifact, progress))
@@ -158,86 +157,6 @@ def _with(artifact: Artifact, verification: Verification) -> Artifact:
     return replace(artifact, manifest=replace(artifact.manifest, verification=verification))
 
 
-def unchanged(load_weights: Callable[[], Checkpoint], request: Request, progress: Progress) -> Artifact | None:
-    """Return the artifact that is at `request.out`, where exporting again would only write the same one; else None.
-
-    Raise `BadInput` where an artifact is there that is not whole.
-    """
-    if request.force or not (request.out / MANIFEST).is_file():
-        return None
-    there = open_artifact(request.out)
-    verification = there.manifest.verification
-    if request.verify_on and (there.manifest.doubt or not (verification and _as_accurate(verification, request))):
-        return None
-    checkpoint = load_weights()
-    fell_back = there.manifest.fell_back
-    wanted = _manifest(checkpoint, request, _calibration(checkpoint, request, progress), fell_back)
-    found = replace(there.manifest, files={}, verification=None, tools=wanted.tools)
-    return there if found == wanted and (not fell_back or _as_strict(verification, request)) else None
-
-
-def _as_strict(verification: Verification | None, request: Request) -> bool:
-    """Tell whether elements would fall back in the same way: they did for the same drop."""
-    same = not (verification and verification.accuracy) or verification.accuracy.max_drop == request.max_drop
-    return same and request.verify_on is not None and request.fallback_minutes > 0
-
-
-def _as_accurate(verification: Verification, request: Request) -> bool:
-    """Tell whether accuracy was measured on the data that the request names, if any, and is as high as it wants."""
-    accuracy = verification.accuracy
-    if accuracy is None:
-        return not request.data
-    return accuracy.drop <= request.max_drop and Path(request.data or accuracy.data).name == accuracy.data
-
-
-def _calibration(checkpoint: Checkpoint, request: Request, progress: Progress) -> Calibration | None:
-    """Return the images that a quantised graph is calibrated with."""
-    if not request.quantised:
-        return None
-    if isinstance(request.calibration, Calibration):
-        if request.calibration.images.dtype != request.input:
-            raise BadInput(
-                f"`calibration` must hold images as the graph takes them, {request.input}, "
-                f"found {request.calibration.images.dtype}"
-            )
-        return request.calibration
-    progress("reading the calibration images")
-    return calibration(
-        request.calibration, request.calibration_images, checkpoint.preprocessing, input_named(request.input)
-    )
-
-
-def _manifest(
-    checkpoint: Checkpoint,
-    request: Request,
-    images: Calibration | None,
-    fell_back: Sequence[str] = (),
-    digest: str | None = None,
-) -> Manifest:
-    """Return what the manifest says but for its files; the weights' digest is computed where it is not given."""
-    scheme = request.scheme(checkpoint.arch)
-    scheme = scheme.falling_back(fell_back) if scheme else None
-    return Manifest(
-        name=request.name,
-        arch=checkpoint.arch,
-        precision=request.precision,
-        alignment=request.align,
-        batch=request.batch,
-        preprocessing=checkpoint.preprocessing,
-        class_names=_class_names(request.class_names, checkpoint),
-        provenance=checkpoint.provenance,
-        weights_sha256=checkpoint.digest if digest is None else digest,
-        spelling=request.written_in.describe(request.spelling_chosen),
-        kept_in_fp32=kept_in_fp32(scheme.around if scheme else request.precision, request.input),
-        quantisation=scheme.to_json() | {"calibration": images.to_json()} if scheme and images else None,
-        tools={"resnas": __version__, "onnx": version("onnx"), "numpy": version("numpy")},
-        files={},
-        verification=None,
-        input=request.input,
-        for_runner=request.for_runner,
-    )
-
-
 @dataclass(frozen=True)
 class _Written:
     """What is in the folder before it is verified."""
@@ -249,8 +168,8 @@ class _Written:
 
 def _write(checkpoint: Checkpoint, request: Request, folder: Path, scratch: Path, progress: Progress) -> _Written:
     """Write graph and weights into a folder that nobody else reads yet. The three hashes are computed side by side."""
-    images = _calibration(checkpoint, request, progress)
-    artifact = Artifact(folder, _manifest(checkpoint, request, images, digest=""))
+    images = calibration_of(checkpoint, request, progress)
+    artifact = Artifact(folder, manifest_of(checkpoint, request, images, digest=""))
     scheme, made_of = request.scheme(checkpoint.arch), None
     if scheme and request.verify_on:
         from resnas_deploy.exporting.accuracy import labelled_data  # imports torch
@@ -306,15 +225,5 @@ def _unquantised(
             _emit(checkpoint, request, scheme.around, plain)
     made_of = Unquantised(plain, twin, {}, scheme)
     made_of.check()
-    return replace(made_of, ranges=activation_ranges(twin, images.images, request.batch, progress))
-
-
-def _class_names(path: Path | None, checkpoint: Checkpoint) -> tuple[str, ...] | None:
-    classes, names = checkpoint.arch.classes, imagenet_class_names()
-    if path:
-        given = read_class_names(path, classes)
-        check_renaming(checkpoint.task, given, path)
-        return given
-    if checkpoint.task:
-        return checkpoint.task.class_names
-    return names if classes == len(names) else None
+    ranges = activation_ranges(twin, images.images, request.batch, progress, scheme.written_out)
+    return replace(made_of, ranges=ranges)

@@ -15,9 +15,12 @@ import onnx
 from onnx import ModelProto, inliner, numpy_helper
 
 from resnas_deploy.arch.elements import INPUT
+from resnas_deploy.artifact.written_for import OPENVINO, ORT_CPU
 from resnas_deploy.errors import PackageMissing
 from resnas_deploy.exporting.fp8 import to_fp8
+from resnas_deploy.exporting.openvino_form import for_openvino
 from resnas_deploy.exporting.ort_form import for_onnxruntime
+from resnas_deploy.exporting.products import with_products
 from resnas_deploy.exporting.ranges import OPERATORS, Ranges
 from resnas_deploy.exporting.scheme import Scheme
 from resnas_deploy.precision import PRECISIONS, QUANTISED
@@ -28,6 +31,7 @@ DEFAULT_DROP = 0.5  # percentage points of top-1 that quantisation may cost
 DEFAULT_MINUTES = 60.0  # of looking for elements that must not be quantised for that
 _MADE_UP = (-4.0, 4.0)  # about what normed activations have
 _FP8 = QUANTISED["fp8"]
+_FORMS = {ORT_CPU: for_onnxruntime, OPENVINO: for_openvino}  # what is made of the pairs for one runner alone
 
 
 def check_quantiser() -> None:
@@ -43,7 +47,7 @@ def quantise(model: Path, ranges: Ranges | None, scheme: Scheme, out: Path | Non
 
     Without ranges they are made up: the graph is the same but for its steps, on which its time does not hang.
     """
-    graph = inliner.inline_local_functions(onnx.load(model))
+    graph = with_products(inliner.inline_local_functions(onnx.load(model)), scheme.written_out)
     softmaxes = scheme.softmaxes(graph)
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
@@ -51,10 +55,11 @@ def quantise(model: Path, ranges: Ranges | None, scheme: Scheme, out: Path | Non
         quantised = _quantised(graph, nodes, ranges, scheme)
         if scheme.precision == _FP8.name:
             to_fp8(quantised, originals)
-        for name in softmaxes:
-            _set_step(quantised, name, scheme.softmax_step)
+        if step := scheme.softmax_step:
+            for name in softmaxes:
+                _set_step(quantised, name, step)
         if scheme.for_runner:
-            quantised = for_onnxruntime(quantised)
+            quantised = _FORMS[scheme.for_runner](quantised)
     else:
         quantised = graph
     (out or model).write_bytes(quantised.SerializeToString(deterministic=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from onnx import ModelProto, inliner
 from resnas_deploy.arch.elements import INPUT
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
+from resnas_deploy.exporting.products import with_products
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
@@ -25,14 +26,18 @@ _BATCH = 16  # images in one run of the calibration
 _LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
 
 
-def activation_ranges(model: Path, images: Images, sizes: BatchRange, progress: Progress) -> Ranges:
+def activation_ranges(
+    model: Path, images: Images, sizes: BatchRange, progress: Progress, written_out: Collection[str] = ()
+) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results.
+
+    The Attention nodes of these names are `written_out` before, so that their products have ranges too.
 
     Raise `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
     calibrate = import_quietly("onnxruntime.quantization.calibrate")
     batch = sizes.nearest(min(_BATCH, len(images)))
-    graph = inliner.inline_local_functions(onnx.load(model))
+    graph = with_products(inliner.inline_local_functions(onnx.load(model)), written_out)
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with scratch_folder("calibration") as folder, errors_only():  # the quantiser gives advice through the root logger
         inlined, augmented = folder / "inlined.onnx", folder / "augmented.onnx"

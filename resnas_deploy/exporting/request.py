@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from resnas_deploy.arch.alignment import aligned_arch, check_alignment
+from resnas_deploy.arch.elements import BlockElement, elements
 from resnas_deploy.arch.inputs import FLOAT32, input_named
 from resnas_deploy.arch.spec import ArchSpec
-from resnas_deploy.artifact.written_for import FOR_RUNNERS
+from resnas_deploy.artifact.written_for import FOR_RUNNERS, OPENVINO
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES, Calibration
@@ -64,10 +65,10 @@ class Request:
             )
         if self.precision not in QUANTISED:
             self._check_unquantised()
-        elif self.attention is not None and not (self.for_engine and self.written_in.attention == PACKED):
+        elif self.attention is not None and not self._may_quantise_attention:
             raise BadInput(
-                "`attention` must come with a `target` of TensorRT and a `spelling` that is packed: other runtimes "
-                "compute its products in float32; leave it out"
+                "`attention` must come with a `target` of TensorRT and a `spelling` that is packed, or with "
+                f"`for_runner` {OPENVINO}: other runtimes compute its products in float32; leave it out"
             )
         elif self.data and not self.verify_on:
             raise BadInput("accuracy is compared when the graph is verified: leave `data` or `unverified` out")
@@ -126,17 +127,29 @@ class Request:
         """Whether the graph is quantised."""
         return self.precision in QUANTISED
 
+    @property
+    def _may_quantise_attention(self) -> bool:
+        """Whether what will run the graph multiplies attention's products in the new precision."""
+        return self.for_runner == OPENVINO or (self.for_engine and self.written_in.attention == PACKED)
+
     def scheme(self, arch: ArchSpec) -> Scheme | None:
         """Return how the graph is quantised, if it is. Raise `BadInput` where an element to keep is none of it."""
         if not self.quantised:
             return None
         scheme = scheme_for(self.precision, self.for_engine, self.for_runner)
-        usual = self.for_engine and self.precision == FP8 and self.written_in.attention == PACKED
+        usual = self._may_quantise_attention and (self.precision == FP8 or self.for_runner == OPENVINO)
         wanted = usual if self.attention is None else self.attention
-        blocks = fused_attention(aligned_arch(arch, self.align), self.precision) if wanted else ()
+        blocks = self._attention_blocks(arch) if wanted else ()
         if self.attention and not blocks:
             raise BadInput(
                 f"`attention` must be kept where no builder makes one kernel of it in {self.precision}, "
                 "found quantised; leave it out"
             )
         return replace(scheme, attention=blocks, kept=units_named(self.keep, arch))
+
+    def _attention_blocks(self, arch: ArchSpec) -> tuple[str, ...]:
+        """Return the blocks whose products of attention are quantised; on a CPU all whose queries are not one row."""
+        if not self.for_runner:
+            return fused_attention(aligned_arch(arch, self.align), self.precision)
+        blocks = (element for element in elements(arch) if isinstance(element, BlockElement))
+        return tuple(element.name for element in blocks if not element.last)

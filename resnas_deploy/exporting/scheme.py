@@ -15,13 +15,14 @@ from onnx import ModelProto, NodeProto
 from resnas_deploy.arch.elements import BlockElement, HeadElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
+from resnas_deploy.artifact.written_for import OPENVINO, ORT_CPU
 from resnas_deploy.errors import BadInput, first_few, shown
 from resnas_deploy.precision import AROUND_QUANTISED, QUANTISED
 
 HALVES = ("attention", "mlp")  # of a block
 _UNIT = re.compile(rf"(?:stage\d+\.block\d+\.(?:{'|'.join(HALVES)})|stem|reduction\d+)(?![A-Za-z0-9])")
-_PRODUCT = re.compile(r"(?P<block>stage\d+\.block\d+)\.attention\.(?:scores|weighted)")
-_SOFTMAX = re.compile(r"(?P<block>stage\d+\.block\d+)\.attention\.softmax")
+_PRODUCT = re.compile(r"(?P<block>.+?)(?:\.attention)?\.(?:scores|weighted)")  # others' attention has another name
+_SOFTMAX = re.compile(r"(?P<block>.+?)(?:\.attention)?\.softmax")
 _IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _INT8, _FP8 = QUANTISED["int8"], QUANTISED["fp8"]
 
@@ -35,14 +36,24 @@ class Scheme:
     asymmetric: bool  # activations as uint8 with a zero point, which CPUs multiply fastest, instead of int8
     convolutions: bool  # whether they are quantised, and what lies between those of the stem
     attention: tuple[str, ...] = ()  # the blocks of which both products of attention are quantised too
-    for_runner: str = ""  # whose own operators stand for the pairs, of `FOR_RUNNERS`; empty: ONNX's own
+    for_runner: str = ""  # the one that it is written for, of `FOR_RUNNERS`, in the form that it gains by; empty: any
     kept: tuple[str, ...] = ()  # the units that are not quantised, as was asked
     fell_back: tuple[str, ...] = ()  # those that are not, since the graph was not accurate enough
 
     @property
-    def softmax_step(self) -> float:
-        """The step of the softmax's output, which lies between 0 and 1 whatever the images: 1/448, or 1/127 of int8."""
-        return 1 / QUANTISED[self.precision].largest
+    def softmax_step(self) -> float | None:
+        """The step of the softmax's output, which lies between 0 and 1 whatever the images: 1/448, or 1/127 of int8.
+
+        None where it is by what was seen, as other steps are: 1/255 of the largest.
+        """
+        return None if self.asymmetric else 1 / QUANTISED[self.precision].largest
+
+    @property
+    def written_out(self) -> tuple[str, ...]:
+        """The Attention nodes to write as products around a softmax first: OpenVINO takes no pairs at the operator."""
+        left = (*self.kept, *self.fell_back)
+        ours = tuple(f"{name}.attention" for name in self.attention if f"{name}.attention" not in left)
+        return (*ours, *self.attention) if self.for_runner == OPENVINO else ()
 
     def to_json(self) -> dict[str, object]:
         """Return what the manifest says."""
@@ -56,10 +67,13 @@ class Scheme:
             "weights": f"{self.precision}, symmetric, a scale for each output channel",
             "kept": kept if self.convolutions else ["convolutions", *kept],
         }
-        if self.for_runner:
+        if self.for_runner == ORT_CPU:
             said["products"] = f"{DOMAIN}.{PRODUCT}, bias inside"
+        if self.for_runner == OPENVINO:
+            said["zero_points"] = "multiplied out into the biases of the products"
         if blocks:
-            said["attention"] = {"blocks": blocks, "softmax_step": self.softmax_step}
+            step = {"softmax_step": self.softmax_step} if self.softmax_step else {}
+            said["attention"] = {"blocks": blocks, **step}
         for name, units in (("kept_elements", self.kept), ("fell_back", self.fell_back)):
             if units:
                 said[name] = list(units)

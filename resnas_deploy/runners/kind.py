@@ -131,10 +131,11 @@ class RunnerKind:
         if network.for_runner and network.for_runner not in (self.name, self.also_runs):
             from resnas_deploy.artifact.artifact import Artifact
 
-            remedy = "; export it without `for_runner` for others" if isinstance(network, Artifact) else ""
+            own = isinstance(network, Artifact)
+            remedy = "export it without `for_runner` for others" if own else f"give `runners` {network.for_runner}"
             raise BadInput(
                 f"{network.source} must be run by {network.for_runner}, which its graph is written for, "
-                f"found the runner {self.name}{remedy}"
+                f"found the runner {self.name}; {remedy}"
             )
 
     def check_tf32(self, asked: bool, device: str = "") -> None:

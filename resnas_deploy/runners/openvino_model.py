@@ -56,16 +56,22 @@ def compiled(
     engine: EngineFile | None,
     settings: Mapping[str, object],
     prepare: Callable[[Any], None] | None,
+    batch: int | None = None,
 ) -> Any:
     """Return what `read` returns compiled for the CPU; of an engine what was kept of that, where it is of use here.
 
-    `prepare` is given the model before it is compiled, or is None; then what was compiled is not kept.
+    `prepare` is given the model before it is compiled, or is None; then what was compiled is not kept. With a `batch`
+    it is compiled for batches of that size alone, which is faster.
     """
     core = devices.openvino_core()
-    kept = _kept(engine, settings) if engine and engine.digest and not prepare else None
+    kept = _kept(engine, settings, batch) if engine and engine.digest and not prepare else None
     if kept and (found := _imported(core, kept, settings)):
         return found
     network = read(path, model, engine)
+    if batch:
+        shape = network.inputs[0].get_partial_shape()
+        shape[0] = batch
+        network.reshape({network.inputs[0]: shape})
     if prepare:
         prepare(network)
     made = core.compile_model(network, "CPU", dict(settings))
@@ -94,15 +100,15 @@ def _files(engine: EngineFile) -> tuple[bytes, Any]:
     return read_bytes(engine.file, MOST_GRAPH), ov.Tensor(np.memmap(engine.weights, np.uint8, "r"))
 
 
-def _kept(engine: EngineFile, settings: Mapping[str, object]) -> Path:
-    """Return where what is compiled of an engine is kept: for this OpenVINO, this CPU and these settings."""
+def _kept(engine: EngineFile, settings: Mapping[str, object], batch: int | None) -> Path:
+    """Return where what is compiled of an engine is kept: for this OpenVINO, CPU, settings, and batch, if for one."""
     cpu = devices.openvino_core().get_property("CPU", "FULL_DEVICE_NAME")
     made_of = {
         "files": engine.digest,
         "openvino": ov.__version__,
         "cpu": [cpu, *sorted(devices.capabilities())],
         "settings": sorted((key, str(value)) for key, value in settings.items()),
-    }
+    } | ({"batch": batch} if batch else {})
     key = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
     return engine.path.with_name(f"{engine.path.stem}.{key[:16]}{SUFFIX}")
 

@@ -22,7 +22,8 @@ from resnas_deploy.data.source import DataSet, open_data
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting import accuracy
 from resnas_deploy.exporting.accuracy import MOST_IMAGES, compare_accuracy
-from resnas_deploy.exporting.export import export, failed_name, unchanged
+from resnas_deploy.exporting.export import export, failed_name
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.network.module import build_model

@@ -18,10 +18,11 @@ from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Verification
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import VerificationFailed
-from resnas_deploy.exporting.export import export, failed_name, unchanged
+from resnas_deploy.exporting.export import export, failed_name
 from resnas_deploy.exporting.fallback import FallingBack
 from resnas_deploy.exporting.quantise import quantise
 from resnas_deploy.exporting.scheme import fused_attention, known_units, scheme_for, unit_of, units_named
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.exporting.unquantised import Unquantised
 from resnas_deploy.graph.emit import emit
 from resnas_deploy.graph.spelling import FOR_RUNTIMES, FOR_TENSORRT

@@ -16,7 +16,8 @@ from resnas_deploy.artifact.written_for import FOR_RUNNERS
 from resnas_deploy.engines.build import build_engine
 from resnas_deploy.engines.options import BuildOptions
 from resnas_deploy.engines.targets import TARGETS
-from resnas_deploy.exporting.export import export, unchanged
+from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
@@ -91,7 +92,7 @@ def test_triton_serves_it_on_the_cpu_alone(for_ort, changes, found):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"for_runner": "openvino"}, "`for_runner` must be ort-cpu, found 'openvino'"),
+        ({"for_runner": "ort-gpu"}, "`for_runner` must be ort-cpu or openvino, found 'ort-gpu'"),
         ({"for_runner": "", "precision": "fp32"}, None),
         (
             {"precision": "fp32"},

@@ -19,9 +19,10 @@ from resnas_deploy.artifact.headroom import MARGIN, Peak
 from resnas_deploy.errors import VerificationFailed
 from resnas_deploy.exporting.arithmetic.check import in_own_arithmetic, out_of_room
 from resnas_deploy.exporting.arithmetic.runner import OwnRunner, computing_in_own
-from resnas_deploy.exporting.export import export, unchanged
+from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.fp8 import not_below
 from resnas_deploy.exporting.reference import reference_logits
+from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.exporting.verified_images import verification_inputs
 from resnas_deploy.exporting.verify import verify
 from resnas_deploy.graph.spelling import GEMM, SPELLINGS

@@ -53,7 +53,8 @@ def test_openvino_runs_it_in_int8(peer):
 def test_other_runners_refuse_it_by_name(peer):
     for name in ("ort-cpu", "torch-compile"):
         line = refusal(lambda name=name: RUNNERS[name].open(peer, Options(1)))
-        assert line == (f"nncf:little must be run by openvino, which its graph is written for, found the runner {name}")
+        wanted = "nncf:little must be run by openvino, which its graph is written for, found the runner "
+        assert line == f"{wanted}{name}; give `runners` openvino"
 
 
 def test_a_name_that_is_no_network_of_ours():

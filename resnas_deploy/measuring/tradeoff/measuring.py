@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.artifact.written_for import FOR_RUNNERS
+from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.batch import MAX_BATCH, USUAL
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import claiming
@@ -126,7 +126,10 @@ def _begun(here: Here) -> Tradeoff:
         if foreign := [each.name for each in here.out.iterdir() if each.name != GRAPHS and each.name[0] != "."]:
             raise BadInput(f"{here.out} must be empty, or a comparison's, found {foreign[0]} in it; {_REMEDY}")
         return Tradeoff(machine, here.asked, _groups(here), interrupted=False)
-    found = read_tradeoff(path)
+    try:
+        found = read_tradeoff(path)
+    except BadInput as error:
+        raise BadInput(f"{error}; choose another `out`, or remove all but {GRAPHS} in it") from None
     if found.asked != here.asked:
         differ = "; ".join(here.asked.differences(found.asked))
         raise BadInput(f"{here.out} has a comparison of something else than what is asked for ({differ}); {_REMEDY}")
@@ -177,8 +180,11 @@ def bytes_open(contender: Contender, precision: str) -> float:
 
 
 def written_for(group: Group) -> str:
-    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`."""
-    return group.runner if group.precision == INT8 and group.runner in FOR_RUNNERS else ""
+    """Return the runner that a group's published networks are written for alone, as an export is with `for_runner`.
+
+    On OpenVINO all of them have the pairs that any runtime takes: attention's products in float32.
+    """
+    return group.runner if group.precision == INT8 and group.runner == ORT_CPU else ""
 
 
 @dataclass

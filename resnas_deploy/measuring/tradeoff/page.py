@@ -30,7 +30,8 @@ def page(tradeoff: Tradeoff) -> Page:
         Items(tradeoff.notes()),
     ]
     if families(tradeoff):
-        parts.append(Beside((_macs(tradeoff), _measured(tradeoff))))
+        measured = [_measured(tradeoff)] if tradeoff.settings else []  # none where everything was out of memory
+        parts.append(Beside((_macs(tradeoff), *measured)))
     return Page(TITLE, (*parts, figures_table(tradeoff), sources_table(tradeoff)))
 
 

@@ -12,6 +12,7 @@ from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32, UINT8, input_named
 from resnas_deploy.artifact.artifact import MANIFEST, MODEL
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
+from resnas_deploy.artifact.written_for import OPENVINO
 from resnas_deploy.engines.store import read_engine_report
 from resnas_deploy.errors import BadInput, shortened, shown
 from resnas_deploy.files.reading import read_bytes, read_json
@@ -54,7 +55,9 @@ def network_problems(version: Path, config: Any, release: str) -> Iterator[str]:
     if config.backend not in ("python", "onnxruntime"):
         yield f"backend must be python, onnxruntime or tensorrt, found {shown(config.backend or config.platform)}"
     yield from _file_problems(version / MODEL, manifest.files.get(MODEL, ""))
-    if manifest.for_runner and _leaves_cpu(config):
+    if manifest.for_runner == OPENVINO:
+        yield f"the graph must be run by ONNX Runtime, but it is written for {OPENVINO}; export one for any"
+    elif manifest.for_runner and _leaves_cpu(config):
         yield f"the graph must be run on the CPU, for it is written for {manifest.for_runner}; export one for any"
     if config.backend == "python" and _content(version / MODEL_PY) != model_program("network.py"):
         yield f"{MODEL_PY} must be the one of this resnas, found another or none; export the model again"

@@ -16,6 +16,7 @@ from typing import Any
 from resnas_deploy.artifact.artifact import ENGINES, MANIFEST, MODEL, Artifact
 from resnas_deploy.artifact.manifest import MAX_BYTES, Manifest
 from resnas_deploy.artifact.onnx_file import is_onnx_file
+from resnas_deploy.artifact.written_for import OPENVINO
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.engines.finding import open_source
 from resnas_deploy.engines.identity import check_has_weights, first_profile
@@ -155,7 +156,12 @@ def check_servable(artifact: Artifact, settings: ModelSettings, engine: Engine |
 
 
 def check_served_for(manifest: Manifest, settings: ModelSettings, source: str) -> None:
-    """Raise `BadInput` where a graph that is written for ONNX Runtime's CPU would be served by something else."""
+    """Raise `BadInput` where a graph that is written for one runner would be served by something else."""
+    if manifest.for_runner == OPENVINO:
+        raise BadInput(
+            f"{source} must be run by OpenVINO, which its graph is written for, found a server whose backends run "
+            "ONNX Runtime; export it without `for_runner`"
+        )
     if manifest.for_runner and (settings.on_gpu or settings.accelerator):
         where = f"the accelerator {settings.accelerator}" if settings.accelerator else "a GPU"
         raise BadInput(

@@ -10,10 +10,11 @@ from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.measuring.throughput.found import BestSetting, ThroughputSearch
-from resnas_deploy.serving.repository.settings import MAX_INSTANCES, Batching
+from resnas_deploy.serving.repository.settings import MAX_INSTANCES, MAX_THREADS, Batching
 
 RUNNER = "ort-cpu"  # what the backends python and onnxruntime run a graph with on a CPU
 _WAIT = 0.1  # of a batch's own time
+_MOST_MS = 1e9  # of a batch
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,14 @@ def _checked(search: ThroughputSearch, machine: Machine, result: Path) -> Search
     best = search.best
     if best is None:
         raise BadInput(f"{result} must hold a best setting of {search.label}, found a search that ended without one")
-    if not 1 <= best.streams <= MAX_INSTANCES:
-        raise BadInput(
-            f"{result} must have from 1 to {MAX_INSTANCES} streams in its best setting, found {best.streams}"
-        )
+    for what, found, most in (("streams", best.streams, MAX_INSTANCES), ("threads", best.threads, MAX_THREADS)):
+        if not 1 <= found <= most:
+            raise BadInput(f"{result} must have from 1 to {most} {what} in its best setting, found {found}")
+    for took in (best.batch_p50_ms, best.batch_p99_ms):
+        if not 0 < took <= _MOST_MS:
+            raise BadInput(
+                f"{result} must tell a batch's time, of up to {_MOST_MS:g} ms, found {took:g}; measure it again"
+            )
     return SearchedSetting(best, search.latency_limit_ms, machine)
 
 

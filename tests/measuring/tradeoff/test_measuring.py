@@ -199,6 +199,9 @@ def test_a_folder_of_something_else_or_in_use(mini_artifact, out, tmp_path):
     replace(found, machine=replace(found.machine, cpu="another")).write(out / DOCUMENT)
     told = refusal(lambda: measured(artifact, out, openings=1, runs=1))
     assert "has a comparison of another machine (cpu: another there, " in told
+    (out / DOCUMENT).write_bytes(content[:500])
+    told = refusal(lambda: measured(artifact, out, openings=1, runs=1))
+    assert told.endswith("; choose another `out`, or remove all but graphs in it")
     (out / DOCUMENT).write_bytes(content)
     foreign = tmp_path / "foreign"
     foreign.mkdir()

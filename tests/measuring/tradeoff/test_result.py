@@ -121,6 +121,20 @@ def test_the_page_has_both_charts_and_every_source(found):
         assert f"published: {spec.top1_from}" in text
 
 
+def test_where_nothing_ran_there_is_no_chart_of_throughput(found):
+    groups = [
+        replace(group, measurements=tuple(replace(each, samples_s=(), failure="out of memory") for each in ran))
+        for group in found.groups
+        if (ran := group.measurements)
+    ]
+    none = replace(found, groups=tuple(groups))
+    assert not none.points
+    text = page(none).html()
+    assert "Top-1 against MACs, both as published" in text
+    assert "Top-1 as published against throughput" not in text
+    assert "As published" in picture(none)
+
+
 def test_the_picture_is_the_same_each_time_and_shows_every_network_in_every_panel(found):
     text = picture(found)
     assert text == picture(made_up())
