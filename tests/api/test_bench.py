@@ -138,6 +138,12 @@ def test_a_gate_that_passes_and_one_that_does_not(report, mini_artifact, tmp_pat
     passed = resnas.gate(scaled(report, 1000), **effort)
     assert not passed.regressed
     passed.check()
+    assert "threads" not in passed.table().columns
+    (change,) = passed.changes
+    searched = replace(change, configuration=replace(change.configuration, threads=change.configuration.threads + 1))
+    table = replace(passed, changes=(change, searched)).table()
+    place = table.columns.index("threads")
+    assert [row[place] for row in table.rows] == [str(each.configuration.threads) for each in (change, searched)]
     scaled(report, 1 / 1000).save(tmp_path / "fast.json")
     failed = resnas.gate(tmp_path / "fast.json", [mini_artifact], **effort)
     assert failed.regressed
