@@ -39,19 +39,19 @@ HASHING = (
     "hashlib.sha256(content).hexdigest(); print(time.process_time() - started)"
 )
 DEMO = ROOT / "examples" / "demo"
-COMMANDS = {  # {out} is new each time; the artifact `small` is there
+COMMANDS = {  # {out} is new each time; the artifact `small` is there, and a model repository of it
     "export --arch small": ("export", "--arch", "small", "--out", "{out}"),
     "export --precision int8, the demo network": (
         *("export", "--checkpoint", str(DEMO / "checkpoint.safetensors"), "--precision", "int8", "--out", "{out}"),
     ),
     "inspect small": ("inspect", "small"),
     "predict small, one image": ("predict", "small", str(DEMO / "pictures" / "bag.png")),
-    "triton check": ("triton", "check", "models"),
+    "triton check": ("triton", "check", "{models}"),
     "bench small --runs 1": (
         *("bench", "small", "--runner", "ort-cpu", "--batch", "1", "--runs", "1", "--openings", "1"),
     ),
 }
-REPOSITORY = ("triton", "export", "small", "--repository", "models")  # made once, for `triton check`
+REPOSITORY = ("triton", "export", "small", "--repository")  # made once by each package, for `triton check`
 EXPORT, WITHOUT = "export --arch small", "export --arch small, no SHA extensions"
 
 
@@ -119,10 +119,15 @@ class Watched:
 def resnas(name: str, folder: Path, package: Path, number: int) -> dict[str, float]:
     """Run one of the commands."""
     arguments = COMMANDS[EXPORT if name == WITHOUT else name]
-    given = [part.format(out=f"out{number}") for part in arguments]
+    given = [part.format(out=f"out{number}", models=models_of(package)) for part in arguments]
     found = run(["-m", "resnas_deploy", *given], folder, package, NO_SHA if name == WITHOUT else {})
     subprocess.run(["rm", "-rf", str(folder / f"out{number}")], check=True)
     return found
+
+
+def models_of(package: Path) -> str:
+    """Return the name of a package's model repository: each checks its own, which has parts of it inside."""
+    return f"models-{package.name}"
 
 
 def hashing(changes: Mapping[str, str]) -> float:
@@ -158,7 +163,8 @@ def main() -> None:
         for package in packages.values():  # as installing a package does
             subprocess.run([sys.executable, "-m", "compileall", "-q", package / "resnas_deploy"], check=True)
         run(["-m", "resnas_deploy", "export", "--arch", "small", "--out", "small"], folder, ROOT, {})
-        run(["-m", "resnas_deploy", *REPOSITORY], folder, ROOT, {})
+        for package in packages.values():
+            run(["-m", "resnas_deploy", *REPOSITORY, models_of(package)], folder, package, {})
         for number in range(ROUNDS):
             yardstick.append(run(["-c", "import torch"], folder, ROOT, {}))
             for name in (*COMMANDS, WITHOUT):

@@ -40,7 +40,7 @@ from resnas_deploy.serving.repository.settings import ENSEMBLE, PREPROCESS, Mode
 from resnas_deploy.serving.server.huge_pages import TUNABLE, VARIABLE
 from resnas_deploy.weights.checkpoint import untrained
 
-THREADS, ROUNDS, WARM_UPS, OPENINGS = 2, 40, 5, 2
+THREADS, ROUNDS, WARM_UPS, OPENINGS = 2, 30, 5, 2
 LARGEST, USUAL = (1, 2, 4, 8, 16, 32, 64, 128), 4  # how else a model is served is told of the usual one
 HUGE, SMALL = "huge", "4 KiB"
 PAGES = {HUGE: {}, SMALL: {VARIABLE: f"{TUNABLE}=0"}}

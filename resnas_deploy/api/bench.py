@@ -160,7 +160,8 @@ def bench(
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
     if streams != AUTO and (isinstance(streams, str) or not streams):
-        raise BadInput(f"`streams` must be numbers of sessions such as 1,2, or {AUTO}, found {shown(streams)}")
+        told = shown(streams) if streams else "none"
+        raise BadInput(f"`streams` must be numbers of sessions such as 1,2, or {AUTO}, found {told}")
     if streams != AUTO and not (minutes is None and latency_limit is None):
         raise BadInput(
             f"`{'latency_limit' if minutes is None else 'minutes'}` must come with `streams` {AUTO}, "

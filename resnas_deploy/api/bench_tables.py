@@ -96,20 +96,22 @@ def comparisons_table(found: Comparisons) -> Table:
 
 def changes_table(found: Gated) -> Table:
     """Return what the gate found, a row for each configuration."""
-    streams = any(change.configuration.streams > 1 for change in found.changes)
+    settings = [change.configuration for change in found.changes]
+    streams = any(c.streams > 1 for c in settings)
+    threads = len({c.threads * c.streams for c in settings}) > 1  # as of settings that were searched
     columns = ("baseline", "now", "now/baseline", "95% interval", "openings", "")
     return Table(
         f"Time relative to the reference workload, beside {found.baseline}{_on(found.instructions)}",
-        ("what", "runner", "batch", *["streams"] * streams, "latency", *columns),
-        [_changed(change, streams) for change in found.changes],
+        ("what", "runner", "batch", *["streams"] * streams, *["threads"] * threads, "latency", *columns),
+        [_changed(change, streams, threads) for change in found.changes],
         2,
     )
 
 
-def _changed(change: Change, streams: bool) -> list[str]:
+def _changed(change: Change, streams: bool, threads: bool) -> list[str]:
     c = change.configuration
     return [
-        *(c.label, c.runs_on, str(c.batch), *[str(c.streams)] * streams, c.latency),
+        *(c.label, c.runs_on, str(c.batch), *[str(c.streams)] * streams, *[str(c.threads)] * threads, c.latency),
         *(f"{change.then.value:.3f}", f"{change.now.value:.3f}", f"{change.ratio.value:.3f}"),
         *(f"{change.ratio.low:.3f} to {change.ratio.high:.3f}", str(change.openings), change.verdict),
     ]

@@ -171,12 +171,13 @@ def _tree(narrow: bool) -> Any:
     app.rich_markup_mode = None if narrow else "rich"
     tree = typer.main.get_command(app)
     if narrow:
-        _keep_summaries_whole(tree)
+        _keep_lines(tree)
     return tree
 
 
-def _keep_summaries_whole(command: Any) -> None:
-    """Give each summary as such, which plain help does not cut at the line's end."""
+def _keep_lines(command: Any) -> None:
+    """Give each summary as such, which plain help does not cut at the line's end, and examples a line each."""
     for sub in getattr(command, "commands", {}).values():
         sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
-        _keep_summaries_whole(sub)
+        sub.help = (sub.help or "").replace("\n\nExamples:\n", "\n\n\b\nExamples:\n")  # which is not filled
+        _keep_lines(sub)

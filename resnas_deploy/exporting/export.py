@@ -114,7 +114,9 @@ def _verified(
         return reference.logits(artifact.weights, images, threads) if reference else None
 
     def verification(of: Artifact, told: Progress) -> Verification:
-        return verify(of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere)
+        return verify(
+            of, kind, threads, told, request.data, request.max_drop, elsewhere=elsewhere if reference else None
+        )
 
     try:
         return _with(artifact, verification(artifact, progress))

@@ -148,7 +148,7 @@ def _symmetric_products(graph: _Graph) -> None:
             largest = scale * max(zero, _LARGEST[dtype] - zero)
             step = np.array(largest / _LARGEST[np.dtype(np.int8)], np.float32)
             for half in (pair.quantise, pair.dequantise):
-                half.input[1] = graph.add(f"{pair.taken}.symmetric_scale", step)
+                half.input[1] = graph.add(f"{pair.given}.symmetric_scale", step)
                 half.input[2] = graph.zero(np.dtype(np.int8))
 
 
@@ -164,7 +164,7 @@ def _zeros_into_biases(graph: _Graph) -> None:
             bias, number = _bias(graph, adding, result)
             shift = -scale * zero * sums
             if adding is not None and bias is not None and bias.shape == shift.shape:
-                name = f"{adding.input[number]}.shifted"
+                name = f"{result}.shifted"  # and not the bias's: products may share one
                 adding.input[number] = graph.add(name, (bias + shift).astype(np.float32))
             else:
                 plain = product.output[0] = f"{result}.unshifted"

@@ -39,7 +39,7 @@ class ReferenceProcess:
     def __init__(self) -> None:
         with ending_with_us():
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _PROGRAM, json.dumps(sys.path)],
+                [sys.executable, "-P", "-c", _PROGRAM, json.dumps([str(path) for path in sys.path])],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,  # where it also says that Ctrl-C ended it, as it does this process

@@ -8,7 +8,7 @@ less than float32 is computed in its own type as well (`arithmetic`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
@@ -35,6 +35,7 @@ from resnas_deploy.exporting.verified_images import (
     verification_inputs,
 )
 from resnas_deploy.precision import QUANTISED, precision_named, relative_error, tolerance_of
+from resnas_deploy.processes.aside import imported_aside
 from resnas_deploy.processes.unused_memory import give_back_memory
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import EngineFile, Images, Options, Runner
@@ -80,7 +81,8 @@ def verify(
         labelled = labelled_data(data, artifact.manifest, task)  # before the work, where the data is wrong
     inputs = verification_inputs(artifact.manifest.preprocessing, input_named(artifact.input))
     progress(f"running the graph on {kind.name}")
-    ran = run_graph(artifact, kind, inputs, threads, progress, engine)
+    with nullcontext() if elsewhere else imported_aside("torch", "resnas_deploy.exporting.reference"):
+        ran = run_graph(artifact, kind, inputs, threads, progress, engine)
     progress("computing the reference on torch")
     reference = elsewhere(inputs.images) if elsewhere and artifact.precision == "fp32" else None
     with ExitStack() as settings:

@@ -2,8 +2,8 @@
 
 What is quantised is every product with weights and every convolution but the head, which stays in float32 as ours does:
 weights by output channel, symmetrically, activations as uint8 with a zero point. The ranges are those of a few images
-of noise: steps are numbers in the graph, and no time hangs on them. For a runner that has operators of its own, of
-`FOR_RUNNERS`, the graph is written in these, as an export for it is.
+of noise: steps are numbers in the graph, and no time hangs on them. For one of `FOR_RUNNERS` alone the graph is in the
+form of that one, as an export for it is, but for attention's products, which stay in float32 here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
 _IMAGES = 4
 
 
-def quantise_on_noise(model: Path, out: Path, image_size: int, batch: BatchRange, progress: Progress) -> None:
+def quantise_on_noise(
+    model: Path, out: Path, image_size: int, batch: BatchRange, progress: Progress, for_runner: str = ""
+) -> None:
     """Write the int8 form of a float32 graph, for runtimes on CPUs, to `out`, which may be the same file.
+
+    With `for_runner`, of `FOR_RUNNERS`, it is in the form of that one alone.
 
     Raise `NotAvailable` where the quantiser is missing, `BadInput` where the head would be quantised too.
     """
@@ -36,11 +40,11 @@ def quantise_on_noise(model: Path, out: Path, image_size: int, batch: BatchRange
     check_quantiser()
     _check_head(onnx.load(model, load_external_data=False))
     ranges = activation_ranges(model, noise(_IMAGES, image_size), batch, progress)
-    quantise(model, ranges, scheme_for("int8", False), out)
+    quantise(model, ranges, scheme_for("int8", False, for_runner), out)
 
 
 def write_for_onnxruntime(model: Path, out: Path) -> None:
-    """Write what `quantise_on_noise` gave in ONNX Runtime's own operators, to `out`, which may be the same file."""
+    """Write what `quantise_on_noise` gives for ONNX Runtime alone, of what it gave for any runtime."""
     import onnx
 
     from resnas_deploy.exporting.ort_form import for_onnxruntime

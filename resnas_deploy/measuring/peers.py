@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING, Any, cast
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import FLOAT32
 from resnas_deploy.artifact.artifact import MODEL, Artifact
-from resnas_deploy.artifact.written_for import ORT_CPU
 from resnas_deploy.batch import USUAL, BatchRange
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.files.workplace import scratch_folder
@@ -77,11 +76,9 @@ class Peer:
         traced = "fp32" if self.precision == INT8 else self.precision
         _trace(self.module(), traced, self.image_size, self.batch, path)
         if self.precision == INT8:
-            from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime  # imports onnx
+            from resnas_deploy.measuring.peer_int8 import quantise_on_noise  # imports onnx
 
-            quantise_on_noise(path, path, self.image_size, self.batch, self._progress)
-            if self.for_runner == ORT_CPU:  # beside one for OpenVINO it has the pairs that any runtime takes
-                write_for_onnxruntime(path, path)
+            quantise_on_noise(path, path, self.image_size, self.batch, self._progress, self.for_runner)
         return path
 
     @cached_property
@@ -127,7 +124,7 @@ def open_peer(
 ) -> Iterator[Peer]:
     """Yield the network of that name; its graph is removed when the block ends. `progress` is told when it is traced.
 
-    In int8 its graph is in the own operators of the runner `for_runner`, where one is named, as an export for it is.
+    In int8 its graph is in the form of the runner `for_runner`, where one is named, as an export for it is.
     Raise `BadInput` for an unknown name or precision, `NotAvailable` where a package is missing.
     """
     specs = PEERS if specs is None else specs

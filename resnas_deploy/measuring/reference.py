@@ -83,8 +83,8 @@ class CpuWorkload(Workload):
     def __init__(self, cores: int) -> None:
         cores = min(cores, _MOST_CORES)
         self.name = f"NumPy products of {_SIDE} from memory, {cores} cores"
-        self._shares = [_share(np.random.default_rng(_SEED)) for _ in range(cores)]
         self._pool = ThreadPoolExecutor(cores, thread_name_prefix="reference")
+        self._shares = list(self._pool.map(_share, [np.random.default_rng(_SEED) for _ in range(cores)]))
 
     def step(self) -> None:
         list(self._pool.map(_Share.work, self._shares))

@@ -104,7 +104,7 @@ def test_what_there_must_be(mini_artifact, monkeypatch):
         ({"threads": -1}, "`threads` must be from 0 to 1024, found -1"),
         ({"batches": [9]}, "range 1:8, found 9"),
         ({"streams": [0]}, "`streams` must be from 1 to 64, found 0"),
-        ({"streams": []}, "`streams` must be numbers of sessions such as 1,2, or auto, found a list of 0"),
+        ({"streams": []}, "`streams` must be numbers of sessions such as 1,2, or auto, found none"),
     ):
         assert said in refusal(lambda wrong=wrong: resnas.bench(mini_artifact, **wrong))
     three = ["ort-cpu", "openvino", "torch"]
@@ -138,6 +138,12 @@ def test_a_gate_that_passes_and_one_that_does_not(report, mini_artifact, tmp_pat
     passed = resnas.gate(scaled(report, 1000), **effort)
     assert not passed.regressed
     passed.check()
+    assert "threads" not in passed.table().columns
+    (change,) = passed.changes
+    searched = replace(change, configuration=replace(change.configuration, threads=change.configuration.threads + 1))
+    table = replace(passed, changes=(change, searched)).table()
+    place = table.columns.index("threads")
+    assert [row[place] for row in table.rows] == [str(each.configuration.threads) for each in (change, searched)]
     scaled(report, 1 / 1000).save(tmp_path / "fast.json")
     failed = resnas.gate(tmp_path / "fast.json", [mini_artifact], **effort)
     assert failed.regressed

@@ -98,6 +98,15 @@ def test_every_example_is_a_whole_line_that_the_command_accepts(resnas, command)
             assert re.search(rf"{option}\b", text.replace(example, "")), option
 
 
+@pytest.mark.parametrize("command", ["tradeoff", "triton export"])
+def test_examples_are_a_line_each_on_a_narrow_terminal_too(resnas, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "60")
+    text = resnas(*command.split(), "--help").out
+    lines = [line.strip() for line in text.splitlines()]
+    assert lines[lines.index("Examples:") - 1] == ""
+    assert len([line for line in lines if line.startswith("$ resnas")]) == text.count("$ resnas") > 3
+
+
 def test_options_say_what_they_take(resnas):
     text = resnas("export", "--help").out
     for option, value in (

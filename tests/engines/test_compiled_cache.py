@@ -26,18 +26,19 @@ OPENING = """
 import pathlib, resource, signal, sys
 import numpy
 from resnas_deploy.engines.finding import open_source
+from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.registry import RUNNERS
 engine, images, out, most = sys.argv[1:]
 artifact, engine = open_source(pathlib.Path(engine))
-import openvino
+import_quietly("openvino")
 print("ready", flush=True)
 sys.stdin.readline()
 if int(most):
     signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores: the kernel then kills who writes more
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(most), int(most)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-with RUNNERS["openvino"].open(artifact, Options(1, engine=engine)) as runner:
+with RUNNERS["openvino"].open(artifact, Options(1, engine=engine, at_once=True)) as runner:
     numpy.save(out, runner.run(numpy.load(images))["logits"])
 """
 
@@ -74,7 +75,7 @@ def opening(engine, tmp_path, name, most=0):
 
 
 def logits(artifact, images, engine):
-    with RUNNERS["openvino"].open(artifact, Options(1, engine=engine)) as runner:
+    with RUNNERS["openvino"].open(artifact, Options(1, engine=engine, at_once=True)) as runner:
         return runner.run(images)[OUTPUT]
 
 
@@ -126,7 +127,7 @@ def test_one_that_is_killed_amid_its_writing(artifact, images, engine, tmp_path,
 def test_kill_at_any_moment(artifact, images, engine, tmp_path, caplog):
     """By SIGKILL, while another process opens it too."""
     caught = 0
-    for number in range(12):
+    for number in range(6):
         for name in left(engine):
             if name.endswith(".blob"):
                 (engine.path.parent / name).unlink()

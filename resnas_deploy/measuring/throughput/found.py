@@ -72,9 +72,8 @@ class ThroughputSearch:
         """Say what must be known with it, a line each."""
         what, found = f"{self.label} on {self.runner}", []
         if self.left_out:
-            found.append(
-                f"{what}: {self.left_out} settings more were not timed: `minutes` or the most settings were up"
-            )
+            more = f"{self.left_out} settings more were" if self.left_out > 1 else "1 setting more was"
+            found.append(f"{what}: {more} not timed: `minutes` or the most settings were up")
         if self.best is None and self.latency_limit_ms is not None and self.tried:
             found.append(f"{what}: no setting that was measured kept the latency limit of {self.latency_limit_ms:g} ms")
         elif self.best is None:

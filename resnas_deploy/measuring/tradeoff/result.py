@@ -140,8 +140,8 @@ class Tradeoff:
     def notes(self) -> list[str]:
         """Say what must be known with the figures, a line each."""
         found = [
-            "top-1 is what each paper says, at 224 pixels: it was not measured here, and the networks that were timed "
-            "have untrained weights, on which no time hangs"
+            "top-1 of published networks is what each paper says, at 224 pixels: it was not measured here, and they "
+            "were timed with untrained weights, on which no time hangs"
         ]
         conditions = [each for group in self.groups for each in group.conditions]
         if disturbed := [each.warnings() for each in conditions if each.warnings()]:
