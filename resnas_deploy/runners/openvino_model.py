@@ -29,6 +29,7 @@ from resnas_deploy.files.reading import read_bytes
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners import devices
 from resnas_deploy.runners.base import EngineFile
+from resnas_deploy.runners.openvino_heads import keep_apart
 
 ov = import_quietly("openvino")
 
@@ -44,10 +45,13 @@ def read(path: Path, model: bytes | None = None, engine: EngineFile | None = Non
     """Return OpenVINO's model of an ONNX file or of IR, of the ONNX graph `model`, or of an engine's two files."""
     core = devices.openvino_core()
     if engine:
-        return core.read_model(*_files(engine))
-    if model is None and path.suffix == ".xml":
-        return core.read_model(path)
-    return core.read_model(_inlined(path, model))
+        network = core.read_model(*_files(engine))
+    elif model is None and path.suffix == ".xml":
+        network = core.read_model(path)
+    else:
+        network = core.read_model(_inlined(path, model))
+    keep_apart(network)
+    return network
 
 
 def compiled(
