@@ -38,4 +38,4 @@ def _is_mixed_up(transpose: Any) -> bool:
     shape = transpose.input_value(0).get_partial_shape()
     if order.get_type_name() != "Constant" or list(order.data) != _HEADS_FIRST or shape[1].is_dynamic:
         return False
-    return shape[1] == shape[2] and shape[1].get_length() > 1
+    return bool(shape[1] == shape[2] and shape[1].get_length() > 1)
