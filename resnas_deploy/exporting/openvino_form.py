@@ -9,7 +9,8 @@
   a quarter of the bytes is moved.
 - No pair between a convolution and ReLU, which are one kernel there.
 
-Patterns alone count, no names, so that any QDQ graph may come in.
+Patterns alone count, no names, so that any QDQ graph may come in. What it does not know stays as it is: inputs with a
+default are no constants, and who reads a value inside of an If is not looked for.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from resnas_deploy.exporting.ort_form import has_graphs_inside
+
 _MOVING = ("Reshape", "Transpose")
 _QUANTISE, _DEQUANTISE = "QuantizeLinear", "DequantizeLinear"
 _LARGEST = {np.dtype(np.int8): 127, np.dtype(np.uint8): 255}
@@ -30,6 +33,8 @@ _LARGEST = {np.dtype(np.int8): 127, np.dtype(np.uint8): 255}
 
 def for_openvino(model: ModelProto) -> ModelProto:
     """Return the same graph in OpenVINO's form."""
+    if has_graphs_inside(model):
+        return model
     found = ModelProto()
     found.CopyFrom(model)
     del found.graph.value_info[:]
@@ -62,7 +67,8 @@ class _Graph:
     def __init__(self, model: ModelProto) -> None:
         self.graph = model.graph
         self.nodes: Sequence[NodeProto] = list(model.graph.node)
-        self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        given = {value.name for value in model.graph.input}  # an initialiser of such a name is its default
+        self._constants = {tensor.name: tensor for tensor in model.graph.initializer if tensor.name not in given}
         self._outputs = {value.name for value in model.graph.output}
         self.writers = {name: node for node in self.nodes for name in node.output}
         self._readers = defaultdict[str, list[NodeProto]](list)

@@ -26,7 +26,7 @@ _GRAPHS = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 def for_onnxruntime(model: ModelProto) -> ModelProto:
     """Return the same graph with products of quantised values and weights in ONNX Runtime's own operator."""
-    if any(attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute):
+    if has_graphs_inside(model):
         return model
     found = _Graph.of(model)
     written: dict[int, NodeProto] = {}  # by the place of the node that it stands for
@@ -40,6 +40,11 @@ def for_onnxruntime(model: ModelProto) -> ModelProto:
         return model
     nodes = [written.get(place, node) for place, node in enumerate(model.graph.node) if place not in left_out]
     return _with_nodes(model, _alive(nodes, found.outputs))
+
+
+def has_graphs_inside(model: ModelProto) -> bool:
+    """Tell whether a node, as an If, has a graph, in which values may be read that nothing outside reads."""
+    return any(attribute.type in _GRAPHS for node in model.graph.node for attribute in node.attribute)
 
 
 @dataclass(frozen=True)

@@ -304,3 +304,18 @@ def test_another_form_is_left_as_it_is():
             node.attribute[0].i = 0
         found = for_openvino(made)
         assert found.graph.node == made.graph.node
+
+
+@pytest.mark.parametrize("unknown", ["inputs with a default", "a graph inside"])
+def test_what_it_does_not_know_stays(exported, unknown):
+    model = read_graph(exported["qdq"])
+    assert for_openvino(model).SerializeToString() != model.SerializeToString()
+    if unknown == "inputs with a default":
+        model.graph.input.extend(
+            helper.make_tensor_value_info(each.name, each.data_type, each.dims) for each in model.graph.initializer
+        )
+    else:
+        yes = helper.make_node("Constant", [], ["yes"], value_int=1)
+        inside = helper.make_graph([yes], "inside", [], [helper.make_tensor_value_info("yes", TensorProto.INT64, [])])
+        model.graph.node.add().CopyFrom(helper.make_node("If", ["asked"], ["got"], then_branch=inside))
+    assert for_openvino(model).graph.node == model.graph.node
