@@ -136,6 +136,14 @@ def summary() -> str:
     traced = sorted(small[name]["kernels"] for name in TRACED)
     ours, theirs = (small[name]["by_element"]["reduction1"] for name in ("packed+grid", TRACED[0]))
     ratios = result("low-precision")["ratios"]
+    forms = {(one["batch"], one["threads"]): one["ratios"] for one in result("ort-form")["measured"]}
+    own = " and ".join(f"{forms[batch, 1]['int8, own operators over fp32']['ratio']:.2f}" for batch in (1, 16))
+    beside = result("openvino-nncf")["ratios"]
+
+    def nncf(peer: str) -> str:
+        ratios = (beside[str(batch)][f"ours, one batch, fp32 around over {peer}"]["ratio"] for batch in (1, 16))
+        return " and ".join(f"{ratio:.2f}" for ratio in ratios)
+
     int8 = {
         runner: " and ".join(f"{ratios[f'int8 over fp32, {runner}, batch {batch}']['ratio']:.2f}" for batch in (1, 16))
         for runner in ("ort-cpu", "openvino")
@@ -162,7 +170,13 @@ def summary() -> str:
         ),
         "kernels of a residual reduction there": f"{ours} instead of {theirs}",
         "building that engine": build_seconds(),
-        "int8 over fp32 in time, batch 1 and 16": f"ONNX Runtime {int8['ort-cpu']}, OpenVINO {int8['openvino']}",
+        "int8 over fp32 in time, batch 1 and 16": (
+            f"ONNX Runtime {int8['ort-cpu']}, OpenVINO {int8['openvino']}; `--for ort-cpu`, on one thread, {own}"
+        ),
+        "int8 `--for openvino` over NNCF's of the same network, batch 1 and 16": (
+            f"{nncf('nncf, any batch, fp32 around')} as each is run by itself, "
+            f"{nncf('nncf, one batch, fp32 around')} compiled alike"
+        ),
         "top-1 that the trained demo network loses in int8": f"{loss:.2f} points",
         "Triton's Python backend, added to small's time at batch 1": (
             f"{added['backend_adds_ms']:.2f} ms to {added['bare_ms']:.0f} ms; the whole gRPC request "
