@@ -16,7 +16,7 @@ import time
 from tabulated import RESULTS, ROOT
 
 import resnas_deploy as resnas
-from resnas_deploy.measuring.tradeoff.measuring import DOCUMENT
+from resnas_deploy.measuring.tradeoff.measuring import DOCUMENT, GRAPHS
 from resnas_deploy.measuring.tradeoff.result import read_tradeoff
 
 OUT = ROOT / "build" / "tradeoff"
@@ -32,8 +32,10 @@ ASKED = {
 def main() -> None:
     """Measure what is missing, and write the result file."""
     document = OUT / DOCUMENT
-    if document.is_file() and read_tradeoff(document).is_complete:
-        document.unlink()
+    goes_on = document.is_file() and not read_tradeoff(document).is_complete
+    if OUT.is_dir() and not goes_on:
+        for drawn in (each for each in OUT.iterdir() if each.name != GRAPHS):
+            drawn.unlink()
     began = time.monotonic()
 
     def told(text: str) -> None:
