@@ -164,7 +164,7 @@ def summary() -> str:
             f"{step['sliced']['ratio']:.2f}; under masks {step['masked']['ratio']:.2f}"
         ),
         "slicing a subnet out of the small space": f"{1000 * result('slicing')['median_s']:.0f} ms",
-        "scoring a candidate of a search": f"{scoring:.3f} of what the forward passes alone take",
+        "scoring a candidate of a search": f"{scoring:.2f} of what its forward passes take: the stem is kept",
         "kernels of small in fp16, by TensorRT for RTX": (
             f"{small['packed+grid']['kernels']}; of the plain module traced by PyTorch {traced[0]} to {traced[1]}"
         ),
