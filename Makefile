@@ -13,7 +13,7 @@ help:
 	@echo "make test-all  the same with the slow tests"
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
-	@echo "make record    measure what README and docs say of speed (an hour or more, on an idle machine)"
+	@echo "make record    measure what README and docs say of speed (an hour on an idle machine of two cores)"
 	@echo "make record-latency  the latency model's and the gate's figures (an hour, on an idle machine)"
 	@echo "make gpu       measure the GPU that is here in 8 minutes with what is installed (nothing is installed)"
 	@echo "make clean     remove .venv and everything that was made"
