@@ -36,6 +36,7 @@ def ended(tmp_path):
             command.wait_for(stage)
             children = command.descendants()
             code, out, err = command.end(number)
+            err = [line for line in err if not line.startswith("resnas: memory: ")]  # of a run of training, in figures
             assert (code, err) == (128 + number, [*notes, f"resnas: {ENDING[number]}"]), out
             gone(children)
             assert command.left() == []
@@ -55,7 +56,8 @@ def ended(tmp_path):
     ],
 )
 def test_while_libraries_are_imported(ended, arch, number, library):
-    ended(number, imported(library), "export", "--arch", arch, "--out", "out")
+    """In half precision, of which the command itself computes the reference: it imports PyTorch too."""
+    ended(number, imported(library), "export", "--arch", arch, "--precision", "fp16", "--out", "out")
 
 
 def test_before_anything_is_imported(ended, arch):
