@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar
 
@@ -143,19 +143,17 @@ class _Walk:
 
     def model(self) -> bytes:
         """Return the model's fields."""
-        content = bytearray()
-        for number, head, length in self._fields(self._size, content):
-            if number == _GRAPH:
-                content += _field(_GRAPH, self._graph(self._at + length))
-            else:
-                content += head + self._read(length)
-        return bytes(content)
+        return self._copied(self._size, _GRAPH, self._graph)
 
     def _graph(self, end: int) -> bytes:
+        return self._copied(end, _INITIALIZER, self._tensor)
+
+    def _copied(self, end: int, lighter: int, light: Callable[[int], bytes]) -> bytes:
+        """Return the fields up to `end`, those of one number as `light` returns them."""
         content = bytearray()
         for number, head, length in self._fields(end, content):
-            if number == _INITIALIZER:
-                content += _field(_INITIALIZER, self._tensor(self._at + length))
+            if number == lighter:
+                content += _field(lighter, light(self._at + length))
             else:
                 content += head + self._read(length)
         return bytes(content)
