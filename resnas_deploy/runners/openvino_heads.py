@@ -36,6 +36,8 @@ def _is_mixed_up(transpose: Any) -> bool:
     """Tell whether it exchanges two dimensions of one size, which is known and more than 1."""
     order = transpose.input_value(1).get_node()
     shape = transpose.input_value(0).get_partial_shape()
-    if order.get_type_name() != "Constant" or list(order.data) != _HEADS_FIRST or shape[1].is_dynamic:
+    if order.get_type_name() != "Constant" or list(order.data) != _HEADS_FIRST:
+        return False
+    if shape.rank.is_dynamic or shape[1].is_dynamic:
         return False
     return bool(shape[1] == shape[2] and shape[1].get_length() > 1)

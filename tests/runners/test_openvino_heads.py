@@ -51,6 +51,14 @@ def test_attention_is_right(heads, tokens):
     np.testing.assert_allclose(computed(model, "bf16", images), right, atol=0.03)  # without: 0.5 to 0.9
 
 
+@pytest.mark.parametrize("shape", [[-1, -1, -1, 8], [2, -1, 5, 8], [2, 5, -1, 8], None])
+def test_sizes_that_are_not_known_stay(shape):
+    given = ops.parameter(openvino.PartialShape.dynamic() if shape is None else shape, np.float32)
+    model = openvino.Model([ops.result(ops.transpose(given, np.array([0, 2, 1, 3])))], [given], "transpose")
+    keep_apart(model)
+    assert [each.get_type_name() for each in model.get_ops()].count("Reshape") == 0
+
+
 def test_a_network_is_right_with_every_batch_often_run(tmp_path):
     """After some runs of a size it has a model of its own; then bf16 was wrong by 0.75."""
     request = Request("demo", tmp_path / "demo", precision="bf16", verify_on=None)
