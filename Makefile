@@ -24,7 +24,7 @@ setup: $(READY)
 # test compares our load test with, came with tritonclient up to 2.51.
 $(READY): pyproject.toml constraints.txt constraints-serving.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,nncf,train,search,peers,plot,rtx,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,nncf,train,search,peers,plot,rtx,sbom,sign,docs,dev]'
 	$(PYTHON) -m venv $(VENV)/serving
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt --editable '.[serve]'
 	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/serving/perf_analyzer tritonclient==2.51.0
