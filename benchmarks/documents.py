@@ -86,6 +86,21 @@ class VerifyDocument(TypedDict):
     error: str | None
     verification: Verification | None
     against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
+    signed_by: NotRequired[str]  # whose signature the folder bears, where it was to be checked
+
+
+class CardDocument(TypedDict):
+    """A model card, and a bill of materials where one was asked for."""
+
+    card: str
+    sbom: str | None
+
+
+class SignDocument(TypedDict):
+    """An artifact, and the signature over it."""
+
+    artifact: str
+    signature: str
 
 
 class BuildDocument(TypedDict):
@@ -444,6 +459,7 @@ DOCUMENTS: dict[str, Any] = {
     "archs": list[PublishedDocument],
     "build": BuildDocument,
     "refit": BuildDocument,
+    "card": CardDocument,
     "compare": ComparisonsDocument,
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,
@@ -459,6 +475,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
     "runners": list[RunnerDocument],
+    "sign": SignDocument,
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,
