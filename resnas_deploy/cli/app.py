@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,6 +26,7 @@ from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
 from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
+from resnas_deploy.cli.progress import QUIET, be_quiet
 from resnas_deploy.cli.refit import refit
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
@@ -94,8 +96,16 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _be_quiet(asked: bool) -> None:
+    if asked:
+        be_quiet(True)
+
+
 @app.callback()
 def _options(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", metavar="", help="Show no progress; each command takes it too.")
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -104,6 +114,7 @@ def _options(
     ] = False,
 ) -> None:
     del version  # its callback did the work
+    _be_quiet(quiet)
 
 
 def main() -> None:
@@ -139,6 +150,7 @@ def _unnamed() -> str:
 def _command() -> int:
     try:
         prepare(os.environ)
+        be_quiet(os.environ.get(QUIET, "").strip() not in ("", "0"))
         stand_in()
         sweep()
         with notes():
@@ -170,9 +182,22 @@ def _invoke() -> int | None:
 def _tree(narrow: bool) -> Any:
     app.rich_markup_mode = None if narrow else "rich"
     tree = typer.main.get_command(app)
+    quiet: Any = copy(next(option for option in tree.params if option.name == "quiet"))
+    quiet.help, quiet.expose_value = "Show no progress.", False
+    quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
+    _take(tree, quiet)
     if narrow:
         _keep_lines(tree)
     return tree
+
+
+def _take(group: Any, option: Any) -> None:
+    """Have every command take an option, in the place where people type such: at the end."""
+    for sub in getattr(group, "commands", {}).values():
+        if hasattr(sub, "commands"):
+            _take(sub, option)
+        else:
+            sub.params.append(option)
 
 
 def _keep_lines(command: Any) -> None:

@@ -22,7 +22,7 @@ from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import normalised, prepare
 from resnas_deploy.network.module import build_model
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, counted
 from resnas_deploy.runners.base import EngineFile, Images, Options
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
@@ -97,7 +97,7 @@ def _answers(
     batch = nearest_batch(engine, _BATCH) if engine else artifact.batch.nearest(_BATCH)
     with open_runner(kind, artifact, Options(threads, engine=engine), progress, Need((batch,))) as runner:
         for start in range(0, len(indices), batch):
-            progress(f"accuracy: {start}/{len(indices)} images")
+            progress(counted("accuracy", start, len(indices), "images"))
             rows = indices[start : start + batch]
             images = _images(labelled, np.resize(rows, batch), artifact)
             with torch.inference_mode():
