@@ -24,6 +24,7 @@ from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
+from resnas_deploy.cli.narrow import LEAST_COLUMNS, narrow
 from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.progress import QUIET, be_quiet
@@ -42,8 +43,6 @@ from resnas_deploy.files.user_folders import stand_in
 from resnas_deploy.files.workplace import sweep
 from resnas_deploy.processes import ending
 from resnas_deploy.version import __version__
-
-_LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
 
 
 class _Commands(TyperGroup):
@@ -171,23 +170,25 @@ def _command() -> int:
 
 def _invoke() -> int | None:
     try:
-        command = _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)
-        return command(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]  # typer calls it Any
+        columns = shutil.get_terminal_size().columns
+        command = _tree(columns < LEAST_COLUMNS)
+        width = {"terminal_width": columns - 1} if columns < LEAST_COLUMNS else {}  # else plain help has 50 or more
+        return command(prog_name="resnas", standalone_mode=False, **width)  # type: ignore[no-any-return]  # it is Any
     except Exception:  # any, since a signal may come in the middle of everything
         ending.raise_if_ended()  # a signal is what it comes from
         raise
 
 
 @cache  # for whoever runs several commands in one process
-def _tree(narrow: bool) -> Any:
-    app.rich_markup_mode = None if narrow else "rich"
+def _tree(is_narrow: bool) -> Any:
+    app.rich_markup_mode = None if is_narrow else "rich"
     tree = typer.main.get_command(app)
     quiet: Any = copy(next(option for option in tree.params if option.name == "quiet"))
     quiet.help, quiet.expose_value = "Show no progress.", False
     quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
     _take(tree, quiet)
-    if narrow:
-        _keep_lines(tree)
+    if is_narrow:
+        narrow(tree)
     return tree
 
 
@@ -198,11 +199,3 @@ def _take(group: Any, option: Any) -> None:
             _take(sub, option)
         else:
             sub.params.append(option)
-
-
-def _keep_lines(command: Any) -> None:
-    """Give each summary as such, which plain help does not cut at the line's end, and examples a line each."""
-    for sub in getattr(command, "commands", {}).values():
-        sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
-        sub.help = (sub.help or "").replace("\n\nExamples:\n", "\n\n\b\nExamples:\n")  # which is not filled
-        _keep_lines(sub)

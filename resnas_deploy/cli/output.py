@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -20,7 +19,7 @@ from resnas_deploy.cli.progress import is_quiet as is_quiet
 from resnas_deploy.cli.progress import progress as progress
 from resnas_deploy.cli.said import complain as complain
 from resnas_deploy.cli.said import is_first_process as is_first_process
-from resnas_deploy.cli.said import one_line, printable
+from resnas_deploy.cli.said import one_line, printable, put
 from resnas_deploy.errors import BadInput, ResnasError, StorageError
 from resnas_deploy.processes.ending import last_words
 
@@ -36,7 +35,7 @@ def json_text(document: object) -> str:
 
 def print_json(document: object) -> None:
     """Print one JSON document on stdout."""
-    typer.echo(json_text(document))
+    put(json_text(document), sys.stdout)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
@@ -86,7 +85,7 @@ def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_col
 
 def say(text: str) -> None:
     """Print a line on stdout."""
-    typer.echo(printable(text))
+    put(printable(text), sys.stdout)
 
 
 def save_results(*files: tuple[Path | None, Callable[[Path], object]], announce: bool) -> None:

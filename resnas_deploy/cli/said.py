@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
 from contextlib import suppress
-
-import typer
+from typing import TextIO
 
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import LONGEST, shortened
@@ -25,7 +25,13 @@ def one_line(text: str) -> str:
 def complain(text: str) -> None:
     """Print one line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
     with suppress(OSError):  # it may be closed, full, or without a reader: the exit code tells the rest
-        typer.echo(f"resnas: {one_line(text)}", err=True)
+        put(f"resnas: {one_line(text)}", sys.stderr)
+
+
+def put(text: str, stream: TextIO) -> None:
+    """Write a line at once. Not by typer's own, which writes UTF-8 where a stream is for ASCII alone."""
+    stream.write(f"{text}\n")
+    stream.flush()
 
 
 def is_first_process() -> bool:
