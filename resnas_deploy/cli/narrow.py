@@ -23,13 +23,14 @@ def _keep_lines(command: Any) -> None:
 
 
 def _fit(command: Any) -> None:
-    plain = command.context_class.formatter_class
+    plain: Any = command.context_class.formatter_class
+    context: Any = command.context_class
 
     class Fitting(plain):  # type: ignore[misc]  # typer's own class, which it does not export
         def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
             super().write_dl(rows, min(col_max, self.width // _OF_WIDTH), col_spacing)
 
-    class Context(command.context_class):  # type: ignore[misc]  # as above
+    class Context(context):  # type: ignore[misc]  # as above
         formatter_class = Fitting
 
     command.context_class = Context
