@@ -20,7 +20,14 @@ class Counted(str):
     tells_left: bool  # whether the text itself says how long it still takes, which it knows better
 
     def __new__(
-        cls, text: str, done: float, total: float, *, stage: str, unit: str = "", tells_left: bool = False
+        cls,
+        text: str,
+        done: float = 0,  # what has a default is what a copy through pickle gets as state
+        total: float = 0,
+        *,
+        stage: str = "",
+        unit: str = "",
+        tells_left: bool = False,
     ) -> Counted:
         """Return the text with what it counts."""
         self = super().__new__(cls, text)

@@ -47,13 +47,32 @@ from resnas_deploy.version import __version__
 
 
 class _Commands(TyperGroup):
-    """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`."""
+    """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`.
+
+    All of them take --quiet, as the whole does: what it does is done here, not in any of them.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        quiet: Any = copy(next(option for option in self.params if option.name == "quiet"))
+        quiet.help, quiet.expose_value = "Show no progress.", False
+        quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
+        _take(self, quiet)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Take two words for a command's name where there is one of that name."""
         if (name := " ".join(args[:2])) in self.commands:
             return name, self.commands[name], args[2:]
         return super().resolve_command(ctx, args)
+
+
+def _take(group: Any, option: Any) -> None:
+    """Have every command take an option, in the place where people type such: at the end."""
+    for sub in getattr(group, "commands", {}).values():
+        if hasattr(sub, "commands"):
+            _take(sub, option)
+        else:
+            sub.params.append(option)
 
 
 app = typer.Typer(
@@ -185,19 +204,6 @@ def _invoke() -> int | None:
 def _tree(is_narrow: bool) -> Any:
     app.rich_markup_mode = None if is_narrow else "rich"
     tree = typer.main.get_command(app)
-    quiet: Any = copy(next(option for option in tree.params if option.name == "quiet"))
-    quiet.help, quiet.expose_value = "Show no progress.", False
-    quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
-    _take(tree, quiet)
     if is_narrow:
         narrow(tree)
     return tree
-
-
-def _take(group: Any, option: Any) -> None:
-    """Have every command take an option, in the place where people type such: at the end."""
-    for sub in getattr(group, "commands", {}).values():
-        if hasattr(sub, "commands"):
-            _take(sub, option)
-        else:
-            sub.params.append(option)
