@@ -13,6 +13,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -257,7 +258,16 @@ class GateDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
+    threshold: NotRequired[float]  # the ratio beyond which it is slower; older documents have none
     changes: list[ChangeDocument]
+
+
+class HistoryDocument(TypedDict):
+    """The runs of a gate; what a killed writer left at the end of the file is not in them."""
+
+    file: str
+    torn_bytes: int
+    records: list[GateRecord]
 
 
 class LatencyProfileDocument(TypedDict):
@@ -448,6 +458,8 @@ DOCUMENTS: dict[str, Any] = {
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
+    "gate-record": GateRecord,
+    "history": HistoryDocument,
     "import": ImportedDocument,
     "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,

@@ -22,10 +22,11 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.bench import Report as Report
     from resnas_deploy.api.bench import bench as bench
     from resnas_deploy.api.bench import compare as compare
-    from resnas_deploy.api.bench import gate as gate
     from resnas_deploy.api.build import build as build
     from resnas_deploy.api.export import export as export
+    from resnas_deploy.api.gate import gate as gate
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
+    from resnas_deploy.api.history import history as history
     from resnas_deploy.api.import_checkpoint import import_checkpoint as import_checkpoint
     from resnas_deploy.api.inspect import inspect as inspect
     from resnas_deploy.api.kernels import kernels as kernels
@@ -63,8 +64,9 @@ _HOMES = {
     "build": "resnas_deploy.api.build:build",
     "compare": "resnas_deploy.api.bench:compare",
     "export": "resnas_deploy.api.export:export",
-    "gate": "resnas_deploy.api.bench:gate",
+    "gate": "resnas_deploy.api.gate:gate",
     "gpu_report": "resnas_deploy.api.gpu_report:gpu_report",
+    "history": "resnas_deploy.api.history:history",
     "import_checkpoint": "resnas_deploy.api.import_checkpoint:import_checkpoint",
     "inspect": "resnas_deploy.api.inspect:inspect",
     "kernels": "resnas_deploy.api.kernels:kernels",

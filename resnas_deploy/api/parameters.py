@@ -62,6 +62,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
     "subnets": (2, MAX_COUNT),
     "threads": (0, MAX_THREADS),
+    "threshold": (0, 1000),
     "top": (1, MAX_COUNT),
     "tries": (1, 1000),
     "train.batch": (1, 65_536),

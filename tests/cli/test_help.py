@@ -23,6 +23,7 @@ COMMANDS = (
     "bench",
     "compare",
     "gate",
+    "history",
     "tradeoff",
     "gpu-report",
     "search",
