@@ -171,7 +171,7 @@ def test_what_ci_keeps_of_it(resnas, doctored, tmp_path):
         "written: gate.html",
     ]
     assert (tmp_path / "gate.md").read_text().startswith("### Latency: none of 1 slower\n")
-    done = resnas("gate", "--baseline", doctored(scaled(1e-9)), *QUICK, *files, "--json", code=4)
+    done = resnas("gate", "--baseline", doctored(scaled(1e-8)), *QUICK, *files, "--json", code=4)
     assert done.json["regressed"] is True
     assert (tmp_path / "gate.md").read_text().startswith("### Latency: 1 of 1 slower")
     first, second = resnas("history", "history.jsonl", "--json").json["records"]
@@ -206,11 +206,6 @@ def test_a_part_of_the_baseline_and_another_threshold(refused, resnas, doctored)
         (["--runner", "tpu"], "--runner must be one of"),
     ):
         assert said in refused("gate", "--baseline", path, *options)
-
-
-def test_a_great_threshold_lets_what_is_slower_pass(resnas, doctored):
-    done = resnas("gate", "--baseline", doctored(scaled(1 / 3)), *QUICK, "--threshold", "1000", "--json")
-    assert done.json["changes"][0]["verdict"] != "slower"
 
 
 def test_files_that_cannot_be_written_are_told_before_anything_is_measured(refused, baseline, tmp_path):
