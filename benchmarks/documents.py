@@ -215,6 +215,14 @@ class PredictionDocument(TypedDict):
     top: list[GuessDocument]
 
 
+class PredictedLineDocument(TypedDict):
+    """A line of `--jsonl`: the likeliest classes of an image, or why it could not be read."""
+
+    image: str
+    top: NotRequired[list[GuessDocument]]
+    error: NotRequired[str]
+
+
 class PredictionsDocument(TypedDict):
     """What a network takes images for, and which could not be read."""
 
@@ -467,6 +475,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-profile": LatencyProfileDocument,
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
+    "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.latency import LatencyModel as LatencyModel
     from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
+    from resnas_deploy.api.predicting import predictions as predictions
     from resnas_deploy.api.refit import refit as refit
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.search_call import search as search
@@ -73,6 +74,7 @@ _HOMES = {
     "latency": "resnas_deploy.api.latency",
     "open": "resnas_deploy.api.artifact:open",
     "predict": "resnas_deploy.api.predict:predict",
+    "predictions": "resnas_deploy.api.predicting:predictions",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
     "refit": "resnas_deploy.api.refit:refit",
