@@ -15,7 +15,7 @@ class Counted(str):
 
     stage: str  # what is counted: texts of one stage are compared with each other
     done: float
-    total: float
+    total: float  # 0 where nobody knows: then there is a rate alone
     unit: str  # what there are so many of, in the plural, where their rate tells something; else empty
     tells_left: bool  # whether the text itself says how long it still takes, which it knows better
 
