@@ -15,6 +15,7 @@ from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
+from resnas_deploy.cli.deploy import deploy
 from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
@@ -86,6 +87,7 @@ app.command()(search)
 app.command(name="search measure")(measure)
 app.command(name="search finish")(finish)
 app.add_typer(triton)
+app.command()(deploy)
 
 
 def _show_version(asked: bool) -> None:
