@@ -18,7 +18,7 @@ from resnas_deploy.progress import Progress, silent
 if TYPE_CHECKING:
     from resnas_deploy.deploying.result import Deployment as Found
 
-DEFAULT_MINUTES = 5.0
+DEFAULT_MINUTES = 5
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,10 @@ def deploy(
 
     Examples:
     $ resnas deploy found --repository models --p99 20ms --demand 2000rps
-    $ resnas deploy a.safetensors --repository models --p99 50ms --data imagenet --budget 10m
-    $ resnas deploy small-fp32 small-int8 --repository models --p99 50ms --name small
-    $ resnas deploy --arch small --repository models --p99 200ms --server serving/bin/resnas
-    $ resnas deploy a.safetensors --repository models --p99 20ms --dry-run
+    $ resnas deploy a.safetensors --repository models --p99 50ms --data imagenet
+    $ resnas deploy a-fp32 a-int8 --repository models --p99 50ms --name a
+    $ resnas deploy --arch small --repository models --p99 200ms --budget 10m
+    $ resnas deploy found --repository models --p99 20ms --dry-run
     """
     limit = _quantity(p99, MILLISECONDS | {"": 1.0}, "--p99", "a time such as 20ms or 0.05s") if p99 else None
     rate = _quantity(demand, _RATES, "--demand", "requests a second such as 2000 or 2000rps") if demand else None

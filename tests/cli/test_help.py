@@ -28,6 +28,7 @@ COMMANDS = (
     "search",
     "search measure",
     "search finish",
+    "deploy",
 )
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
