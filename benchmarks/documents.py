@@ -14,6 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -52,6 +53,14 @@ class DeviceDocument(TypedDict):
     available: bool
     problem: str | None
     instructions: NotRequired[str]  # of the CPU, where that is the device
+
+
+class DemoDocument(TypedDict):
+    """Where the trained network and its pictures are."""
+
+    folder: str
+    checkpoint: str
+    pictures: list[str]
 
 
 class RunnerDocument(TypedDict):
@@ -208,6 +217,14 @@ class PredictionDocument(TypedDict):
     top: list[GuessDocument]
 
 
+class PredictedLineDocument(TypedDict):
+    """A line of `--jsonl`: the likeliest classes of an image, or why it could not be read."""
+
+    image: str
+    top: NotRequired[list[GuessDocument]]
+    error: NotRequired[str]
+
+
 class PredictionsDocument(TypedDict):
     """What a network takes images for, and which could not be read."""
 
@@ -258,7 +275,16 @@ class GateDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
+    threshold: NotRequired[float]  # the ratio beyond which it is slower; older documents have none
     changes: list[ChangeDocument]
+
+
+class HistoryDocument(TypedDict):
+    """The runs of a gate; what a killed writer left at the end of the file is not in them."""
+
+    file: str
+    torn_bytes: int
+    records: list[GateRecord]
 
 
 class LatencyProfileDocument(TypedDict):
@@ -447,9 +473,12 @@ DOCUMENTS: dict[str, Any] = {
     "build": BuildDocument,
     "refit": BuildDocument,
     "compare": ComparisonsDocument,
+    "demo": DemoDocument,
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
+    "gate-record": GateRecord,
+    "history": HistoryDocument,
     "import": ImportedDocument,
     "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,
@@ -460,6 +489,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-profile": LatencyProfileDocument,
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
+    "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
