@@ -40,6 +40,7 @@ LAYERS = (
     "serving",
     "surveying",
     "publishing",
+    "deploying",
     "api",
     "",  # the package's own __init__: the public face of api
     "cli",

@@ -18,6 +18,7 @@ from resnas_deploy.cli.build import build
 from resnas_deploy.cli.card import card
 from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.demo import demo
+from resnas_deploy.cli.deploy import deploy
 from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
@@ -114,6 +115,7 @@ app.command(name="search finish")(finish)
 app.add_typer(triton)
 app.command()(card)
 app.command()(sign)
+app.command()(deploy)
 
 
 def _show_version(asked: bool) -> None:
