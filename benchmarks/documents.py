@@ -53,6 +53,14 @@ class DeviceDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU, where that is the device
 
 
+class DemoDocument(TypedDict):
+    """Where the trained network and its pictures are."""
+
+    folder: str
+    checkpoint: str
+    pictures: list[str]
+
+
 class RunnerDocument(TypedDict):
     """A runner, and where it runs here."""
 
@@ -445,6 +453,7 @@ DOCUMENTS: dict[str, Any] = {
     "build": BuildDocument,
     "refit": BuildDocument,
     "compare": ComparisonsDocument,
+    "demo": DemoDocument,
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,

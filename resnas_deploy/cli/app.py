@@ -15,6 +15,7 @@ from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
+from resnas_deploy.cli.demo import demo
 from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
@@ -58,13 +59,14 @@ app = typer.Typer(
     name="resnas",
     cls=_Commands,
     help="Export ViT-ResNAS networks to verified ONNX artifacts, run them and measure them.\n\n"
-    "Start with: resnas export --arch small",
+    "Start with: resnas demo   or: resnas export --arch small",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 4 slower than the baseline; "
     "5 something is not installed here.",
 )
 app.command()(archs)
+app.command()(demo)
 app.command()(runners)
 app.command(name="import")(import_)
 app.command()(inspect)
