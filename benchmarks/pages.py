@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import compatibility_tables
 import gpu_tables
 import quantised_tables
 import reference
@@ -28,6 +29,7 @@ TABLES = (
     | tradeoff_tables.TABLES
     | throughput_tables.TABLES
     | reference.TABLES
+    | compatibility_tables.TABLES
 )
 FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
