@@ -260,8 +260,8 @@ def evaluate(
     from resnas_deploy.training.evaluate import evaluate_checkpoint
 
     with joined(device, os.environ) as processes:
-        progress("evaluating")
-        found = evaluate_checkpoint(_path(checkpoint), str(data), batch, workers, skip_unreadable, processes)
+        progress("reading the data")
+        found = evaluate_checkpoint(_path(checkpoint), str(data), batch, workers, skip_unreadable, processes, progress)
     name = f"checkpoint {checkpoint.digest[:16]}" if isinstance(checkpoint, Checkpoint) else str(checkpoint)
     return Evaluated(name, str(data), found)
 

@@ -16,7 +16,7 @@ from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
 
 _SHOWN = 300  # characters of a builder's own message
 _NO_ATTENTION = "Attention operation was not supported by a dedicated kernel"  # RTX 1.7, some in fp32
@@ -96,7 +96,8 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], progr
         if said.get("built"):
             return None
         steps = f" {said['done']}/{said['of']}" if said.get("of") else ""
-        progress(f"building the engine: {said['phase'].lower()}{steps}")
+        text = f"building the engine: {said['phase'].lower()}{steps}"
+        progress(Counted(text, said["done"], said["of"], stage=said["phase"]) if steps else text)
     status = process.wait()
     if status < 0:
         return f"the builder was ended by {signal.Signals(-status).name}"

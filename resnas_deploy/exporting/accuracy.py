@@ -24,7 +24,7 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.images.preprocessing import normalised
 from resnas_deploy.images.stream import prepared
 from resnas_deploy.network.module import build_model
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, counted
 from resnas_deploy.runners.base import EngineFile, Options
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
@@ -106,7 +106,7 @@ def _answers(
         open_runner(kind, artifact, Options(threads, engine=engine), progress, Need((batch,))) as runner,
     ):
         for start in range(0, len(indices), batch):
-            progress(f"accuracy: {start}/{len(indices)} images")
+            progress(counted("accuracy", start, len(indices), "images"))
             images = np.stack(list(islice(made, batch)))
             with torch.inference_mode():
                 wanted = module(torch.from_numpy(normalised(images, preprocessing))).numpy()

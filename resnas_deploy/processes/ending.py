@@ -23,7 +23,7 @@ import weakref
 
 TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any, NoReturn
 
@@ -51,6 +51,7 @@ class _State:
         self.late = False  # whether the command is over: what comes now does not count, if the process then ends
         self.wakeup = -1  # what Python's own handler writes to
         self.last_words: list[str] = []  # lines that are said where a signal ends it
+        self.clear = b""  # what makes room for them on stderr, where the process must end at once
 
     def is_on_its_way(self) -> bool:
         """Whether the exception is somewhere on its way up."""
@@ -175,6 +176,16 @@ class last_words:  # noqa: N801  a context manager
             _state.last_words.remove(self._line)
 
 
+@contextlib.contextmanager
+def clearing(written: bytes) -> Iterator[None]:
+    """Have this written on stderr before the last lines, where a signal ends the process within the block, at once."""
+    _state.clear = written
+    try:
+        yield
+    finally:
+        _state.clear = b""
+
+
 def _install() -> dict[int, Any]:
     """Handle the signals, but for those that whoever started this process has chosen to ignore (nohup, `&`)."""
     global _state
@@ -274,7 +285,7 @@ def _end_at_once(number: int, state: _State) -> None:
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
     try:
-        os.write(2, "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
+        os.write(2, state.clear + "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
     finally:
         os._exit(128 + number)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from resnas_deploy.data.source import open_data
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.network.module import build_model
+from resnas_deploy.progress import Progress, counted, silent
 from resnas_deploy.runners.torch_settings import exact_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import Batch, evaluation_batches, normalised
@@ -64,6 +65,15 @@ def evaluate(
     return ValidationAccuracy(top1 / max(1, images), top5 / max(1, images), images, tuple(unreadable))
 
 
+def told(batches: Iterable[Batch], of: int, what: str, progress: Progress) -> Iterator[Batch]:
+    """Yield batches, of so many images that this process sees, and tell how many of them are done."""
+    done = 0
+    for batch in batches:
+        progress(counted(what, done, of, "images"))
+        yield batch
+        done += len(batch.labels) + len(batch.unreadable)
+
+
 def evaluate_checkpoint(
     checkpoint: Checkpoint | Path,
     data: str,
@@ -71,6 +81,7 @@ def evaluate_checkpoint(
     workers: int | None,
     skip_unreadable: bool,
     processes: Processes,
+    progress: Progress = silent,
 ) -> ValidationAccuracy:
     """Measure a checkpoint on the validation split; a note says where that shows nothing, or is far below its own.
 
@@ -85,7 +96,8 @@ def evaluate_checkpoint(
         opened.val, preprocessing, batch, share=processes.share, workers=workers, pin=processes.pins
     )
     with closing(batches):
-        found = evaluate(model, batches, preprocessing, processes)
+        own = -(-len(opened.val.labels) // processes.share.processes)
+        found = evaluate(model, told(batches, own, "evaluating", progress), preprocessing, processes)
     if found.unreadable and not skip_unreadable:
         raise BadInput(f"{first_few(found.unreadable)}; or give `skip_unreadable`")
     said = weights.accuracy
