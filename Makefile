@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-search lint test test-all docs bench record record-latency gpu clean
+.PHONY: help setup demo demo-search lint test test-all docs site bench record record-latency gpu clean
 
 help:
 	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
@@ -12,6 +12,7 @@ help:
 	@echo "make test      lint, types and tests (8 minutes on two cores)"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make docs      write the tables of README and docs from benchmarks/results"
+	@echo "make site      the documentation as a site, in build/site: strictly, without anything of other hosts"
 	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
 	@echo "make record    measure what README and docs say of speed (an hour on an idle machine of two cores)"
 	@echo "make record-latency  the latency model's and the gate's figures (an hour, on an idle machine)"
@@ -79,6 +80,10 @@ lint: $(READY)
 docs: $(READY)
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/schemas.py
+
+# Strictly: a link or a page that is not there ends it. The variable silences an announcement of the theme's makers.
+site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # RECORD=--record writes the results to benchmarks/results/
 bench: $(READY)

@@ -157,8 +157,9 @@ def api_reference() -> str:
     """Return the page of the Python API: each function with its signature and what its docstring says."""
     sections = [
         "# API reference",
-        "Every public function, from its docstring. [The guide](../python.md) shows them at work; `import resnas_deploy "
-        "as resnas` comes before. `progress` is a function that is told what is being done; `silent` says nothing.",
+        "Every public function, from its docstring. [The guide](../python.md) shows them at work; it begins with "
+        "`import resnas_deploy as resnas`. `progress` is a function that is told what is being done; `silent` says "
+        "nothing.",
     ]
     for name, function in api_functions():
         sections += [f"## resnas.{name}", f"```python\n{_signature(name, function)}\n```", _docstring(function)]

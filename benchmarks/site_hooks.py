@@ -1,8 +1,8 @@
 """What mkdocs does with the pages of docs/ beyond what it does by itself. `make site` builds with it.
 
-Links that leave docs/ (results, tests, examples) work in the repository as they stand; on the site they become addresses
-of the repository. The reference of commands and of the Python API is written from the code while the site is built, so
-that nobody has to keep it.
+Links that leave docs/ (results, tests, examples) work in the repository as they stand; on the site they become
+addresses of the repository. The reference of commands and of the Python API is written from the code while the site is
+built, so that nobody has to keep it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ _log = logging.getLogger("mkdocs.hooks.resnas")
 @cache
 def repository() -> str:
     """Return the address of the repository, which pyproject.toml alone says."""
-    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get("urls", {"Repository": "https://github.com/resnas/resnas"})
+    urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get(
+        "urls", {"Repository": "https://github.com/resnas/resnas"}
+    )
     return str(next(iter(urls.values())))
 
 

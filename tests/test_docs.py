@@ -40,7 +40,7 @@ def test_the_picture_is_of_the_results():
 
 
 def test_a_changed_figure_would_be_seen():
-    text = (ROOT / "docs" / "latency.md").read_text()
+    text = (ROOT / "docs" / "lab-notes.md").read_text()
     changed = re.sub(r"(\| structure \(chosen\) \| )[\d.]+", r"\g<1>0.01", text)
     assert changed != text
     assert pages.written(changed) == text

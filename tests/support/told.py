@@ -1,9 +1,9 @@
 """Pages that tell a story: their blocks run in order in one folder, and what they print is what the page says.
 
 - A `console` block has commands, each after `$ `, a line that ends in `\\` goes on in the next, and below each what it
-  prints. Nothing below a command: it prints what it likes. `..` stands for any text, a line of it for any lines. Numbers
-  are any numbers, and runs of spaces are one space: a busy machine changes them. What follows `#` on a command's line is
-  for the reader.
+  prints. Nothing below a command: it prints what it likes. `..` stands for any text, a line of it for any lines.
+  Numbers are any numbers, and runs of spaces are one space: a busy machine changes them. What follows `#` on a
+  command's line is for the reader.
 - A `python` block runs as a program of its own. Any other block after `<!-- file: NAME -->` is written to NAME.
 - `<!-- not run: REASON -->` above a block leaves it out.
 - A command ends with 0; another code must be asked for by the next command, `echo $?`.
