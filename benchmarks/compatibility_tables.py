@@ -1,4 +1,4 @@
-"""Which versions are asked for, pinned for the tests, and were measured: from pyproject, constraints and results."""
+"""Which versions are asked for, locked for the tests, and were measured: from pyproject, locks and results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKAGES = {
     "cuda-bindings": f"{DOCUMENTS}; calls held to their names",
     "nvidia-ml-py": "over a library that tests compile",
 }
-_PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
+_LOCKED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", re.MULTILINE)
 
 
 @cache
@@ -49,11 +49,11 @@ def asked() -> dict[str, str]:
 
 
 @cache
-def pinned() -> dict[str, str]:
+def locked() -> dict[str, str]:
     """Return the versions that tests run with; of the server's environment too, where the other has none."""
     found: dict[str, str] = {}
-    for name in ("constraints-serving.txt", "constraints.txt"):
-        found |= {canonicalize_name(name): version for name, version in _PINNED.findall((ROOT / name).read_text())}
+    for name in ("serving.txt", "held.txt", "main.txt"):
+        found |= {canonicalize_name(name): version for name, version in _LOCKED.findall((ROOT / "locks" / name).read_text())}
     return found
 
 
@@ -71,7 +71,7 @@ def measured(name: str) -> str:
 def versions() -> str:
     """Return the table of packages."""
     rows = {
-        f"`{name}`": [asked().get(name, ""), pinned().get(name, ""), measured(name), how]
+        f"`{name}`": [asked().get(name, ""), locked().get(name, ""), measured(name), how]
         for name, how in PACKAGES.items()
     }
     return table(("package", "asked for", "tests run with", "measured with", "how far it came"), rows)

@@ -13,6 +13,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -215,6 +216,14 @@ class PredictionDocument(TypedDict):
     top: list[GuessDocument]
 
 
+class PredictedLineDocument(TypedDict):
+    """A line of `--jsonl`: the likeliest classes of an image, or why it could not be read."""
+
+    image: str
+    top: NotRequired[list[GuessDocument]]
+    error: NotRequired[str]
+
+
 class PredictionsDocument(TypedDict):
     """What a network takes images for, and which could not be read."""
 
@@ -265,7 +274,16 @@ class GateDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
+    threshold: NotRequired[float]  # the ratio beyond which it is slower; older documents have none
     changes: list[ChangeDocument]
+
+
+class HistoryDocument(TypedDict):
+    """The runs of a gate; what a killed writer left at the end of the file is not in them."""
+
+    file: str
+    torn_bytes: int
+    records: list[GateRecord]
 
 
 class LatencyProfileDocument(TypedDict):
@@ -457,6 +475,8 @@ DOCUMENTS: dict[str, Any] = {
     "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
+    "gate-record": GateRecord,
+    "history": HistoryDocument,
     "import": ImportedDocument,
     "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,
@@ -467,6 +487,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-profile": LatencyProfileDocument,
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
+    "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,

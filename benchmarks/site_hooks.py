@@ -30,7 +30,7 @@ def repository() -> str:
     urls = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"].get(
         "urls", {"Repository": "https://github.com/resnas/resnas"}
     )
-    return str(next(iter(urls.values())))
+    return str(urls["Repository"])
 
 
 def abroad(markdown: str, page: str) -> str:

@@ -21,6 +21,7 @@ from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.gpu_report import gpu_report
+from resnas_deploy.cli.history import history
 from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
@@ -80,6 +81,7 @@ app.command()(predict)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
+app.command()(history)
 app.command()(tradeoff)
 app.command(name="gpu-report")(gpu_report)
 app.add_typer(space)

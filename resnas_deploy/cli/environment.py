@@ -10,6 +10,7 @@ from resnas_deploy.cli.options import MAX_THREADS
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.processes.resources import usable_cores
+from resnas_deploy.system import here
 
 _MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads
 # PyTorch, NumPy and their libraries start so many threads; wrong ones end in a thread that cannot be started, or worse.
@@ -40,7 +41,7 @@ def prepare(environment: MutableMapping[str, str]) -> None:
     affinity = environment.get("GOMP_CPU_AFFINITY", "0").strip()
     if not _CORES.fullmatch(affinity):
         raise BadInput(_wrong("GOMP_CPU_AFFINITY", "a list of cores such as 0-3 or 0,2", affinity))
-    if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
+    if (cores := usable_cores()) < len(here.cores()):
         for name in _THREADS:
             environment.setdefault(name, str(cores))
 

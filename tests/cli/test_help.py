@@ -24,6 +24,7 @@ COMMANDS = (
     "bench",
     "compare",
     "gate",
+    "history",
     "tradeoff",
     "gpu-report",
     "search",
