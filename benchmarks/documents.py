@@ -12,6 +12,7 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
@@ -459,6 +460,7 @@ DOCUMENTS: dict[str, Any] = {
     "bench": Report,
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
+    "deployment": Deployment,
     "engine-report": Recorded,
     "found": Found,
     "gpu-report": Survey,

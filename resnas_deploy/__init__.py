@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.bench import compare as compare
     from resnas_deploy.api.build import build as build
     from resnas_deploy.api.demo import demo as demo
+    from resnas_deploy.api.deploy import deploy as deploy
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.gate import gate as gate
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
@@ -66,6 +67,7 @@ _HOMES = {
     "build": "resnas_deploy.api.build:build",
     "compare": "resnas_deploy.api.bench:compare",
     "demo": "resnas_deploy.api.demo:demo",
+    "deploy": "resnas_deploy.api.deploy:deploy",
     "export": "resnas_deploy.api.export:export",
     "gate": "resnas_deploy.api.gate:gate",
     "gpu_report": "resnas_deploy.api.gpu_report:gpu_report",

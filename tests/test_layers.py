@@ -39,6 +39,7 @@ LAYERS = (
     "searching",
     "serving",
     "surveying",
+    "deploying",
     "api",
     "",  # the package's own __init__: the public face of api
     "cli",
