@@ -53,7 +53,9 @@ def locked() -> dict[str, str]:
     """Return the versions that tests run with; of the server's environment too, where the other has none."""
     found: dict[str, str] = {}
     for name in ("serving.txt", "held.txt", "main.txt"):
-        found |= {canonicalize_name(name): version for name, version in _LOCKED.findall((ROOT / "locks" / name).read_text())}
+        found |= {
+            canonicalize_name(name): version for name, version in _LOCKED.findall((ROOT / "locks" / name).read_text())
+        }
     return found
 
 
