@@ -13,6 +13,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.evaluating.result import EvaluationDocument
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -326,17 +327,6 @@ class LatencyCheckDocument(TypedDict):
     noise: PredictorErrors
 
 
-class EvaluatedDocument(TypedDict):
-    """Accuracy on the validation images, from 0 to 1."""
-
-    checkpoint: str
-    data: str
-    top1: float
-    top5: float
-    pictures: int
-    unreadable: list[str]
-
-
 class MemoryDocument(TypedDict):
     """How much memory a process of a training run needs, in bytes, by what it is for."""
 
@@ -445,7 +435,7 @@ DOCUMENTS: dict[str, Any] = {
     "build": BuildDocument,
     "refit": BuildDocument,
     "compare": ComparisonsDocument,
-    "evaluate": EvaluatedDocument,
+    "evaluate": EvaluationDocument,
     "export": ExportDocument,
     "gate": GateDocument,
     "import": ImportedDocument,

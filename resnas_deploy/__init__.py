@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.bench import compare as compare
     from resnas_deploy.api.bench import gate as gate
     from resnas_deploy.api.build import build as build
+    from resnas_deploy.api.evaluate import evaluate as evaluate
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
     from resnas_deploy.api.import_checkpoint import import_checkpoint as import_checkpoint
@@ -62,6 +63,7 @@ _HOMES = {
     "bench": "resnas_deploy.api.bench:bench",
     "build": "resnas_deploy.api.build:build",
     "compare": "resnas_deploy.api.bench:compare",
+    "evaluate": "resnas_deploy.api.evaluate:evaluate",
     "export": "resnas_deploy.api.export:export",
     "gate": "resnas_deploy.api.bench:gate",
     "gpu_report": "resnas_deploy.api.gpu_report:gpu_report",

@@ -32,6 +32,7 @@ LAYERS = (
     "artifact",
     "runners",
     "engines",
+    "evaluating",
     "exporting",
     "measuring",
     "training",

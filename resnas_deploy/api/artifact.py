@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from resnas_deploy.api.build import build
+from resnas_deploy.api.evaluate import evaluate
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.api.predict import predict
 from resnas_deploy.api.verify import verify
@@ -25,6 +26,7 @@ class Artifact(room.Artifact):
     """
 
     predict = predict
+    evaluate = evaluate
     verify = verify
     build = build
 
