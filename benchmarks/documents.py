@@ -54,6 +54,14 @@ class DeviceDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU, where that is the device
 
 
+class DemoDocument(TypedDict):
+    """Where the trained network and its pictures are."""
+
+    folder: str
+    checkpoint: str
+    pictures: list[str]
+
+
 class RunnerDocument(TypedDict):
     """A runner, and where it runs here."""
 
@@ -206,6 +214,14 @@ class PredictionDocument(TypedDict):
 
     image: str
     top: list[GuessDocument]
+
+
+class PredictedLineDocument(TypedDict):
+    """A line of `--jsonl`: the likeliest classes of an image, or why it could not be read."""
+
+    image: str
+    top: NotRequired[list[GuessDocument]]
+    error: NotRequired[str]
 
 
 class PredictionsDocument(TypedDict):
@@ -436,6 +452,7 @@ DOCUMENTS: dict[str, Any] = {
     "refit": BuildDocument,
     "compare": ComparisonsDocument,
     "evaluate": EvaluationDocument,
+    "demo": DemoDocument,
     "export": ExportDocument,
     "gate": GateDocument,
     "import": ImportedDocument,
@@ -448,6 +465,7 @@ DOCUMENTS: dict[str, Any] = {
     "latency-profile": LatencyProfileDocument,
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
+    "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,

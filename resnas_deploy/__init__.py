@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.bench import compare as compare
     from resnas_deploy.api.bench import gate as gate
     from resnas_deploy.api.build import build as build
+    from resnas_deploy.api.demo import demo as demo
     from resnas_deploy.api.evaluate import evaluate as evaluate
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
@@ -33,6 +34,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.latency import LatencyModel as LatencyModel
     from resnas_deploy.api.latency import profile as profile
     from resnas_deploy.api.predict import predict as predict
+    from resnas_deploy.api.predicting import predictions as predictions
     from resnas_deploy.api.refit import refit as refit
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.search_call import search as search
@@ -64,6 +66,7 @@ _HOMES = {
     "build": "resnas_deploy.api.build:build",
     "compare": "resnas_deploy.api.bench:compare",
     "evaluate": "resnas_deploy.api.evaluate:evaluate",
+    "demo": "resnas_deploy.api.demo:demo",
     "export": "resnas_deploy.api.export:export",
     "gate": "resnas_deploy.api.bench:gate",
     "gpu_report": "resnas_deploy.api.gpu_report:gpu_report",
@@ -73,6 +76,7 @@ _HOMES = {
     "latency": "resnas_deploy.api.latency",
     "open": "resnas_deploy.api.artifact:open",
     "predict": "resnas_deploy.api.predict:predict",
+    "predictions": "resnas_deploy.api.predicting:predictions",
     "profile": "resnas_deploy.api.latency:profile",
     "read_arch": "resnas_deploy.api.archs:read_arch",
     "refit": "resnas_deploy.api.refit:refit",

@@ -7,6 +7,7 @@ import os
 # PyTorch's threads wait asleep, here and in the processes that tests start: spinning, two of them take the cores from
 # each other and from whatever else runs for most of the suite's time. It must be said before PyTorch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["RESNAS_QUIET"] = "1"  # what takes five seconds on a busy machine tells of its progress, or does not
 os.environ.pop("PYTHONUNBUFFERED", None)  # users have none, and what a full disk does to their commands depends on it
 
 import gc

@@ -20,6 +20,7 @@ LAYERS = (
     "units",
     "precision",
     "batch",
+    "system",
     "processes",
     "files",
     "pages",

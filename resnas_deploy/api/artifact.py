@@ -10,6 +10,7 @@ from resnas_deploy.api.build import build
 from resnas_deploy.api.evaluate import evaluate
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.api.predict import predict
+from resnas_deploy.api.predicting import predictions
 from resnas_deploy.api.verify import verify
 from resnas_deploy.artifact import artifact as room
 from resnas_deploy.artifact.artifact import open_artifact
@@ -27,6 +28,7 @@ class Artifact(room.Artifact):
 
     predict = predict
     evaluate = evaluate
+    predictions = predictions
     verify = verify
     build = build
 

@@ -12,7 +12,7 @@ from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.errors import BadInput, VerificationFailed, first_few, shown
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.serving.load import load_test, result
 from resnas_deploy.serving.repository import findings
@@ -141,7 +141,7 @@ def export(
     models = open_models([each if isinstance(each, Artifact) else Path(each) for each in several], name)
     inserted: list[InsertedVersion] = []
     notes: list[str] = []
-    for model in models:
+    for number, model in enumerate(models):
         batching = batching_from(Path(measured), model.artifact, max_batch, latency) if measured else None
         searched = read_setting(Path(setting), model.artifact) if setting else None
         if searched and model.engine:
@@ -165,7 +165,7 @@ def export(
             max_batch=best.batch if best else max_batch,
         )
         notes += tf32_notes(model.artifact.manifest, settings)
-        progress(f"writing {model.name}")
+        progress(Counted(f"writing {model.name}", number, len(models), stage="models"))
         inserted += add_model(Path(repository), model.artifact, settings, model.engine, ensemble=ensemble)
     notes += [
         f"{model.artifact.folder} is marked {doubt}; check it by `verify()`"

@@ -22,6 +22,7 @@ from resnas_deploy.files.held import Held, digest
 from resnas_deploy.files.reading import open_regular
 from resnas_deploy.files.renames import REPLACED
 from resnas_deploy.processes.aside import Aside
+from resnas_deploy.system import here
 from resnas_deploy.weights.checkpoint import Checkpoint, load
 
 if TYPE_CHECKING:
@@ -155,7 +156,7 @@ def open_artifact(folder: str | Path | Artifact) -> Artifact:
 
 def _opened(folder: Path) -> Artifact:
     try:
-        place = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        place = here.Folder(folder)
     except (OSError, ValueError) as error:  # ValueError: a null character in the path
         raise BadInput(_no_folder(folder, error)) from None
     files: dict[str, int] = {}
@@ -178,7 +179,7 @@ def _opened(folder: Path) -> Artifact:
     except OSError as error:
         raise BadInput(f"{error.filename or 'it'} cannot be read: {error.strerror}") from None
     finally:
-        os.close(place)
+        place.close()
     return Artifact(folder, manifest, held)
 
 
@@ -199,7 +200,7 @@ def _no_folder(folder: Path, error: OSError | ValueError) -> str:
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def _read_manifest(place: int) -> bytes:
+def _read_manifest(place: here.Folder) -> bytes:
     try:
         descriptor = open_regular(MANIFEST, place)
     except FileNotFoundError:
@@ -213,7 +214,7 @@ def _read_manifest(place: int) -> bytes:
     return content
 
 
-def _open_listed(name: str, place: int) -> int:
+def _open_listed(name: str, place: here.Folder) -> int:
     try:
         return open_regular(name, place)
     except FileNotFoundError:
@@ -221,7 +222,7 @@ def _open_listed(name: str, place: int) -> int:
 
 
 def _how_it_differs(name: str, descriptor: int) -> str:
-    if os.pread(descriptor, _LFS_BYTES, 0).startswith(LFS_POINTER):
+    if here.read_at(descriptor, _LFS_BYTES, 0).startswith(LFS_POINTER):
         return f"{name} is a pointer of Git LFS, not the file itself; fetch that by: git lfs pull"
     return f"{name} differs from the hash in manifest.json: it was changed; export the artifact again"
 

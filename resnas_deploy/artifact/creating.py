@@ -71,8 +71,8 @@ def seal(partial: Artifact, hashed: Mapping[str, str] = MappingProxyType({})) ->
     `hashed` has the sha256 of files that were hashed while they were written; the others are hashed now.
     """
     files = {name: open_regular(partial.folder / name) for name in (MODEL, WEIGHTS)}
-    held = Held(files)
-    digests = {name: hashed.get(name) or digest(descriptor) for name, descriptor in files.items()}
+    with Held(files) as held:
+        digests = {name: hashed.get(name) or digest(descriptor) for name, descriptor in files.items()}
     sealed = replace(partial, manifest=replace(partial.manifest, files=digests), held=held)
     (partial.folder / MANIFEST).write_bytes(sealed.manifest.to_bytes())
     return sealed

@@ -20,6 +20,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.held import Held
 from resnas_deploy.files.workplace import scratch_errors
+from resnas_deploy.system import here
 
 if TYPE_CHECKING:
     import torch
@@ -131,7 +132,13 @@ def open_onnx(path: str | Path | OnnxFile) -> OnnxFile:
 
 def _kept(content: bytes) -> Held:
     """Return a file of that content, which has no name and is gone when nobody holds it."""
-    with scratch_errors() as parent, tempfile.TemporaryFile(dir=parent) as file:
-        file.write(content)
-        file.flush()
-        return Held({MODEL: os.dup(file.fileno())})
+    with scratch_errors() as parent:
+        if not here.HOLDS:  # then it has a name as long as it is held
+            with tempfile.NamedTemporaryFile(dir=parent, prefix="resnas-graph-", suffix=".onnx", delete=False) as named:
+                held = Held(copies={MODEL: Path(named.name)})  # removed too where it cannot be written
+                named.write(content)
+            return held
+        with tempfile.TemporaryFile(dir=parent) as file:
+            file.write(content)
+            file.flush()
+            return Held({MODEL: os.dup(file.fileno())})

@@ -26,6 +26,7 @@ from resnas_deploy.artifact.onnx_light import bytes_of, light_of
 from resnas_deploy.errors import BadInput, first_line, shown, whole_number
 from resnas_deploy.files.held import digest
 from resnas_deploy.files.reading import name_of, opened, unreadable
+from resnas_deploy.system import here
 
 MOST_FILES = 1000  # beside the graph: older exporters write one for each weight
 MOST_DEPTH = 50  # of functions in functions
@@ -205,13 +206,12 @@ def _location(tensor: TensorProto) -> str:
 
 def _open_beside(path: Path, name: str) -> int:
     """Open a file of the graph's folder, which must not lead elsewhere."""
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder = here.Folder(path.parent)
         try:
-            descriptor = os.open(name, flags, dir_fd=folder)
+            descriptor = folder.open(name, follow=False)
         finally:
-            os.close(folder)
+            folder.close()
     except FileNotFoundError:
         raise BadInput(f"its weights must lie beside it, found no {shown(name)}; copy that file to it too") from None
     except OSError as error:
@@ -240,11 +240,11 @@ def _load(tensor: TensorProto, descriptor: int, size: int, name: str, most: int)
         )
     if length > most:
         raise BadInput(f"graph and weights must have at most {MOST_GRAPH} bytes together, found more")
-    values = os.pread(descriptor, length, offset) if offset + length <= size else b""
-    while 0 < len(values) < length and (more := os.pread(descriptor, length - len(values), offset + len(values))):
+    values = here.read_at(descriptor, length, offset) if offset + length <= size else b""
+    while 0 < len(values) < length and (more := here.read_at(descriptor, length - len(values), offset + len(values))):
         values += more
     if len(values) != length:
-        if os.pread(descriptor, len(LFS_POINTER), 0) == LFS_POINTER:
+        if here.read_at(descriptor, len(LFS_POINTER), 0) == LFS_POINTER:
             raise BadInput(f"{shown(name)} beside it is a pointer of Git LFS; fetch the file by: git lfs pull")
         raise BadInput(f"{shown(name)} beside it must be whole, found it cut short; copy or export it again")
     tensor.ClearField("external_data")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
 from resnas_deploy.cli.compare import compare
+from resnas_deploy.cli.demo import demo
 from resnas_deploy.cli.environment import prepare
 from resnas_deploy.cli.evaluate import evaluate
 from resnas_deploy.cli.export import export
@@ -24,8 +26,10 @@ from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
+from resnas_deploy.cli.narrow import LEAST_COLUMNS, narrow
 from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
+from resnas_deploy.cli.progress import QUIET, be_quiet
 from resnas_deploy.cli.refit import refit
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
@@ -42,8 +46,6 @@ from resnas_deploy.files.workplace import sweep
 from resnas_deploy.processes import ending
 from resnas_deploy.version import __version__
 
-_LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
-
 
 class _Commands(TyperGroup):
     """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`."""
@@ -59,13 +61,14 @@ app = typer.Typer(
     name="resnas",
     cls=_Commands,
     help="Export ViT-ResNAS networks to verified ONNX artifacts, run them and measure them.\n\n"
-    "Start with: resnas export --arch small",
+    "Start with: resnas demo   or: resnas export --arch small",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 4 slower than the baseline; "
     "5 something is not installed here.",
 )
 app.command()(archs)
+app.command()(demo)
 app.command()(runners)
 app.command(name="import")(import_)
 app.command()(inspect)
@@ -96,8 +99,16 @@ def _show_version(asked: bool) -> None:
         raise typer.Exit
 
 
+def _be_quiet(asked: bool) -> None:
+    if asked:
+        be_quiet(True)
+
+
 @app.callback()
 def _options(
+    quiet: Annotated[
+        bool, typer.Option("--quiet", metavar="", help="Show no progress; each command takes it too.")
+    ] = False,
     version: Annotated[
         bool,
         typer.Option(
@@ -106,6 +117,7 @@ def _options(
     ] = False,
 ) -> None:
     del version  # its callback did the work
+    _be_quiet(quiet)
 
 
 def main() -> None:
@@ -141,6 +153,7 @@ def _unnamed() -> str:
 def _command() -> int:
     try:
         prepare(os.environ)
+        be_quiet(os.environ.get(QUIET, "").strip() not in ("", "0"))
         stand_in()
         sweep()
         with notes():
@@ -161,25 +174,32 @@ def _command() -> int:
 
 def _invoke() -> int | None:
     try:
-        command = _tree(shutil.get_terminal_size().columns < _LEAST_COLUMNS)
-        return command(prog_name="resnas", standalone_mode=False)  # type: ignore[no-any-return]  # typer calls it Any
+        columns = shutil.get_terminal_size().columns
+        command = _tree(columns < LEAST_COLUMNS)
+        width = {"terminal_width": columns - 1} if columns < LEAST_COLUMNS else {}  # else plain help has 50 or more
+        return command(prog_name="resnas", standalone_mode=False, **width)  # type: ignore[no-any-return]  # it is Any
     except Exception:  # any, since a signal may come in the middle of everything
         ending.raise_if_ended()  # a signal is what it comes from
         raise
 
 
 @cache  # for whoever runs several commands in one process
-def _tree(narrow: bool) -> Any:
-    app.rich_markup_mode = None if narrow else "rich"
+def _tree(is_narrow: bool) -> Any:
+    app.rich_markup_mode = None if is_narrow else "rich"
     tree = typer.main.get_command(app)
-    if narrow:
-        _keep_lines(tree)
+    quiet: Any = copy(next(option for option in tree.params if option.name == "quiet"))
+    quiet.help, quiet.expose_value = "Show no progress.", False
+    quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
+    _take(tree, quiet)
+    if is_narrow:
+        narrow(tree)
     return tree
 
 
-def _keep_lines(command: Any) -> None:
-    """Give each summary as such, which plain help does not cut at the line's end, and examples a line each."""
-    for sub in getattr(command, "commands", {}).values():
-        sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
-        sub.help = (sub.help or "").replace("\n\nExamples:\n", "\n\n\b\nExamples:\n")  # which is not filled
-        _keep_lines(sub)
+def _take(group: Any, option: Any) -> None:
+    """Have every command take an option, in the place where people type such: at the end."""
+    for sub in getattr(group, "commands", {}).values():
+        if hasattr(sub, "commands"):
+            _take(sub, option)
+        else:
+            sub.params.append(option)

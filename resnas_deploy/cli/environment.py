@@ -10,6 +10,7 @@ from resnas_deploy.cli.options import MAX_THREADS
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.processes.resources import usable_cores
+from resnas_deploy.system import here
 
 _MOST_DIGITS = 4  # of a terminal's columns and lines, and of threads
 # PyTorch, NumPy and their libraries start so many threads; wrong ones end in a thread that cannot be started, or worse.
@@ -23,9 +24,10 @@ _TERMINAL = ("COLUMNS", "LINES", "TERMINAL_WIDTH")  # the last is typer's
 def prepare(environment: MutableMapping[str, str]) -> None:
     """Make it right for everything that this process imports and starts. Raise `BadInput` that names a variable.
 
-    Nobody is reported to; a terminal's size that is none is forgotten; the libraries' threads are no more than a quota
-    of CPU time has cores.
+    Nobody is reported to; a terminal's size that is none is forgotten, and one that has no name is dumb; colours are as
+    they are asked for; the libraries' threads are no more than a quota of CPU time has cores.
     """
+    _colours(environment)
     turn_off(environment, ours=True)
     for name in _TERMINAL:
         if name in environment and not _is_number(environment[name]):
@@ -39,9 +41,25 @@ def prepare(environment: MutableMapping[str, str]) -> None:
     affinity = environment.get("GOMP_CPU_AFFINITY", "0").strip()
     if not _CORES.fullmatch(affinity):
         raise BadInput(_wrong("GOMP_CPU_AFFINITY", "a list of cores such as 0-3 or 0,2", affinity))
-    if (cores := usable_cores()) < len(os.sched_getaffinity(0)):
+    if (cores := usable_cores()) < len(here.cores()):
         for name in _THREADS:
             environment.setdefault(name, str(cores))
+
+
+def _colours(environment: MutableMapping[str, str]) -> None:
+    """Turn what is said of colours into NO_COLOR and FORCE_COLOR (no-color.org, force-color.org), which rich knows.
+
+    CLICOLOR and CLICOLOR_FORCE are of bixense.com/clicolors. Typer's help has colours in a pipe where GITHUB_ACTIONS is
+    set, unless it is told not to.
+    """
+    if os.name == "posix" and not environment.get("TERM"):
+        environment["TERM"] = "dumb"  # such as those of cron, which rich would send codes to
+    if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
+        environment.setdefault("FORCE_COLOR", "1")
+    elif environment.get("CLICOLOR") == "0":
+        environment.setdefault("NO_COLOR", "1")
+    if environment.get("GITHUB_ACTIONS") and not environment.get("FORCE_COLOR"):
+        environment.setdefault("_TYPER_FORCE_DISABLE_TERMINAL", "1")
 
 
 def _check_threads(name: str, value: str) -> None:

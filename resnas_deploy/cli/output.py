@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import typer
 from rich.cells import cell_len
 from rich.console import Console
-from rich.live import Live
 from rich.table import Table as RichTable
 from rich.text import Text
 
 from resnas_deploy.api.html import Table
-from resnas_deploy.cli.words import spoken
-from resnas_deploy.errors import LONGEST, BadInput, ResnasError, StorageError, shortened
+from resnas_deploy.cli.progress import is_quiet as is_quiet
+from resnas_deploy.cli.progress import progress as progress
+from resnas_deploy.cli.said import complain as complain
+from resnas_deploy.cli.said import is_first_process as is_first_process
+from resnas_deploy.cli.said import one_line, printable, put
+from resnas_deploy.errors import BadInput, ResnasError, StorageError
 from resnas_deploy.processes.ending import last_words
 
 _BETWEEN = 2  # columns of the terminal between those of a table
@@ -34,7 +35,7 @@ def json_text(document: object) -> str:
 
 def print_json(document: object) -> None:
     """Print one JSON document on stdout."""
-    typer.echo(json_text(document))
+    put(json_text(document), sys.stdout)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, text_columns: int = 1) -> None:
@@ -45,9 +46,9 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(markup=False, highlight=False)
     if not sys.stdout.isatty():  # whatever FORCE_COLOR says, which makes it a terminal to rich
         console.width = UNBROKEN
-    rows = [list(map(_printable, row)) for row in rows]
+    rows = [list(map(printable, row)) for row in rows]
     # Not the table's own title, which is broken at the table's width.
-    console.print(Text(_printable(title), style="bold"))
+    console.print(Text(printable(title), style="bold"))
     for heads in (columns, [column.replace(" ", "\n") for column in columns]):
         if _least_width(heads, rows, text_columns) <= console.width:
             console.print(_table(heads, rows, text_columns))
@@ -84,23 +85,7 @@ def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]], text_col
 
 def say(text: str) -> None:
     """Print a line on stdout."""
-    typer.echo(_printable(text))
-
-
-def _printable(text: str) -> str:
-    """Return a text with codes for what clears a terminal or cannot be written, as text from files may hold."""
-    return text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-
-
-def complain(text: str) -> None:
-    """Print one line on stderr, whatever the text is made of: it may hold a file's name, with any characters."""
-    with suppress(OSError):  # it may be closed, full, or without a reader: the exit code tells the rest
-        typer.echo(f"resnas: {_line(text)}", err=True)
-
-
-def _line(text: str) -> str:
-    line = " ".join(spoken(shortened(text, 10 * LONGEST)).split())
-    return shortened(_printable(line))
+    put(printable(text), sys.stdout)
 
 
 def save_results(*files: tuple[Path | None, Callable[[Path], object]], announce: bool) -> None:
@@ -126,12 +111,7 @@ def save_results(*files: tuple[Path | None, Callable[[Path], object]], announce:
 
 def resumable(out: Path) -> last_words:
     """Say, where a signal ends the block, how to go on with what is in the folder `out`."""
-    return last_words(_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
-
-
-def is_first_process() -> bool:
-    """Return whether this process speaks, of those that torchrun has numbered."""
-    return not os.environ.get("RANK", "").strip(" 0")
+    return last_words(one_line(f"note: {out} keeps what was saved; the same command with --resume goes on from there"))
 
 
 class _Notes(logging.Handler):
@@ -161,21 +141,3 @@ def notes() -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.level, logger.propagate = before
-
-
-@contextmanager
-def progress(*, spinner: bool = True) -> Iterator[Callable[[str], None]]:
-    """Yield a function that shows what is being done on a terminal's stderr, and nothing elsewhere.
-
-    Beside what is timed there is no spinner, whose thread takes time of its own, but a line that stands still.
-    """
-    console = Console(stderr=True, markup=False, highlight=False)
-    if not sys.stderr.isatty() or console.is_dumb_terminal:  # whatever FORCE_COLOR says
-        yield lambda _: None
-        return
-    if not spinner:
-        with Live(console=console, auto_refresh=False, transient=True) as line:
-            yield lambda text: line.update(Text(f"{text} .."), refresh=True)
-        return
-    with console.status("starting") as status:
-        yield lambda text: status.update(f"{text} ..")

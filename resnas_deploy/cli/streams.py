@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TextIO, cast
 
+from resnas_deploy.cli import plain
 from resnas_deploy.processes.ending import open_closed
 
 READER_GONE = 141  # 128 and SIGPIPE: what a shell tells of other programs whose reader went away
@@ -48,9 +49,11 @@ def checked_output() -> Iterator[None]:
     get what libraries say. What cannot be written in the end raises an `OSError`.
     """
     open_closed()
+    plain.register()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text
-            stream.reconfigure(errors="backslashreplace")
+            ascii_alone = stream.isatty() and plain.knows_ascii_alone(os.environ)
+            stream.reconfigure(encoding="ascii" if ascii_alone else None, errors=plain.HANDLER)
     before = sys.stdout
     sys.stdout = cast(TextIO, _Output(before))
     try:

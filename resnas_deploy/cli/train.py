@@ -17,6 +17,7 @@ from resnas_deploy.cli.options import Json, complete
 from resnas_deploy.cli.output import (
     complain,
     is_first_process,
+    is_quiet,
     print_json,
     progress,
     resumable,
@@ -27,6 +28,7 @@ from resnas_deploy.cli.output import (
 from resnas_deploy.cli.train_options import CheckpointOption, RunOptions
 from resnas_deploy.errors import first_few
 from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.progress import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,7 +146,8 @@ def _train(
     writes = is_first_process() and not options.profile_input
     with progress() as show, resumable(options.out) if writes else nullcontext():
         show("loading")
-        found = function(**others, **options.arguments(), each_epoch=complain, progress=show)
+        each_epoch = silent if is_quiet() else complain
+        found = function(**others, **options.arguments(), each_epoch=each_epoch, progress=show)
     if not is_first_process():
         return
     if not options.profile_input:

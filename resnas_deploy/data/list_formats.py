@@ -87,7 +87,7 @@ def _shown_class(text: str, place: str) -> str:
 
 def _text_rows(path: Path) -> Iterator[Row]:
     for number, line in enumerate(read_text(path, MOST_BYTES).splitlines(), start=1):
-        image, _, label = line.strip().partition("\t") if "\t" in line.strip() else line.strip().rpartition(" ")
+        image, _, label = line.partition("\t") if "\t" in line else line.strip().rpartition(" ")
         if label.strip():
             yield Row(f"{path}, line {number}", image.strip(), label.strip())
         elif image.strip():

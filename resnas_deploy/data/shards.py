@@ -24,6 +24,7 @@ from resnas_deploy.images.class_names import MAX_FILE_BYTES, read_class_names
 from resnas_deploy.images.crops import Choose, read_crop
 from resnas_deploy.images.decode import read_image
 from resnas_deploy.images.listing import SUFFIXES, Ignored, Reason, entries_of, is_leftover_path
+from resnas_deploy.system import here
 
 SUFFIX = ".tar"
 MOST_LABEL_BYTES = 20
@@ -64,7 +65,7 @@ class ShardImages:
         name = f"{path}, {self.keys[index]}"
         try:
             with opened(path) as file:
-                content = os.pread(file.fileno(), int(self.size[index]), int(self.offset[index]))
+                content = here.read_at(file.fileno(), int(self.size[index]), int(self.offset[index]))
         except OSError as error:
             raise BadInput(f"{name} must be readable, found: {error.strerror}") from None
         return io.BytesIO(content), repr(name)

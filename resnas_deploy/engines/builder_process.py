@@ -12,11 +12,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput, StorageError
+from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.workplace import scratch_errors
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
+from resnas_deploy.system import here
 
 _SHOWN = 300  # characters of a builder's own message
 _NO_ATTENTION = "Attention operation was not supported by a dedicated kernel"  # RTX 1.7, some in fp32
@@ -30,6 +31,8 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
     Raise `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
     Ctrl-C ends the builder at once.
     """
+    if not here.HOLDS:  # pipes and files are handed over by their descriptors
+        raise NotAvailable(f"engines are built on Linux alone, found {here.NAME}; build on Linux")
     # Neither file has a name: nothing is left of them, however this process ends.
     with (
         scratch_errors(),
@@ -49,7 +52,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
                 env=_environment(request.get("gpu")),
             )
         try:
-            error = _follow(process, {**request, "model": f"/proc/self/fd/{graph.fileno()}", "out": str(out)}, progress)
+            error = _follow(process, {**request, "model": here.path_of_open(graph.fileno()), "out": str(out)}, progress)
         finally:
             process.kill()
             process.wait()
@@ -96,7 +99,8 @@ def _follow(process: subprocess.Popen[str], request: Mapping[str, object], progr
         if said.get("built"):
             return None
         steps = f" {said['done']}/{said['of']}" if said.get("of") else ""
-        progress(f"building the engine: {said['phase'].lower()}{steps}")
+        text = f"building the engine: {said['phase'].lower()}{steps}"
+        progress(Counted(text, said["done"], said["of"], stage=said["phase"]) if steps else text)
     status = process.wait()
     if status < 0:
         return f"the builder was ended by {signal.Signals(-status).name}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,7 +19,7 @@ from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.evaluating.subject import Subject
 from resnas_deploy.images.preprocessing import Inputs, prepare
 from resnas_deploy.images.stream import read_ahead
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, counted
 from resnas_deploy.runners.base import Options, Runner
 
 TOP = 5
@@ -74,13 +73,13 @@ def answers_of(
     own = replace(options, engine=subject.engine)
     with open_runner(subject.kind, subject.network, own, progress, Need((size,))) as runner:
         ran = Ran(f"{runner.name} ({runner.version})", runner.device, runner.computes)
-        began, done = time.monotonic(), 0
+        done = 0
         readable = _readable(subject, images, size, options.threads, unreadable)
         while made := tuple(islice(readable, size)):
             rows = np.array([index for index, _ in made])
             parts.append(_answered(subject, images, runner, rows, [each for _, each in made], size))
             done += len(rows)
-            progress(_told(done + len(unreadable), total, time.monotonic() - began))
+            progress(counted("evaluating", done + len(unreadable), total, "images"))
     if not parts:
         raise BadInput(f"there must be an image that can be read, found none of {total}: {unreadable[0][1]}")
     return _joined(parts, unreadable), ran
@@ -154,10 +153,3 @@ def _log_probabilities(values: NDArray[np.float64], *, probabilities: bool) -> N
     shifted = values - values.max(1, keepdims=True)
     found: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return found
-
-
-def _told(done: int, total: int, seconds: float) -> str:
-    pace = done / max(seconds, 1e-9)
-    left = (total - done) / pace
-    soon = f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
-    return f"evaluating: {done:,} of {total:,} images{soon if seconds > 1 and done < total else ''}"

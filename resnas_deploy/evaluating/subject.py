@@ -196,7 +196,6 @@ def _read_preprocessing(path: Path, network: OnnxFile) -> Preprocessing:
     preprocessing = Preprocessing.from_json(found, str(path))
     if preprocessing.image_size != network.image_size:
         raise BadInput(
-            f"{path} must be for the {network.image_size} pixels of {network.source}, "
-            f"found {preprocessing.image_size}"
+            f"{path} must be for the {network.image_size} pixels of {network.source}, found {preprocessing.image_size}"
         )
     return preprocessing

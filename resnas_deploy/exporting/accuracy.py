@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from resnas_deploy.arch.elements import OUTPUT
 from resnas_deploy.artifact.artifact import Artifact
@@ -20,10 +21,11 @@ from resnas_deploy.engines.finding import Need
 from resnas_deploy.engines.identity import nearest_batch
 from resnas_deploy.engines.opening import open_runner
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.preprocessing import normalised, prepare
+from resnas_deploy.images.preprocessing import normalised
+from resnas_deploy.images.stream import prepared
 from resnas_deploy.network.module import build_model
-from resnas_deploy.progress import Progress
-from resnas_deploy.runners.base import EngineFile, Images, Options
+from resnas_deploy.progress import Progress, counted
+from resnas_deploy.runners.base import EngineFile, Options
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint, MeasuredAccuracy, Task
 
@@ -95,16 +97,22 @@ def _answers(
     answers = np.zeros((2, len(indices)), np.int64)
     # A batch that the range takes, whatever the range is; the last one is filled up, and what fills it is not counted.
     batch = nearest_batch(engine, _BATCH) if engine else artifact.batch.nearest(_BATCH)
-    with open_runner(kind, artifact, Options(threads, engine=engine), progress, Need((batch,))) as runner:
+    rows = [np.resize(indices[start : start + batch], batch) for start in range(0, len(indices), batch)]
+    preprocessing = artifact.manifest.preprocessing
+    with (
+        closing(
+            prepared(np.concatenate(rows).tolist(), labelled.image, preprocessing, artifact.input, threads=threads)
+        ) as made,
+        open_runner(kind, artifact, Options(threads, engine=engine), progress, Need((batch,))) as runner,
+    ):
         for start in range(0, len(indices), batch):
-            progress(f"accuracy: {start}/{len(indices)} images")
-            rows = indices[start : start + batch]
-            images = _images(labelled, np.resize(rows, batch), artifact)
+            progress(counted("accuracy", start, len(indices), "images"))
+            images = np.stack(list(islice(made, batch)))
             with torch.inference_mode():
-                wanted = module(torch.from_numpy(normalised(images, artifact.manifest.preprocessing))).numpy()
+                wanted = module(torch.from_numpy(normalised(images, preprocessing))).numpy()
             found = runner.run(images)[OUTPUT]
             for number, logits in enumerate((wanted, found)):
-                answers[number, start : start + len(rows)] = logits[: len(rows)].argmax(1)
+                answers[number, start : start + batch] = logits[: len(indices) - start].argmax(1)
     return _Answers(indices, answers[0], answers[1])
 
 
@@ -142,8 +150,3 @@ def _problem(
     if found.drop <= found.max_drop and not beats_chance(labels, answers.graph == labels):
         return f"the graph is at chance, since {usual}; quantise with other `calibration` images"
     return ""
-
-
-def _images(labelled: LabelledImages, rows: NDArray[np.int64], artifact: Artifact) -> Images:
-    preprocessing = artifact.manifest.preprocessing
-    return np.stack([prepare(labelled.image(int(index)), preprocessing, artifact.input) for index in rows])

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +18,11 @@ from resnas_deploy.errors import BadInput, shortened
 from resnas_deploy.files.reading import opened
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.listing import images_below
-from resnas_deploy.images.preprocessing import Preprocessing, prepare
+from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.images.stream import prepared
 from resnas_deploy.runners.base import Images
+
+Item = TypeVar("Item")
 
 DEFAULT_IMAGES = 128
 _START, _MOST_HEADER = 12, 65_535  # bytes of a .npy file
@@ -47,20 +52,20 @@ def calibration(
     infinity.
     """
 
-    def prepared(image: Image) -> Images:
-        return prepare(image, preprocessing, kind.name)
+    def stacked(items: Iterable[Item], load: Callable[[Item], Image]) -> Images:
+        return np.stack(list(prepared(items, load, preprocessing, kind.name)))
 
     if source is None:
         images = demo_images()[0]
         chosen = _drawn(len(images.labels), count, "the built-in images")
-        return Calibration("demo", np.stack([prepared(images.image(int(i))) for i in chosen]))
+        return Calibration("demo", stacked(chosen.tolist(), images.image))
     if not _is_folder(source):
         if source.suffix == ".npy":
             return Calibration(source.name, _array(source, count, preprocessing.image_size, kind))
         raise BadInput(f"calibration must be a folder of images or an array (.npy), found no such thing at {source}")
     paths = images_below(source)
     chosen = _drawn(len(paths), count, str(source))
-    return Calibration(source.name, np.stack([prepared(load_image(paths[i])) for i in chosen]))
+    return Calibration(source.name, stacked((paths[i] for i in chosen), load_image))
 
 
 def _is_folder(path: Path) -> bool:

@@ -17,7 +17,7 @@ from resnas_deploy.exporting.export import export
 from resnas_deploy.exporting.request import Request
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.graph.spelling import Spelling
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, within
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 
@@ -68,11 +68,9 @@ def count_kernels(
     counts: list[Count] = []
     failed: list[BadInput] = []
     with scratch_folder("kernels") as folder:
-        for spelling in spellings:
-
-            def of_one(text: str, name: str = spelling.name) -> None:
-                progress(f"{name}: {text}")
-
+        tried_all = list(spellings)
+        for number, spelling in enumerate(tried_all):
+            of_one = within(number, len(tried_all), f"{spelling.name}: ", progress, stage="spellings")
             tried = replace(request, out=folder / spelling.name, spelling=spelling, verify_on=None, keep_failed=False)
             artifact = export(lambda: checkpoint, tried, of_one)
             try:

@@ -17,7 +17,7 @@ from resnas_deploy.exporting.products import with_products
 from resnas_deploy.files.workplace import scratch_folder
 from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, counted
 from resnas_deploy.runners.base import Images
 
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
@@ -48,7 +48,7 @@ def activation_ranges(
         session = calibrator.infer_session  # its outputs are the logits, and a least and a largest value of each tensor
         names = [output.name for output in session.get_outputs()]
         for start in range(0, len(images), batch):
-            progress(f"calibrating: {start}/{len(images)} images")
+            progress(counted("calibrating", start, len(images), "images"))
             rows = np.arange(start, start + batch) % len(images)  # the last batch is filled up with the first images
             found = dict(zip(names, session.run(None, {INPUT: images[rows]}), strict=True))
             _check_finite(found, graph)

@@ -14,6 +14,7 @@ from resnas_deploy.files.renames import put_file, put_folder
 from resnas_deploy.files.streams import is_stream, write_through
 from resnas_deploy.files.workplace import scratch_folder, sweep_beside, workplace_beside
 from resnas_deploy.processes.aside import Aside
+from resnas_deploy.system import here
 
 _FREE, _ALLOWED = "free some space or choose another disk", "choose a place that you may write to"
 _THERE, _OTHER = "choose a place in a folder that is there", "choose another name"
@@ -142,13 +143,13 @@ def sync(path: Path) -> None:
     """Flush a file, or a folder's entries, to disk, as far as its file system can."""
     folder = path.is_dir()
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = here.open_to_flush(path)
     except PermissionError:
         if folder:  # one may write into a folder that one may not read
             return
         raise
     try:
-        os.fsync(descriptor)
+        here.flush(descriptor)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise

@@ -7,7 +7,6 @@ no locks nobody can tell, and nothing that may be alive is touched.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from enum import Enum
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.system import here
 
 # What flock(2) says where there are no locks, or none on a descriptor that cannot write, as NFS wants it.
 _NO_LOCKS = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
@@ -32,7 +32,7 @@ class Lock(Enum):
 def ask(descriptor: int, *, wait: bool = False) -> Lock:
     """Ask for the exclusive lock of an open file or folder, which lasts until the descriptor is closed."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        here.lock(descriptor, wait=wait)
     except OSError as error:
         if error.errno in _TAKEN:
             return Lock.TAKEN
@@ -49,7 +49,7 @@ def is_taken(folder: Path) -> bool | None:
     """
     descriptor = open_folder(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        here.lock(descriptor, shared=True)
     except OSError as error:
         if error.errno in _TAKEN:
             return True
@@ -59,15 +59,6 @@ def is_taken(folder: Path) -> bool | None:
     finally:
         os.close(descriptor)
     return False
-
-
-def open_for_locking(path: Path) -> int:
-    """Return a descriptor of a folder, or of a file for writing too, which an exclusive lock needs on NFS."""
-    usual = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        return os.open(path, os.O_RDWR | usual)
-    except (IsADirectoryError, PermissionError):
-        return os.open(path, os.O_RDONLY | usual)
 
 
 @contextmanager
@@ -87,6 +78,6 @@ def holding(folder: Path) -> Iterator[None]:
 def open_folder(path: Path) -> int:
     """Return a descriptor of a folder, to lock it. Raise `BadInput` where it cannot be opened."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return here.open_lock_of_folder(path)
     except OSError as error:
         raise BadInput(f"{path} must be a folder that can be read and written, found: {error.strerror}") from None

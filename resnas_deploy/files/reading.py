@@ -18,6 +18,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput, shortened, shown
+from resnas_deploy.system import here
 
 MOST_TEXT = 1_000_000  # bytes of a file that people write
 MOST_PARTS = 1_000_000  # lists and objects of one JSON document, each of which takes far more memory than its text
@@ -27,15 +28,13 @@ _LONGEST_NAME = 300  # characters of a path in a message
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def open_regular(path: Path | str, folder: int | None = None) -> int:
+def open_regular(path: Path | str, folder: here.Folder | None = None) -> int:
     """Open a file, or what a link leads to, in an open folder, and return its descriptor. Never waits.
 
     Raise `BadInput` that says what is there where that is no file, and `OSError`.
     """
-    # Opening a pipe waits for a writer without the second flag, and a terminal could become ours without the third.
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        descriptor = os.open(path, flags, dir_fd=folder)
+        descriptor = here.open_to_read(path) if folder is None else folder.open(str(path))
     except FileNotFoundError:
         if leads_to := _link(path, folder):
             raise BadInput(
@@ -43,17 +42,22 @@ def open_regular(path: Path | str, folder: int | None = None) -> int:
                 "folder with what its links lead to (cp -rL)"
             ) from None
         raise
+    except IsADirectoryError:  # of a system that opens none
+        raise _no_file(path, "a folder") from None
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
-        raise BadInput(f"{name_of(Path(path))} must be a file, found {kind}; name a file")
+        raise _no_file(path, "a folder" if stat.S_ISDIR(mode) else "a pipe or a device")
     return descriptor
 
 
-def _link(path: Path | str, folder: int | None) -> str:
+def _no_file(path: Path | str, found: str) -> BadInput:
+    return BadInput(f"{name_of(Path(path))} must be a file, found {found}; name a file")
+
+
+def _link(path: Path | str, folder: here.Folder | None) -> str:
     try:
-        return os.readlink(path, dir_fd=folder)
+        return str(Path(path).readlink()) if folder is None else folder.link(str(path))
     except OSError:
         return ""
 

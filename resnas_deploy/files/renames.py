@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import secrets
@@ -11,10 +10,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from resnas_deploy.system import here
+
 REPLACED = "replaced-"  # begins the name of a folder that keeps what is being replaced, under its own name
-_NOREPLACE, _EXCHANGE = 1, 2  # of renameat2(2)
-_AT_FDCWD = -100
-# Of a file system, a kernel or a sandbox without the flags of renameat2 (NFS, SMB, many FUSE ones), or without links.
+# Of a system, a file system or a sandbox without such renames (NFS, SMB, many FUSE ones), or without links.
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 _NO_LINKS = _UNSUPPORTED | {errno.EMLINK, errno.EACCES}
 _OCCUPIED = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
@@ -24,7 +23,7 @@ _ATTEMPTS = 20  # each fails only because somebody else wrote to the same name i
 def rename_new(old: Path, new: Path) -> None:
     """Rename a file or a folder to a name that nothing has. Raise `FileExistsError` where something has it."""
     try:
-        _renameat2(old, new, _NOREPLACE)
+        here.rename(old, new)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
@@ -61,7 +60,7 @@ def put_folder(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -
 def put_file(partial: Path, path: Path, *, replace: bool) -> None:
     """Rename a file. Raise `FileExistsError` where something is there and `replace` is not wanted."""
     if replace:
-        partial.replace(path)
+        here.replace(partial, path)
     else:
         rename_new(partial, path)
 
@@ -76,14 +75,14 @@ def give_back(folder: Path, place: Path) -> None:
 def _exchanged(partial: Path, path: Path, may_replace: Callable[[Path], bool]) -> bool:
     """Let two folders change places. False: what came out must stay, and is back."""
     try:
-        _renameat2(partial, path, _EXCHANGE)
+        here.rename(partial, path, exchange=True)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
             raise
         return _moved_aside(partial, path, may_replace)
     if not partial.is_symlink() and may_replace(partial):
         return True
-    _renameat2(partial, path, _EXCHANGE)
+    here.rename(partial, path, exchange=True)
     return False
 
 
@@ -151,12 +150,3 @@ def _claim_file(old: Path, new: Path) -> None:
             raise
     else:
         old.unlink()
-
-
-def _renameat2(old: Path, new: Path, flags: int) -> None:
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)  # not every libc has it
-    if rename is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if rename(_AT_FDCWD, os.fsencode(old), _AT_FDCWD, os.fsencode(new), flags):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), str(old), None, str(new))

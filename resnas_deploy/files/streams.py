@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import stat
 import sys
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.system import here
 
-_DESCRIPTORS = re.compile(r"/proc/([0-9]+)(?:/task/[0-9]+)?/fd")
 _MOST_LINKS = 40  # as the kernel follows
 
 
@@ -48,8 +47,8 @@ def _descriptor_folder(path: Path) -> tuple[str, str] | None:
     """Return the process and the number of the descriptor that a path leads to, by links such as /dev/stdout."""
     for _ in range(_MOST_LINKS):
         parent = os.path.realpath(path.parent)
-        if match := _DESCRIPTORS.fullmatch(parent):
-            return (match[1], path.name) if path.name.isdecimal() else None
+        if (process := here.process_of_descriptors(parent)) is not None:
+            return (process, path.name) if path.name.isdecimal() else None
         if not path.is_symlink():
             return None
         path = Path(parent, path.readlink())

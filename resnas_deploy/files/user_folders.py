@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from resnas_deploy.system import here
+
 _OURS = "resnas"
 _NOWHERE = "/nonexistent"  # as Debian calls the home of users that have none
 
@@ -28,13 +30,15 @@ def stand_in(environment: MutableMapping[str, str] = os.environ) -> None:
     try:
         getpass.getuser()
     except (KeyError, OSError):  # by the version of Python
-        environment["LOGNAME"] = str(os.geteuid())
+        environment["LOGNAME"] = here.user_name()
 
 
 def _folder(environment: Mapping[str, str], variable: str, usual: str) -> Path | None:
     base = Path(environment.get(variable, ""))
     if base.is_absolute():
         return base / _OURS
+    if system := here.cache_base(environment):
+        return Path(system) / _OURS
     home = Path(environment["HOME"]) if "HOME" in environment else _home()
     return home / usual / _OURS if home and home.is_absolute() and str(home) != _NOWHERE else None
 

@@ -20,10 +20,11 @@ from itertools import islice
 from pathlib import Path
 
 from resnas_deploy.errors import ResnasError, StorageError
-from resnas_deploy.files.locks import Lock, ask, open_for_locking
+from resnas_deploy.files.locks import Lock, ask
 from resnas_deploy.files.renames import give_back
 from resnas_deploy.files.user_folders import cache_folder
 from resnas_deploy.processes.ending import LOCK, PARTIAL
+from resnas_deploy.system import here
 
 _TOKEN = "[0-9a-f]{16}"
 _SCRATCH = re.compile(rf"resnas-[a-z]+-{_TOKEN}")
@@ -32,6 +33,7 @@ _NOTE = re.compile(_TOKEN)
 _NOTES = "unfinished"  # in the user's cache
 _MOST_ENTRIES = 20_000  # of a folder that is looked through: a command must not wait for a folder of a million images
 _ATTEMPTS = 10
+_LONGEST_PATH = 32_768  # bytes, which no system has more of
 _LITTLE = 2**20  # bytes: a disk with less left is full
 _CANNOT_WRITE = {errno.EROFS, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
 
@@ -127,12 +129,12 @@ def remove_abandoned(path: Path, *, mine: bool = False) -> None:
     """Remove a workplace, or with `mine` one that is surely ours and this user's, if nobody alive has it."""
     with suppress(OSError):
         found = path.lstat()
-        if stat.S_ISLNK(found.st_mode) or (mine and found.st_uid != os.geteuid()):
+        if stat.S_ISLNK(found.st_mode) or (mine and not here.is_mine(found)):
             return
         sure = (path / LOCK).exists()
         with ExitStack() as stack:
             for each in (path, path / LOCK) if sure else (path,):
-                descriptor = open_for_locking(each)
+                descriptor = here.open_for_locking(each)
                 stack.callback(os.close, descriptor)
                 if ask(descriptor) is not Lock.OURS:  # alive, or nobody can tell
                     return
@@ -186,10 +188,10 @@ def _workplace(name: Callable[[], Path]) -> Iterator[Path]:
 def _hold(folder: Path, stack: ExitStack) -> Path | None:
     """Lock a new folder and return where it is by then. None: another process took it for a leftover."""
     try:
-        descriptor = open_for_locking(folder)
+        descriptor = here.open_for_locking(folder)
         stack.callback(os.close, descriptor)
         mine = ask(descriptor)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        lock = here.open_locked_file(folder / LOCK, 0o600, new=True)
         stack.callback(os.close, lock)
         found = ask(lock)
         if Lock.TAKEN in (mine, found) or not os.path.samestat(os.fstat(lock), (folder / LOCK).stat()):
@@ -231,7 +233,7 @@ def _follow_up(note: Path) -> None:
     """Remove the folder of a note, if nobody alive has it, and then the note."""
     with suppress(OSError):
         with note.open("rb") as file:
-            noted = Path(os.fsdecode(file.read(os.pathconf("/", "PC_PATH_MAX") + 1)))
+            noted = Path(os.fsdecode(file.read(_LONGEST_PATH)))
         if _PARTIAL.fullmatch(noted.name) and noted.is_absolute():
             remove_abandoned(noted, mine=True)
         if not os.path.lexists(noted):
@@ -257,7 +259,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_full(folder: Path) -> bool:
     try:
-        found = os.statvfs(folder)
+        found = shutil.disk_usage(folder)
     except OSError:
         return False
-    return found.f_blocks > 0 and found.f_bavail * found.f_frsize < _LITTLE
+    return found.total > 0 and found.free < _LITTLE

@@ -6,9 +6,9 @@ import io
 import re
 import stat
 import struct
-import warnings
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +16,14 @@ import numpy as np
 from PIL import ExifTags, Image, JpegImagePlugin, UnidentifiedImageError
 
 from resnas_deploy.errors import BadInput
+from resnas_deploy.processes.unwarned import unwarned
 
 MAX_PIXELS = 100_000_000
 """Most pixels that an image file may declare; decoding one at this limit takes up to 2 GB of memory."""
+
+LARGE_PIXELS = 25_000_000
+"""From here on images are decoded one after the other, whatever threads there are: so many times 2 GB may not be there.
+Cameras make smaller ones."""
 
 MAX_ASPECT = 100
 """Most times that an image may be longer than it is wide. The shorter side is scaled to some 256 pixels, so that a
@@ -44,6 +49,7 @@ _TURNS = {  # what makes an image upright, by its EXIF orientation
     8: Image.Transpose.ROTATE_90,
 }
 _ON_THEIR_SIDE = (5, 6, 7, 8)  # of which width and height change places
+_large = threading.Lock()
 
 Reduction = Callable[[tuple[int, int], bool], int]
 """By how much a JPEG may be reduced, 1, 2, 4 or 8, of its upright size, and whether it must be turned to be upright."""
@@ -61,7 +67,7 @@ def load_image(path: Path, reduction: Reduction | None = None) -> Image.Image:
     Two limits lie in the decoders: a JPEG whose end marker comes too early has its missing rows filled with grey, and
     libtiff writes its complaints about a damaged TIFF to standard error by itself.
 
-    The process-wide filters of `warnings` are replaced while this runs, so call it from one thread at a time.
+    It may be called from several threads at once. The process-wide filters of `warnings` are replaced while it runs.
     """
     name = repr(str(path))  # repr keeps the message on one line, whatever the file is called
     _check_file(path, name)
@@ -75,9 +81,7 @@ def load_image(path: Path, reduction: Reduction | None = None) -> Image.Image:
 
 def read_image(file: BinaryIO, name: str, reduction: Reduction | None = None) -> Image.Image:
     """Do what `load_image` does, of an open file: it keeps Pillow from mapping one. `name` begins the messages."""
-    with warnings.catch_warnings():
-        # Pillow warns of oddities that do not keep it from decoding, and of sizes that check_size judges by itself.
-        warnings.simplefilter("ignore")
+    with unwarned():  # Pillow warns of oddities that do not keep it from decoding, and of sizes that we judge
         try:
             return _decode(file, name, reduction)
         except BadInput:
@@ -130,9 +134,10 @@ def _decoded(file: BinaryIO, name: str, reduction: Reduction | None) -> Image.Im
         check_size(image.size, name)
         if reduction and isinstance(image, JpegImagePlugin.JpegImageFile):
             _reduce(image, reduction)
-        image.load()
-        turn = _TURNS.get(_orientation(image))
-        rgb = _to_rgb(image, name)
+        with _large if image.width * image.height > LARGE_PIXELS else nullcontext():
+            image.load()
+            turn = _TURNS.get(_orientation(image))
+            rgb = _to_rgb(image, name)
     rgb.info.clear()  # Pillow would write what else is there anew, which fails where it is damaged
     with suppress(Exception):  # the same
         rgb.getexif().clear()

@@ -19,7 +19,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.plan import Plan, Subject
 from resnas_deploy.measuring.statistics import LEAST_OPENINGS
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, within
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -86,10 +86,10 @@ def _fastest(
     checkpoint = load_weights()
     with scratch_folder("candidates") as folder:
         candidates = {}
-        for name, request in requests.items():
-            progress(f"{what} {name}")
+        for number, (name, request) in enumerate(requests.items()):
+            told = within(number, len(requests), f"{what} {name}: ", progress, stage=what)
             tried = replace(request, out=folder / name, verify_on=None, keep_failed=False, force=False)
-            candidates[name] = export(lambda: checkpoint, tried, progress)
+            candidates[name] = export(lambda: checkpoint, tried, told)
         batch = next(iter(requests.values())).batch
         size = _BATCH if _BATCH in batch else batch.least
         threads = next(iter(requests.values())).threads or usable_cores()

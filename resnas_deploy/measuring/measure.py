@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import replace
@@ -23,6 +22,7 @@ from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import CPU, index, is_gpu
+from resnas_deploy.system import here
 
 
 def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
@@ -30,7 +30,7 @@ def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
 
     Ctrl-C ends it early, with what there is by then.
     """
-    cores = os.sched_getaffinity(0)
+    cores = here.cores()
     device = device_of(plan)
     gpu = index(device) if is_gpu(device) else None
     machine = this_machine(usable_cores())
@@ -54,7 +54,7 @@ def measure(plan: Plan, extras: Extras, progress: Progress = silent) -> Report:
 
 def nothing_measured(plan: Plan) -> Report:
     """Return the report of what was interrupted before anything was measured: the machine, and its state."""
-    cores = os.sched_getaffinity(0)
+    cores = here.cores()
     device = device_of(plan)
     gpu = index(device) if is_gpu(device) else None
     machine = this_machine(usable_cores())

@@ -16,9 +16,9 @@ from resnas_deploy.measuring.measurement import HOST, Configuration, Measurement
 from resnas_deploy.measuring.plan import Plan
 from resnas_deploy.measuring.reference import Workload
 from resnas_deploy.measuring.report import Reference
-from resnas_deploy.measuring.timing import Timed, time_interleaved, timed
+from resnas_deploy.measuring.timing import ROUNDS, Timed, time_interleaved, timed
 from resnas_deploy.processes import ending
-from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.progress import Progress, part, silent
 
 
 @dataclass(frozen=True)
@@ -119,10 +119,10 @@ class _Openings:
         with ExitStack() as stack:
             failed = {case for case, series in self.series.items() if series.failed}
             together: dict[Case, Streams] = {}
-            steps = self._steps(open_cases(self.plan, failed, stack, self.progress), together)
+            progress = part(number, self.plan.openings, "opening", self.progress, counts=ROUNDS)
+            steps = self._steps(open_cases(self.plan, failed, stack, progress), together)
             interleaved: dict[Case | None, Timed] = {None: timed(self.workload.step)}  # None is the reference
             interleaved |= {case: step for case, step in steps.items()}  # noqa: C416  another type of key
-            progress = headed(f"opening {number + 1} of {self.plan.openings}, ", self.progress)
             rounds = time_interleaved(
                 interleaved, self.plan.rounds(number), self.rng, warm_up=self.plan.warm_up, progress=progress
             )

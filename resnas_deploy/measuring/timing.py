@@ -10,11 +10,12 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from resnas_deploy.processes import ending
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 
 Key = TypeVar("Key", bound=Hashable)
 Timed = Callable[[], float]  # does its work once and returns the seconds that it took
 
+ROUNDS = "rounds"  # the stage that is counted
 REST = 0.003  # seconds between steps, in which the last runtime's waiting threads go to sleep
 
 
@@ -85,7 +86,8 @@ def time_interleaved(
             _round(steps, cold, rng, sleep)
             settled |= {key for key, times in cold.items() if warm_up.settled(times)}
         for number in range(runs):
-            progress(f"round {number + 1} of {runs}, each of {len(steps)} configurations")
+            text = f"round {number + 1} of {runs}, each of {len(steps)} configurations"
+            progress(Counted(text, number, runs, stage=ROUNDS))
             _round(steps, samples, rng, sleep)
     except KeyboardInterrupt:
         ending.taken()

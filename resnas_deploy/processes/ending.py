@@ -21,13 +21,15 @@ import sys
 import time
 import weakref
 
+from resnas_deploy.system import here
+
 TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from types import FrameType
     from typing import Any, NoReturn
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = here.ENDING
 INTERRUPTED = 128 + signal.SIGINT  # the exit code of a program that Ctrl-C ended
 GRACE_S = 4.0  # for a call into C to return; Docker kills after 10 s
 AGAIN_S = 10.0  # after which another signal interrupts the cleaning up too
@@ -51,6 +53,7 @@ class _State:
         self.late = False  # whether the command is over: what comes now does not count, if the process then ends
         self.wakeup = -1  # what Python's own handler writes to
         self.last_words: list[str] = []  # lines that are said where a signal ends it
+        self.clear = b""  # what makes room for them on stderr, where the process must end at once
 
     def is_on_its_way(self) -> bool:
         """Whether the exception is somewhere on its way up."""
@@ -73,11 +76,11 @@ def run_command(command: Callable[[], int], *, whole_process: bool = False) -> i
     if _state.wakeup >= 0:  # this is within `run`
         return command()
     open_closed()  # before anything takes their numbers
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    mask = here.block_signals(SIGNALS)
     try:
         before = _install()
     except ValueError:  # not the main thread: Python allows no handlers
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        here.restore_signals(mask)
         return command()
     try:
         return _code_of(command, mask)
@@ -125,9 +128,9 @@ def open_closed() -> None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123  as above
 
 
-def _code_of(command: Callable[[], int], mask: set[Any]) -> int:
+def _code_of(command: Callable[[], int], mask: Any) -> int:
     try:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        here.restore_signals(mask)
         code = command()
         _state.late = True
     except SystemExit as error:
@@ -173,6 +176,16 @@ class last_words:  # noqa: N801  a context manager
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None or not issubclass(kind, KeyboardInterrupt):
             _state.last_words.remove(self._line)
+
+
+@contextlib.contextmanager
+def clearing(written: bytes) -> Iterator[None]:
+    """Have this written on stderr before the last lines, where a signal ends the process within the block, at once."""
+    _state.clear = written
+    try:
+        yield
+    finally:
+        _state.clear = b""
 
 
 def _install() -> dict[int, Any]:
@@ -250,18 +263,8 @@ def _watch(reader: int, state: _State) -> None:
         if _AGAIN in content:
             time.sleep(_POLL_S)
             if not (state.taken or state.late or state.is_on_its_way()):
-                _raise_again(state.number)
+                here.raise_again(state.number)
     os.close(reader)
-
-
-def _raise_again(number: int) -> None:
-    """Send the signal once more, which also ends a wait; where a library has taken the handler away, raise it alone."""
-    with open("/proc/self/status", "rb") as file:  # noqa: PTH123  pathlib would have to be imported
-        caught = int(file.read().partition(b"SigCgt:")[2].split()[0], 16)
-    if caught >> (number - 1) & 1:
-        os.kill(os.getpid(), number)
-    else:
-        _thread.interrupt_main(signal.Signals(number))
 
 
 def _end_at_once(number: int, state: _State) -> None:
@@ -274,7 +277,7 @@ def _end_at_once(number: int, state: _State) -> None:
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
     try:
-        os.write(2, "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
+        os.write(2, state.clear + "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
     finally:
         os._exit(128 + number)
 
@@ -282,14 +285,12 @@ def _end_at_once(number: int, state: _State) -> None:
 def _unfinished() -> list[str]:
     """Return what this process is writing: it holds a lock on each, in a file of that name or on the thing itself."""
     found = []
-    for descriptor in os.listdir("/proc/self/fd"):  # noqa: PTH208  pathlib would have to be imported
-        with contextlib.suppress(OSError):
-            path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  as above
-            folder, name = os.path.split(path)
-            if name == LOCK:
-                found.append(folder)
-            elif name.startswith(".") and name.endswith(PARTIAL):
-                found.append(path)
+    for path in here.open_paths():
+        folder, name = os.path.split(path)
+        if name == LOCK:
+            found.append(folder)
+        elif name.startswith(".") and name.endswith(PARTIAL):
+            found.append(path)
     return found
 
 

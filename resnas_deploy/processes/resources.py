@@ -9,14 +9,16 @@ where `proc` and `sys` are. What is not exposed, cannot be read, or is no number
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from resnas_deploy.system import here
+
 ROOT = Path("/")
 _USUAL = "sys/fs/cgroup"  # where groups are mounted, if /proc/self/mountinfo does not tell
+_MEMINFO = "proc/meminfo"
 _V1, _V2 = "cgroup", "cgroup2"  # types of file systems
 _ESCAPED = re.compile(r"\\([0-7]{3})")  # a space, tab, newline or backslash in a path (proc_pid_mountinfo(5))
 _MOST_DIGITS = 20  # of a number of the kernel's, which has 64 bits
@@ -33,7 +35,7 @@ class Throttling:
 
 def usable_cores(root: Path = ROOT) -> int:
     """Return the number of CPU cores that this process may keep busy, by its affinity and its quota rounded up."""
-    cores, quota = len(os.sched_getaffinity(0)), cpu_quota(root)
+    cores, quota = len(here.cores()), cpu_quota(root)
     return cores if quota is None else max(1, min(cores, math.ceil(quota)))
 
 
@@ -65,7 +67,7 @@ def memory_limit(root: Path = ROOT) -> int | None:
 def free_memory(root: Path = ROOT) -> int | None:
     """Return the bytes that the machine has free, or the control group with the least left if that is less."""
     found = [max(0, limit - used) for limit, used in _memory(root) if used is not None]
-    if (available := _available(root)) is not None:
+    if (available := _available(root) if (root / _MEMINFO).is_file() else here.free_memory()) is not None:
         found.append(available)
     return min(found, default=None)
 
@@ -99,7 +101,7 @@ def _memory(root: Path) -> Iterator[tuple[int, int | None]]:
 
 
 def _available(root: Path) -> int | None:
-    for line in _text(root / "proc/meminfo").splitlines():
+    for line in _text(root / _MEMINFO).splitlines():
         words = line.split()
         if len(words) >= 2 and words[0] == "MemAvailable:" and (kibibytes := _integer(words[1])) is not None:
             return 1024 * kibibytes

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-from contextlib import suppress
+from resnas_deploy.system import here
 
 
 def give_back_memory() -> None:
-    """Give back what can be (malloc_trim(3)); nothing where the C library has no such function (musl)."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
+    """Give back what can be."""
+    here.give_back_memory()

@@ -14,13 +14,14 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, first_line
 from resnas_deploy.processes.resources import usable_cores as usable_cores  # for whoever opens runners
+from resnas_deploy.system import here
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
     from numpy.typing import NDArray
 
-_HELD = re.compile(r"/proc/self/fd/\d+")  # how a runtime is told of a file that is held open, which is no user's name
+_HELD = re.compile(here.OPEN_FILE)  # how a runtime is told of a file that is held open, which is no user's name
 # As text, so that the registry of the runners can be read without NumPy.
 Images: TypeAlias = "NDArray[np.float32 | np.uint8]"  # as the network's input: (B, 3, S, S) normalised, or (B, S, S, 3)
 Outputs: TypeAlias = "Mapping[str, NDArray[np.float32]]"

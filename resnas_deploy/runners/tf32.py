@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.precision import PRECISIONS, TF32
 from resnas_deploy.processes.settings import variable
+from resnas_deploy.system import here
 
 OVERRIDE = "NVIDIA_TF32_OVERRIDE"
 OFF = "0"
@@ -65,7 +65,7 @@ def tensorrt_in_this_process(*, tf32: bool) -> Iterator[bool]:
     """
     wanted = None if tf32 else OFF
     if _TENSORRT not in _first_seen:
-        _first_seen[_TENSORRT] = os.environ.get(OVERRIDE) if _is_loaded(_TENSORRT) else wanted
+        _first_seen[_TENSORRT] = wanted if here.has_loaded(_TENSORRT) is False else os.environ.get(OVERRIDE)
     rounds = _first_seen[_TENSORRT] != OFF
     if tf32 and not rounds:
         raise BadInput(
@@ -74,11 +74,3 @@ def tensorrt_in_this_process(*, tf32: bool) -> Iterator[bool]:
         )
     with _VARIABLE.at(wanted):
         yield rounds
-
-
-def _is_loaded(library: str, maps: Path = Path("/proc/self/maps")) -> bool:
-    """Whether this process has loaded a library, by whomever."""
-    try:
-        return f"/{library}" in maps.read_text()
-    except OSError:
-        return True  # unknown

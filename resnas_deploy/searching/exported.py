@@ -23,7 +23,7 @@ from resnas_deploy.measuring.latency.anchored import anchor_of
 from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.precision import QUANTISED
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Progress, counted, silent
 from resnas_deploy.runners.base import Images, Options, usable_cores
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner
@@ -138,7 +138,7 @@ def accuracy_of(
     batch = artifact.batch.nearest(_BATCH)
     with open_runner(kind, artifact, Options(threads), progress, Need((batch,))) as runner:
         for start in range(0, total, batch):
-            progress(f"accuracy in {artifact.precision}: {start}/{total} images")
+            progress(counted(f"accuracy in {artifact.precision}", start, total, "images"))
             rows = np.arange(start, min(start + batch, total))
             filled = np.resize(rows, batch)  # what fills the last batch up is not counted
             logits = runner.run(_normalised(images, filled, artifact.manifest.preprocessing))[OUTPUT]

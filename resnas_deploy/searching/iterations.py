@@ -11,7 +11,7 @@ import numpy as np
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import CostKind, CostLimits, costs_of
 from resnas_deploy.searching.evolution import Evolution, propose
@@ -117,17 +117,24 @@ def iterate(problem: SearchProblem, store: SearchStore, pool: Pool, progress: Pr
                 "costs, found others; choose another `out`"
             )
     found: list[Candidate] = []
+    expected = (evolution.with_share(SHARE) if problem.predictor else evolution).candidates  # at most
     for iteration in range(evolution.iterations):
         rng = np.random.default_rng((problem.seed, iteration))
         predictor = fitted(found) if problem.predictor else None
         proposed = _proposed(problem, limits, found, predictor, rng)
         for wave in _waves(proposed, evolution.parents):
             best = max((candidate.score.accuracy for candidate in found), default=0.0)
-            progress(f"iteration {iteration + 1} of {evolution.iterations}, {len(found)} subnets, best {best:.1%}")
+            where = f"iteration {iteration + 1} of {evolution.iterations}, best {best:.1%}"
+
+            def told(done: int, where: str = where, there: int = len(found)) -> None:
+                text = f"{where}, {there + done} subnets"
+                progress(Counted(text, there + done, expected, stage="subnets", unit="subnets"))
+
+            told(0)
             # The target stays as it is for a whole wave: scores then do not depend on who is done first.
             target = _target(problem, found)
             new = [subnet for subnet in wave if subnet not in kept]
-            scores = pool.scores(new, target)
+            scores = pool.scores(new, target, told)
             costs = costs_of(problem.costs, new)
             scored = [
                 Candidate(subnet, score, own, iteration) for subnet, score, own in zip(new, scores, costs, strict=True)

@@ -13,8 +13,9 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.errors import BadInput, PackageMissing, shown
 from resnas_deploy.processes.quiet import import_quietly
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import torch_device
-from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.candidate import Score, ignored
 from resnas_deploy.searching.held_out import KEPT_BYTES, bytes_of
 from resnas_deploy.searching.ray_cluster import connected, in_a_line
 from resnas_deploy.weights.checkpoint import Checkpoint
@@ -36,8 +37,10 @@ _START_S = 300  # for the first worker: others may hold the cluster's CPUs
 class Pool(Protocol):
     """Scores subnets, in order."""
 
-    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
-        """Return the score of each; `target` as `Scorer.score` takes it."""
+    def scores(
+        self, subnets: Sequence[Subnet], target: int | None, scored: Callable[[int], object] = ignored
+    ) -> list[Score]:
+        """Return the score of each; `target` as `Scorer.score` takes it. `scored` is told how many have one so far."""
         ...
 
 
@@ -87,7 +90,7 @@ class ScorerSource:
         """Return the device. Raise `BadInput` where it is not here."""
         return torch_device(self.device, field="eval_device")
 
-    def __call__(self) -> Scorer:
+    def __call__(self, progress: Progress = silent) -> Scorer:
         """Return one in this process."""
         from resnas_deploy.searching.decoded import check_room, held_here
         from resnas_deploy.searching.scorer import Scorer
@@ -95,24 +98,29 @@ class ScorerSource:
         place = self.place()
         check_room(len(self.images.labels), self.supernet.arch.image_size)
         return Scorer(
-            self.supernet, held_here(self.decoded(self._crew(place)), self.supernet.preprocessing), place, KEPT_BYTES
+            self.supernet,
+            held_here(self.decoded(self._crew(place), progress), self.supernet.preprocessing),
+            place,
+            KEPT_BYTES,
         )
 
-    def shared(self, put: Callable[[Any], Any], workers: int) -> StoredScorer:
+    def shared(self, put: Callable[[Any], Any], workers: int, progress: Progress = silent) -> StoredScorer:
         """Put what scorers need into a store, once for all, and return what makes one of so many on a machine."""
         import torch
 
         from resnas_deploy.searching.decoded import put_into
 
-        batches = self.decoded(self._crew(torch.device("cpu")))
+        batches = self.decoded(self._crew(torch.device("cpu")), progress)
         held_out = put_into(put, batches, self.supernet.preprocessing)
         return StoredScorer(put(self.supernet), held_out, self.device, workers)
 
-    def decoded(self, workers: int) -> Iterator[Batch]:
+    def decoded(self, workers: int, progress: Progress = silent) -> Iterator[Batch]:
         """Yield the images as they come from so many processes, or from this one."""
         from resnas_deploy.searching.decoded import decoded
+        from resnas_deploy.training.evaluate import told
 
-        return decoded(self.images, self.supernet.preprocessing, self.batch, workers)
+        batches = decoded(self.images, self.supernet.preprocessing, self.batch, workers)
+        return told(batches, len(self.images.labels), "decoding", progress)
 
     def _crew(self, place: torch.device) -> int:
         """Return how many processes decode: as many as there are cores, for nobody scores yet."""
@@ -141,17 +149,17 @@ class StoredScorer:
 
 
 @contextmanager
-def opened_pool(workers: str, scorer: ScorerSource) -> Iterator[TimedPool]:
+def opened_pool(workers: str, scorer: ScorerSource, progress: Progress = silent) -> Iterator[TimedPool]:
     """Yield this process, or for `ray` or `ray:ADDRESS` an actor for each CPU (GPU) of that cluster.
 
     The cluster's workers need no files: what they read is put into its object store. Raise `BadInput`, `NotAvailable`.
     """
     check_workers(workers)
     if not workers:
-        yield scorer()
+        yield scorer(progress)
         return
     with connected(workers.partition(":")[2], scorer.bytes + scorer.supernet.nbytes) as ray:
-        yield RayPool(ray, lambda workers: scorer.shared(ray.put, workers))
+        yield RayPool(ray, lambda workers: scorer.shared(ray.put, workers, progress))
 
 
 class RayPool:
@@ -183,11 +191,16 @@ class RayPool:
             self._ray, self._actors = ray, [asked[answer] for answer in there]
             self._pool = import_quietly("ray.util.actor_pool").ActorPool(self._actors)
 
-    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
+    def scores(
+        self, subnets: Sequence[Subnet], target: int | None, scored: Callable[[int], object] = ignored
+    ) -> list[Score]:
         parts = [subnets[start : start + _AT_ONCE] for start in range(0, len(subnets), _AT_ONCE)]
         with in_a_line(_not_scored):
-            found = list(self._pool.map(lambda actor, part: actor.scores.remote(self._scorer, part, target), parts))
-        return [score for scores in found for score in scores]
+            found = list[Score]()
+            for scores in self._pool.map(lambda actor, part: actor.scores.remote(self._scorer, part, target), parts):
+                found += scores
+                scored(len(found))
+        return found
 
     @property
     def workers(self) -> int:

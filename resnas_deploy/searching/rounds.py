@@ -12,7 +12,7 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.precision import QUANTISED
-from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.progress import Progress, silent, within
 from resnas_deploy.searching.candidate import Candidate
 from resnas_deploy.searching.costs import LATENCY
 from resnas_deploy.searching.exported import Exporter
@@ -90,9 +90,9 @@ class Rounds:
         failure: VerificationFailed | None = None
         while len(finalists) < count and (candidate := self._next(finalists, slower)):
             number = len(finalists) + 1
-            heading = headed(f"finalist {number} of {count}: ", progress)
+            told = within(len(finalists), count, f"finalist {number} of {count}: ", progress, stage="finalists")
             try:
-                finalists += (self.exporter.export(candidate, number, heading),)
+                finalists += (self.exporter.export(candidate, number, told),)
             except VerificationFailed as error:
                 if self.exporter.setup.precision not in QUANTISED:
                     raise

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from scipy import stats
@@ -23,7 +23,7 @@ from torch import Tensor
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.runners.torch_settings import exact_on
-from resnas_deploy.searching.candidate import Score
+from resnas_deploy.searching.candidate import Score, ignored
 from resnas_deploy.searching.decoded import HeldOut
 from resnas_deploy.searching.held_out import KEPT_BYTES
 from resnas_deploy.training.input.batches import normalised
@@ -74,9 +74,15 @@ class Scorer:
                 return Score(correct, seen, stopped=True)
         return Score(correct, seen)
 
-    def scores(self, subnets: Sequence[Subnet], target: int | None) -> list[Score]:
-        """Score several subnets."""
-        return [self.score(subnet, target) for subnet in subnets]
+    def scores(
+        self, subnets: Sequence[Subnet], target: int | None, scored: Callable[[int], object] = ignored
+    ) -> list[Score]:
+        """Score several subnets; `scored` is told how many are done."""
+        found = list[Score]()
+        for subnet in subnets:
+            found.append(self.score(subnet, target))
+            scored(len(found))
+        return found
 
     @torch.inference_mode()
     def rate(self, subnets: Sequence[Subnet], images: int) -> float:

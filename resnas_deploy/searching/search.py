@@ -225,7 +225,7 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
     out, problem = request.out, prepared.problem
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
-    with store, opened_pool(request.scoring.workers, prepared.scorer) as pool:
+    with store, opened_pool(request.scoring.workers, prepared.scorer, progress) as pool:
         note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
     exporter = Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs)

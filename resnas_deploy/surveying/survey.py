@@ -12,7 +12,7 @@ from resnas_deploy.errors import BadInput, NotAvailable, first_few, shown
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
 from resnas_deploy.runners.devices import gpu_problem, is_gpu, parse_device
 from resnas_deploy.runners.registry import RUNNERS
 from resnas_deploy.surveying.aims import aims_of, fastest
@@ -150,7 +150,8 @@ class _Run:
         if not isinstance(runner, str):
             return
         seconds = min(limit, left)
-        self.progress(f"{step.what}, {left / 60:.1f} minutes left")
+        text, seconds_all = f"{step.what}, {left / 60:.1f} minutes left", 60 * self.asked.minutes
+        self.progress(Counted(text, seconds_all - left, seconds_all, stage="minutes", tells_left=True))
         task = Task(
             run=step.run,
             device=self.asked.device_id,

@@ -14,7 +14,7 @@ from PIL import Image
 from resnas_deploy.images.crops import Choose
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
 from resnas_deploy.surveying.results import Outcome, TrainingTimes
 from resnas_deploy.surveying.task import Task
 from resnas_deploy.training.device import training_on
@@ -95,7 +95,8 @@ def run(task: Task, progress: Progress) -> Outcome:
             torch.cuda.reset_peak_memory_stats(device)
         samples = []
         for number in range(sizes.training_steps):
-            progress(f"step {number + 1} of {sizes.training_steps}")
+            text = f"step {number + 1} of {sizes.training_steps}"
+            progress(Counted(text, number, sizes.training_steps, stage="steps"))
             samples.append(_seconds(learner, number + 1, batch, device))
     memory = int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else None
     return Outcome(

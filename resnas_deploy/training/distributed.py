@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import inspect
 import os
 import signal
@@ -23,9 +22,9 @@ from resnas_deploy.processes import ending
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.runners.torch_settings import torch_threads
+from resnas_deploy.system import here
 from resnas_deploy.training.lost_processes import Peers, telling, watched
 
-_PR_SET_PDEATHSIG = 1
 _PATIENCE = timedelta(minutes=10)  # for the slowest of them
 _MOST_PROCESSES, _MOST_PORT = 100_000, 65_535
 _MOST_DIGITS = 6
@@ -242,21 +241,21 @@ def _own_cores(environment: Mapping[str, str]) -> Iterator[None]:
 
 @contextmanager
 def _ending_with_parent(wanted: bool) -> Iterator[None]:
-    """Have Linux send SIGTERM to this process when the thread that started it ends (prctl(2), PR_SET_PDEATHSIG).
+    """Have SIGTERM sent to this process when the thread that started it ends, where the system does that.
 
     It may be torchrun, killed.
     """
     if not wanted:
         yield
         return
-    parent, library = os.getppid(), ctypes.CDLL(None, use_errno=True)
-    library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.getppid()
+    here.end_with_parent(signal.SIGTERM)
     if os.getppid() != parent:  # it ended meanwhile
         os.kill(os.getpid(), signal.SIGTERM)
     try:
         yield
     finally:
-        library.prctl(_PR_SET_PDEATHSIG, 0)
+        here.end_with_parent(0)
 
 
 def _number(environment: Mapping[str, str], name: str, least: int, most: int) -> int | None:

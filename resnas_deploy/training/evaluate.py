@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from resnas_deploy.data.accuracy import is_right
 from resnas_deploy.images.preprocessing import Preprocessing
+from resnas_deploy.progress import Progress, counted
 from resnas_deploy.runners.torch_settings import exact_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import Batch, normalised
@@ -52,3 +53,12 @@ def evaluate(
         counts += torch.stack([*hits, torch.tensor(len(labels)).to(counts)])
     top1, top5, images = processes.total(counts).tolist()
     return ValidationAccuracy(top1 / max(1, images), top5 / max(1, images), images, tuple(unreadable))
+
+
+def told(batches: Iterable[Batch], of: int, what: str, progress: Progress) -> Iterator[Batch]:
+    """Yield batches, of so many images that this process sees, and tell how many of them are done."""
+    done = 0
+    for batch in batches:
+        progress(counted(what, done, of, "images"))
+        yield batch
+        done += len(batch.labels) + len(batch.unreadable)

@@ -12,7 +12,7 @@ import torch
 
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.processes.resources import usable_cores
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
 from resnas_deploy.training.input.batches import BATCHES_AHEAD, PART, Batch, steps_per_epoch, training_batches
@@ -131,7 +131,8 @@ def _loader(
         images, start = 0, clock()
         while (passed := clock() - start) < seconds:
             images += len(next(batches).labels)
-            told(f"measuring the loader: {images} images in {passed:.0f} s")
+            text = f"measuring the loader: {images} images in {passed:.0f} s"
+            told(Counted(text, passed, seconds, stage="the loader"))
         rate = images / passed
     processes.wait()
     return rate, batch
@@ -148,7 +149,8 @@ def _device(
         start = clock()
         for step in range(first, first + count):
             loss = learner.learn(step, batch, learning_rate(run.recipe, 0, steps), 1.0)
-            told(f"measuring the device: step {step + 1}")
+            text = f"measuring the device: step {step - first + 1} of {count}"
+            told(Counted(text, step - first + 1, count, stage="the device"))
         float(loss)  # the device has done all of them
         return (clock() - start) / count
 

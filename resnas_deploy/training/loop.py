@@ -16,10 +16,10 @@ from resnas_deploy.data.name_forms import readable
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.processes.guardian import ending_with_us
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.training.device import training_on
 from resnas_deploy.training.distributed import Processes
-from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate
+from resnas_deploy.training.evaluate import ValidationAccuracy, evaluate, told
 from resnas_deploy.training.input.batches import (
     Batch,
     evaluation_batch,
@@ -140,7 +140,7 @@ class _Training:
                 done = step + 1
                 pace.add(done)
                 line = f"epoch {step // self.steps_per_epoch + 1} of {run.recipe.epochs}, loss {loss:.3f}, {pace}"
-                self.progress(line)
+                self.progress(Counted(line, done, self.total, stage="training", tells_left=True))
                 ends = self._ends_epoch(done)
                 figures = {
                     "loss": loss,
@@ -275,7 +275,9 @@ class _Training:
         )
         network = self.learner.best.eval()
         with closing(batches):
-            return evaluate(lambda images: network(images, whole).image, batches, run.preprocessing, self.processes)
+            own = -(-len(run.val.labels) // self.processes.share.processes)
+            seen = told(batches, own, "validating", self.progress)
+            return evaluate(lambda images: network(images, whole).image, seen, run.preprocessing, self.processes)
 
     def _checkpoint(self, accuracy: ValidationAccuracy, done: int) -> Checkpoint:
         """Return the weights as they are after so many steps."""

@@ -8,19 +8,20 @@ stuck in a collective operation that nobody will complete, is interrupted.
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import torch.distributed as dist
 
 from resnas_deploy.errors import BadInput, ResnasError, first_line
 from resnas_deploy.processes import ending
+from resnas_deploy.system import here
 
 _FIRST = "resnas/first-loss"  # keys of the store
 _MOST_REASON = 400  # characters
@@ -58,7 +59,7 @@ class Peers:
     def __init__(self, store: Store, rank: int) -> None:
         self._store, self.rank = store, rank
         self._machine = f"resnas/machine/{_machine()}"
-        store.append(self._machine, f"{rank} {os.getpid()} {_started(os.getpid())};")
+        store.append(self._machine, f"{rank} {os.getpid()} {here.started(os.getpid())};")
         self._here: dict[int, tuple[int, str]] = {}
 
     def complete(self) -> None:
@@ -94,7 +95,7 @@ class Peers:
             if self._store.check([_FIRST]):
                 return _read(self._store.get(_FIRST))
             for rank, (process, started) in self._here.items():
-                if _started(process) != started and not self._store.check([f"resnas/done/{rank}"]):
+                if here.started(process) != started and not self._store.check([f"resnas/done/{rank}"]):
                     return self.tell(Loss(rank, _NO_WORD))
         except Exception:  # noqa: BLE001  as above: then it cannot be known
             return None
@@ -126,7 +127,7 @@ def watched(peers: Peers) -> Iterator[None]:
 def _interrupt() -> None:
     """Send SIGTERM to the main thread, which wakes what it waits in, where somebody handles that."""
     if callable(signal.getsignal(signal.SIGTERM)) and (main := threading.main_thread().ident):
-        signal.pthread_kill(main, signal.SIGTERM)
+        here.interrupt_main(main, signal.SIGTERM)
 
 
 @contextmanager
@@ -185,16 +186,4 @@ def _connection_lost(loss: Loss | None, error: BaseException) -> BadInput:
 
 def _machine() -> str:
     """Name what process numbers are of: a boot of a machine, and a container of it."""
-    boot = ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip() + str(Path("/proc/self/ns/pid").readlink())
-    return boot or f"{os.uname().nodename}/{os.getpid()}"
-
-
-def _started(process: int) -> str:
-    """Return when a process began, in the kernel's ticks; nothing where it has ended, whoever has its number now."""
-    with suppress(OSError):
-        state, *others = Path(f"/proc/{process}/stat").read_bytes().rpartition(b")")[2].decode().split()
-        if state not in ("Z", "X"):
-            return others[18]
-    return ""
+    return here.process_numbers_of() or f"{platform.node()}/{os.getpid()}"

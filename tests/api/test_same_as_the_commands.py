@@ -24,6 +24,9 @@ ONLY_COMMANDS = {  # of the command line alone
         for words in ("bench", "latency check", "train status", "triton load")
         for name in ("out", "plot", "force")
     ),
+    *(
+        ("predict", name) for name in ("csv", "jsonl", "out", "force")
+    ),  # predictions(), and save() of what predict() returns
 }  # the last are methods of what these return
 ONLY_PYTHON = {
     "progress",

@@ -11,6 +11,7 @@ from resnas_deploy.version import __version__
 
 COMMANDS = (
     "archs",
+    "demo",
     "runners",
     "import",
     "inspect",
@@ -54,7 +55,7 @@ def test_the_help_has_every_command(resnas):
     text = resnas("--help").out
     for command in (*COMMANDS, *SUBCOMMANDS):
         assert re.search(rf"^│ {command} +\w", text, re.MULTILINE), command
-    assert "resnas export --arch small" in text
+    assert "Start with: resnas demo   or: resnas export --arch small" in text
     codes = "Exit codes: 0 done; 2 bad input or usage; 3 verification failed; 4 slower than the baseline; 5 something"
     assert codes in " ".join(text.split())
 

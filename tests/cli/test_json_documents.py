@@ -22,6 +22,7 @@ def printed(resnas, *arguments):
 
 def test_what_commands_print_of_networks(resnas, mini_checkpoint):
     validate("archs", printed(resnas, "archs"))
+    validate("demo", printed(resnas, "demo"))
     validate("arch", printed(resnas, "archs", "small"))
     validate("runners", printed(resnas, "runners"))
     validate("inspect", printed(resnas, "inspect", "tiny"))

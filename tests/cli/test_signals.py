@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from support.little_engine import exported, needs_builder
-from support.places import DEMO
 from support.processes import gone, is_alive, worker_of
 from support.signalled_commands import ENDING, appears, imported, running
 

@@ -11,9 +11,10 @@ import sys
 import pytest
 from support.checks import refusal
 
-from resnas_deploy.files.locks import Lock, ask, holding, open_for_locking
+from resnas_deploy.files.locks import Lock, ask, holding
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.latency.store import LatencyStore
+from resnas_deploy.system.linux import open_for_locking
 
 OWNER = """
 import sys, time

@@ -136,7 +136,7 @@ def test_a_disk_that_cannot_flush_a_folder_or_change_who_reads(tmp_path, monkeyp
     def refuse(*_, **__):
         raise OSError(code, os.strerror(code))
 
-    for name in ("os.fsync", "os.chmod", "fcntl.flock", "os.link", "resnas_deploy.files.renames._renameat2"):
+    for name in ("os.fsync", "os.chmod", "fcntl.flock", "os.link", "resnas_deploy.system.here.rename"):
         monkeypatch.setattr(name, refuse)
     with atomic_file(tmp_path / "file", replace=False) as partial:
         partial.write_text("text")

@@ -10,17 +10,18 @@ import pytest
 
 from resnas_deploy.files import renames
 from resnas_deploy.files.renames import give_back, put_file, put_folder, rename_new
+from resnas_deploy.system import here
 
-REAL = renames._renameat2
+REAL = here.rename
 
 
-def refusing(code, *flags):
-    """renameat2 of a file system that does not know these flags."""
+def refusing(code, *kinds):
+    """`rename` of a file system that does not know these kinds: exchanging or not."""
 
-    def rename(old, new, flag):
-        if flag in flags:
+    def rename(old, new, *, exchange=False):
+        if exchange in kinds:
             raise OSError(code, os.strerror(code))
-        REAL(old, new, flag)
+        REAL(old, new, exchange=exchange)
 
     return rename
 
@@ -34,11 +35,11 @@ def plain(monkeypatch):
 
 
 def without_exchange(monkeypatch):
-    monkeypatch.setattr(renames, "_renameat2", refusing(errno.EINVAL, renames._EXCHANGE))
+    monkeypatch.setattr(here, "rename", refusing(errno.EINVAL, True))
 
 
 def without_flags(monkeypatch):
-    monkeypatch.setattr(renames, "_renameat2", refusing(errno.EINVAL, renames._EXCHANGE, renames._NOREPLACE))
+    monkeypatch.setattr(here, "rename", refusing(errno.EINVAL, True, False))
 
 
 def without_links_too(monkeypatch):

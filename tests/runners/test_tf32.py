@@ -210,7 +210,7 @@ def test_the_variable_holds_for_the_first_session(opening, monkeypatch):
         opening(TENSORRT_PROVIDER, tf32=True)
     for before, rounds in ((None, True), ("0", False)):  # of somebody who has loaded TensorRT already
         monkeypatch.setattr(tf32, "_first_seen", {})
-        monkeypatch.setattr(tf32, "_is_loaded", lambda _library: True)
+        monkeypatch.setattr(tf32.here, "has_loaded", lambda _library: True)
         monkeypatch.delenv(OVERRIDE, raising=False)
         if before:
             monkeypatch.setenv(OVERRIDE, before)
@@ -220,8 +220,8 @@ def test_the_variable_holds_for_the_first_session(opening, monkeypatch):
 
 def test_libraries_that_are_loaded():
     assert sys.modules  # of which this process has loaded what follows
-    assert tf32._is_loaded("libonnxruntime.so") or tf32._is_loaded("libtorch_cpu.so")
-    assert not tf32._is_loaded("libnvinfer.so.99")
+    assert tf32.here.has_loaded("libonnxruntime.so") or tf32.here.has_loaded("libtorch_cpu.so")
+    assert not tf32.here.has_loaded("libnvinfer.so.99")
 
 
 def test_an_engine_says_itself(artifact, tmp_path, monkeypatch):

@@ -15,10 +15,10 @@ import os, signal, sys
 from pathlib import Path
 from support.wide_search import Wide, search, searched
 class Killed(Wide):
-    def scores(self, subnets, target):
+    def scores(self, subnets, target, *told):
         if len(self.asked) >= int(sys.argv[2]):
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().scores(subnets, target)
+        return super().scores(subnets, target, *told)
 found = searched(Path(sys.argv[1]), search(predictor=sys.argv[3] == "predictor"), Killed())
 print([(item.score.correct, item.iteration) for item in found.best])
 """

@@ -38,7 +38,7 @@ def test_a_killed_worker_is_replaced(tmp_path):
         def __init__(self):
             self.asked = 0
 
-        def scores(self, subnets, target):
+        def scores(self, subnets, target, *told):
             del target
             self.asked += len(subnets)
             if self.asked > 5:
@@ -122,7 +122,7 @@ class Wrong:
         raise RuntimeError("of its own")
 
 class Slow:
-    def scores(self, subnets, target):
+    def scores(self, subnets, target, *told):
         time.sleep(1000)
 
 def command():

@@ -24,7 +24,7 @@ class Wide:
         self.targets = []
         self._left = stop_after
 
-    def scores(self, subnets, target):
+    def scores(self, subnets, target, *told):
         found = []
         for subnet in subnets:
             if not self._left:
@@ -44,8 +44,8 @@ class Lucky(Wide):
         self._quality = quality
         self._hard = np.random.default_rng(0).random(TOTAL)
 
-    def scores(self, subnets, target):
-        super().scores(subnets, target)
+    def scores(self, subnets, target, *told):
+        super().scores(subnets, target, *told)
         return [self._score(self._quality(subnet)) for subnet in subnets]
 
     def _score(self, quality):

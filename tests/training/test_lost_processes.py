@@ -177,7 +177,7 @@ def store():
     """Where processes meet, with one beside this that is none of ours, as rank 1."""
     found = dist.HashStore()
     with subprocess.Popen(["sleep", "1000"]) as other:
-        found.append(f"resnas/machine/{module._machine()}", f"1 {other.pid} {module._started(other.pid)};")
+        found.append(f"resnas/machine/{module._machine()}", f"1 {other.pid} {module.here.started(other.pid)};")
         ours = module.Peers(found, 0)
         ours.complete()
         yield found, ours, other

@@ -17,7 +17,7 @@ from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.machine.description import Machine, this_machine
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Progress, headed, silent
 from resnas_deploy.runners.base import usable_cores
 
 SCHEMA = 1
@@ -63,7 +63,9 @@ def check(space: SearchSpace, setup: Setup, store: Path, count: int, progress: P
         wanted = subnets(space, CHECK, count, without=[item.arch for item in profiled])
         since = watch()
         with opened.measuring():
-            first, second = (_measured(profiler, wanted, repeat, progress) for repeat in (0, 1))
+            first, second = (
+                _measured(profiler, wanted, repeat, headed(f"time {repeat + 1} of 2, ", progress)) for repeat in (0, 1)
+            )
         notes = tuple(since().throttled())
     return LatencyCheck(
         model,

@@ -20,7 +20,8 @@ from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Profiled, Sampled, usual_store
 from resnas_deploy.measuring.machine.conditions import watch
 from resnas_deploy.measuring.machine.description import this_machine
-from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.measuring.timing import ROUNDS
+from resnas_deploy.progress import Progress, silent, within
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.weights.space_files import naming
 
@@ -84,8 +85,9 @@ class Profiler:
         done = len(wanted) - len(missing)
         rng = np.random.default_rng()
         for group in groups(missing):
-            heading = headed(f"{done} of {len(wanted)} networks: ", progress)
-            measured = tuple(measure_group(self.setup, group, anchor_of(self.space), rng, heading))
+            heading, size = f"{done} of {len(wanted)} networks: ", len(group)
+            told = within(done, len(wanted), heading, progress, stage="networks", counts=ROUNDS, size=size)
+            measured = tuple(measure_group(self.setup, group, anchor_of(self.space), rng, told))
             unsaved = None
             try:
                 self.store.add(self.setting, self.space, purpose, repeat, measured)

@@ -29,6 +29,7 @@ from resnas_deploy.files.sqlite import Database, EarlierSchema, Format
 from resnas_deploy.files.user_folders import data_folder
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.report import LONGEST, SHORTEST
+from resnas_deploy.system import here
 from resnas_deploy.weights.space_files import packaged_spaces
 
 Item = TypeVar("Item", Setting, SearchSpace)
@@ -188,7 +189,7 @@ class LatencyStore(Database):
         """
         path = self.path.resolve()
         try:  # never cut short: the name may be that of somebody's file
-            lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            lock = here.open_locked_file(path.with_name(f"{path.name}.lock"), 0o666)
         except OSError as error:
             raise unwritable(path, error, "choose another `store`") from None
         try:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from resnas_deploy.measuring.machine.nvml import GpuState
 from resnas_deploy.measuring.machine.observation import CoreTimes, Observation, observe
+from resnas_deploy.system import here
 
 # Shares of the usable cores' time above which a measurement says so. On a quiet machine others used at most 1 per cent,
 # whatever the measurement itself did; another program that keeps one core busy is seen on up to 20 cores.
@@ -112,7 +112,7 @@ class Conditions:
 
 def watch() -> Callable[[], Conditions]:
     """Look at the cores that this process may run on now. Return a function that tells what has happened since."""
-    cores = os.sched_getaffinity(0)
+    cores = here.cores()
     before = observe(cores)
     return lambda: Conditions.between(before, observe(cores))
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from resnas_deploy.files import records as record
-from resnas_deploy.measuring.machine.instructions import UNKNOWN, in_words, instruction_set
+from resnas_deploy.measuring.machine.instructions import in_words, instruction_set
 from resnas_deploy.processes.resources import cpu_quota
+from resnas_deploy.system import here
 
-_CPUINFO = Path("/proc/cpuinfo")
 _DRIVER = (Path("/sys/module/nvidia/version"), Path("/proc/driver/nvidia/version"))  # either may be hidden
 _VERSION = re.compile(r"\b\d+\.\d+(\.\d+)?\b")
 _NOISE = re.compile(r"\(.*?\)|@.*|\b(cpu|processor|\d+-core)\b", re.IGNORECASE)  # of a CPU's model name
@@ -90,38 +90,43 @@ def cuda_gpus() -> tuple[str, ...]:
 
 def this_machine(
     cores: int,
-    cpuinfo: Path = _CPUINFO,
+    cpuinfo: Path | None = None,
     driver: Sequence[Path] = _DRIVER,
     gpus: Callable[[], tuple[str, ...]] = cuda_gpus,
     quota: Callable[[], float | None] = cpu_quota,
 ) -> Machine:
     """Return the machine that this process runs on, as the kernel names it; `driver` is files of its version."""
+    text = _processor_text(cpuinfo)
     return Machine(
-        cpu=_cpu_model(cpuinfo),
+        cpu=_cpu_model(text),
         cores=cores,
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         gpus=gpus(),
         driver=_driver_version(driver),
         cpu_quota=quota(),
-        instructions=instructions_here(cpuinfo),
+        instructions=instruction_set(text),
     )
 
 
-def instructions_here(cpuinfo: Path = _CPUINFO) -> str:
-    """Return the instruction set of the CPU that this process runs on, or `UNKNOWN` where the kernel does not tell."""
-    try:
-        return instruction_set(cpuinfo.read_text(errors="replace"))
-    except OSError:
-        return UNKNOWN
+def instructions_here(cpuinfo: Path | None = None) -> str:
+    """Return the instruction set of the CPU that this process runs on, or `UNKNOWN` where the system does not tell."""
+    return instruction_set(_processor_text(cpuinfo))
 
 
-def _cpu_model(cpuinfo: Path) -> str:
+def _processor_text(cpuinfo: Path | None) -> str:
+    """Return what the system says of the processor, or a file with the like of it; nothing where there is none."""
+    if cpuinfo is None:
+        return here.processor_text()
+    return cpuinfo.read_text(encoding="utf-8", errors="replace") if cpuinfo.is_file() else ""
+
+
+def _cpu_model(text: str) -> str:
     """Return the processor's name. Where a virtual machine hides it, family, model and stepping still tell it apart."""
-    if not cpuinfo.is_file():
+    if not text:
         return platform.processor() or "unknown"
     found: dict[str, str] = {}
-    for line in cpuinfo.read_text().splitlines():
+    for line in text.splitlines():
         key, _, value = line.partition(":")
         found.setdefault(key.strip(), value.strip())
     numbers = ", ".join(f"{key} {found[key]}" for key in ("cpu family", "model", "stepping") if key in found)

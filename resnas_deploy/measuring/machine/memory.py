@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from resnas_deploy.processes.resources import free_memory
+from resnas_deploy.system import here
 
 SPARED = 0.05  # of the free memory, for the system and what else runs
 
@@ -31,18 +31,14 @@ def limited(root: Path = Path("/")) -> Iterator[None]:
     and `sys` are.
     """
     free, used = free_memory(root), _kibibytes(root / "proc/self/status", "VmData")
-    before = resource.getrlimit(resource.RLIMIT_DATA)
+    before = here.data_limit()
     if free is not None and used is not None:
         limit = int(used + free * (1 - SPARED))
-        resource.setrlimit(resource.RLIMIT_DATA, (_smaller(limit, before[0]), before[1]))
+        here.limit_data(limit if before is None else min(limit, before))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
-
-
-def _smaller(limit: int, other: int) -> int:
-    return limit if other == resource.RLIM_INFINITY else min(limit, other)
+        here.limit_data(before)
 
 
 def _kibibytes(path: Path, name: str) -> int | None:

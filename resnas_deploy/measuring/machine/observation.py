@@ -88,8 +88,10 @@ def _times(stat: Path, cores: Collection[int]) -> CoreTimes | None:
             busy += user + nice + system + irq + softirq
             idle += resting + waiting
             steal += stolen
+    if not busy + idle + steal:
+        return None
     tick = os.sysconf("SC_CLK_TCK")
-    return CoreTimes(busy / tick, idle / tick, steal / tick) if busy + idle + steal else None
+    return CoreTimes(busy / tick, idle / tick, steal / tick)
 
 
 def _clock(folders: Collection[Path], cpuinfo: Path, cores: Collection[int]) -> float | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from resnas_deploy.precision import FLOATS
 from resnas_deploy.processes.quiet import import_quietly
 from resnas_deploy.runners.devices import CPU
+from resnas_deploy.system import here
 
 Shape = tuple[int, int, int]  # m, k, n of (m, k) x (k, n)
 Product = Callable[[], object]
@@ -153,8 +154,8 @@ def _blas_threads(environment: Mapping[str, str]) -> int:
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):
         number = environment.get(name, "").strip()
         if number.isascii() and number.isdecimal() and 0 < len(number) < 5:
-            return min(int(number), len(os.sched_getaffinity(0)))
-    return len(os.sched_getaffinity(0))
+            return min(int(number), len(here.cores()))
+    return len(here.cores())
 
 
 def _factors(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

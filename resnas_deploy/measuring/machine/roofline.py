@@ -36,6 +36,7 @@ from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes.resources import free_memory
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.devices import CPU, index, is_gpu
+from resnas_deploy.system import here
 
 _log = logging.getLogger(__name__)
 SCHEMA = 1
@@ -92,7 +93,7 @@ def minimum_seconds(arch: ArchSpec, batch: int, precision: str, ceiling: Ceiling
 
 def measure_ceiling(machine: Machine, device: str, precision: str, threads: int) -> Ceiling:
     """Measure it now. Raise `NotAvailable` where nothing here can."""
-    cores, gpu = os.sched_getaffinity(0), index(device) if is_gpu(device) else None
+    cores, gpu = here.cores(), index(device) if is_gpu(device) else None
     before = observe(cores, gpu)
     size = buffer_bytes() if device == CPU else gpu_buffer_bytes(device)
     if device == CPU and (free := free_memory()) is not None and free < _BUFFERS * size:

@@ -22,7 +22,7 @@ from resnas_deploy.measuring.throughput.found import Tried
 from resnas_deploy.measuring.throughput.limits import Choices, Limits
 from resnas_deploy.measuring.throughput.sessions import Sessions, Step, images_of
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved
-from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.progress import Progress, silent, within
 
 ROUNDS, MOST_ROUNDS = 2, 12  # of a setting beside the best; more where they are short
 ENOUGH = 2.0  # seconds of rounds, beyond which there are no more
@@ -53,9 +53,11 @@ class Search:
     left_out: set[ThroughputSetting] = field(default_factory=set)
     best: ThroughputSetting | None = None
     interrupted: bool = False
+    _began: float = field(init=False, default=0.0)  # on the clock
 
     def run(self) -> None:
         """Try settings until none is better, or a bound is met, or Ctrl-C comes."""
+        self._began = self.clock()
         try:
             with Sessions(self.plan, self.number, self.progress, self.clock) as sessions:
                 self._sessions = sessions
@@ -155,10 +157,9 @@ class Search:
             return
         self.left_out.discard(setting)
         left = max(0.0, self.until - self.clock())
-        progress = headed(
-            f"setting {len(self.tried) + 1} of at most {self.limits.settings}, {left:.0f} s left: {setting}: ",
-            self.progress,
-        )
+        heading = f"setting {len(self.tried) + 1} of at most {self.limits.settings}, {left:.0f} s left: {setting}: "
+        whole = self.until - self._began
+        progress = within(whole - left, whole, heading, self.progress, stage="settings", tells_left=True)
         try:
             self.tried[setting] = found = self._timed(setting, progress)
         except Exception as error:  # each runtime has a class of its own for want of memory

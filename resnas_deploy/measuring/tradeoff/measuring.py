@@ -38,7 +38,7 @@ from resnas_deploy.measuring.tradeoff.result import Asked, Group, Tradeoff, read
 from resnas_deploy.precision import PRECISIONS
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.resources import free_memory
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
 from resnas_deploy.runners.base import Network, usable_cores
 from resnas_deploy.runners.devices import is_gpu
 from resnas_deploy.runners.registry import runner_kind
@@ -230,7 +230,8 @@ class _Run:
         )
         for number, (contender, precision, runner) in enumerate(wanted):
             told = f"graph {number + 1} of {len(wanted)} ({missing} to make, up to a minute each; networks will take "
-            self.here.progress(f"{told}about {most / 1e9:.1f} GB of memory at once)")
+            told += f"about {most / 1e9:.1f} GB of memory at once)"
+            self.here.progress(Counted(told, number, len(wanted), stage="graphs"))
             self.networks[contender.name, precision, runner] = graphs.network(contender, precision, runner)
 
     def _part(self, place: int, number: int, workload: Workload, progress: Progress) -> None:

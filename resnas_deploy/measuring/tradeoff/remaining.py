@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Counted, Progress
 
 _WARM_UP = "warm-up"  # in what is told at the beginning of each round before those that count
 _LEAST_WARM_UP = 2  # rounds
@@ -36,7 +36,7 @@ class Remaining:
                 self._look()
             left = self._left(done)
             heading = f"part {done + 1} of {self.parts}{f', about {left} left' if left else ''}: "
-            progress(heading + text)
+            progress(Counted(heading + text, done, self.parts, stage="parts", tells_left=bool(left)))
 
         return tell
 

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from resnas_deploy.errors import BadInput
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.serving.load.capacity import Capacity, LatencyLimit, ServersNeeded, find_capacity
 from resnas_deploy.serving.load.level import AskedModel, Level, LevelResult, run_level
 from resnas_deploy.serving.load.result import LoadTestResult
@@ -65,8 +65,11 @@ def run_load_test(wanted: LoadTest, models: Sequence[AskedModel], progress: Prog
     rng = np.random.default_rng(wanted.seed)
     levels, capacities, servers = list[LevelResult](), dict[str, Capacity](), dict[str, ServersNeeded]()
 
+    known = len(models) * len(wanted.levels)  # where no limit is searched, which takes as many as it takes
+
     def run(model: AskedModel, level: Level, seconds: float) -> LevelResult:
-        progress(f"{model.name}, {level}, {model.address.protocol}, {seconds:.0f} s")
+        text = f"{model.name}, {level}, {model.address.protocol}, {seconds:.0f} s"
+        progress(text if wanted.p99_ms else Counted(text, len(levels), known, stage="levels"))
         levels.append(run_level(model, level, seconds, rng))
         if levels[-1].server is None:
             raise _Gone

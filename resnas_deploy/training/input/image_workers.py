@@ -5,7 +5,6 @@ Batches come through pipes: /dev/shm, which containers make small, is not used, 
 
 from __future__ import annotations
 
-import fcntl
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -18,13 +17,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import TypeVar, cast
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes import ending
 from resnas_deploy.processes.guardian import ending_with_us
+from resnas_deploy.system import here
 
 Item = TypeVar("Item")
 Made = TypeVar("Made")
@@ -97,15 +96,15 @@ def _first_to_answer(asked: Sequence[_Worker], stopped: Callable[[], bool]) -> _
 @contextmanager
 def _starting() -> Iterator[None]:
     """Let workers be started: Ctrl-C, which a terminal sends to all of a group, is for this process alone."""
-    resource_tracker.ensure_running()  # which lets Ctrl-C through when it starts
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    here.start_helpers()
+    mask = here.block_signals({signal.SIGINT})
     try:
         with ending_with_us():
             yield
     except OSError as error:
         raise BadInput(f"the image workers cannot be started: {error.strerror or error}; {_REMEDY}") from error
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        here.restore_signals(mask)
 
 
 class _Worker:
@@ -117,7 +116,7 @@ class _Worker:
         self.answers, answers = context.Pipe(duplex=False)
         self.asked: deque[int] = deque()  # the numbers of what it has not answered yet
         with suppress(OSError):  # a user may have only so much
-            fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+            here.enlarge_pipe(answers.fileno(), _PIPE_BYTES)
         self._process = context.Process(target=_work, args=(requests, answers, make), daemon=True)
         try:
             self._process.start()
@@ -134,7 +133,7 @@ class _Worker:
         """Return what it has made, with the number that was asked for."""
         try:
             problem, sizes, content = self.answers.recv()
-            buffers = [_read(self.answers.fileno(), size) for size in sizes]
+            buffers = [here.receive(self.answers, size) for size in sizes]
         except (EOFError, ConnectionError):
             raise self._death() from None
         if problem:
@@ -148,7 +147,7 @@ class _Worker:
         status = self._process.exitcode
         if status is not None and status < 0:
             reason = f"was ended by {signal.Signals(-status).name}"
-            if status == -signal.SIGKILL:
+            if status == -here.KILLED:
                 reason += ", as happens where memory runs out"
         else:
             reason = f"stopped with exit status {status}"
@@ -159,16 +158,6 @@ class _Worker:
         self._process.join()
         for connection in (self._requests, self.answers):
             connection.close()
-
-
-def _read(descriptor: int, size: int) -> bytearray:
-    content = bytearray(size)
-    rest = memoryview(content)
-    while rest:
-        if not (count := os.readv(descriptor, [rest])):
-            raise EOFError
-        rest = rest[count:]
-    return content
 
 
 def _work(requests: Connection, answers: Connection, content: bytes) -> None:
@@ -194,8 +183,7 @@ def _work(requests: Connection, answers: Connection, content: bytes) -> None:
         try:
             answers.send((problem, [len(view) for view in views], found))
             for view in views:
-                while view:
-                    view = view[os.write(answers.fileno(), view) :]
+                here.send(answers, view)
         except OSError:  # nobody is there to take it
             os._exit(0)
 

@@ -1,0 +1,38 @@
+"""Help on a narrow terminal: plain, every line within its columns, but for examples, which are a line each to copy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
+_OF_WIDTH = 3  # the names of options take one part of so many at most; longer ones have a line of their own
+
+
+def narrow(tree: Any) -> None:
+    """Make a command of typer's, and those below it, show their help plainly, in the columns that there are."""
+    _fit(tree)
+    _keep_lines(tree)
+
+
+def _keep_lines(command: Any) -> None:
+    """Give each summary as such, which plain help does not cut at the line's end, and examples a line each."""
+    for sub in getattr(command, "commands", {}).values():
+        sub.short_help = sub.short_help or (sub.help or "").partition("\n\n")[0]
+        sub.help = (sub.help or "").replace("\n\nExamples:\n", "\n\n\b\nExamples:\n")  # which is not filled
+        _keep_lines(sub)
+
+
+def _fit(command: Any) -> None:
+    plain: Any = command.context_class.formatter_class
+    context: Any = command.context_class
+
+    class Fitting(plain):  # type: ignore[misc]  # typer's own class, which it does not export
+        def write_dl(self, rows: Any, col_max: int = 30, col_spacing: int = 2) -> None:
+            super().write_dl(rows, min(col_max, self.width // _OF_WIDTH), col_spacing)
+
+    class Context(context):  # type: ignore[misc]  # as above
+        formatter_class = Fitting
+
+    command.context_class = Context
+    for sub in getattr(command, "commands", {}).values():
+        _fit(sub)
