@@ -1,4 +1,4 @@
-"""`resnas evaluate`: what it says is what is so, of any kind of network, and what is wrong with its data is one line."""
+"""`resnas evaluate`: what it says is so, of any kind of network, and what is wrong with its data is one line."""
 
 from __future__ import annotations
 
