@@ -12,8 +12,10 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.evaluating.result import EvaluationDocument
+from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -95,6 +97,21 @@ class VerifyDocument(TypedDict):
     error: str | None
     verification: Verification | None
     against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
+    signed_by: NotRequired[str]  # whose signature the folder bears, where it was to be checked
+
+
+class CardDocument(TypedDict):
+    """A model card, and a bill of materials where one was asked for."""
+
+    card: str
+    sbom: str | None
+
+
+class SignDocument(TypedDict):
+    """An artifact, and the signature over it."""
+
+    artifact: str
+    signature: str
 
 
 class BuildDocument(TypedDict):
@@ -274,7 +291,16 @@ class GateDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
+    threshold: NotRequired[float]  # the ratio beyond which it is slower; older documents have none
     changes: list[ChangeDocument]
+
+
+class HistoryDocument(TypedDict):
+    """The runs of a gate; what a killed writer left at the end of the file is not in them."""
+
+    file: str
+    torn_bytes: int
+    records: list[GateRecord]
 
 
 class LatencyProfileDocument(TypedDict):
@@ -439,6 +465,7 @@ DOCUMENTS: dict[str, Any] = {
     "bench": Report,
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
+    "deployment": Deployment,
     "engine-report": Recorded,
     "found": Found,
     "gpu-report": Survey,
@@ -450,11 +477,14 @@ DOCUMENTS: dict[str, Any] = {
     "archs": list[PublishedDocument],
     "build": BuildDocument,
     "refit": BuildDocument,
+    "card": CardDocument,
     "compare": ComparisonsDocument,
     "evaluate": EvaluationDocument,
     "demo": DemoDocument,
     "export": ExportDocument,
     "gate": GateDocument,
+    "gate-record": GateRecord,
+    "history": HistoryDocument,
     "import": ImportedDocument,
     "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,
@@ -467,6 +497,7 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
+    "sign": SignDocument,
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,

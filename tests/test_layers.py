@@ -40,6 +40,8 @@ LAYERS = (
     "searching",
     "serving",
     "surveying",
+    "publishing",
+    "deploying",
     "api",
     "",  # the package's own __init__: the public face of api
     "cli",

@@ -66,6 +66,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
     "subnets": (2, MAX_COUNT),
     "threads": (0, MAX_THREADS),
+    "threshold": (0, 1000),
     "top": (1, MAX_COUNT),
     "tries": (1, 1000),
     "triton.batch": (1, MAX_BATCH),

@@ -23,7 +23,7 @@ from resnas_deploy.errors import BadInput, VerificationFailed
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.named import Named, images_named
 from resnas_deploy.images.stream import read_batches
-from resnas_deploy.progress import Progress, silent
+from resnas_deploy.progress import Counted, Progress, silent
 from resnas_deploy.runners.base import Options, Runner, usable_cores
 from resnas_deploy.runners.classify import guesses
 from resnas_deploy.runners.devices import CPU, device_kind
@@ -184,7 +184,7 @@ def _predictions(
                 else:
                     yield Prediction(read.item.path, top_classes)
             done += len(found)
-            progress(f"classifying: {done} images")
+            progress(Counted(f"classifying: {done} images", done, 0, stage="classifying", unit="images"))
 
 
 def _load(named: Named) -> Image:

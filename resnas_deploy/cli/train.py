@@ -122,7 +122,9 @@ def status(
 
         check_new_file(plot, replace=force, field="plot")
         check_plot(plot)
-    found = resnas.train.status(folder)
+    with progress() as show:
+        show("reading the run")
+        found = resnas.train.status(folder)
     if as_json:
         print_json(found.to_json())
     else:

@@ -24,6 +24,8 @@ ONLY_COMMANDS = {  # of the command line alone
         for words in ("bench", "latency check", "train status", "triton load")
         for name in ("out", "plot", "force")
     ),
+    *(("gate", name) for name in ("summary", "html", "history", "commit", "branch", "force")),
+    *(("history", name) for name in ("html", "force")),
     *(
         ("predict", name) for name in ("csv", "jsonl", "out", "force")
     ),  # predictions(), and save() of what predict() returns

@@ -25,11 +25,13 @@ COMMANDS = (
     "bench",
     "compare",
     "gate",
+    "history",
     "tradeoff",
     "gpu-report",
     "search",
     "search measure",
     "search finish",
+    "deploy",
 )
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
