@@ -12,7 +12,10 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.evaluating.result import EvaluationDocument
+from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
 from resnas_deploy.measuring.latency.predict import PredictedNetwork
@@ -94,6 +97,21 @@ class VerifyDocument(TypedDict):
     error: str | None
     verification: Verification | None
     against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
+    signed_by: NotRequired[str]  # whose signature the folder bears, where it was to be checked
+
+
+class CardDocument(TypedDict):
+    """A model card, and a bill of materials where one was asked for."""
+
+    card: str
+    sbom: str | None
+
+
+class SignDocument(TypedDict):
+    """An artifact, and the signature over it."""
+
+    artifact: str
+    signature: str
 
 
 class BuildDocument(TypedDict):
@@ -215,6 +233,14 @@ class PredictionDocument(TypedDict):
     top: list[GuessDocument]
 
 
+class PredictedLineDocument(TypedDict):
+    """A line of `--jsonl`: the likeliest classes of an image, or why it could not be read."""
+
+    image: str
+    top: NotRequired[list[GuessDocument]]
+    error: NotRequired[str]
+
+
 class PredictionsDocument(TypedDict):
     """What a network takes images for, and which could not be read."""
 
@@ -265,7 +291,16 @@ class GateDocument(TypedDict):
     instructions: NotRequired[str]  # of the CPU; older documents have none
     differences: list[str]
     regressed: bool
+    threshold: NotRequired[float]  # the ratio beyond which it is slower; older documents have none
     changes: list[ChangeDocument]
+
+
+class HistoryDocument(TypedDict):
+    """The runs of a gate; what a killed writer left at the end of the file is not in them."""
+
+    file: str
+    torn_bytes: int
+    records: list[GateRecord]
 
 
 class LatencyProfileDocument(TypedDict):
@@ -332,17 +367,6 @@ class LatencyCheckDocument(TypedDict):
     accuracies: list[PredictorErrors]
     inside: float
     noise: PredictorErrors
-
-
-class EvaluatedDocument(TypedDict):
-    """Accuracy on the validation images, from 0 to 1."""
-
-    checkpoint: str
-    data: str
-    top1: float
-    top5: float
-    pictures: int
-    unreadable: list[str]
 
 
 class MemoryDocument(TypedDict):
@@ -441,6 +465,7 @@ DOCUMENTS: dict[str, Any] = {
     "bench": Report,
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
+    "deployment": Deployment,
     "engine-report": Recorded,
     "found": Found,
     "gpu-report": Survey,
@@ -452,11 +477,14 @@ DOCUMENTS: dict[str, Any] = {
     "archs": list[PublishedDocument],
     "build": BuildDocument,
     "refit": BuildDocument,
+    "card": CardDocument,
     "compare": ComparisonsDocument,
+    "evaluate": EvaluationDocument,
     "demo": DemoDocument,
-    "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
+    "gate-record": GateRecord,
+    "history": HistoryDocument,
     "import": ImportedDocument,
     "inspect": InspectedDocument | InspectedEngineDocument | InspectedFileDocument,
     "kernels": KernelsDocument,
@@ -467,7 +495,9 @@ DOCUMENTS: dict[str, Any] = {
     "latency-profile": LatencyProfileDocument,
     "latency-unpack": CarriedProfilesDocument,
     "predict": PredictionsDocument,
+    "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
+    "sign": SignDocument,
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from resnas_deploy.api.build import build
+from resnas_deploy.api.evaluate import evaluate
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.api.predict import predict
+from resnas_deploy.api.predicting import predictions
 from resnas_deploy.api.verify import verify
 from resnas_deploy.artifact import artifact as room
 from resnas_deploy.artifact.artifact import open_artifact
@@ -25,6 +27,8 @@ class Artifact(room.Artifact):
     """
 
     predict = predict
+    evaluate = evaluate
+    predictions = predictions
     verify = verify
     build = build
 

@@ -1,4 +1,4 @@
-"""Measuring: latency and throughput of artifacts, two of them compared, and the gate against a baseline."""
+"""Measuring: latency and throughput of artifacts, and two of them compared."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Self
 
 from resnas_deploy.api.bench_tables import (
-    changes_table,
     comparisons_table,
     measurements_table,
     shares_table,
@@ -21,9 +20,7 @@ from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.engines.finding import AnyNetwork, open_network
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring import compare as comparing
-from resnas_deploy.measuring import gate as gating
 from resnas_deploy.measuring import report as reporting
-from resnas_deploy.measuring.baseline import compare_with_baseline
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.measure import measure
 from resnas_deploy.measuring.peers import beside_peers
@@ -99,15 +96,6 @@ class Comparisons(comparing.Comparisons, Tabular):
         return comparisons_table(self)
 
 
-@dataclass(frozen=True)
-class Gated(gating.Gated, Tabular):
-    """What the gate found: everything of a baseline, beside what it is now."""
-
-    def table(self) -> Table:
-        """Return each configuration now and in the baseline."""
-        return changes_table(self)
-
-
 @checked
 def bench(
     artifacts: AnyNetwork | Sequence[AnyNetwork] = (),
@@ -156,7 +144,7 @@ def bench(
     the report says so. Raise `BadInput` for what is wrong or does not go together, `NotAvailable` where a runtime, a
     device or a package is missing.
     """
-    given = _sequence(artifacts)
+    given = several(artifacts)
     if not given and not peers:
         raise BadInput("there must be something to measure, found no artifact; name folders, or give `peers`")
     if streams != AUTO and (isinstance(streams, str) or not streams):
@@ -221,44 +209,6 @@ def compare(
     return Comparisons(found.first, found.second, found.comparisons, found.measured)
 
 
-@checked
-def gate(
-    baseline: str | Path | reporting.Report,
-    artifacts: AnyNetwork | Sequence[AnyNetwork] = (),
-    *,
-    runs: int = RUNS,
-    openings: int | None = None,
-    device: str = "",
-    cuda_graph: bool = False,
-    tf32: bool = False,
-    engine_cache: str | Path | None = None,
-    accept_different: bool = False,
-    progress: Progress = silent,
-) -> Gated:
-    """Measure again what a baseline holds, and say whether anything has become slower.
-
-    Both are taken relative to a reference workload that is timed in the same rounds, since a shared machine may be
-    twice as slow minutes later. What looks slower is measured again before it counts.
-
-    Args:
-        baseline: a saved report of `bench`, a folder of them, one for each machine, or a report itself.
-        artifacts: folders, engines in them, bare ONNX files, or opened artifacts; those that the baseline names
-            where none is given, and the engines that it measured, where they are still there.
-        accept_different: compare with a baseline of another machine or other versions.
-        runs, openings, device, cuda_graph, tf32, engine_cache, progress: as those of `bench`.
-
-    Ctrl-C ends it early, and the result says so; its `check` raises `RegressionFound` where something is slower. Raise
-    `BadInput` for a baseline that cannot be compared with, and what `bench` raises.
-    """
-    found = compare_with_baseline(
-        Path(baseline) if isinstance(baseline, str) else baseline,
-        _sequence(artifacts),
-        Effort(runs, openings, device=device, cuda_graph=cuda_graph, tf32=tf32, engine_cache=str(engine_cache or "")),
-        accept_different=accept_different,
-        progress=progress,
-    )
-    return Gated(**{field.name: getattr(found, field.name) for field in fields(found)})
-
-
-def _sequence(artifacts: AnyNetwork | Sequence[AnyNetwork]) -> Sequence[AnyNetwork]:
+def several(artifacts: AnyNetwork | Sequence[AnyNetwork]) -> Sequence[AnyNetwork]:
+    """Return one network as several."""
     return [artifacts] if isinstance(artifacts, (str, Path, Artifact, OnnxFile)) else artifacts

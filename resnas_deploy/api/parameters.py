@@ -1,7 +1,8 @@
 """Arguments as people give them, checked against the types that a function says it takes.
 
 A wrong one is `BadInput` that names the parameter, before anything is done. NumPy's numbers become Python's, which JSON
-and text forms expect; whatever can be gone through once, such as a generator, becomes a tuple.
+and text forms expect; whatever can be gone through once, such as a generator, becomes a tuple, or, for a function that
+takes an `Iterable`, is checked as it goes on.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ import operator
 import os
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Callable as AnyCallable
 from functools import cache, wraps
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, cast, get_args, get_origin
 
 from resnas_deploy.arch.spec import MAX_SIDE
 from resnas_deploy.batch import MAX_BATCH
@@ -42,6 +43,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "http_port": (0, 65_535),
     "image_size": (1, MAX_SIDE),
     "instances": (1, 64),
+    "evaluate.batch": (1, MAX_BATCH),
     "held_out": (1, MAX_COUNT),
     "iterations": (1, MAX_COUNT),
     "latency": (0, math.inf),
@@ -55,6 +57,8 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "optimum": (1, MAX_BATCH),
     "parents": (1, MAX_COUNT),
     "poll": (0, MAX_SECONDS),
+    "predict.batch": (1, MAX_BATCH),
+    "predicting.batch": (1, MAX_BATCH),
     "ready_within": (1, MAX_SECONDS),
     "save_every": (0, MAX_SEED),
     "search.batch": (1, MAX_BATCH),
@@ -62,9 +66,9 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "seed": (0, MAX_SEED),
     "subnets": (2, MAX_COUNT),
     "threads": (0, MAX_THREADS),
+    "threshold": (0, 1000),
     "top": (1, MAX_COUNT),
     "tries": (1, 1000),
-    "train.batch": (1, 65_536),
     "triton.batch": (1, MAX_BATCH),
     "triton.export.threads": (1, MAX_THREADS),
     "workers": (0, 256),
@@ -141,7 +145,7 @@ def _taken(name: str, value: object, kind: object) -> object:
         pass
     found, remedy = (shown(value) if isinstance(value, _PLAIN) else f"a {type(value).__name__}"), ""
     options = _options(kind)
-    several = [option for option in options if get_origin(option) is Sequence]
+    several = [option for option in options if get_origin(option) in (Sequence, Iterable)]
     if several and isinstance(value, (str, int, float, os.PathLike)):
         remedy = f"; write it as a list: [{shown(value)}]"
     elif value is None:
@@ -178,6 +182,8 @@ def _as(value: object, kind: object) -> object:
             raise _Wrong
         each = get_args(kind)[0]
         return tuple(_as(item, each) for item in value)
+    if origin is Iterable:
+        return _one_by_one(value, get_args(kind)[0])
     if origin is bool:
         is_numpys = type(value).__module__ == "numpy" and type(value).__name__ in ("bool", "bool_")
         return bool(_kept(value, isinstance(value, bool) or is_numpys))
@@ -194,6 +200,22 @@ def _as(value: object, kind: object) -> object:
     if origin.__module__ == "for type checkers":
         return _kept(value, any(base.__name__ == origin.__name__ for base in type(value).__mro__))
     return _kept(value, isinstance(value, origin))
+
+
+def _one_by_one(value: object, each: object) -> Iterable[object]:
+    """Return what can be gone through: an iterator is checked as it goes on, and all else at once."""
+    if not isinstance(value, Iterator):
+        return cast("Iterable[object]", _as(value, Sequence[each]))  # type: ignore[valid-type]  # a type all the same
+    return _checked_later(value, each)
+
+
+def _checked_later(values: Iterator[object], each: object) -> Iterator[object]:
+    for value in values:
+        try:
+            yield _as(value, each)
+        except _Wrong:
+            wanted = _described(_options(each))
+            raise BadInput(f"each of what is given must be {wanted}, found {shown(value)}") from None
 
 
 def _kept(value: object, right: bool) -> object:
@@ -229,7 +251,7 @@ def _described(options: Sequence[object]) -> str:
 
 def _word(kind: object) -> str:
     origin = get_origin(kind) or kind
-    if origin is Sequence:
+    if origin in (Sequence, Iterable):
         return f"several, each {_described(_options(get_args(kind)[0]))}"
     if origin is AnyCallable:
         return "a function of one text"

@@ -2,37 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
+from resnas_deploy.api.predict_forms import CSV, CSV_HEAD, DOCUMENT, Prediction, csv_lines, form_of, json_line
+from resnas_deploy.api.predicting import predictions
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.engines.finding import Need, open_subject, runner_of
-from resnas_deploy.engines.identity import smallest_batch
-from resnas_deploy.engines.opening import open_runner
-from resnas_deploy.errors import BadInput, VerificationFailed
-from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.listing import images_named
-from resnas_deploy.images.preprocessing import prepare
+from resnas_deploy.files.outputs import write_text
 from resnas_deploy.progress import Progress, silent
-from resnas_deploy.runners.base import Options, usable_cores
-from resnas_deploy.runners.classify import Guess, classify
-from resnas_deploy.runners.registry import default_runner, runner_kind
-from resnas_deploy.runners.tf32 import check_rounds
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The likeliest classes of one image, the likeliest first."""
-
-    image: Path
-    top: tuple[Guess, ...]
-
-    def to_json(self) -> dict[str, object]:
-        """Return plain data for JSON."""
-        return {"image": str(self.image), "top": [guess.to_json() for guess in self.top]}
 
 
 @dataclass(frozen=True)
@@ -55,6 +36,22 @@ class Predictions(Tabular):
             "errors": list(self.errors),
         }
 
+    @checked
+    def save(self, path: str | Path, *, force: bool = False) -> None:
+        """Write a file that ends in .csv, .jsonl (a JSON line an image) or .json (one document).
+
+        Raise `BadInput` for another end, and where a file is there that `force` does not replace.
+        """
+        path = Path(path)
+        form = form_of(path)
+        if form == DOCUMENT:
+            text = json.dumps(self.to_json(), indent=1) + "\n"
+        elif form == CSV:
+            text = CSV_HEAD + "".join(map(csv_lines, self.images))
+        else:
+            text = "".join(map(json_line, self.images))
+        write_text(path, text, replace=force)
+
     def table(self) -> Table:
         """Return a row for each class of each image."""
         rows = [
@@ -71,6 +68,7 @@ def predict(
     images: str | Path | Sequence[str | Path],
     *,
     top: int = 5,
+    batch: int | None = None,
     runner: str = "",
     engine: str | Path = "",
     device: str = "",
@@ -80,54 +78,24 @@ def predict(
 ) -> Predictions:
     """Classify image files, and those in folders. What cannot be read is named in the result's `errors`.
 
-    Args:
-        artifact: a folder, an engine in one (engines/ID.engine, .pt2, .onnx, .xml), or an artifact that is open.
-        images: files (JPEG, PNG, WebP, GIF, TIFF, BMP), or folders of them.
-        top: classes of each image.
-        runner: the runtime; the first that can run the precision where none is named, or that of the engine.
-        engine: the engine of the artifact to run: the beginning of its ID, or its file; the runner's, which is found
-            or built, where none is named.
-        device: cpu, cuda or cuda:N; the runner's usual one where none is named.
-        tf32: on a GPU, let float32 be rounded to TF32.
-        threads: of the CPU; 0 takes every core.
-        progress: told what is being done.
-
-    Raise `BadInput` for an artifact that is not whole, `NotAvailable` where the runtime is missing, and
-    `VerificationFailed` where a logit is not finite.
+    All are returned at once: `predictions` yields them as they are made. The arguments, and what is raised, are its.
     """
-    opened, file = open_subject(artifact, engine)
-    manifest = opened.manifest
-    kind = runner_of(file, runner) if file else None
-    kind = kind or (runner_kind(runner, "`runner`") if runner else default_runner(manifest.precision, device=device))
-    if tf32:
-        kind.check_tf32(tf32, device)
-        check_rounds(manifest.precision, manifest.type)
-    batch = smallest_batch(file) if file else manifest.batch.least
     results, errors = list[Prediction](), list[str]()
-    progress(f"loading {manifest.label} on {kind.name}")
-    options = Options(threads or usable_cores(), device=device, tf32=tf32, engine=file)
-    with open_runner(kind, opened, options, progress, Need((batch,))) as network:
-        for path in _files([images] if isinstance(images, (str, Path)) else images, errors):
-            progress(f"classifying {path}")
-            try:
-                image = prepare(load_image(path), manifest.preprocessing, manifest.input)
-            except BadInput as error:
-                errors.append(str(error))
-                continue
-            found = classify(network, image, batch, top, manifest.class_names)
-            if found is None:
-                raise VerificationFailed(
-                    f"the logits of {path} must be finite, found NaN or infinity from {manifest.label} on "
-                    f"{kind.name}; `verify()` {opened.folder} says where it comes from"
-                )
-            results.append(Prediction(path, found))
-    return Predictions(manifest.label, manifest.provenance.trained, kind.name, tuple(results), tuple(errors))
-
-
-def _files(given: Sequence[str | Path], errors: list[str]) -> Iterator[Path]:
-    """Yield the images one by one; what is wrong with a folder is added to `errors` when its turn comes."""
-    for path in given:
-        try:
-            yield from images_named(Path(path))
-        except BadInput as error:
-            errors.append(str(error))
+    with predictions(
+        artifact,
+        images,
+        top=top,
+        batch=batch,
+        runner=runner,
+        engine=engine,
+        device=device,
+        tf32=tf32,
+        threads=threads,
+        progress=progress,
+    ) as found:
+        for prediction in found:
+            if prediction.error:
+                errors.append(prediction.error)
+            else:
+                results.append(prediction)
+        return Predictions(found.label, found.trained, found.runner, tuple(results), tuple(errors))

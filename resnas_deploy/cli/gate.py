@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 import resnas_deploy as resnas
-from resnas_deploy.cli.measuring import EffortOptions, show_notes
+from resnas_deploy.cli.gate_results import ResultOptions, Results
+from resnas_deploy.cli.measuring import EffortOptions, batch_sizes, show_notes
 from resnas_deploy.cli.option_groups import with_groups
-from resnas_deploy.cli.options import Json
+from resnas_deploy.cli.options import RUNNER_NAMES, Json, complete, finite
 from resnas_deploy.cli.output import print_json, progress, show_table
 from resnas_deploy.errors import BadInput
 from resnas_deploy.processes import ending
@@ -32,14 +33,44 @@ def gate(
             show_default=False,
         ),
     ] = None,
+    runner: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--runner",
+            help="Of the baseline, only what ran on this; give it again for more.",
+            metavar="NAME",
+            show_default="all",
+            autocompletion=complete(RUNNER_NAMES),
+        ),
+    ] = None,
+    batch: Annotated[
+        str,
+        typer.Option(
+            "--batch",
+            help="Of the baseline, only these sizes, separated by commas.",
+            metavar="N,N,..",
+            show_default="all",
+        ),
+    ] = "",
     *,
     effort: EffortOptions,
+    threshold: Annotated[
+        float,
+        typer.Option(
+            help="What is slower by more than this counts, if its interval excludes none.",
+            metavar="PERCENT",
+            min=0,
+            max=1000,
+            callback=finite,
+        ),
+    ] = 3.0,
     accept_different: Annotated[
         bool,
         typer.Option(
             "--accept-different", metavar="", help="Compare with a baseline of another machine or other versions."
         ),
     ] = False,
+    results: ResultOptions,
     as_json: Json = False,
 ) -> None:
     """Measure again what a baseline holds, and end with exit code 4 where something has become slower.
@@ -51,15 +82,21 @@ def gate(
     Examples:
     $ resnas gate --baseline baseline.json
     $ resnas gate build/small-fp32 --baseline baselines/
+    $ resnas gate --baseline baselines/ --summary gate.md --html gate.html --history history.jsonl
     """
     if baseline is None:
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
+    kept = Results(results)
+    kept.check()
     with progress(spinner=False) as show:
         show("reading the baseline")
         found = resnas.gate(
             baseline,
             artifacts or (),
+            runners=runner or (),
+            batches=batch_sizes(batch),
             **effort.arguments(),
+            threshold=threshold,
             accept_different=accept_different,
             progress=show,
         )
@@ -69,6 +106,7 @@ def gate(
         show_table(found.table())
     show_notes(f"different: {text}" for text in found.differences)
     show_notes(found.notes)
+    kept.save(found, announce=not as_json)
     if found.interrupted:
         raise typer.Exit(ending.INTERRUPTED)
     found.check()

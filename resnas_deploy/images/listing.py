@@ -130,6 +130,7 @@ def files_below(
 
 def images_inside(folder: Path, ignored: Ignored, top: Path) -> list[str]:
     """Return what `files_below` does of images, as texts without the folder: no path is made of a million files."""
+    folder = folder if folder.name else folder.absolute()  # `.` is named in some paths, and not in others
     start = len(os.path.join(folder, ""))  # noqa: PTH118  which ends in a slash
     return [path[start:] for path in _walk(folder, ignored, is_image, os.path.realpath(top))]
 
@@ -222,26 +223,24 @@ def _unreadable(path: Path, error: OSError) -> BadInput:
     )
 
 
-def images_named(path: Path) -> Sequence[Path]:
-    """Return the image that a path names, or all below a folder. Raise `BadInput` as `images_below` does."""
-    return images_below(path) if _is_folder(path) else [path]
-
-
 def images_below(folder: Path) -> Sequence[Path]:
     """Return the images below a folder; what was passed over is noted. Raise `BadInput` where there is none."""
-    ignored = Ignored()
-    found = files_below(folder, ignored)
+    return list(each_image_below(folder))
+
+
+def each_image_below(folder: Path, *, notes: bool = True) -> Iterator[Path]:
+    """Yield the images below a folder as they are come to; what was passed over is noted in the end.
+
+    Raise `BadInput` where there is none, and where a folder below it cannot be read.
+    """
+    ignored, found = Ignored(), False
+    for path in _walk(folder, ignored, is_image, os.path.realpath(folder)):
+        found = True
+        yield Path(path)
     if not found:
         passed = f" (ignored: {ignored})" if ignored.counts else ""
         raise BadInput(
             f"{str(folder)!r} must hold images ({', '.join(sorted(SUFFIXES))}), found none{passed}; name another folder"
         )
-    ignored.note(str(folder))
-    return found
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):  # a name that is too long, or with a null character
-        return False
+    if notes:
+        ignored.note(str(folder))

@@ -8,14 +8,18 @@ has the next ones made meanwhile.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Generic, TypeVar
 
+import numpy as np
 from PIL import Image
 
+from resnas_deploy.arch.inputs import InputKind
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Inputs, Preprocessing, prepare
@@ -74,6 +78,52 @@ def read_images(
         return prepare(load_image(path), preprocessing, taken)
 
     return read_ahead(paths, make, threads=threads, ahead=ahead)
+
+
+@dataclass(frozen=True)
+class ReadBatch(Generic[Item]):
+    """Images that were read together."""
+
+    images: Inputs  # (batch, ..), as the network takes them; zeros where one could not be read, and beyond the last
+    reads: tuple[Read[Item, Inputs], ...]  # at most as many, in order; of one that was read, its row of `images`
+
+    def __len__(self) -> int:
+        return len(self.reads)
+
+
+def read_batches(
+    items: Iterable[Item],
+    load: Callable[[Item], Image.Image],
+    preprocessing: Preprocessing,
+    kind: InputKind,
+    batch: int,
+    *,
+    threads: int = 0,
+) -> Generator[ReadBatch[Item], None, None]:
+    """Yield images in batches of one size, all full but the last, as `read_ahead` reads them.
+
+    `load` gives an item's image, of mode RGB, from several threads at once. Two batches are read ahead, into the arrays
+    that the network is given, so that nothing is copied later.
+    """
+
+    def places() -> Iterator[tuple[Inputs, int, Item]]:
+        images: Inputs = np.empty(0, kind.name)
+        for number, item in enumerate(items):
+            if number % batch == 0:
+                images = np.zeros(kind.shape(batch, preprocessing.image_size), kind.name)
+            yield images, number % batch, item
+
+    def make(place: tuple[Inputs, int, Item]) -> Inputs:
+        images, row, item = place
+        images[row] = prepare(load(item), preprocessing, kind.name)
+        made: Inputs = images[row]
+        return made
+
+    with closing(read_ahead(places(), make, threads=threads, ahead=2 * batch)) as reads:
+        while found := list(islice(reads, batch)):
+            yield ReadBatch(
+                found[0].item[0], tuple(Read(each.index, each.item[2], each.made, each.error) for each in found)
+            )
 
 
 def prepared(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from resnas_deploy.engines.store import SUFFIXES, engine_path, find
 from resnas_deploy.errors import BadInput, called, shown
 from resnas_deploy.measuring.cases import open_cases
 from resnas_deploy.measuring.extras import Extras
-from resnas_deploy.measuring.gate import ATTEMPTS, Gated, baseline_differences, comparison_key, judge
+from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, Gated, baseline_differences, comparison_key, judge
 from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.measuring.machine.memory import limited
 from resnas_deploy.measuring.measure import device_of, measure
@@ -101,19 +103,24 @@ def compare_with_baseline(
     artifacts: Sequence[AnyNetwork],
     effort: Effort,
     *,
+    runners: Sequence[str] = (),
+    batches: Sequence[int] = (),
+    threshold: float = THRESHOLD,
     accept_different: bool = False,
     progress: Progress = silent,
 ) -> Gated:
     """Measure again what a baseline holds: a report, its file, or a folder of such files, one for each machine.
 
-    The artifacts are those that it names, unless others are given. What looks slower is measured again before it
-    counts. Ctrl-C ends it early. Raise `BadInput` for a baseline that cannot be compared with.
+    Of it only what ran on these `runners` at these `batches`, if any are given. The artifacts are those that it names,
+    unless others are given. What looks slower is measured again before it counts. Ctrl-C ends it early. Raise
+    `BadInput` for a baseline that cannot be compared with.
     """
     progress("reading the baseline")
     machine = this_machine(usable_cores())
     path = Path("the baseline") if isinstance(baseline, Report) else baseline_file(baseline, machine)
-    then = baseline if isinstance(baseline, Report) else read_report(path)
-    wanted = configurations_of(then, path)
+    whole = baseline if isinstance(baseline, Report) else read_report(path)
+    wanted = _chosen(configurations_of(whole, path), runners, batches, path)
+    then = replace(whole, measurements=tuple(item for item in whole.measurements if item.configuration in wanted))
     reports: list[Report] = []
     with opened_networks(wanted, artifacts, progress) as networks:
         progress("comparing the machine and the runtimes with the baseline's")
@@ -137,7 +144,7 @@ def compare_with_baseline(
             reports.append(measure(plan_again(configurations, networks, effort), Extras(), progress))
             return reports[-1]
 
-        changes = judge(then, measure_again)
+        changes = judge(then, measure_again, threshold)
     compared = {comparison_key(change.configuration) for change in changes}
     return Gated(
         str(path),
@@ -146,7 +153,9 @@ def compare_with_baseline(
         tuple(item for item in wanted if comparison_key(item) not in compared),
         tuple(dict.fromkeys([*_untold(then), *changed, *(note for report in reports for note in report.notes())])),
         reports[-1].interrupted,
-        machine.instructions,
+        machine,
+        _digest(whole),
+        threshold,
     )
 
 
@@ -172,6 +181,30 @@ def plan_again(configurations: Sequence[Configuration], networks: Networks, effo
         return plan
     numbers = {subject: number for number, subject in enumerate(subjects)}
     return replace(plan, chosen=tuple((numbers[_place(item)], item.setting) for item in configurations))
+
+
+def _chosen(
+    found: list[Configuration], runners: Sequence[str], batches: Sequence[int], path: Path
+) -> list[Configuration]:
+    """Return those of some runners and batches. Raise `BadInput` where one of either is in none of them."""
+    for field, asked, there in (
+        ("runners", runners, [item.runner for item in found]),
+        ("batches", batches, [item.batch for item in found]),
+    ):
+        if foreign := [each for each in asked if each not in there]:
+            known = ", ".join(map(str, dict.fromkeys(there)))
+            raise BadInput(f"`{field}` must be of those in {path} ({known}), found {foreign[0]}; make a new baseline")
+    chosen = [
+        item for item in found if (not runners or item.runner in runners) and (not batches or item.batch in batches)
+    ]
+    if not chosen:
+        raise BadInput(f"{path} must hold something of these `runners` at these `batches`, found nothing")
+    return chosen
+
+
+def _digest(report: Report) -> str:
+    """Return the same for the same baseline, whatever its file is called."""
+    return hashlib.sha256(json.dumps(report.to_json(), sort_keys=True).encode()).hexdigest()
 
 
 def _place(item: Configuration) -> tuple[str, str, str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from resnas_deploy.errors import BadInput, RegressionFound, first_few
 from resnas_deploy.files import records as record
@@ -17,9 +18,11 @@ from resnas_deploy.measuring.measurement import Configuration, Measurement
 from resnas_deploy.measuring.report import Reference, Report
 from resnas_deploy.measuring.statistics import Interval
 
-THRESHOLD = 1.03  # of the time now over that of the baseline: between none and the 5 per cent that must not pass
+THRESHOLD_PERCENT = 3.0  # between none and the 5 per cent that must not pass
+THRESHOLD = 1 + THRESHOLD_PERCENT / 100  # of the time now over that of the baseline
 SUSPECT = 1.01  # beyond which it is measured again: one report may be off by more than the difference to THRESHOLD
 ATTEMPTS = 3  # at measuring, of which all but the first measure only what may be slower
+Verdict = Literal["slower", "faster", "as before"]
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Change:
     then: Interval  # time over that of the reference workload
     now: Interval
     openings: int  # behind the figure of now
+    threshold: float = THRESHOLD  # the ratio beyond which it is slower
 
     @property
     def ratio(self) -> Interval:
@@ -37,21 +41,21 @@ class Change:
         return self.now / self.then
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> Verdict:
         """`slower`, `faster`, or `as before`."""
         if self.regressed:
             return "slower"
-        return "faster" if self.ratio.value < 1 / THRESHOLD and self.ratio.high < 1 else "as before"
+        return "faster" if self.ratio.value < 1 / self.threshold and self.ratio.high < 1 else "as before"
 
     @property
     def suspect(self) -> bool:
         """Whether it may be slower, which measuring again would tell."""
-        return self.ratio.value > SUSPECT
+        return self.ratio.value > min(SUSPECT, self.threshold)
 
     @property
     def regressed(self) -> bool:
         """Whether it is slower, and that is not noise."""
-        return self.ratio.value > THRESHOLD and self.ratio.low > 1
+        return self.ratio.value > self.threshold and self.ratio.low > 1
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""
@@ -75,7 +79,14 @@ class Gated:
     missing: tuple[Configuration, ...]  # of the baseline: what did not run
     notes: tuple[str, ...]  # what may have disturbed it, or is not in it
     interrupted: bool  # by Ctrl-C: there is less than was asked for
-    instructions: str  # of this machine's CPU
+    machine: Machine  # this one
+    baseline_digest: str  # sha256 of what is in the baseline
+    threshold: float = THRESHOLD  # the ratio beyond which a change is slower
+
+    @property
+    def instructions(self) -> str:
+        """The instruction set of this machine's CPU."""
+        return self.machine.instructions
 
     @property
     def slower(self) -> tuple[Change, ...]:
@@ -108,11 +119,14 @@ class Gated:
             "instructions": self.instructions,
             "differences": list(self.differences),
             "regressed": self.regressed,
+            "threshold": self.threshold,
             "changes": [change.to_json() for change in self.changes],
         }
 
 
-def judge(baseline: Report, measure_again: Callable[[Sequence[Configuration]], Report]) -> list[Change]:
+def judge(
+    baseline: Report, measure_again: Callable[[Sequence[Configuration]], Report], threshold: float = THRESHOLD
+) -> list[Change]:
     """Compare with the baseline; `measure_again` is asked for new reports of some of its configurations.
 
     What may be slower is measured again, up to `ATTEMPTS` times in all, and judged by all its samples.
@@ -126,7 +140,7 @@ def judge(baseline: Report, measure_again: Callable[[Sequence[Configuration]], R
             key = comparison_key(item.configuration)
             if key in then and item.samples_s:
                 seen[key] = _joined(seen.get(key), item, report.reference)
-        changes = [_change(then[key], baseline.reference, *now) for key, now in seen.items()]
+        changes = [_change(then[key], baseline.reference, *now, threshold) for key, now in seen.items()]
         waiting = [change.configuration for change in changes if change.suspect]
         if not waiting or report.interrupted:
             break
@@ -187,10 +201,13 @@ def _joined(
     )
 
 
-def _change(then: Measurement, then_reference: Reference, now: Measurement, now_reference: Reference) -> Change:
+def _change(
+    then: Measurement, then_reference: Reference, now: Measurement, now_reference: Reference, threshold: float
+) -> Change:
     return Change(
         now.configuration,
         then=then.over(then_reference.samples_s),
         now=now.over(now_reference.samples_s),
         openings=len(now.samples_s),
+        threshold=threshold,
     )

@@ -39,6 +39,14 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """An upright line, and what stands for it in the legend."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
 class Plot:
     """Series on the same axes."""
 
@@ -46,6 +54,7 @@ class Plot:
     y: Axis
     series: Sequence[Series]
     diagonal: bool = False  # a line where both axes are equal
+    limits: Sequence[Limit] = ()
 
     def chart(self, title: str) -> Chart:
         """Return it as a part of a page."""
@@ -57,6 +66,9 @@ class Plot:
                 "y": _axis(self.y),
                 "series": [_series(item) for item in self.series],
                 "diagonal": self.diagonal,
+                **(
+                    {"limits": [{"at": limit.at, "label": limit.label} for limit in self.limits]} if self.limits else {}
+                ),
             },
         )
 

@@ -1,14 +1,12 @@
-"""From an image to its likeliest classes, on a runner that is open."""
+"""From the logits of images to their likeliest classes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-
-from resnas_deploy.arch.elements import OUTPUT
-from resnas_deploy.runners.base import Images, Runner
 
 
 @dataclass(frozen=True)
@@ -27,19 +25,26 @@ class Guess:
         return {"class": self.number, "name": self.name, "probability": self.probability}
 
 
-def classify(
-    runner: Runner, image: Images, least: int, top: int, names: tuple[str, ...] | None
-) -> tuple[Guess, ...] | None:
-    """Return the `top` likeliest classes of one image, as the network takes it, or None where a logit is not finite.
+def guesses(logits: NDArray[np.float32], top: int, names: tuple[str, ...] | None) -> Iterator[tuple[Guess, ...] | None]:
+    """Yield the `top` likeliest classes of each image, of logits `(B, classes)`, or None where one is not finite.
 
-    The likeliest comes first. The image is repeated to the least batch that the network takes.
+    The likeliest comes first, and of equal ones the first.
     """
-    logits = runner.run(np.repeat(image[None], least, axis=0))[OUTPUT][0].astype(np.float64)
-    if not np.isfinite(logits).all():
-        return None
-    shares = softmax(logits)
-    best = (int(number) for number in np.argsort(-shares, kind="stable")[:top])
-    return tuple(Guess(number, names[number] if names else None, float(shares[number])) for number in best)
+    for row in logits.astype(np.float64):
+        if not np.isfinite(row).all():
+            yield None
+            continue
+        shares = softmax(row)
+        best = _largest(shares, top)
+        yield tuple(Guess(number, names[number] if names else None, float(shares[number])) for number in best)
+
+
+def _largest(shares: NDArray[np.float64], top: int) -> list[int]:
+    """Return the places of the largest values, the largest first, of equal ones the first first: not all are sorted."""
+    least = np.partition(shares, -top)[-top] if top < len(shares) else 0
+    places = np.flatnonzero(shares >= least)
+    largest: list[int] = places[np.argsort(-shares[places], kind="stable")][:top].tolist()
+    return largest
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -18,11 +18,17 @@ ONLY_COMMANDS = {  # of the command line alone
     ("search", "plan"),  # search.plan() is for it
     ("archs", "name"),  # read_arch() is for it
     ("space show", "toml"),  # a method of what it returns
+    *(("evaluate", name) for name in ("html", "csv", "force", "skip_unreadable")),
     *(
         (words, name)
         for words in ("bench", "latency check", "train status", "triton load")
         for name in ("out", "plot", "force")
     ),
+    *(("gate", name) for name in ("summary", "html", "history", "commit", "branch", "force")),
+    *(("history", name) for name in ("html", "force")),
+    *(
+        ("predict", name) for name in ("csv", "jsonl", "out", "force")
+    ),  # predictions(), and save() of what predict() returns
 }  # the last are methods of what these return
 ONLY_PYTHON = {
     "progress",

@@ -160,6 +160,66 @@ def test_an_unknown_runner_or_gpu_in_the_baseline(refused, doctored):
     assert "not available here" in refused("gate", "--baseline", path, code=5)
 
 
+def test_what_ci_keeps_of_it(resnas, doctored, tmp_path):
+    """Twice into one history: as before, and then slower."""
+    files = ("--summary", "gate.md", "--html", "gate.html", "--history", "history.jsonl", "--force")
+    path = doctored(scaled(1000))
+    done = resnas("gate", "--baseline", path, *QUICK, *files, "--commit", "abc", "--branch", "main")
+    assert [line for line in done.out.splitlines() if line.startswith("written: ")] == [
+        "written: gate.md",
+        "written: history.jsonl",
+        "written: gate.html",
+    ]
+    assert (tmp_path / "gate.md").read_text().startswith("### Latency: none of 1 slower\n")
+    done = resnas("gate", "--baseline", doctored(scaled(1e-8)), *QUICK, *files, "--json", code=4)
+    assert done.json["regressed"] is True
+    assert (tmp_path / "gate.md").read_text().startswith("### Latency: 1 of 1 slower")
+    first, second = resnas("history", "history.jsonl", "--json").json["records"]
+    assert (first["commit"], first["branch"], first["regressed"], second["regressed"]) == ("abc", "main", False, True)
+    assert first["baseline_digest"] != second["baseline_digest"]
+    page = (tmp_path / "gate.html").read_text()
+    assert "2 runs of the gate" in page
+    assert "a new baseline" in page
+
+
+def test_the_commit_is_the_cis(resnas, doctored, monkeypatch):
+    """GitLab's variables: https://docs.gitlab.com/ci/variables/predefined_variables/."""
+    monkeypatch.delenv("GITHUB_SHA", raising=False)
+    monkeypatch.setenv("CI_COMMIT_SHA", "1a2b")
+    resnas("gate", "--baseline", doctored(scaled(1000)), *QUICK, "--history", "h.jsonl")
+    assert resnas("history", "h.jsonl", "--json").json["records"][0]["commit"] == "1a2b"
+
+
+def test_a_part_of_the_baseline_and_another_threshold(refused, resnas, doctored):
+    path = doctored(scaled(1000))
+    done = resnas(
+        "gate", "--baseline", path, *QUICK, "--runner", "ort-cpu", "--batch", "1", "--threshold", "5", "--json"
+    )
+    assert done.json["threshold"] == 1.05
+    assert len(done.json["changes"]) == 1
+    for options, said in (
+        (
+            ["--runner", "openvino"],
+            f"--runner must be of those in {path} (ort-cpu), found openvino; make a new",
+        ),
+        (["--batch", "8"], f"--batch must be of those in {path} (1), found 8; make a new baseline"),
+        (["--runner", "tpu"], "--runner must be one of"),
+    ):
+        assert said in refused("gate", "--baseline", path, *options)
+
+
+def test_files_that_cannot_be_written_are_told_before_anything_is_measured(refused, baseline, tmp_path):
+    (tmp_path / "there.md").write_text("mine")
+    (tmp_path / "other.jsonl").write_text("{}\n")
+    for options, said in (
+        (["--summary", "there.md"], "there.md exists; choose another --summary, or give --force to replace a file"),
+        (["--html", "none/a.html"], "--html must lie in a folder that is there"),
+        (["--history", "none/a.jsonl"], "--history must lie in a folder that is there"),
+        (["--history", "other.jsonl"], "other.jsonl, line 1 must be a record of resnas gate"),
+    ):
+        assert said in refused("gate", "--baseline", baseline, *options)
+
+
 def test_wrong_options(refused, baseline):
     assert "there must be a --baseline, found none; make one by: resnas bench" in refused("gate")
     for options, said in (

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from support.made_up_measuring import MACHINE, configuration, measurement, report
 
-from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, baseline_differences, comparison_key, judge
+from resnas_deploy.measuring.gate import ATTEMPTS, THRESHOLD, Change, baseline_differences, comparison_key, judge
+from resnas_deploy.measuring.statistics import Interval
 
 ONE, OTHER = {"batch": 1}, {"batch": 8, "images": 8}
 
@@ -61,6 +62,29 @@ def test_a_real_slowdown_is_measured_again_and_found():
     assert changes[8].verdict == "slower"
     assert changes[8].ratio.value == pytest.approx(1.1, abs=0.01)
     assert (changes[1].openings, changes[8].openings) == (6, 18)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "threshold", "verdict", "suspect"),
+    [
+        (1.02, THRESHOLD, "as before", True),
+        (1.04, THRESHOLD, "slower", True),
+        (1.04, 1.05, "as before", True),
+        (1.06, 1.05, "slower", True),
+        (0.96, THRESHOLD, "faster", False),
+        (0.96, 1.05, "as before", False),
+        (1.009, THRESHOLD, "as before", False),
+        (1.009, 1.005, "slower", True),
+    ],
+)
+def test_a_threshold_is_what_slower_and_faster_are_beyond(ratio, threshold, verdict, suspect):
+    then, now = Interval(1.0, 0.999, 1.001), Interval(ratio, ratio * 0.999, ratio * 1.001)
+    found = Change(configuration(), then, now, 12, threshold)
+    assert (found.verdict, found.suspect) == (verdict, suspect)
+
+
+def test_the_threshold_is_of_every_change():
+    assert {change.threshold for change in judge(BASELINE, lambda _: session(1), 1.2)} == {1.2}
 
 
 def test_a_suspect_is_cleared_by_measuring_again():

@@ -11,12 +11,15 @@ from functools import cache
 import numpy as np
 import pytest
 from support.browser import NAMES, find_browser, opened_browser
-from support.made_up_measuring import measurement, report
+from support.made_up_gate import OTHER_MACHINE, change, gated, history
+from support.made_up_measuring import MACHINE, measurement, report
 from support.made_up_search import reported, unmeasured
 from support.made_up_tradeoff import made_up
 from support.mini_space import MINI, SETTING, drawn, measured, sampled, truth
 
 from resnas_deploy.measuring.extras import KINDS
+from resnas_deploy.measuring.gate_page import gate_page
+from resnas_deploy.measuring.history.charts import page as history_page
 from resnas_deploy.measuring.latency.deviations import deviations_of
 from resnas_deploy.measuring.latency.deviations_plot import plot_deviations
 from resnas_deploy.measuring.latency.profile import regression_of
@@ -31,7 +34,7 @@ pytestmark = pytest.mark.skipif(
 
 WIDTHS = (400, 1600)
 COUNT = 60
-NAMED = ("search", "long names", "unmeasured", "bench", "check", "tradeoff")
+NAMED = ("search", "long names", "unmeasured", "bench", "check", "tradeoff", "gate", "history")
 HOSTILE = "</script><b>a very long name, _that_ $somebody$ has given it, ".ljust(120, "x")
 SHARES = dict(zip(KINDS, (0.1, 0.3, 0.4, 0.1, 0.05, 0.05), strict=True))
 
@@ -82,6 +85,11 @@ def pages(tmp_path_factory):
     for name, one in shown.items():
         (folder / f"{name}.html").write_text(page(one).html(), encoding="utf-8")
     (folder / "tradeoff.html").write_text(tradeoff_page(made_up()).html(), encoding="utf-8")
+    ratios = [1.0, 1.01, 1.2, 1.0, 0.99, 1.0, 1.3, *[1.0] * 12]
+    kept = history(ratios, label=HOSTILE, machines=(MACHINE, OTHER_MACHINE))
+    (folder / "history.html").write_text(history_page(kept).html(), encoding="utf-8")
+    found = gated(change(1.2, label=HOSTILE), *(change(1.0, batch=batch) for batch in (2, 8, 32)), notes=(HOSTILE,))
+    (folder / "gate.html").write_text(gate_page(found, found.table(), kept).html(), encoding="utf-8")
     rng = np.random.default_rng(0)
     items = [
         measurement((0.004 * batch * (1 + 0.1 * rng.random((3, 10)))).tolist(), batch=batch, images=batch,
@@ -369,3 +377,23 @@ def test_a_series_can_be_taken_out_and_put_back(browser, pages):
     assert browser.run(f"document.activeElement === {button}")
     browser.press("Enter")
     assert browser.run(count) == before
+
+
+def test_a_history_tells_each_run_to_the_pointer_and_the_keyboard(browser, pages):
+    """The first chart: each run of a machine by the arrow keys, what was slower apart, changes as upright lines."""
+    browser.open(pages / "history.html", 1600)
+    chart = "document.querySelector('figure.chart')"
+    assert browser.run(f"{chart}.querySelectorAll('path.limit').length") == 4
+    assert "before run 6: another machine" in browser.run(f"{chart}.querySelector('.legend').textContent")
+    browser.run(f"{chart}.querySelector('svg').focus()")
+    browser.press("ArrowRight")
+    browser.press("Home")
+    tip = browser.run("document.querySelector('.tip').textContent")
+    assert "run 3, 2026-02-02T12:00:00Z" in tip
+    assert "slower" in tip
+    browser.press("End")
+    assert "run 7, " in browser.run("document.querySelector('.tip').textContent")
+    browser.press("ArrowUp")
+    browser.press("End")
+    assert "another CPU" in browser.run("document.querySelector('.tip').textContent")
+    assert browser.problems() == []
