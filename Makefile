@@ -5,7 +5,7 @@ VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup locks demo demo-search test test-all lint docs dist bench record record-latency gpu clean
+.PHONY: help setup locks demo demo-search test test-all lint docs site dist bench record record-latency gpu clean
 
 # What stands behind ## is the target's line there: minutes on two cores, gigabytes of disk beside the environment, what.
 help: ## - | - | this list
@@ -72,6 +72,10 @@ lint: $(READY) ## 1 | - | format, lint and types: what CI and pre-commit run
 docs: $(READY) ## 1 | - | write the tables of README and docs from results
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/schemas.py
+
+# Strictly: a link or a page that is not there ends it. The variable silences an announcement of the theme's makers.
+site: $(READY) ## 1 | - | build/site/: the documentation as a site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # What is published: an sdist and a wheel, as twine checks them.
 dist: $(READY) ## 1 | - | dist/: the sdist and the wheel

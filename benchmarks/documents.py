@@ -12,6 +12,7 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
@@ -95,6 +96,21 @@ class VerifyDocument(TypedDict):
     error: str | None
     verification: Verification | None
     against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
+    signed_by: NotRequired[str]  # whose signature the folder bears, where it was to be checked
+
+
+class CardDocument(TypedDict):
+    """A model card, and a bill of materials where one was asked for."""
+
+    card: str
+    sbom: str | None
+
+
+class SignDocument(TypedDict):
+    """An artifact, and the signature over it."""
+
+    artifact: str
+    signature: str
 
 
 class BuildDocument(TypedDict):
@@ -459,6 +475,7 @@ DOCUMENTS: dict[str, Any] = {
     "bench": Report,
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
+    "deployment": Deployment,
     "engine-report": Recorded,
     "found": Found,
     "gpu-report": Survey,
@@ -470,6 +487,7 @@ DOCUMENTS: dict[str, Any] = {
     "archs": list[PublishedDocument],
     "build": BuildDocument,
     "refit": BuildDocument,
+    "card": CardDocument,
     "compare": ComparisonsDocument,
     "demo": DemoDocument,
     "evaluate": EvaluatedDocument,
@@ -489,6 +507,7 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
+    "sign": SignDocument,
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,

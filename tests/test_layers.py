@@ -39,6 +39,8 @@ LAYERS = (
     "searching",
     "serving",
     "surveying",
+    "publishing",
+    "deploying",
     "api",
     "",  # the package's own __init__: the public face of api
     "cli",

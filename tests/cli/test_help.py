@@ -30,6 +30,7 @@ COMMANDS = (
     "search",
     "search measure",
     "search finish",
+    "deploy",
 )
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
