@@ -51,7 +51,7 @@ demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, expor
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
-	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
+	$(BIN)/resnas evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
 # So many processes run tests beside each other, a file at a time. Each takes up to 2 GB of memory.
 PROCESSES ?= 2

@@ -206,7 +206,7 @@ def _install() -> dict[int, Any]:
     for number in before:
         signal.signal(number, _on_signal)
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    here.never_wait(writer)
     state.wakeup, _state = writer, state
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     before[0] = sys.unraisablehook
