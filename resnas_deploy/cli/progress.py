@@ -51,8 +51,8 @@ def progress(*, spinner: bool = True) -> Iterator[Progress]:
         return
     console = Console(stderr=True, markup=False, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:  # whatever FORCE_COLOR says
-        with _in_a_log(thread=spinner) as hear:
-            yield hear
+        with _in_a_log(thread=spinner) as written:
+            yield written
         return
     shown = _Line(Stages(time.monotonic), "dots" if console.encoding.startswith("utf") else "line", spins=spinner)
     shown.stages.hear("starting")
