@@ -1,36 +1,29 @@
-# Every target sets up what it needs in .venv; on a machine with Python 3.11 or newer and make, nothing else is needed.
+# Every target sets up what it needs in .venv; on a machine with Python 3.11.5 or newer and make, nothing else is needed.
+# make test PYTHON=python3.13 has an environment of its own, .venv-python3.13.
 PYTHON ?= python3
-VENV := .venv
+VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup demo demo-search lint test test-all docs bench record record-latency gpu clean
+.PHONY: help setup locks demo demo-search test test-all lint docs site dist bench record record-latency gpu clean
 
-help:
-	@echo "make demo      export, verify, time and compare ViT-ResNAS-small; a trained network in int8, served; a TensorRT engine"
-	@echo "make demo-search  train a small supernet, search it by this machine's latency, export the winner (3 minutes)"
-	@echo "make test      lint, types and tests (8 minutes on two cores)"
-	@echo "make test-all  the same with the slow tests"
-	@echo "make docs      write the tables of README and docs from benchmarks/results"
-	@echo "make bench     the benchmarks: emission against tracing, latency against the traced graph, memory"
-	@echo "make record    measure what README and docs say of speed (an hour on an idle machine of two cores)"
-	@echo "make record-latency  the latency model's and the gate's figures (an hour, on an idle machine)"
-	@echo "make gpu       measure the GPU that is here in 8 minutes with what is installed (nothing is installed)"
-	@echo "make clean     remove .venv and everything that was made"
+# What stands behind ## is the target's line there: minutes on two cores, gigabytes of disk beside the environment, what.
+help: ## - | - | this list
+	@awk -F' *## *| *[|] *' 'BEGIN { printf "%-20s %8s %6s  %s\n", "make ..", "minutes", "GB", "" } \
+		/^[a-z-]+:.* ## / { split($$1, name, ":"); printf "%-20s %8s %6s  %s\n", name[1], $$2, $$3, $$4 }' $(firstword $(MAKEFILE_LIST))
 
-setup: $(READY)
+setup: $(READY) ## 2 | 4.4 | .venv, by uv where it is at hand, else by pip
 
-# The Triton server's Python backend was built for NumPy 1, so it has an environment of its own. perf_analyzer, which a
-# test compares our load test with, came with tritonclient up to 2.51.
-$(READY): pyproject.toml constraints.txt constraints-serving.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[cpu,openvino,nncf,train,search,peers,plot,rtx,sbom,sign,docs,dev]'
-	$(PYTHON) -m venv $(VENV)/serving
-	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --constraint constraints-serving.txt --editable '.[serve]'
-	$(VENV)/serving/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(VENV)/serving/perf_analyzer tritonclient==2.51.0
+# uv reads no settings of pip's: the script hands them on. Everything is held to the hashes of locks/*.txt.
+$(READY): pyproject.toml $(wildcard locks/*.txt) locks/install.py
+	$(PYTHON) locks/install.py $(VENV)
 	@touch $@
 
-demo: $(READY)
+# What is locked stays where it fits pyproject.toml; UPGRADE=--upgrade takes the newest of everything.
+locks: ## 1 | - | write locks/*.txt anew (with uv)
+	$(PYTHON) locks/renew.py $(UPGRADE)
+
+demo: $(READY) ## 4 | 1.0 | export, verify, time, compare, serve; a TensorRT engine
 	rm -rf demo
 	$(BIN)/resnas archs
 	$(BIN)/resnas export --arch small --out demo/small
@@ -45,11 +38,11 @@ demo: $(READY)
 	$(BIN)/resnas compare demo/small demo/small --runner ort-cpu --runner openvino --runs 24
 	$(BIN)/resnas triton export demo/clothes --repository demo/models --ensemble
 	$(BIN)/resnas triton check demo/models
-	$(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
+	[ ! -x $(VENV)/serving/bin/resnas ] || $(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
 
 # Real images, real training, this machine's own latency.
 SEARCHED := demo-search
-demo-search: $(READY)
+demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, export the winner
 	rm -rf $(SEARCHED)
 	$(BIN)/resnas train supernet --space demo --data demo --out $(SEARCHED)/supernet
 	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --networks 48 \
@@ -58,34 +51,44 @@ demo-search: $(READY)
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
-	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
+	$(BIN)/resnas evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
 # So many processes run tests beside each other, a file at a time. Each takes up to 2 GB of memory.
 PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
-test: lint
+test: lint ## 15 | - | lint, types and tests
 	$(PYTEST) -m "not slow and not gpu"
 
-test-all: lint
+test-all: lint ## 20 | - | the same with the slow tests
 	$(PYTEST) -m "not gpu"
 
-lint: $(READY)
+lint: $(READY) ## 1 | - | format, lint and types: what CI and pre-commit run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
 # A test holds the pages to it.
-docs: $(READY)
+docs: $(READY) ## 1 | - | write the tables of README and docs from results
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/schemas.py
 
+# Strictly: a link or a page that is not there ends it. The variable silences an announcement of the theme's makers.
+site: $(READY) ## 1 | - | build/site/: the documentation as a site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
+
+# What is published: an sdist and a wheel, as twine checks them.
+dist: $(READY) ## 1 | - | dist/: the sdist and the wheel
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
 # RECORD=--record writes the results to benchmarks/results/
-bench: $(READY)
+bench: $(READY) ## 8 | - | emission and latency against tracing, memory
 	$(BIN)/python -m pytest benchmarks --benchmark-only -s $(RECORD)
 
 # What README and docs say of speed, in an hour or more on an idle machine; then `make docs` writes it.
-record: $(READY)
+record: $(READY) ## 60 | - | measure what README and docs say of speed (idle machine)
 	for name in tradeoff ort_form fp32_forms low_precision spellings openvino_nncf throughput throughput_grid command_time; do \
 		$(BIN)/python benchmarks/$$name.py || exit; \
 	done
@@ -95,7 +98,7 @@ record: $(READY)
 # The figures of docs/latency.md and of the gate in docs/measuring.md, in about an hour.
 STORE := build/latency.sqlite
 RESNAS := $(BIN)/resnas
-record-latency: $(READY)
+record-latency: $(READY) ## 60 | - | the figures of latency model and gate (idle machine)
 	mkdir -p build
 	@for setting in "ort-cpu fp32 1" "ort-cpu fp32 16" "openvino bf16 1"; do \
 		set -- $$setting; options="--space small --runner $$1 --precision $$2 --batch $$3 --store $(STORE)"; \
@@ -108,8 +111,8 @@ record-latency: $(READY)
 # The environment is the one of PYTHON, as it is: an installation here would put PyTorch for CPUs over one for the GPU.
 GPU_REPORT := gpu-report
 MINUTES ?= 8
-gpu:
+gpu: ## 8 | - | measure the GPU that is here; installs nothing
 	PYTHONPATH=. $(PYTHON) -m resnas_deploy gpu-report --out $(GPU_REPORT) --minutes $(MINUTES) --tests .
 
-clean:
-	rm -rf $(VENV) demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+clean: ## - | - | remove .venv and everything that was made
+	rm -rf .venv .venv-* demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

@@ -15,12 +15,19 @@ class Counted(str):
 
     stage: str  # what is counted: texts of one stage are compared with each other
     done: float
-    total: float
+    total: float  # 0 where nobody knows: then there is a rate alone
     unit: str  # what there are so many of, in the plural, where their rate tells something; else empty
     tells_left: bool  # whether the text itself says how long it still takes, which it knows better
 
     def __new__(
-        cls, text: str, done: float, total: float, *, stage: str, unit: str = "", tells_left: bool = False
+        cls,
+        text: str,
+        done: float = 0,  # what has a default is what a copy through pickle gets as state
+        total: float = 0,
+        *,
+        stage: str = "",
+        unit: str = "",
+        tells_left: bool = False,
     ) -> Counted:
         """Return the text with what it counts."""
         self = super().__new__(cls, text)

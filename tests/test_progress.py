@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pickle
+
 from resnas_deploy.progress import Counted, counted, headed, part, within
 
 
@@ -17,6 +19,11 @@ def test_what_is_counted_is_a_text_as_any_other():
     text = counted("calibrating", 16, 64, "images")
     assert text == "calibrating: 16/64 images"
     assert (text.stage, text.done, text.total, text.unit) == ("calibrating", 16, 64, "images")
+
+
+def test_what_is_counted_goes_from_process_to_process():
+    text = counted("calibrating", 16, 64, "images")
+    assert vars(pickle.loads(pickle.dumps(text))) == vars(text)
 
 
 def test_what_is_counted_stays_so_after_a_heading():

@@ -15,9 +15,12 @@ from typer.core import TyperGroup
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
+from resnas_deploy.cli.card import card
 from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.demo import demo
+from resnas_deploy.cli.deploy import deploy
 from resnas_deploy.cli.environment import prepare
+from resnas_deploy.cli.evaluate import evaluate
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.gpu_report import gpu_report
@@ -34,6 +37,7 @@ from resnas_deploy.cli.refit import refit
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
 from resnas_deploy.cli.search_steps import finish, measure
+from resnas_deploy.cli.sign import sign
 from resnas_deploy.cli.space import space
 from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.tradeoff import tradeoff
@@ -48,13 +52,32 @@ from resnas_deploy.version import __version__
 
 
 class _Commands(TyperGroup):
-    """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`."""
+    """Commands of which some have a name of two words, such as `search measure`, beside one of the first, `search`.
+
+    All of them take --quiet, as the whole does: what it does is done here, not in any of them.
+    """
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        quiet: Any = copy(next(option for option in self.params if option.name == "quiet"))
+        quiet.help, quiet.expose_value = "Show no progress.", False
+        quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
+        _take(self, quiet)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """Take two words for a command's name where there is one of that name."""
         if (name := " ".join(args[:2])) in self.commands:
             return name, self.commands[name], args[2:]
         return super().resolve_command(ctx, args)
+
+
+def _take(group: Any, option: Any) -> None:
+    """Have every command take an option, in the place where people type such: at the end."""
+    for sub in getattr(group, "commands", {}).values():
+        if hasattr(sub, "commands"):
+            _take(sub, option)
+        else:
+            sub.params.append(option)
 
 
 app = typer.Typer(
@@ -78,6 +101,7 @@ app.command()(refit)
 app.command()(kernels)
 app.command()(verify)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
@@ -91,6 +115,9 @@ app.command()(search)
 app.command(name="search measure")(measure)
 app.command(name="search finish")(finish)
 app.add_typer(triton)
+app.command()(card)
+app.command()(sign)
+app.command()(deploy)
 
 
 def _show_version(asked: bool) -> None:
@@ -187,19 +214,6 @@ def _invoke() -> int | None:
 def _tree(is_narrow: bool) -> Any:
     app.rich_markup_mode = None if is_narrow else "rich"
     tree = typer.main.get_command(app)
-    quiet: Any = copy(next(option for option in tree.params if option.name == "quiet"))
-    quiet.help, quiet.expose_value = "Show no progress.", False
-    quiet.callback = lambda _context, _option, asked: _be_quiet(asked)
-    _take(tree, quiet)
     if is_narrow:
         narrow(tree)
     return tree
-
-
-def _take(group: Any, option: Any) -> None:
-    """Have every command take an option, in the place where people type such: at the end."""
-    for sub in getattr(group, "commands", {}).values():
-        if hasattr(sub, "commands"):
-            _take(sub, option)
-        else:
-            sub.params.append(option)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import MutableMapping
 
@@ -52,8 +51,8 @@ def _colours(environment: MutableMapping[str, str]) -> None:
     CLICOLOR and CLICOLOR_FORCE are of bixense.com/clicolors. Typer's help has colours in a pipe where GITHUB_ACTIONS is
     set, unless it is told not to.
     """
-    if os.name == "posix" and not environment.get("TERM"):
-        environment["TERM"] = "dumb"  # such as those of cron, which rich would send codes to
+    if here.NAME != "Windows" and not environment.get("TERM"):  # whose consoles have no name
+        environment["TERM"] = "dumb"  # rich would send it codes
     if environment.get("CLICOLOR_FORCE", "0") not in ("", "0"):
         environment.setdefault("FORCE_COLOR", "1")
     elif environment.get("CLICOLOR") == "0":

@@ -11,7 +11,7 @@ from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.arch.inputs import input_named
 from resnas_deploy.cli.build import describe, print_proof
 from resnas_deploy.cli.options import Json
-from resnas_deploy.cli.output import print_json, say, show_table
+from resnas_deploy.cli.output import print_json, progress, say, show_table
 from resnas_deploy.cli.verification import print_headroom, say_kept
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ def inspect(
     $ resnas inspect small-fp16/engines/3514cb55.engine
     $ resnas inspect mine.onnx
     """
-    found = resnas.inspect(path)
+    with progress() as show:
+        show(f"reading {path}")
+        found = resnas.inspect(path)
     if as_json:
         print_json(found.to_json())
         return

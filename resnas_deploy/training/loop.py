@@ -130,7 +130,7 @@ class _Training:
         self.each_epoch(line)
         if self.processes.first:  # now that the folder is known to be this run's
             with atomic_file(run.folder / RECIPE) as written:
-                written.write_text(run.recipe.to_toml(), encoding="utf-8")
+                written.write_text(run.recipe.to_toml(), encoding="utf-8", newline="\n")
         accuracy = None
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         # Closed here: an error that somebody keeps would keep what makes the batches as well.

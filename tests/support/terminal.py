@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import re
+import select
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
+from support.processes import PATIENCE
 
+fcntl = pytest.importorskip("fcntl")  # of Unix, as those below
 pty = pytest.importorskip("pty")  # of Unix
 termios = pytest.importorskip("termios")
 _TERMINAL = {
@@ -57,8 +64,6 @@ class Seen:
 
 def on_a_terminal(*arguments, columns=60, cwd=None, pipe=False, script=("-m", "resnas_deploy"), **environment) -> Seen:
     """Run `resnas` on a terminal of so many columns, all of whose variables are as given; stdout may be a pipe."""
-    clean = {name: value for name, value in os.environ.items() if name not in _TERMINAL | _LOCALE}
-    clean |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", **environment}
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, columns))
     with subprocess.Popen(
@@ -67,7 +72,7 @@ def on_a_terminal(*arguments, columns=60, cwd=None, pipe=False, script=("-m", "r
         stdout=subprocess.PIPE if pipe else slave,
         stderr=slave,
         cwd=cwd,
-        env={name: value for name, value in clean.items() if value is not None},
+        env=_environment(environment),
         start_new_session=True,
     ) as process:
         os.close(slave)
@@ -75,6 +80,13 @@ def on_a_terminal(*arguments, columns=60, cwd=None, pipe=False, script=("-m", "r
         out = process.stdout.read() if pipe else b""
     os.close(master)
     return Seen(process.returncode, sent, out)
+
+
+def _environment(changes):
+    """What a terminal of today has in its environment, with changes: None takes a variable away."""
+    clean = {name: value for name, value in os.environ.items() if name not in _TERMINAL | _LOCALE}
+    clean |= {"TERM": "xterm-256color", "LANG": "C.UTF-8", **changes}
+    return {name: value for name, value in clean.items() if value is not None}
 
 
 def _all_of(master: int) -> bytes:
@@ -88,3 +100,69 @@ def _all_of(master: int) -> bytes:
         if not part:
             return found
         found += part
+
+
+class Typed:
+    """A command that runs on a terminal of its own, at which keys are pressed."""
+
+    def __init__(self, process: subprocess.Popen, master: int) -> None:
+        self.process = process
+        self._master = master
+        self._sent = b""
+
+    def wait_for(self, text: str, patience: float = PATIENCE) -> None:
+        """Read on until the terminal has shown a text."""
+        deadline = time.monotonic() + patience
+        while text.encode() not in self._sent:
+            assert time.monotonic() < deadline, self._sent[-2000:].decode()
+            assert self._read(1.0), f"it ended before {text!r}: {self._sent[-2000:].decode()}"
+
+    def press_ctrl_c(self) -> None:
+        """Send what a terminal makes of Ctrl-C: SIGINT to the command and to all that it started."""
+        os.write(self._master, b"\x03")
+
+    def end(self) -> Seen:
+        """Wait for its end and return what it sent and its exit code."""
+        while self._read(PATIENCE):
+            pass
+        return Seen(self.process.wait(PATIENCE), self._sent, b"")
+
+    def _read(self, seconds: float) -> bool:
+        """Read what there is; whether more may come."""
+        if select.select([self._master], [], [], seconds)[0]:
+            try:
+                part = os.read(self._master, 65536)
+            except OSError:  # nobody has the terminal open any more
+                return False
+            self._sent += part
+            return bool(part)
+        return True
+
+
+@contextmanager
+def typed(*arguments, cwd, columns=100, script=("-m", "resnas_deploy"), **environment) -> Iterator[Typed]:
+    """Run `resnas` as somebody at a terminal does: Ctrl-C there is for its whole group of processes."""
+    master, slave = pty.openpty()
+    termios.tcsetwinsize(slave, (24, columns))
+    with subprocess.Popen(
+        [sys.executable, *script, *map(str, arguments)],
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
+        cwd=cwd,
+        env=_environment(environment),
+        start_new_session=True,
+        preexec_fn=_take_the_terminal,
+    ) as process:
+        os.close(slave)
+        try:
+            yield Typed(process, master)
+        finally:
+            process.kill()
+            os.close(master)
+
+
+def _take_the_terminal() -> None:
+    """In the new process: its stdin is the terminal that controls it, and no signal is ignored."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)

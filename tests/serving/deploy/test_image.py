@@ -65,7 +65,8 @@ def test_what_the_image_installs_is_whole_and_pinned_by_hash():
     """All that onnxruntime and Pillow want but NumPy, which is in the image: our versions, for both machines."""
     text = (DEPLOY / "requirements.txt").read_text().replace("\\\n", " ")
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
-    assert {line[0] for line in lines} <= set((DEPLOY.parent / "constraints-serving.txt").read_text().split())
+    locked = (DEPLOY.parent / "locks" / "serving.txt").read_text().split()
+    assert {word for line in lines for word in line} <= set(locked)
     hashes = {line[0].partition("==")[0]: line[1:] for line in lines}
     wanted, seen = ["onnxruntime", "pillow"], set()
     while wanted:
