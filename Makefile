@@ -5,7 +5,7 @@ VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup locks demo demo-search test test-all lint docs dist bench record record-latency gpu clean
+.PHONY: help setup locks demo demo-search test test-all lint docs site dist bench record record-latency gpu clean
 
 # What stands behind ## is the target's line there: minutes on two cores, gigabytes of disk beside the environment, what.
 help: ## - | - | this list
@@ -51,7 +51,7 @@ demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, expor
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact
-	$(BIN)/resnas train evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
+	$(BIN)/resnas evaluate $(SEARCHED)/found/checkpoint.safetensors --data demo
 
 # So many processes run tests beside each other, a file at a time. Each takes up to 2 GB of memory.
 PROCESSES ?= 2
@@ -73,6 +73,10 @@ lint: $(READY) ## 1 | - | format, lint, types, workflows: what CI and pre-commit
 docs: $(READY) ## 1 | - | write the tables of README and docs from results
 	$(BIN)/python benchmarks/pages.py
 	$(BIN)/python benchmarks/schemas.py
+
+# Strictly: a link or a page that is not there ends it. The variable silences an announcement of the theme's makers.
+site: $(READY) ## 1 | - | build/site/: the documentation as a site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 # What is published: an sdist and a wheel, as twine checks them.
 dist: $(READY) ## 1 | - | dist/: the sdist and the wheel

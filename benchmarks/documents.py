@@ -12,7 +12,9 @@ from resnas_deploy.api.triton import VersionDocument
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
+from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.evaluating.result import EvaluationDocument
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
@@ -95,6 +97,21 @@ class VerifyDocument(TypedDict):
     error: str | None
     verification: Verification | None
     against: NotRequired[str]  # the network that it was compared with, where that was not the PyTorch module
+    signed_by: NotRequired[str]  # whose signature the folder bears, where it was to be checked
+
+
+class CardDocument(TypedDict):
+    """A model card, and a bill of materials where one was asked for."""
+
+    card: str
+    sbom: str | None
+
+
+class SignDocument(TypedDict):
+    """An artifact, and the signature over it."""
+
+    artifact: str
+    signature: str
 
 
 class BuildDocument(TypedDict):
@@ -352,17 +369,6 @@ class LatencyCheckDocument(TypedDict):
     noise: PredictorErrors
 
 
-class EvaluatedDocument(TypedDict):
-    """Accuracy on the validation images, from 0 to 1."""
-
-    checkpoint: str
-    data: str
-    top1: float
-    top5: float
-    pictures: int
-    unreadable: list[str]
-
-
 class MemoryDocument(TypedDict):
     """How much memory a process of a training run needs, in bytes, by what it is for."""
 
@@ -459,6 +465,7 @@ DOCUMENTS: dict[str, Any] = {
     "bench": Report,
     "ceilings": CeilingsFile,
     "checkpoint-metadata": Metadata,
+    "deployment": Deployment,
     "engine-report": Recorded,
     "found": Found,
     "gpu-report": Survey,
@@ -470,9 +477,10 @@ DOCUMENTS: dict[str, Any] = {
     "archs": list[PublishedDocument],
     "build": BuildDocument,
     "refit": BuildDocument,
+    "card": CardDocument,
     "compare": ComparisonsDocument,
+    "evaluate": EvaluationDocument,
     "demo": DemoDocument,
-    "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
     "gate-record": GateRecord,
@@ -489,6 +497,7 @@ DOCUMENTS: dict[str, Any] = {
     "predict": PredictionsDocument,
     "predict-line": PredictedLineDocument,
     "runners": list[RunnerDocument],
+    "sign": SignDocument,
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,

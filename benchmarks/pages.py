@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import compatibility_tables
 import gpu_tables
 import quantised_tables
+import reference
 import search_tables
 import serving_tables
 import tables
@@ -26,6 +28,8 @@ TABLES = (
     | gpu_tables.TABLES
     | tradeoff_tables.TABLES
     | throughput_tables.TABLES
+    | reference.TABLES
+    | compatibility_tables.TABLES
 )
 FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
@@ -33,7 +37,7 @@ _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 def pages() -> list[Path]:
     """Return the files that may have generated blocks."""
-    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def written(text: str) -> str:

@@ -190,9 +190,30 @@ def summary() -> str:
     return table(("", "measured"), {name: [cell] for name, cell in rows.items()})
 
 
+def headline() -> str:
+    """Return one row of what small takes."""
+    points = {
+        (one["precision"], one["batch"]): one["images_per_second"]
+        for one in result("tradeoff")["points"]
+        if (one["network"], one["runner"]) == ("small", "openvino")
+    }
+    export = result("command-time")["commands"]["export --arch small"]
+    traced = [interval(result(f"latency-{run}-batch1")["emitted_over"][TRACED[1]]) for run in ("ort-cpu", "openvino")]
+    heads = (
+        "small, 2.85 GMACs, 224 pixels",
+        "exported and verified",
+        "images/s in fp32, OpenVINO, batch 16",
+        "in int8",
+        "time over the traced graph's, batch 1: ONNX Runtime; OpenVINO",
+    )
+    cells = [f"{export['wall_s']:.1f} s", *(f"{points[name, 16]:.0f}" for name in ("fp32", "int8")), "; ".join(traced)]
+    return table(heads, {"": cells})
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "command-time": command_time,
     "errors": errors,
+    "headline": headline,
     "fp32-forms": fp32_forms,
     "kernels": kernels,
     "latency": latency,

@@ -23,7 +23,10 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.bench import bench as bench
     from resnas_deploy.api.bench import compare as compare
     from resnas_deploy.api.build import build as build
+    from resnas_deploy.api.card import card as card
     from resnas_deploy.api.demo import demo as demo
+    from resnas_deploy.api.deploy import deploy as deploy
+    from resnas_deploy.api.evaluate import evaluate as evaluate
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.gate import gate as gate
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
@@ -38,6 +41,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.refit import refit as refit
     from resnas_deploy.api.runners import available_runners as available_runners
     from resnas_deploy.api.search_call import search as search
+    from resnas_deploy.api.sign import sign as sign
     from resnas_deploy.api.tradeoff import tradeoff as tradeoff
     from resnas_deploy.api.verify import verify as verify
     from resnas_deploy.errors import BadInput as BadInput
@@ -64,8 +68,11 @@ _HOMES = {
     "available_runners": "resnas_deploy.api.runners:available_runners",
     "bench": "resnas_deploy.api.bench:bench",
     "build": "resnas_deploy.api.build:build",
+    "card": "resnas_deploy.api.card:card",
     "compare": "resnas_deploy.api.bench:compare",
+    "evaluate": "resnas_deploy.api.evaluate:evaluate",
     "demo": "resnas_deploy.api.demo:demo",
+    "deploy": "resnas_deploy.api.deploy:deploy",
     "export": "resnas_deploy.api.export:export",
     "gate": "resnas_deploy.api.gate:gate",
     "gpu_report": "resnas_deploy.api.gpu_report:gpu_report",
@@ -81,6 +88,7 @@ _HOMES = {
     "read_arch": "resnas_deploy.api.archs:read_arch",
     "refit": "resnas_deploy.api.refit:refit",
     "search": "resnas_deploy.api.search_call:search",
+    "sign": "resnas_deploy.api.sign:sign",
     "space": "resnas_deploy.api.space",
     "tradeoff": "resnas_deploy.api.tradeoff:tradeoff",
     "train": "resnas_deploy.api.train",

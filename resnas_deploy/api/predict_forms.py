@@ -7,9 +7,12 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.runners.classify import Guess
+
+if TYPE_CHECKING:
+    from resnas_deploy.runners.classify import Guess  # which imports numpy
 
 CSV, LINES, DOCUMENT = "csv", "jsonl", "json"  # the forms, as files end
 CSV_HEAD = "image,rank,class,name,probability\n"

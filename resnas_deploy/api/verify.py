@@ -15,6 +15,7 @@ from resnas_deploy.errors import BadInput, called
 from resnas_deploy.exporting.export import check_verifiable
 from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.progress import Progress, silent
+from resnas_deploy.publishing.signing import SIGNATURE, Trusted, check_signature
 from resnas_deploy.runners.base import usable_cores
 from resnas_deploy.runners.kind import RunnerKind
 from resnas_deploy.runners.registry import default_runner, graph_runner, runner_kind
@@ -28,6 +29,7 @@ class Verified:
     artifact: Artifact | OnnxFile
     verification: Verification  # what was compared, with the tolerance and the largest difference
     against: Artifact | OnnxFile | None = None
+    signed_by: str = ""  # whose signature the folder bears, where it was to be checked
 
     def to_json(self) -> dict[str, object]:
         """Return what `resnas verify --json` prints."""
@@ -37,6 +39,8 @@ class Verified:
             "error": None,
             "verification": self.verification.to_json(),
         }
+        if self.signed_by:
+            found["signed_by"] = self.signed_by
         return found | ({"against": self.against.source} if self.against else {})
 
 
@@ -52,6 +56,11 @@ def verify(
     data: str | Path = "",
     max_drop: float = DEFAULT_DROP,
     threads: int = 0,
+    signature: str | Path = "",
+    public_key: str | Path = "",
+    identity: str = "",
+    issuer: str = "",
+    ignore_unsigned: bool = False,
     progress: Progress = silent,
 ) -> Verified:
     """Check an artifact's files and compare its graph with the PyTorch module, or with another graph, on a runtime.
@@ -69,12 +78,26 @@ def verify(
         data: int8 and fp8: labelled images to compare accuracy on: demo, or a folder with train/ and val/.
         max_drop: int8 and fp8: percentage points of top-1 that may be lost.
         threads: of the CPU; 0 takes every core.
+        signature: check this signature over the artifact's folder first, as `sign()` makes it; model.sig in the folder
+            where only whose it must be is told.
+        public_key: a PEM file with the public key that the signature must be by.
+        identity: instead of a key, whom Sigstore must have known the signer as: an address, or a job's in CI.
+        issuer: who vouches for the identity: the URL of an OpenID Connect issuer.
+        ignore_unsigned: let there be files in the folder that were not signed, such as engines built since.
         progress: told what is being done.
 
     Raise `VerificationFailed`, whose `report` is what was compared, where the two differ by more than the tolerance;
     `BadInput` for an artifact that is not whole, and `NotAvailable` where torch or the runtime is missing.
     """
     opened, file = open_network(artifact, engine)
+    signed_by = ""
+    if trusted := _trusted(signature, public_key, identity, issuer, ignore_unsigned=ignore_unsigned):
+        if isinstance(opened, OnnxFile):
+            raise BadInput(f"what is signed is an artifact's folder, found the file {opened.source}")
+        progress("checking the signature")
+        path = Path(signature) if signature else opened.folder / SIGNATURE
+        check_signature(opened.folder, path, trusted, ignore_unsigned=ignore_unsigned)
+        signed_by = str(trusted)
     if against:
         if data or max_drop != DEFAULT_DROP:
             raise BadInput("logits are compared with `against`, not accuracy; leave `data` and `max_drop` out")
@@ -83,7 +106,7 @@ def verify(
         from resnas_deploy.exporting.against import Side, compare_networks
 
         sides = Side(opened, kinds[0], file), Side(other, kinds[1], others_file)
-        return Verified(opened, compare_networks(*sides, threads or usable_cores(), progress), other)
+        return Verified(opened, compare_networks(*sides, threads or usable_cores(), progress), other, signed_by)
     if isinstance(opened, OnnxFile):
         remedy = called("verify", artifact="..", against=opened.source)
         raise BadInput(
@@ -96,7 +119,24 @@ def verify(
     check_verifiable(kind, opened.precision, engine=file is not None)
     from resnas_deploy.exporting.verify import verify as compare  # imports torch
 
-    return Verified(opened, compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop, file))
+    found = compare(opened, kind, threads or usable_cores(), progress, str(data), max_drop, file)
+    return Verified(opened, found, signed_by=signed_by)
+
+
+def _trusted(
+    signature: str | Path, public_key: str | Path, identity: str, issuer: str, *, ignore_unsigned: bool
+) -> Trusted | None:
+    """Return whose signature is to be believed; None where none is asked for."""
+    if not (public_key or identity or issuer):
+        if signature or ignore_unsigned:
+            raise BadInput(
+                "whose signature is believed must be told, or it shows nothing: give `public_key`, or `identity` "
+                "and `issuer`"
+            )
+        return None
+    if bool(public_key) == bool(identity) or bool(identity) != bool(issuer):
+        raise BadInput("a signature is checked by `public_key`, or by `identity` and `issuer` together")
+    return Trusted(Path(public_key) if public_key else None, identity, issuer)
 
 
 _Opened = tuple[Artifact | OnnxFile, Engine | None]

@@ -15,9 +15,12 @@ from typer.core import TyperGroup
 from resnas_deploy.cli.archs import archs
 from resnas_deploy.cli.bench import bench
 from resnas_deploy.cli.build import build
+from resnas_deploy.cli.card import card
 from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.demo import demo
+from resnas_deploy.cli.deploy import deploy
 from resnas_deploy.cli.environment import prepare
+from resnas_deploy.cli.evaluate import evaluate
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.gpu_report import gpu_report
@@ -34,6 +37,7 @@ from resnas_deploy.cli.refit import refit
 from resnas_deploy.cli.runners import runners
 from resnas_deploy.cli.search import search
 from resnas_deploy.cli.search_steps import finish, measure
+from resnas_deploy.cli.sign import sign
 from resnas_deploy.cli.space import space
 from resnas_deploy.cli.streams import READER_GONE, ReaderGone, checked_output
 from resnas_deploy.cli.tradeoff import tradeoff
@@ -97,6 +101,7 @@ app.command()(refit)
 app.command()(kernels)
 app.command()(verify)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)
@@ -110,6 +115,9 @@ app.command()(search)
 app.command(name="search measure")(measure)
 app.command(name="search finish")(finish)
 app.add_typer(triton)
+app.command()(card)
+app.command()(sign)
+app.command()(deploy)
 
 
 def _show_version(asked: bool) -> None:

@@ -6,12 +6,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from resnas_deploy.api.predict import Predictions
 from resnas_deploy.api.predict_forms import CSV, CSV_HEAD, DOCUMENT, Prediction, csv_lines, json_line
-from resnas_deploy.api.predicting import Predicting
 from resnas_deploy.cli.output import json_text, say, show_table
 from resnas_deploy.files.outputs import output_file
+
+if TYPE_CHECKING:
+    from resnas_deploy.api.predict import Predictions
+    from resnas_deploy.api.predicting import Predicting
 
 TABLE = "table"
 _IMAGES = 100  # of a table: the columns of the next one are as wide as it needs
@@ -64,6 +67,8 @@ class Output:
         self._waiting.clear()
 
     def _result(self, errors: tuple[str, ...] = ()) -> Predictions:
+        from resnas_deploy.api.predict import Predictions  # imports numpy
+
         found = self._found
         return Predictions(found.label, found.trained, found.runner, tuple(self._waiting), errors)
 

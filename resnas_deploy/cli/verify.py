@@ -46,12 +46,42 @@ def verify(
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     threads: Threads = 0,
+    signature: Annotated[
+        str,
+        typer.Option(
+            help="Check this signature over the artifact's folder first; say whose with the next options.",
+            metavar="FILE",
+            show_default="model.sig in it, where one of the next is given",
+        ),
+    ] = "",
+    public_key: Annotated[
+        str, typer.Option(help="The key that it must be by.", metavar="FILE.pub", show_default=False)
+    ] = "",
+    identity: Annotated[
+        str,
+        typer.Option(
+            help="Whom Sigstore must have known the signer as, in place of a key; over the network.",
+            metavar="WHO",
+            show_default=False,
+        ),
+    ] = "",
+    issuer: Annotated[
+        str, typer.Option(help="The issuer that vouches for --identity.", metavar="URL", show_default=False)
+    ] = "",
+    ignore_unsigned: Annotated[
+        bool,
+        typer.Option(
+            "--ignore-unsigned", metavar="", help="Let files be there that were not signed: engines built since."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Check an artifact's files and compare its graph with the PyTorch module on a runtime of your choice.
 
     With --against the graph is compared with another one, on the same runtime: what your own exporter made of the same
     weights, say. Both run the same images, noise and real ones; the exit code is 3 where they differ.
+
+    With --public-key, or --identity and --issuer, the signature over the artifact's folder is checked first.
 
     Examples:
     $ resnas verify small-fp32
@@ -60,6 +90,7 @@ def verify(
     $ resnas verify small-fp32 --engine 3514cb55
     $ resnas verify small-fp32 --against mine.onnx
     $ resnas verify mine-int8.onnx --against mine.onnx --runner openvino
+    $ resnas verify small-fp32 --public-key publisher.pub
     """
     with progress() as show:
         show("checking the files")
@@ -77,6 +108,11 @@ def verify(
                 data=data,
                 max_drop=max_drop,
                 threads=threads,
+                signature=signature,
+                public_key=public_key,
+                identity=identity,
+                issuer=issuer,
+                ignore_unsigned=ignore_unsigned,
                 progress=show,
             )
         except VerificationFailed as error:
@@ -87,6 +123,8 @@ def verify(
     if as_json:
         print_json(found.to_json())
         return
+    if found.signed_by:
+        say(f"{artifact}: every file is as it was signed by {found.signed_by}")
     if found.against:
         say(f"{artifact}: {opened.label}")
         say(f"computes what {against} does: {found.verification}")

@@ -26,6 +26,7 @@ _OTHERWISE = {
     "rates": "--rate",
     "runners": "--runner",
     "settings": "--set",
+    "sources": "CHECKPOINT|ARTIFACT..",
     "steps": "--step",
 }
 _COMMANDS = {

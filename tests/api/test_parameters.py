@@ -40,7 +40,7 @@ def test_a_value_of_a_wrong_type_is_told_with_its_parameters_name(function, tmp_
 
 
 def test_all_functions_are_there():
-    assert len(FUNCTIONS) == 43
+    assert len(FUNCTIONS) == 46
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ COMMANDS = (
     "kernels",
     "verify",
     "predict",
+    "evaluate",
     "bench",
     "compare",
     "gate",
@@ -30,11 +31,12 @@ COMMANDS = (
     "search",
     "search measure",
     "search finish",
+    "deploy",
 )
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
     "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
-    "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
+    "train": ("supernet", "subnet", "finetune", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
 ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]

@@ -15,6 +15,7 @@ from resnas_deploy.errors import called
 
 # Flags of other programs that the package calls, or tells how to call.
 FLAGS_OF_OTHERS = {
+    "api/deploy_actions.py": {"--model", "--seconds", "--p99", "--json"},  # resnas, of another environment
     "runners/devices.py": {"--force-reinstall"},  # pip
     "serving/server/access.py": {
         "--grpc-restricted-protocol",
@@ -40,7 +41,7 @@ NO_WORDS = {
     "`max_latency_ms`",  # of Python alone
 }
 # Arguments have no dashes: what they are called in the usage line.
-ARGUMENTS = {"ARTIFACT", "ARTIFACT..", "IMAGES.."}
+ARGUMENTS = {"ARTIFACT", "ARTIFACT..", "CHECKPOINT|ARTIFACT..", "IMAGES.."}
 
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*[a-z0-9]")
 COMMAND = re.compile(r"\bresnas ([a-z]+)")

@@ -10,6 +10,7 @@ from resnas_deploy.serving.load.level import Level, LevelResult
 
 _STEPS = 6  # of bisection: within 2% of an interval that doubles
 _LEAST, _MOST = 0.5, 1e6  # requests a second
+_AGAIN = 3  # times that a rate is asked again
 
 
 @dataclass(frozen=True)
@@ -59,14 +60,25 @@ class ServersNeeded:
 
 
 def find_capacity(measure: Callable[[Level], LevelResult], limit: LatencyLimit, first: float) -> Capacity:
-    """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected."""
+    """Search the highest rate that keeps the limit: doubled until it breaks or halved until it holds, then bisected.
+
+    Where every rate below one that broke it holds, that one was another's work on the machine, maybe: it is asked
+    again, and the search goes on from there where it holds now.
+    """
     good, bad, rate = 0.0, math.inf, min(max(first, _LEAST), _MOST)
-    while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
-        if limit.holds(measure(Level(rate=rate))):
-            good, rate = rate, 2 * rate
-        else:
-            bad, rate = rate, rate / 2
-    for _ in range(_STEPS if good and bad < math.inf else 0):
-        middle = (good + bad) / 2
-        good, bad = (middle, bad) if limit.holds(measure(Level(rate=middle))) else (good, middle)
+    for again in range(_AGAIN + 1):
+        while _LEAST <= rate <= _MOST and not (good and bad < math.inf):
+            if limit.holds(measure(Level(rate=rate))):
+                good, rate = rate, 2 * rate
+            else:
+                bad, rate = rate, rate / 2
+        if not (good and bad < math.inf):
+            break
+        doubted = bad
+        for _ in range(_STEPS):
+            middle = (good + bad) / 2
+            good, bad = (middle, bad) if limit.holds(measure(Level(rate=middle))) else (good, middle)
+        if bad < doubted or again == _AGAIN or not limit.holds(measure(Level(rate=bad))):
+            break
+        good, bad, rate = bad, math.inf, 2 * bad
     return Capacity(limit, good, bad)

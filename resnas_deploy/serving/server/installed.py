@@ -43,6 +43,13 @@ def require_client() -> None:
         raise PackageMissing("serving needs the package tritonclient, which is not installed", INSTALL)
 
 
+def server_here() -> str:
+    """Return what tells the server that is installed here from others, without starting it; nothing where none is."""
+    if importlib.util.find_spec("pytriton") is not None:
+        return f"nvidia-pytriton {version('nvidia-pytriton')}"
+    return shutil.which("tritonserver") or ""
+
+
 def find_server(folder: Path) -> InstalledServer:
     """Return the server that is installed here, with what it needs laid out in `folder`, whose path must be plain.
 

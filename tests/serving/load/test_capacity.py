@@ -30,6 +30,21 @@ def test_the_search_finds_the_highest_rate_that_keeps_the_limit(most):
     assert len(tried) < 30
 
 
+@pytest.mark.parametrize("disturbed", [0, 1, 3])
+def test_a_rate_that_broke_it_once_is_asked_again_where_all_below_hold(disturbed):
+    """Another's work on the machine at the first rates would else bound all that follows."""
+    tried = []
+
+    def run(level):
+        tried.append(level.rate)
+        broken = level.rate > 1000 or len(tried) == disturbed + 1
+        return load(level, [1.0 if broken else 0.01])
+
+    found = find_capacity(run, LatencyLimit(99, 50), first=8)
+    assert 900 < found.rate <= 1000 < found.broken
+    assert len(tried) < 30
+
+
 def test_a_limit_that_no_rate_keeps():
     slow = find_capacity(lambda level: load(level, [1.0]), LatencyLimit(99, 50), first=8)
     assert (slow.rate, slow.broken) == (0, 0.5)

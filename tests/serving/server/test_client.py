@@ -1,4 +1,4 @@
-"""The README's client and the page on serving, as written, with a server of the network that they name."""
+"""The client and the rest of the page on serving, as written, with a server of the network that they name."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ def clothes(tmp_path_factory):
         yield running
 
 
+def blocks():
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
+
+
 def test_the_page_from_python(tmp_path):
     """With free ports, in the environment that has a server."""
-    code, _ = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
-    assert 'serve("models")' in code
+    code = next(block for block in blocks() if 'serve("models")' in block)
     code = code.replace('serve("models")', 'serve("models", http_port=0, grpc_port=0, metrics_port=0)')
     trained = load(ROOT / "examples" / "demo" / "checkpoint.safetensors")
     export(lambda: trained, Request("clothes", tmp_path / "clothes", verify_on=None), lambda _: None)
@@ -50,12 +53,12 @@ def test_the_page_from_python(tmp_path):
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
-def test_the_readmes_client(clothes, protocol, monkeypatch, capsys):
-    (*_, code) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_the_pages_client(clothes, protocol, monkeypatch, capsys):
+    code = next(block for block in blocks() if "def classify" in block)
     for text in ("tritonclient.grpc", "localhost:8001"):
         assert text in code
     code = code.replace("tritonclient.grpc", f"tritonclient.{protocol}")
     code = code.replace("localhost:8001", getattr(clothes, protocol))
     monkeypatch.chdir(ROOT)
-    exec(compile(code, "README.md", "exec"), {})
+    exec(compile(code, "serving.md", "exec"), {})
     assert capsys.readouterr().out == "['bag']\n['bag', 'trouser']\n"
