@@ -63,10 +63,11 @@ test: lint ## 15 | - | lint, types and tests
 test-all: lint ## 20 | - | the same with the slow tests
 	$(PYTEST) -m "not gpu"
 
-lint: $(READY) ## 1 | - | format, lint and types: what CI and pre-commit run
+lint: $(READY) ## 1 | - | format, lint, types, workflows: what CI and pre-commit run
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/zizmor --offline --quiet .github resnas-gate
 
 # A test holds the pages to it.
 docs: $(READY) ## 1 | - | write the tables of README and docs from results

@@ -7,6 +7,6 @@ from resnas_deploy.system import here
 
 
 def require_linux(what: str) -> None:
-    """Raise `NotAvailable` on another system. `what` begins the message: something that is done on Linux alone."""
+    """Raise `NotAvailable` on another system. `what` begins the message: something that nothing else can do."""
     if here.NAME != "Linux":
-        raise NotAvailable(f"{what} must be done on Linux, found {here.NAME}; use a machine or a container of Linux")
+        raise NotAvailable(f"{what} needs Linux, found {here.NAME}; use a machine or a container of Linux")

@@ -156,7 +156,7 @@ def raise_again(number: int) -> None:
     """
     import ctypes
 
-    now = (ctypes.c_size_t * 4)()  # a pointer, a mask and flags of 32 bits each, and room
+    now = (ctypes.c_size_t * 32)()  # a pointer, a mask and flags of 32 bits each, and room: other systems have more
     asked = ctypes.CDLL(None).sigaction(number, None, ctypes.byref(now))
     if asked == 0 and now[0] > 1:
         os.kill(os.getpid(), number)
