@@ -79,7 +79,7 @@ def main() -> None:
                 step = " ".join(arguments[: 2 if arguments[0] in ("train", "latency") else 1])
                 seconds[name][step], said = run(arguments, checkouts[name], folder)
                 print(f"{name:7}{step:18}{seconds[name][step]['wall_s']:8.1f} s", flush=True)
-                if step == "train evaluate" and (top1 := TOP1.search(said)):
+                if step in ("train evaluate", "evaluate") and (top1 := TOP1.search(said)):
                     accuracies[name] = {"top1": float(top1[1])} | found_by_search(folder)
     totals = {name: round(sum(step["wall_s"] for step in steps.values()), 1) for name, steps in seconds.items()}
     wall = totals["now"] / totals["before"]

@@ -14,6 +14,7 @@ from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
+from resnas_deploy.evaluating.result import EvaluationDocument
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
@@ -368,17 +369,6 @@ class LatencyCheckDocument(TypedDict):
     noise: PredictorErrors
 
 
-class EvaluatedDocument(TypedDict):
-    """Accuracy on the validation images, from 0 to 1."""
-
-    checkpoint: str
-    data: str
-    top1: float
-    top5: float
-    pictures: int
-    unreadable: list[str]
-
-
 class MemoryDocument(TypedDict):
     """How much memory a process of a training run needs, in bytes, by what it is for."""
 
@@ -489,8 +479,8 @@ DOCUMENTS: dict[str, Any] = {
     "refit": BuildDocument,
     "card": CardDocument,
     "compare": ComparisonsDocument,
+    "evaluate": EvaluationDocument,
     "demo": DemoDocument,
-    "evaluate": EvaluatedDocument,
     "export": ExportDocument,
     "gate": GateDocument,
     "gate-record": GateRecord,

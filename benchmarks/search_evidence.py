@@ -22,7 +22,7 @@ from scipy import stats
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.data.labelled import split
-from resnas_deploy.data.source import open_data
+from resnas_deploy.data.source import open_data, preprocessing_for
 from resnas_deploy.measuring.extras import Extras
 from resnas_deploy.measuring.latency.profile import profile
 from resnas_deploy.measuring.latency.setup import Setup
@@ -42,7 +42,7 @@ from resnas_deploy.searching.store import SearchStore
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.loop import Trained, train
 from resnas_deploy.training.recipe import Recipe, read_recipe
-from resnas_deploy.training.run import TrainingRun, preprocessing_for
+from resnas_deploy.training.run import TrainingRun
 from resnas_deploy.weights.checkpoint import Checkpoint, load, save
 from resnas_deploy.weights.space_files import packaged_spaces
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:  # a name a line, sorted: the same names as in _HOMES, for typ
     from resnas_deploy.api.card import card as card
     from resnas_deploy.api.demo import demo as demo
     from resnas_deploy.api.deploy import deploy as deploy
+    from resnas_deploy.api.evaluate import evaluate as evaluate
     from resnas_deploy.api.export import export as export
     from resnas_deploy.api.gate import gate as gate
     from resnas_deploy.api.gpu_report import gpu_report as gpu_report
@@ -69,6 +70,7 @@ _HOMES = {
     "build": "resnas_deploy.api.build:build",
     "card": "resnas_deploy.api.card:card",
     "compare": "resnas_deploy.api.bench:compare",
+    "evaluate": "resnas_deploy.api.evaluate:evaluate",
     "demo": "resnas_deploy.api.demo:demo",
     "deploy": "resnas_deploy.api.deploy:deploy",
     "export": "resnas_deploy.api.export:export",

@@ -39,7 +39,8 @@ settings.load_profile("resnas")
 def pytest_configure():
     """Let signals reach the tests' processes, which would be ignored where a shell started us in the background."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):  # Windows has none
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     turn_off(os.environ)  # what tests import for themselves reports no more than what the package imports
     os.umask(0o022)  # the usual one, whatever this shell's is: tests say who may read what is written
 

@@ -33,6 +33,7 @@ LAYERS = (
     "artifact",
     "runners",
     "engines",
+    "evaluating",
     "exporting",
     "measuring",
     "training",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from resnas_deploy.api.build import build
+from resnas_deploy.api.evaluate import evaluate
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.api.predict import predict
 from resnas_deploy.api.predicting import predictions
@@ -26,6 +27,7 @@ class Artifact(room.Artifact):
     """
 
     predict = predict
+    evaluate = evaluate
     predictions = predictions
     verify = verify
     build = build

@@ -147,6 +147,7 @@ class ApiActions:
                 text=True,
                 timeout=_MOST_S,
                 check=False,
+                encoding="utf-8",
             )
         except OSError as error:
             raise BadInput(f"`server` must be a command that runs, found {self.server}: {error.strerror}") from None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Self
 
@@ -20,10 +20,11 @@ from resnas_deploy.engines.identity import check_holds, nearest_batch, profiles_
 from resnas_deploy.engines.opening import with_engine
 from resnas_deploy.engines.options import BatchProfile
 from resnas_deploy.errors import BadInput, VerificationFailed
+from resnas_deploy.images.counting import counting
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.named import Named, images_named
+from resnas_deploy.images.named import Named, images_named, is_read_once
 from resnas_deploy.images.stream import read_batches
-from resnas_deploy.progress import Counted, Progress, silent
+from resnas_deploy.progress import Counted, Progress, counted, silent
 from resnas_deploy.runners.base import Options, Runner, usable_cores
 from resnas_deploy.runners.classify import guesses
 from resnas_deploy.runners.devices import CPU, device_kind
@@ -149,7 +150,12 @@ def predictions(
     given: Iterable[str | Path] = [images] if isinstance(images, (str, Path)) else images
     with ExitStack() as stack:  # until the generator has it
         network = stack.enter_context(kind.open(opened, options))
-        made = _predictions(network, opened, images_named(given), sizes, top, threads, progress, stack.pop_all())
+        total = _nobody_knows
+        if progress is not silent and not isinstance(given, Iterator) and not any(map(is_read_once, given)):
+            total = stack.enter_context(counting(lambda: images_named(given, notes=False)))
+        made = _predictions(
+            network, opened, images_named(given), sizes, top, threads, _told(progress, total), stack.pop_all()
+        )
     next(made)  # it has it from here on, and frees it whatever comes
     return Predicting(opened, kind.name, sizes.usual, made)
 
@@ -161,15 +167,18 @@ def _predictions(
     sizes: _Sizes,
     top: int,
     threads: int,
-    progress: Progress,
+    tell: Callable[[int], None],
     held: ExitStack,
 ) -> Generator[Prediction, None, None]:
     """Yield first something that is no prediction, and then one for each image."""
     manifest, kind = artifact.manifest, input_named(artifact.input)
     done = 0
-    with held:
+    with (
+        held,
+        closing(read_batches(images, _load, manifest.preprocessing, kind, sizes.usual, threads=threads)) as batches,
+    ):
         yield Prediction(artifact.folder, ())
-        for found in read_batches(images, _load, manifest.preprocessing, kind, sizes.usual, threads=threads):
+        for found in batches:
             size = sizes.of(len(found))
             logits = network.run(found.images[:size])[OUTPUT]
             best = guesses(logits[: len(found)], top, manifest.class_names)
@@ -184,7 +193,24 @@ def _predictions(
                 else:
                     yield Prediction(read.item.path, top_classes)
             done += len(found)
-            progress(Counted(f"classifying: {done} images", done, 0, stage="classifying", unit="images"))
+            tell(done)
+
+
+def _nobody_knows() -> int:
+    return 0
+
+
+def _told(progress: Progress, total: Callable[[], int]) -> Callable[[int], None]:
+    """Return what tells how many images are done, of how many where that is known."""
+    what, unit = "classifying", "images"
+
+    def tell(done: int) -> None:
+        if found := total():
+            progress(counted(what, done, found, unit))
+        else:
+            progress(Counted(f"{what}: {done} {unit}", done, 0, stage=what, unit=unit))
+
+    return tell
 
 
 def _load(named: Named) -> Image:

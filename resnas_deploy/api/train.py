@@ -1,4 +1,4 @@
-"""Training supernets and single networks, and measuring how good they are.
+"""Training supernets and single networks, and how that goes.
 
 Several processes that torchrun starts train together, each by the same call: the first one writes the files.
 """
@@ -26,33 +26,11 @@ from resnas_deploy.weights.checkpoint import Checkpoint
 from resnas_deploy.weights.space_files import space_named
 
 if TYPE_CHECKING:  # which import torch
-    from resnas_deploy.training.evaluate import ValidationAccuracy
     from resnas_deploy.training.input_profile import InputProfile
     from resnas_deploy.training.loop import Trained
     from resnas_deploy.training.recipe import Recipe
     from resnas_deploy.training.records.status import RunStatus
     from resnas_deploy.training.run import TrainingOptions, TrainingRun
-
-_COLUMNS = ("checkpoint", "data", "top-1", "top-5", "images")
-
-
-@dataclass(frozen=True)
-class Evaluated(Tabular):
-    """How good a checkpoint is on the validation split of some data."""
-
-    checkpoint: str
-    data: str
-    accuracy: ValidationAccuracy
-
-    def to_json(self) -> dict[str, object]:
-        """Return what `resnas train evaluate --json` prints."""
-        return {"checkpoint": self.checkpoint, "data": self.data, **self.accuracy.to_json()}
-
-    def table(self) -> Table:
-        """Return the figures as a table."""
-        found = self.accuracy
-        row = (self.checkpoint, self.data, f"{found.top1:.2%}", f"{found.top5:.2%}", str(found.images))
-        return Table("Accuracy on the validation split", _COLUMNS, [row], text_columns=2)
 
 
 @dataclass(frozen=True)
@@ -231,42 +209,6 @@ def finetune(
 
 
 @checked
-def evaluate(
-    checkpoint: str | Path | Checkpoint,
-    data: str | Path,
-    *,
-    batch: int = 64,
-    workers: int | None = None,
-    skip_unreadable: bool = False,
-    device: str = "",
-    progress: Progress = silent,
-) -> Evaluated:
-    """Measure what share of the validation split a network gets right.
-
-    Args:
-        checkpoint: a checkpoint, in memory or as a file (.safetensors).
-        data: demo, or a folder with train/ and val/.
-        batch: images at once.
-        workers: processes that decode images; 0: this one does. None takes the cores at hand, divided by the processes
-            of this machine that train together, and 0 for images that are in memory already where a CPU computes.
-        skip_unreadable: go on without images that cannot be read; the result names them.
-        device: cpu, cuda or cuda:N; cuda where there is one if none is named.
-        progress: told what is being done.
-
-    Raise `BadInput` for data of other classes and for images that cannot be read, `NotAvailable` without PyTorch.
-    """
-    check_torch("training")
-    from resnas_deploy.training.distributed import joined
-    from resnas_deploy.training.evaluate import evaluate_checkpoint
-
-    with joined(device, os.environ) as processes:
-        progress("reading the data")
-        found = evaluate_checkpoint(_path(checkpoint), str(data), batch, workers, skip_unreadable, processes, progress)
-    name = f"checkpoint {checkpoint.digest[:16]}" if isinstance(checkpoint, Checkpoint) else str(checkpoint)
-    return Evaluated(name, str(data), found)
-
-
-@checked
 def status(folder: str | Path) -> Status:
     """Tell how a training run goes or went: state, curves, pace and time left, from its folder, which may be in use.
 
@@ -301,6 +243,7 @@ def _trained(
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
+        progress("reading the data")
         run = with_workers(prepare(), options.workers, processes)
         if options.profile_input:
             return profile_input(run, processes, progress)

@@ -20,6 +20,7 @@ from resnas_deploy.cli.compare import compare
 from resnas_deploy.cli.demo import demo
 from resnas_deploy.cli.deploy import deploy
 from resnas_deploy.cli.environment import prepare
+from resnas_deploy.cli.evaluate import evaluate
 from resnas_deploy.cli.export import export
 from resnas_deploy.cli.gate import gate
 from resnas_deploy.cli.gpu_report import gpu_report
@@ -100,6 +101,7 @@ app.command()(refit)
 app.command()(kernels)
 app.command()(verify)
 app.command()(predict)
+app.command()(evaluate)
 app.command()(bench)
 app.command()(compare)
 app.command()(gate)

@@ -82,7 +82,7 @@ def gate(
     Examples:
     $ resnas gate --baseline baseline.json
     $ resnas gate build/small-fp32 --baseline baselines/
-    $ resnas gate --baseline baselines/ --summary gate.md --html gate.html --history history.jsonl
+    $ resnas gate --baseline baselines/ --html gate.html --history h.jsonl
     """
     if baseline is None:
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")

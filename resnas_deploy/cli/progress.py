@@ -23,7 +23,7 @@ QUIET = "RESNAS_QUIET"  # the environment variable that is --quiet for every com
 FIRST_S, MOST_S = 5.0, 60.0  # until a log's first line, and at most between two
 _BAR, _LEAST_WIDTH = 16, 80  # columns of the bar, and of the terminal that has room for one
 _LEAST_TEXT = 12  # columns, however narrow the terminal
-_CLEAN = b"\r\x1b[2K\x1b[?25h"  # to a terminal: an empty line, and the cursor, which is hidden meanwhile
+_CLEAN = "\r\x1b[2K\x1b[?25h"  # to a terminal: an empty line, and the cursor, which is hidden meanwhile
 
 _quiet = False
 
@@ -51,29 +51,31 @@ def progress(*, spinner: bool = True) -> Iterator[Progress]:
         return
     console = Console(stderr=True, markup=False, highlight=False)
     if not sys.stderr.isatty() or console.is_dumb_terminal:  # whatever FORCE_COLOR says
-        with _in_a_log(thread=spinner) as hear:
-            yield hear
+        with _in_a_log(thread=spinner) as written:
+            yield written
         return
     shown = _Line(Stages(time.monotonic), "dots" if console.encoding.startswith("utf") else "line", spins=spinner)
     shown.stages.hear("starting")
-    with (
-        ending.clearing(_CLEAN),
-        Live(
-            shown,
-            console=console,
-            auto_refresh=spinner,
-            refresh_per_second=10,
-            transient=True,
-            redirect_stdout=sys.stdout.isatty(),  # above the line; else it would be sent to the terminal with it
-        ) as live,
-    ):
+    live = Live(
+        shown,
+        console=console,
+        auto_refresh=spinner,
+        refresh_per_second=10,
+        transient=True,
+        redirect_stdout=sys.stdout.isatty(),  # above the line; else it would be sent to the terminal with it
+    )
 
-        def hear(text: str) -> None:
-            shown.stages.hear(text)
-            if not spinner:
-                live.refresh()
+    def hear(text: str) -> None:
+        shown.stages.hear(text)
+        if not spinner:
+            live.refresh()
 
-        yield hear
+    with ending.clearing(_CLEAN):
+        try:  # not `with live`: a signal may come while it starts
+            live.start(refresh=True)
+            yield hear
+        finally:
+            live.stop()
 
 
 class _Line:

@@ -11,6 +11,7 @@ from typing import Any, TextIO, cast
 
 from resnas_deploy.cli import plain
 from resnas_deploy.processes.ending import open_closed
+from resnas_deploy.system import here
 
 READER_GONE = 141  # 128 and SIGPIPE: what a shell tells of other programs whose reader went away
 
@@ -31,14 +32,18 @@ class _Output:
     def write(self, text: str) -> int:
         try:
             return self._stream.write(text)
-        except BrokenPipeError:
-            raise ReaderGone from None
+        except OSError as error:
+            if error.errno in here.GONE:
+                raise ReaderGone from None
+            raise
 
     def flush(self) -> None:
         try:
             self._stream.flush()
-        except BrokenPipeError:
-            raise ReaderGone from None
+        except OSError as error:
+            if error.errno in here.GONE:
+                raise ReaderGone from None
+            raise
 
 
 @contextmanager
@@ -49,6 +54,7 @@ def checked_output() -> Iterator[None]:
     get what libraries say. What cannot be written in the end raises an `OSError`.
     """
     open_closed()
+    here.text_output()
     plain.register()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # the name of a file may hold bytes that are no text

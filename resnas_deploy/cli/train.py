@@ -1,4 +1,4 @@
-"""`resnas train`: supernets, single networks, and how good they are."""
+"""`resnas train`: supernets and single networks, and how that goes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from resnas_deploy.cli.output import (
     say,
     show_table,
 )
-from resnas_deploy.cli.train_options import CheckpointOption, DataOption, RunOptions, Skip, TorchDevice, Workers
+from resnas_deploy.cli.train_options import CheckpointOption, RunOptions
 from resnas_deploy.errors import first_few
 from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.progress import silent
@@ -102,40 +102,6 @@ def finetune(*, checkpoint: CheckpointOption, options: RunOptions, as_json: Json
     $ resnas train finetune --checkpoint x.safetensors --data imagenet --out y
     """
     _train(resnas.train.finetune, options, as_json, "export --checkpoint {}", checkpoint=checkpoint)
-
-
-@train.command()
-def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).", show_default=False)],
-    data: DataOption,
-    batch: Annotated[int, typer.Option(help="Images at once.", metavar="N", min=1, max=65536)] = 64,
-    workers: Workers = None,
-    skip_unreadable: Skip = False,
-    device: TorchDevice = "",
-    as_json: Json = False,
-) -> None:
-    """Measure what share of the validation split a network gets right.
-
-    Examples:
-    $ resnas train evaluate run/checkpoint.safetensors --data demo
-    """
-    with progress() as show:
-        show("loading")
-        found = resnas.train.evaluate(
-            checkpoint,
-            data,
-            batch=batch,
-            workers=workers,
-            skip_unreadable=skip_unreadable,
-            device=device,
-            progress=show,
-        )
-    if not is_first_process():
-        return
-    if as_json:
-        print_json(found.to_json())
-    else:
-        say(str(found.accuracy))
 
 
 @train.command()

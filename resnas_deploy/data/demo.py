@@ -39,6 +39,9 @@ class DemoImages:
     def chunks(self) -> Sequence[Indices]:
         return [np.arange(len(self.labels))]
 
+    def name(self, index: int) -> str:
+        return f"image {index}"
+
     def image(self, index: int) -> Image.Image:
         return Image.fromarray(self.pixels[index]).convert("RGB")
 

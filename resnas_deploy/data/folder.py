@@ -34,6 +34,9 @@ class FolderImages:
     def chunks(self) -> Sequence[Indices]:
         return [np.arange(len(self.names))]
 
+    def name(self, index: int) -> str:
+        return os.fsdecode(self.names[index])
+
     def image(self, index: int) -> Image.Image:
         return load_image(self._path(index))
 
@@ -41,7 +44,7 @@ class FolderImages:
         return load_crop(self._path(index), choose, side)
 
     def _path(self, index: int) -> Path:
-        return self.folder / os.fsdecode(self.names[index])
+        return self.folder / self.name(index)
 
 
 def folder_images(folder: Path, ignored: Ignored) -> FolderImages:

@@ -47,6 +47,9 @@ class Renumbered:
     def chunks(self) -> Sequence[Indices]:
         return self.whole.chunks
 
+    def name(self, index: int) -> str:
+        return self.whole.name(index)
+
     def image(self, index: int) -> Image.Image:
         return self.whole.image(index)
 

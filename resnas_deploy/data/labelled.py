@@ -36,6 +36,10 @@ class LabelledImages(Protocol):
         """The images in chunks that are read best in one go: a single one where any order is as good."""
         ...
 
+    def name(self, index: int) -> str:
+        """Return what people call an image: where it lies in the data, or its number."""
+        ...
+
     def image(self, index: int) -> Image.Image:
         """Return an image of mode RGB. Raise `BadInput`, which names it, where it cannot be read."""
         ...
@@ -69,6 +73,9 @@ class ImageSubset:
         place[self.indices] = np.arange(len(self.indices))
         found = (place[chunk] for chunk in self.whole.chunks)
         return [chunk[chunk >= 0] for chunk in found if (chunk >= 0).any()]
+
+    def name(self, index: int) -> str:
+        return self.whole.name(int(self.indices[index]))
 
     def image(self, index: int) -> Image.Image:
         return self.whole.image(int(self.indices[index]))

@@ -1,57 +1,31 @@
-"""Images in one folder, with a list that says which class each is of: a CSV file of lines `name,class`.
-
-ImageNet's own LOC_val_solution.csv is read as it is: `ImageId,PredictionString`, names without a suffix, and of what
-each image shows `n01440764 111 2 300 4`, a WordNet id and a box in pixels, once or several times.
-"""
+"""Images in one folder, with a list that says which class each is of, in any form that `list_formats` reads."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from resnas_deploy.data.folder import FolderImages
+from resnas_deploy.data.list_formats import Row, read_list
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.files.reading import read_text
-from resnas_deploy.images.listing import Ignored, Reason, entries_of, is_image
-
-SUFFIX = ".csv"
-MOST_BYTES = 200_000_000  # of a list: ImageNet's training split has 60 MB
-_HEADS = frozenset({"name", "image", "file", "filename", "file_name", "path", "id", "imageid", "image_id"})
-_IMAGENET = ("imageid", "predictionstring")
-_BOX = 5  # words of an object: its class and four numbers
+from resnas_deploy.images.listing import Ignored, Reason, entries_of, images_inside, is_image
 
 
-def is_list(name: str) -> bool:
-    """Return whether a file's name is a list's."""
-    return name.lower().endswith(SUFFIX)
+def listed_images(folder: Path, path: Path, ignored: Ignored) -> FolderImages:
+    """Return the images of a folder that the list `path` has; the others are counted in `ignored`.
 
-
-def listed_images(folder: Path, name: str, ignored: Ignored) -> FolderImages:
-    """Return the images of a folder that its list `name` has; the others are counted in `ignored`.
-
-    A file's name may lack its suffix. The classes are what the list calls them, sorted. Raise `BadInput`, with the
-    line's number, for one that is no image of the folder, has two classes, or cannot be read.
+    A file's name may lack its suffix, and have folders before it, which lie in `folder`. The classes are what the list
+    calls them, sorted. Raise `BadInput`, with the line's number, for one that is no image of the folder, has two
+    classes, or cannot be read.
     """
-    there = {image for image in entries_of(folder, Ignored())[1] if is_image(image)}
-    stems: dict[str, list[str]] = {}
-    for image in there:
-        stems.setdefault(os.path.splitext(image)[0], []).append(image)  # noqa: PTH122  a path's own takes four times
-    labels: dict[str, str] = {}
-    for place, image, label in _rows(folder / name):
-        named = [image] if image in there else stems.get(image, [])
-        if len(named) != 1:
-            raise BadInput(
-                f"{place} must name an image of {folder}, found {shown(image)}; put the images beside the list"
-            )
-        if labels.setdefault(named[0], label) != label:
-            raise BadInput(f"{place} must not name {shown(named[0])} again with another class, found {shown(label)}")
-    if not labels:
-        raise BadInput(f"{folder / name} must have lines NAME,CLASS, found none")
-    for image in there - labels.keys():
+    rows = read_list(path)
+    deep = any("/" in row.image.removeprefix("./") for row in rows)
+    there = set(images_inside(folder, Ignored(), top=folder)) if deep else set(_images_in(folder))
+    labels = _by_name(folder, path, rows, there) if rows[0].image else _in_order(folder, path, rows, sorted(there))
+    for image in sorted(there - labels.keys()):
         ignored.add(Reason.UNLISTED, image)
     names = sorted(set(labels.values()))
     number = {label: place for place, label in enumerate(names)}
@@ -64,30 +38,33 @@ def listed_images(folder: Path, name: str, ignored: Ignored) -> FolderImages:
     )
 
 
-def _rows(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield the place, the name and the class of each line."""
-    reader = csv.reader(read_text(path, MOST_BYTES).splitlines(), strict=True)
-    of_imagenet = False
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            place = f"{path}, line {reader.line_num}"
-            if reader.line_num == 1 and cells and cells[0].casefold() in _HEADS:
-                of_imagenet = tuple(cell.casefold() for cell in cells) == _IMAGENET
-                continue
-            if not any(cells):
-                continue
-            if len(cells) != 2 or not all(cells):
-                raise BadInput(f"{place} must be NAME,CLASS, found {shown(','.join(row))}")
-            yield place, cells[0], _shown_class(cells[1], place) if of_imagenet else cells[1]
-    except csv.Error as error:
-        raise BadInput(f"{path}, line {reader.line_num} must be NAME,CLASS, found: {error}") from None
+def _images_in(folder: Path) -> list[str]:
+    return [image for image in entries_of(folder, Ignored())[1] if is_image(image)]
 
 
-def _shown_class(text: str, place: str) -> str:
-    """Return the one class of ImageNet's words for what an image shows. Raise `BadInput` for several."""
-    words = text.split()
-    kinds = set(words[::_BOX])
-    if len(words) % _BOX or len(kinds) != 1:
-        raise BadInput(f"{place} must be one class with its boxes, found {shown(text)}")
-    return words[0]
+def _by_name(folder: Path, path: Path, rows: Sequence[Row], there: Collection[str]) -> dict[str, str]:
+    stems: dict[str, list[str]] = {}
+    for image in there:
+        stems.setdefault(os.path.splitext(image)[0], []).append(image)  # noqa: PTH122  a path's own takes four times
+    labels: dict[str, str] = {}
+    for row in rows:
+        name = row.image.removeprefix("./")
+        named = [name] if name in there else stems.get(name, [])
+        if len(named) != 1:
+            beside = path.parent == folder
+            remedy = "put the images beside the list" if beside else "give the folder that its paths begin in as `data`"
+            raise BadInput(f"{row.place} must name an image of {folder}, found {shown(row.image)}; {remedy}")
+        if labels.setdefault(named[0], row.label) != row.label:
+            raise BadInput(
+                f"{row.place} must not name {shown(named[0])} again with another class, found {shown(row.label)}"
+            )
+    return labels
+
+
+def _in_order(folder: Path, path: Path, rows: Sequence[Row], there: Sequence[str]) -> dict[str, str]:
+    if len(rows) != len(there):
+        raise BadInput(
+            f"{path} must have a class for each image of {folder}, found {len(rows)} for {len(there)}; "
+            "give lines PATH CLASS where images are missing"
+        )
+    return {image: row.label for image, row in zip(there, rows, strict=True)}

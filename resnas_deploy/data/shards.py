@@ -50,6 +50,9 @@ class ShardImages:
     def chunks(self) -> Sequence[Indices]:
         return [np.flatnonzero(self.shard == number) for number in range(len(self.shards))]
 
+    def name(self, index: int) -> str:
+        return f"{self.shards[self.shard[index]].name}/{self.keys[index]}"
+
     def image(self, index: int) -> Image.Image:
         return read_image(*self._file(index))
 

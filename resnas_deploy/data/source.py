@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnas_deploy.data.demo import demo_images
 from resnas_deploy.data.folder import folder_images, has_images
 from resnas_deploy.data.labelled import LabelledImages
-from resnas_deploy.data.listed import is_list, listed_images
+from resnas_deploy.data.list_formats import is_csv
+from resnas_deploy.data.listed import listed_images
 from resnas_deploy.data.name_forms import same_name
 from resnas_deploy.data.shards import is_shard, shard_images
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.images.listing import Ignored, entries_of, is_image
+from resnas_deploy.images.preprocessing import Preprocessing
 
 DEMO = "demo"
 TRAIN, VAL = "train", "val"
+
+
+def preprocessing_for(data: str, image_size: int) -> Preprocessing:
+    """Return how images are evaluated: as ImageNet's, but for the demo's, which fill their frame."""
+    usual = Preprocessing.for_image_size(image_size)
+    return replace(usual, resize=image_size) if data == DEMO else usual
 
 
 @dataclass(frozen=True)
@@ -45,21 +53,51 @@ def open_data(source: str) -> DataSet:
     return data
 
 
-def open_labelled(folder: Path) -> LabelledImages:
+def open_validation(source: str, labels: Path | None = None) -> LabelledImages:
+    """Open what a network is evaluated on: the validation split of a data set, or any labelled images.
+
+    `source` is `demo`, a folder with val/, one that `open_labelled` opens, or the file of a list with its images beside
+    it; `labels` is a list that lies elsewhere. Raise `BadInput`, which names what is wrong with it.
+    """
+    root = Path(source)
+    if source == DEMO:
+        if labels:
+            raise BadInput(f"`labels` must be for a folder of images, found {labels} and the data demo; leave it out")
+        return demo_images()[1]
+    if root.is_file() and not labels:
+        root, labels = root.parent, root
+    if not root.is_dir():
+        raise BadInput(
+            f"`data` must be demo, a folder of labelled images, or a list of such, found {shown(source)}; "
+            "check the path"
+        )
+    if labels:
+        ignored = Ignored()
+        found = listed_images(root, labels, ignored)
+        ignored.note(str(root))
+        return found
+    if (root / VAL).is_dir() and ((root / TRAIN).is_dir() or entries_of(root, Ignored())[0] == [VAL]):
+        root = root / VAL
+    return open_labelled(root, "data", "or name one by `labels`")
+
+
+def open_labelled(folder: Path, field: str = "score_on", or_else: str = "") -> LabelledImages:
     """Open one folder of labelled images: class folders, shards, or images with a list of their classes.
 
-    Raise `BadInput`, which names what is wrong with it.
+    Raise `BadInput`, which names what is wrong with it, or the parameter `field`; `or_else` is what else may be done
+    where a list is missing.
     """
     if not folder.is_dir():
-        raise BadInput(f"`score_on` must be a folder of labelled images, found {shown(str(folder))}; check the path")
+        raise BadInput(f"`{field}` must be a folder of labelled images, found {shown(str(folder))}; check the path")
     ignored = Ignored()
     folders, files = entries_of(folder, Ignored())
     if {TRAIN, VAL} & set(folders) and set(folders) <= {TRAIN, VAL}:
+        whole = "" if field == "data" else ", or give the whole as `data`"
         raise BadInput(
-            f"`score_on` must be a folder of labelled images, found one with {' and '.join(f'{x}/' for x in folders)}; "
-            f"name one of them, such as {folder / folders[-1]}, or give the whole as `data`"
+            f"`{field}` must be a folder of labelled images, found one with {' and '.join(f'{x}/' for x in folders)}; "
+            f"name one of them, such as {folder / folders[-1]}{whole}"
         )
-    if any(map(is_image, files)) and (lists := [name for name in files if is_list(name)]):
+    if any(map(is_image, files)) and (lists := [name for name in files if is_csv(name)]):
         if len(lists) > 1:
             raise BadInput(f"{folder} must have one list of its images' classes, found {lists[0]} and {lists[1]}")
         if has_images(folder, folders):
@@ -67,11 +105,11 @@ def open_labelled(folder: Path) -> LabelledImages:
                 f"{folder} must hold images with a list, or class folders, found both ({lists[0]} and {folders[0]}/); "
                 "move one kind away"
             )
-        found: LabelledImages = listed_images(folder, lists[0], ignored)
+        found: LabelledImages = listed_images(folder, folder / lists[0], ignored)
     elif any(map(is_image, files)) and not has_images(folder, folders):
         raise BadInput(
             f"{folder} must say which class its images are of, found no list; add one to it, such as labels.csv, of "
-            "lines NAME,CLASS, or put the images into a folder for each class"
+            "lines NAME,CLASS, or put the images into a folder for each class" + (f", {or_else}" if or_else else "")
         )
     else:
         found = _images(folder, ignored)

@@ -119,11 +119,11 @@ class Kept:
         """Write the report and its page. Raise `StorageError`."""
         self._write(self.folder / REPORT, deployment.to_json())
         with atomic_file(self.folder / PAGE) as partial:
-            partial.write_text(page, encoding="utf-8")
+            partial.write_text(page, encoding="utf-8", newline="\n")
 
     def _write(self, path: Path, document: object) -> None:
         with atomic_file(path) as partial:
-            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def made_of(**what: object) -> str:

@@ -67,7 +67,7 @@ def build(request: Mapping[str, Any], send: Any, log: IO[str]) -> None:
     if request["listings"]:
         send(phase="inspecting the engine")
         found = listings(trt, logger, bytes(built), host_code=request["version_compatible"])
-        Path(request["listings"]).write_text(json.dumps(found), encoding="utf-8")
+        Path(request["listings"]).write_text(json.dumps(found), encoding="utf-8", newline="\n")
     if cache is not None:
         with output_file(Path(request["timing_cache"]), replace=True) as partial:
             partial.write_bytes(config.get_timing_cache().serialize())
@@ -183,7 +183,7 @@ def _monitor(trt: Any, send: Any) -> Any:
 
 def main() -> None:
     """Read a request, build it, say what came of it."""
-    out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    out = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what the library prints is no part of the answer
     lock = threading.Lock()
 

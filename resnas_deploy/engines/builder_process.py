@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from resnas_deploy.errors import BadInput, NotAvailable, StorageError
+from resnas_deploy.errors import BadInput, StorageError
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.workplace import scratch_errors
+from resnas_deploy.processes.elsewhere import require_linux
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Counted, Progress
 from resnas_deploy.system import here
@@ -31,8 +32,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
     Raise `BadInput` where it fails or dies, with the builder's own message; the whole log then stays at `failed_log`.
     Ctrl-C ends the builder at once.
     """
-    if not here.HOLDS:  # pipes and files are handed over by their descriptors
-        raise NotAvailable(f"engines are built on Linux alone, found {here.NAME}; build on Linux")
+    require_linux("building an engine of TensorRT")  # pipes and files are handed over by their descriptors
     # Neither file has a name: nothing is left of them, however this process ends.
     with (
         scratch_errors(),
@@ -50,6 +50,7 @@ def compile_engine(request: Mapping[str, object], out: Path, failed_log: Path, p
                 pass_fds=(log.fileno(), graph.fileno()),
                 start_new_session=True,  # Ctrl-C is for this process, which ends that one
                 env=_environment(request.get("gpu")),
+                encoding="utf-8",
             )
         try:
             error = _follow(process, {**request, "model": here.path_of_open(graph.fileno()), "out": str(out)}, progress)
@@ -126,7 +127,7 @@ def _keep(path: Path, content: str) -> bool:
     """Keep a log where it was asked for. Return whether that was possible: the error itself matters more."""
     try:
         with atomic_file(path) as partial:
-            partial.write_text(content, encoding="utf-8", errors="replace")
+            partial.write_text(content, encoding="utf-8", errors="replace", newline="\n")
     except (BadInput, StorageError):
         return False
     return True

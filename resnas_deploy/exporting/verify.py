@@ -71,7 +71,7 @@ def verify(
     if (data or max_drop != DEFAULT_DROP) and not quantised:
         raise BadInput(
             f"accuracy is compared for {' and '.join(QUANTISED)}, found {artifact.precision}, whose logits are; "
-            "leave `data` and `max_drop` out (`train.evaluate()` has the accuracy of a checkpoint)"
+            "leave `data` and `max_drop` out (`evaluate()` has the accuracy of a checkpoint)"
         )
     labelled = None
     if quantised:

@@ -45,6 +45,8 @@ class Taken(BadInput):
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals into one clear `StorageError`, or `BadInput` for a place that cannot be."""
+    if why := here.why_no_name(path):
+        raise BadInput(f"{path} cannot be written: {why}; choose another name")
     try:
         yield
     except BrokenPipeError:  # whoever was reading has had enough: no fault of any place

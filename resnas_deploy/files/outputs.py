@@ -33,7 +33,7 @@ def output_file(path: Path, *, replace: bool) -> Iterator[Path]:
 def write_text(path: Path, text: str, *, replace: bool) -> None:
     """Write a text file that a user names. Raise `StorageError` or `BadInput`."""
     with output_file(path, replace=replace) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def check_writable(path: Path) -> None:

@@ -142,7 +142,7 @@ def _claim_file(old: Path, new: Path) -> None:
     except OSError as error:
         if error.errno not in _NO_LINKS:
             raise
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC))
+        os.close(here.open_locked_file(new, 0o666, new=True))
         try:
             old.replace(new)
         except BaseException:

@@ -29,7 +29,7 @@ def stand_in(environment: MutableMapping[str, str] = os.environ) -> None:
         environment["HOME"] = _NOWHERE
     try:
         getpass.getuser()
-    except (KeyError, OSError):  # by the version of Python
+    except (KeyError, OSError, ImportError):  # by the version of Python; the last where there is no passwd
         environment["LOGNAME"] = here.user_name()
 
 

@@ -130,6 +130,7 @@ def files_below(
 
 def images_inside(folder: Path, ignored: Ignored, top: Path) -> list[str]:
     """Return what `files_below` does of images, as texts without the folder: no path is made of a million files."""
+    folder = folder if folder.name else folder.absolute()  # `.` is named in some paths, and not in others
     start = len(os.path.join(folder, ""))  # noqa: PTH118  which ends in a slash
     return [path[start:] for path in _walk(folder, ignored, is_image, os.path.realpath(top))]
 

@@ -39,7 +39,7 @@ def images_named(given: Iterable[str | Path], *, notes: bool = True) -> Iterator
     for each in given:
         if isinstance(each, Path) or (each != STDIN and os.path.lexists(each)):
             yield from _inside(Path(each), notes=notes)
-        elif each in (STDIN, LIST + STDIN):
+        elif is_read_once(each):
             yield from _listed(Path(STDIN), _stdin(), notes=notes)
         elif each.startswith(LIST) and len(each) > 1:
             path = Path(each[1:])
@@ -48,6 +48,11 @@ def images_named(given: Iterable[str | Path], *, notes: bool = True) -> Iterator
             yield from _matching(each, notes=notes)
         else:
             yield Named(Path(each))
+
+
+def is_read_once(given: str | Path) -> bool:
+    """Return whether what is named can be gone through only once."""
+    return given in (STDIN, LIST + STDIN)
 
 
 def _inside(path: Path, *, notes: bool) -> Iterator[Named]:

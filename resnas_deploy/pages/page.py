@@ -12,6 +12,7 @@ from typing import Protocol
 
 from resnas_deploy.pages import escaping
 from resnas_deploy.pages.bars import CorrelationTable
+from resnas_deploy.pages.gallery import Gallery
 from resnas_deploy.pages.table import Table
 
 # In the order in which they need each other.
@@ -140,7 +141,7 @@ class Page:
 
     def _moves(self) -> bool:
         """Whether anything in it needs the script."""
-        still = Table | CorrelationTable | Text | Items | Drawing
+        still = Table | CorrelationTable | Text | Items | Drawing | Gallery
         return any(not isinstance(part, still) for part in _walk(self.parts))
 
 

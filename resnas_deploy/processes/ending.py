@@ -53,7 +53,8 @@ class _State:
         self.late = False  # whether the command is over: what comes now does not count, if the process then ends
         self.wakeup = -1  # what Python's own handler writes to
         self.last_words: list[str] = []  # lines that are said where a signal ends it
-        self.clear = b""  # what makes room for them on stderr, where the process must end at once
+        self.clear = ""  # what makes room for them on a terminal
+        self.speaking = _thread.allocate_lock()  # whoever has it says them, once
 
     def is_on_its_way(self) -> bool:
         """Whether the exception is somewhere on its way up."""
@@ -146,7 +147,8 @@ def _code_of(command: Callable[[], int], mask: Any) -> int:
     _state.taken = True
     number = _state.number or signal.SIGINT
     _end_children()
-    _say(*_last_lines(_state, number))
+    if _state.speaking.acquire(blocking=False):
+        _say(_last_lines(_state, number))
     return 128 + number
 
 
@@ -179,13 +181,20 @@ class last_words:  # noqa: N801  a context manager
 
 
 @contextlib.contextmanager
-def clearing(written: bytes) -> Iterator[None]:
-    """Have this written on stderr before the last lines, where a signal ends the process within the block, at once."""
+def clearing(written: str) -> Iterator[None]:
+    """Have this written on stderr before the last lines where a signal ends the block, or the process within it.
+
+    The signal may come amid the tidying up of what is shown on a terminal, or at a moment that leaves no time for it.
+    """
     _state.clear = written
     try:
         yield
-    finally:
-        _state.clear = b""
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        _state.clear = ""
+        raise
+    _state.clear = ""
 
 
 def _install() -> dict[int, Any]:
@@ -197,7 +206,7 @@ def _install() -> dict[int, Any]:
     for number in before:
         signal.signal(number, _on_signal)
     reader, writer = os.pipe()
-    os.set_blocking(writer, False)
+    here.never_wait(writer)
     state.wakeup, _state = writer, state
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     before[0] = sys.unraisablehook
@@ -277,7 +286,8 @@ def _end_at_once(number: int, state: _State) -> None:
         except OSError:  # a folder, or gone
             shutil.rmtree(path, ignore_errors=True)
     try:
-        os.write(2, state.clear + "".join(f"resnas: {line}\n" for line in _last_lines(state, number)).encode())
+        if state.speaking.acquire(blocking=False):
+            os.write(2, _last_lines(state, number).encode())
     finally:
         os._exit(128 + number)
 
@@ -307,19 +317,19 @@ def speaker() -> str:
     return f"rank {os.environ.get('RANK', '').strip() or '?'}: "
 
 
-def _last_lines(state: _State, number: int) -> list[str]:
-    return [*dict.fromkeys(state.last_words), _words(number)]
+def _last_lines(state: _State, number: int) -> str:
+    lines = [*dict.fromkeys(state.last_words), _words(number)]
+    return state.clear + "".join(f"resnas: {line}\n" for line in lines)
 
 
 def _words(number: int) -> str:
     return speaker() + ("interrupted" if number == signal.SIGINT else f"ended by {signal.Signals(number).name}")
 
 
-def _say(*lines: str) -> None:
-    """Write lines on stderr, which may be gone, as the terminal is after SIGHUP."""
+def _say(text: str) -> None:
+    """Write a text on stderr, which may be gone, as the terminal is after SIGHUP."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        for line in lines:
-            sys.stderr.write(f"resnas: {line}\n")
+        sys.stderr.write(text)
         sys.stderr.flush()
 
 

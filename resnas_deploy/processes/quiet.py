@@ -61,7 +61,7 @@ def turn_off(environment: MutableMapping[str, str], *, ours: bool = False) -> No
 def _openvino_may_send() -> bool:
     """Whether the user opted in. There is no variable for it, and without a word OpenVINO sends."""
     try:
-        return (Path.home() / _OPENVINO_CONSENT).read_text().strip() == "1"
+        return (Path.home() / _OPENVINO_CONSENT).read_text(encoding="utf-8").strip() == "1"
     except (OSError, RuntimeError, UnicodeDecodeError):  # no home, or no such file
         return False
 

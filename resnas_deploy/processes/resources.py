@@ -170,6 +170,6 @@ def _integer(text: str) -> int | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(errors="replace")
+        return path.read_text(errors="replace", encoding="utf-8")
     except OSError:  # not exposed, or not to this user
         return ""

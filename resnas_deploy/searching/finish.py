@@ -95,5 +95,5 @@ def _write_winner(folder: Path, chosen: Finalist | None) -> None:
         return
     checkpoint = chosen.checkpoint
     with atomic_file(folder / ARCH) as partial:
-        partial.write_text(json.dumps(checkpoint.arch.to_json(), indent=1) + "\n")
+        partial.write_text(json.dumps(checkpoint.arch.to_json(), indent=1) + "\n", encoding="utf-8", newline="\n")
     save(checkpoint, folder / CHECKPOINT)

@@ -187,4 +187,4 @@ def from_document(kind: type[Document], data: object, path: Path, schema: int, r
 def write_document(path: Path, document: object) -> None:
     """Write a JSON document at once and whole. Raise `StorageError` or `BadInput`."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")

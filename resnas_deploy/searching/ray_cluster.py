@@ -111,7 +111,7 @@ def _scratch_home() -> Path:
     stack = ExitStack()
     atexit.register(stack.close)
     folder = stack.enter_context(scratch_folder("ray"))
-    (folder / _BOOTSTRAP).write_text("{}\n")
+    (folder / _BOOTSTRAP).write_text("{}\n", encoding="utf-8", newline="\n")
     keys = Path(os.path.expanduser("~/.ray"))  # noqa: PTH111  Path.home() raises where there is none
     if keys.is_dir():
         (folder / ".ray").symlink_to(keys)

@@ -22,7 +22,7 @@ FRONT, PAGE = "front.png", "report.html"
 def write_report(search: ReportedSearch, folder: Path) -> None:
     """Write `report.html` and draw `front.png`. Raise `StorageError` where they cannot be written."""
     with atomic_file(folder / PAGE) as partial:
-        partial.write_text(page(search).html(), encoding="utf-8")
+        partial.write_text(page(search).html(), encoding="utf-8", newline="\n")
     draw_front(search, folder / FRONT)
 
 

@@ -41,6 +41,7 @@ def run(task: Task, progress: Progress) -> Outcome:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
+        encoding="utf-8",
     ) as process:
         out, cut = _output(process, max(task.seconds - _SPARE_S, task.seconds / 2))
     sys.stdout.write(f"{out[-100_000:]}\n")  # for the step's log

@@ -69,7 +69,7 @@ class Kept:
     def add(self, step: Step, log: str = "") -> None:
         """Keep a step as it ended, with its log. Raise `StorageError` where it cannot be written."""
         with atomic_file(self.folder / LOGS / f"{step.name}.log") as partial:
-            partial.write_text(f"{log}\n" if log else "", encoding="utf-8")
+            partial.write_text(f"{log}\n" if log else "", encoding="utf-8", newline="\n")
         self._write(self.folder / STEPS / f"{step.name}.json", record.to_json(step))
 
     def step(self, name: str, identity: Identity) -> Step | None:
@@ -87,13 +87,13 @@ class Kept:
         """Write the report and the page, and remove what was only for the steps. Raise `StorageError`."""
         self._write(self.folder / REPORT, survey.to_json())
         with atomic_file(self.folder / PAGE) as partial:
-            partial.write_text(page, encoding="utf-8")
+            partial.write_text(page, encoding="utf-8", newline="\n")
         if not survey.interrupted:
             shutil.rmtree(self.work, ignore_errors=True)
 
     def _write(self, path: Path, document: object) -> None:
         with atomic_file(path) as partial:
-            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_survey(path: Path) -> Survey:

@@ -11,6 +11,7 @@ from pathlib import Path
 from resnas_deploy.errors import BadInput, NotAvailable, first_few, shown
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.processes import ending
+from resnas_deploy.processes.elsewhere import require_linux
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.progress import Counted, Progress
 from resnas_deploy.runners.devices import gpu_problem, is_gpu, parse_device
@@ -102,6 +103,7 @@ def survey(asked: Asked, progress: Progress) -> Survey:
     Ctrl-C ends it early, and the report says so. Raise `BadInput` where the folder is another's or in use,
     `StorageError` where it cannot be written; what was measured before that is kept.
     """
+    require_linux("a report of a GPU")
     until = time.monotonic() + asked.minutes * 60
     with claiming(asked.out, resume=True, remedy="choose another `out`"), ending_with_us():
         kept = Kept(asked.out)

@@ -45,6 +45,9 @@ class NoImages:
         """Nothing to read."""
         return []
 
+    def name(self, index: int) -> str:
+        return str(index)
+
     def image(self, index: int) -> Image.Image:
         """No image is here: raises `IndexError`."""
         raise IndexError(index)

@@ -14,6 +14,7 @@ import os
 import signal
 
 from resnas_deploy.system.posix import ENDING as ENDING
+from resnas_deploy.system.posix import GONE as GONE
 from resnas_deploy.system.posix import KILLED as KILLED
 from resnas_deploy.system.posix import Folder as Folder
 from resnas_deploy.system.posix import block_signals as block_signals
@@ -21,6 +22,7 @@ from resnas_deploy.system.posix import cache_base as cache_base
 from resnas_deploy.system.posix import interrupt_main as interrupt_main
 from resnas_deploy.system.posix import is_mine as is_mine
 from resnas_deploy.system.posix import lock as lock
+from resnas_deploy.system.posix import never_wait as never_wait
 from resnas_deploy.system.posix import open_for_locking as open_for_locking
 from resnas_deploy.system.posix import open_lock_of_folder as open_lock_of_folder
 from resnas_deploy.system.posix import open_locked_file as open_locked_file

@@ -13,6 +13,7 @@ import os
 import signal
 
 from resnas_deploy.system.posix import ENDING as ENDING
+from resnas_deploy.system.posix import GONE as GONE
 from resnas_deploy.system.posix import KILLED as KILLED
 from resnas_deploy.system.posix import Folder as Folder
 from resnas_deploy.system.posix import block_signals as block_signals
@@ -20,6 +21,7 @@ from resnas_deploy.system.posix import cache_base as cache_base
 from resnas_deploy.system.posix import interrupt_main as interrupt_main
 from resnas_deploy.system.posix import is_mine as is_mine
 from resnas_deploy.system.posix import lock as lock
+from resnas_deploy.system.posix import never_wait as never_wait
 from resnas_deploy.system.posix import open_for_locking as open_for_locking
 from resnas_deploy.system.posix import open_lock_of_folder as open_lock_of_folder
 from resnas_deploy.system.posix import open_locked_file as open_locked_file
@@ -154,7 +156,7 @@ def raise_again(number: int) -> None:
     """
     import ctypes
 
-    now = (ctypes.c_size_t * 4)()  # a pointer, a mask and flags of 32 bits each, and room
+    now = (ctypes.c_size_t * 32)()  # a pointer, a mask and flags of 32 bits each, and room: other systems have more
     asked = ctypes.CDLL(None).sigaction(number, None, ctypes.byref(now))
     if asked == 0 and now[0] > 1:
         os.kill(os.getpid(), number)

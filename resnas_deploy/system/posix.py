@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import signal
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 # Signals that ask a command to end, and the one that it cannot answer to.
 ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 KILLED: int = signal.SIGKILL
+GONE = (errno.EPIPE,)  # what writing into a pipe says that nobody reads
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -105,6 +107,11 @@ def cache_base(environment: Mapping[str, str]) -> str:
     """Return the folder of all programs' caches where the system has its own; else nothing, and XDG's rule holds."""
     del environment
     return ""
+
+
+def never_wait(descriptor: int) -> None:
+    """Have writing into a full pipe fail rather than wait."""
+    os.set_blocking(descriptor, False)
 
 
 def start_helpers() -> None:

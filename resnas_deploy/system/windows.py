@@ -27,6 +27,7 @@ HOLDS = False  # nothing leads to an open file but its name, which cannot be ano
 ENDING: tuple[int, ...] = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGBREAK") if hasattr(signal, name)
 )
+GONE = (errno.EPIPE, errno.EINVAL)  # what writing into a pipe says that nobody reads
 KILLED = -1  # no status tells it: TerminateProcess names what it likes
 _BINARY = 0x8000  # _O_BINARY of <fcntl.h>: without it the C library reads a line's end, and Ctrl-Z, in its own way
 _NO_INHERIT = 0x80  # _O_NOINHERIT
@@ -258,6 +259,11 @@ def limit_data(most: int | None) -> None:
 
 def give_back_memory() -> None:
     """Do nothing: the C library's heap gives back what it can by itself."""
+
+
+def never_wait(descriptor: int) -> None:
+    """Do nothing: Python has had this for pipes since 3.12 alone, and what is written to them here is short."""
+    del descriptor
 
 
 def start_helpers() -> None:

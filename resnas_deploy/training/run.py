@@ -12,7 +12,7 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages, split
-from resnas_deploy.data.source import DEMO, DataSet, open_data
+from resnas_deploy.data.source import DEMO, DataSet, open_data, preprocessing_for
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.outputs import check_new_folder
 from resnas_deploy.images.preprocessing import Preprocessing
@@ -119,12 +119,6 @@ def weights_run(checkpoint: Checkpoint | Path, kind: str, options: TrainingOptio
 def loaded(checkpoint: Checkpoint | Path) -> tuple[Checkpoint, str]:
     """Return a checkpoint, read where it is a file, and what messages call it. Raise `BadInput`."""
     return (load(checkpoint), str(checkpoint)) if isinstance(checkpoint, Path) else (checkpoint, "the checkpoint")
-
-
-def preprocessing_for(data: str, image_size: int) -> Preprocessing:
-    """Return how images are evaluated: as ImageNet's, but for the demo's, which fill their frame."""
-    usual = Preprocessing.for_image_size(image_size)
-    return replace(usual, resize=image_size) if data == DEMO else usual
 
 
 def usual_recipe(arch: ArchSpec) -> str:

@@ -71,10 +71,10 @@ def test_a_network_from_scratch_then_on_and_its_accuracy(data, tmp_path):
     larger = resnas.train.finetune(tmp_path / "c", on.checkpoint, data, recipe=RECIPE, settings={"image_size": 24})
     assert larger.checkpoint.arch.image_size == 24
     assert len(load(larger.path).provenance.history) == 4  # trained, trained on, resized, fine-tuned
-    by_file, in_memory = (resnas.train.evaluate(weights, data) for weights in (larger.path, larger.checkpoint))
-    assert by_file.accuracy == in_memory.accuracy == larger.accuracy
-    assert f"<td>{larger.path}</td>" in by_file._repr_html_()
-    assert by_file.to_json() == json.loads(command("train", "evaluate", larger.path, "--data", data, "--json"))
+    by_file, in_memory = (resnas.evaluate(weights, data) for weights in (larger.path, larger.checkpoint))
+    assert (by_file.top1, by_file.top5) == (in_memory.top1, in_memory.top5)
+    assert (by_file.top1, by_file.top5) == (larger.accuracy.top1, larger.accuracy.top5)
+    assert by_file.to_json() == json.loads(command("evaluate", larger.path, "--data", data, "--json"))
 
 
 def test_how_a_run_went(data, tmp_path):
@@ -109,9 +109,8 @@ def test_images_that_cannot_be_read(tmp_path):
     assert refusal(run).endswith("; or give `skip_unreadable`")
     trained = run(skip_unreadable=True)
     assert "0.png' must be an image" in trained.skipped[0]
-    assert "or give `skip_unreadable`" in refusal(lambda: resnas.train.evaluate(trained.path, data))
-    found = resnas.train.evaluate(trained.path, data, skip_unreadable=True).accuracy
-    assert (found.images, len(found.unreadable)) == (5, 1)
+    found = resnas.evaluate(trained.path, data)
+    assert (found.document.images, len(found.unreadable)) == (5, 1)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +138,7 @@ def test_nothing_of_the_process_is_changed(data, tmp_path, monkeypatch):
     drawn = torch.random.get_rng_state()
     try:
         run = resnas.train.supernet(tmp_path / "run", data, space="little", recipe=RECIPE, settings={"epochs": 1})
-        resnas.train.evaluate(run.checkpoint, data)
+        resnas.evaluate(run.checkpoint, data)
         assert torch.get_num_threads() == 64
         assert torch.equal(torch.random.get_rng_state(), drawn)
     finally:
@@ -154,7 +153,7 @@ real = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name == "torch" else real(name, *rest)
 import resnas_deploy as resnas
 try:
-    resnas.train.evaluate("x.safetensors", "demo")
+    resnas.train.subnet("x", "demo", arch="small")
 except ImportError as error:
     print(type(error).__name__, error.exit_code, error)
 """

@@ -15,6 +15,7 @@ from support.workflow_files import ACTION, ALL, WORKFLOWS, steps
 
 NAMES = [str(path.relative_to(ROOT)) for path in ALL]
 _PINNED = re.compile(r"uses: (?P<action>[\w.-]+/[\w./-]+)@(?P<hash>[0-9a-f]{40}) # (?P<version>v\d[\w.]*)")
+_IMAGE = re.compile(r"uses: docker://[\w./-]+:[\w.]+@sha256:[0-9a-f]{64}")
 _OURS = re.compile(r"uses: \./[\w/-]+")  # of this very commit
 
 
@@ -59,7 +60,7 @@ def test_every_action_is_pinned_by_commit_with_its_version(path):
     lines = [line for line in lines if line.startswith("uses:")]
     assert len(lines) == sum("uses" in step for step in steps(path))
     for line in lines:
-        assert _PINNED.fullmatch(line) or _OURS.fullmatch(line), line
+        assert any(form.fullmatch(line) for form in (_PINNED, _IMAGE, _OURS)), line
 
 
 def test_one_version_of_an_action_everywhere():

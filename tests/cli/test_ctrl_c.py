@@ -42,14 +42,14 @@ def pressed(folder, cache_home):
                 time.sleep(0.05 * (times > 1))
             seen = command.end()
             gone(children)
-        lines = [line for line in seen.lines if line.strip() not in ("", "^C")]
+        lines = [line for line in (line.replace("^C", "") for line in seen.lines) if line.strip()]
         assert not [line for line in lines if "Traceback" in line], "\n".join(lines)
         assert seen.code == code, lines
         assert seen.sent.rfind(b"\x1b[?25h") >= seen.sent.rfind(b"\x1b[?25l")  # the cursor is there again
         left = {path.name for path in folder.iterdir()} - before - {"temporary"}
         assert left == set(keeps)
         assert [path for path in temporary.iterdir() if not path.name.startswith(CACHES)] == []
-        return [line.removeprefix("^C") for line in lines]
+        return lines
 
     return run
 
@@ -58,7 +58,6 @@ def pressed(folder, cache_home):
     ("text", "times"),
     [
         ("loading", 1),
-        pytest.param("emitting the graph", 1, marks=pytest.mark.slow),
         pytest.param("running the graph", 1, marks=pytest.mark.slow),
         ("computing the reference", 3),
     ],
@@ -106,7 +105,7 @@ def test_a_build(pressed, folder, command):
     artifact = exported(folder / "little")
     given = (artifact.folder,) if command == "build" else ("--arch", "large.json")
     assert pressed("building the engine", command, *given) == [LAST]
-    assert not list((artifact.folder / "engines").iterdir())
+    assert not list(artifact.folder.glob("engines/*"))
 
 
 @pytest.mark.slow
@@ -124,10 +123,10 @@ def test_an_evaluation_with_workers(pressed, text):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("text", ["opening the store", " of 40 networks: "])
+@pytest.mark.parametrize("text", ["opening the store", " of 42 networks: "])
 def test_a_latency_profile(pressed, text):
-    keeps = {"store.sqlite"} if "networks" in text else ()
-    arguments = ("latency", "profile", "--space", "demo", "--networks", 40, "--store", "store.sqlite")
+    keeps = {"store.sqlite", "store.sqlite.lock"} if "networks" in text else ()
+    arguments = ("latency", "profile", "--space", "demo", "--networks", 42, "--store", "store.sqlite")
     lines = pressed(text, *arguments, keeps=keeps)
     assert lines[-1] == LAST
 

@@ -91,7 +91,9 @@ def test_jobs_that_cannot_be(changes, message):
 @pytest.mark.parametrize("name", ["RANK", "WORLD_SIZE", "LOCAL_RANK"])
 def test_a_job_of_another_kind_of_program(refused, monkeypatch, name):
     monkeypatch.setenv(name, "node-7")
-    assert f"{name} must be a whole number" in refused("train", "evaluate", "x.safetensors", "--data", "demo")
+    assert f"{name} must be a whole number" in refused(
+        "train", "subnet", "--arch", "tiny", "--data", "demo", "--out", "o"
+    )
 
 
 @pytest.mark.parametrize("value", [THREE, "9" * 5000, SQUARED])

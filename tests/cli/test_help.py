@@ -21,6 +21,7 @@ COMMANDS = (
     "kernels",
     "verify",
     "predict",
+    "evaluate",
     "bench",
     "compare",
     "gate",
@@ -35,7 +36,7 @@ COMMANDS = (
 SUBCOMMANDS = {
     "space": ("list", "show", "check"),
     "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
-    "train": ("supernet", "subnet", "finetune", "evaluate", "status"),
+    "train": ("supernet", "subnet", "finetune", "status"),
     "triton": ("export", "check", "serve", "load"),
 }
 ALL = [*COMMANDS, *(f"{group} {command}" for group, commands in SUBCOMMANDS.items() for command in commands)]

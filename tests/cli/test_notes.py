@@ -77,8 +77,8 @@ def test_of_the_processes_of_a_run_the_first_alone_notes(monkeypatch, capsys, ra
 def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, network, tmp_path):
     data = write_folder(tmp_path / "data", train=2, val=3)
     (data / "val" / "red" / "._0.png").write_bytes(b"")
-    done = resnas("train", "evaluate", network, "--data", data)
-    assert "of 9 validation images" in done.out
+    done = resnas("evaluate", network, "--data", data)
+    assert "of 9 images" in done.out
     ignored, chance = done.err.splitlines()
     assert ignored.endswith("1 left by a system or a program (._0.png)")
     assert "cannot be told from chance: always answering 'blue' gets 33.33 % right" in chance
@@ -87,7 +87,7 @@ def test_evaluate_notes_what_was_ignored_and_an_accuracy_at_chance(resnas, netwo
 def test_evaluate_notes_what_is_far_below_what_the_checkpoint_says(resnas, network, tmp_path):
     data = write_folder(tmp_path / "data", train=2, val=3)
     save(replace(load(network), accuracy=MeasuredAccuracy("stripes", 100, 0.9)), network)
-    lines = resnas("train", "evaluate", network, "--data", data).err.splitlines()
+    lines = resnas("evaluate", network, "--data", data).err.splitlines()
     assert "far below the 90.00 % that the checkpoint says of itself, on stripes; see whether" in lines[0]
 
 

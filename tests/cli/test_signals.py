@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from support.little_engine import exported, needs_builder
-from support.places import DEMO
 from support.processes import gone, is_alive, worker_of
 from support.signalled_commands import ENDING, appears, imported, running
 
@@ -111,7 +110,7 @@ def test_training_with_workers_says_how_to_go_on(ended, tmp_path, number):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", NUMBERS)
 def test_workers_of_an_evaluation(ended, number):
-    arguments = ("train", "evaluate", DEMO, "--data", "demo", "--workers", 2)
+    arguments = ("train", "subnet", "--arch", "tiny", "--data", "demo", "--workers", 2, "--profile-input", "--out", "o")
     ended(number, lambda command: len(command.descendants()) >= 4, *arguments)
 
 

@@ -78,9 +78,9 @@ def supernet(resnas, images, recipe, first_run, tmp_path):
 
 
 def test_from_images_to_a_network_that_was_searched(resnas, images, recipe, supernet, tmp_path):
-    done = resnas("train", "evaluate", supernet, "--data", images, "--json").json
-    assert done["pictures"] == 12
-    assert done["top1"] > 0.5
+    done = resnas("evaluate", supernet, "--data", images, "--json").json
+    assert done["images"] == 12
+    assert done["figures"]["top1"]["share"] > 0.5
     lines = [json.loads(line) for line in (supernet.parent / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["epoch"] == 6
     assert {"loss", "learning_rate", "images_per_second", "top1", "top5"} <= lines[-1].keys()
@@ -191,10 +191,10 @@ def test_other_classes_are_refused(resnas, supernet, tmp_path):
     data = write_folder(tmp_path / "data")
     for split in ("train", "val"):
         (data / split / "red").rename(data / split / "rot")
-    error = resnas("train", "evaluate", supernet, "--data", data, code=2).err
-    assert "must be of the classes of --data, found 'red' where the data has 'rot'" in error
-    error = resnas("train", "evaluate", supernet, "--data", "demo", code=2).err
-    assert "must tell the 10 classes of --data apart, found one for 3" in error
+    error = resnas("evaluate", supernet, "--data", data, code=2).err
+    assert "found 'rot'; its classes are 'blue', 'green', 'red', by name or by number from 0 to 2" in error
+    error = resnas("evaluate", supernet, "--data", "demo", code=2).err
+    assert f"every label must be a class of {supernet}, found 'T-shirt/top'; its classes are" in error
 
 
 def test_a_run_is_not_overwritten(resnas, supernet, images, recipe):

@@ -14,11 +14,12 @@ from PIL import Image
 from support.checks import refusal
 from support.places import GOLDEN
 
+from resnas_deploy.arch.inputs import FLOAT32, UINT8
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images import decode
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Preprocessing, prepare
-from resnas_deploy.images.stream import AHEAD, prepared, read_ahead, read_images
+from resnas_deploy.images.stream import AHEAD, prepared, read_ahead, read_batches, read_images
 
 FILES = sorted((GOLDEN / "images").glob("*.jpg"))
 SMALL = Preprocessing(image_size=56, resize=64)
@@ -121,3 +122,37 @@ def test_large_images_are_decoded_one_after_the_other(monkeypatch):
     monkeypatch.setattr(decode, "LARGE_PIXELS", 1000)
     assert all(read.made is not None for read in read_images(FILES * 3, SMALL, "uint8", threads=4))
     assert max(most) == 1
+
+
+@pytest.mark.parametrize("kind", [FLOAT32, UINT8])
+@pytest.mark.parametrize(("count", "batch"), [(0, 3), (2, 3), (3, 3), (8, 3), (5, 1)])
+def test_batches_hold_the_same_images_and_nothing_where_there_is_none(tmp_path, kind, count, batch):
+    paths = [FILES[number % len(FILES)] if number % 4 != 1 else tmp_path / "nothing" for number in range(count)]
+    found = list(read_batches(paths, load_image, SMALL, kind, batch, threads=2))
+    assert [len(each) for each in found] == [min(batch, count - start) for start in range(0, count, batch)]
+    assert [read.item for each in found for read in each.reads] == paths
+    assert [read.index for each in found for read in each.reads] == list(range(count))
+    for each in found:
+        assert (each.images.shape, each.images.dtype) == (kind.shape(batch, 56), kind.name)
+        for row in range(batch):
+            read = each.reads[row] if row < len(each) else None
+            if read is None or read.made is None:
+                assert not each.images[row].any()
+                assert read is None or "nothing" in read.error
+            else:
+                assert np.array_equal(each.images[row], prepare(load_image(read.item), SMALL, kind.name))
+                assert np.shares_memory(each.images, read.made)
+
+
+def test_two_batches_are_read_ahead(monkeypatch):
+    taken = []
+
+    def paths():
+        for number in count():
+            taken.append(number)
+            yield FILES[0]
+
+    with closing(read_batches(paths(), load_image, SMALL, UINT8, 8, threads=1)) as batches:
+        for number in range(1, 5):
+            assert len(next(batches)) == 8
+            assert 8 * number < len(taken) <= 8 * (number + 2) + 1

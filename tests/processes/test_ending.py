@@ -180,6 +180,37 @@ def test_last_words_are_said_where_a_signal_comes_alone(number):
     assert ran(body, number) == (128 + number, "", f"resnas: note: more\n{ended(number)}")
 
 
+def test_a_signal_while_a_process_that_has_said_its_last_line_takes_long_to_end():
+    """As on a busy machine after PyTorch, with somebody who presses Ctrl-C again: the line is said once."""
+    body = """
+ending.GRACE_S = 0.1
+class Slow:
+    def write(self, text): return sys.__stderr__.write(text)
+    def flush(self):
+        sys.__stderr__.flush()
+        if not ending._at_once:
+            ending._at_once = True
+            send()
+            time.sleep(1)
+sys.stderr = Slow()
+send()
+time.sleep(60)
+"""
+    assert ran(body) == (128 + signal.SIGTERM, "", ended(signal.SIGTERM))
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "err"),
+    [
+        ("send(); time.sleep(60)", 128 + signal.SIGTERM, f"> {ended(signal.SIGTERM)}"),
+        ("ending._end_at_once(15, ending._state)", 128 + signal.SIGTERM, f"> {ended(signal.SIGTERM)}"),
+        ("pass", 0, ""),
+    ],
+)
+def test_a_terminal_is_made_ready_for_the_last_line_alone(end, code, err):
+    assert ran(f"with ending.clearing('> '):\n    {end}") == (code, "", err)
+
+
 def test_other_errors_are_their_own():
     code, _, err = ran("raise ValueError('of its own')")
     assert code == 1

@@ -198,7 +198,7 @@ def test_training_measuring_and_search_call_nobody(tmp_path):
     space, store = ("--space", "little"), ("--runner", "ort-cpu", "--threads", "1", "--store", "latency.sqlite")
     silent((*little, "train", "supernet", *space, "--data", data, "--recipe", "recipe.toml", "--out", "run"), tmp_path)
     weights = tmp_path / "run" / "checkpoint.safetensors"
-    silent((*little, "train", "evaluate", weights, "--data", data), tmp_path)
+    silent((*little, "evaluate", weights, "--data", data), tmp_path)
     silent((*little, "latency", "profile", *space, *store), tmp_path)
     search = (*little, "search", "--supernet", weights, "--data", data, *store, *FEW, "--max-latency", "100%")
     silent((*search, "--out", "found"), tmp_path)

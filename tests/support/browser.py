@@ -133,7 +133,9 @@ class Browser:
                 found.append(what["args"])
             elif said == "Log.entryAdded" and what["entry"]["level"] in ("error", "warning"):
                 found.append(what["entry"])
-            elif said == "Network.requestWillBeSent" and not what["request"]["url"].startswith(("file:", "about:")):
+            elif said == "Network.requestWillBeSent" and not what["request"]["url"].startswith(
+                ("file:", "about:", "data:")
+            ):
                 found.append(what["request"]["url"])
         return found
 

@@ -38,6 +38,21 @@ def json_in(name: str, seal: str = "") -> Damage:
     return damage
 
 
+def line_in(name: str) -> Damage:
+    """A changed first line of JSON in a file of lines; now and then changed bytes."""
+
+    def damage(folder: Path, rng: Random) -> None:
+        path = folder / name
+        if rng.random() < 0.15:
+            _write(path, bytes_changed(path.read_bytes(), rng))
+            return
+        first, *rest = path.read_text().splitlines(keepends=True)
+        changed = json_changed(json.loads(first), rng)
+        _write(path, (changed.replace("\n", " ") + "\n" + "".join(rest)).encode("utf-8", "surrogatepass"))
+
+    return damage
+
+
 def in_artifact(name: str) -> Damage:
     """Changed bytes of a file of an artifact, under a manifest that says their hash."""
 

@@ -181,6 +181,16 @@ def read_report(folder: Path) -> None:
     configurations_of(report, folder / "a.json")
 
 
+def read_history(folder: Path) -> None:
+    from resnas_deploy.measuring.history import charts, history
+
+    found = history.read_history(folder / "a.jsonl")
+    assert charts.page(found).html()
+    assert charts.cases_table(found).html()
+    for record in found.records[-1:]:  # of one that was cut off in its first line there is none
+        assert history.add_to_history(folder / "a.jsonl", record) == found.torn_bytes
+
+
 def read_ceilings(folder: Path) -> None:
     from resnas_deploy.measuring.machine.roofline import read_ceilings
 
@@ -270,6 +280,7 @@ READERS = {
     "latency store": Reader("store", damage.database, read_store),
     "packed profiles": Reader("packed", damage.json_in("a.json", "sha256"), read_packed),
     "bench report": Reader("report", damage.json_in("a.json"), read_report),
+    "gate history": Reader("history", damage.line_in("a.jsonl"), read_history),
     "ceilings": Reader("ceilings", damage.json_in("a.json"), read_ceilings),
     "Triton repository": Reader("repository", damage.in_repository, read_repository),
     "checkpoint (zip)": Reader("zip", damage.bytes_in("a.pth.tar"), read_checkpoint),

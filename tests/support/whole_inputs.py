@@ -13,11 +13,13 @@ import torch
 from support import bare_onnx, mini_space, small_data
 from support import made_up_measuring as made_up
 from support.engine_report import IDENTITY, LAYERS
+from support.made_up_gate import history
 from support.networks import SMALL
 from support.release_files import DEFINITION, MINI
 
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.engines.store import save_engine_report
+from resnas_deploy.measuring.history.history import add_to_history
 from resnas_deploy.measuring.latency.packed import packed
 from resnas_deploy.measuring.latency.store import LatencyStore
 from resnas_deploy.measuring.machine.roofline import Ceiling, read_ceilings, write_ceilings
@@ -34,7 +36,7 @@ SETTING = replace(mini_space.SETTING, machine="a-machine")
 def write_seeds(root: Path, artifact: Path) -> Path:
     """A folder in `root` for each kind of input."""
     for name in ("network_def", "arch", "recipe", "space", "setting", "names", "engine", "state", "search", "store",
-                 "packed", "report", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
+                 "packed", "report", "history", "ceilings", "repository", "zip", "legacy", "shards", "array", "metrics",
                  "options", "bare"):  # fmt: skip
         (root / name).mkdir()
     (root / "network_def" / "a.txt").write_text(DEFINITION)
@@ -57,6 +59,8 @@ def write_seeds(root: Path, artifact: Path) -> Path:
         store.add(SETTING, mini_space.MINI, "profile", 0, mini_space.measured(archs, mini_space.truth()))
         (root / "packed" / "a.json").write_bytes(packed(store.everything()[:1]))
     made_up.report(made_up.measurement(((0.1, 0.2), (0.3, 0.4), (0.2, 0.3)))).write(root / "report" / "a.json")
+    for record in history([1.0, 1.2, 0.9]).records:
+        add_to_history(root / "history" / "a.jsonl", record)
     made = Ceiling(made_up.MACHINE, "cpu", "fp32", 2, 1e12, "a product", 1e11, "a copy", {"numpy": "1"}, ())
     write_ceilings(root / "ceilings" / "a.json", (made,))
     assert read_ceilings(root / "ceilings" / "a.json") == (made,)

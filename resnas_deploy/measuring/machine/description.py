@@ -136,7 +136,7 @@ def _cpu_model(text: str) -> str:
 
 def _driver_version(paths: Sequence[Path]) -> str:
     for path in paths:
-        if path.is_file() and (found := _VERSION.search(path.read_text())):
+        if path.is_file() and (found := _VERSION.search(path.read_text(encoding="utf-8"))):
             return found.group()
     return ""
 

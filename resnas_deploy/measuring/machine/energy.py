@@ -161,14 +161,14 @@ def _packages(powercap: Path) -> list[Path]:
 
 def _is_package(domain: Path) -> bool:
     try:
-        return (domain / "name").read_text().startswith("package")
+        return (domain / "name").read_text(encoding="utf-8").startswith("package")
     except OSError:
         return False
 
 
 def _microjoules(path: Path) -> int:
     try:
-        return int(path.read_text())
+        return int(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "no number in it"
         raise NotAvailable(

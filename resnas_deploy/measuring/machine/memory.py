@@ -44,7 +44,7 @@ def limited(root: Path = Path("/")) -> Iterator[None]:
 def _kibibytes(path: Path, name: str) -> int | None:
     """Read the line of that name in a file of the kernel's that counts kibibytes. Return bytes."""
     if path.is_file():
-        for line in path.read_text().splitlines():
+        for line in path.read_text(encoding="utf-8").splitlines():
             key, _, value = line.partition(":")
             if key == name:
                 return 1024 * int(value.split()[0])

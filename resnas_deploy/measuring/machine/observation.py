@@ -140,7 +140,7 @@ def _gpu(index: int, environment: Mapping[str, str]) -> GpuState | None:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return path.read_text().splitlines()
+        return path.read_text(encoding="utf-8").splitlines()
     except OSError:  # not exposed, or not to this user; some sensors are there and cannot be read
         return []
 

@@ -94,7 +94,7 @@ def bandwidth_peak(device: str, threads: int, budget: Budget, size: int) -> Peak
 
 def buffer_bytes(cache_folder: Path = CACHE_FOLDER) -> int:
     """Return the size of a buffer that does not fit into the last-level cache: four times as large, at most 1 GiB."""
-    sizes = [_bytes(path.read_text().strip()) for path in cache_folder.glob("index*/size")]
+    sizes = [_bytes(path.read_text(encoding="utf-8").strip()) for path in cache_folder.glob("index*/size")]
     return min(MOST_BYTES, CACHES * max(sizes, default=MOST_BYTES))
 
 

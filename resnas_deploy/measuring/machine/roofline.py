@@ -168,7 +168,7 @@ class Ceilings:
         if path is None:
             return ()
         try:
-            os.close(os.open(path, os.O_RDONLY))
+            os.close(here.open_to_read(path))
         except FileNotFoundError:
             return ()
         except OSError as error:
@@ -198,7 +198,9 @@ def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
 def write_ceilings(path: Path, ceilings: tuple[Ceiling, ...]) -> None:
     """Write a cache file. Raise `BadInput` or `StorageError` where it cannot be written."""
     with atomic_file(path) as partial:
-        partial.write_text(json.dumps(record.to_json(CeilingsFile(SCHEMA, ceilings)), indent=1) + "\n")
+        partial.write_text(
+            json.dumps(record.to_json(CeilingsFile(SCHEMA, ceilings)), indent=1) + "\n", encoding="utf-8", newline="\n"
+        )
 
 
 def _key(found: Ceiling) -> tuple[Machine, str, str, int]:

@@ -165,4 +165,6 @@ def _kept(path: Path, made_of: Mapping[str, object]) -> str | None:
 
 def _keep(path: Path, made_of: Mapping[str, object], digest: str) -> None:
     with atomic_file(_beside(path)) as partial:
-        partial.write_text(json.dumps({"made_of": made_of, "sha256": digest}, indent=1) + "\n")
+        partial.write_text(
+            json.dumps({"made_of": made_of, "sha256": digest}, indent=1) + "\n", encoding="utf-8", newline="\n"
+        )

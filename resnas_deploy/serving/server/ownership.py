@@ -8,7 +8,6 @@ and in whichever container it ran: nothing is decided by the number of a process
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import secrets
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.files.atomic import write_errors
+from resnas_deploy.system import here
 
 PREFIX = "resnas_"
 _STUB = b"triton_python_backend_stub"
@@ -77,7 +77,7 @@ def _held(folder: Path, name: str) -> Iterator[int]:
         with write_errors(folder):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with suppress(OSError):  # a file system without locks: nobody gets this one, so nothing is taken for left there
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            here.lock(descriptor, wait=True)
         if _is_at(descriptor, path):
             break
         os.close(descriptor)  # somebody took it for abandoned, before it was locked
@@ -96,7 +96,7 @@ def _remove_if_abandoned(lock: Path, name: str) -> None:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             return
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        here.lock(descriptor)
         if _is_at(descriptor, lock):
             _remove(lock.parent, name)
             lock.unlink()

@@ -18,6 +18,7 @@ from typing import Self
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import write_errors
+from resnas_deploy.processes.elsewhere import require_linux
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.serving.repository.releases import SAFE_SINCE, is_safe
 from resnas_deploy.serving.server import launcher
@@ -28,11 +29,12 @@ from resnas_deploy.serving.server.installed import InstalledServer, find_server
 from resnas_deploy.serving.server.log import Log, open_log
 from resnas_deploy.serving.server.ownership import Owned, owning
 from resnas_deploy.serving.server.plain_folder import choose_folder, is_plain, link
+from resnas_deploy.system import here
 
 _SHARED = Path("/dev/shm")
 _STOPPING_S, _POLL_S = 10, 0.1
 _CACHE_BYTES = 64 * 2**20
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDING = here.ENDING
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def start_server(
     Raise `NotAvailable` where no server is installed, and `BadInput` where it cannot be started as it is wanted, where
     a port is taken or a model does not load.
     """
+    require_linux("a Triton server")
     opened = _running(repository, settings, log, progress)
     server = opened.__enter__()
     server._end = weakref.finalize(server, opened.__exit__, None, None, None)  # whose frame knows nothing of `server`

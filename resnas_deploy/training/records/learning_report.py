@@ -26,7 +26,7 @@ def write_report(folder: Path, accuracy: ValidationAccuracy, skipped: Sequence[s
     try:
         text = page(status_of(folder), accuracy, skipped).html()
         with atomic_file(folder / FILE) as partial:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", newline="\n")
     except (BadInput, StorageError) as error:
         logging.getLogger(__name__).warning("the report of the run is not written: %s", error)
 

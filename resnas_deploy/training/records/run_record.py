@@ -115,4 +115,4 @@ def libraries() -> dict[str, str]:
 
 def _write(folder: Path, what: RunRecord) -> None:
     with atomic_file(folder / FILE) as partial:
-        partial.write_text(json.dumps(what.to_json(), indent=1) + "\n", encoding="utf-8")
+        partial.write_text(json.dumps(what.to_json(), indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -60,7 +60,9 @@ class TrackedRun:
     def remember(self, tracker: str, known_as: str) -> None:
         """Keep it for when the run goes on."""
         with atomic_file(self.folder / IDS) as partial:
-            partial.write_text(json.dumps(_ids(self.folder) | {tracker: known_as}) + "\n", encoding="utf-8")
+            partial.write_text(
+                json.dumps(_ids(self.folder) | {tracker: known_as}) + "\n", encoding="utf-8", newline="\n"
+            )
 
 
 def check_trackers(names: Sequence[str]) -> None:
