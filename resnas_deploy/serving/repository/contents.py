@@ -51,6 +51,8 @@ COPIED_MODULES = (
     "images/__init__.py",
     "images/decode.py",
     "images/preprocessing.py",
+    "processes/__init__.py",
+    "processes/unwarned.py",
 )  # of this package, which preprocessing needs where the package is not; they import nothing else of ours
 _INTERFACE = "another input, another image size, other classes or other names of them"
 
