@@ -243,6 +243,7 @@ def _trained(
 
     remedy = "give `resume` to go on with it, or choose another `out`"
     with joined(device, os.environ) as processes:
+        progress("reading the data")
         run = with_workers(prepare(), options.workers, processes)
         if options.profile_input:
             return profile_input(run, processes, progress)

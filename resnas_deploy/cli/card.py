@@ -9,7 +9,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.options import ArtifactArgument, Json
-from resnas_deploy.cli.output import print_json, say
+from resnas_deploy.cli.output import print_json, progress, say
 
 
 def card(
@@ -53,7 +53,9 @@ def card(
     $ resnas card small-int8 --license apache-2.0 --sbom small-int8/sbom.cdx.json
     $ resnas bench small-int8 --out bench.json && resnas card small-int8 --bench bench.json --force
     """
-    written = resnas.card(artifact, out=out, sbom=sbom, license=license, bench=bench, force=force)
+    with progress() as show:
+        show("reading the artifact")
+        written = resnas.card(artifact, out=out, sbom=sbom, license=license, bench=bench, force=force)
     if as_json:
         print_json(written.to_json())
         return

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.options import ArtifactArgument, Json
-from resnas_deploy.cli.output import print_json, say
+from resnas_deploy.cli.output import print_json, progress, say
+from resnas_deploy.progress import silent
 
 
 def sign(
@@ -55,9 +57,11 @@ def sign(
     $ resnas sign small-int8 --private-key key.pem
     $ resnas sign small-int8 --sigstore
     """
-    signed = resnas.sign(
-        artifact, private_key=private_key, password=password, sigstore=sigstore, signature=signature, force=force
-    )
+    with nullcontext(silent) if sigstore else progress() as show:  # Sigstore asks on the terminal who you are
+        show("hashing and signing the files")
+        signed = resnas.sign(
+            artifact, private_key=private_key, password=password, sigstore=sigstore, signature=signature, force=force
+        )
     if as_json:
         print_json(signed.to_json())
         return

@@ -137,6 +137,7 @@ def prepare(request: SearchRequest, progress: Progress = silent) -> PreparedSear
     check_new_folder(out, resume=request.resume, remedy=_TAKEN)
     check_plot(out / FRONT)
     check_workers(request.scoring.workers)
+    progress("reading the supernet and the images")
     supernet, space = request.load_supernet()
     images = in_random_order(request.held_out.images(supernet, request.supernet))
     return _prepare(request, supernet, space, images, progress)
@@ -226,6 +227,7 @@ def _carry_out(request: SearchRequest, prepared: PreparedSearch, progress: Progr
     check_writable(out / CHECKPOINT)
     store = SearchStore(out / STATE, problem.identity)
     with store, opened_pool(request.scoring.workers, prepared.scorer, progress) as pool:
+        progress("timing a few passes")
         note_estimate(problem, pool, len(store.candidates()))
         evaluated = iterate(problem, store, pool, progress)
     exporter = Exporter(prepared.supernet, prepared.priced.setup, prepared.scorer.images, out, problem.costs)

@@ -94,7 +94,7 @@ def train(
         training_on(processes.device, tf32=run.recipe.tf32),
     ):
         _check_folder(run, processes)
-        run = decided(run, processes, each_epoch if processes.first else silent)
+        run = decided(run, processes, each_epoch if processes.first else silent, progress)
         return _Training(run, processes, progress, each_epoch).train()
 
 
@@ -135,6 +135,7 @@ class _Training:
         kept = Kept(run.folder, run.recipe, MEAN if self.subnets else "top1", first)
         # Closed here: an error that somebody keeps would keep what makes the batches as well.
         with self._records(first) as metrics, closing(self._batches(first)) as batches:
+            self.progress("the first step")
             pace = Pace(run.recipe.batch, self.total)
             for step, loss in self._steps(pace.timed(batches), first):
                 done = step + 1

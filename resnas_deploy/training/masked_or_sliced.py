@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from resnas_deploy.progress import Progress
+from resnas_deploy.progress import Progress, silent
 from resnas_deploy.training.distributed import Processes, Share
 from resnas_deploy.training.mixing import unmixed
 from resnas_deploy.training.network import TrainedNetwork
@@ -49,7 +49,7 @@ class WaysTimed:
         )
 
 
-def decided(run: TrainingRun, processes: Processes, tell: Progress) -> TrainingRun:
+def decided(run: TrainingRun, processes: Processes, tell: Progress, progress: Progress = silent) -> TrainingRun:
     """Return a run whose recipe says which way it is computed: `masked` is true or false, and no longer "auto".
 
     A run that goes on keeps what its state was computed with. Else the first process times both and decides for all,
@@ -66,6 +66,7 @@ def decided(run: TrainingRun, processes: Processes, tell: Progress) -> TrainingR
         return ways[before == ways[True].identity]  # that of another run is refused when it is loaded
     masked = torch.zeros((), device=processes.device)
     if processes.first:
+        progress("timing a step with slices and under masks")
         found = time_ways(run, processes)
         tell(str(found))
         masked.fill_(found.masked)
