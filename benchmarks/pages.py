@@ -12,6 +12,7 @@ from pathlib import Path
 import compatibility_tables
 import gpu_tables
 import install_tables
+import predict_tables
 import quantised_tables
 import reference
 import search_tables
@@ -30,6 +31,7 @@ TABLES = (
     | tradeoff_tables.TABLES
     | throughput_tables.TABLES
     | install_tables.TABLES
+    | predict_tables.TABLES
     | reference.TABLES
     | compatibility_tables.TABLES
 )
