@@ -65,9 +65,10 @@ def test_the_wheel_has_the_package_and_nothing_else(built):
         metadata = archive.read(f"resnas-{__version__}.dist-info/METADATA").decode()
     assert {name.partition("/")[0] for name in names} == {"resnas_deploy", f"resnas-{__version__}.dist-info"}
     wanted = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "resnas_deploy").rglob("*")
-        if path.is_file() and path.suffix != ".pyc"
+        str(Path(folder, name).relative_to(ROOT))
+        for folder, _, files in os.walk(ROOT / "resnas_deploy", followlinks=True)
+        for name in files
+        if not name.endswith(".pyc")
     }
     assert wanted == {name for name in names if name.startswith("resnas_deploy/")}
     assert "Description-Content-Type: text/markdown" in metadata
