@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import ast
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -82,7 +83,7 @@ class Installer:
             command = [self.uv, "pip", "install", "--python", str(self.python), *self.options]
         else:
             command = [str(self.python), "-m", "pip", "--disable-pip-version-check", "install", "--no-input"]
-        always = ["--quiet", "--no-deps", "--no-build-isolation"]
+        always = ["--quiet", "--quiet", "--no-deps", "--no-build-isolation"]
         said = subprocess.DEVNULL if quietly else None
         subprocess.run([*command, *always, *arguments], check=True, env=self.environment, cwd=ROOT, stderr=said)
 
@@ -107,8 +108,9 @@ def set_up(folder: Path, uv: str) -> None:
     if not main.has("torch-cpu"):
         main.lock("torch")
     main.install("--editable", str(ROOT))
-    if sys.version_info[:2] > SERVER_UNTIL:
-        print(f"no Triton server: its Python backend is for Python up to {'.'.join(map(str, SERVER_UNTIL))}")
+    if sys.version_info[:2] > SERVER_UNTIL or (sys.platform, platform.machine()) != ("linux", "x86_64"):
+        newest = ".".join(map(str, SERVER_UNTIL))
+        print(f"no Triton server: from pip it is for Linux on x86-64 and Python up to {newest} alone")
         return
     serving = Installer(folder / "serving", uv)
     serving.lock("build")

@@ -144,7 +144,7 @@ def deploy(
         threads=threads,
         server=str(server),
     )
-    folder = Path(out or f"{plan.asked.name}-deployment")
+    folder = plan.folder(Path(out or f"{plan.asked.name}-deployment"))
     if dry_run:
         return Deployment(plan.described(), folder)
     from resnas_deploy.deploying.deploy import deploy as run

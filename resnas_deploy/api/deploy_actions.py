@@ -81,6 +81,12 @@ class ApiActions:
         built = build(found, target=target, progress=progress) if target else None
         return Made(found, built.engine.path if built else None, accuracy)
 
+    def check_fits(self, made: Made, repository: Path) -> None:
+        """Raise `BadInput` where the model is in the repository already, and takes or gives something else."""
+        from resnas_deploy.serving.repository.contents import check_interface  # imports tritonclient
+
+        check_interface(made.artifact.manifest, repository / self.asked.name)
+
     def measure(self, made: Sequence[Made], limit_ms: float, minutes: float, progress: Progress) -> Report:
         """Search the best setting of each candidate, and measure it beside one session with every thread."""
         return bench(

@@ -41,6 +41,15 @@ class Plan:
     calibration: str
     server: str  # the program; empty: this environment's
 
+    def folder(self, out: Path) -> Path:
+        """Return the folder of the run. Raise `BadInput` where a server would take it for a model."""
+        repository = Path(self.asked.repository).resolve()
+        if repository in (out.resolve(), *out.resolve().parents):
+            raise BadInput(
+                f"`out` must lie outside of the repository {self.asked.repository}, found {out}; choose another"
+            )
+        return out
+
     def described(self) -> Deployment:
         """Return the document of the plan: nothing is done."""
         asked = self.asked

@@ -23,7 +23,7 @@ class Picture:
         rest = "".join(f"<br>{line}" for line in others)
         return (
             f'<li><img alt="{escaping.text(self.said)}" src="data:image/jpeg;base64,'
-            f'{base64.b64encode(self.jpeg).decode()}"><div><b>{first}</b>{rest}</div></li>'
+            f'{base64.b64encode(self.jpeg).decode()}"><div><strong>{first}</strong>{rest}</div></li>'
         )
 
 

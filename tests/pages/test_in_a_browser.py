@@ -11,12 +11,14 @@ from functools import cache
 import numpy as np
 import pytest
 from support.browser import NAMES, find_browser, opened_browser
+from support.evaluated import evaluated
 from support.made_up_gate import OTHER_MACHINE, change, gated, history
 from support.made_up_measuring import MACHINE, measurement, report
 from support.made_up_search import reported, unmeasured
 from support.made_up_tradeoff import made_up
 from support.mini_space import MINI, SETTING, drawn, measured, sampled, truth
 
+from resnas_deploy.evaluating.page import page as evaluation_page
 from resnas_deploy.measuring.extras import KINDS
 from resnas_deploy.measuring.gate_page import gate_page
 from resnas_deploy.measuring.history.charts import page as history_page
@@ -34,7 +36,7 @@ pytestmark = pytest.mark.skipif(
 
 WIDTHS = (400, 1600)
 COUNT = 60
-NAMED = ("search", "long names", "unmeasured", "bench", "check", "tradeoff", "gate", "history")
+NAMED = ("search", "long names", "unmeasured", "bench", "check", "tradeoff", "evaluation", "gate", "history")
 HOSTILE = "</script><b>a very long name, _that_ $somebody$ has given it, ".ljust(120, "x")
 SHARES = dict(zip(KINDS, (0.1, 0.3, 0.4, 0.1, 0.05, 0.05), strict=True))
 
@@ -84,6 +86,7 @@ def pages(tmp_path_factory):
     }
     for name, one in shown.items():
         (folder / f"{name}.html").write_text(page(one).html(), encoding="utf-8")
+    (folder / "evaluation.html").write_text(evaluation_page(evaluated(HOSTILE)).html(), encoding="utf-8")
     (folder / "tradeoff.html").write_text(tradeoff_page(made_up()).html(), encoding="utf-8")
     ratios = [1.0, 1.01, 1.2, 1.0, 0.99, 1.0, 1.3, *[1.0] * 12]
     kept = history(ratios, label=HOSTILE, machines=(MACHINE, OTHER_MACHINE))
@@ -141,6 +144,14 @@ def test_every_page_can_be_read(browser, pages, name, width):
     assert_readable(browser, width)
     assert browser.run("document.querySelectorAll('b').length") == 0  # names are texts
     assert browser.problems() == []
+
+
+def test_mistakes_are_drawn_in_the_page_itself(browser, pages):
+    browser.open(pages / "evaluation.html", 400)
+    drawn = "[...document.querySelectorAll('.gallery img')].map((one) => [one.naturalWidth, one.alt])"
+    found = browser.run(drawn)
+    assert len(found) > 10
+    assert all(width == 16 and HOSTILE[:20] in said for width, said in found)
 
 
 def test_a_window_that_changes_its_width(browser, pages):

@@ -68,6 +68,9 @@ class Stripes:
     def chunks(self):
         return [np.arange(self.count)]
 
+    def name(self, index):
+        return f"{index}.png"
+
     def image(self, index):
         return Image.fromarray(pixels(index % CLASSES, (self.seed, index)))
 
