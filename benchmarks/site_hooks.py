@@ -21,6 +21,7 @@ DOCS = ROOT / "docs"
 API = "reference/api.md"
 COMMANDS = "commands.md"
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
+_ITEM = re.compile(r"(?:- |\d+\. )")
 _log = logging.getLogger("mkdocs.hooks.resnas")
 
 
@@ -53,6 +54,18 @@ def abroad(markdown: str, page: str) -> str:
     return _LINK.sub(link, markdown)
 
 
+def lists_apart(markdown: str) -> str:
+    """Return a page's text with a blank line before each list: without one GitHub makes a list, and mkdocs none."""
+    lines, fenced, before = [], False, ""
+    for line in markdown.split("\n"):
+        fenced ^= line.startswith("```")
+        if not fenced and _ITEM.match(line) and before.strip() and not _ITEM.match(before) and before[0] != " ":
+            lines.append("")
+        lines.append(line)
+        before = line
+    return "\n".join(lines)
+
+
 def on_config(config: Any) -> Any:
     """Leave pages out that are on their way."""
 
@@ -78,4 +91,4 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     name = page.file.src_uri
     if name == COMMANDS:
         markdown += f"\n## Every option\n\n{reference.command_reference()}"
-    return abroad(markdown, name)
+    return abroad(lists_apart(markdown), name)

@@ -80,6 +80,9 @@ def test_it_builds_strictly_and_fetches_nothing_from_elsewhere(tmp_path):
         links = _Links()
         links.feed(page.read_text())
         assert not [name for name in links.fetched if re.match(r"(https?:)?//", name)], page
+        shown = re.sub(r"<(pre|code)\b.*?</\1>", "", page.read_text(), flags=re.DOTALL)
+        left = [line for line in re.sub(r"<[^>]+>", "\n", shown).splitlines() if re.match(r"(- |\d\. |\|)", line)]
+        assert not left, f"{page}: no list or table was made of this"
         assert not {name for name in links.linked - links.names if not name.startswith("__")}, page
     assert (tmp_path / "site" / "schemas" / "manifest.json").is_file()
     assert (tmp_path / "site" / "search" / "search_index.json").stat().st_size > 100_000
@@ -106,6 +109,13 @@ def test_a_link_out_of_docs_is_one_into_the_repository(caplog):
         site_hooks.abroad("[a](../nothing.md)", "index.md")
         site_hooks.abroad("[a](../../../etc/passwd)", "index.md")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+
+
+def test_a_list_is_one_on_the_site_too():
+    text = "It has\n- one\n  more\n- two\n\nand\n```\na\n- b\n```\n1. first\n2. second\n"
+    apart = "It has\n\n- one\n  more\n- two\n\nand\n```\na\n- b\n```\n\n1. first\n2. second\n"
+    assert site_hooks.lists_apart(text) == apart
+    assert site_hooks.lists_apart(apart) == apart
 
 
 def test_the_reference_has_every_command_and_every_option():

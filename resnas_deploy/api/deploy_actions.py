@@ -39,7 +39,7 @@ class ApiActions:
     sources: Sources
     arch: str | Path | ArchSpec | None
     subnet: str | Path
-    calibration: str
+    calibration: tuple[str, int | None]  # images to learn ranges from, and how many of them
     server: str  # the command of another environment; empty: this one
 
     def export(self, precision: str, out: Path, minutes: float, progress: Progress) -> Made:
@@ -54,7 +54,8 @@ class ApiActions:
             precision=precision,
             target=target or "onnx",
             for_runner=self.asked.runner if precision == "int8" and self.asked.runner in FOR_RUNNERS else "",
-            calibration=(self.calibration or None) if quantised else None,
+            calibration=(self.calibration[0] or None) if quantised else None,
+            calibration_images=self.calibration[1] if quantised else None,
             data=self.asked.data if quantised else "",
             max_drop=self.asked.max_drop if quantised else 0.5,
             fallback_minutes=minutes if quantised else 60.0,
@@ -80,6 +81,12 @@ class ApiActions:
         target = runner_kind(self.asked.runner).engine
         built = build(found, target=target, progress=progress) if target else None
         return Made(found, built.engine.path if built else None, accuracy)
+
+    def check_fits(self, made: Made, repository: Path) -> None:
+        """Raise `BadInput` where the model is in the repository already, and takes or gives something else."""
+        from resnas_deploy.serving.repository.contents import check_interface  # imports tritonclient
+
+        check_interface(made.artifact.manifest, repository / self.asked.name)
 
     def measure(self, made: Sequence[Made], limit_ms: float, minutes: float, progress: Progress) -> Report:
         """Search the best setting of each candidate, and measure it beside one session with every thread."""

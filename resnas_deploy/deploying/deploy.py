@@ -86,6 +86,10 @@ class Actions(Protocol):
         """Open an artifact that is there. Raise `VerificationFailed` where it is not accurate enough."""
         ...
 
+    def check_fits(self, made: Made, repository: Path) -> None:
+        """Raise `BadInput` where the model is in a repository already, and takes or gives something else."""
+        ...
+
     def measure(self, made: Sequence[Made], limit_ms: float, minutes: float, progress: Progress) -> Report:
         """Search the best setting of each."""
         ...
@@ -146,13 +150,19 @@ class _Run:
     seconds: dict[str, float] = field(default_factory=dict)  # by step
     notes: list[str] = field(default_factory=list)
 
+    def _tell(self, number: int, what: str) -> Progress:
+        """Return a listener for a step: exports come first, each one, then measuring, load tests, and writing."""
+        parts = len(self.planned) + 2 + bool(self.here.server)
+        return headed(f"step {number + 1} of {parts}, {what}: ", self.progress)
+
     def all(self) -> Deployment:
         candidates = [self._exported(number, each) for number, each in enumerate(self.planned)]
         if not self.made:
             why = "; ".join(f"{each.name}: {each.left_out}" for each in candidates)
             raise BadInput(f"there must be something to deploy, found no candidate that can be served ({why})")
+        self.actions.check_fits(next(iter(self.made.values())), Path(self.asked.repository))
         report = self._measured()
-        self.notes += report.notes()
+        self.notes += [note.replace("`minutes`", "`budget`") for note in report.notes()]
         candidates = [self._with_settings(each, report) for each in candidates]
         if self.here.server:
             candidates = self._loaded(candidates)
@@ -183,19 +193,19 @@ class _Run:
         if planned.left_out:
             return Candidate(planned.name, planned.precision, "", left_out=planned.left_out)
         if planned.artifact:
-            return self._given(planned, planned.artifact)
+            return self._given(number, planned, planned.artifact)
         out, step = self.kept.artifact(planned.name), f"export-{number}"
         of = made_of(precision=planned.precision, rest=self.here.export_of)
         if not (before := self._exported_before(planned, out, step, of)):
-            before = self._export(planned, out, step, of)
+            before = self._export(planned, out, (step, of), self._tell(number, f"exporting {planned.name}"))
         self.seconds[f"export {planned.name}"] = before.seconds
         if before.left_out:
             return Candidate(planned.name, planned.precision, "", left_out=before.left_out)
         return self._candidate(planned)
 
-    def _given(self, planned: Planned, artifact: Path) -> Candidate:
+    def _given(self, number: int, planned: Planned, artifact: Path) -> Candidate:
         try:
-            self.made[planned.name] = self.actions.open(artifact, headed(f"{planned.name}: ", self.progress))
+            self.made[planned.name] = self.actions.open(artifact, self._tell(number, planned.name))
         except (VerificationFailed, NotAvailable) as error:
             return Candidate(planned.name, planned.precision, str(artifact), left_out=str(error))
         return self._candidate(planned)
@@ -214,13 +224,12 @@ class _Run:
         self.made[planned.name] = Made(artifact, engine)
         return before
 
-    def _export(self, planned: Planned, out: Path, step: str, of: str) -> ExportStep:
+    def _export(self, planned: Planned, out: Path, kept: tuple[str, str], progress: Progress) -> ExportStep:
+        step, of = kept
         started = time.monotonic()
         left_out, digest, engine = "", "", ""
         try:
-            made = self.actions.export(
-                planned.precision, out, FALLING_BACK * self.asked.minutes, headed(f"{planned.name}: ", self.progress)
-            )
+            made = self.actions.export(planned.precision, out, FALLING_BACK * self.asked.minutes, progress)
         except (VerificationFailed, NotAvailable) as error:
             left_out = str(error)
         else:
@@ -263,7 +272,7 @@ class _Run:
             list(self.made.values()),
             SHARE * self.asked.level.p99_ms,
             MEASURING * self.asked.minutes,
-            headed("measuring, ", self.progress),
+            self._tell(len(self.planned), "measuring"),
         )
         if report.interrupted:  # which took a Ctrl-C for itself
             raise KeyboardInterrupt
@@ -328,7 +337,7 @@ class _Run:
 
     def _load(self, name: str, setting: ServingSetting, step: str, of: str) -> LoadStep:
         started = time.monotonic()
-        tell = headed(f"{name}: ", self.progress)
+        tell = self._tell(len(self.planned) + 1, f"load test of {name}")
         trial = self._tried(name, setting, tell)
         rate, levels = self.actions.load(trial, tell)
         found = LoadStep(of, time.monotonic() - started, LoadTested(setting, rate, levels))
@@ -345,7 +354,7 @@ class _Run:
 
     def _placed(self, name: str, setting: ServingSetting) -> Placed:
         """Add the chosen one to the repository, unless it is there already as it would be written."""
-        tell = headed(f"{name}: ", self.progress)
+        tell = self._tell(len(self.planned) + 1 + bool(self.here.server), f"writing {name}")
         trial = self._tried(name, setting, tell)
         repository = Path(self.asked.repository)
         if there := already_there(trial / self.asked.name, repository / self.asked.name):

@@ -104,9 +104,15 @@ def normalised(images: Inputs, preprocessing: Preprocessing) -> npt.NDArray[np.f
     """
     if images.dtype != np.uint8:
         return images.astype(np.float32, copy=False)
-    mean, std = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
-    scaled = images.astype(np.float32) / np.float32(255)
-    return np.ascontiguousarray(((scaled - mean) / std).transpose(0, 3, 1, 2))
+    mean, std = (
+        np.array(values, dtype=np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
+    )
+    # Channel by channel: where the three lie innermost, NumPy's loops are of three, at twelve times the time.
+    found = np.empty((len(images), 3, *images.shape[1:3]), np.float32)
+    np.divide(images.transpose(0, 3, 1, 2), np.float32(255), out=found, dtype=np.float32)
+    found -= mean
+    found /= std
+    return found
 
 
 def centre(image: Image.Image, preprocessing: Preprocessing) -> Image.Image:

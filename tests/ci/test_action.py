@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -31,8 +32,8 @@ EVENT = {"pull_request": {"number": 7, "head": {"sha": "1a2b3c" * 6}}}
 class Runner:
     """A runner's machine, in a folder."""
 
-    def __init__(self, folder, api):
-        self.folder, self.api = folder, api
+    def __init__(self, folder, api, action=ACTION.parent):
+        self.folder, self.api, self.place = folder, api, action
         (folder / "temp").mkdir()
         (folder / "event.json").write_text(json.dumps(EVENT))
         self.action = yaml.safe_load(ACTION.read_text())
@@ -65,7 +66,7 @@ class Runner:
             "HOME": str(self.folder),
             "OMP_NUM_THREADS": "1",
             "RUNNER_TEMP": str(self.folder / "temp"),
-            "GITHUB_ACTION_PATH": str(ACTION.parent),
+            "GITHUB_ACTION_PATH": str(self.place),
             "GITHUB_API_URL": self.api.url,
             "GITHUB_SERVER_URL": "https://github.example",
             "GITHUB_REPOSITORY": "owner/networks",
@@ -78,7 +79,7 @@ class Runner:
         (self.folder / "step.sh").write_text(step["run"])
         words = ["bash", "--noprofile", "--norc", "-eo", "pipefail", self.folder / "step.sh"]
         done = subprocess.run(
-            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+            words, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=500, check=False
         )
         if "id" in step:
             self.outputs = dict(line.split("=", 1) for line in files["GITHUB_OUTPUT"].read_text().splitlines())
@@ -111,8 +112,8 @@ class Runner:
         if "==" in expression:
             left, right = (self._value(part.strip(), inputs) for part in expression.split("=="))
             return left == right
-        if expression.startswith("format("):
-            return ""  # of an environment that is installed, which is none here
+        if call := re.fullmatch(r"format\('(.*)', (.*)\)", expression):
+            return call[1].replace("{0}", self._value(call[2], inputs))
         return expression[1:-1] if expression.startswith("'") else known[expression]
 
 
@@ -204,6 +205,29 @@ def test_what_people_give_is_never_a_command(tmp_path, hostile):
             assert not list(tmp_path.rglob("hacked"))
             assert "::error::b" not in said.splitlines()
             assert "Usage" not in said
+
+
+@pytest.mark.slow
+def test_the_version_of_the_action_is_installed_with_the_locks_versions(tmp_path):
+    """In an environment of the job's own, from a copy, as GitHub makes one of the repository at the action's commit."""
+    copy = tmp_path / "action"
+    for name in ("resnas_deploy", "resnas-gate", "locks"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    with serving(GitHub()) as api:
+        machine = Runner(tmp_path, api, copy / "resnas-gate")
+        given = {"install": "true", "extras": "cpu", "baseline": "none.json", "comment": "false", "upload": "false"}
+        code, said = machine.run(**given)
+    assert code == 2, said
+    assert "none.json must be a readable file" in machine.summary
+    python = tmp_path / "temp" / "resnas-gate-venv" / "bin" / "python"
+    frozen = subprocess.run([python, "-m", "pip", "freeze"], capture_output=True, text=True, timeout=60, check=True)
+    installed = dict(line.split("==") for line in frozen.stdout.splitlines() if "==" in line)
+    locked = (ROOT / "locks" / "main.txt").read_text()
+    assert "onnxruntime" in installed
+    for name, version in installed.items():
+        assert f"{name.lower().replace('_', '-')}=={version}" in locked
 
 
 def test_the_steps_that_are_run_are_those_of_the_file():

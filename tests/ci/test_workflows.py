@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -94,3 +95,36 @@ def test_the_documentation_has_every_input_and_output():
     text = (ROOT / "docs" / "ci.md").read_text()
     for name in (*action["inputs"], *action["outputs"]):
         assert f"`{name}`" in text, name
+
+
+def blocks(language):
+    text = (ROOT / "docs" / "ci.md").read_text()
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+def test_what_is_shown_for_gitlab_is_by_its_schema():
+    """The schema that GitLab keeps itself, which check-jsonschema brings."""
+    from check_jsonschema.builtin_schemas import get_builtin_schema
+    from ruamel.yaml import YAML
+
+    schema = get_builtin_schema("vendor.gitlab-ci")
+    valid = validator_for(schema)(schema).is_valid
+    (block,) = blocks("yaml")
+    assert valid(YAML(typ="safe").load(block))
+    assert not valid(YAML(typ="safe").load(block.replace("script:", "scripts:")))
+
+
+def test_the_commands_of_other_cis_have_options_that_exist():
+    import typer
+
+    from resnas_deploy.cli.app import app
+
+    commands = typer.main.get_command(app).commands
+    lines = [
+        line for block in (*blocks("yaml"), *blocks("groovy")) for line in re.findall(r"bin/resnas ([^'\n]*)", block)
+    ]
+    assert len(lines) == 4
+    for line in lines:
+        name, *words = shlex.split(line)
+        known = {option for parameter in commands[name].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= known, line

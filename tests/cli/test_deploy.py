@@ -41,6 +41,8 @@ QUICK = ("--p99", "60s", "--budget", "1s", "--threads", "1")
             (DEMO, DEMO, "--repository", "m", "--p99", "20"),
             "must be one checkpoint, or artifacts of one network, found 2",
         ),
+        ((DEMO, "--repository", "m", "--p99", "20", "--out", "m/x"), "--out must lie outside of the repository m"),
+        (("--arch", "small", "--repository", "m", "--p99", "20", "--data", "demo"), "--data must come with trained"),
         (("--repository", "m", "--p99", "20"), "there must be --arch or --checkpoint, found neither"),
         (("nowhere", "--repository", "m", "--p99", "20"), "nowhere"),
     ],
@@ -95,6 +97,18 @@ def test_from_an_architecture_to_a_repository_that_holds(resnas, tiny, tmp_path)
     assert "was there already" in resumed.err
     assert json.loads((tmp_path / "tiny-deployment" / "bench.json").read_text()) == kept
     assert [path.name for path in sorted((tmp_path / "models" / "tiny").iterdir()) if path.is_dir()] == ["1"]
+
+
+def test_a_model_that_takes_something_else_is_refused_before_anything_is_measured(
+    resnas, tiny, mini_artifact, tmp_path
+):
+    resnas("triton", "export", mini_artifact, "--repository", "models", "--name", "tiny")
+    before = {path: path.read_bytes() for path in (tmp_path / "models").rglob("*") if path.is_file()}
+    done = resnas("deploy", "--arch", tiny, "--repository", "models", *QUICK, code=2)
+    assert "every version of a model must take and give the same" in done.err
+    assert "give this one another --name" in done.err
+    assert not (tmp_path / "tiny-deployment" / "bench.json").exists()
+    assert {path: path.read_bytes() for path in (tmp_path / "models").rglob("*") if path.is_file()} == before
 
 
 def test_a_level_that_nothing_keeps_leaves_the_repository_alone(resnas, tiny, tmp_path):

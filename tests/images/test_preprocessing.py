@@ -14,7 +14,7 @@ from support.images import COFFEE, SMALL
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.images.decode import load_image
-from resnas_deploy.images.preprocessing import Preprocessing, preprocess
+from resnas_deploy.images.preprocessing import Preprocessing, normalised, preprocess
 
 
 def _batch(paths: Iterable[Path], preprocessing: Preprocessing) -> npt.NDArray[np.float32]:
@@ -169,3 +169,16 @@ def test_variants_give_nearly_the_array_of_the_original(
     record = Preprocessing.for_image_size(224)
     found, expected = _batch([tmp_path / "image.png", COFFEE], record)
     assert np.abs(found - expected).mean() <= tolerance
+
+
+@pytest.mark.parametrize("mean", [(0.485, 0.456, 0.406), (0, 0.5, 1)])
+def test_normalising_channel_by_channel_changes_no_bit(mean: tuple[float, float, float]) -> None:
+    """Of each of the 256 levels, in the order of sums that accuracies were measured with."""
+    preprocessing = Preprocessing(image_size=16, resize=16, mean=mean)
+    ramp = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+    images = np.concatenate([ramp, ramp[:, ::-1], 255 - ramp], axis=3).repeat(2, axis=0)
+    means, stds = (np.array(values, dtype=np.float32) for values in (preprocessing.mean, preprocessing.std))
+    wanted = ((images.astype(np.float32) / np.float32(255) - means) / stds).transpose(0, 3, 1, 2)
+    found = normalised(images, preprocessing)
+    assert (found.shape, found.dtype, found.flags["C_CONTIGUOUS"]) == ((2, 3, 16, 16), np.float32, True)
+    assert np.array_equal(found.view(np.uint32), np.ascontiguousarray(wanted).view(np.uint32))

@@ -51,6 +51,8 @@ COPIED_MODULES = (
     "images/__init__.py",
     "images/decode.py",
     "images/preprocessing.py",
+    "processes/__init__.py",
+    "processes/unwarned.py",
 )  # of this package, which preprocessing needs where the package is not; they import nothing else of ours
 _INTERFACE = "another input, another image size, other classes or other names of them"
 
@@ -105,12 +107,7 @@ def add_model(
     check_servable(artifact, settings, engine)
     with created_folder(repository), holding(repository):
         model = repository / settings.name
-        earlier = [model / str(version) for version in versions_of(model)]
-        if any(_interface(read_manifest(version)) != _interface(manifest) for version in earlier):
-            raise BadInput(
-                f"every version of a model must take and give the same, found {_INTERFACE} in {model}; "
-                "give this one another `name`"
-            )
+        earlier = check_interface(manifest, model)
         for version in earlier:
             check_served_for(read_manifest(version), settings, str(version))
         batches = [_batch(manifest, engine.made_of if engine else None), *map(batch_of, earlier)]
@@ -131,6 +128,17 @@ def add_model(
                 "give this one another `name`"
             )
         return insert_models(repository, [before, network, after], manifest)
+
+
+def check_interface(manifest: Manifest, model: Path) -> list[Path]:
+    """Return the versions of a model that are there. Raise `BadInput` where one takes or gives something else."""
+    earlier = [model / str(version) for version in versions_of(model)]
+    if any(_interface(read_manifest(version)) != _interface(manifest) for version in earlier):
+        raise BadInput(
+            f"every version of a model must take and give the same, found {_INTERFACE} in {model}; "
+            "give this one another `name`"
+        )
+    return earlier
 
 
 def check_servable(artifact: Artifact, settings: ModelSettings, engine: Engine | None) -> None:
