@@ -11,6 +11,7 @@ from pathlib import Path
 
 import compatibility_tables
 import gpu_tables
+import install_tables
 import predict_tables
 import quantised_tables
 import reference
@@ -29,6 +30,7 @@ TABLES = (
     | gpu_tables.TABLES
     | tradeoff_tables.TABLES
     | throughput_tables.TABLES
+    | install_tables.TABLES
     | predict_tables.TABLES
     | reference.TABLES
     | compatibility_tables.TABLES

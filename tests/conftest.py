@@ -19,6 +19,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import settings
 from support.networks import mini, supernet_mini
+from support.portable_tests import is_portable
 from support.small_export import SMALL, request
 from support.small_reference import make_small
 
@@ -64,7 +65,10 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the tests that start servers, which one process runs: at the end the others would wait for it."""
+    """Mark what holds on each system, and begin with what starts servers: at the end the others would wait for it."""
+    for item in items:
+        if is_portable(item.path):
+            item.add_marker(pytest.mark.portable)
     items.sort(key=lambda item: not item.nodeid.startswith("tests/serving/"))
 
 

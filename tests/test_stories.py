@@ -21,6 +21,19 @@ def test_it_goes_as_the_page_says(page, tmp_path):
     tell(page, tmp_path / "story")
 
 
+@pytest.mark.slow
+def test_the_first_screen_of_the_readme_goes_as_it_says(tmp_path):
+    """`resnas demo`, an export and a right prediction: what follows takes longer, and is in the tutorials."""
+    readme = ROOT / "README.md"
+    first = list(steps(readme.read_text()))[:3]
+    assert [step.text.split()[1] for step in first] == ["demo", "export", "predict"]
+    assert "bag (8)" in tell(readme, tmp_path, most=3)[-1]
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+
+
 @pytest.mark.parametrize("page", STORIES, ids=lambda page: page.stem)
 def test_it_is_a_story(page):
     found = list(steps(page.read_text()))

@@ -22,7 +22,7 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import complain, progress, say
 from resnas_deploy.cli.predicted import TABLE, Output, writing
-from resnas_deploy.errors import BadInput
+from resnas_deploy.errors import BadInput, ResnasError
 from resnas_deploy.files.outputs import check_new_file
 
 
@@ -102,9 +102,11 @@ def predict(
                     for prediction in found:
                         output.take(prediction)
                     output.end()
-                except KeyboardInterrupt:
-                    kept = f", and {out} is not written" if out else ""
-                    complain(f"{output.done:,} images were done{kept}")
+                except (KeyboardInterrupt, ResnasError) as error:
+                    output.give_up()
+                    if isinstance(error, KeyboardInterrupt):
+                        kept = f", and {out} is not written" if out else ""
+                        complain(f"{output.done:,} images were done{kept}")
                     raise
     if out:
         say(f"written: {out}")

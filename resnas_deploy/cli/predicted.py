@@ -58,6 +58,11 @@ class Output:
         elif self._waiting:
             self._show()
 
+    def give_up(self) -> None:
+        """Show what was kept for a table, which is not full; a document is whole or is not."""
+        if self._form == TABLE and self._waiting:
+            self._show()
+
     def _show(self) -> None:
         """Show a table, which replaces nothing: those before it stay as they are."""
         if not self._shown and not self._found.trained:

@@ -23,7 +23,7 @@ MAX_PIXELS = 100_000_000
 
 LARGE_PIXELS = 25_000_000
 """From here on images are decoded one after the other, whatever threads there are: so many times 2 GB may not be there.
-Cameras make smaller ones."""
+Most cameras make smaller ones."""
 
 MAX_ASPECT = 100
 """Most times that an image may be longer than it is wide. The shorter side is scaled to some 256 pixels, so that a

@@ -28,6 +28,7 @@ from resnas_deploy.images.preprocessing import preprocess
 from resnas_deploy.progress import Counted
 from resnas_deploy.runners.base import Options
 from resnas_deploy.runners.classify import guesses, softmax
+from resnas_deploy.runners.devices import gpus
 from resnas_deploy.runners.registry import RUNNERS
 
 FILES = sorted((GOLDEN / "images").glob("*.jpg"))
@@ -61,6 +62,7 @@ def test_batches_change_no_class_and_no_more_than_rounding(artifact, runner):
     wanted = as_before(artifact, FILES, runner)
     alone = resnas.predict(artifact, FILES, runner=runner, batch=1, threads=1)
     assert numbers(alone.images) == wanted
+    assert numbers(resnas.predict(artifact, FILES[0], runner=runner, threads=1).images) == wanted[:1]
     for batch in (None, 4):
         found = numbers(resnas.predict(artifact, MANY, runner=runner, batch=batch, threads=1).images)
         assert len(found) == len(MANY)
@@ -232,3 +234,16 @@ def test_saving(artifact, tmp_path):
     assert "exists" in refusal(lambda: found.save(tmp_path / "a.csv"))
     assert "`out` must end in .csv, .jsonl or .json, found 'a.txt'" in refusal(lambda: found.save(tmp_path / "a.txt"))
     assert open_artifact(artifact.folder).manifest == artifact.manifest
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not gpus(), reason="no NVIDIA GPU is here")
+@pytest.mark.parametrize("runner", ["ort-cuda", "torch", "tensorrt", "tensorrt-rtx"])
+def test_on_a_gpu_the_same_classes_in_batches_of_its_own(artifact_copy, runner):
+    """More images than a batch has, and no whole number of them."""
+    if RUNNERS[runner].problem("cuda"):
+        pytest.skip(f"{runner} cannot run here")
+    copied = resnas.open(artifact_copy)  # an engine is built into it
+    wanted = numbers(resnas.predict(copied, FILES, runner="ort-cpu").images)
+    found = numbers(resnas.predict(copied, MANY * 4, runner=runner, device="cuda", top=1).images)
+    assert [tops[0][0] for tops in found] == [wanted[n % len(MANY) % len(FILES)][0][0] for n in range(4 * len(MANY))]

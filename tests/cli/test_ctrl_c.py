@@ -123,6 +123,19 @@ def test_an_evaluation_with_workers(pressed, text):
 
 
 @pytest.mark.slow
+def test_an_evaluation_of_an_artifact(pressed, resnas):
+    resnas("export", "--checkpoint", DEMO, "--out", "trained")
+    assert pressed("evaluating: ", "evaluate", "trained", "--data", "demo") == [LAST]
+
+
+@pytest.mark.slow
+def test_a_survey_of_a_gpu_reports_what_there_is(pressed):
+    lines = pressed("minutes left", "gpu-report", "--out", "there", "--minutes", 3, "--device", "cpu", keeps={"there"})
+    assert "resnas: note: interrupted: the same command goes on from there" in lines
+    assert lines[-1] == LAST
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["opening the store", " of 42 networks: "])
 def test_a_latency_profile(pressed, text):
     keeps = {"store.sqlite", "store.sqlite.lock"} if "networks" in text else ()

@@ -44,7 +44,7 @@ def test_the_help_of_every_command_fits(resnas, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", str(columns))
     for command in ("", *COMMANDS):
         for line in resnas(*command.split(), "--help").out.splitlines():
-            if not line.strip().startswith("$ resnas"):  # which is there to be copied, as one line
+            if not line.strip().startswith("$ "):  # which is there to be copied, as one line
                 fits = len(line) <= columns or re.fullmatch(r"  (--\S+ )?\S+", line)  # an option's own name
                 assert fits, (command, line)
 

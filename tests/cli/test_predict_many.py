@@ -10,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 from support.places import GOLDEN, ROOT
 from support.processes import wait_for
 
+from resnas_deploy.api import predicting
 from resnas_deploy.cli import predicted
 
 DATA = GOLDEN / "images"
@@ -116,6 +118,22 @@ def test_tables_come_as_they_are_full(resnas, mini_artifact, listed, monkeypatch
     assert [number for number, line in enumerate(lines) if line == "mini fp32 112 on ort-cpu"] == [0, 5, 10]
     assert [line.split()[0] for line in lines if ".jpg" in line] == [str(FILES[number % 4]) for number in range(7)]
     assert "nothing" in done.err
+
+
+def test_what_a_table_would_have_had_is_shown_where_one_fails(resnas, mini_artifact, listed, monkeypatch):
+    """Here the tenth image's logits are no numbers."""
+    usual, seen = predicting.guesses, []
+
+    def spoilt(logits, top, names):
+        tenth, changed = 9 - sum(seen), logits.copy()
+        seen.append(len(logits))
+        changed[max(0, tenth) : max(0, tenth + 1)] = np.nan
+        return usual(changed, top, names)
+
+    monkeypatch.setattr(predicting, "guesses", spoilt)
+    done = resnas("predict", mini_artifact, listed(12), "--top", 1, code=3)
+    assert done.out.count(".jpg") == 9
+    assert "must be finite" in done.err
 
 
 def test_untrained_weights_are_noted_beside_lines_for_programs(resnas, untrained_artifact):

@@ -6,11 +6,13 @@
   command's line is for the reader.
 - A `python` block runs as a program of its own. Any other block after `<!-- file: NAME -->` is written to NAME.
 - `<!-- not run: REASON -->` above a block leaves it out.
+- `pip install ..` is not run: what it installs is here.
 - A command ends with 0; another code must be asked for by the next command, `echo $?`.
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import subprocess
@@ -52,6 +54,8 @@ def steps(page: str) -> Iterator[Step]:
 def _commands(block: str) -> Iterator[Step]:
     for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
         lines = part.rstrip("\n").split("\n")
+        if part.startswith("pip install "):
+            continue
         last = next(number for number, line in enumerate(lines) if not line.rstrip().endswith("\\"))
         yield Step("console", "\n".join(lines[: last + 1]), tuple(lines[last + 1 :]))
 
@@ -78,8 +82,8 @@ def pattern(printed: tuple[str, ...]) -> str:
     return written
 
 
-def tell(page: Path, folder: Path, **environment: str) -> list[str]:
-    """Run a page in an empty folder. Return what its commands printed; fail where one says something else."""
+def tell(page: Path, folder: Path, most: int | None = None, **environment: str) -> list[str]:
+    """Run a page, or its first steps, in an empty folder. Return what it printed; fail where it says something else."""
     place = Path(sys.executable).parent
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "VIRTUAL_ENV")},
@@ -89,7 +93,7 @@ def tell(page: Path, folder: Path, **environment: str) -> list[str]:
         "XDG_CACHE_HOME": str(folder.parent / "cache"),
     } | environment
     code, told = 0, []
-    for step in steps(page.read_text()):
+    for step in itertools.islice(steps(page.read_text()), most):
         if step.kind == "file":
             (folder / step.name).parent.mkdir(parents=True, exist_ok=True)
             (folder / step.name).write_text(step.text)

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import fcntl
 import os
 import signal
 import sys
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("fcntl")  # the doubles are made of what Linux has
+
 from support.other_systems import macos as double
 
 from resnas_deploy.measuring.machine.instructions import instruction_set
 from resnas_deploy.system import macos
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the double is made of what Linux has")
+
+
+fcntl = pytest.importorskip("fcntl")
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,9 @@ import sys
 from pathlib import PurePath, PureWindowsPath
 
 import pytest
+
+pytest.importorskip("fcntl")  # the doubles are made of what Linux has
+
 from support.other_systems import windows as double
 
 from resnas_deploy.system import windows

@@ -15,6 +15,7 @@ def preload():
     """Import what looks at the system when it is imported: what of it runs here is Linux's."""
     import asyncio
     import concurrent.futures
+    import mimetypes
     import multiprocessing.connection
     import multiprocessing.spawn
     import shutil
@@ -36,6 +37,7 @@ def preload():
     import torch
     import typer.main
 
+    mimetypes.init()  # which asks the registry there
     shutil._use_fd_functions = False  # what rmtree does where there is no dir_fd
     return (
         *(asyncio, concurrent.futures, multiprocessing, shutil, sqlite3, subprocess, tempfile, urllib.request, zipfile),

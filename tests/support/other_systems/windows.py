@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import fcntl
+import io
 import os
 import shutil
 import signal
@@ -102,7 +103,8 @@ def become():
         real.replace(old, new)
 
     def unlink(path, *, dir_fd=None):
-        check_unused(path)
+        if not sys._getframe(1).f_code.co_filename.endswith("tempfile.py"):  # whose own way is O_TEMPORARY there
+            check_unused(path)
         real.unlink(path)
 
     def fsync(descriptor):
@@ -131,8 +133,10 @@ def become():
     subprocess.Popen.kill = subprocess.Popen.terminate  # an alias there
     shutil.disk_usage = disk_usage
     tempfile.TemporaryFile = tempfile.NamedTemporaryFile  # which is what it is there
+    tempfile._O_TMPFILE_WORKS = False  # for whoever has the other one already
     os.open, os.rename, os.replace, os.unlink, os.remove, os.fsync = open_, rename, replace, unlink, unlink, fsync
     signal.signal = handled
+    io._WindowsConsoleIO = type("_WindowsConsoleIO", (), {})  # which pytest asks for
     sys.modules["msvcrt"] = msvcrt_module(fcntl_)
     sys.modules["winreg"] = winreg_module()
     ctypes.WinDLL = lambda name, use_last_error=False: Kernel32()
