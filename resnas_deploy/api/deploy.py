@@ -80,6 +80,7 @@ def deploy(
     data: str | Path = "",
     max_drop: float = DEFAULT_DROP,
     calibration: str | Path | None = None,
+    calibration_images: int | None = None,
     runner: str = "",
     name: str = "",
     budget: float = DEFAULT_MINUTES,
@@ -109,6 +110,7 @@ def deploy(
             folder with train/ and val/.
         max_drop: int8 and fp8: percentage points of top-1 that may be lost.
         calibration: int8 and fp8: images to learn ranges from; built-in ones where none are given.
+        calibration_images: how many of them; 128 where no number is given.
         runner: what serves it: ort-cpu, ort-cuda or tensorrt; the first of a GPU that is here, else ort-cpu.
         name: the model's; that of the checkpoint or the artifact where none is given.
         budget: minutes that measuring and load tests may take together, about.
@@ -137,7 +139,7 @@ def deploy(
         precisions=precisions,
         data=str(data),
         max_drop=max_drop,
-        calibration=str(calibration or ""),
+        calibration=(str(calibration or ""), calibration_images),
         runner=runner,
         name=name,
         minutes=budget,

@@ -39,7 +39,7 @@ class ApiActions:
     sources: Sources
     arch: str | Path | ArchSpec | None
     subnet: str | Path
-    calibration: str
+    calibration: tuple[str, int | None]  # images to learn ranges from, and how many of them
     server: str  # the command of another environment; empty: this one
 
     def export(self, precision: str, out: Path, minutes: float, progress: Progress) -> Made:
@@ -54,7 +54,8 @@ class ApiActions:
             precision=precision,
             target=target or "onnx",
             for_runner=self.asked.runner if precision == "int8" and self.asked.runner in FOR_RUNNERS else "",
-            calibration=(self.calibration or None) if quantised else None,
+            calibration=(self.calibration[0] or None) if quantised else None,
+            calibration_images=self.calibration[1] if quantised else None,
             data=self.asked.data if quantised else "",
             max_drop=self.asked.max_drop if quantised else 0.5,
             fallback_minutes=minutes if quantised else 60.0,

@@ -28,6 +28,7 @@ NO_SERVER = (
     "no server is installed here, so no load test was run: what it answers within the level is not measured; "
     "`triton.load()` does that where there is one, or give `server`"
 )
+Calibrating = tuple[str, int | None]  # images to learn ranges from, and how many of them; "", None: the usual
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Plan:
     sources: Sources
     planned: tuple[Planned, ...]
     here: Surroundings
-    calibration: str
+    calibration: Calibrating
     server: str  # the program; empty: this environment's
 
     def folder(self, out: Path) -> Path:
@@ -87,7 +88,7 @@ def ask(
     precisions: Sequence[str],
     data: str,
     max_drop: float,
-    calibration: str,
+    calibration: Calibrating,
     runner: str,
     name: str,
     minutes: float,
@@ -108,12 +109,18 @@ def ask(
         raise BadInput(f"`data` must be demo or a folder with train/ and val/, found no folder {data}")
     sources = find_sources(given, arch, subnet)
     if sources.artifacts:
-        for what, value in (("precisions", precisions), ("calibration", calibration)):
+        named, images = calibration
+        for what, value in (("precisions", precisions), ("calibration", named), ("calibration_images", images)):
             if value:
                 raise BadInput(
                     f"`{what}` must be of what is exported, found artifacts, which have theirs; leave it out"
                 )
         planned = plan_artifacts(sources.artifacts, kind.name, data)
+    elif data and sources.checkpoint is None:
+        raise BadInput(
+            "`data` must come with trained weights, found untrained ones, whose accuracy is chance: leave it out, or "
+            "deploy a checkpoint"
+        )
     else:
         planned = plan_exports(precisions, kind.name, data)
     if all(each.left_out for each in planned):
@@ -133,7 +140,7 @@ def ask(
         max_drop=max_drop,
     )
     program = _program(server)
-    export_of = [sources.digest, kind.name, data, max_drop, calibration, FALLING_BACK * minutes, __version__]
+    export_of = [sources.digest, kind.name, data, max_drop, *calibration, FALLING_BACK * minutes, __version__]
     here = Surroundings(
         machine=this_machine(usable_cores()),
         server=program or server_here(),

@@ -10,7 +10,7 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import show_notes
-from resnas_deploy.cli.options import ArchOption, Json, MaxDropOption, Threads, complete
+from resnas_deploy.cli.options import MAX_COUNT, ArchOption, Json, MaxDropOption, Threads, complete
 from resnas_deploy.cli.output import print_json, progress, resumable, say, show_table
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.units import MILLISECONDS, parse_quantity
@@ -81,6 +81,9 @@ def deploy(
             help="int8 and fp8: images to learn ranges from.", metavar="FOLDER|FILE.npy", show_default="built-in images"
         ),
     ] = None,
+    calibration_images: Annotated[
+        int | None, typer.Option(help="How many of them.", metavar="N", min=1, max=MAX_COUNT, show_default="128")
+    ] = None,
     runner: Annotated[
         str,
         typer.Option(
@@ -150,6 +153,7 @@ def deploy(
             data=data,
             max_drop=max_drop,
             calibration=calibration,
+            calibration_images=calibration_images,
             runner=runner,
             name=name,
             budget=minutes,
