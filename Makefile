@@ -90,7 +90,7 @@ bench: $(READY) ## 8 | - | emission and latency against tracing, memory
 
 # What README and docs say of speed, in an hour or more on an idle machine; then `make docs` writes it.
 record: $(READY) ## 60 | - | measure what README and docs say of speed (idle machine)
-	for name in tradeoff ort_form fp32_forms low_precision spellings openvino_nncf throughput throughput_grid command_time predict_throughput; do \
+	for name in tradeoff ort_form fp32_forms low_precision spellings openvino_nncf throughput throughput_grid command_time predict_throughput setup_time; do \
 		$(BIN)/python benchmarks/$$name.py || exit; \
 	done
 	for name in serving_costs serving_largest_batch; do PYTHONPATH=tests $(BIN)/python benchmarks/$$name.py || exit; done

@@ -38,4 +38,4 @@ def spelled(pythons: list[str], every: list[str]) -> str:
     return ", ".join(pythons) or "none"
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"wheels": wheels}
+TABLES: Mapping[str, Callable[[], str]] = {"setup": setup, "wheels": wheels}

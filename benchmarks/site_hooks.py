@@ -66,17 +66,6 @@ def lists_apart(markdown: str) -> str:
     return "\n".join(lines)
 
 
-def on_config(config: Any) -> Any:
-    """Leave pages out that are on their way."""
-
-    def there(item: Any) -> bool:
-        name = next(iter(item.values())) if isinstance(item, dict) else item
-        return isinstance(name, list) or name == API or (DOCS / name).is_file()
-
-    config.nav = [{title: [i for i in items if there(i)]} for group in config.nav for title, items in group.items()]
-    return config
-
-
 def on_files(files: Any, config: Any) -> Any:
     """Add the page of the API."""
     from mkdocs.structure.files import File

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import functools
+import inspect
 import re
 import shlex
 from functools import cache
@@ -14,6 +17,7 @@ from support.places import ROOT
 from tables import TRACED
 from tabulated import result
 
+import resnas_deploy as resnas
 from resnas_deploy.artifact.headroom import MARGIN
 from resnas_deploy.precision import tolerance_of
 
@@ -144,3 +148,24 @@ def test_files_named_are_there():
             assert "NAME" in name or (ROOT / name).exists(), f"{page.name} names {name}"  # a reader fills it in
         for name in re.findall(r"`(test_\w+\.py)`", text):  # after one with its folder
             assert name in ours, f"{page.name} names {name}"
+
+
+def calls(code):
+    """The calls of the API in a program, each with the name that `resnas.` stands before."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Call) and re.fullmatch(r"resnas(\.\w+)+", name := ast.unparse(node.func)):
+            yield name.removeprefix("resnas."), node
+
+
+def test_every_call_of_the_api_is_one_that_can_be():
+    """Of all pages. Those that are run besides are docs/python.md, getting started and the tutorials."""
+    seen = 0
+    for page in PAGES:
+        for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
+            for name, node in calls(code):
+                found = functools.reduce(getattr, name.split("."), resnas)
+                if inspect.isclass(found) or any(keyword.arg is None for keyword in node.keywords):
+                    continue
+                inspect.signature(found).bind(*node.args, **{item.arg: item.value for item in node.keywords})
+                seen += 1
+    assert seen > 40

@@ -10,6 +10,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.artifact.onnx_file import OnnxFile
 from resnas_deploy.data.source import open_validation
+from resnas_deploy.errors import BadInput
 from resnas_deploy.evaluating.evaluate import evaluate as evaluate_subject
 from resnas_deploy.evaluating.listing import write_csv
 from resnas_deploy.evaluating.page import page
@@ -59,7 +60,7 @@ class Evaluated(Tabular):
         return self.document.to_json()
 
     def table(self) -> Table:
-        """Return shares, cross-entropy and calibration, a row for each network."""
+        """Return shares, cross-entropy and calibration, a column for each network."""
         return summary_table(self.document)
 
     def worst_classes(self, count: int = _SHOWN) -> Table:
@@ -149,5 +150,10 @@ def evaluate(
 
     subject = open_one(artifact, engine)
     other = open_one(against, "") if against else None
+    if prepared and not any(each and isinstance(each.network, OnnxFile) for each in (subject, other)):
+        raise BadInput(
+            f"`preprocessing` must be for a bare ONNX file, found {subject.network.source}, which says its own; "
+            "leave it out"
+        )
     options = Options(threads or usable_cores(), device=device, tf32=tf32)
     return Evaluated(evaluate_subject(subject, str(data), opened, batch, options, other, progress))

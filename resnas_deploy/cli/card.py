@@ -51,7 +51,7 @@ def card(
     Examples:
     $ resnas card small-int8
     $ resnas card small-int8 --license apache-2.0 --sbom small-int8/sbom.cdx.json
-    $ resnas bench small-int8 --out bench.json && resnas card small-int8 --bench bench.json --force
+    $ resnas card small-int8 --bench bench.json --force
     """
     with progress() as show:
         show("reading the artifact")

@@ -52,8 +52,10 @@ def sign(
     The format is that of OpenSSF Model Signing, which other tools read too. Whoever gets the artifact checks it:
     resnas verify ARTIFACT --public-key KEY.pub
 
+    A key is made by: openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+    and what others check by: openssl ec -in key.pem -pubout -out key.pub
+
     Examples:
-    $ openssl ecparam -name prime256v1 -genkey -noout -out key.pem && openssl ec -in key.pem -pubout -out key.pub
     $ resnas sign small-int8 --private-key key.pem
     $ resnas sign small-int8 --sigstore
     """

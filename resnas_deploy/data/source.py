@@ -64,9 +64,13 @@ def open_validation(source: str, labels: Path | None = None) -> LabelledImages:
         if labels:
             raise BadInput(f"`labels` must be for a folder of images, found {labels} and the data demo; leave it out")
         return demo_images()[1]
-    if root.is_file() and not labels:
-        root, labels = root.parent, root
-    if not root.is_dir():
+    try:
+        if root.is_file() and not labels and not is_image(root.name):
+            root, labels = root.parent, root
+        is_folder = root.is_dir()
+    except (OSError, ValueError):  # a name that is too long, or with a null character
+        is_folder = False
+    if not is_folder:
         raise BadInput(
             f"`data` must be demo, a folder of labelled images, or a list of such, found {shown(source)}; "
             "check the path"

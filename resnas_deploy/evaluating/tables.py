@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resnas_deploy.evaluating.result import ClassRow, ConfusionRow, EvaluationDocument, Figures
+from resnas_deploy.evaluating.result import ClassRow, ConfusionRow, EvaluationDocument
 from resnas_deploy.pages.table import Table
 
 
 def summary_table(found: EvaluationDocument) -> Table:
-    """Return the shares and the other figures, a row for each network."""
-    rows = [_summary(found.figures)] + ([_summary(found.against.figures)] if found.against else [])
-    columns = ("network", "runner", "top-1", "95 % interval", "top-5", "95 % interval", "cross-entropy", "ECE")
-    return Table(f"Accuracy on {found.images:,} images of {found.data}", columns, rows, text_columns=2)
+    """Return the figures, a column for each network."""
+    networks = [found.figures, *([found.against.figures] if found.against else [])]
+    rows = [
+        ("runner", *(figures.runner.partition(" ")[0] for figures in networks)),
+        ("top-1 (95 % interval)", *(str(figures.top1) for figures in networks)),
+        ("top-5", *(str(figures.top5) for figures in networks)),
+        ("cross-entropy, nats", *(f"{figures.cross_entropy:.4f}" for figures in networks)),
+        ("calibration error (ECE)", *(f"{figures.calibration.error:.2%}" for figures in networks)),
+    ]
+    return Table(f"Accuracy on {found.images:,} images of {found.data}", ("", *names_of(found)), rows)
 
 
-def _summary(figures: Figures) -> tuple[str, ...]:
-    return (
-        figures.label,
-        figures.runner.partition(" ")[0],
-        *(
-            text
-            for share in (figures.top1, figures.top5)
-            for text in (f"{share.share:.2%}", f"{share.low:.2%} to {share.high:.2%}")
-        ),
-        f"{figures.cross_entropy:.4f}",
-        f"{figures.calibration.error:.2%}",
-    )
+def names_of(found: EvaluationDocument) -> tuple[str, ...]:
+    """Return what the networks are called: their labels, or their sources where two labels are the same."""
+    if not found.against:
+        return (found.figures.label,)
+    first, second = found.figures, found.against.figures
+    return (first.label, second.label) if first.label != second.label else (first.source, second.source)
 
 
 def difference_text(found: EvaluationDocument) -> str:
@@ -36,8 +36,7 @@ def difference_text(found: EvaluationDocument) -> str:
     pair = found.against.paired
     sure = "that is beyond chance" if pair.p < 0.05 else "which chance may well have done"
     more = "more" if pair.difference >= 0 else "less"
-    first, second = found.figures, found.against.figures
-    names = (first.label, second.label) if first.label != second.label else (first.source, second.source)
+    names = names_of(found)
     return (
         f"{names[0]} has {abs(pair.difference):.2%} of the images {more} right than "
         f"{names[1]} (95 % interval of the difference {pair.low:+.2%} to {pair.high:+.2%}): "

@@ -100,7 +100,7 @@ def is_leftover(name: str) -> bool:
 
 def is_leftover_path(path: str) -> bool:
     """Return whether any part of a path in an archive is no data."""
-    return any(is_leftover(part) for part in path.split("/") if part not in ("", ".", ".."))
+    return any(is_leftover(part) for part in path.replace(os.sep, "/").split("/") if part not in ("", ".", ".."))
 
 
 def is_image(name: str) -> bool:

@@ -22,6 +22,7 @@ from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.runners.base import EngineFile, Network, Options
 from resnas_deploy.runners.torch import Forward, InPrecision, TorchRunner, module_on
 
+_PACKAGE = ".pt2"
 _NO_LIMIT = 1_000_000  # of what one function is compiled for: a batch size each, of each network of this process
 
 
@@ -56,8 +57,10 @@ class AotiRunner(TorchRunner):
         super().__init__(network, options, name=name, way=f"AOTInductor package for batch {network.batch}")
         self._folder = ExitStack()
         try:
-            path = self._folder.enter_context(scratch_folder("aoti")) / "network.pt2"
-            if options.engine:
+            path = self._folder.enter_context(scratch_folder("aoti")) / f"network{_PACKAGE}"
+            if options.engine and options.engine.file.suffix == _PACKAGE:  # its own name, where no other leads to it
+                path = options.engine.file
+            elif options.engine:
                 path.symlink_to(options.engine.file)  # the loader insists on the suffix
             else:
                 write_package(module_on(network, self._device), network, self._device, path)

@@ -192,7 +192,8 @@ def processor_text() -> str:
     ]
     if "machdep.cpu.features" in told:
         names = f"{told['machdep.cpu.features']} {told.get('machdep.cpu.leaf7_features', '')}".split()
-        lines.append(f"flags: {' '.join(_X86[name] for name in names if name in _X86)}")
+        names += [name for name in _X86 if told.get(f"hw.optional.{name.lower().replace('.', '_')}") == "1"]
+        lines.append(f"flags: {' '.join(dict.fromkeys(_X86[name] for name in names if name in _X86))}")
     elif any(name in told for name in _ARM):
         lines.append(
             f"Features: {' '.join(dict.fromkeys(word for name, word in _ARM.items() if told.get(name) == '1'))}"

@@ -182,26 +182,19 @@ def test_what_ci_keeps_of_it(resnas, doctored, tmp_path):
     assert "a new baseline" in page
 
 
-def test_the_commit_is_the_cis(resnas, doctored, monkeypatch):
+def test_a_part_of_the_baseline_another_threshold_and_the_commit_of_the_ci(refused, resnas, doctored, monkeypatch):
     """GitLab's variables: https://docs.gitlab.com/ci/variables/predefined_variables/."""
     monkeypatch.delenv("GITHUB_SHA", raising=False)
     monkeypatch.setenv("CI_COMMIT_SHA", "1a2b")
-    resnas("gate", "--baseline", doctored(scaled(1000)), *QUICK, "--history", "h.jsonl")
-    assert resnas("history", "h.jsonl", "--json").json["records"][0]["commit"] == "1a2b"
-
-
-def test_a_part_of_the_baseline_and_another_threshold(refused, resnas, doctored):
     path = doctored(scaled(1000))
-    done = resnas(
-        "gate", "--baseline", path, *QUICK, "--runner", "ort-cpu", "--batch", "1", "--threshold", "5", "--json"
-    )
+    part = ("--runner", "ort-cpu", "--batch", "1")
+    kept = ("--history", "h.jsonl", "--json")
+    done = resnas("gate", "--baseline", path, *QUICK, *part, "--threshold", "5", *kept)
     assert done.json["threshold"] == 1.05
+    assert resnas("history", "h.jsonl", "--json").json["records"][0]["commit"] == "1a2b"
     assert len(done.json["changes"]) == 1
     for options, said in (
-        (
-            ["--runner", "openvino"],
-            f"--runner must be of those in {path} (ort-cpu), found openvino; make a new",
-        ),
+        (["--runner", "openvino"], f"--runner must be of those in {path} (ort-cpu), found openvino; make a new"),
         (["--batch", "8"], f"--batch must be of those in {path} (1), found 8; make a new baseline"),
         (["--runner", "tpu"], "--runner must be one of"),
     ):

@@ -31,6 +31,8 @@ COMMANDS = (
     "search",
     "search measure",
     "search finish",
+    "card",
+    "sign",
     "deploy",
 )
 SUBCOMMANDS = {

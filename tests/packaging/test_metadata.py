@@ -41,6 +41,15 @@ def test_the_pythons_that_are_named_are_those_that_are_allowed():
     assert all(SpecifierSet(PROJECT["requires-python"]).contains(version) for version in named)
 
 
+def test_systems_that_nobody_tried_are_called_so():
+    systems = {line.rpartition(" :: ")[2] for line in PROJECT["classifiers"] if line.startswith("Operating System")}
+    assert systems == {"Linux", "MacOS", "Windows"}
+    page = (ROOT / "docs" / "install.md").read_text()
+    assert re.search(r"macOS and Windows are for [^.]*\*\*untried\*\*", page)
+    assert "windows-" in (workflow := (ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert {"macos-15", "ubuntu-24.04-arm"} <= set(re.split(r"[\[\], ]+", workflow))
+
+
 def test_every_file_of_the_package_that_is_no_module_is_published():
     """Each pattern of the package's data has files, and each file a pattern."""
     named = set()

@@ -31,8 +31,9 @@ machdep.cpu.family: 6
 machdep.cpu.model: 126
 machdep.cpu.stepping: 5
 machdep.cpu.features: FPU VME SSE4.2 AVX1.0 RDRAND F16C
-machdep.cpu.leaf7_features: AVX2 AVX512F AVX512VNNI
+machdep.cpu.leaf7_features: AVX2 AVX512F
 hw.optional.avx2_0: 1
+hw.optional.avx512vnni: 1
 """
 VM_STAT = """Mach Virtual Memory Statistics: (page size of 16384 bytes)
 Pages free:                              100000.
