@@ -30,6 +30,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.measuring.machine.roofline import Ceiling, Ceilings, library_versions
 from resnas_deploy.processes.quiet import turn_off
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.system import here
 from resnas_deploy.weights.checkpoint import save, untrained
 
 # A busy machine fails no test, and neither does a checkout that cannot be written; what failed can be run again.
@@ -62,6 +63,13 @@ def pytest_xdist_make_scheduler(config, log):
             return "tests/serving" if nodeid.startswith("tests/serving/") else super()._split_scope(nodeid)
 
     return Files(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_ignore_collect(collection_path):
+    """Look at no other tests on another system, which may lack what those import."""
+    if here.NAME != "Linux" and collection_path.suffix == ".py" and not is_portable(collection_path):
+        return True
+    return None  # whatever else is said of it
 
 
 def pytest_collection_modifyitems(items):
