@@ -229,8 +229,9 @@ def _number(value: object, *, whole: bool) -> int | float:
         raise _Wrong
     if isinstance(value, numbers.Integral) or (whole and hasattr(value, "__index__")):
         try:
-            return operator.index(value)
-        except TypeError:
+            number = operator.index(value)
+            return number if whole else float(number)  # as documents hold it: 1 is written otherwise than 1.0
+        except (TypeError, OverflowError):
             raise _Wrong from None
     if whole or not isinstance(value, numbers.Real) or value != value:  # not even itself: NaN
         raise _Wrong

@@ -39,7 +39,7 @@ def ids_by_number(folder: Path, who: str) -> dict[int, str]:
         raise
     except ValueError as error:
         raise BadInput(
-            f"{path} must be the development kit's, with `synsets` of ILSVRC2012_ID and WNID, found: "
+            f"{path} must be the development kit's, with an array synsets of ILSVRC2012_ID and WNID, found: "
             f"{first_line(error)}"
         ) from None
     return found

@@ -12,6 +12,7 @@ from support.places import EXAMPLE
 from support.small_export import SMALL
 
 import resnas_deploy as resnas
+from resnas_deploy.api.parameters import checked
 
 FUNCTIONS = dict(functions())
 UNLIKE_ANYTHING = [b"bytes", 1 + 2j, np.array([[1.5]]), "a\0b", "\ud800", float("nan"), object()]
@@ -41,6 +42,21 @@ def test_a_value_of_a_wrong_type_is_told_with_its_parameters_name(function, tmp_
 
 def test_all_functions_are_there():
     assert len(FUNCTIONS) == 46
+
+
+@pytest.mark.parametrize("value", [1, np.int64(1), 1.0, np.float32(1)], ids=repr)
+def test_a_number_is_what_the_function_says_it_takes(value):
+    """Documents hold 1 and 1.0 otherwise: a manifest with the first for the second could not be opened."""
+
+    @checked
+    def takes(share: float, count: int | str) -> tuple[object, object]:
+        return share, count
+
+    found = takes(value, 1)
+    assert found == (1.0, 1)
+    assert tuple(map(type, found)) == (float, int)
+    with pytest.raises(resnas.BadInput, match="`share` must be a number"):
+        takes(10**400, 1)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def sections(history: History) -> list[Part]:
     parts += [Section("What changed between runs", [Items(changed)])] if changed else []
     rows = runs_table(history)
     left_out = len(rows.rows) - MOST_ROWS
-    said = [Text(f"The first {left_out} are left out; resnas history --json has them.")] if left_out > 0 else []
+    said = [Text(f"The first {left_out} are left out here; the JSON of the history has them.")] if left_out > 0 else []
     shown = Table(rows.title, rows.columns, rows.rows[-MOST_ROWS:], rows.text_columns)
     return [*parts, Folded("All figures", [*said, shown])]
 
