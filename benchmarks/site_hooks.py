@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 API = "reference/api.md"
 COMMANDS = "commands.md"
-_TO_COME = ("portability.md",)
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)\s]*)?\))")
 _ITEM = re.compile(r"(?:- |\d+\. )")
 _log = logging.getLogger("mkdocs.hooks.resnas")
@@ -65,17 +64,6 @@ def lists_apart(markdown: str) -> str:
         lines.append(line)
         before = line
     return "\n".join(lines)
-
-
-def on_config(config: Any) -> Any:
-    """Leave out what is on its way."""
-
-    def there(item: Any) -> bool:
-        name = next(iter(item.values())) if isinstance(item, dict) else item
-        return name not in _TO_COME or (DOCS / name).is_file()
-
-    config.nav = [{title: [i for i in items if there(i)]} for group in config.nav for title, items in group.items()]
-    return config
 
 
 def on_files(files: Any, config: Any) -> Any:

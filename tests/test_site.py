@@ -42,7 +42,7 @@ def in_nav(items):
 def test_every_page_is_in_the_nav_once():
     nav = list(in_nav(yaml.load((ROOT / "mkdocs.yml").read_text(), _Loader)["nav"]))
     there = {site_hooks.API, *(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))}
-    assert sorted(page for page in nav if page in there) == sorted(there), "a page of docs/ must be in mkdocs.yml"
+    assert sorted(nav) == sorted(there), "a page of docs/ must be in mkdocs.yml"
 
 
 class _Links(HTMLParser):

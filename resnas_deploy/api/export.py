@@ -164,7 +164,7 @@ def export(
         calibration=Path(calibration) if calibration else None,
         calibration_images=calibration_images or DEFAULT_IMAGES,
         data=str(data),
-        max_drop=max_drop,
+        max_drop=float(max_drop),  # which a manifest holds as it reads it: 1 would not be 1.0
         keep=tuple(keep),
         fallback_minutes=fallback_minutes,
         attention=_attention(attention),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,7 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import show_notes
 from resnas_deploy.cli.options import MAX_COUNT, ArchOption, Json, MaxDropOption, Threads, complete
 from resnas_deploy.cli.output import print_json, progress, resumable, say, show_table
+from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.units import MILLISECONDS, parse_quantity
 
@@ -172,7 +174,8 @@ def deploy(
 
 
 def _print(found: Deployment, *, dry_run: bool) -> None:
-    show_table(found.table())
+    table = found.table()
+    show_table(replace(table, rows=[[spoken(cell) for cell in row] for row in table.rows]))
     show_notes(found.notes())
     if dry_run:
         return

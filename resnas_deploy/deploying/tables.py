@@ -109,8 +109,8 @@ def _planned(candidate: Candidate, minutes: Mapping[str, float]) -> tuple[str, s
     if candidate.artifact:
         return "", f"{candidate.name}: {candidate.artifact}"
     if most is None:
-        return "", f"{candidate.name}: a network of some ten million parameters takes seconds"
-    return f"up to {most:.1f}", f"{candidate.name}: as long only where more accuracy is lost than may be"
+        return "", f"{candidate.name}: exported and verified"
+    return f"up to {most:.1f}", f"{candidate.name}: so long only where more accuracy is lost than may be"
 
 
 def _row(candidate: Candidate, choice: Choice | None, found: Deployment) -> tuple[str, ...]:
