@@ -8,7 +8,7 @@ from support.places import ROOT
 
 ROOMS = ("arch", "graph", "images", "pages", "system", "weights")
 WITH_MORE = ("pages/test_in_a_browser.py",)  # which needs a browser, and pipes to it
-FILES = ("test_batch.py", "test_dotted_names.py", "test_layers.py", "test_precision.py", "test_units.py")
+FILES = ("test_batch.py", "test_layers.py", "test_precision.py", "test_units.py")
 
 
 def is_portable(path: Path) -> bool:

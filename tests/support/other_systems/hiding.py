@@ -37,6 +37,7 @@ def preload():
     import torch
     import typer.main
 
+    tempfile._O_TMPFILE_WORKS = False  # Linux alone has such files
     mimetypes.init()  # which asks the registry there
     shutil._use_fd_functions = False  # what rmtree does where there is no dir_fd
     return (

@@ -45,7 +45,7 @@ _OS = (  # "Availability: Unix", or Linux
     ),
     *("pidfd_open", "memfd_create", "sendfile", "copy_file_range", "chown", "lchown", "fchown", "mkfifo", "nice"),
     *("set_blocking", "O_CLOEXEC", "O_DIRECTORY", "O_NOFOLLOW", "O_NONBLOCK", "O_NOCTTY", "O_PATH", "O_TMPFILE"),
-    *("O_SYNC", "O_DSYNC", "WNOHANG", "WIFSTOPPED", "WIFSIGNALED"),
+    *("O_SYNC", "O_DSYNC", "WIFSTOPPED", "WIFSIGNALED"),
 )
 _SIGNAL = (
     *("SIGHUP", "SIGKILL", "SIGPIPE", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGCHLD", "SIGSTOP", "SIGCONT", "SIGQUIT"),
