@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support.places import ROOT
 
-ROOMS = ("arch", "graph", "images", "pages", "system", "weights")
+ROOMS = ("arch", "graph", "images", "pages", "system")
 WITH_MORE = ("pages/test_in_a_browser.py",)  # which needs a browser, and pipes to it
 FILES = ("test_batch.py", "test_layers.py", "test_precision.py", "test_units.py")
 
