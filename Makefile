@@ -1,4 +1,4 @@
-# Every target sets up what it needs in .venv; on a machine with Python 3.11.5 or newer and make, nothing else is needed.
+# Every target sets up what it needs in .venv; on a machine with Python 3.11 or newer and make, nothing else is needed.
 # make test PYTHON=python3.13 has an environment of its own, .venv-python3.13.
 PYTHON ?= python3
 VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))

@@ -7,8 +7,8 @@ Writes results/predict-throughput.json.
   that lies ready, on a runner of the same kind, in turn. The images are PNGs of 56 pixels a side: reading one takes
   little, but it is still resized and normalised, on the cores that the network runs on. Both are opened anew each time,
   before the clock runs: a runner may prepare for a size that it has seen often.
-- Decoding: JPEGs of photograph size through `read_images`, which `predict` reads with, by one thread and by one for
-  each core; and through `predict` with the demo network, which takes less time than they do.
+- Decoding: JPEGs of photograph size, read ahead as `predict` reads them, by one thread and by one for each core; and
+  through `predict` with the demo network, which takes less time than they do.
 - Memory: the most that a process of the whole command held at once (VmHWM of proc(5): of its own memory alone, where
   `ru_maxrss` may be that of whoever started it), of 1,000 and of 10,000 images.
 """
@@ -28,9 +28,10 @@ from recording import ratio, write_result
 
 import resnas_deploy as resnas
 from resnas_deploy.files.workplace import scratch_folder
+from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Preprocessing
 from resnas_deploy.images.samples import noise
-from resnas_deploy.images.stream import read_images
+from resnas_deploy.images.stream import prepared
 from resnas_deploy.runners.base import Options, Runner, usable_cores
 from resnas_deploy.runners.registry import RUNNERS
 
@@ -129,8 +130,8 @@ def decoding(files: Sequence[Path], demo: resnas.Artifact) -> dict[str, object]:
     for _ in range(DECODING_ROUNDS):
         for name, threads in (("one_thread", 1), ("all_cores", cores)):
             began = time.perf_counter()
-            for read in read_images(files, preprocessing, "float32", threads=threads):
-                assert not read.error
+            read = sum(1 for _ in prepared(files, load_image, preprocessing, "float32", threads=threads))
+            assert read == len(files)
             seconds[name].append(time.perf_counter() - began)
         seconds["predict"].append(our_seconds(demo, "ort-cpu", files))
     return {

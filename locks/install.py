@@ -21,7 +21,7 @@ from pathlib import Path
 
 LOCKS = Path(__file__).parent
 ROOT = LOCKS.parent
-OLDEST = (3, 11, 5)  # that all of main.txt supports
+OLDEST = (3, 11)
 SERVER_UNTIL = (3, 12)  # as its Python backend was built for NumPy 1
 
 

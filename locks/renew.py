@@ -21,7 +21,7 @@ from pathlib import Path
 
 LOCKS = Path(__file__).parent
 ROOT = LOCKS.parent
-PYTHON = "3.11.5"  # the oldest that all of main.txt supports
+PYTHON = "3.11.0"  # the oldest
 EXTRAS = ("cpu", "openvino", "nncf", "train", "search", "peers", "plot", "rtx", "sbom", "sign", "docs", "dev")
 # The version is held.txt's. The Python Package Index does not have it; this is the hash of
 # torch-2.13.0+cpu-cp311-cp311-manylinux_2_28_x86_64.whl.

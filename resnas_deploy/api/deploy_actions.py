@@ -10,17 +10,19 @@ from pathlib import Path
 from resnas_deploy.api import triton
 from resnas_deploy.api.bench import bench
 from resnas_deploy.api.build import build
+from resnas_deploy.api.deploy_plan import Calibrating
 from resnas_deploy.api.export import export
 from resnas_deploy.api.verify import verify
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.artifact.manifest import Accuracy
 from resnas_deploy.artifact.written_for import FOR_RUNNERS
-from resnas_deploy.deploying.deploy import Made, Placed
+from resnas_deploy.deploying.actions import Made, Placed
 from resnas_deploy.deploying.load_document import read_load
 from resnas_deploy.deploying.result import Asked, LoadLevel, ServingSetting
 from resnas_deploy.deploying.sources import Sources
 from resnas_deploy.errors import BadInput, VerificationFailed, shortened
+from resnas_deploy.exporting.quantise import DEFAULT_DROP
 from resnas_deploy.files.reading import parse_json
 from resnas_deploy.measuring.report import Report
 from resnas_deploy.precision import QUANTISED
@@ -39,7 +41,7 @@ class ApiActions:
     sources: Sources
     arch: str | Path | ArchSpec | None
     subnet: str | Path
-    calibration: tuple[str, int | None]  # images to learn ranges from, and how many of them
+    calibration: Calibrating
     server: str  # the command of another environment; empty: this one
 
     def export(self, precision: str, out: Path, minutes: float, progress: Progress) -> Made:
@@ -57,7 +59,7 @@ class ApiActions:
             calibration=(self.calibration[0] or None) if quantised else None,
             calibration_images=self.calibration[1] if quantised else None,
             data=self.asked.data if quantised else "",
-            max_drop=self.asked.max_drop if quantised else 0.5,
+            max_drop=self.asked.max_drop if quantised else DEFAULT_DROP,
             fallback_minutes=minutes if quantised else 60.0,
             force=True,
             threads=self.asked.threads,

@@ -12,7 +12,8 @@ from pathlib import Path
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import Artifact
 from resnas_deploy.data.source import DEMO
-from resnas_deploy.deploying.deploy import FALLING_BACK, MEASURING, Planned, Surroundings
+from resnas_deploy.deploying.actions import Planned, Surroundings
+from resnas_deploy.deploying.deploy import FALLING_BACK, MEASURING
 from resnas_deploy.deploying.planning import plan_artifacts, plan_exports, served_runner
 from resnas_deploy.deploying.result import SCHEMA, Asked, Candidate, Deployment, ServiceLevel
 from resnas_deploy.deploying.sources import Sources, find_sources

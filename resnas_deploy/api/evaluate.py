@@ -76,14 +76,16 @@ class Evaluated(Tabular):
         """Return a sentence about the network that it was compared with; empty where there is none."""
         return difference_text(self.document)
 
-    def page(self, path: str | Path, *, force: bool = False) -> None:
+    @checked
+    def save_page(self, path: str | Path, *, force: bool = False) -> None:
         """Write a page of HTML, one file that needs no other: figures, calibration, classes, and the mistakes drawn.
 
         Raise `BadInput` where a file is there that `force` does not replace.
         """
         write_text(Path(path), page(self.found).html(), replace=force)
 
-    def csv(self, path: str | Path, *, force: bool = False) -> None:
+    @checked
+    def save_csv(self, path: str | Path, *, force: bool = False) -> None:
         """Write a line for each image: its class, the answer, its rank and the probabilities.
 
         Raise `BadInput` where a file is there that `force` does not replace.

@@ -11,7 +11,15 @@ import typer
 
 import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import show_notes
-from resnas_deploy.cli.options import MAX_COUNT, ArchOption, Json, MaxDropOption, Threads, complete
+from resnas_deploy.cli.options import (
+    ArchOption,
+    CalibrationImagesOption,
+    CalibrationOption,
+    Json,
+    MaxDropOption,
+    Threads,
+    complete,
+)
 from resnas_deploy.cli.output import print_json, progress, resumable, say, show_table
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import BadInput, shown
@@ -77,15 +85,8 @@ def deploy(
         ),
     ] = "",
     max_drop: MaxDropOption = 0.5,
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="int8 and fp8: images to learn ranges from.", metavar="FOLDER|FILE.npy", show_default="built-in images"
-        ),
-    ] = None,
-    calibration_images: Annotated[
-        int | None, typer.Option(help="How many of them.", metavar="N", min=1, max=MAX_COUNT, show_default="128")
-    ] = None,
+    calibration: CalibrationOption = None,
+    calibration_images: CalibrationImagesOption = None,
     runner: Annotated[
         str,
         typer.Option(

@@ -148,8 +148,8 @@ def evaluate(
         if text := found.difference():
             say(text)
     save_results(
-        (html, lambda path: found.page(path, force=force)),
-        (csv, lambda path: found.csv(path, force=force)),
+        (html, lambda path: found.save_page(path, force=force)),
+        (csv, lambda path: found.save_csv(path, force=force)),
         announce=not as_json,
     )
     if found.unreadable:

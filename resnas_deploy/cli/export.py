@@ -18,6 +18,8 @@ from resnas_deploy.cli.options import (
     RUNNER_NAMES,
     TARGETS,
     ArchOption,
+    CalibrationImagesOption,
+    CalibrationOption,
     DataOption,
     Json,
     MaxDropOption,
@@ -119,17 +121,8 @@ def export(
             autocompletion=complete(_ALIGNMENTS),
         ),
     ] = "1",
-    calibration: Annotated[
-        Path | None,
-        typer.Option(
-            help="int8 and fp8: images, or an array of them as the graph takes them, to learn ranges from.",
-            metavar="FOLDER|FILE.npy",
-            show_default="built-in images",
-        ),
-    ] = None,
-    calibration_images: Annotated[
-        int | None, typer.Option(help="How many of them.", metavar="N", min=1, max=100_000, show_default="128")
-    ] = None,
+    calibration: CalibrationOption = None,
+    calibration_images: CalibrationImagesOption = None,
     data: DataOption = "",
     max_drop: MaxDropOption = 0.5,
     keep: Annotated[

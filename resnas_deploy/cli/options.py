@@ -98,6 +98,17 @@ DataOption = Annotated[
         show_default="demo, for a network of its classes",
     ),
 ]
+CalibrationOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="int8 and fp8: images, or an array of them as the graph takes them, to learn ranges from.",
+        metavar="FOLDER|FILE.npy",
+        show_default="built-in images",
+    ),
+]
+CalibrationImagesOption = Annotated[
+    int | None, typer.Option(help="How many of them.", metavar="N", min=1, max=MAX_COUNT, show_default="128")
+]
 MaxDropOption = Annotated[
     float,
     typer.Option(

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from resnas_deploy.deploying.result import SCHEMA, Asked, Deployment, LoadTested
+from resnas_deploy.deploying.result import MAX_BYTES, SCHEMA, Asked, Deployment, LoadTested
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records as record
 from resnas_deploy.files.atomic import atomic_file, write_errors
@@ -24,7 +24,6 @@ from resnas_deploy.files.reading import read_json
 
 MARKER, ARTIFACTS, STEPS, BENCH, TRIAL = "deployment.json", "artifacts", "steps", "bench.json", "trial"
 REPORT, PAGE = "report.json", "report.html"
-_MOST = 4_000_000  # bytes of a file
 _REMEDY = "choose another `out`"
 
 
@@ -90,7 +89,7 @@ class Kept:
         """Say what the folder is of. Raise `BadInput` for a folder of anything else, `StorageError`."""
         path = self.folder / MARKER
         if path.exists():
-            found = record.from_json(Marker, read_json(path, _MOST), str(path))
+            found = record.from_json(Marker, read_json(path, MAX_BYTES), str(path))
             if found.schema != SCHEMA:
                 raise BadInput(f"{path} must have schema {SCHEMA}, found {found.schema}; {_REMEDY}")
         elif others := sorted(item.name for item in self.folder.iterdir() if not item.name.startswith(".")):
@@ -110,7 +109,7 @@ class Kept:
         if not path.exists():
             return None
         try:
-            found = record.from_json(kind, read_json(path, _MOST), str(path))
+            found = record.from_json(kind, read_json(path, MAX_BYTES), str(path))
         except BadInput:
             return None
         return found if found.of == of else None

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from resnas_deploy.artifact.artifact import Artifact
-from resnas_deploy.deploying.deploy import Planned
+from resnas_deploy.deploying.actions import Planned
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files.atomic import lexical
 from resnas_deploy.precision import QUANTISED, check_precision

@@ -14,7 +14,7 @@ from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.machine.description import Machine
 
 SCHEMA = 1
-MAX_BYTES = 4_000_000
+MAX_BYTES = 4_000_000  # of a file
 
 
 @dataclass(frozen=True)

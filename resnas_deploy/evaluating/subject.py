@@ -118,7 +118,7 @@ def open_evaluated(
 ) -> Subject:
     """Open what is to be evaluated on `data`. Raise `BadInput` for what is not whole, or does not go together."""
     if isinstance(source, Checkpoint) or (not isinstance(source, (Artifact, OnnxFile)) and _is_checkpoint(source)):
-        return _of_checkpoint(source, data, runner, engine, device, class_names)
+        return _of_checkpoint(source, data, runner, engine, class_names)
     opened, file = open_network(source, engine)
     kind = runner_of(file, runner) if file else _runner(runner, opened.precision, device)
     if isinstance(opened, OnnxFile):
@@ -143,9 +143,7 @@ def _runner(name: str, precision: str, device: str) -> RunnerKind:
     return runner_kind(name, "`runner`") if name else default_runner(precision, device=device)
 
 
-def _of_checkpoint(
-    source: AnySubject, data: str, runner: str, engine: str | Path, device: str, class_names: Path | None
-) -> Subject:
+def _of_checkpoint(source: AnySubject, data: str, runner: str, engine: str | Path, class_names: Path | None) -> Subject:
     if engine:
         raise BadInput(f"`engine` must be of an artifact, found the checkpoint {source}; leave it out")
     kind = runner_kind(runner or _TORCH, "`runner`")
@@ -154,7 +152,6 @@ def _of_checkpoint(
             f"`runner` must run weights for a checkpoint, such as {_TORCH}, found {kind.name}; leave it out, or "
             "make an artifact by `export()`"
         )
-    del device  # which the runner checks
     weights = source if isinstance(source, Checkpoint) else load(Path(str(source)))
     name = f"checkpoint {weights.digest[:16]}" if isinstance(source, Checkpoint) else str(source)
     task, count = weights.task, weights.arch.classes

@@ -13,7 +13,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Generic, TypeVar
 
 import numpy as np
@@ -21,7 +20,6 @@ from PIL import Image
 
 from resnas_deploy.arch.inputs import InputKind
 from resnas_deploy.errors import BadInput
-from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Inputs, Preprocessing, prepare
 from resnas_deploy.processes.resources import usable_cores
 
@@ -64,20 +62,6 @@ def read_ahead(
             yield _read(*waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def read_images(
-    paths: Iterable[Path], preprocessing: Preprocessing, taken: str, *, threads: int = 0, ahead: int = 0
-) -> Generator[Read[Path, Inputs], None, None]:
-    """Yield each file's image as a network takes it whose input is `float32` or `uint8` (`preprocessing.prepare`).
-
-    As `read_ahead` does. To the bit what a loop of `load_image` and `prepare` makes.
-    """
-
-    def make(path: Path) -> Inputs:
-        return prepare(load_image(path), preprocessing, taken)
-
-    return read_ahead(paths, make, threads=threads, ahead=ahead)
 
 
 @dataclass(frozen=True)

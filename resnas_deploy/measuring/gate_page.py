@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from resnas_deploy.measuring.gate import Gated
-from resnas_deploy.measuring.gate_summary import headline
-from resnas_deploy.measuring.history.charts import sections
+from resnas_deploy.measuring.gate_summary import headline, remarks
+from resnas_deploy.measuring.history.charts import levels, sections
 from resnas_deploy.measuring.history.charts import summary as in_a_line
 from resnas_deploy.measuring.history.history import History
 from resnas_deploy.pages.page import Items, Page, Part, Section, Text
@@ -18,9 +18,7 @@ def gate_page(found: Gated, table: Table, history: History | None) -> Page:
     if found.changes:
         parts.append(_plot(found).chart("Time now over that of the baseline"))
     parts.append(table)
-    said = [f"different: {text}" for text in found.differences]
-    said += [f"did not run: {configuration}" for configuration in found.missing]
-    if said := [*said, *found.notes]:
+    if said := remarks(found):
         parts.append(Items(said))
     if history is not None:
         parts.append(Section("Run by run", [Text(in_a_line(history)), *map(Text, history.notes())]))
@@ -30,11 +28,6 @@ def gate_page(found: Gated, table: Table, history: History | None) -> Page:
 
 def _plot(found: Gated) -> Plot:
     changes = list(enumerate(found.changes, 1))
-    ends = [1, len(changes)]
-    levels = [
-        Series(name, ends, [level] * 2, "line", 7, "", tips=[f"{name}: {level:.3f}"] * 2)
-        for name, level in (("the baseline", 1.0), ("slower beyond", found.threshold))
-    ]
     shown = []
     for verdict, colour in (("as before", 0), ("faster", 2), ("slower", 1)):
         here = [(number, change) for number, change in changes if change.verdict == verdict]
@@ -57,5 +50,7 @@ def _plot(found: Gated) -> Plot:
                 )
             )
     return Plot(
-        Axis("row of the table", ticks=[number for number, _ in changes]), Axis("now/baseline"), [*levels, *shown]
+        Axis("row of the table", ticks=[number for number, _ in changes]),
+        Axis("now/baseline"),
+        [*levels(1, len(changes), found.threshold), *shown],
     )

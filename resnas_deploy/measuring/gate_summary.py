@@ -26,10 +26,7 @@ def summary(found: Gated, table: Table) -> str:
     parts = [f"### {headline(found)}", markdown.table(table, MOST_ROWS)]
     if found.changes:
         parts.append(markdown.fence(picture(found)))
-    said = [f"different: {text}" for text in found.differences]
-    said += [f"did not run: {configuration}" for configuration in found.missing]
-    said += found.notes
-    if said:
+    if said := remarks(found):
         parts.append("\n".join(f"- {markdown.code(text)}" for text in said[:MOST_NOTES]))
     machine = markdown.code(found.machine.described)
     parts.append(
@@ -50,6 +47,15 @@ def headline(found: Gated) -> str:
     if found.missing:
         return f"Latency: {len(found.missing)} of {count + len(found.missing)} did not run"
     return f"Latency: none of {count} slower"
+
+
+def remarks(found: Gated) -> list[str]:
+    """Say what must be known with it, a line each: other versions, what did not run, what may have disturbed it."""
+    return [
+        *(f"different: {text}" for text in found.differences),
+        *(f"did not run: {configuration}" for configuration in found.missing),
+        *found.notes,
+    ]
 
 
 def picture(found: Gated) -> list[str]:
@@ -93,5 +99,5 @@ def _name(change: Change) -> str:
     device = "" if c.latency == "host to host" else ", device"
     streams = f", {c.streams} streams" if c.streams > 1 else ""
     ending = f", {c.runner}, batch {c.batch}{device}{streams}"
-    label, room = markdown.plain(c.label), max(8, _NAME - len(ending))
+    label, room = markdown.one_line(c.label), max(8, _NAME - len(ending))
     return ((label if len(label) <= room else f"{label[: room - 2]}..") + ending)[:_NAME]

@@ -6,6 +6,7 @@ manifest knows: what nobody has measured is said to be unmeasured.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,9 @@ from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.engines.finding import Listed
 from resnas_deploy.engines.identity import place_of, profiles_text
+from resnas_deploy.pages import markdown
+from resnas_deploy.pages.markdown import code, escaped, row_lines
 from resnas_deploy.pages.table import Table
-from resnas_deploy.publishing.markdown import code, plain, scalar, table
 from resnas_deploy.weights.checkpoint import MeasuredAccuracy
 
 PAPER = "https://arxiv.org/abs/2109.00642"
@@ -58,17 +60,17 @@ def _front_matter(facts: CardFacts) -> Iterator[str]:
     manifest = facts.artifact.manifest
     yield "---"
     if facts.license:
-        yield f"license: {scalar(facts.license)}"
+        yield f"license: {json.dumps(facts.license)}"
     yield "pipeline_tag: image-classification"
     yield "library_name: resnas"
     tags = ["vit-resnas", "onnx", manifest.precision, *([] if manifest.provenance.trained else ["untrained"])]
-    yield f"tags: {scalar(tags)}"
+    yield f"tags: {json.dumps(tags)}"
     if accuracy := _accuracy(manifest):
         metric = {"type": "accuracy", "name": "top-1 (%)", "value": round(accuracy.graph, 2)}
         data = {"name": accuracy.data, "type": accuracy.data}
         task = {"type": "image-classification"}
         result = {"task": task, "dataset": data, "metrics": [metric]}
-        yield f"model-index: {scalar([{'name': manifest.name, 'results': [result]}])}"
+        yield f"model-index: {json.dumps([{'name': manifest.name, 'results': [result]}])}"
     yield "---"
 
 
@@ -79,7 +81,7 @@ def _accuracy(manifest: Manifest) -> Accuracy | None:
 
 
 def _heading(manifest: Manifest) -> Iterator[str]:
-    yield f"# {plain(manifest.name)}"
+    yield f"# {escaped(manifest.name)}"
     yield ""
     yield (
         f"An image classifier of the ViT-ResNAS family ([paper]({PAPER})), a vision transformer of several stages with "
@@ -110,7 +112,7 @@ def _network(artifact: Artifact) -> Iterator[str]:
     if manifest.alignment > 1:
         added = macs_added(arch, manifest.alignment)
         rows.append(("alignment", f"widths padded to multiples of {manifest.alignment}, {added:.1%} more work"))
-    yield from table(("", ""), rows)
+    yield from row_lines(("", ""), rows)
 
 
 def _use(manifest: Manifest) -> Iterator[str]:
@@ -124,8 +126,8 @@ def _use(manifest: Manifest) -> Iterator[str]:
     yield 'print(artifact.predict("IMAGE.jpg").images[0].top)'
     yield "```"
     yield ""
-    yield f"By itself, {code(MODEL)} takes {code(INPUT)}, {plain(input_named(manifest.input).describe(side))}, in "
-    yield f"batches of {plain(str(manifest.batch))}, and gives {code(OUTPUT)} (B, {manifest.arch.classes})."
+    yield f"By itself, {code(MODEL)} takes {code(INPUT)}, {escaped(input_named(manifest.input).describe(side))}, in "
+    yield f"batches of {escaped(str(manifest.batch))}, and gives {code(OUTPUT)} (B, {manifest.arch.classes})."
     if manifest.for_runner:
         yield f"It is written for {code(manifest.for_runner)} alone."
     yield (
@@ -145,12 +147,12 @@ def _weights(facts: CardFacts) -> Iterator[str]:
     yield "## Where the weights come from"
     yield ""
     for line in manifest.provenance.history:
-        yield f"- {plain(line)}"
+        yield f"- {escaped(line)}"
     if found := facts.trained_accuracy:
         yield ""
         yield (
             f"Top-1 as training measured it, in float32: {100 * found.top1:.2f} % of {found.images} images of "
-            f"{plain(found.data)}."
+            f"{escaped(found.data)}."
         )
     elif manifest.provenance.trained and not _accuracy(manifest):
         yield ""
@@ -168,16 +170,16 @@ def _verification(manifest: Manifest) -> Iterator[str]:
         yield "Nothing: the artifact was exported unverified."
         return
     rows = [
-        ("compared", f"{plain(found.runner)} with {plain(found.reference)}"),
+        ("compared", f"{escaped(found.runner)} with {escaped(found.reference)}"),
         ("largest error, over the largest logit", f"{found.error:.1e} (allowed: {found.tolerance:g})"),
         ("batch sizes", ", ".join(map(str, found.batches))),
         ("same likeliest class", f"{found.top1_agreement} of {found.images} images"),
     ]
     if accuracy := found.accuracy:
-        rows.append(("accuracy", plain(str(accuracy))))
+        rows.append(("accuracy", escaped(str(accuracy))))
     if found.own:
-        rows.append((f"in {found.own.type} arithmetic", plain(str(found.own))))
-    yield from table(("", ""), rows)
+        rows.append((f"in {found.own.type} arithmetic", escaped(str(found.own))))
+    yield from row_lines(("", ""), rows)
 
 
 def _quantisation(manifest: Manifest) -> Iterator[str]:
@@ -190,7 +192,7 @@ def _quantisation(manifest: Manifest) -> Iterator[str]:
         if manifest.kept:
             yield f"Not quantised: {', '.join(map(code, manifest.kept))}."
     for kept in manifest.kept_in_fp32:
-        yield f"- kept in float32: {plain(kept)}"
+        yield f"- kept in float32: {escaped(kept)}"
 
 
 def _engines(engines: Sequence[Listed]) -> Iterator[str]:
@@ -202,12 +204,12 @@ def _engines(engines: Sequence[Listed]) -> Iterator[str]:
     yield "Engines are code: load them only from whom you trust, on the device that they are for."
     yield ""
     rows = [(code(engine.short), *_engine(made)) for engine, made in known]
-    yield from table(("ID", "target", "builder", "precision", "batch", "for"), rows)
+    yield from row_lines(("ID", "target", "builder", "precision", "batch", "for"), rows)
 
 
 def _engine(made: Mapping[str, object]) -> tuple[str, ...]:
     facts = (made["target"], made["builder"], made["precision"], profiles_text(made), place_of(made))
-    return tuple(plain(str(fact)) for fact in facts)
+    return tuple(escaped(str(fact)) for fact in facts)
 
 
 def _speed(measured: Table | None) -> Iterator[str]:
@@ -215,9 +217,9 @@ def _speed(measured: Table | None) -> Iterator[str]:
         return
     yield "## Speed"
     yield ""
-    yield plain(measured.title)
+    yield escaped(measured.title)
     yield ""
-    yield from table([plain(column) for column in measured.columns], [list(map(plain, row)) for row in measured.rows])
+    yield markdown.table(measured, len(measured.rows))
 
 
 def _files(artifact: Artifact) -> Iterator[str]:
@@ -226,7 +228,7 @@ def _files(artifact: Artifact) -> Iterator[str]:
     yield ""
     sizes = {name: artifact.file(name).stat().st_size for name in manifest.files}
     rows = [(code(name), f"{sizes[name]:,}", code(digest)) for name, digest in manifest.files.items()]
-    yield from table(("file", "bytes", "sha256"), rows)
+    yield from row_lines(("file", "bytes", "sha256"), rows)
     yield ""
-    tools = ", ".join(f"{plain(name)} {plain(version)}" for name, version in manifest.tools.items())
+    tools = ", ".join(f"{escaped(name)} {escaped(version)}" for name, version in manifest.tools.items())
     yield f"Made with {tools}. A hash shows accidents, not who made a file: that is what a signature is for."

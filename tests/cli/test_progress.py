@@ -181,7 +181,7 @@ def test_quiet_lasts_for_one_command(resnas):
 
 def test_a_terminal_has_one_line_that_ends_with_what_is_left_and_goes():
     seen = on_a_terminal(
-        "archs", "untimed", columns=60, script=("-c", SLOW.replace("0.05", "0.2").replace(", 12,", ", 120,"))
+        "archs", "untimed", columns=60, script=("-c", SLOW.replace("0.05", "0.12").replace(", 12,", ", 120,"))
     )
     shown = [part for part in CODE.sub(b"", seen.sent).split(b"\r") if b"waiting" in part]
     assert any(b" left .." in part for part in shown)

@@ -19,17 +19,21 @@ from resnas_deploy.errors import BadInput
 from resnas_deploy.images import decode
 from resnas_deploy.images.decode import load_image
 from resnas_deploy.images.preprocessing import Preprocessing, prepare
-from resnas_deploy.images.stream import AHEAD, prepared, read_ahead, read_batches, read_images
+from resnas_deploy.images.stream import AHEAD, prepared, read_ahead, read_batches
 
 FILES = sorted((GOLDEN / "images").glob("*.jpg"))
 SMALL = Preprocessing(image_size=56, resize=64)
+
+
+def read_images(paths, taken, threads):
+    return read_ahead(paths, lambda path: prepare(load_image(path), SMALL, taken), threads=threads)
 
 
 @pytest.mark.parametrize("threads", [1, 3])
 @pytest.mark.parametrize("taken", ["float32", "uint8"])
 def test_what_is_read_equals_to_the_bit_what_a_loop_reads(threads, taken):
     paths = FILES * 5
-    found = list(read_images(paths, SMALL, taken, threads=threads))
+    found = list(read_images(paths, taken, threads))
     assert [(read.index, read.item, read.error) for read in found] == [(i, path, "") for i, path in enumerate(paths)]
     for read in found:
         assert np.array_equal(read.made, prepare(load_image(read.item), SMALL, taken))
@@ -40,7 +44,7 @@ def test_what_is_read_equals_to_the_bit_what_a_loop_reads(threads, taken):
 def test_what_cannot_be_read_is_named_in_its_place(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     paths = [FILES[0], tmp_path / "bad.jpg", tmp_path / "nothing.jpg", FILES[1]]
-    found = list(read_images(paths, SMALL, "float32", threads=2))
+    found = list(read_images(paths, "float32", 2))
     assert [read.made is None for read in found] == [False, True, True, False]
     assert [read.error for read in found[1:3]] == [refusal(lambda path=path: load_image(path)) for path in paths[1:3]]
     with pytest.raises(BadInput, match=r"bad\.jpg"):
@@ -102,7 +106,7 @@ def test_filters_of_warnings_are_as_before(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)  # of twice as many it raises
     Image.new("RGB", (300, 300), "red").save(tmp_path / "red.png")
     before = list(warnings.filters)
-    found = list(read_images([tmp_path / "red.png", tmp_path / "nothing"] * 40, SMALL, "uint8", threads=4))
+    found = list(read_images([tmp_path / "red.png", tmp_path / "nothing"] * 40, "uint8", 4))
     assert sum(not read.error for read in found) == 40
     assert list(warnings.filters) == before
 
@@ -120,7 +124,7 @@ def test_large_images_are_decoded_one_after_the_other(monkeypatch):
 
     monkeypatch.setattr(decode, "_to_rgb", counted)
     monkeypatch.setattr(decode, "LARGE_PIXELS", 1000)
-    assert all(read.made is not None for read in read_images(FILES * 3, SMALL, "uint8", threads=4))
+    assert all(read.made is not None for read in read_images(FILES * 3, "uint8", 4))
     assert max(most) == 1
 
 

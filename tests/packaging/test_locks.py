@@ -7,7 +7,6 @@ import importlib.util
 import re
 import shutil
 import subprocess
-import sys
 import tomllib
 import zipfile
 
@@ -167,4 +166,3 @@ def test_uv_is_needed_only_where_it_is_asked_for(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     assert install.main(["somewhere", "--with", "uv"]) == 2
     assert "uv is not at hand" in capsys.readouterr().out
-    assert sys.executable  # which sets up by pip

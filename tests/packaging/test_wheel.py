@@ -148,4 +148,6 @@ def test_the_first_screen_runs_from_the_wheel_alone(installed, tmp_path):
     where = run("python", "-c", "import resnas_deploy; print(resnas_deploy.__file__)", cwd=tmp_path, env=environment)
     assert str(installed) in where
     verified = run("resnas", "verify", "clothes", "--runner", "openvino", cwd=tmp_path, env=environment)
-    assert "verified" in verified or "error" in verified
+    assert "verified: error" in verified
+    run("resnas", "triton", "export", "clothes", "--repository", "models", cwd=tmp_path, env=environment)
+    assert "holds" in run("resnas", "triton", "check", "models", cwd=tmp_path, env=environment)

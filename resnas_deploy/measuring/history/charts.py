@@ -107,14 +107,17 @@ def _charts(history: History) -> list[Chart]:
     ]
 
 
-def _levels(history: History, points: Points) -> list[Series]:
-    """Return the lines of what is as before, and of what counts as slower."""
-    ends = [points[0][0] + 1, points[-1][0] + 1]
-    threshold = history.records[points[-1][0]].threshold
+def levels(first: int, last: int, threshold: float) -> list[Series]:
+    """Return the lines of what is as before, and of what counts as slower, from one number of the x axis to another."""
     return [
-        Series(name, ends, [level] * 2, "line", _LINE, "", tips=[f"{name}: {level:.3f}"] * 2)
+        Series(name, [first, last], [level] * 2, "line", _LINE, "", tips=[f"{name}: {level:.3f}"] * 2)
         for name, level in (("the baseline", 1.0), ("slower beyond", threshold))
     ]
+
+
+def _levels(history: History, points: Points) -> list[Series]:
+    """Return those of a case, up to its last run, whose threshold counts."""
+    return levels(points[0][0] + 1, points[-1][0] + 1, history.records[points[-1][0]].threshold)
 
 
 def _by_machine(history: History, points: Points, machines: Sequence[Machine]) -> list[Series]:
