@@ -128,3 +128,18 @@ def test_the_commands_of_other_cis_have_options_that_exist():
         name, *words = shlex.split(line)
         known = {option for parameter in commands[name].params for option in parameter.opts}
         assert {word for word in words if word.startswith("--")} <= known, line
+
+
+def test_what_is_shown_makes_the_folders_that_it_writes_to():
+    seen = 0
+    for block in (*blocks("console"), *blocks("yaml"), *blocks("groovy")):
+        for found in re.finditer(r"--(?:history|out) ([\w~/-]+)/[\w-]+\.jsonl?\b", block):
+            assert f"mkdir -p {found[1]}" in block[: found.start()], found[0]
+            seen += 1
+    assert seen == 4
+
+
+def test_a_node_of_jenkins_keeps_its_workspace_where_the_second_run_replaces_the_files_of_the_first():
+    (block,) = blocks("groovy")
+    for line in re.findall(r"bin/resnas (.*)", block):
+        assert "--force" in line
