@@ -196,6 +196,8 @@ def _no_folder(folder: Path, error: OSError | ValueError) -> str:
                 "its own to run, build or serve; measure it by `bench()`, `compare()` or `gate()`, look at it by "
                 "`inspect()`, and hold it against an artifact by `verify()` with `against`"
             )
+        if folder.suffix.lower() == ".safetensors":
+            return f"{wanted}, found a file; make one of a checkpoint by `export()`"
         return f"{wanted}, found a file"
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 

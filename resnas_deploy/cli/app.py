@@ -29,7 +29,7 @@ from resnas_deploy.cli.importing import import_
 from resnas_deploy.cli.inspect import inspect
 from resnas_deploy.cli.kernels import kernels
 from resnas_deploy.cli.latency import latency
-from resnas_deploy.cli.narrow import LEAST_COLUMNS, narrow
+from resnas_deploy.cli.narrow import LEAST_COLUMNS, join_lines, narrow
 from resnas_deploy.cli.output import complain, notes
 from resnas_deploy.cli.predict import predict
 from resnas_deploy.cli.progress import QUIET, be_quiet
@@ -216,4 +216,6 @@ def _tree(is_narrow: bool) -> Any:
     tree = typer.main.get_command(app)
     if is_narrow:
         narrow(tree)
+    else:
+        join_lines(tree)
     return tree

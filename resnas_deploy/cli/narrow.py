@@ -1,10 +1,12 @@
-"""Help on a narrow terminal: plain, every line within its columns, but for examples, which are a line each to copy."""
+"""Help that fills its lines, whatever the terminal; on a narrow one plain, but for examples, a line each to copy."""
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 LEAST_COLUMNS = 80  # for tables in the help, which cut words off where they are narrower
+_BROKEN = re.compile(rf"^((?!\$).{{{LEAST_COLUMNS},}}(?<!:))\n(?=[^\n$])", re.MULTILINE)  # a line that has more
 _OF_WIDTH = 3  # the names of options take one part of so many at most; longer ones have a line of their own
 
 
@@ -12,6 +14,16 @@ def narrow(tree: Any) -> None:
     """Make a command of typer's, and those below it, show their help plainly, in the columns that there are."""
     _fit(tree)
     _keep_lines(tree)
+
+
+def join_lines(command: Any) -> None:
+    """Join the lines of paragraphs that end where the source's lines do, which typer's own help leaves as they are.
+
+    Short lines stand as they are, since they are commands to copy, and what follows a colon.
+    """
+    for sub in getattr(command, "commands", {}).values():
+        sub.help = _BROKEN.sub(r"\1 ", sub.help or "")
+        join_lines(sub)
 
 
 def _keep_lines(command: Any) -> None:

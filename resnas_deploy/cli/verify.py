@@ -81,7 +81,8 @@ def verify(
     With --against the graph is compared with another one, on the same runtime: what your own exporter made of the same
     weights, say. Both run the same images, noise and real ones; the exit code is 3 where they differ.
 
-    With --public-key, or --identity and --issuer, the signature over the artifact's folder is checked first.
+    With --public-key, or --identity and --issuer, the signature over the artifact's folder is checked too,
+    after the hashes in its manifest and before anything is compared.
 
     Examples:
     $ resnas verify small-fp32

@@ -33,6 +33,8 @@ def find_sources(
 ) -> Sources:
     """Return what is to be deployed. Raise `BadInput` where there is nothing, or several things at once."""
     places = [each if isinstance(each, Artifact) else Path(each) for each in given]
+    if not (places or arch):
+        raise BadInput("there must be a checkpoint, artifacts or `arch`, found none; try `arch` small")
     artifacts = tuple(
         each if isinstance(each, Artifact) else open_artifact(each)
         for each in places

@@ -78,7 +78,7 @@ def sign_folder(folder: Path, signature: Path, signer: Signer, *, replace: bool)
         except (ValueError, TypeError, AttributeError, _unsupported()) as error:
             raise BadInput(
                 f"`private_key` must be a private key of an elliptic curve (P-256, P-384, P-521) as PEM, and "
-                f"`password` the one that it is encrypted with, found {signer.private_key}: {first_line(error)}"
+                f"`password` the one that it is encrypted with, found {signer.private_key}: {_of_key(error)}"
             ) from None
     else:
         config.use_sigstore_signer()
@@ -99,7 +99,15 @@ def check_signature(folder: Path, signature: Path, trusted: Trusted, *, ignore_u
     check_signing()
     from model_signing import verifying
 
-    read_bytes(signature, MOST_SIGNATURE)
+    try:
+        read_bytes(signature, MOST_SIGNATURE)
+    except BadInput:
+        if signature.exists():
+            raise
+        raise BadInput(
+            f"{folder} must be signed, found no signature at {signature}; ask whoever made it, or name another by "
+            "`signature`"
+        ) from None
     config = verifying.Config()  # type: ignore[no-untyped-call]
     config.set_hashing_config(_hashing(folder, signature))
     config.set_ignore_unsigned_files(ignore_unsigned)
@@ -110,7 +118,7 @@ def check_signature(folder: Path, signature: Path, trusted: Trusted, *, ignore_u
         except (ValueError, TypeError, AttributeError, _unsupported()) as error:
             raise BadInput(
                 f"`public_key` must be a public key of an elliptic curve (P-256, P-384, P-521) as PEM, found "
-                f"{trusted.public_key}: {first_line(error)}"
+                f"{trusted.public_key}: {_of_key(error)}"
             ) from None
     else:
         config.use_sigstore_verifier(identity=trusted.identity, oidc_issuer=trusted.issuer)
@@ -148,6 +156,11 @@ def _reason(error: Exception) -> str:
         for names in re.findall(rf"{said} files (?:found )?in model \\?'[^']*': ([^\"']+)", text)
     ]
     return first_few(sorted(changed + others)) or first_line(error)
+
+
+def _of_key(error: Exception) -> str:
+    # RSA's and others have no curve, which the package asks them for.
+    return "a key of another kind" if isinstance(error, AttributeError) else first_line(error)
 
 
 def _unsupported() -> type[Exception]:

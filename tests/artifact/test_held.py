@@ -198,11 +198,13 @@ def _listing(folder, name):
 def test_what_is_wrong_is_told_as_it_is(artifact_copy, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
+    (tmp_path / "a.safetensors").touch()
     (tmp_path / "link").symlink_to("nowhere")
     for name, found in {
         "none": "found nothing of that name; make one by `export()`",
         "empty": "found a folder without; name one that `export()` made",
         "file": "found a file",
+        "a.safetensors": "found a file; make one of a checkpoint by `export()`",
         "link": "found a link to nowhere, where nothing is",
     }.items():
         line = refusal(lambda name=name: open_artifact(tmp_path / name))

@@ -43,7 +43,10 @@ QUICK = ("--p99", "60s", "--budget", "1s", "--threads", "1")
         ),
         ((DEMO, "--repository", "m", "--p99", "20", "--out", "m/x"), "--out must lie outside of the repository m"),
         (("--arch", "small", "--repository", "m", "--p99", "20", "--data", "demo"), "--data must come with trained"),
-        (("--repository", "m", "--p99", "20"), "there must be --arch or --checkpoint, found neither"),
+        (
+            ("--repository", "m", "--p99", "20"),
+            "there must be a checkpoint, artifacts or --arch, found none; try --arch small",
+        ),
         (("nowhere", "--repository", "m", "--p99", "20"), "nowhere"),
     ],
 )

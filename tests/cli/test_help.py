@@ -113,6 +113,15 @@ def test_examples_are_a_line_each_on_a_narrow_terminal_too(resnas, monkeypatch, 
     assert len([line for line in lines if line.startswith("$ resnas")]) == text.count("$ resnas") > 3
 
 
+def test_paragraphs_fill_the_lines_and_commands_in_them_stand_alone(resnas):
+    lines = [line.strip() for line in resnas("deploy", "--help").out.splitlines()]
+    first = next(n for n, line in enumerate(lines) if line.startswith("Each candidate's"))
+    paragraph = lines[first : lines.index("", first)]
+    assert all(len(line) > WIDTH - 20 for line in paragraph[:-1])
+    lines = [line.strip() for line in resnas("sign", "--help").out.splitlines()]
+    assert "resnas verify ARTIFACT --public-key KEY.pub" in lines
+
+
 def test_options_say_what_they_take(resnas):
     text = resnas("export", "--help").out
     for option, value in (
