@@ -64,6 +64,7 @@ def test_a_supernet_is_the_commands_own(data, tmp_path):
     assert "top-1" in kept[-1]
 
 
+@pytest.mark.slow
 def test_a_network_from_scratch_then_on_and_its_accuracy(data, tmp_path):
     arch = SPACE.narrowest().arch
     first = resnas.train.subnet(tmp_path / "a", str(data), arch=arch, recipe=RECIPE, settings={"epochs": 1})
