@@ -209,6 +209,8 @@ def test_files_that_cannot_be_written_are_told_before_anything_is_measured(refus
         (["--html", "none/a.html"], "--html must lie in a folder that is there"),
         (["--history", "none/a.jsonl"], "--history must lie in a folder that is there"),
         (["--history", "other.jsonl"], "other.jsonl, line 1 must be a record of resnas gate"),
+        (["--summary", "a", "--html", "./a"], "--html must be another file than --summary, found a for both"),
+        (["--html", baseline, "--force"], "--html must be another file than --baseline"),
     ):
         assert said in refused("gate", "--baseline", baseline, *options)
 
