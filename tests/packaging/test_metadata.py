@@ -50,6 +50,14 @@ def test_systems_that_nobody_tried_are_called_so():
     assert {"macos-15", "ubuntu-24.04-arm"} <= set(re.split(r"[\[\], ]+", workflow))
 
 
+def test_the_extra_of_the_first_screen_has_what_its_doors_take():
+    """`resnas deploy` writes configurations by Triton's client, of the same versions as the server's extra asks for."""
+    extras = PROJECT["optional-dependencies"]
+    client = {text for text in extras["serve"] if text.startswith("tritonclient[")}
+    assert client
+    assert {*extras["cpu"], *extras["plot"], *extras["openvino"], *client} <= set(extras["all-cpu"])
+
+
 def test_every_file_of_the_package_that_is_no_module_is_published():
     """Each pattern of the package's data has files, and each file a pattern."""
     named = set()

@@ -149,3 +149,5 @@ def test_the_first_screen_runs_from_the_wheel_alone(installed, tmp_path):
     assert str(installed) in where
     verified = run("resnas", "verify", "clothes", "--runner", "openvino", cwd=tmp_path, env=environment)
     assert "verified: error" in verified
+    run("resnas", "triton", "export", "clothes", "--repository", "models", cwd=tmp_path, env=environment)
+    assert "holds" in run("resnas", "triton", "check", "models", cwd=tmp_path, env=environment)
