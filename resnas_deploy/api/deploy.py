@@ -63,7 +63,8 @@ class Deployment(Tabular):
         if self.found.chosen is None and not self.found.planned:
             raise BadInput(
                 f"the level must be kept by something, found that {self.verdict()}; raise `p99`, deploy a smaller "
-                f"network, or measure again, to another `out`; the repository is as it was, and {self.page} has what was measured"
+                f"network, or measure again, to another `out`; the repository is as it was, and {self.page} has what "
+                "was measured"
             )
 
 
