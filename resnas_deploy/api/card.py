@@ -11,7 +11,7 @@ from resnas_deploy.api.parameters import checked
 from resnas_deploy.artifact.artifact import MODEL, Artifact, open_artifact
 from resnas_deploy.engines.finding import engines_in
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.files.outputs import check_new_file, write_text
+from resnas_deploy.files.outputs import check_apart, check_new_file, write_text
 from resnas_deploy.measuring.report import read_report
 from resnas_deploy.pages.table import Table
 from resnas_deploy.publishing.card import CardFacts, model_card
@@ -64,6 +64,7 @@ def card(
     path = Path(out) if out else opened.folder / CARD
     if license and not _LICENSE.fullmatch(license):
         raise BadInput(f"`license` must be an identifier of SPDX, such as Apache-2.0, found {shown(license)}")
+    check_apart(out=path, sbom=Path(sbom) if sbom else None)
     check_new_file(path, replace=force)
     if sbom:
         check_new_file(Path(sbom), replace=force, field="sbom")

@@ -21,7 +21,7 @@ from resnas_deploy.cli.measuring import (
 from resnas_deploy.cli.option_groups import with_groups
 from resnas_deploy.cli.options import EngineOption, Json, Threads, finite
 from resnas_deploy.cli.output import print_json, progress, save_results, show_table
-from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.files.outputs import check_apart, check_new_file
 from resnas_deploy.measuring.throughput import AUTO
 from resnas_deploy.processes import ending
 
@@ -103,6 +103,7 @@ def bench(
     $ resnas bench small-fp32 --runs 200 --openings 10 --out baseline.json
     """
     auto = streams.strip() == AUTO
+    check_apart(out=out, plot=plot)
     if out:
         check_new_file(out, replace=force)
     if plot:

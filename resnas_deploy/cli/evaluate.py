@@ -20,7 +20,7 @@ from resnas_deploy.cli.options import (
 )
 from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table
 from resnas_deploy.errors import BadInput, first_few
-from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.files.outputs import check_apart, check_new_file
 
 
 def evaluate(
@@ -114,6 +114,7 @@ def evaluate(
     $ resnas evaluate run/checkpoint.safetensors --data demo
     $ resnas evaluate small --data val --labels LOC_val_solution.csv
     """
+    check_apart(csv=csv, html=html)
     for path, field in ((html, "html"), (csv, "csv")):
         if path:
             check_new_file(path, replace=force, field=field)

@@ -87,7 +87,7 @@ def gate(
     if baseline is None:
         raise BadInput("there must be a --baseline, found none; make one by: resnas bench ARTIFACT.. --out FILE")
     kept = Results(results)
-    kept.check()
+    kept.check(baseline)
     with progress(spinner=False) as show:
         show("reading the baseline")
         found = resnas.gate(

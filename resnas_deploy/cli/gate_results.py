@@ -13,7 +13,7 @@ from resnas_deploy.cli.measuring import show_notes
 from resnas_deploy.cli.option_groups import OptionGroup
 from resnas_deploy.cli.output import save_results
 from resnas_deploy.files.json_lines import check_can_append
-from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.files.outputs import check_apart, check_new_file
 
 if TYPE_CHECKING:
     from resnas_deploy.api.gate import Gated
@@ -72,12 +72,14 @@ class Results:
 
     asked: ResultOptions
 
-    def check(self) -> None:
+    def check(self, baseline: Path) -> None:
         """Raise `BadInput` or `StorageError` where one could not be written, before the work."""
+        asked = self.asked
+        check_apart(baseline=baseline, history=asked.history, summary=asked.summary, html=asked.html)
         for field in ("summary", "html"):
-            if path := getattr(self.asked, field):
-                check_new_file(path, replace=self.asked.force, field=field)
-        if path := self.asked.history:
+            if path := getattr(asked, field):
+                check_new_file(path, replace=asked.force, field=field)
+        if path := asked.history:
             check_can_append(path, "history")
             if path.exists():
                 resnas.history(path)  # what is no history is not added to

@@ -11,7 +11,7 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.measuring import show_notes
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import print_json, save_results, show_table
-from resnas_deploy.files.outputs import check_new_file
+from resnas_deploy.files.outputs import check_apart, check_new_file
 
 
 def history(
@@ -32,6 +32,7 @@ def history(
     $ resnas history history.jsonl --html history.html
     $ resnas history history.jsonl --json
     """
+    check_apart(file=file, html=html)
     if html:
         check_new_file(html, replace=force, field="html")
     found = resnas.history(file)

@@ -17,7 +17,7 @@ from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, json_text, print_json, progress, save_results, say, show_table
 from resnas_deploy.cli.words import spoken
 from resnas_deploy.errors import called
-from resnas_deploy.files.outputs import check_new_file, write_text
+from resnas_deploy.files.outputs import check_apart, check_new_file, write_text
 
 latency = typer.Typer(
     name="latency",
@@ -140,6 +140,7 @@ def check(
     $ resnas latency check --space small --subnets 50 --plot check.html
     $ resnas latency check --runner openvino --precision bf16 --batch 16
     """
+    check_apart(out=out, plot=plot)
     for path in filter(None, (plot, out)):
         check_new_file(path, replace=force, field="plot" if path is plot else "out")
     if plot:

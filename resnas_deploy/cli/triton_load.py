@@ -14,7 +14,7 @@ from resnas_deploy.cli.measuring import Force, Plot
 from resnas_deploy.cli.options import MAX_SECONDS, MAX_SEED, Json, complete, finite
 from resnas_deploy.cli.output import complain, json_text, print_json, progress, save_results, say, show_table
 from resnas_deploy.errors import BadInput, shown, whole_number
-from resnas_deploy.files.outputs import check_new_file, write_text
+from resnas_deploy.files.outputs import check_apart, check_new_file, write_text
 from resnas_deploy.units import MILLISECONDS, parse_quantity
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def load(
     rates = [_quantity(text, _RATES, "--rate", "requests a second such as 50 or 50rps") for text in _parts(rate)]
     limit = _quantity(p99, _MILLISECONDS, "--p99", "a time such as 50ms or 0.05s") if p99 else None
     demand = _quantity(plan, _RATES, "--plan", "requests a second such as 50 or 50rps") if plan else None
+    check_apart(out=out, plot=plot)
     if out:
         check_new_file(out, replace=force)
     if plot:

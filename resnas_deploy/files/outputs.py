@@ -61,6 +61,15 @@ def check_new_file(path: Path, *, replace: bool, field: str = "out") -> None:
     check_writable(path)
 
 
+def check_apart(**paths: Path | None) -> None:
+    """Raise `BadInput` where two of the files that a user names, each by its field, are one: the last would win."""
+    seen = dict[Path, str]()
+    for field, path in paths.items():
+        other = seen.setdefault(Path(os.path.realpath(path)), field) if path else field
+        if path and other != field and not is_stream(path):
+            raise BadInput(f"`{field}` must be another file than `{other}`, found {path} for both")
+
+
 def check_new_folder(folder: Path, *, resume: bool, remedy: str) -> None:
     """Raise `BadInput`, which ends in `remedy`, where a folder has something in it, unless that is to be resumed."""
     if folder.is_dir():

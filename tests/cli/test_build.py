@@ -39,6 +39,7 @@ def cells(out):
     return {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
 
 
+@pytest.mark.slow
 def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
     done = resnas("build", artifact)
     assert done.err == (

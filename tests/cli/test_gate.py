@@ -10,6 +10,7 @@ from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.runners.base import usable_cores
 
 QUICK = ("--runs", "4", "--openings", "2")
+MANY = ("--runs", "24", "--openings", "6")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def first_baseline(tmp_path_factory):
 def baseline(resnas, mini_artifact, first_baseline, tmp_path):
     """The name of a baseline that was made here, of a copy that a test may alter."""
     if not first_baseline.exists():
-        resnas("bench", mini_artifact, "--runner", "ort-cpu", "--batch", "1", *QUICK, "--out", first_baseline)
+        resnas("bench", mini_artifact, "--runner", "ort-cpu", "--batch", "1", *MANY, "--out", first_baseline)
     return shutil.copy(first_baseline, tmp_path / "baseline.json")
 
 
@@ -208,6 +209,8 @@ def test_files_that_cannot_be_written_are_told_before_anything_is_measured(refus
         (["--html", "none/a.html"], "--html must lie in a folder that is there"),
         (["--history", "none/a.jsonl"], "--history must lie in a folder that is there"),
         (["--history", "other.jsonl"], "other.jsonl, line 1 must be a record of resnas gate"),
+        (["--summary", "a", "--html", "./a"], "--html must be another file than --summary, found a for both"),
+        (["--html", baseline, "--force"], "--html must be another file than --baseline"),
     ):
         assert said in refused("gate", "--baseline", baseline, *options)
 

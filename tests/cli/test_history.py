@@ -32,6 +32,14 @@ def test_the_page_and_the_document(resnas, refused, kept, tmp_path):
     assert [record["regressed"] for record in found["records"]] == [False, True, False]
 
 
+def test_a_page_in_place_of_the_history(refused, kept, tmp_path):
+    before = (tmp_path / kept).read_bytes()
+    assert "--html must be another file than FILE, found history.jsonl" in refused(
+        "history", kept, "--html", kept, "--force"
+    )
+    assert (tmp_path / kept).read_bytes() == before
+
+
 def test_a_torn_line_is_told(resnas, kept, tmp_path):
     with (tmp_path / kept).open("a") as file:
         file.write('{"schema": 1, "da')

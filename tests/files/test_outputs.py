@@ -16,7 +16,7 @@ from support.checks import refusal
 
 from resnas_deploy.errors import StorageError
 from resnas_deploy.files.atomic import Taken, atomic_file, atomic_folder, write_errors
-from resnas_deploy.files.outputs import check_writable, output_file, write_text
+from resnas_deploy.files.outputs import check_apart, check_writable, output_file, write_text
 from resnas_deploy.files.streams import is_stream
 
 
@@ -43,6 +43,15 @@ def test_so_does_a_folder(tmp_path):
         write()
     assert [path.name for path in (tmp_path / "it").iterdir()] == ["thesis"]
     assert [path.name for path in tmp_path.iterdir()] == ["it"]
+
+
+def test_two_outputs_are_two_files(tmp_path):
+    (tmp_path / "link").symlink_to("one")
+    check_apart(out=tmp_path / "one", html=tmp_path / "two", csv=None)
+    check_apart(out=Path(os.devnull), html=Path(os.devnull))
+    for same in ("one", "link", "./one"):
+        told = refusal(lambda html=tmp_path / same: check_apart(out=tmp_path / "one", html=html))
+        assert told.startswith("`html` must be another file than `out`, found ")
 
 
 def test_a_link_that_a_user_names_leads_to_the_file_that_is_written(tmp_path):
