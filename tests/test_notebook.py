@@ -32,6 +32,13 @@ def test_it_is_a_notebook_without_outputs(book):
     assert NOTEBOOK.read_text() == nbformat.writes(book) + "\n"  # as nbformat writes it, so that changes are small
 
 
+def test_it_can_be_run_again_where_it_ran(book):
+    lines = [line for cell in book.cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    writing = [line for line in lines if ".export(" in line or ".plot(" in line]
+    assert len(writing) > 2
+    assert [line for line in writing if "force=True" not in line] == []
+
+
 @pytest.mark.slow
 def test_it_runs_as_it_stands(tmp_path):
     """In an empty folder, by a kernel of this environment; nothing of Jupyter's lands in the user's home."""

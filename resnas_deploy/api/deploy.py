@@ -62,8 +62,9 @@ class Deployment(Tabular):
         """Raise `BadInput`, which names the nearest that there is, where nothing keeps the level."""
         if self.found.chosen is None and not self.found.planned:
             raise BadInput(
-                f"the level must be kept by something, found that {self.verdict()}; raise `p99`, or deploy a smaller "
-                f"network; the repository is as it was, and {self.page} has what was measured"
+                f"the level must be kept by something, found that {self.verdict()}; raise `p99`, deploy a smaller "
+                f"network, or measure again, to another `out`; the repository is as it was, and {self.page} has what "
+                "was measured"
             )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from resnas_deploy.progress import Progress
 from resnas_deploy.runners.registry import runner_kind
 
 _LEVEL_S = 2.0  # of each rate that a server is asked at; longer where that gives too few answers
+_TOLD_S = 2.0  # between two signs of life of such a test
 _MOST_S = 900.0  # that a load test by another environment's command may take
 
 
@@ -141,16 +143,11 @@ class ApiActions:
 
     def _load_elsewhere(self, repository: Path, progress: Progress) -> tuple[float, tuple[LoadLevel, ...]]:
         """Have another environment's command serve and ask it: it ends by itself, and with this process."""
-        progress(f"load test by {self.server}")
         words = ["triton", "load", str(repository), "--model", self.asked.name, "--seconds", f"{_LEVEL_S:g}"]
         try:
-            done = subprocess.run(
+            done = _run(
                 [self.server, *words, "--p99", f"{self.asked.level.p99_ms:.6f}ms", "--json"],
-                capture_output=True,
-                text=True,
-                timeout=_MOST_S,
-                check=False,
-                encoding="utf-8",
+                lambda: progress(f"by {self.server}"),
             )
         except OSError as error:
             raise BadInput(f"`server` must be a command that runs, found {self.server}: {error.strerror}") from None
@@ -162,3 +159,18 @@ class ApiActions:
             said = shortened(" ".join(done.stderr.split()[-60:]) or "nothing", 400)
             raise BadInput(f"the load test by {self.server} must succeed, found exit code {done.returncode}: {said}")
         return read_load(parse_json(done.stdout, f"what {self.server} printed"), f"what {self.server} printed")
+
+
+def _run(command: Sequence[str], still_there: Callable[[], object]) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end, and say every few seconds that it runs: it may be all that is heard for minutes."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8") as ran:
+        try:
+            for _ in range(int(_MOST_S / _TOLD_S)):
+                still_there()
+                with suppress(subprocess.TimeoutExpired):
+                    out, err = ran.communicate(timeout=_TOLD_S)
+                    return subprocess.CompletedProcess(command, ran.returncode, out, err)
+            raise subprocess.TimeoutExpired(command, _MOST_S)
+        except BaseException:
+            ran.kill()  # which leaving the block waits for
+            raise

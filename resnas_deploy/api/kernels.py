@@ -87,8 +87,9 @@ def kernels(
     if builder.name in (*FOR_CPUS, ORT):
         raise BadInput(f"kernels are counted of TensorRT's targets, found {target}; use `target` tensorrt-rtx")
     builder.check(precision, options.capabilities)
+    built_by = builder.builder()  # before graphs are emitted: it is missing, or not
     request = Request(
         "counted", Path("counted"), precision, batches, for_engine=True, verify_on=None, calibration_images=_IMAGES
     )
     counts = count_kernels(source.load(), request, builder, options, request.spellings.values(), progress)
-    return KernelCounts(source.name, builder.builder(), precision, batches, tuple(counts), FOR_TENSORRT.name)
+    return KernelCounts(source.name, built_by, precision, batches, tuple(counts), FOR_TENSORRT.name)

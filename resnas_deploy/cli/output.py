@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rich.cells import cell_len
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -46,6 +47,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console(markup=False, highlight=False)
     if not sys.stdout.isatty():  # whatever FORCE_COLOR says, which makes it a terminal to rich
         console.width = UNBROKEN
+    elif console.is_dumb_terminal:  # for which rich does not ask how wide it is
+        console.size = ConsoleDimensions(*shutil.get_terminal_size())
     rows = [list(map(printable, row)) for row in rows]
     # Not the table's own title, which is broken at the table's width.
     console.print(Text(printable(title), style="bold"))

@@ -19,7 +19,7 @@ from typing import TypeVar
 from resnas_deploy.deploying.result import MAX_BYTES, SCHEMA, Asked, Deployment, LoadTested
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file, write_errors
+from resnas_deploy.files.atomic import atomic_file, write_errors, write_json
 from resnas_deploy.files.reading import read_json
 
 MARKER, ARTIFACTS, STEPS, BENCH, TRIAL = "deployment.json", "artifacts", "steps", "bench.json", "trial"
@@ -97,11 +97,11 @@ class Kept:
         with write_errors(self.folder):
             for name in (ARTIFACTS, STEPS, TRIAL):
                 (self.folder / name).mkdir(exist_ok=True)
-        self._write(path, record.to_json(Marker(SCHEMA, asked)))
+        write_json(path, record.to_json(Marker(SCHEMA, asked)))
 
     def add(self, name: str, step: ExportStep | MeasureStep | LoadStep) -> None:
         """Keep a step as it ended. Raise `StorageError` where it cannot be written."""
-        self._write(self.folder / STEPS / f"{name}.json", record.to_json(step))
+        write_json(self.folder / STEPS / f"{name}.json", record.to_json(step))
 
     def step(self, name: str, kind: type[Step], of: str) -> Step | None:
         """Return a step that was kept and made of the same; None too where its file is damaged."""
@@ -116,13 +116,9 @@ class Kept:
 
     def finish(self, deployment: Deployment, page: str) -> None:
         """Write the report and its page. Raise `StorageError`."""
-        self._write(self.folder / REPORT, deployment.to_json())
+        write_json(self.folder / REPORT, deployment.to_json())
         with atomic_file(self.folder / PAGE) as partial:
             partial.write_text(page, encoding="utf-8", newline="\n")
-
-    def _write(self, path: Path, document: object) -> None:
-        with atomic_file(path) as partial:
-            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def made_of(**what: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
@@ -92,6 +93,12 @@ def atomic_file(path: Path, *, replace: bool = True) -> Iterator[Path]:
             except FileExistsError:
                 raise Taken(f"{path} exists: it was made in the meantime; choose another name") from None
             sync(path.parent)
+
+
+def write_json(path: Path, document: object) -> None:
+    """Write a JSON document at once and whole. Raise `StorageError` or `BadInput`."""
+    with atomic_file(path) as partial:
+        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 @contextmanager

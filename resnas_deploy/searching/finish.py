@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput, StorageError
-from resnas_deploy.files.atomic import atomic_file, write_errors
+from resnas_deploy.files.atomic import write_errors, write_json
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.measuring.plots import check_plot
 from resnas_deploy.progress import Progress, silent
@@ -94,6 +93,5 @@ def _write_winner(folder: Path, chosen: Finalist | None) -> None:
                 (folder / name).unlink(missing_ok=True)
         return
     checkpoint = chosen.checkpoint
-    with atomic_file(folder / ARCH) as partial:
-        partial.write_text(json.dumps(checkpoint.arch.to_json(), indent=1) + "\n", encoding="utf-8", newline="\n")
+    write_json(folder / ARCH, checkpoint.arch.to_json())
     save(checkpoint, folder / CHECKPOINT)

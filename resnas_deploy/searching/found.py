@@ -6,7 +6,6 @@ and none leads out of it.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.artifact.artifact import WEIGHTS, Artifact, open_artifact
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files import records
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import write_json
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.searching.candidate import Candidate, Score
@@ -160,7 +159,7 @@ class Found:
 
     def write(self, folder: Path) -> None:
         """Write the document into the search's folder. Raise `StorageError` where it cannot be."""
-        write_document(folder / FOUND, self.to_json())
+        write_json(folder / FOUND, self.to_json())
 
 
 def read_found(folder: Path) -> Found:
@@ -182,9 +181,3 @@ def from_document(kind: type[Document], data: object, path: Path, schema: int, r
         remedy = "use a newer resnas" if found > schema else remedy
         raise BadInput(f"{path} must have schema {schema}, found {shown(found, 20)}; {remedy}")
     return records.from_json(kind, data, str(path))
-
-
-def write_document(path: Path, document: object) -> None:
-    """Write a JSON document at once and whole. Raise `StorageError` or `BadInput`."""
-    with atomic_file(path) as partial:
-        partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records
+from resnas_deploy.files.atomic import write_json
 from resnas_deploy.files.outputs import claiming
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.extras import Extras
@@ -34,7 +35,6 @@ from resnas_deploy.searching.found import (
     FoundFinalist,
     from_document,
     read_found,
-    write_document,
 )
 from resnas_deploy.searching.measured_limits import largest_share, pace_of
 
@@ -58,7 +58,7 @@ class Measured:
 
     def write(self, folder: Path) -> None:
         """Write the document into a search's folder. Raise `StorageError` where it cannot be."""
-        write_document(folder / MEASURED, self.to_json())
+        write_json(folder / MEASURED, self.to_json())
 
     @property
     def by_digest(self) -> Mapping[str, Measurement]:

@@ -9,14 +9,13 @@ report.json     everything; report.html shows it
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnas_deploy.errors import BadInput
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file, write_errors
+from resnas_deploy.files.atomic import atomic_file, write_errors, write_json
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.surveying.results import SCHEMA, Identity, Step, Survey
 
@@ -64,13 +63,13 @@ class Kept:
         with write_errors(self.folder):
             for name in (STEPS, LOGS):
                 (self.folder / name).mkdir(exist_ok=True)
-        self._write(self.folder / MARKER, record.to_json(Marker(SCHEMA, identity)))
+        write_json(self.folder / MARKER, record.to_json(Marker(SCHEMA, identity)))
 
     def add(self, step: Step, log: str = "") -> None:
         """Keep a step as it ended, with its log. Raise `StorageError` where it cannot be written."""
         with atomic_file(self.folder / LOGS / f"{step.name}.log") as partial:
             partial.write_text(f"{log}\n" if log else "", encoding="utf-8", newline="\n")
-        self._write(self.folder / STEPS / f"{step.name}.json", record.to_json(step))
+        write_json(self.folder / STEPS / f"{step.name}.json", record.to_json(step))
 
     def step(self, name: str, identity: Identity) -> Step | None:
         """Return a step that was kept on this machine with these packages; None too where its file is damaged."""
@@ -85,15 +84,11 @@ class Kept:
 
     def finish(self, survey: Survey, page: str) -> None:
         """Write the report and the page, and remove what was only for the steps. Raise `StorageError`."""
-        self._write(self.folder / REPORT, survey.to_json())
+        write_json(self.folder / REPORT, survey.to_json())
         with atomic_file(self.folder / PAGE) as partial:
             partial.write_text(page, encoding="utf-8", newline="\n")
         if not survey.interrupted:
             shutil.rmtree(self.work, ignore_errors=True)
-
-    def _write(self, path: Path, document: object) -> None:
-        with atomic_file(path) as partial:
-            partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
 def read_survey(path: Path) -> Survey:

@@ -133,6 +133,7 @@ def test_what_differs_by_batch_size_has_no_one_verdict(mini_artifact, report):
     assert replace(found, comparisons=(slower, faster)).verdict == "cannot tell"
 
 
+@pytest.mark.slow
 def test_a_gate_that_passes_and_one_that_does_not(report, mini_artifact, tmp_path):
     effort = {"runs": 24, "openings": 6}
     passed = resnas.gate(scaled(report, 1000), **effort)

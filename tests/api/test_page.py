@@ -55,6 +55,7 @@ def test_each_call_is_one_that_can_be(name, node):
     inspect.signature(named(name)).bind(*node.args, **{item.arg: item.value for item in node.keywords if item.arg})
 
 
+@pytest.mark.slow
 def test_the_page_runs_as_it_stands(tmp_path):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     write_folder(tmp_path / "images", train=32, val=16)

@@ -123,6 +123,7 @@ def python_server(models, how):
     )
 
 
+@pytest.mark.slow
 @needs_server
 @pytest.mark.parametrize("how", ["with", "dropped", "raises"])
 def test_a_server_is_gone_when_nobody_needs_it(models, how):

@@ -39,6 +39,7 @@ def cells(out):
     return {line.split()[0]: line.split() for line in out.splitlines() if line.strip()}
 
 
+@pytest.mark.slow
 def test_build_says_what_became_of_each_part(resnas, artifact, tmp_path):
     done = resnas("build", artifact)
     assert done.err == (
@@ -136,7 +137,15 @@ def test_inspect_refuses_engines_that_are_not_whole(resnas, refused, artifact):
     assert "must have its report" in refused("inspect", engine)
 
 
-@pytest.mark.slow
+def test_kernels_misses_its_builder_before_it_emits_a_graph(refused, arch, monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "tensorrt_rtx" else find(name, *rest)
+    )
+    monkeypatch.setattr("resnas_deploy.api.kernels.count_kernels", lambda *_: pytest.fail("graphs were emitted"))
+    assert "needs the package tensorrt_rtx, which is not installed" in refused("kernels", "--arch", arch, code=5)
+
+
 @pytest.mark.slow
 def test_kernels_counts_every_spelling(resnas, arch, tmp_path):
     """The builder has no kernel for the Attention operator with these heads: the other spellings are counted still."""

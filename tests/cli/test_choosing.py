@@ -23,6 +23,7 @@ def arch_file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_alignment_is_measured(resnas, arch_file, tmp_path):
     done = resnas("export", "--arch", arch_file, "--align", "auto", "--batch", "1:8", "--out", tmp_path / "x", "--json")
     chosen = json.loads(done.out)["manifest"]["alignment"]
@@ -32,6 +33,7 @@ def test_alignment_is_measured(resnas, arch_file, tmp_path):
     assert "on ort-cpu at batch 8" in done.err
 
 
+@pytest.mark.slow
 def test_a_spelling_is_chosen_on_this_cpu_and_says_so(resnas, arch_file, tmp_path):
     done = resnas("export", "--arch", arch_file, "--spelling", "auto", "--batch", "1:8", "--out", tmp_path / "x")
     spelling = json.loads((tmp_path / "x" / "manifest.json").read_text())["spelling"]
@@ -43,6 +45,7 @@ def test_a_spelling_is_chosen_on_this_cpu_and_says_so(resnas, arch_file, tmp_pat
     assert done.err.rstrip().endswith(where)
 
 
+@pytest.mark.slow
 def test_the_spelling_of_an_engine_is_that_of_fewest_kernels_where_there_is_no_gpu(resnas, arch_file, tmp_path):
     if gpus():
         pytest.skip("there is a GPU here, which is measured instead")

@@ -27,6 +27,7 @@ def test_two_artifacts(resnas, mini_artifact, tmp_path):
             assert re.search(r"if they differ at all, it is by less than [\d.]+%$", line)
 
 
+@pytest.mark.slow
 def test_a_far_slower_one_is_slower(resnas, mini_artifact, monkeypatch):
     """B runs forty times over."""
     monkeypatch.setattr(OpenVinoRunner, "step", lambda self, images: lambda: [self.run(images) for _ in range(40)])

@@ -54,6 +54,7 @@ def pressed(folder, cache_home):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "times"),
     [
@@ -90,6 +91,7 @@ def test_a_benchmark_before_anything_counts(pressed, mini_artifact, text):
     assert lines[-1] == LAST
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["bench", pytest.param("compare", marks=pytest.mark.slow)])
 def test_a_measurement_prints_what_there_is(pressed, mini_artifact, command):
     artifacts = [mini_artifact] * (1 + (command == "compare"))

@@ -55,6 +55,7 @@ def test_errors_are_one_line_and_a_code(tmp_path, arguments, code):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_whole_session(tiny, tmp_path, cache_home):
     """Export, verify, predict and bench as a user would, with no word on stderr."""
     image = IMAGES / "cat.jpg"

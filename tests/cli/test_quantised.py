@@ -45,6 +45,7 @@ def test_an_export_says_top1_both_ways(resnas, tmp_path, precision):
     assert manifest.quantisation["calibration"]["source"] == "demo"
 
 
+@pytest.mark.slow
 def test_verify_measures_accuracy_again(resnas, int8):
     text = resnas("verify", int8, *ONE, "--data", "demo", "--max-drop", "2").out
     assert f"{TOP1.search(text)[0]} 2 points" in text

@@ -60,6 +60,7 @@ def scores(folder):
         return {item.subnet: item.score for item in store.candidates()}
 
 
+@pytest.mark.slow
 def test_folders_and_lists_of_the_same_images_give_the_same_scores(resnas, supernets, val, flat, tmp_path):
     supernet = supernets / "named.safetensors"
     done = resnas("search", "--supernet", supernet, "--score-on", val, *FEW, "--out", tmp_path / "one")

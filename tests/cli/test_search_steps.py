@@ -30,6 +30,7 @@ def given(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_another_machines_profile_to_a_winner(resnas, given, tmp_path):
     found, there = tmp_path / "found", tmp_path / "there"
     options = ("--data", given / "data", "--max-latency", "90%", "--latency-of", "rasp", *FEW)

@@ -6,7 +6,9 @@ import shutil
 
 import pytest
 
+from resnas_deploy.errors import PackageMissing
 from resnas_deploy.serving.repository.config import parse
+from resnas_deploy.serving.server.installed import find_server
 
 
 @pytest.fixture
@@ -135,3 +137,14 @@ def test_without_the_extra(refused, mini_artifact, monkeypatch, command):
     line = refused("triton", command, mini_artifact, *more, code=5)
     assert "tritonclient" in line
     assert "pip install 'resnas[serve]'" in line
+
+
+def test_a_server_is_installed_in_an_environment_of_its_own(monkeypatch, tmp_path):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "pytriton" else find(name, *rest)
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(PackageMissing) as caught:
+        find_server(tmp_path)
+    assert caught.value.install == "python3 -m venv serving && serving/bin/pip install 'resnas[serve]'"

@@ -84,6 +84,7 @@ def test_an_artifact_of_before_is_marked_and_caught(resnas, refused, believed):
     assert "in the element stage3.block2, at stage3.block2.attention.scores (Attention)" in line
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("tensorrt_rtx") is None, reason="tensorrt_rtx is missing")
 def test_an_engine_of_it_is_not_built_in_silence(resnas, believed):
     note = resnas("build", believed).err

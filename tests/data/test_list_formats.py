@@ -72,7 +72,7 @@ def test_another_meta_mat_is_one_line(val, tmp_path, content):
         savemat(path.parent / "meta.mat", {"synsets": np.zeros(3)})
     else:
         (path.parent / "meta.mat").write_bytes(content)
-    assert "meta.mat must be the development kit's, with `synsets` of ILSVRC2012_ID and WNID" in refusal(
+    assert "meta.mat must be the development kit's, with an array synsets of ILSVRC2012_ID and WNID" in refusal(
         lambda: open_validation(str(val), path)
     )
 

@@ -190,6 +190,7 @@ def test_where_engines_cannot_be_kept_is_said_before_anything_is_built(artifact,
     assert f"cp -rL {artifact.folder} COPY" in line
 
 
+@pytest.mark.slow
 def test_an_odd_number_of_classes_and_one_that_is_even(tmp_path):
     """The builder pads an odd one and cuts the logits in a kernel of their own."""
     for classes in (1, 5, 10, 37):

@@ -95,6 +95,7 @@ def test_a_killed_command_takes_its_worker_along(artifact, tmp_path):
     assert_builds(artifact)  # which removes that
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_everything(artifact, tmp_path):
     with amid(artifact, tmp_path / "tmp") as (process, worker):
         process.send_signal(signal.SIGINT)
@@ -108,6 +109,7 @@ def test_ctrl_c_ends_everything(artifact, tmp_path):
     assert_builds(artifact)
 
 
+@pytest.mark.slow
 def test_two_builds_at_once_make_one_engine(artifact, tmp_path):
     with building(artifact, tmp_path / "a", "--json") as one, building(artifact, tmp_path / "b", "--json") as other:
         answers = [process.communicate(timeout=60) for process in (one, other)]

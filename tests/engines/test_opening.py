@@ -46,6 +46,7 @@ def test_the_engine_is_built_once_and_kept(artifact):
     assert told == []
 
 
+@pytest.mark.slow
 def test_a_build_is_logged_where_nobody_asks_for_progress(artifact, caplog):
     with caplog.at_level(logging.INFO, "resnas_deploy"):
         open_runner(KIND, artifact, OPTIONS)

@@ -30,6 +30,7 @@ def layers_of(folder, name, precision, spelling=FOR_TENSORRT):
     return built(artifact).engine.report["layers"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "precision"), [pytest.param(*case, marks=() if case in QUICK else pytest.mark.slow) for case in CASES]
 )

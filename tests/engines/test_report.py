@@ -114,6 +114,7 @@ def test_a_product_with_a_norm_in_its_kernel_is_judged_by_its_weights(little, lo
     assert layer_report([heavy], nodes, LITTLE, ["fp16"]).fallbacks[0] == f"{heavy.name} computes in fp32"
 
 
+@pytest.mark.slow
 def test_every_profile_is_reported(little, log_of, nodes):
     """Each has its kernels; the network's input has another name in those after the first."""
     log = log_of(little, profiles=(BatchProfile(1, 4, 8), BatchProfile(2, 2, 8)))
@@ -125,6 +126,7 @@ def test_every_profile_is_reported(little, log_of, nodes):
     assert "[profile 1]" in reported(wide, nodes).fallbacks[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("precision", "word"), [("int8", "Int8"), ("fp8", "FP8")])
 def test_quantised_products(quantised, precision, word):
     log, nodes = quantised(precision)
@@ -175,6 +177,7 @@ def test_attention_that_is_not_one_kernel(log, nodes):
     assert [name for name, is_fused in fused.items() if is_fused is False] == ["stage2.block1"]
 
 
+@pytest.mark.slow
 def test_in_float32_attention_is_not_fused(tmp_path, log_of):
     artifact = exported(tmp_path / "f", precision="fp32")
     found = reported(log_of(artifact), graph_nodes(onnx.load(artifact.model), LITTLE), "fp32")

@@ -56,6 +56,7 @@ def test_what_it_cannot_round_is_refused(exact, monkeypatch):
     assert "must be unset or 0" in refusal(lambda: build_engine(exact, RTX, BuildOptions(), silent))
 
 
+@pytest.mark.slow
 @needs_builder
 def test_the_real_builder_makes_another_engine(exact, tmp_path):
     """TensorRT for RTX has it on of itself, as TensorRT has: what was built before is the engine that has it."""

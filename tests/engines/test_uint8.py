@@ -8,6 +8,7 @@ from support.little_engine import built, exported, needs_builder
 _SLOW = [pytest.param(precision, more, marks=pytest.mark.slow) for precision, more in (("bf16", 0), ("fp32", 1))]
 
 
+@pytest.mark.slow
 @needs_builder
 @pytest.mark.parametrize(("precision", "more"), [("fp16", 0), *_SLOW])
 def test_there_is_no_kernel_more(tmp_path, precision, more):

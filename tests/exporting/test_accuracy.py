@@ -110,8 +110,14 @@ def test_it_is_what_a_plain_loop_counts(artifacts, batch):
 def test_the_sample_of_many_images_is_the_same_in_every_run(artifacts, monkeypatch):
     monkeypatch.setattr(accuracy, "MOST_IMAGES", 40)
     seen = []
-    prepare = accuracy.prepare
-    monkeypatch.setattr(accuracy, "prepare", lambda image, *how: seen.append(image.tobytes()) or prepare(image, *how))
+    prepared = accuracy.prepared
+
+    def noting(indices, image, *how, **options):
+        indices = list(indices)
+        seen.extend(image(index).tobytes() for index in indices)
+        return prepared(indices, image, *how, **options)
+
+    monkeypatch.setattr(accuracy, "prepared", noting)
     runs = []
     for _ in range(2):
         seen.clear()

@@ -167,6 +167,7 @@ def test_what_is_usual_and_what_is_asked_for(tmp_path):
     assert "no builder makes one kernel of it in fp8" in refusal(lambda: asked.scheme(SMALL))
 
 
+@pytest.mark.slow
 @needs_builder
 @pytest.mark.parametrize("precision", ["fp8", pytest.param("int8", marks=pytest.mark.slow)])
 def test_the_builder_makes_one_kernel_of_it(tmp_path, precision):

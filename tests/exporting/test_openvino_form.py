@@ -193,6 +193,7 @@ def test_others_refuse_it_by_name(exported):
     assert "must be run by OpenVINO" in message
 
 
+@pytest.mark.slow
 def test_the_target_is_written_so_too(tmp_path):
     """IR of int8 is of that graph, and verified as it."""
     made = resnas.export(

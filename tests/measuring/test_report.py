@@ -81,6 +81,7 @@ def test_the_document_says_what_disturbed_it(written):
     ]
 
 
+@pytest.mark.slow
 def test_cut_short_at_every_length(written):
     content = written.read_bytes().rstrip()
     for length in range(len(content)):

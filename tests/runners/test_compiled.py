@@ -53,6 +53,7 @@ def little():
         return images, runner.run(images)[OUTPUT]
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_compiled_in_process(little, near):
     images, expected = little

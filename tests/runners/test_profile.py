@@ -47,6 +47,7 @@ def profiled(network):
     return profile
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_it_adds_up_to_the_time_of_a_run(network, name):
     """In one of several attempts: on a busy machine a second may be twice as slow as the one before."""
@@ -67,6 +68,7 @@ def test_it_adds_up_to_the_time_of_a_run(network, name):
     pytest.fail(f"a profile is these parts of a run: {found}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_nearly_all_of_it_has_an_elements_name(profiled, name):
     profile = profiled(name)

@@ -68,6 +68,7 @@ def rehearsed(tmp_path, sizes, wanted):
     return found
 
 
+@pytest.mark.slow
 def test_every_kind_of_step(tmp_path, sizes, profiled_before, monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")  # so that nothing is compiled, which the slow test does
     wanted = ("here", "little-fp32-torch", "little-int8-ort-cpu", "reduction-kernel", "roofline")

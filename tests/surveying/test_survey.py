@@ -44,6 +44,7 @@ def run(out, *steps, **asked):
     return survey(Asked(out, asked.pop("minutes", 5), "cpu", steps=steps, **asked), silent)
 
 
+@pytest.mark.slow
 def test_each_way_to_fail_costs_one_step(tmp_path, where, monkeypatch):
     monkeypatch.setattr(process, "GRACE_S", 0.3)
     found = run(tmp_path / "out", *STEPS)

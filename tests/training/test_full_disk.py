@@ -63,6 +63,7 @@ def disk(tmp_path):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "calls", "unwritable"),
     [

@@ -6,7 +6,6 @@ least as long as its traffic at the memory's bandwidth (Williams, Waterman, Patt
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ from resnas_deploy.arch.elements import BlockElement, elements
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, NotAvailable, ResnasError
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import write_json
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.machine.conditions import Conditions
 from resnas_deploy.measuring.machine.description import Machine
@@ -197,10 +196,7 @@ def read_ceilings(path: Path) -> tuple[Ceiling, ...]:
 
 def write_ceilings(path: Path, ceilings: tuple[Ceiling, ...]) -> None:
     """Write a cache file. Raise `BadInput` or `StorageError` where it cannot be written."""
-    with atomic_file(path) as partial:
-        partial.write_text(
-            json.dumps(record.to_json(CeilingsFile(SCHEMA, ceilings)), indent=1) + "\n", encoding="utf-8", newline="\n"
-        )
+    write_json(path, record.to_json(CeilingsFile(SCHEMA, ceilings)))
 
 
 def _key(found: Ceiling) -> tuple[Machine, str, str, int]:

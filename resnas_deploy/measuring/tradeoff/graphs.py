@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput
-from resnas_deploy.files.atomic import atomic_file, write_errors
+from resnas_deploy.files.atomic import atomic_file, write_errors, write_json
 from resnas_deploy.files.reading import parse_json, read_bytes
 from resnas_deploy.measuring.peer_int8 import quantise_on_noise, write_for_onnxruntime
 from resnas_deploy.measuring.peer_specs import PeerSpec
@@ -164,7 +163,4 @@ def _kept(path: Path, made_of: Mapping[str, object]) -> str | None:
 
 
 def _keep(path: Path, made_of: Mapping[str, object], digest: str) -> None:
-    with atomic_file(_beside(path)) as partial:
-        partial.write_text(
-            json.dumps({"made_of": made_of, "sha256": digest}, indent=1) + "\n", encoding="utf-8", newline="\n"
-        )
+    write_json(_beside(path), {"made_of": made_of, "sha256": digest})

@@ -19,6 +19,8 @@ from resnas_deploy.serving.server.huge_pages import ask_for_huge_pages
 from resnas_deploy.serving.server.plain_folder import link
 
 INSTALL = "pip install 'resnas[serve]'"
+# The server in an environment of its own: its Python backend was built for NumPy 1.
+_INSTALL_SERVER = f"python3 -m venv serving && serving/bin/{INSTALL}"
 _RELEASE = "24.10"  # of the server in nvidia-pytriton 0.7.0, which is 2.51
 _STUB, _PYTHON_BACKEND = "triton_python_backend_stub", ("libtriton_python.so", "triton_python_backend_utils.py")
 # What users set for their own Python and their own shells, both of which the server starts; and what has it listen
@@ -60,7 +62,9 @@ def find_server(folder: Path) -> InstalledServer:
     if spec is None or spec.origin is None:
         if program := shutil.which("tritonserver"):  # NVIDIA's own image
             return InstalledServer(Path(program), (), environment, os.environ.get("NVIDIA_TRITON_SERVER_VERSION", ""))
-        raise PackageMissing("the server comes with the package nvidia-pytriton, which is not installed", INSTALL)
+        raise PackageMissing(
+            "the server comes with the package nvidia-pytriton, which is not installed", _INSTALL_SERVER
+        )
     _check_python()
     site = Path(spec.origin).parents[1]
     files = site / "pytriton" / "tritonserver"
@@ -109,7 +113,7 @@ def _check_python() -> None:
     if int(found.partition(".")[0]) > 1:
         raise NotAvailable(
             f"this server's Python backend was built for NumPy 1, found {found}; give it an environment of its own",
-            f"python3 -m venv serving && serving/bin/{INSTALL}",
+            _INSTALL_SERVER,
         )
 
 

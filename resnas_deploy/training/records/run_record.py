@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -14,7 +13,7 @@ import torch
 
 from resnas_deploy.errors import BadInput, ResnasError, first_line
 from resnas_deploy.files import records as record
-from resnas_deploy.files.atomic import atomic_file
+from resnas_deploy.files.atomic import write_json
 from resnas_deploy.files.reading import read_json
 from resnas_deploy.measuring.machine.description import Machine, this_machine
 from resnas_deploy.runners.base import usable_cores
@@ -114,5 +113,4 @@ def libraries() -> dict[str, str]:
 
 
 def _write(folder: Path, what: RunRecord) -> None:
-    with atomic_file(folder / FILE) as partial:
-        partial.write_text(json.dumps(what.to_json(), indent=1) + "\n", encoding="utf-8", newline="\n")
+    write_json(folder / FILE, what.to_json())

@@ -251,6 +251,7 @@ def test_a_request_to_an_ensemble_waits_no_less_for_counting_thrice():
     assert waited.modifier.labels == requests.modifier.labels == ["pod", "model"]
 
 
+@pytest.mark.slow
 @needs_server
 def test_the_server_has_every_metric(mini_artifact, tmp_path):
     """Of a model with a response cache, which answers the second of two equal requests."""

@@ -56,6 +56,7 @@ def address(request, server):
     return Address.parse(f"{request.param}://{getattr(server, request.param)}")
 
 
+@pytest.mark.slow
 @needs_server
 def test_it_counts_what_the_server_counts_and_what_it_merges(address, tmp_path):
     levels = [Level(concurrency=1), Level(concurrency=16), Level(rate=40)]

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from support.places import ROOT
@@ -16,6 +15,7 @@ from support.repository_findings import findings
 from resnas_deploy.artifact.artifact import open_artifact
 from resnas_deploy.serving.repository.contents import add_model
 from resnas_deploy.serving.repository.settings import ModelSettings
+from resnas_deploy.system import here
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount")
 FULL = """
@@ -128,7 +128,7 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
         (models / name).rename(models.parent / name)
     before = {path: path.read_bytes() if path.is_file() else None for path in models.parent.rglob("*")}
     moved = []
-    really = Path.replace
+    really = here.replace
 
     def fails_then(partial, path):
         moved.append(path)
@@ -136,7 +136,7 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
             raise KeyboardInterrupt
         return really(partial, path)
 
-    monkeypatch.setattr(Path, "replace", fails_then)
+    monkeypatch.setattr(here, "replace", fails_then)
     with pytest.raises(KeyboardInterrupt) if after < 3 else monkeypatch.context():
         add_model(models, open_artifact(mini_artifact), ModelSettings("mini", max_batch=2), ensemble=True)
     if after < 3:
@@ -145,7 +145,7 @@ def test_an_error_at_any_move_takes_back_the_moves_before(models, mini_artifact,
 
 
 def test_a_new_repository_is_gone_again_after_an_error(mini_artifact, tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "replace", lambda *_: 1 / 0)
+    monkeypatch.setattr(here, "replace", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         add_model(tmp_path / "a" / "b" / "models", open_artifact(mini_artifact), ModelSettings("mini"))
     assert list(tmp_path.iterdir()) == []

@@ -145,6 +145,7 @@ def test_what_a_setting_says_is_not_said_again(searched, mini_artifact, tmp_path
     assert message == f"`{name}` must be left out with `setting`, which says it, found {found}; leave one out"
 
 
+@pytest.mark.slow
 @needs_server
 def test_a_real_server_serves_it_so(searched, mini_artifact, tmp_path):
     """The server's own view of the model, and its answers, as `check` compares them."""

@@ -134,6 +134,7 @@ def test_the_servers_memory_is_for_nobody_else(server):
         assert http(server, "POST", "systemsharedmemory/region/x/register", body)[0] == 403
 
 
+@pytest.mark.slow
 @needs_server
 def test_a_key_of_ones_own_and_where_arguments_cannot_be_hidden(repository, tmp_path):
     """There no key is put where others could read it: they are closed to everybody."""

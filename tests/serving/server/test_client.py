@@ -34,6 +34,7 @@ def blocks():
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 def test_the_page_from_python(tmp_path):
     """With free ports, in the environment that has a server."""
     code = next(block for block in blocks() if 'serve("models")' in block)

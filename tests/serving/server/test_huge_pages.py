@@ -48,6 +48,7 @@ def test_the_network_lies_in_memory_that_asks_for_huge_pages(server):
     assert _asks_for_huge_pages(_stub(server))
 
 
+@pytest.mark.slow
 @needs_server
 @on_request
 def test_not_against_the_users_will(repository):

@@ -176,6 +176,7 @@ def test_many_that_begin_and_end_at_once_take_nothing_from_each_other(places):
     assert there(places[0]) == set()
 
 
+@pytest.mark.slow
 @needs_server
 def test_a_model_without_its_server_is_ended_by_the_next_start(repository):
     """What shares memory with the server is all that is left, and would hold the locks for ever."""

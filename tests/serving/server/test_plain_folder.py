@@ -36,6 +36,7 @@ def answers(running):
     return found.shape
 
 
+@pytest.mark.slow
 def test_names_that_no_shell_takes(repository, tmp_path):
     """Of the repository, of TMPDIR and of the log."""
     models = shutil.copytree(repository, tmp_path / ODD / "models")
@@ -57,6 +58,7 @@ def test_a_path_of_thousands_of_letters(repository, tmp_path):
         assert answers(running) == (1, 10)
 
 
+@pytest.mark.slow
 def test_an_environment_for_other_programs(repository, tmp_path):
     """Proxies that know no loopback, another Python's folders, a shell's start-up file, no PATH, a relative TMPDIR."""
     (tmp_path / "bin").mkdir()

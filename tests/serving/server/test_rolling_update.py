@@ -26,6 +26,7 @@ def newer(tmp_path):
     return export(lambda: untrained(mini().arch, seed=1), made, lambda _: None).folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("clients", "seconds"), [(16, 3), pytest.param(64, 60, marks=pytest.mark.slow)], ids=["few", "many"]
 )

@@ -189,6 +189,7 @@ def test_when_it_is_killed_the_server_ends_too(repository):
     wait_for(lambda: not leftovers(running.process))
 
 
+@pytest.mark.slow
 def test_when_all_are_killed_the_next_one_removes_what_is_left(repository):
     with started_server(repository, stop=signal.SIGKILL) as running:
         children = [int(pid) for pid in leftovers(running.process) if pid.isdecimal()]

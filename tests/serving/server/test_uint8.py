@@ -137,7 +137,8 @@ def test_the_server_is_checked_and_loaded(server, models):
 
 @needs_server
 def test_the_pages_client(server, artifact, monkeypatch):
-    _, code = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL)
+    (code,) = [block for block in blocks if "UINT8" in block]
     monkeypatch.chdir(ROOT / "examples" / "demo" / "pictures")
     values = {}
     exec(compile(code.replace("localhost:8001", server.grpc), "serving.md", "exec"), values)

@@ -175,6 +175,7 @@ def test_they_end_with_their_parent_however_it_ends(number, stage, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_of_a_terminal_is_for_the_parent_alone():
     """It goes to the whole group; workers that are starting or working say nothing."""
     with subprocess.Popen(
