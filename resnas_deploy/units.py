@@ -1,4 +1,4 @@
-"""Quantities as people write them: a number and a unit, such as `2.9G` or `2000/s`; and times as people say them."""
+"""Quantities as people write them: a number and a unit, such as `2.9G` or `2000/s`; times; counts."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def several(count: int, what: str) -> str:
+    """Return so many of something, one or more: a word that takes an s."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from resnas_deploy.units import MILLISECONDS, duration, parse_quantity
+from resnas_deploy.units import MILLISECONDS, duration, parse_quantity, several
 
 UNITS = {"G": 1.0, "M": 1e-3, "": 1e-9, "%": 0.01}
 
@@ -40,3 +40,12 @@ def test_times():
     assert [duration(value) for value in (59.6, 120, 5400, 9000, 400_000)] == [
         "60 s", "2.0 minutes", "90.0 minutes", "2.5 hours", "4.6 days",
     ]  # fmt: skip
+
+
+def test_one_and_several():
+    assert [several(count, "image") for count in (0, 1, 2, 10_000)] == [
+        "0 images",
+        "1 image",
+        "2 images",
+        "10,000 images",
+    ]

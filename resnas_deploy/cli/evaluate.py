@@ -21,6 +21,7 @@ from resnas_deploy.cli.options import (
 from resnas_deploy.cli.output import complain, print_json, progress, save_results, say, show_table
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.files.outputs import check_apart, check_new_file
+from resnas_deploy.units import several
 
 
 def evaluate(
@@ -153,6 +154,6 @@ def evaluate(
         announce=not as_json,
     )
     if found.unreadable:
-        complain(f"{len(found.unreadable)} images could not be read: {first_few(found.unreadable)}")
+        complain(f"{several(len(found.unreadable), 'image')} could not be read: {first_few(found.unreadable)}")
         if not skip_unreadable:
             raise typer.Exit(BadInput.exit_code)

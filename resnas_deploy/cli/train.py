@@ -29,6 +29,7 @@ from resnas_deploy.cli.train_options import CheckpointOption, RunOptions
 from resnas_deploy.errors import first_few
 from resnas_deploy.files.outputs import check_new_file
 from resnas_deploy.progress import silent
+from resnas_deploy.units import several
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,7 +164,7 @@ def _train(
 def _print(trained: Trained, as_json: bool, following: str) -> None:
     """Print where the weights are, how good, and the command that follows."""
     if trained.skipped:
-        complain(f"note: {len(trained.skipped)} images could not be read: {first_few(trained.skipped)}")
+        complain(f"note: {several(len(trained.skipped), 'image')} could not be read: {first_few(trained.skipped)}")
     if as_json:
         print_json(trained.to_json())
         return

@@ -9,6 +9,7 @@ from resnas_deploy.pages.gallery import Gallery, Picture
 from resnas_deploy.pages.page import Chart, Folded, Items, Page, Part, Text
 from resnas_deploy.pages.plot import Axis, Plot, Series
 from resnas_deploy.pages.table import Table
+from resnas_deploy.units import several
 
 _FIRST = 20  # rows of a table before the others are folded
 _MOST_NAMED = 1000  # of what could not be read
@@ -26,7 +27,7 @@ def page(evaluation: Evaluation) -> Page:
         parts.append(_gallery(evaluation.mistakes, found))
     if found.unreadable:
         named = found.unreadable[:_MOST_NAMED]
-        parts.append(Folded(f"{len(found.unreadable):,} images could not be read", (Items(named),)))
+        parts.append(Folded(f"{several(len(found.unreadable), 'image')} could not be read", (Items(named),)))
     return Page(f"{found.figures.label} on {found.data}", parts)
 
 

@@ -146,12 +146,13 @@ def compare_with_baseline(
 
         changes = judge(then, measure_again, threshold)
     compared = {comparison_key(change.configuration) for change in changes}
+    told = [note for report in reports for note in report.notes()] + [change.note for change in changes if change.note]
     return Gated(
         str(path),
         tuple(differences),
         tuple(changes),
         tuple(item for item in wanted if comparison_key(item) not in compared),
-        tuple(dict.fromkeys([*_untold(then), *changed, *(note for report in reports for note in report.notes())])),
+        tuple(dict.fromkeys([*_untold(then), *changed, *told])),
         reports[-1].interrupted,
         machine,
         _digest(whole),

@@ -21,6 +21,7 @@ from resnas_deploy.measuring.statistics import Interval
 THRESHOLD_PERCENT = 3.0  # between none and the 5 per cent that must not pass
 THRESHOLD = 1 + THRESHOLD_PERCENT / 100  # of the time now over that of the baseline
 SUSPECT = 1.01  # beyond which it is measured again: one report may be off by more than the difference to THRESHOLD
+BLIND = 1.1  # a slowdown that an interval must exclude, or "as before" says too much
 ATTEMPTS = 3  # at measuring, of which all but the first measure only what may be slower
 Verdict = Literal["slower", "faster", "as before"]
 
@@ -56,6 +57,16 @@ class Change:
     def regressed(self) -> bool:
         """Whether it is slower, and that is not noise."""
         return self.ratio.value > self.threshold and self.ratio.low > 1
+
+    @property
+    def note(self) -> str:
+        """What must be known with a verdict whose interval is too wide to say much; empty of others."""
+        if self.regressed or self.ratio.high <= BLIND:
+            return ""
+        return (
+            f"{self.configuration} may be up to {self.ratio.high - 1:.0%} slower, which this measurement cannot tell "
+            "from noise; give more `openings` or `runs`, here and in the baseline, or a machine with nothing else to do"
+        )
 
     def to_json(self) -> dict[str, object]:
         """Return plain data for JSON."""

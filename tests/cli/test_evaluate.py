@@ -153,7 +153,7 @@ def test_images_that_cannot_be_read_are_named_and_lose_nothing(resnas, stripes, 
     (stripes / "val" / "red" / "0.png").write_bytes(b"broken")
     done = resnas("evaluate", "net.safetensors", "--data", "data", "--csv", "all.csv", code=2)
     assert "of 5 images" in done.out
-    assert "1 images could not be read: " in done.err
+    assert "1 image could not be read: " in done.err
     assert "red/0.png' must be an image" in done.err
     (bad,) = (row for row in rows(tmp_path / "all.csv") if row["problem"])
     assert (bad["image"], bad["class_name"], bad["answer"]) == ("red/0.png", "red", "")

@@ -222,7 +222,7 @@ def test_unreadable_images(resnas, recipe, tmp_path):
     assert "0.png' must be an image" in error
     assert "or give --skip-unreadable" in error
     done = resnas("train", "supernet", *options, "--out", tmp_path / "b", "--skip-unreadable")
-    assert "images could not be read: " in done.err
+    assert "could not be read: " in done.err
     assert "of 5 validation images; 1 more could not be read" in done.out
 
 

@@ -83,6 +83,17 @@ def test_a_threshold_is_what_slower_and_faster_are_beyond(ratio, threshold, verd
     assert (found.verdict, found.suspect) == (verdict, suspect)
 
 
+@pytest.mark.parametrize(
+    ("low", "value", "high", "told"),
+    [(0.107, 0.9, 3.739, "up to 274% slower"), (0.99, 1.0, 1.01, ""), (1.1, 1.2, 1.3, ""), (0.5, 0.6, 0.7, "")],
+)
+def test_what_cannot_be_told_from_noise_is_not_passed_over_in_silence(low, value, high, told):
+    """The last two are slower and faster for certain."""
+    found = Change(configuration(), Interval(1.0, 1.0, 1.0), Interval(value, low, high), 2).note
+    assert bool(found) == bool(told)
+    assert told in found
+
+
 def test_the_threshold_is_of_every_change():
     assert {change.threshold for change in judge(BASELINE, lambda _: session(1), 1.2)} == {1.2}
 
