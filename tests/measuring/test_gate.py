@@ -85,7 +85,7 @@ def test_a_threshold_is_what_slower_and_faster_are_beyond(ratio, threshold, verd
 
 @pytest.mark.parametrize(
     ("low", "value", "high", "told"),
-    [(0.107, 0.9, 3.739, "up to 274% slower"), (0.99, 1.0, 1.01, ""), (1.1, 1.2, 1.3, ""), (0.5, 0.6, 0.7, "")],
+    [(0.107, 0.9, 3.739, "cannot tell from noise"), (0.99, 1.0, 1.01, ""), (1.1, 1.2, 1.3, ""), (0.5, 0.6, 0.7, "")],
 )
 def test_what_cannot_be_told_from_noise_is_not_passed_over_in_silence(low, value, high, told):
     """The last two are slower and faster for certain."""
