@@ -23,7 +23,7 @@ $(READY): pyproject.toml $(wildcard locks/*.txt) locks/install.py
 locks: ## 1 | - | write locks/*.txt anew (with uv)
 	$(PYTHON) locks/renew.py $(UPGRADE)
 
-demo: $(READY) ## 4 | 1.0 | export, verify, time, compare, serve; a TensorRT engine
+demo: $(READY) ## 3 | 1.0 | export, verify, time, compare, serve; a TensorRT engine
 	rm -rf demo
 	$(BIN)/resnas archs
 	$(BIN)/resnas export --arch small --out demo/small
@@ -57,10 +57,10 @@ demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, expor
 PROCESSES ?= 2
 PYTEST := $(BIN)/python -m pytest -q -n $(PROCESSES) --dist loadfile
 
-test: lint ## 15 | - | lint, types and tests
+test: lint ## 10 | - | lint, types and tests
 	$(PYTEST) -m "not slow and not gpu"
 
-test-all: lint ## 20 | - | the same with the slow tests
+test-all: lint ## - | - | the same with the slow tests, not timed
 	$(PYTEST) -m "not gpu"
 
 lint: $(READY) ## 1 | - | format, lint, types, workflows: what CI and pre-commit run
