@@ -17,6 +17,7 @@ from resnas_deploy.cli.options import (
     CalibrationOption,
     Json,
     MaxDropOption,
+    SubnetOption,
     Threads,
     complete,
 )
@@ -62,12 +63,7 @@ def deploy(
         ),
     ] = "",
     arch: ArchOption = "",
-    subnet: Annotated[
-        str,
-        typer.Option(
-            help="Slice this subnet (a network_def) out of the checkpoint of a supernet.", metavar="FILE|TEXT"
-        ),
-    ] = "",
+    subnet: SubnetOption = "",
     precision: Annotated[
         str,
         typer.Option(

@@ -24,6 +24,7 @@ from resnas_deploy.cli.options import (
     Json,
     MaxDropOption,
     OptimumOption,
+    SubnetOption,
     Tf32Option,
     Threads,
     complete,
@@ -47,12 +48,7 @@ def export(
         Path | None,
         typer.Option(help="Weights (.safetensors).", metavar="FILE", show_default="untrained ones"),
     ] = None,
-    subnet: Annotated[
-        str,
-        typer.Option(
-            help="Slice this subnet (a network_def) out of the checkpoint of a supernet.", metavar="FILE|TEXT"
-        ),
-    ] = "",
+    subnet: SubnetOption = "",
     precision: Annotated[
         str,
         typer.Option(

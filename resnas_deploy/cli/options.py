@@ -128,3 +128,7 @@ ArchOption = Annotated[
         autocompletion=complete(PUBLISHED),
     ),
 ]
+SubnetOption = Annotated[
+    str,
+    typer.Option(help="Slice this subnet (a network_def) out of the checkpoint of a supernet.", metavar="FILE|TEXT"),
+]

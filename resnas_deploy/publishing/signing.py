@@ -73,7 +73,7 @@ def sign_folder(folder: Path, signature: Path, signer: Signer, *, replace: bool)
         read_bytes(signer.private_key, MOST_KEY)
         try:
             # The package hands it on to cryptography as it is, which wants bytes whatever the package's hint says.
-            password: str | None = signer.password.encode() or None  # type: ignore[assignment]
+            password: str | None = signer.password.encode() or None  # type: ignore[assignment]  # as said above
             config.use_elliptic_key_signer(private_key=signer.private_key, password=password)
         except (ValueError, TypeError, AttributeError, _unsupported()) as error:
             raise BadInput(
@@ -108,7 +108,7 @@ def check_signature(folder: Path, signature: Path, trusted: Trusted, *, ignore_u
             f"{folder} must be signed, found no signature at {signature}; ask whoever made it, or name another by "
             "`signature`"
         ) from None
-    config = verifying.Config()  # type: ignore[no-untyped-call]
+    config = verifying.Config()  # type: ignore[no-untyped-call]  # as above
     config.set_hashing_config(_hashing(folder, signature))
     config.set_ignore_unsigned_files(ignore_unsigned)
     if trusted.public_key:
@@ -138,7 +138,7 @@ def _hashing(folder: Path, signature: Path) -> hashing.Config:
 
     inside = signature.absolute()
     own = [inside.relative_to(folder.absolute())] if inside.is_relative_to(folder.absolute()) else []
-    found = hashing.Config().use_file_serialization(hashing_algorithm="sha256")  # type: ignore[no-untyped-call]
+    found = hashing.Config().use_file_serialization(hashing_algorithm="sha256")  # type: ignore[no-untyped-call]  # as above
     return found.set_allow_symlinks(True).set_ignored_paths(paths=own)
 
 

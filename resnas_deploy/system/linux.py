@@ -163,7 +163,7 @@ def processor_text() -> str:
 
 def process_numbers_of() -> str:
     """Name what numbers of processes are of: a boot of a machine, and a container of it; nothing where hidden."""
-    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
+    with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123  before pathlib is imported
         return file.read().strip() + os.readlink("/proc/self/ns/pid")  # noqa: PTH115  as above
     return ""
 

@@ -36,6 +36,9 @@ from resnas_deploy.system.posix import start_helpers as start_helpers
 from resnas_deploy.system.posix import text_output as text_output
 from resnas_deploy.system.posix import user_name as user_name
 from resnas_deploy.system.posix import why_no_name as why_no_name
+from resnas_deploy.system.untold import has_loaded as has_loaded
+from resnas_deploy.system.untold import process_numbers_of as process_numbers_of
+from resnas_deploy.system.untold import started as started
 
 TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 if TYPE_CHECKING:
@@ -199,23 +202,6 @@ def processor_text() -> str:
             f"Features: {' '.join(dict.fromkeys(word for name, word in _ARM.items() if told.get(name) == '1'))}"
         )
     return "\n".join(lines)
-
-
-def process_numbers_of() -> str:
-    """Return nothing: no name of a boot is at hand."""
-    return ""
-
-
-def started(process: int) -> str:
-    """Return nothing: when a process began is not told in a file."""
-    del process
-    return ""
-
-
-def has_loaded(library: str) -> bool | None:
-    """Return None: what is loaded is not told in a file."""
-    del library
-    return None
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,10 @@ import signal
 import sys
 import time
 
+from resnas_deploy.system.untold import has_loaded as has_loaded
+from resnas_deploy.system.untold import process_numbers_of as process_numbers_of
+from resnas_deploy.system.untold import started as started
+
 TYPE_CHECKING = False  # `typing` takes longer to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -342,23 +346,6 @@ def processor_text() -> str:
         + " ".join(word for number, word in (_ARM if is_arm else _X86).items() if has(number))
     )
     return "\n".join(lines)
-
-
-def process_numbers_of() -> str:
-    """Return nothing: no name of a boot is at hand."""
-    return ""
-
-
-def started(process: int) -> str:
-    """Return nothing: when a process began is not told in a file."""
-    del process
-    return ""
-
-
-def has_loaded(library: str) -> bool | None:
-    """Return None: what is loaded is not told in a file."""
-    del library
-    return None
 
 
 def text_output() -> None:

@@ -49,6 +49,6 @@ def test_a_licence_that_is_none_and_a_missing_package(artifact, tmp_path, monkey
     assert "SPDX" in refusal(lambda: resnas.card(artifact, out=tmp_path / "a", sbom=tmp_path / "b", license="mine"))
     assert "SPDX" in refusal(lambda: resnas.card(artifact, out=tmp_path / "a", license="a\nb"))
     monkeypatch.setitem(sys.modules, "cyclonedx", None)
-    call = lambda: resnas.card(artifact, out=tmp_path / "a", sbom=tmp_path / "b")  # noqa: E731
+    call = lambda: resnas.card(artifact, out=tmp_path / "a", sbom=tmp_path / "b")  # noqa: E731  one line, asked once below
     assert "resnas[sbom]" in refusal(call, PackageMissing)
     assert not list(tmp_path.iterdir())

@@ -119,7 +119,7 @@ def test_nonsense_is_never_believed(signed, keys, capsys):
 
 @pytest.mark.parametrize(("name", "found"), [("rsa", "rsa.pem: a key of another kind"), ("bitcoin", "bitcoin.pem: ")])
 def test_keys_of_other_kinds(signed, keys, name, found):
-    sign = lambda: resnas.sign(signed, private_key=keys / f"{name}.pem", force=True)  # noqa: E731
+    sign = lambda: resnas.sign(signed, private_key=keys / f"{name}.pem", force=True)  # noqa: E731  one line, asked once below
     for line in (refusal(sign), refusal(lambda: check(signed, keys / f"{name}.pub")).replace(".pub: ", ".pem: ")):
         assert "P-256" in line
         assert found in line
