@@ -38,6 +38,7 @@ LAYERS = (
     "measuring",
     "training",
     "searching",
+    "evolving",
     "serving",
     "surveying",
     "publishing",
