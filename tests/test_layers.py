@@ -49,7 +49,7 @@ LAYERS = (
     "__main__",
 )
 LAYER = {part: number for number, part in enumerate(LAYERS)}
-CORE = {"arch": {"arch", "errors", "precision"}, "errors": {"errors"}}  # which import nothing else of ours
+CORE = {"arch": {"arch", "errors", "files", "precision"}, "errors": {"errors"}}  # which import nothing else of ours
 HEAVY = ("torch", "triton", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
 
 

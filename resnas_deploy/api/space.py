@@ -23,7 +23,7 @@ from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.weights.space_files import packaged_spaces, space_file, space_named
 from resnas_deploy.weights.space_text import space_text
 
-_CHOICES = ("widths", "heads", "head_dims", "hidden")
+_CHOICES = ("widths", "heads", "head_dims", "hidden", "mixers")
 _LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB", "with activations")
 
 
@@ -74,7 +74,7 @@ class Space(Tabular):
         mid = _listed(self.space.stem_mid_widths)
         stem = f"stem of mid width {mid}" if mid != "0" else "plain stem"
         title = f"{self.space.image_size} pixels, patches of {self.space.patch_size}, {stem}"
-        return Table(title, ("stage", *_CHOICES, "blocks", "droppable"), rows, text_columns=7)
+        return Table(title, ("stage", *_CHOICES, "blocks", "droppable"), rows, text_columns=8)
 
 
 @dataclass(frozen=True)
@@ -199,5 +199,5 @@ def _row(stage: StageSpace) -> tuple[str, ...]:
     return (*(_listed(getattr(stage, name)) for name in _CHOICES), str(stage.blocks), _listed(stage.droppable))
 
 
-def _listed(sizes: tuple[int, ...]) -> str:
+def _listed(sizes: tuple[object, ...]) -> str:
     return " ".join(map(str, sizes)) or "none"

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from resnas_deploy.arch.mixer import Mixer, mixer_named
 from resnas_deploy.arch.spec import ArchSpec, Block
 
 INPUT, OUTPUT = "images", "logits"  # of a network, in every graph, engine and server
@@ -37,6 +38,11 @@ class BlockElement:
     block: Block
     side: int
     last: bool  # the network's last: only its class token is read
+
+    @property
+    def mixer(self) -> Mixer:
+        """What the block's mixer is on this grid."""
+        return mixer_named(self.block.mixer).at(self.side)
 
 
 @dataclass(frozen=True)

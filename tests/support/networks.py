@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.places import GOLDEN
+from support.small_spaces import MIXERS
 
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
@@ -29,7 +30,13 @@ SMALL = ArchSpec(
 )
 PLAIN = ArchSpec(SMALL.stages, classes=3, image_size=24, patch_size=3, stem_mid_width=0)
 
-_blocks = st.builds(Block, heads=st.integers(1, 4), head_dim=st.integers(1, 6), hidden=st.integers(1, 12))
+_blocks = st.builds(
+    Block,
+    heads=st.integers(1, 4),
+    head_dim=st.integers(1, 6),
+    hidden=st.integers(1, 12),
+    mixer=st.one_of(st.just("global"), st.sampled_from(MIXERS)),
+)
 
 
 @st.composite
@@ -70,7 +77,8 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
     for stage in arch.stages:
         narrowest = draw(st.integers(narrowest, stage.width))
         blocks = tuple(
-            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden))) for b in stage.blocks
+            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden)), b.mixer)
+            for b in stage.blocks
         )
         stages.append(Stage(narrowest, blocks))
     mid = draw(st.integers(1, arch.stem_mid_width)) if arch.stem_mid_width else 0

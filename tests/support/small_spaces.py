@@ -40,6 +40,13 @@ def _choices(least: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.lists(st.integers(least, most), min_size=1, max_size=3, unique=True).map(tuple)
 
 
+# On grids of 1 to 16 tokens a side: windows and cells that divide it, that do not, and that cover it.
+MIXERS = ("global", "window1", "window2", "window3", "window16", "pooled1", "pooled2", "pooled3", "pooled5")
+_mixers = st.one_of(
+    st.just(("global",)), st.lists(st.sampled_from(MIXERS), min_size=1, max_size=3, unique=True).map(tuple)
+)
+
+
 @st.composite
 def stage_spaces(draw: st.DrawFn, least_width: int) -> StageSpace:
     """Stages of one to three positions, with any of them droppable but one."""
@@ -47,9 +54,8 @@ def stage_spaces(draw: st.DrawFn, least_width: int) -> StageSpace:
     fixed = draw(st.integers(1, blocks))
     droppable = draw(st.sets(st.integers(1, blocks)).map(lambda found: found - {fixed}))
     widths = draw(_choices(least_width, least_width + 4))
-    return StageSpace(
-        widths, draw(_choices(1, 3)), draw(_choices(1, 6)), draw(_choices(1, 12)), blocks, tuple(sorted(droppable))
-    )
+    sizes = draw(_choices(1, 3)), draw(_choices(1, 6)), draw(_choices(1, 12))
+    return StageSpace(widths, *sizes, blocks, tuple(sorted(droppable)), draw(_mixers))
 
 
 @st.composite

@@ -64,7 +64,7 @@ def test_those_of_the_package_are_files_like_any_other():
             "heads = [2, 1]",
             "head = [2, 1]",
             "line 8: stages[0] has the unknown key 'head'; known are widths, heads, "
-            "head_dims, hidden, blocks, droppable; is heads meant?",
+            "head_dims, hidden, blocks, droppable, mixers; is heads meant?",
         ),
         ("widths = [8, 6]\n", "", "stages[0].widths must be there, found none"),
         ("widths = [8, 6]", "widths = [8, 8]", "stages[0]: widths must be 1 to 256 different sizes"),
