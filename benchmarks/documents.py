@@ -30,6 +30,7 @@ from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
+from resnas_deploy.shaping.result import Shaping
 from resnas_deploy.surveying.results import Survey
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
@@ -501,6 +502,7 @@ DOCUMENTS: dict[str, Any] = {
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,
+    "space-shape": Shaping,
     "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,

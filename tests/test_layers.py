@@ -36,6 +36,7 @@ LAYERS = (
     "evaluating",
     "exporting",
     "measuring",
+    "shaping",
     "training",
     "searching",
     "serving",
