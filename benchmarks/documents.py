@@ -31,6 +31,7 @@ from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
+from resnas_deploy.shaping.result import Shaping
 from resnas_deploy.surveying.results import Survey
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
@@ -517,6 +518,7 @@ DOCUMENTS: dict[str, Any] = {
     "space": Space,
     "space-evolve": Evolution,
     "space-evolve-plan": EvolutionPlanDocument,
+    "space-shape": Shaping,
     "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,

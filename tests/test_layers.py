@@ -36,6 +36,7 @@ LAYERS = (
     "evaluating",
     "exporting",
     "measuring",
+    "shaping",
     "training",
     "searching",
     "evolving",
@@ -49,7 +50,7 @@ LAYERS = (
     "__main__",
 )
 LAYER = {part: number for number, part in enumerate(LAYERS)}
-CORE = {"arch": {"arch", "errors", "precision"}, "errors": {"errors"}}  # which import nothing else of ours
+CORE = {"arch": {"arch", "errors", "files", "precision"}, "errors": {"errors"}}  # which import nothing else of ours
 HEAVY = ("torch", "triton", "onnx", "onnxruntime", "openvino", "numpy", "PIL", "safetensors")
 
 

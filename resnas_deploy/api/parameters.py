@@ -67,6 +67,8 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "save_every": (0, MAX_SEED),
     "search.batch": (1, MAX_BATCH),
     "seconds": (0.1, MAX_SECONDS),
+    "shape.batch": (1, MAX_BATCH),
+    "shape.openings": (2, 100),
     "seed": (0, MAX_SEED),
     "subnets": (2, MAX_COUNT),
     "threads": (0, MAX_THREADS),
@@ -74,6 +76,7 @@ _WITHIN: dict[str, tuple[float, float]] = {
     "top": (1, MAX_COUNT),
     "tries": (1, 1000),
     "triton.batch": (1, MAX_BATCH),
+    "within": (1, 10),
     "triton.export.threads": (1, MAX_THREADS),
     "workers": (0, 256),
 }

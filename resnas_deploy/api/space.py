@@ -9,6 +9,7 @@ from pathlib import Path
 from resnas_deploy.api.evolve import evolve as evolve
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
+from resnas_deploy.api.shape import shape as shape
 from resnas_deploy.arch.cost import macs, parameters, weight_bytes
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace, StageSpace
@@ -23,7 +24,7 @@ from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.weights.space_files import packaged_spaces, space_file, space_named
 from resnas_deploy.weights.space_text import space_text
 
-_CHOICES = ("widths", "heads", "head_dims", "hidden")
+_CHOICES = ("widths", "heads", "head_dims", "hidden", "mixers")
 _LIST = ("name", "stages", "blocks", "pixels", "subnets", "GMACs", "parameters, M", "fp32 MB", "with activations")
 
 
@@ -74,7 +75,7 @@ class Space(Tabular):
         mid = _listed(self.space.stem_mid_widths)
         stem = f"stem of mid width {mid}" if mid != "0" else "plain stem"
         title = f"{self.space.image_size} pixels, patches of {self.space.patch_size}, {stem}"
-        return Table(title, ("stage", *_CHOICES, "blocks", "droppable"), rows, text_columns=7)
+        return Table(title, ("stage", *_CHOICES, "blocks", "droppable"), rows, text_columns=8)
 
 
 @dataclass(frozen=True)
@@ -199,5 +200,5 @@ def _row(stage: StageSpace) -> tuple[str, ...]:
     return (*(_listed(getattr(stage, name)) for name in _CHOICES), str(stage.blocks), _listed(stage.droppable))
 
 
-def _listed(sizes: tuple[int, ...]) -> str:
+def _listed(sizes: tuple[object, ...]) -> str:
     return " ".join(map(str, sizes)) or "none"

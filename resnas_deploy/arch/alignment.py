@@ -58,7 +58,7 @@ def aligned_block(block: Block, multiple: int) -> Block:
         heads = round_up(block.heads, multiple // math.gcd(multiple, head_dim))
         found.append((heads * head_dim, heads, head_dim))
     _, heads, head_dim = min(found)
-    return Block(heads, head_dim, round_up(block.hidden, multiple))
+    return replace(block, heads=heads, head_dim=head_dim, hidden=round_up(block.hidden, multiple))
 
 
 def macs_added(arch: ArchSpec, multiple: int) -> float:

@@ -85,16 +85,17 @@ def _stem(stem: StemElement) -> Cost:
 def _block(element: BlockElement) -> Cost:
     width, inner, hidden, tokens = element.width, element.block.inner, element.block.hidden, element.side**2 + 1
     linears = width * 3 * inner + inner * width + 2 * width * hidden
+    mixer, sources, pairs = element.mixer, element.mixer.sources(element.side), element.mixer.pairs(element.side)
     return Cost(
         element.name,
-        macs=tokens * linears + 2 * tokens**2 * inner,
+        macs=tokens * (linears - 2 * width * inner) + mixer.macs(element.side, width, inner),
         parameters=linears + 3 * inner + width + hidden + width + 2 * 2 * width,
-        values=tokens * (3 * inner + inner + width + hidden + width) + tokens**2 * element.block.heads,
+        values=tokens * (2 * inner + width + hidden + width) + 2 * sources * inner + pairs * element.block.heads,
     )
 
 
 def _reduction(element: ReductionElement) -> Cost:
-    width, out, patches = element.width, element.out_width, element.side**2 // 4
+    width, out, patches = element.width, element.out_width, element.out_side**2
     return Cost(
         element.name,
         macs=patches * 9 * width * out + width * out,

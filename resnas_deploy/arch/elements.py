@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from resnas_deploy.arch.mixer import Mixer, mixer_named
 from resnas_deploy.arch.spec import ArchSpec, Block
 
 INPUT, OUTPUT = "images", "logits"  # of a network, in every graph, engine and server
@@ -38,15 +39,29 @@ class BlockElement:
     side: int
     last: bool  # the network's last: only its class token is read
 
+    @property
+    def mixer(self) -> Mixer:
+        """What the block's mixer is on this grid."""
+        return mixer_named(self.block.mixer).at(self.side)
+
 
 @dataclass(frozen=True)
 class ReductionElement:
-    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + side * side / 4, out_width)`."""
+    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + out_side * out_side, out_width)`.
+
+    Of an odd side the last row and column have no other beside them: the residual is their mean alone, and the
+    convolution reads its padding there, as it does at the first ones.
+    """
 
     name: str
     width: int
     out_width: int
     side: int
+
+    @property
+    def out_side(self) -> int:
+        """Patch tokens a side after it: half, rounded up."""
+        return (self.side + 1) // 2
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from functools import lru_cache
 
 from resnas_deploy.arch.cost import parameters
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.mixer import POOLED, WINDOW
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.precision import AROUND_QUANTISED, PRECISIONS
 
@@ -113,15 +114,18 @@ def _stem(stem: StemElement, each: int) -> list[_Step]:
 def _block(element: BlockElement, each: int) -> list[_Step]:
     tokens, asking = element.side**2 + 1, 1 if element.last else element.side**2 + 1
     width, inner, hidden = element.width * each, element.block.inner * each, element.block.hidden * each
-    scores = element.block.heads * asking * tokens * each
+    side, mixer, windows = element.side, element.mixer, element.mixer.kind == WINDOW and not element.last
+    sources = mixer.sources(side)
+    scores = element.block.heads * (mixer.pairs(side) if windows else asking * sources) * each
     steps: list[_Step] = [("x", tokens * width, ()), ("norm1", tokens * width, ("x",))]
     if element.last:
         steps.append(("asking", width, ("norm1",)))
     steps += [
         ("query.matmul", asking * inner, ("asking" if element.last else "norm1",)),
         ("query", asking * inner, ("query.matmul",)),
-        ("key", tokens * inner, ("norm1",)),
-        ("value", tokens * inner, ("norm1",)),
+        *([("pooled", sources * width, ("norm1",))] if mixer.kind == POOLED else []),
+        ("key", sources * inner, ("pooled" if mixer.kind == POOLED else "norm1",)),
+        ("value", sources * inner, ("pooled" if mixer.kind == POOLED else "norm1",)),
         ("scores", scores, ("query", "key")),
         ("attention", asking * inner, ("scores", "query", "key", "value")),
         ("projection.matmul", asking * width, ("attention",)),
@@ -143,8 +147,9 @@ def _block(element: BlockElement, each: int) -> list[_Step]:
 
 
 def _reduction(element: ReductionElement, each: int) -> list[_Step]:
-    patches, quarter = element.side**2, element.side**2 // 4
+    patches, quarter, even = element.side**2, element.out_side**2, 4 * element.out_side**2
     width, out = element.width * each, element.out_width * each
+    repeated = [] if even == patches else [("residual_even", even * width, ("residual_patches",))]
     return [
         ("x", (patches + 1) * width, ()),
         ("normed", (patches + 1) * width, ("x",)),
@@ -156,7 +161,8 @@ def _reduction(element: ReductionElement, each: int) -> list[_Step]:
         ("patches", quarter * out, ("conv",)),
         ("residual_class", width, ("x",)),
         ("residual_patches", patches * width, ("x",)),
-        ("row_means", patches // 2 * width, ("residual_patches",)),
+        *repeated,
+        ("row_means", even // 2 * width, ("residual_even" if repeated else "residual_patches",)),
         ("pooled", quarter * width, ("row_means",)),
         ("reduced", (quarter + 1) * out, ("class_token", "patches")),
         ("residual", (quarter + 1) * width, ("residual_class", "pooled")),

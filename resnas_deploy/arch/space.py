@@ -9,22 +9,43 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import TypeVar
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from resnas_deploy.arch.spec import FEWEST_STAGES, MAX_BLOCKS, MOST_STAGES, ArchSpec, Block, Stage, Subnet, positive
+from resnas_deploy.arch.mixer import GLOBAL, mixer_named
+from resnas_deploy.arch.spec import (
+    FEWEST_STAGES,
+    MAX_BLOCKS,
+    MOST_STAGES,
+    ArchSpec,
+    Block,
+    Stage,
+    Subnet,
+    check_mixer,
+    grid_side,
+    positive,
+)
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.records import as_json
 
 T = TypeVar("T")
-Pick = Callable[[tuple[int, ...], int], int]  # (choices, what is there now or 0) -> the value to take
 Keep = Callable[[bool], bool]  # (whether a droppable block is kept now) -> whether to keep it
 
 DROP_PROBABILITY = 0.5  # of a droppable block, in a random subnet
 MOST_CHOICES = 256  # of one dimension
-_LONGEST_NAME = 60
+LONGEST_NAME = 60  # characters
 _NOT_OF_THE_SUBNETS = ("name", "classes")  # two spaces that differ in these alone have the same subnets
+_GLOBAL_ALONE = (GLOBAL,)
+
+
+class Pick(Protocol):
+    """Chooses a dimension: of its choices, sizes in the order of the space or mixers from the dearest down."""
+
+    def __call__(self, choices: tuple[T, ...], now: T, /) -> T:
+        """Return the value to take, where `now` is the one that is there."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +61,23 @@ class StageSpace:
     hidden: tuple[int, ...]
     blocks: int  # positions, dropped ones included
     droppable: tuple[int, ...] = ()  # positions, counted from 1
+    # Of each block; files and fingerprints of before there were others lack it.
+    mixers: tuple[str, ...] = field(
+        default=_GLOBAL_ALONE,
+        metadata=as_json(
+            kind=tuple[str, ...] | None,
+            read=lambda names: _GLOBAL_ALONE if names is None else names,
+            write=lambda names: None if names == _GLOBAL_ALONE else names,
+        ),
+    )
 
     def __post_init__(self) -> None:
         for name in ("widths", "heads", "head_dims", "hidden"):
             check_choices(getattr(self, name), name)
+        if not 1 <= len(self.mixers) <= MOST_CHOICES or len(set(self.mixers)) != len(self.mixers):
+            raise BadInput(f"mixers must be 1 to {MOST_CHOICES} different mixers, found {shown(self.mixers)}")
+        for mixer in self.mixers:
+            check_mixer(mixer, "each of mixers")
         positive(self.blocks, "blocks", MAX_BLOCKS)
         wrong = [place for place in self.droppable if not (type(place) is int and 1 <= place <= self.blocks)]
         if wrong or len(set(self.droppable)) != len(self.droppable):
@@ -59,7 +93,7 @@ class SearchSpace:
     """A supernet's subnets. `widest` is the supernet itself.
 
     Raises `BadInput` for a space with a subnet that cannot be: with a stage that is narrower than the one before, or of
-    an image size that the stages do not divide.
+    an image size that is no multiple of the patch size.
     """
 
     name: str
@@ -70,8 +104,8 @@ class SearchSpace:
     stem_mid_widths: tuple[int, ...] = (24,)  # of the stem's 3x3 convolutions; 0 alone: a plain stem
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and 0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable()):
-            raise BadInput(f"name must be 1 to {_LONGEST_NAME} printable characters, found {shown(self.name)}")
+        if not (isinstance(self.name, str) and 0 < len(self.name) <= LONGEST_NAME and self.name.isprintable()):
+            raise BadInput(f"name must be 1 to {LONGEST_NAME} printable characters, found {shown(self.name)}")
         if not FEWEST_STAGES <= len(self.stages) <= MOST_STAGES:
             raise BadInput(f"stages must be {FEWEST_STAGES} to {MOST_STAGES} stages, found {len(self.stages)}")
         if self.stem_mid_widths != (0,):
@@ -88,6 +122,9 @@ class SearchSpace:
     def fingerprint(self) -> str:
         """16 hexadecimal digits that tell the subnets of this space from those of others, image size included."""
         content = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_SUBNETS}
+        for stage, own in zip(self.stages, content["stages"], strict=True):
+            if stage.mixers == _GLOBAL_ALONE:
+                del own["mixers"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def is_like(self, other: SearchSpace) -> bool:
@@ -115,7 +152,7 @@ class SearchSpace:
     def mutate(self, subnet: Subnet, probability: float, rng: np.random.Generator) -> Subnet:
         """Return `subnet` with every dimension redrawn, and every block's flag flipped, with the given probability."""
 
-        def pick(choices: tuple[int, ...], now: int) -> int:
+        def pick(choices: tuple[T, ...], now: T) -> T:
             return _drawn(choices, rng) if rng.random() < probability else now
 
         def keep(now: bool) -> bool:
@@ -136,12 +173,15 @@ class SearchSpace:
         def sized(a: Block, b: Block, space: StageSpace) -> int:
             return either(a.head_dim, b.head_dim) if len(space.head_dims) > 1 else a.head_dim
 
+        def mixed(a: Block, b: Block, space: StageSpace) -> str:
+            return either(a.mixer, b.mixer) if len(space.mixers) > 1 else a.mixer
+
         stages, kept = [], []
         for space, a, b, kept_a, kept_b in zip(
             self.stages, first.full.stages, second.full.stages, first.kept, second.kept, strict=True
         ):
             blocks = tuple(
-                Block(either(x.heads, y.heads), sized(x, y, space), either(x.hidden, y.hidden))
+                Block(either(x.heads, y.heads), sized(x, y, space), either(x.hidden, y.hidden), mixed(x, y, space))
                 for x, y in zip(a.blocks, b.blocks, strict=True)
             )
             stages.append(Stage(either(a.width, b.width), blocks))
@@ -163,7 +203,10 @@ class SearchSpace:
             if stage.width not in space.widths or kept != _closed(space, kept):
                 return False
             if not all(
-                block.head_dim in space.head_dims and block.heads in space.heads and block.hidden in space.hidden
+                block.head_dim in space.head_dims
+                and block.heads in space.heads
+                and block.hidden in space.hidden
+                and block.mixer in space.mixers
                 for block in stage.blocks
             ):
                 return False
@@ -195,13 +238,30 @@ class SearchSpace:
         """Return the smallest choice everywhere, every droppable block dropped."""
         return self._uniform(min, keep=False)
 
-    def _uniform(self, choose: Callable[[tuple[int, ...]], int], keep: bool) -> Subnet:
+    @cached_property
+    def mixers_by_cost(self) -> tuple[tuple[str, ...], ...]:
+        """The mixers of each stage, the dearest in MACs on its grid first: those that training opens first."""
+        return tuple(
+            tuple(sorted(space.mixers, key=_mixer_macs(space, self.side(number), max), reverse=True))
+            for number, space in enumerate(self.stages)
+        )
+
+    def side(self, stage: int) -> int:
+        """Return the patch tokens a side in a stage (counted from 0)."""
+        return grid_side(self.image_size, self.patch_size, stage)
+
+    def _uniform(self, choose: Callable[..., Any], keep: bool) -> Subnet:
+        """Return the subnet of which `choose`, `max` or `min`, takes every dimension, of mixers by their MACs."""
         stages = tuple(
-            Stage(choose(s.widths), (Block(choose(s.heads), choose(s.head_dims), choose(s.hidden)),) * s.blocks)
-            for s in self.stages
+            Stage(choose(s.widths), (self._block(number, choose),) * s.blocks) for number, s in enumerate(self.stages)
         )
         kept = tuple((keep,) * space.blocks for space in self.stages)
         return self._subnet(stages, kept, choose(self.stem_mid_widths))
+
+    def _block(self, number: int, choose: Callable[..., Any]) -> Block:
+        space = self.stages[number]
+        mixer = choose(space.mixers, key=_mixer_macs(space, self.side(number), choose))
+        return Block(choose(space.heads), choose(space.head_dims), choose(space.hidden), mixer)
 
     @property
     def _chooses_stem(self) -> bool:
@@ -210,15 +270,18 @@ class SearchSpace:
     def build(self, start: Subnet, pick: Pick, keep: Keep) -> Subnet:
         """Make a subnet from another by asking for every dimension and every block's flag, always in the same order.
 
-        Of the heads' size and the stem's width it is asked only where there are several.
+        Of the heads' size, the mixer and the stem's width it is asked only where there are several.
         """
         stages, kept = [], []
-        for space, stage, flags in zip(self.stages, start.full.stages, start.kept, strict=True):
+        for space, mixers, stage, flags in zip(
+            self.stages, self.mixers_by_cost, start.full.stages, start.kept, strict=True
+        ):
             blocks = tuple(
                 Block(
                     pick(space.heads, block.heads),
                     pick(space.head_dims, block.head_dim) if len(space.head_dims) > 1 else space.head_dims[0],
                     pick(space.hidden, block.hidden),
+                    pick(mixers, block.mixer) if len(mixers) > 1 else mixers[0],
                 )
                 for block in stage.blocks
             )
@@ -232,9 +295,15 @@ class SearchSpace:
         return Subnet(arch, tuple(_closed(space, flags) for space, flags in zip(self.stages, kept, strict=True)))
 
 
-def _drawn(choices: tuple[int, ...], rng: np.random.Generator) -> int:
+def _drawn(choices: tuple[T, ...], rng: np.random.Generator) -> T:
     """Draw as `rng.choice` does, from the same random numbers, without making an array of the choices."""
     return choices[int(rng.integers(len(choices)))]
+
+
+def _mixer_macs(space: StageSpace, side: int, choose: Callable[..., Any]) -> Callable[[str], int]:
+    """Return what counts a mixer's MACs in a block of the dimensions that `choose` takes."""
+    width, inner = choose(space.widths), choose(space.heads) * choose(space.head_dims)
+    return lambda name: mixer_named(name).at(side).macs(side, width, inner)
 
 
 def check_choices(choices: tuple[int, ...], field: str) -> None:

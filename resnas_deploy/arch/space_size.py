@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 
 _MANY = 1_000_000  # subnets, which a power of ten says better
@@ -15,12 +16,12 @@ def count_subnets(space: SearchSpace) -> int:
     What a dropped block would have been makes no other subnet. Of droppable blocks side by side the first ones are kept
     (`SearchSpace`), so that a run of n of them has n + 1 states, not 2^n.
     """
-    return len(space.stem_mid_widths) * math.prod(map(_stage_subnets, space.stages))
+    return len(space.stem_mid_widths) * math.prod(map(_stage_subnets, space.stages, _mixers(space)))
 
 
 def count_architectures(space: SearchSpace) -> int:
     """Count the networks that the subnets are, whose blocks have lost their positions: `ArchSpec`s that differ."""
-    return len(space.stem_mid_widths) * math.prod(map(_stage_architectures, space.stages))
+    return len(space.stem_mid_widths) * math.prod(map(_stage_architectures, space.stages, _mixers(space)))
 
 
 def counted(space: SearchSpace) -> str:
@@ -35,21 +36,29 @@ def power_of_ten(count: int) -> str:
     return f"10^{math.log10(count):.1f}"
 
 
-def _stage_subnets(stage: StageSpace) -> int:
-    each = _blocks(stage)
+def _stage_subnets(stage: StageSpace, mixers: int) -> int:
+    each = mixers * _blocks(stage)
     kept: int = each ** (stage.blocks - len(stage.droppable))
     states: list[int] = [sum(each**count for count in range(run + 1)) for run in _runs(stage)]
     return len(stage.widths) * kept * math.prod(states)
 
 
-def _stage_architectures(stage: StageSpace) -> int:
+def _stage_architectures(stage: StageSpace, mixers: int) -> int:
     fixed = stage.blocks - len(stage.droppable)
-    states: list[int] = [_blocks(stage) ** count for count in range(fixed, stage.blocks + 1)]
+    states: list[int] = [(mixers * _blocks(stage)) ** count for count in range(fixed, stage.blocks + 1)]
     return len(stage.widths) * sum(states)
 
 
+def _mixers(space: SearchSpace) -> list[int]:
+    """Count the mixers of each stage that differ on its grid: a window that covers it is no other than `global`."""
+    return [
+        len({mixer_named(name).at(space.side(number)) for name in stage.mixers})
+        for number, stage in enumerate(space.stages)
+    ]
+
+
 def _blocks(stage: StageSpace) -> int:
-    """Count the choices of one block."""
+    """Count the choices of one block, but for its mixer."""
     return len(stage.heads) * len(stage.head_dims) * len(stage.hidden)
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 
+from resnas_deploy.arch.mixer import GLOBAL, mixer_named
 from resnas_deploy.errors import BadInput, shown
+from resnas_deploy.files.records import as_json
 
 FEWEST_STAGES, MOST_STAGES = 2, 4
 MAX_DIMENSION = 65_536  # a bound on every number of a spec, so that a typing error cannot ask for terabytes
@@ -33,6 +35,14 @@ class Block:
     heads: int  # attention heads
     head_dim: int  # channels of one head
     hidden: int  # hidden channels of the MLP
+    mixer: str = field(  # which tokens attend to which: a name of `arch.mixer`
+        default=GLOBAL,
+        metadata=as_json(
+            kind=str | None,
+            read=lambda name: GLOBAL if name is None else name,
+            write=lambda name: None if name == GLOBAL else name,
+        ),
+    )
 
     @property
     def inner(self) -> int:
@@ -52,7 +62,8 @@ class Stage:
 class ArchSpec:
     """A network: two to four stages, reductions between them, a convolutional stem before and a linear head after.
 
-    The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many in each later stage.
+    The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many, rounded up, in each later
+    stage.
     Raises `BadInput` for a network that cannot exist.
     """
 
@@ -82,23 +93,29 @@ class ArchSpec:
                 raise BadInput(
                     f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
                 )
-        halvings = 2 ** (len(self.stages) - 1)
-        step = self.patch_size * halvings
-        if self.image_size % step:
-            nearest = max(step, round(self.image_size / step) * step)
+        if self.image_size % self.patch_size:
+            nearest = max(1, round(self.image_size / self.patch_size)) * self.patch_size
             raise BadInput(
-                f"image_size must be a multiple of {step} ({halvings} x patch size {self.patch_size}), "
+                f"image_size must be a multiple of patch_size = {self.patch_size}, "
                 f"found {self.image_size}; the nearest is {nearest}"
             )
 
     def side(self, stage: int) -> int:
-        """Return the patch tokens a side in a stage (counted from 0)."""
-        return self.image_size // self.patch_size >> stage
+        """Return the patch tokens a side in a stage (counted from 0): halved for each before it, and rounded up."""
+        return grid_side(self.image_size, self.patch_size, stage)
 
     @property
     def last_side(self) -> int:
         """The patch tokens a side in the last stage."""
         return self.side(len(self.stages) - 1)
+
+    @property
+    def last_cell(self) -> int:
+        """The pixels a side that a patch token of the last stage stands for. Cells begin at the image's upper left.
+
+        Where the image is no multiple of it, the lowest and the rightmost ones reach over its edge.
+        """
+        return self.patch_size << len(self.stages) - 1
 
     def with_image_size(self, image_size: int) -> ArchSpec:
         """Return the same network on images of another size."""
@@ -110,7 +127,7 @@ class ArchSpec:
             "stages": [
                 {
                     "width": stage.width,
-                    "blocks": [{"heads": b.heads, "head_dim": b.head_dim, "hidden": b.hidden} for b in stage.blocks],
+                    "blocks": [_block_to_json(block) for block in stage.blocks],
                 }
                 for stage in self.stages
             ],
@@ -169,6 +186,11 @@ class Subnet:
         return ArchSpec(stages, full.classes, full.image_size, full.patch_size, full.stem_mid_width)
 
 
+def grid_side(image_size: int, patch_size: int, stage: int) -> int:
+    """Return the patch tokens a side in a stage (counted from 0): each reduction halves them and rounds up."""
+    return -(-image_size // patch_size >> stage)
+
+
 def _check_stage(stage: Stage, field: str) -> None:
     positive(stage.width, f"{field}.width")
     if not 1 <= len(stage.blocks) <= MAX_BLOCKS:
@@ -180,11 +202,29 @@ def _check_stage(stage: Stage, field: str) -> None:
             and 0 < heads <= MAX_DIMENSION
             and 0 < head_dim <= MAX_DIMENSION
             and 0 < hidden <= MAX_DIMENSION
+            and block.mixer == GLOBAL
         ):
             continue  # a search makes thousands of blocks a second, and the names of fields are for messages alone
         positive(block.heads, f"{field}.blocks[{number}].heads")
         positive(block.head_dim, f"{field}.blocks[{number}].head_dim")
         positive(block.hidden, f"{field}.blocks[{number}].hidden")
+        check_mixer(block.mixer, f"{field}.blocks[{number}].mixer")
+
+
+def check_mixer(value: object, field: str) -> str:
+    """Return `value` if it is a mixer's name. Raise `BadInput` naming `field` for another."""
+    try:
+        mixer_named(value if isinstance(value, str) else "")
+    except BadInput:
+        raise BadInput(
+            f"{field} must be global, windowN or pooledN, N patch tokens a side, as window7, found {shown(value)}"
+        ) from None
+    return str(value)
+
+
+def _block_to_json(block: Block) -> dict[str, object]:
+    sizes: dict[str, object] = {"heads": block.heads, "head_dim": block.head_dim, "hidden": block.hidden}
+    return sizes if block.mixer == GLOBAL else sizes | {"mixer": block.mixer}
 
 
 def _stage_from_json(data: object, field: str) -> Stage:
@@ -192,8 +232,9 @@ def _stage_from_json(data: object, field: str) -> Stage:
     blocks = []
     for number, item in enumerate(_items(fields["blocks"], f"{field}.blocks")):
         name = f"{field}.blocks[{number}]"
-        values = _fields(item, name, ("heads", "head_dim", "hidden"))
-        blocks.append(Block(**{key: positive(value, f"{name}.{key}") for key, value in values.items()}))
+        values = _fields(item, name, ("heads", "head_dim", "hidden"), ("mixer",))
+        mixer = check_mixer(values.pop("mixer", GLOBAL), f"{name}.mixer")
+        blocks.append(Block(**{key: positive(value, f"{name}.{key}") for key, value in values.items()}, mixer=mixer))
     return Stage(width=positive(fields["width"], f"{field}.width"), blocks=tuple(blocks))
 
 

@@ -22,7 +22,9 @@ from resnas_deploy.arch.elements import (
     StemElement,
     elements,
 )
+from resnas_deploy.arch.mixer import Mixer
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.network.mixing import attend, queries_keys_values
 from resnas_deploy.weights.checkpoint import Checkpoint
 
 Part = TypeVar("Part", bound=nn.Module)
@@ -68,20 +70,21 @@ class Stem(nn.Module):
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention on `(B, T, C)`; heads x head_dim need not equal C."""
+    """Multi-head self-attention on `(B, 1 + side * side, C)`; heads x head_dim need not equal C.
 
-    def __init__(self, width: int, heads: int, head_dim: int) -> None:
+    `mixer` says which tokens attend to which, as it is on that grid.
+    """
+
+    def __init__(self, width: int, heads: int, head_dim: int, mixer: Mixer, side: int) -> None:
         super().__init__()
-        self.heads, self.head_dim = heads, head_dim
+        self.heads, self.head_dim, self.mixer, self.side = heads, head_dim, mixer, side
         self.qkv = nn.Linear(width, 3 * heads * head_dim)  # rows ordered q, k, v, each by head
         self.projection = nn.Linear(heads * head_dim, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, tokens, _ = x.shape
-        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, self.head_dim)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4)  # each (B, heads, T, head_dim)
-        x = F.scaled_dot_product_attention(q, k, v)
-        return cast(Tensor, self.projection(x.transpose(1, 2).reshape(batch, tokens, -1)))
+        q, k, v = queries_keys_values(x, self.qkv.weight, self.qkv.bias, self.heads, self.mixer, self.side)
+        x = attend(q, k, v, self.mixer, self.side)
+        return cast(Tensor, self.projection(x.transpose(1, 2).flatten(2)))
 
 
 class Mlp(nn.Module):
@@ -103,7 +106,7 @@ class TransformerBlock(nn.Module):
         super().__init__()
         width, block = element.width, element.block
         self.norm1 = nn.LayerNorm(width, eps=NORM_EPS)
-        self.attention = Attention(width, block.heads, block.head_dim)
+        self.attention = Attention(width, block.heads, block.head_dim, element.mixer, element.side)
         self.norm2 = nn.LayerNorm(width, eps=NORM_EPS)
         self.mlp = Mlp(width, block.hidden)
 
@@ -116,7 +119,7 @@ class ResidualReduction(nn.Module):
     """Residual spatial reduction, `(B, 1 + N, C)` to `(B, 1 + N/4, C')` (paper, section 3.1).
 
     The convolution and the class token's linear read the norm; the residual is the un-normalised input, pooled 2x2 and
-    zero-padded in channels.
+    zero-padded in channels. An odd side is halved and rounded up; what a window has beyond the edge does not count.
     """
 
     def __init__(self, element: ReductionElement) -> None:
@@ -125,7 +128,7 @@ class ResidualReduction(nn.Module):
         self.norm = nn.LayerNorm(element.width, eps=NORM_EPS)
         self.conv = nn.Conv2d(element.width, element.out_width, 3, stride=2, padding=1)
         self.class_linear = nn.Linear(element.width, element.out_width)
-        self.position = nn.Parameter(torch.zeros(1, element.side**2 // 4, element.out_width))
+        self.position = nn.Parameter(torch.zeros(1, element.out_side**2, element.out_width))
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
@@ -135,7 +138,7 @@ class ResidualReduction(nn.Module):
 
     def residual(self, x: Tensor) -> Tensor:
         """Return the input with its patch tokens pooled, `(B, 1 + N/4, C)`."""
-        pooled = F.avg_pool2d(self.grid(x), 2).flatten(2).transpose(1, 2)
+        pooled = F.avg_pool2d(self.grid(x), 2, ceil_mode=True).flatten(2).transpose(1, 2)
         return torch.cat([x[:, :1], pooled], dim=1)
 
     def grid(self, x: Tensor) -> Tensor:

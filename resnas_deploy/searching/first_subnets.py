@@ -1,6 +1,6 @@
 """The first subnets of a search: widths and depth random, heads and hidden channels cut until the limits hold.
 
-The size of heads is cut where there are several, and the stem's width is as random as the others.
+The size of heads is cut where there are several; mixers and the stem's width are as random as the other widths.
 
 That is the paper's first population (arXiv 2109.00642, section 3.4): each subnet costs just less than it may, where
 random ones would lie anywhere below and above.
@@ -91,8 +91,8 @@ class FirstSubnets:
         stages = []
         for (heads, hidden, sizes), stage in zip(self._descending, full.stages, strict=True):
             blocks = tuple(
-                Block(heads=heads[next(done)], hidden=hidden[next(done)], head_dim=sizes[next(done)])
-                for _ in stage.blocks
+                Block(heads[next(done)], hidden=hidden[next(done)], head_dim=sizes[next(done)], mixer=block.mixer)
+                for block in stage.blocks
             )
             stages.append(Stage(stage.width, blocks))
         return Subnet(replace(full, stages=tuple(stages)), start.subnet.kept)

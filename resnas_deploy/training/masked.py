@@ -6,6 +6,7 @@ shapes do not depend on the subnets, so that it can be compiled, and many small 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.mixer import Mixer, mixer_named
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
+from resnas_deploy.network.mixing import attend, queries_keys_values
 from resnas_deploy.network.module import Attention, Head, ResidualReduction, Stem, TransformerBlock, ViTResNAS
 from resnas_deploy.training.recomputing import Through, plainly
 from resnas_deploy.training.transfer import moved
@@ -29,6 +33,8 @@ class BlockMasks:
     channels: Tensor | None  # (B, head_dim): of each head; None where all have all of them
     hidden: Tensor  # (B, hidden)
     kept: Tensor  # (B,): 0 where the block is dropped
+    mixers: tuple[Mixer, ...]  # all that any subnet may have here, as they are on the stage's grid
+    mixed: Tensor  # (B, mixers): 1 in the column of the one that it has
 
 
 @dataclass(frozen=True)
@@ -40,24 +46,45 @@ class Masks:
 
 
 def masks_of(
-    body: ViTResNAS, subnets: Sequence[Subnet], images: int, device: torch.device, *, channels: bool = False
+    body: ViTResNAS,
+    subnets: Sequence[Subnet],
+    images: int,
+    device: torch.device,
+    *,
+    channels: bool = False,
+    space: SearchSpace | None = None,
 ) -> Masks:
     """Return the masks of a batch whose equal groups belong to the subnets, in order.
 
     All of them are made at once, as columns of one tensor, of which each is a view. With `channels` there are masks of
-    the channels of heads as well, which subnets with smaller heads need.
+    the channels of heads as well, which subnets with smaller heads need. All mixers of the `space` have a column,
+    whichever these subnets have.
     """
     sizes, place, question = _columns(body.arch, device, channels)
     counts = moved(torch.tensor([_counts(subnet, channels) for subnet in subnets]), device)  # (groups, Q)
     columns = (place < counts[:, question]).float().repeat_interleave(images // len(subnets), dim=0)
     parts = iter(torch.split(columns, sizes, dim=1))
     widths, blocks = [], []
-    for stage in body.arch.stages:
+    for number, stage in enumerate(body.arch.stages):
         widths.append(next(parts))
-        for _ in stage.blocks:
+        mixers, own = _mixers(body.arch, number, subnets, space)
+        mixed = F.one_hot(moved(own, device), len(mixers)).float().repeat_interleave(images // len(subnets), dim=0)
+        for position in range(len(stage.blocks)):
             heads, hidden, kept = next(parts), next(parts), next(parts)[:, 0]
-            blocks.append(BlockMasks(heads, next(parts) if channels else None, hidden, kept))
+            sizes_of_heads = next(parts) if channels else None
+            blocks.append(BlockMasks(heads, sizes_of_heads, hidden, kept, mixers, mixed[:, position]))
     return Masks(tuple(widths), tuple(blocks))
+
+
+def _mixers(
+    arch: ArchSpec, stage: int, subnets: Sequence[Subnet], space: SearchSpace | None
+) -> tuple[tuple[Mixer, ...], Tensor]:
+    """Return the mixers of a stage's grid, and which of them each block of each subnet has, `(groups, positions)`."""
+    side = arch.side(stage)
+    names = [[block.mixer for block in subnet.full.stages[stage].blocks] for subnet in subnets]
+    all_names = dict.fromkeys([*(space.mixers_by_cost[stage] if space else ()), *itertools.chain(*names)])
+    mixers = tuple(dict.fromkeys(mixer_named(name).at(side) for name in all_names))
+    return mixers, torch.tensor([[mixers.index(mixer_named(name).at(side)) for name in row] for row in names])
 
 
 def _counts(subnet: Subnet, channels: bool) -> list[int]:
@@ -132,17 +159,23 @@ def _block(
 
 
 def _attention(attention: Attention, x: Tensor, own: BlockMasks) -> Tensor:
-    batch, tokens, _ = x.shape
-    qkv = attention.qkv(x).reshape(batch, tokens, 3, attention.heads, attention.head_dim)
-    q, k, v = qkv.permute(2, 0, 3, 1, 4)
+    found = [_mixed(attention, x, own, mixer) for mixer in own.mixers]
+    if len(found) > 1:
+        found = [each * own.mixed[:, number, None, None, None] for number, each in enumerate(found)]
+    attended = torch.stack(found).sum(0) if len(found) > 1 else found[0]
+    projected: Tensor = attention.projection(attended.transpose(1, 2).flatten(2))
+    return projected
+
+
+def _mixed(attention: Attention, x: Tensor, own: BlockMasks, mixer: Mixer) -> Tensor:
+    """Return what attention makes of the tokens if all images have that mixer, `(B, heads, T, head_dim)`."""
+    qkv, side = attention.qkv, attention.side
+    q, k, v = queries_keys_values(x, qkv.weight, qkv.bias, attention.heads, mixer, side)
     if own.channels is not None:  # scores of d of D channels are divided by sqrt(d), where sqrt(D) is the operator's
         exact = own.channels.to(attention.qkv.weight.dtype)
         q = q * (exact * (attention.head_dim / exact.sum(1, keepdim=True)).sqrt())[:, None, None].to(q.dtype)
-    attended = F.scaled_dot_product_attention(q, k, v) * own.heads[:, :, None, None]
-    if own.channels is not None:
-        attended = attended * own.channels[:, None, None]
-    projected: Tensor = attention.projection(attended.transpose(1, 2).reshape(batch, tokens, -1))
-    return projected
+    attended = attend(q, k, v, mixer, side) * own.heads[:, :, None, None]
+    return attended if own.channels is None else attended * own.channels[:, None, None]
 
 
 def _reduction(reduction: ResidualReduction, x: Tensor, width: Tensor, following: Tensor) -> Tensor:

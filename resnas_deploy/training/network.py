@@ -51,7 +51,7 @@ class TrainedNetwork(nn.Module):
         self, arch: ArchSpec, *, masked: bool = False, checkpointing: bool = False, space: SearchSpace | None = None
     ) -> None:
         super().__init__()
-        self.masked, self.checkpointing = masked, checkpointing
+        self.masked, self.checkpointing, self._space = masked, checkpointing, space
         self._stems_differ = space is not None and len(space.stem_mid_widths) > 1
         self._heads_differ = space is not None and any(len(stage.head_dims) > 1 for stage in space.stages)
         self._masked_tokens, self._sliced_tokens = masked_tokens, sliced_tokens
@@ -95,7 +95,7 @@ class TrainedNetwork(nn.Module):
         through = through or (recomputed if self._checkpoints() else plainly)
         if self.masked:
             channels = self._heads_differ or any(_sizes(subnet.full) != _sizes(self.arch) for subnet in subnets)
-            masks = masks_of(self.body, subnets, len(features), features.device, channels=channels)
+            masks = masks_of(self.body, subnets, len(features), features.device, channels=channels, space=self._space)
             return self._logits(self._masked_tokens(self.body, features, masks, survival, through))
         size, start, parts = len(features) // len(subnets), 0, []
         for subnet, equal in groupby(subnets):

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from resnas_deploy.arch.space import SearchSpace
@@ -21,6 +21,8 @@ from resnas_deploy.training.erasing import draw_boxes, erased
 from resnas_deploy.training.mixing import Mixed, draw_mixing, mix, unmixed
 from resnas_deploy.training.network import drop_path
 from resnas_deploy.training.run import TrainingRun
+
+T = TypeVar("T")
 
 _SUBNETS, _MIXING, _DROP_PATH, _WEIGHTS = range(4)  # what a generator is for
 _DROPS_FROM = 2 / 3  # of the opening: from then on blocks are dropped
@@ -73,7 +75,7 @@ def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels:
     if not recipe.mixing:
         return unmixed(images, labels, classes, side, recipe.label_smoothing)
     mixing = draw_mixing(recipe.groups, recipe.group, side, rng)
-    return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
+    return mix(images, labels, mixing.part(own), run.arch.last_cell, classes, recipe.label_smoothing)
 
 
 def draw_groups(
@@ -85,26 +87,28 @@ def draw_groups(
     drawn anew for each layer, and so with whether a droppable block is kept. `opened` is how far the choices are open:
     0 is the widest alone, 1 all of them. Of all that were drawn, those of the groups `own` are returned.
     """
-    start, choices, counts = _questions(space, opened)
+    start, asked = _questions(space, opened)
+    counts = np.array([len(choices) for choices in asked])
     # A random order of each question's choices, in which they are dealt out in turn: where the groups are no multiple
     # of the choices, chance decides which of them is taken once more.
-    dealt = np.where(np.arange(choices.shape[1]) < counts[:, None], rng.random(choices.shape), np.inf).argsort(axis=1)
+    most = int(counts.max())
+    dealt = np.where(np.arange(most) < counts[:, None], rng.random((len(counts), most)), np.inf).argsort(axis=1)
     turns = np.take_along_axis(dealt, np.arange(groups) % counts[:, None], axis=1)
-    answers = np.take_along_axis(choices, rng.permuted(turns, axis=1), axis=1)
+    answers = rng.permuted(turns, axis=1)
 
     def subnet(column: list[int]) -> Subnet:
-        following = iter(column)
+        following = (choices[answer] for choices, answer in zip(asked, column, strict=True))
         return space.build(start, lambda *_: next(following), lambda _: bool(next(following)))
 
     return tuple(subnet(column) for column in answers.T[slice(own.start, own.stop) if own else slice(None)].tolist())
 
 
 @lru_cache(maxsize=4)
-def _questions(space: SearchSpace, opened: float) -> tuple[Subnet, NDArray[np.int64], NDArray[np.int64]]:
-    """Return the widest subnet, what is open at each question that the space asks, `(Q, most)`, and how many are."""
-    asked: list[Sequence[int]] = []
+def _questions(space: SearchSpace, opened: float) -> tuple[Subnet, tuple[Sequence[Any], ...]]:
+    """Return the widest subnet, and what is open at each question that the space asks."""
+    asked: list[Sequence[Any]] = []
 
-    def pick(choices: tuple[int, ...], now: int) -> int:
+    def pick(choices: tuple[T, ...], now: T) -> T:
         asked.append(open_choices(choices, opened))
         return now
 
@@ -114,16 +118,17 @@ def _questions(space: SearchSpace, opened: float) -> tuple[Subnet, NDArray[np.in
 
     widest = space.widest()
     space.build(widest, pick, keep)
-    table = np.zeros((len(asked), max(map(len, asked))), dtype=np.int64)
-    for row, choices in zip(table, asked, strict=True):
-        row[: len(choices)] = choices
-    return widest, table, np.array([len(choices) for choices in asked])
+    return widest, tuple(asked)
 
 
-def open_choices(choices: Sequence[int], opened: float) -> list[int]:
-    """Return the choices that are open, the widest first: of n, the last opens when `opened` is 1."""
+def open_choices(choices: Sequence[T], opened: float) -> list[T]:
+    """Return the choices that are open, the widest first: of n, the last opens when `opened` is 1.
+
+    Mixers, which a space gives by their cost, stay in that order.
+    """
+    ordered = sorted(choices, key=lambda choice: -choice if isinstance(choice, int) else 0)
     # A share of epochs such as 10 / 30 may lie a rounding below what it stands for.
-    return sorted(choices, reverse=True)[: 1 + int(opened * (len(choices) - 1) + 1e-9)]
+    return ordered[: 1 + int(opened * (len(choices) - 1) + 1e-9)]
 
 
 def open_flags(opened: float) -> tuple[bool, ...]:

@@ -14,7 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.spec import Block, Subnet
+from resnas_deploy.network.mixing import attend, queries_keys_values
 from resnas_deploy.network.module import (
     Attention,
     Head,
@@ -69,11 +71,11 @@ def sliced_tokens(
         match element, module:
             case StemElement(), Stem():
                 x = _stem(module, x[:, : subnet.full.stem_mid_width or 3], widths[0], taken)
-            case BlockElement(), TransformerBlock():
+            case BlockElement(side=side), TransformerBlock():
                 own, keep = next(flags)
                 scales = (next(branches), next(branches)) if branches else (None, None)
                 if keep:
-                    x = through(_block, module, x, own, scales, taken)
+                    x = through(_block, module, x, own, side, scales, taken)
             case ReductionElement(), ResidualReduction():
                 stage += 1
                 x = through(_reduction, module, x, widths[stage], taken)
@@ -109,9 +111,14 @@ def _stem(stem: Stem, features: Tensor, width: int, taken: Through) -> Tensor:
 
 
 def _block(
-    block: TransformerBlock, x: Tensor, own: Block, scales: tuple[Tensor | None, Tensor | None], taken: Through
+    block: TransformerBlock,
+    x: Tensor,
+    own: Block,
+    side: int,
+    scales: tuple[Tensor | None, Tensor | None],
+    taken: Through,
 ) -> Tensor:
-    x = x + _scaled(_attention(block.attention, _norm(block.norm1, x, taken), own, taken), scales[0])
+    x = x + _scaled(_attention(block.attention, _norm(block.norm1, x, taken), own, side, taken), scales[0])
     return x + _scaled(_mlp(block.mlp, _norm(block.norm2, x, taken), own.hidden, taken), scales[1])
 
 
@@ -119,12 +126,11 @@ def _scaled(branch: Tensor, scale: Tensor | None) -> Tensor:
     return branch if scale is None else branch * scale[:, None, None]
 
 
-def _attention(attention: Attention, x: Tensor, own: Block, taken: Through) -> Tensor:
-    batch, tokens, width = x.shape
-    heads, size = own.heads, own.head_dim
-    qkv = F.linear(x, taken(_qkv_weight, attention, own, width), taken(_qkv_bias, attention, own))
-    q, k, v = qkv.reshape(batch, tokens, 3, heads, size).permute(2, 0, 3, 1, 4)
-    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(batch, tokens, own.inner)
+def _attention(attention: Attention, x: Tensor, own: Block, side: int, taken: Through) -> Tensor:
+    width, mixer = x.shape[-1], mixer_named(own.mixer).at(side)
+    weight, bias = taken(_qkv_weight, attention, own, width), taken(_qkv_bias, attention, own)
+    q, k, v = queries_keys_values(x, weight, bias, own.heads, mixer, side)
+    x = attend(q, k, v, mixer, side).transpose(1, 2).flatten(2)
     return F.linear(x, taken(_projection, attention, own, width), taken(_bias, attention.projection, width))
 
 

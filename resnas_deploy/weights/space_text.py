@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Any, get_args, get_origin
 
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.errors import BadInput, shown
@@ -57,7 +58,7 @@ def _entry(key: str, value: object) -> str:
     if isinstance(value, str):  # a name, which is printable: what TOML would end it by is all there is to escape
         escaped = value.replace("\\", "\\\\").replace('"', '\\"')
         return f'{key} = "{escaped}"'
-    return f"{key} = {value}"
+    return f"{key} = {json.dumps(value)}"
 
 
 def _mistakes(data: Mapping[str, object]) -> Iterator[_Mistake]:
@@ -94,14 +95,20 @@ def _of_key(stage: int | None, key: str, value: object) -> Iterator[_Mistake]:
         yield _Mistake(stage, key, text)
     elif key == _STAGES:
         return
-    elif get_origin(known[key].kind) is tuple:
-        if type(value) is int:
+    elif _is_list(known[key].kind):
+        if type(value) in (int, str):
+            items, written = ("numbers", f"[{value}]") if type(value) is int else ("choices", json.dumps([value]))
             yield _Mistake(
-                stage, key, f"{name} must be a list of numbers, found {shown(value)}; write {key} = [{value}]"
+                stage, key, f"{name} must be a list of {items}, found {shown(value)}; write {key} = {written}"
             )
     elif isinstance(value, list):
         remedy = f"; write {key} = {value[0]}" if len(value) == 1 and type(value[0]) is int else ""
         yield _Mistake(stage, key, f"{name} must be one value, found {shown(value)}{remedy}")
+
+
+def _is_list(kind: Any) -> bool:
+    """Whether a key of that type is a list, which may be left out."""
+    return any(get_origin(each) is tuple for each in (kind, *get_args(kind)))
 
 
 def _subject(message: str) -> tuple[int | None, str]:

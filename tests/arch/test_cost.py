@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+from types import SimpleNamespace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given, settings
 from support.networks import PLAIN, SMALL, arch_specs, subnets
 from support.places import GOLDEN
@@ -15,7 +17,8 @@ from resnas_deploy.arch.cost import activation_bytes, breakdown, macs, parameter
 from resnas_deploy.arch.elements import elements
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
-from resnas_deploy.network.module import Attention, ViTResNAS
+from resnas_deploy.network import mixing
+from resnas_deploy.network.module import ViTResNAS
 from resnas_deploy.weights.vit_search.network_def import parse_network_def
 
 
@@ -25,15 +28,28 @@ def _measured(arch: ArchSpec) -> tuple[int, int, int]:
 
     def count(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         nonlocal total_macs, total_values
-        if isinstance(module, Attention):  # q times k, and the result times v
-            tokens, inner = inputs[0].shape[1], module.heads * module.head_dim
-            total_macs += 2 * tokens**2 * inner
-            total_values += tokens**2 * module.heads + tokens * inner
-        elif isinstance(module, nn.Conv2d | nn.Linear):
+        if isinstance(module, nn.Conv2d | nn.Linear):
             total_macs += output.numel() * module.weight[0].numel()
             total_values += output.numel()
 
-    with torch.device("meta"), torch.no_grad():
+    def linear(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        nonlocal total_macs, total_values
+        total_macs += x[..., 0].numel() * weight.numel()
+        total_values += x[..., 0].numel() * len(weight)
+        return x.new_empty((*x.shape[:-1], len(weight)))
+
+    def products(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        nonlocal total_macs, total_values
+        scores = q[..., 0].numel() * k.shape[-2]
+        total_macs += scores * (q.shape[-1] + v.shape[-1])
+        total_values += scores + q.numel()
+        return torch.empty_like(q)
+
+    with pytest.MonkeyPatch.context() as patched, torch.device("meta"), torch.no_grad():
+        # What attention computes of mixers is in functions, not in modules.
+        patched.setattr(
+            mixing, "F", SimpleNamespace(linear=linear, scaled_dot_product_attention=products, avg_pool2d=F.avg_pool2d)
+        )
         model = ViTResNAS(arch).eval()
         for module in model.modules():
             module.register_forward_hook(count)

@@ -12,6 +12,7 @@ from support.checks import assert_close
 from support.networks import PLAIN, SMALL, arch_specs, golden_arrays, mini
 
 from resnas_deploy.arch.elements import elements
+from resnas_deploy.arch.mixer import Mixer
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.network.module import Attention, Mlp, ViTResNAS, build_model, intermediates
 from resnas_deploy.weights.checkpoint import load, save, untrained
@@ -142,7 +143,7 @@ def test_the_mlp_has_the_exact_gelu() -> None:
 def test_attention_is_softmax_of_scaled_products() -> None:
     heads, head_dim, tokens, width = 3, 4, 5, 6
     rng = np.random.default_rng(0)
-    attention, x = Attention(width, heads, head_dim), rng.normal(size=(2, tokens, width)).astype(np.float32)
+    attention, x = Attention(width, heads, head_dim, Mixer(), 2), rng.normal(size=(2, tokens, width)).astype(np.float32)
     for tensor in attention.parameters():
         tensor.copy_(torch.from_numpy(rng.normal(size=tensor.shape)))
     weight, bias, projection, shift = (t.numpy().astype(np.float64) for t in attention.state_dict().values())

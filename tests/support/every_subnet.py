@@ -41,5 +41,5 @@ def _allowed(space: StageSpace, kept: tuple[bool, ...]) -> bool:
 
 def _blocks(space: StageSpace, keep: bool) -> list[Block]:
     if not keep:
-        return [Block(max(space.heads), max(space.head_dims), max(space.hidden))]
-    return [Block(*dimensions) for dimensions in product(space.heads, space.head_dims, space.hidden)]
+        return [Block(max(space.heads), max(space.head_dims), max(space.hidden), space.mixers[0])]
+    return [Block(*dimensions) for dimensions in product(space.heads, space.head_dims, space.hidden, space.mixers)]

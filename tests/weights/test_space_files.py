@@ -64,7 +64,7 @@ def test_those_of_the_package_are_files_like_any_other():
             "heads = [2, 1]",
             "head = [2, 1]",
             "line 8: stages[0] has the unknown key 'head'; known are widths, heads, "
-            "head_dims, hidden, blocks, droppable; is heads meant?",
+            "head_dims, hidden, blocks, droppable, mixers; is heads meant?",
         ),
         ("widths = [8, 6]\n", "", "stages[0].widths must be there, found none"),
         ("widths = [8, 6]", "widths = [8, 8]", "stages[0]: widths must be 1 to 256 different sizes"),
@@ -77,7 +77,11 @@ def test_those_of_the_package_are_files_like_any_other():
         ),
         ("droppable = [1, 3]", "droppable = [1, 2, 3]", "droppable must leave one of the 3 blocks or more"),
         ("droppable = [1, 3]", "droppable = [1, 4]", "droppable must be different positions from 1 to blocks = 3"),
-        ("image_size = 16", "image_size = 18", "image_size must be a multiple of 4"),
+        (
+            "image_size = 16",
+            "image_size = 17",
+            "image_size must be a multiple of patch_size = 2, found 17; the nearest",
+        ),
         ("image_size = 16", "image_size = ", "must be a search space in TOML, found: Invalid value (at line 2, column"),
         (
             "heads = [2, 1]",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 from typing import TypeGuard
 
+from resnas_deploy.arch.mixer import GLOBAL
 from resnas_deploy.arch.spec import FEWEST_STAGES, MOST_STAGES, ArchSpec, Block, Stage, Subnet, positive
 from resnas_deploy.errors import BadInput
 
@@ -68,6 +69,11 @@ def format_network_def(subnet: Subnet) -> str:
         if index:
             entries.append((REDUCTION, arch.stages[index - 1].width, stage.width))
         for block, kept in zip(stage.blocks, flags, strict=True):
+            if block.mixer != GLOBAL:
+                raise BadInput(
+                    f"a network_def must be of blocks with the mixer global, found {block.mixer} in stages[{index}]; "
+                    "write the architecture as JSON"
+                )
             attention, mlp = (stage.width, block.heads, block.head_dim), (stage.width, block.hidden)
             entries.append((BLOCK, attention, mlp, int(kept)))
     entries.append((HEAD, arch.stages[-1].width, arch.classes))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,12 @@ VALID = f"({STEM}, {BLOCK}, {BLOCK}, {REDUCTION}, {MIDDLE}, (3, 64, 96), (1, (96
 
 @given(subnets())
 def test_round_trip(subnet: Subnet) -> None:
+    full = subnet.full
+    if others := [block.mixer for stage in full.stages for block in stage.blocks if block.mixer != "global"]:
+        with pytest.raises(BadInput, match=f"must be of blocks with the mixer global, found {others[0]}"):
+            format_network_def(subnet)
+        stages = (replace(s, blocks=tuple(replace(b, mixer="global") for b in s.blocks)) for s in full.stages)
+        subnet = replace(subnet, full=replace(full, stages=tuple(stages)))
     arch, text = subnet.full, format_network_def(subnet)
     found = parse_network_def(text, image_size=arch.image_size, patch_size=arch.patch_size)
     assert found == subnet

@@ -1,0 +1,109 @@
+"""Token mixers: which tokens each token of a block attends to. All of them have the same weights.
+
+- `global`: every token attends to all.
+- `windowN`: a patch token attends to the N x N patch tokens of its window and to the class token; the class token
+  attends to all (after Liu et al., arXiv 2103.14030). Windows begin at the upper left; where N does not divide the
+  grid's side, those at the right and lower edge are cut.
+- `pooledN`: every token attends to the class token and to the means of cells of N x N patch tokens (after Wang et al.,
+  arXiv 2106.13797): keys and values are linears of means of normed tokens. Cells are cut as windows are; a mean is over
+  the tokens that are there.
+
+A window that covers the grid, and a pool of 1, are `global` exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from resnas_deploy.errors import BadInput, shown
+
+GLOBAL, WINDOW, POOLED = "global", "window", "pooled"  # kinds
+_NAME = re.compile(rf"({WINDOW}|{POOLED})([1-9][0-9]{{0,3}})")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A rectangle of the grid that windows of one size fill; all numbers are patch tokens."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    window_height: int
+    window_width: int
+
+    @property
+    def windows(self) -> int:
+        """How many windows fill it."""
+        return (self.height // self.window_height) * (self.width // self.window_width)
+
+    @property
+    def window_tokens(self) -> int:
+        """Patch tokens of each of its windows."""
+        return self.window_height * self.window_width
+
+
+@dataclass(frozen=True)
+class Mixer:
+    """A token mixer on any grid, or one that `at` has resolved for a grid."""
+
+    kind: str = GLOBAL
+    size: int = 0  # patch tokens a side of a window, or of a cell whose mean is taken; 0 of `global`
+
+    def __str__(self) -> str:
+        """Return the name by which files and specs have it."""
+        return f"{self.kind}{self.size or ''}"
+
+    def at(self, side: int) -> Mixer:
+        """Return what it is on a grid of `side` x `side` patch tokens: `global`, where it is no different from that."""
+        covers = self.kind == WINDOW and self.size >= side
+        return Mixer() if covers or (self.kind == POOLED and (self.size == 1 or side == 1)) else self
+
+    def sources(self, side: int) -> int:
+        """Count the tokens that keys and values are made of, the class token with them."""
+        return (_ceiling(side, self.size) if self.kind == POOLED else side) ** 2 + 1
+
+    def pairs(self, side: int) -> int:
+        """Count the pairs of a query and a key that it looks at: the scores of one head."""
+        if self.kind != WINDOW:
+            return (side**2 + 1) * self.sources(side)
+        of_windows = sum(r.windows * r.window_tokens * (r.window_tokens + 1) for r in self.regions(side))
+        return of_windows + side**2 + 1  # the class token's row
+
+    def macs(self, side: int, width: int, inner: int) -> int:
+        """Count the MACs of a block that depend on its mixer: keys, values, and the two products of attention."""
+        return 2 * self.sources(side) * width * inner + 2 * self.pairs(side) * inner
+
+    def regions(self, side: int) -> tuple[Region, ...]:
+        """Return the rectangles that a window's grid falls into: one where it divides the side, else up to four."""
+        return _regions(side, self.size)
+
+
+@cache
+def _regions(side: int, size: int) -> tuple[Region, ...]:
+    whole = side // size * size
+    spans = [(begin, length) for begin, length in ((0, whole), (whole, side - whole)) if length]
+    return tuple(
+        Region(top, left, height, width, min(size, height), min(size, width))
+        for top, height in spans
+        for left, width in spans
+    )
+
+
+@cache
+def mixer_named(name: str) -> Mixer:
+    """Return the mixer of that name. Raise `BadInput` for no mixer's name."""
+    if name == GLOBAL:
+        return Mixer()
+    match = _NAME.fullmatch(name) if isinstance(name, str) else None
+    if not match:
+        raise BadInput(
+            f"a mixer must be {GLOBAL}, or {WINDOW} or {POOLED} with a size, as window7, found {shown(name)}"
+        )
+    return Mixer(match[1], int(match[2]))
+
+
+def _ceiling(side: int, size: int) -> int:
+    return -(-side // size)
