@@ -13,6 +13,7 @@ from support.small_data import SPACE
 from resnas_deploy.arch.cost import parameters
 from resnas_deploy.arch.memory import memory_bytes, peak_activation_bytes, stored_weight_bytes
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import BatchRange
 from resnas_deploy.exporting.scheme import scheme_for
 from resnas_deploy.graph.emit import emit
@@ -61,6 +62,20 @@ def test_it_is_what_a_walk_over_the_emitted_graph_finds(precision, batch, tmp_pa
     for arch in (SPACE.widest().arch, SPACE.narrowest().arch, *(SPACE.sample(rng).arch for _ in range(6))):
         graph = emitted(arch, batch, precision, tmp_path / "model.onnx")
         assert peak_activation_bytes(arch, batch, precision) == walked_peak(graph)
+
+
+MIXED = ("global", "window2", "window3", "window5", "pooled2", "pooled3")
+
+
+@pytest.mark.parametrize("mixer", MIXED)
+@pytest.mark.parametrize("shape", [(1, 2, 4), (1, 2, 32), (6, 8, 4)], ids=["narrow", "hidden", "attention"])
+def test_it_is_so_with_every_mixer_on_grids_that_it_divides_and_does_not(mixer, shape, tmp_path):
+    """Whatever the peak is at: what attention needs, or the MLP."""
+    block = Block(*shape, mixer)
+    for width in (2, 24):
+        arch = ArchSpec((Stage(width, (block,) * 2), Stage(width, (block,) * 2)), 3, 24, 2, 0)  # 12 and 6 a side
+        graph = emitted(arch, 2, "fp32", tmp_path / "model.onnx")
+        assert peak_activation_bytes(arch, 2) == walked_peak(graph)
 
 
 def test_it_is_so_for_a_published_network_at_another_image_size(tmp_path):
