@@ -93,7 +93,7 @@ class SearchSpace:
     """A supernet's subnets. `widest` is the supernet itself.
 
     Raises `BadInput` for a space with a subnet that cannot be: with a stage that is narrower than the one before, or of
-    an image size that the stages do not divide.
+    an image size that is no multiple of the patch size.
     """
 
     name: str
