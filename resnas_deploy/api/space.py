@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.api.evolve import evolve as evolve
 from resnas_deploy.api.html import Table, Tabular
 from resnas_deploy.api.parameters import checked
+from resnas_deploy.api.shape import shape as shape
 from resnas_deploy.arch.cost import macs, parameters, weight_bytes
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace, StageSpace

@@ -36,7 +36,7 @@ Keep = Callable[[bool], bool]  # (whether a droppable block is kept now) -> whet
 
 DROP_PROBABILITY = 0.5  # of a droppable block, in a random subnet
 MOST_CHOICES = 256  # of one dimension
-_LONGEST_NAME = 60
+LONGEST_NAME = 60  # characters
 _NOT_OF_THE_SUBNETS = ("name", "classes")  # two spaces that differ in these alone have the same subnets
 _GLOBAL_ALONE = (GLOBAL,)
 
@@ -93,7 +93,7 @@ class SearchSpace:
     """A supernet's subnets. `widest` is the supernet itself.
 
     Raises `BadInput` for a space with a subnet that cannot be: with a stage that is narrower than the one before, or of
-    an image size that the stages do not divide.
+    an image size that is no multiple of the patch size.
     """
 
     name: str
@@ -104,8 +104,8 @@ class SearchSpace:
     stem_mid_widths: tuple[int, ...] = (24,)  # of the stem's 3x3 convolutions; 0 alone: a plain stem
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and 0 < len(self.name) <= _LONGEST_NAME and self.name.isprintable()):
-            raise BadInput(f"name must be 1 to {_LONGEST_NAME} printable characters, found {shown(self.name)}")
+        if not (isinstance(self.name, str) and 0 < len(self.name) <= LONGEST_NAME and self.name.isprintable()):
+            raise BadInput(f"name must be 1 to {LONGEST_NAME} printable characters, found {shown(self.name)}")
         if not FEWEST_STAGES <= len(self.stages) <= MOST_STAGES:
             raise BadInput(f"stages must be {FEWEST_STAGES} to {MOST_STAGES} stages, found {len(self.stages)}")
         if self.stem_mid_widths != (0,):

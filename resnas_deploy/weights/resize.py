@@ -23,7 +23,7 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     tensors = dict(checkpoint.tensors)
     for element in elements(arch):
         if isinstance(element, StemElement | ReductionElement):
-            side = element.side if isinstance(element, StemElement) else element.side // 2
+            side = element.side if isinstance(element, StemElement) else element.out_side
             class_tokens = 1 if isinstance(element, StemElement) else 0
             name = f"{element.name}.position"
             tensors[name] = resize_positions(tensors[name], side, class_tokens)

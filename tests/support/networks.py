@@ -45,11 +45,11 @@ def arch_specs(draw: st.DrawFn) -> ArchSpec:
     """Networks of two to four stages of one to three blocks and at most 12 channels, with either stem."""
     widths = sorted(draw(st.lists(st.integers(1, 12), min_size=2, max_size=4)))
     mid = draw(st.integers(0, 3))
-    patch = draw(st.sampled_from((2, 4) if mid else (1, 2, 3)))
+    patch = draw(st.sampled_from((2, 4, 6, 8)) if mid else st.integers(1, 8))
     return ArchSpec(
         tuple(Stage(width, tuple(draw(st.lists(_blocks, min_size=1, max_size=3)))) for width in widths),
         classes=draw(st.integers(1, 5)),
-        image_size=2 ** (len(widths) - 1) * patch * draw(st.integers(1, 3 if len(widths) < 4 else 2)),
+        image_size=patch * draw(st.integers(1, 12)),  # odd grids among them
         patch_size=patch,
         stem_mid_width=mid,
     )

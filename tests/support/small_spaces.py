@@ -42,6 +42,12 @@ ADJACENT = SearchSpace("adjacent", (_STAGE, replace(_STAGE, widths=(16, 12, 8)),
 SPACES = (*packaged_spaces().values(), ADJACENT, TWO_STAGES, FOUR_STAGES)
 
 
+# Of an odd grid each: 7 x 7, 4 x 4, and 5 x 5, 3 x 3, 2 x 2, 1 x 1.
+ODD_TWO_STAGES = replace(TWO_STAGES, name="odd-two-stages", image_size=28)
+ODD_FOUR_STAGES = replace(FOUR_STAGES, name="odd-four-stages", image_size=10)
+ANY_STAGES = (TWO_STAGES, FOUR_STAGES, ODD_TWO_STAGES, ODD_FOUR_STAGES)
+
+
 def _choices(least: int, most: int) -> st.SearchStrategy[tuple[int, ...]]:
     return st.lists(st.integers(least, most), min_size=1, max_size=3, unique=True).map(tuple)
 
@@ -68,7 +74,7 @@ def stage_spaces(draw: st.DrawFn, least_width: int) -> StageSpace:
 def spaces(draw: st.DrawFn) -> SearchSpace:
     """Spaces of two to four stages and at most 20 channels, with a stem of any kind."""
     mids = draw(st.one_of(st.just((0,)), _choices(1, 5)))
-    patch = draw(st.sampled_from((1, 2, 3) if mids == (0,) else (2, 4)))
+    patch = draw(st.integers(1, 8) if mids == (0,) else st.sampled_from((2, 4, 6, 8)))
     stages, widest = list[StageSpace](), 1
     for _ in range(draw(st.integers(2, 4))):
         stages.append(draw(stage_spaces(widest)))
@@ -77,7 +83,7 @@ def spaces(draw: st.DrawFn) -> SearchSpace:
         "random",
         tuple(stages),
         classes=draw(st.integers(1, 4)),
-        image_size=patch * 2 ** (len(stages) - 1) * draw(st.integers(1, 2)),
+        image_size=patch * draw(st.integers(1, 12)),  # odd grids among them
         patch_size=patch,
         stem_mid_widths=mids,
     )
