@@ -15,6 +15,7 @@ from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.evaluating.result import EvaluationDocument
+from resnas_deploy.evolving.result import Evolution
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
@@ -30,6 +31,7 @@ from resnas_deploy.searching.found import Found
 from resnas_deploy.searching.measured import Measured
 from resnas_deploy.serving.load.result import LoadTestDocument
 from resnas_deploy.serving.repository.findings import CheckedModelDocument
+from resnas_deploy.shaping.result import Shaping
 from resnas_deploy.surveying.results import Survey
 from resnas_deploy.training.recipe import Recipe
 from resnas_deploy.training.records.status import RunStatus
@@ -459,6 +461,19 @@ class SearchPlanDocument(TypedDict):
     bytes: PlannedBytesDocument
 
 
+class EvolutionPlanDocument(TypedDict):
+    """What an evolution of a space would take, if every round moves something."""
+
+    space: str
+    rounds: int
+    subnets: int
+    images: int
+    images_per_s: float
+    scoring_s: float
+    epochs: int
+    images_trained: int
+
+
 DOCUMENTS: dict[str, Any] = {
     # files
     "arch": ArchSpec,
@@ -501,6 +516,9 @@ DOCUMENTS: dict[str, Any] = {
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,
+    "space-evolve": Evolution,
+    "space-evolve-plan": EvolutionPlanDocument,
+    "space-shape": Shaping,
     "spaces": list[Space],
     "train": TrainedDocument,
     "train-status": RunStatus,

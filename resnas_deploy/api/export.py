@@ -20,7 +20,7 @@ from resnas_deploy.engines.targets import FOR_CPUS, TARGETS, Target
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.exporting.calibration import DEFAULT_IMAGES
 from resnas_deploy.exporting.export import export as write_artifact
-from resnas_deploy.exporting.request import Request
+from resnas_deploy.exporting.request import Request, attention_named
 from resnas_deploy.exporting.source import read_source
 from resnas_deploy.exporting.unchanged import unchanged
 from resnas_deploy.graph.spelling import spelling_named
@@ -167,7 +167,7 @@ def export(
         max_drop=max_drop,
         keep=tuple(keep),
         fallback_minutes=fallback_minutes,
-        attention=_attention(attention),
+        attention=attention_named(attention),
         spelling=None if spelling in ("", AUTO) else spelling_named(spelling),
         class_names=Path(class_names) if class_names else None,
         out=Path(out or f"{source.name}-{precision}" + _suffix(align if alignment != 1 else "", input, for_runner)),
@@ -209,14 +209,6 @@ def _builder(target: str) -> Target | None:
         raise BadInput(f"`target` must be one of {', '.join((GRAPH, *TARGETS))}, found {shown(target)}")
     check_for_here(TARGETS[target])
     return TARGETS[target]
-
-
-def _attention(attention: str) -> bool | None:
-    """Return whether the products are quantised, or None for what is usual."""
-    known = {"": None, "quantised": True, "kept": False}
-    if attention not in known:
-        raise BadInput(f"`attention` must be quantised or kept, found {shown(attention)}")
-    return known[attention]
 
 
 def _alignment(align: int | str) -> int | None:

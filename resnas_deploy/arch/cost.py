@@ -95,7 +95,7 @@ def _block(element: BlockElement) -> Cost:
 
 
 def _reduction(element: ReductionElement) -> Cost:
-    width, out, patches = element.width, element.out_width, element.side**2 // 4
+    width, out, patches = element.width, element.out_width, element.out_side**2
     return Cost(
         element.name,
         macs=patches * 9 * width * out + width * out,

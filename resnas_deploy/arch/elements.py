@@ -47,12 +47,21 @@ class BlockElement:
 
 @dataclass(frozen=True)
 class ReductionElement:
-    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + side * side / 4, out_width)`."""
+    """A residual spatial reduction: `(B, 1 + side * side, width)` to `(B, 1 + out_side * out_side, out_width)`.
+
+    Of an odd side the last row and column have no other beside them: the residual is their mean alone, and the
+    convolution reads its padding there, as it does at the first ones.
+    """
 
     name: str
     width: int
     out_width: int
     side: int
+
+    @property
+    def out_side(self) -> int:
+        """Patch tokens a side after it: half, rounded up."""
+        return (self.side + 1) // 2
 
 
 @dataclass(frozen=True)

@@ -200,8 +200,9 @@ def _pooling(element: BlockElement, width: int) -> Iterator[_Step]:
 
 
 def _reduction(element: ReductionElement, each: int) -> list[_Step]:
-    patches, quarter = element.side**2, element.side**2 // 4
+    patches, quarter, even = element.side**2, element.out_side**2, 4 * element.out_side**2
     width, out = element.width * each, element.out_width * each
+    repeated = [] if even == patches else [("residual_even", even * width, ("residual_patches",))]
     return [
         ("x", (patches + 1) * width, ()),
         ("normed", (patches + 1) * width, ("x",)),
@@ -213,7 +214,8 @@ def _reduction(element: ReductionElement, each: int) -> list[_Step]:
         ("patches", quarter * out, ("conv",)),
         ("residual_class", width, ("x",)),
         ("residual_patches", patches * width, ("x",)),
-        ("row_means", patches // 2 * width, ("residual_patches",)),
+        *repeated,
+        ("row_means", even // 2 * width, ("residual_even" if repeated else "residual_patches",)),
         ("pooled", quarter * width, ("row_means",)),
         ("reduced", (quarter + 1) * out, ("class_token", "patches")),
         ("residual", (quarter + 1) * width, ("residual_class", "pooled")),

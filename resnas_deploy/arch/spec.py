@@ -62,7 +62,8 @@ class Stage:
 class ArchSpec:
     """A network: two to four stages, reductions between them, a convolutional stem before and a linear head after.
 
-    The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many in each later stage.
+    The token grid has `image_size / patch_size` tokens a side in stage 1 and half as many, rounded up, in each later
+    stage.
     Raises `BadInput` for a network that cannot exist.
     """
 
@@ -92,23 +93,29 @@ class ArchSpec:
                 raise BadInput(
                     f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
                 )
-        halvings = 2 ** (len(self.stages) - 1)
-        step = self.patch_size * halvings
-        if self.image_size % step:
-            nearest = max(step, round(self.image_size / step) * step)
+        if self.image_size % self.patch_size:
+            nearest = max(1, round(self.image_size / self.patch_size)) * self.patch_size
             raise BadInput(
-                f"image_size must be a multiple of {step} ({halvings} x patch size {self.patch_size}), "
+                f"image_size must be a multiple of patch_size = {self.patch_size}, "
                 f"found {self.image_size}; the nearest is {nearest}"
             )
 
     def side(self, stage: int) -> int:
-        """Return the patch tokens a side in a stage (counted from 0)."""
+        """Return the patch tokens a side in a stage (counted from 0): halved for each before it, and rounded up."""
         return grid_side(self.image_size, self.patch_size, stage)
 
     @property
     def last_side(self) -> int:
         """The patch tokens a side in the last stage."""
         return self.side(len(self.stages) - 1)
+
+    @property
+    def last_cell(self) -> int:
+        """The pixels a side that a patch token of the last stage stands for. Cells begin at the image's upper left.
+
+        Where the image is no multiple of it, the lowest and the rightmost ones reach over its edge.
+        """
+        return self.patch_size << len(self.stages) - 1
 
     def with_image_size(self, image_size: int) -> ArchSpec:
         """Return the same network on images of another size."""
@@ -180,8 +187,8 @@ class Subnet:
 
 
 def grid_side(image_size: int, patch_size: int, stage: int) -> int:
-    """Return the patch tokens a side in a stage (counted from 0): each reduction halves them."""
-    return image_size // patch_size >> stage
+    """Return the patch tokens a side in a stage (counted from 0): each reduction halves them and rounds up."""
+    return -(-image_size // patch_size >> stage)
 
 
 def _check_stage(stage: Stage, field: str) -> None:

@@ -11,6 +11,8 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.latency_options import StoreOption, packaged_names
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import complain, print_json, say, show_table
+from resnas_deploy.cli.space_evolve import evolve
+from resnas_deploy.cli.space_shape import shape
 
 space = typer.Typer(
     name="space",
@@ -91,3 +93,7 @@ def check(
 def _note(notes: tuple[str, ...]) -> None:
     for text in notes:
         complain(f"note: {text}")
+
+
+space.command()(shape)
+space.command()(evolve)

@@ -153,3 +153,11 @@ class Request:
             return fused_attention(aligned_arch(arch, self.align), self.precision)
         blocks = (element for element in elements(arch) if isinstance(element, BlockElement))
         return tuple(element.name for element in blocks if not element.last)
+
+
+def attention_named(attention: str) -> bool | None:
+    """Return whether the products are quantised, or None for what is usual."""
+    known = {"": None, "quantised": True, "kept": False}
+    if attention not in known:
+        raise BadInput(f"`attention` must be quantised or kept, found {shown(attention)}")
+    return known[attention]

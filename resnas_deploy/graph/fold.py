@@ -97,16 +97,20 @@ def norm_scale_into_conv(weight: Array, scale: Array) -> Array:
 def shift_image(weight: Array, shift: Array, side: int) -> Array:
     """Return W * s of W * (g n + s) = W * (g n) + W * s: what a 3x3, stride-2, padding-1 convolution makes of s.
 
-    The padding holds 0 and not s, so outputs on the upper and the left border miss the taps that fall outside; on an
-    even `side` none falls outside below or on the right. Return the map `(side/2 * side/2, out)`, row by row.
+    The padding holds 0 and not s, so outputs on the upper and the left border miss the taps that fall outside; below
+    and on the right taps fall outside of an odd `side` alone. Return the map `(half * half, out)`, row by row, where
+    half is side / 2, rounded up.
     """
     taps = np.einsum("oiyx,i->yxo", weight, shift, optimize=True)
-    half = side // 2
+    half = (side + 1) // 2
     image = np.empty((half, half, len(weight)), np.float32)
-    image[1:, 1:] = taps.sum((0, 1))
-    image[0, 1:] = taps[1:].sum((0, 1))
-    image[1:, 0] = taps[:, 1:].sum((0, 1))
-    image[0, 0] = taps[1:, 1:].sum((0, 1))
+    # Places along an axis with the taps that fall inside there, later ones over earlier ones.
+    inside = [(slice(1, None), slice(3)), (slice(1), slice(1, 3))]
+    if side % 2:
+        inside.append((slice(half - 1, half), slice(1 if side == 1 else 0, 2)))
+    for rows, vertical in inside:
+        for columns, horizontal in inside:
+            image[rows, columns] = taps[vertical, horizontal].sum((0, 1))
     return image.reshape(half * half, -1)
 
 

@@ -18,7 +18,7 @@ from onnx import FunctionProto, NodeProto, TensorProto, helper
 from resnas_deploy.precision import Precision
 from resnas_deploy.weights.checkpoint import Array
 
-AttributeValue = int | float | Sequence[int]
+AttributeValue = int | float | str | Sequence[int]
 TO_THE_END = 2**63 - 1  # of a Slice
 DOMAIN, DOMAIN_VERSION = "resnas", 1  # of functions
 ONES = "ones"  # how the name of a weight of ones begins

@@ -1,6 +1,7 @@
 """Emits a residual spatial reduction: one node, `resnas::ResidualReduction1` or 2, with a body in standard operators.
 
-y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. A runtime that does
+y = [V n_0; W * n] + T + pad([x_0; pool(x)]), where n is the normalised x, token 0 the class token. An odd side is
+halved and rounded up. A runtime that does
 not know the operator puts the body in its place; a plugin can take the node over.
 """
 
@@ -54,7 +55,7 @@ def emit_reduction(
         graph.ones(width),
         graph.weight(f"{name}.conv.weight", conv.shape, lambda: fold.norm_scale_into_conv(conv, scale)),
         graph.weight(f"{name}.class_linear.weight", class_shape, class_weight),
-        graph.weight(f"{name}.table", (1, 1 + (side // 2) ** 2, out), table),
+        graph.weight(f"{name}.table", (1, 1 + element.out_side**2, out), table),
     ]
     if mean_weight is not None:
         inputs.append(graph.weight(f"{name}.{MEAN_WEIGHT}", mean_weight.shape, lambda: mean_weight))
@@ -76,7 +77,7 @@ def _by_views(body: FunctionBuilder, element: ReductionElement, epsilon: float, 
 
     Pooling is the mean of two rows, then of two columns, each over a view of the tokens.
     """
-    width, side, half = element.width, element.side, element.side // 2
+    width, side, half = element.width, element.side, element.out_side
     normed = body.add("LayerNormalization", ["x", "norm_scale"], "normed", axis=-1, epsilon=epsilon)
     class_token = body.add("MatMul", [body.cut(normed, 0, 1, "normed_class"), "class_weight"], "class_token")
     grid = body.add("Transpose", [body.cut(normed, 1, TO_THE_END, "normed_patches")], "channels_first", perm=[0, 2, 1])
@@ -86,8 +87,8 @@ def _by_views(body: FunctionBuilder, element: ReductionElement, epsilon: float, 
     patches = body.add("Transpose", [conv], "patches", perm=[0, 2, 1])
 
     residual_class = body.cut("x", 0, 1, "residual_class")
-    rows = body.cut("x", 1, TO_THE_END, "residual_patches")
-    rows = body.add("Reshape", [rows, body.ints(0, half, 2, side * width)], "row_pairs")
+    rows = _even(body, element, body.cut("x", 1, TO_THE_END, "residual_patches"))
+    rows = body.add("Reshape", [rows, body.ints(0, half, 2, 2 * half * width)], "row_pairs")
     rows = body.add("ReduceMean", [rows, body.ints(2)], "row_means", keepdims=0)
     columns = body.add("Reshape", [rows, body.ints(0, half**2, 2, width)], "column_pairs")
     pooled = body.add("ReduceMean", [columns, body.ints(2)], "pooled", keepdims=0)
@@ -101,26 +102,30 @@ def _by_grid(body: FunctionBuilder, element: ReductionElement, epsilon: float, *
 
     A compiler writes a norm in one kernel if what is cut and joined is its input, not its output. So the class token
     becomes the first of one more row, whose other tokens are zeros. The convolution (no padding below) never reads
-    that row; a second one, 1x1 with a stride of `side`, reads the grid's first token and the class token, and the
-    latter's is the class token's linear. Pooling adds four slices of a view, which are element-wise and fuse.
+    that row: of an odd side, where it reads below the grid, a row of zeros, which the norm leaves zeros, lies between.
+    A second one, 1x1 with a stride from the grid's first row to that one, reads the grid's first token and the class
+    token, and the latter's is the class token's linear. Pooling adds four slices of a view, which are element-wise
+    and fuse.
     """
-    width, out, side, half = element.width, element.out_width, element.side, element.side // 2
+    width, out, side, half = element.width, element.out_width, element.side, element.out_side
     residual_class = body.cut("x", 0, 1, "residual_class")
     residual_patches = body.cut("x", 1, TO_THE_END, "residual_patches")
-    class_row = body.add("Pad", [residual_class, body.ints(0, 0, 0, 0, side - 1, 0)], "class_row")
+    odd = side % 2
+    class_row = body.add("Pad", [residual_class, body.ints(0, odd * side, 0, 0, side - 1, 0)], "class_row")
     rows = body.add("Concat", [residual_patches, class_row], "rows", axis=1)
     grid = body.add("LayerNormalization", [rows, "norm_scale"], "normed", axis=-1, epsilon=epsilon)
-    grid = body.add("Reshape", [grid, body.ints(0, side + 1, side, width)], "normed_channels_last")
+    grid = body.add("Reshape", [grid, body.ints(0, side + 1 + odd, side, width)], "normed_channels_last")
     grid = body.add("Transpose", [grid], "normed_grid", perm=[0, 3, 1, 2])
-    conv = body.add("Conv", [grid, "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1, 1, 0, 0], strides=[2, 2])
+    conv = body.add("Conv", [grid, "conv_weight"], "conv", kernel_shape=[3, 3], pads=[1, 1, 0, odd], strides=[2, 2])
     conv = body.add("Transpose", [conv], "conv_channels_last", perm=[0, 2, 3, 1])
     patches = body.add("Reshape", [conv, body.ints(0, half**2, out)], "patches")
-    corners = body.add("Conv", [grid, "class_weight"], "corners", kernel_shape=[1, 1], strides=[side, side])
+    corners = body.add("Conv", [grid, "class_weight"], "corners", kernel_shape=[1, 1], strides=[side + odd, side])
     corners = body.add("Reshape", [corners, body.ints(0, out, 2)], "corners_flat")
     corners = body.add("Transpose", [corners], "corner_tokens", perm=[0, 2, 1])
     class_token = body.cut(corners, 1, 2, "class_token")
 
-    windows = body.add("Reshape", [residual_patches, body.ints(0, half, 2, half, 2, width)], "windows")
+    even = _even(body, element, residual_patches)
+    windows = body.add("Reshape", [even, body.ints(0, half, 2, half, 2, width)], "windows")
     quarters = [
         body.add(
             "Slice",
@@ -135,6 +140,15 @@ def _by_grid(body: FunctionBuilder, element: ReductionElement, epsilon: float, *
     reduced = body.add("Concat", [class_token, patches], "reduced", axis=1)
     residual = body.add("Concat", [residual_class, pooled], "residual", axis=1)
     return _summed(body, element, reduced, residual, with_mean=with_mean)
+
+
+def _even(body: FunctionBuilder, element: ReductionElement, patches: str) -> str:
+    """Repeat the last row and column of an odd side: a mean of four is then one over what is there, exactly."""
+    side = element.side
+    if side % 2 == 0:
+        return patches
+    grid = body.add("Reshape", [patches, body.ints(0, side, side, element.width)], "residual_grid")
+    return body.add("Pad", [grid, body.ints(0, 0, 0, 0, 0, 1, 1, 0)], "residual_even", mode="edge")
 
 
 def _summed(

@@ -6,7 +6,8 @@ With x the un-normalised tokens, v the class token's linear, w the convolution's
     y_p = (x_a + x_b + x_c + x_d) / 4 + w_p + T_p    of patch p, where a .. d are the four patches that it covers
     n_t = (y_t - mean(y_t)) / sqrt(var(y_t) + eps)   over channels: the next LayerNorm, without its scale and shift
 
-where x counts as zero in the channels that it does not have. Everything is read once, summed in float32, and rounded
+where x counts as zero in the channels that it does not have, and what lies beyond the edge of an odd side is the last
+row or column once more, so that the mean is over what is there. Everything is read once, summed in float32, and rounded
 once; n is of y before it is rounded.
 """
 
@@ -32,7 +33,7 @@ def pooled_residual_kernel(
     EPS: tl.constexpr,  # noqa: N803  # as above
 ) -> None:
     """Compute one output token a program. Pointers to dense arrays; inputs stand before outputs."""
-    HALF: tl.constexpr = SIDE // 2  # noqa: N806  # as above
+    HALF: tl.constexpr = (SIDE + 1) // 2  # noqa: N806  # as above
     OUT_PATCHES: tl.constexpr = HALF * HALF  # noqa: N806  # as above
     row = tl.program_id(0)
     image = (row // (1 + OUT_PATCHES)).to(tl.int64)  # offsets of large batches pass 2**31
@@ -51,10 +52,15 @@ def pooled_residual_kernel(
         first = tokens + (1 + patch // HALF * (2 * SIDE) + patch % HALF * 2) * WIDTH
         place = (image * OUT_PATCHES + patch) * OUT_WIDTH
         total += tl.load(patches + place + channel, mask=inside, other=0.0).to(tl.float32)
+        right = WIDTH
+        below = SIDE * WIDTH
+        if SIDE % 2:
+            right = tl.where(patch % HALF == HALF - 1, 0, WIDTH)
+            below = tl.where(patch // HALF == HALF - 1, 0, SIDE * WIDTH)
         four = tl.load(first, mask=has_residual, other=0.0).to(tl.float32)
-        four += tl.load(first + WIDTH, mask=has_residual, other=0.0).to(tl.float32)
-        four += tl.load(first + SIDE * WIDTH, mask=has_residual, other=0.0).to(tl.float32)
-        four += tl.load(first + (SIDE + 1) * WIDTH, mask=has_residual, other=0.0).to(tl.float32)
+        four += tl.load(first + right, mask=has_residual, other=0.0).to(tl.float32)
+        four += tl.load(first + below, mask=has_residual, other=0.0).to(tl.float32)
+        four += tl.load(first + below + right, mask=has_residual, other=0.0).to(tl.float32)
         total += four * 0.25
 
     out = (image * (1 + OUT_PATCHES) + token) * OUT_WIDTH + channel

@@ -119,7 +119,7 @@ class ResidualReduction(nn.Module):
     """Residual spatial reduction, `(B, 1 + N, C)` to `(B, 1 + N/4, C')` (paper, section 3.1).
 
     The convolution and the class token's linear read the norm; the residual is the un-normalised input, pooled 2x2 and
-    zero-padded in channels.
+    zero-padded in channels. An odd side is halved and rounded up; what a window has beyond the edge does not count.
     """
 
     def __init__(self, element: ReductionElement) -> None:
@@ -128,7 +128,7 @@ class ResidualReduction(nn.Module):
         self.norm = nn.LayerNorm(element.width, eps=NORM_EPS)
         self.conv = nn.Conv2d(element.width, element.out_width, 3, stride=2, padding=1)
         self.class_linear = nn.Linear(element.width, element.out_width)
-        self.position = nn.Parameter(torch.zeros(1, element.side**2 // 4, element.out_width))
+        self.position = nn.Parameter(torch.zeros(1, element.out_side**2, element.out_width))
 
     def forward(self, x: Tensor) -> Tensor:
         normed = self.norm(x)
@@ -138,7 +138,7 @@ class ResidualReduction(nn.Module):
 
     def residual(self, x: Tensor) -> Tensor:
         """Return the input with its patch tokens pooled, `(B, 1 + N/4, C)`."""
-        pooled = F.avg_pool2d(self.grid(x), 2).flatten(2).transpose(1, 2)
+        pooled = F.avg_pool2d(self.grid(x), 2, ceil_mode=True).flatten(2).transpose(1, 2)
         return torch.cat([x[:, :1], pooled], dim=1)
 
     def grid(self, x: Tensor) -> Tensor:

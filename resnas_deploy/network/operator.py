@@ -24,9 +24,9 @@ _MOST_WARPS = 8
 
 @dataclass(frozen=True)
 class ReductionShape:
-    """A reduction of `side` x `side` tokens of `width` channels to a quarter of the tokens, of `out_width` channels.
+    """A reduction of `side` x `side` tokens of `width` channels to half as many a side, rounded up, of `out_width`.
 
-    Raises `BadInput` for an odd side, or for fewer channels after the reduction than before it.
+    Raises `BadInput` for no tokens, or for fewer channels after the reduction than before it.
     """
 
     side: int
@@ -34,8 +34,8 @@ class ReductionShape:
     out_width: int
 
     def __post_init__(self) -> None:
-        if self.side < 2 or self.side % 2:
-            raise BadInput(f"the side of a reduction must be even and at least 2, found {self.side}")
+        if self.side < 1:
+            raise BadInput(f"the side of a reduction must be at least 1, found {self.side}")
         if not 1 <= self.width <= self.out_width:
             raise BadInput(
                 f"the widths of a reduction must be positive and not shrink, found {self.width} to {self.out_width}"
@@ -49,7 +49,7 @@ class ReductionShape:
     @property
     def out_tokens(self) -> int:
         """Tokens after it."""
-        return 1 + self.side**2 // 4
+        return 1 + ((self.side + 1) // 2) ** 2
 
     @property
     def block(self) -> int:
@@ -79,10 +79,16 @@ def equation(
     """Return `y` and, if asked for, its LayerNorm without scale and shift, both `(B, 1 + N/4, C')` of the type of `x`.
 
     `x` is `(B, 1 + N, C)` with N = side * side, `class_token` `(B, 1, C')`, `patches` `(B, N/4, C')`, `table`
-    `(1 + N/4, C')`. Sums and statistics are in float32; each output is rounded once.
+    `(1 + N/4, C')`; of an odd side N/4 is the square of half of it, rounded up. Sums and statistics are in float32;
+    each output is rounded once.
     """
-    tokens, half = x.float(), side // 2
-    grid = tokens[:, 1:].reshape(-1, half, 2, half, 2, x.shape[-1])  # (B, row, 2, column, 2, C)
+    tokens, half = x.float(), (side + 1) // 2
+    grid = tokens[:, 1:]
+    if side % 2:  # the mean of the last row and itself is that row, and so with the last column
+        grid = grid.reshape(-1, side, side, x.shape[-1])
+        grid = torch.cat([grid, grid[:, -1:]], dim=1)
+        grid = torch.cat([grid, grid[:, :, -1:]], dim=2)
+    grid = grid.reshape(-1, half, 2, half, 2, x.shape[-1])  # (B, row, 2, column, 2, C)
     residual = torch.cat([tokens[:, :1], grid.mean((2, 4)).flatten(1, 2)], dim=1)
     reduced = torch.cat([class_token, patches], dim=1).float() + table.float()
     y = reduced + F.pad(residual, (0, table.shape[-1] - x.shape[-1]))

@@ -88,16 +88,22 @@ def draw_cells(images: int, side: int, rng: np.random.Generator) -> NDArray[np.b
     return found
 
 
-def mix(images: Tensor, labels: Tensor, mixing: Mixing, classes: int, smoothing: float) -> Mixed:
-    """Return images, `(B, 3, S, S)`, mixed with others of them, cell by cell; `labels` is `(B,)`."""
-    device, side = images.device, math.isqrt(mixing.shares.shape[1])
+def mix(images: Tensor, labels: Tensor, mixing: Mixing, cell: int, classes: int, smoothing: float) -> Mixed:
+    """Return images, `(B, 3, S, S)`, mixed with others of them, cell by cell; `labels` is `(B,)`.
+
+    Cells are `cell` pixels a side and begin at the upper left; what the last ones have beyond the edge does not count.
+    """
+    device, side, pixels_a_side = images.device, math.isqrt(mixing.shares.shape[1]), images.shape[-1]
     others, cells = on_device(mixing.others, device), on_device(mixing.shares, device)
-    pixels = F.interpolate(cells.view(-1, 1, side, side), size=images.shape[-2:], mode="nearest")
+    pixels = F.interpolate(cells.view(-1, 1, side, side), size=side * cell, mode="nearest")
+    pixels = pixels[..., :pixels_a_side, :pixels_a_side]
     target = soft_labels(labels, classes, smoothing)
     other = target[others]
+    # The mean over the pixels. Where no cell is cut, that over the cells is the same.
+    whole = cells.mean(1, keepdim=True) if side * cell == pixels_a_side else pixels.mean((2, 3))
     return Mixed(
         torch.lerp(images, images[others], pixels.to(images.dtype)),
-        torch.lerp(target, other, cells.mean(1, keepdim=True)),
+        torch.lerp(target, other, whole),
         torch.lerp(target[:, None], other[:, None], cells[:, :, None]),
     )
 

@@ -75,7 +75,7 @@ def mixed_of(run: TrainingRun, step: int, groups: range, images: Tensor, labels:
     if not recipe.mixing:
         return unmixed(images, labels, classes, side, recipe.label_smoothing)
     mixing = draw_mixing(recipe.groups, recipe.group, side, rng)
-    return mix(images, labels, mixing.part(own), classes, recipe.label_smoothing)
+    return mix(images, labels, mixing.part(own), run.arch.last_cell, classes, recipe.label_smoothing)
 
 
 def draw_groups(

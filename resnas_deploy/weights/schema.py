@@ -54,12 +54,12 @@ def _element_shapes(element: Element) -> Iterator[tuple[str, Shape]]:
             yield from _norm("norm2", width)
             yield from _linear("mlp.fc1", width, block.hidden)
             yield from _linear("mlp.fc2", block.hidden, width)
-        case ReductionElement(_, width, out_width, side):
+        case ReductionElement(_, width, out_width):
             yield from _norm("norm", width)
             yield "conv.weight", (out_width, width, 3, 3)
             yield "conv.bias", (out_width,)
             yield from _linear("class_linear", width, out_width)
-            yield "position", (1, side**2 // 4, out_width)
+            yield "position", (1, element.out_side**2, out_width)
         case HeadElement(_, width, classes):
             yield from _norm("norm", width)
             yield from _linear("linear", width, classes)

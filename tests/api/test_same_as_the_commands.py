@@ -18,6 +18,7 @@ ONLY_COMMANDS = {  # of the command line alone
     ("search", "plan"),  # search.plan() is for it
     ("archs", "name"),  # read_arch() is for it
     ("space show", "toml"),  # a method of what it returns
+    ("space shape", "plot"),
     *(("evaluate", name) for name in ("html", "csv", "force", "skip_unreadable")),
     *(
         (words, name)

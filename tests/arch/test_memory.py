@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import inliner, shape_inference
 from support.small_data import SPACE
+from support.small_spaces import ODD_FOUR_STAGES, ODD_TWO_STAGES
 
 from resnas_deploy.arch.cost import parameters
 from resnas_deploy.arch.memory import memory_bytes, peak_activation_bytes, stored_weight_bytes
@@ -81,6 +82,20 @@ def test_it_is_so_with_every_mixer_on_grids_that_it_divides_and_does_not(mixer, 
 def test_it_is_so_for_a_published_network_at_another_image_size(tmp_path):
     arch = PUBLISHED["tiny"].arch.with_image_size(280)
     assert peak_activation_bytes(arch) == walked_peak(emitted(arch, 1, "fp32", tmp_path / "model.onnx"))
+
+
+@pytest.mark.parametrize("space", [ODD_TWO_STAGES, ODD_FOUR_STAGES], ids=lambda space: space.name)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_it_is_so_on_odd_grids(space, precision, tmp_path):
+    for arch in (space.widest().arch, space.narrowest().arch):
+        assert peak_activation_bytes(arch, 2, precision) == walked_peak(emitted(arch, 2, precision, tmp_path / "m"))
+
+
+@pytest.mark.parametrize("width", [8, 64])
+def test_it_is_so_where_the_reduction_of_an_odd_grid_is_the_peak(width, tmp_path):
+    stages = (Stage(8, (Block(1, 1, 1),)), Stage(width, (Block(1, 1, 1),)))
+    arch = ArchSpec(stages, classes=2, image_size=22, patch_size=2, stem_mid_width=0)
+    assert peak_activation_bytes(arch) == walked_peak(emitted(arch, 1, "fp32", tmp_path / "m"))
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp8"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from support.checks import refusal
 from support.networks import PLAIN, SMALL, arch_specs, subnets
 
+from resnas_deploy.arch.elements import ReductionElement, elements
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import MAX_BLOCKS, MAX_DIMENSION, ArchSpec, Block, Stage, Subnet
 from resnas_deploy.errors import BadInput
@@ -177,9 +179,20 @@ def test_two_to_four_stages_halve_the_grid_each(count: int) -> None:
     arch = ArchSpec((Stage(4, (Block(1, 1, 1),)),) * count, image_size=112)
     assert [arch.side(stage) for stage in range(count)] == [8, 4, 2, 1][:count]
     assert arch.last_side == [8, 4, 2, 1][count - 1]
+    assert arch.last_cell == 14 * 2 ** (count - 1)
     assert ArchSpec.from_json(arch.to_json()) == arch
-    said = refusal(lambda: arch.with_image_size(14))
-    assert f"must be a multiple of {14 * 2 ** (count - 1)}" in said
+
+
+@given(st.integers(1, 200), st.integers(1, 10))
+def test_an_odd_grid_is_halved_and_rounded_up_again_and_again(side: int, patch: int) -> None:
+    stages = (Stage(4, (Block(1, 1, 1),)),) * 4
+    arch = ArchSpec(stages, image_size=side * patch, patch_size=patch, stem_mid_width=0)
+    for stage in range(4):
+        assert arch.side(stage) == side
+        side = math.ceil(side / 2)
+    assert arch.last_side == math.ceil(arch.image_size / arch.last_cell)
+    reductions = [element for element in elements(arch) if isinstance(element, ReductionElement)]
+    assert [(r.side, r.out_side) for r in reductions] == [(arch.side(n), arch.side(n + 1)) for n in range(3)]
 
 
 @pytest.mark.parametrize("stage", [0, 1, 2])
@@ -204,12 +217,11 @@ def test_equal_widths_are_a_network() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "nearest"), [(1, 56), (28, 56), (57, 56), (70, 56), (210, 224), (225, 224), (250, 224)]
+    ("size", "nearest"), [(1, 14), (20, 14), (57, 56), (64, 70), (216, 210), (225, 224), (250, 252)]
 )
-def test_an_image_size_that_the_stages_cannot_halve_is_refused(size: int, nearest: int) -> None:
+def test_an_image_size_that_patches_do_not_fill_is_refused(size: int, nearest: int) -> None:
     message = refusal(lambda: PUBLISHED["tiny"].arch.with_image_size(size))
-    assert message.startswith("image_size must be a multiple of 56 (4 x patch size 14)")
-    assert message.endswith(f"found {size}; the nearest is {nearest}")
+    assert message == f"image_size must be a multiple of patch_size = 14, found {size}; the nearest is {nearest}"
 
 
 def test_an_odd_patch_is_refused_with_the_convolutional_stem_alone() -> None:

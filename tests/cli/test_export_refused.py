@@ -29,7 +29,7 @@ RESNAS = Path(sys.executable).with_name("resnas")
         (["--batch", ""], "found ''"),
         (
             ["--image-size", "230"],
-            "image_size must be a multiple of 56 (4 x patch size 14), found 230; the nearest is 224",
+            "image_size must be a multiple of patch_size = 14, found 230; the nearest is 224",
         ),
         (["--image-size", "-56"], "Invalid value for '--image-size'"),
         (["--image-size", "65520"], "Invalid value for '--image-size'"),

@@ -140,7 +140,10 @@ def test_a_supernet_for_images_of_another_size(resnas, tmp_path):
         ((), "there must be --network-def, or for a supernet --space, found neither"),
         (("--space", "huge"), "--space must be one of tiny, small, demo, a TOML file or a supernet, found 'huge'"),
         (("--space", "tiny"), "patch_embed.conv_proj.weight must be (256, 24, 7, 7), found (32, 24, 7, 7)"),
-        (("--space", SPACE, "--image-size", "100"), "image_size must be a multiple of 56 "),
+        (
+            ("--space", SPACE, "--image-size", "100"),
+            "image_size must be a multiple of patch_size = 14, found 100; the",
+        ),
         (("--space", SPACE, "--image-size", "2016"), "image_size must be at most 1792 pixels"),
         (("--space", SPACE, "--classes", DEFINITION), "must name 10 classes, one a line; found 1"),
         (("--space", SPACE, "--classes", "none.txt"), "class names must be in a text file: none.txt"),

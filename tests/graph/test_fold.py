@@ -97,7 +97,7 @@ def test_stem_table(seed, side, width):
     assert_same(found, wanted)
 
 
-@given(SEEDS, st.integers(2, 6), WIDTHS, st.sampled_from([2, 4, 6, 8]))
+@given(SEEDS, st.integers(2, 6), WIDTHS, st.integers(1, 9))
 def test_norm_into_a_padded_convolution(seed, inputs, outputs, side):
     """The norm's shift leaves through the convolution as an image that knows the zero padding at the border."""
     rng = np.random.default_rng(seed)
@@ -105,15 +105,23 @@ def test_norm_into_a_padded_convolution(seed, inputs, outputs, side):
     normed = normal(rng, 2, inputs, side, side)
     affine = tensor(normed) * tensor(scale)[:, None, None] + tensor(shift)[:, None, None]
     wanted = F.conv2d(affine, tensor(weight), tensor(bias), stride=2, padding=1)
-    image = fold.shift_image(weight, shift, side).T.reshape(outputs, side // 2, side // 2)
+    image = fold.shift_image(weight, shift, side).T.reshape(outputs, (side + 1) // 2, (side + 1) // 2)
     folded = fold.norm_scale_into_conv(weight, scale)
     found = F.conv2d(tensor(normed), tensor(folded), tensor(bias), stride=2, padding=1) + tensor(image)
     assert_same(found, wanted)
 
 
-def test_shift_image_differs_at_the_upper_and_left_border_only():
-    image = fold.shift_image(np.ones((1, 1, 3, 3), np.float32), np.ones(1, np.float32), 6).reshape(3, 3)
-    assert image.tolist() == [[4, 6, 6], [6, 9, 9], [6, 9, 9]]
+@pytest.mark.parametrize(
+    ("side", "wanted"),
+    [
+        (6, [[4, 6, 6], [6, 9, 9], [6, 9, 9]]),  # an even side has its padding above and on the left alone
+        (5, [[4, 6, 4], [6, 9, 6], [4, 6, 4]]),
+        (1, [[1]]),
+    ],
+)
+def test_shift_image_knows_the_borders(side, wanted):
+    image = fold.shift_image(np.ones((1, 1, 3, 3), np.float32), np.ones(1, np.float32), side)
+    assert image.reshape(len(wanted), -1).tolist() == wanted
 
 
 @given(SEEDS, WIDTHS)

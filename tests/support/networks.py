@@ -30,12 +30,13 @@ SMALL = ArchSpec(
 )
 PLAIN = ArchSpec(SMALL.stages, classes=3, image_size=24, patch_size=3, stem_mid_width=0)
 
+_mixers = st.one_of(st.just("global"), st.sampled_from(MIXERS))
 _blocks = st.builds(
     Block,
     heads=st.integers(1, 4),
     head_dim=st.integers(1, 6),
     hidden=st.integers(1, 12),
-    mixer=st.one_of(st.just("global"), st.sampled_from(MIXERS)),
+    mixer=_mixers,
 )
 
 
@@ -44,11 +45,11 @@ def arch_specs(draw: st.DrawFn) -> ArchSpec:
     """Networks of two to four stages of one to three blocks and at most 12 channels, with either stem."""
     widths = sorted(draw(st.lists(st.integers(1, 12), min_size=2, max_size=4)))
     mid = draw(st.integers(0, 3))
-    patch = draw(st.sampled_from((2, 4) if mid else (1, 2, 3)))
+    patch = draw(st.sampled_from((2, 4, 6, 8)) if mid else st.integers(1, 8))
     return ArchSpec(
         tuple(Stage(width, tuple(draw(st.lists(_blocks, min_size=1, max_size=3)))) for width in widths),
         classes=draw(st.integers(1, 5)),
-        image_size=2 ** (len(widths) - 1) * patch * draw(st.integers(1, 3 if len(widths) < 4 else 2)),
+        image_size=patch * draw(st.integers(1, 12)),  # odd grids among them
         patch_size=patch,
         stem_mid_width=mid,
     )
@@ -77,7 +78,7 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
     for stage in arch.stages:
         narrowest = draw(st.integers(narrowest, stage.width))
         blocks = tuple(
-            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden)), b.mixer)
+            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden)), draw(_mixers))
             for b in stage.blocks
         )
         stages.append(Stage(narrowest, blocks))

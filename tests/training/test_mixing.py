@@ -24,7 +24,7 @@ def constant(count, size=8):
 def mixed_at_random(count, smoothing, seed):
     images, labels = constant(count)
     mixing = draw_mixing(1, count, SIDE, np.random.default_rng(seed))
-    return mix(images, labels, mixing, CLASSES, smoothing)
+    return mix(images, labels, mixing, 2, CLASSES, smoothing)
 
 
 @given(st.integers(1, 5), st.integers(0, 50))
@@ -42,6 +42,18 @@ def test_every_label_is_that_of_its_cell(seed):
     cells = mixed.images.reshape(4, 3, SIDE, 2, SIDE, 2).mean((1, 3, 5)).flatten(1)
     expected = (mixed.patch_targets * torch.arange(CLASSES)).sum(-1)
     assert torch.allclose(cells, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "cell"), [(7, 2), (25, 7), (22, 7)])
+def test_the_last_cells_of_an_odd_grid_are_cut(size, cell):
+    """A pixel has the label of its cell, and the image that of its pixels, of which the last cells have fewer."""
+    images, labels = constant(6, size)
+    for seed in range(20):
+        mixed = mix(images, labels, draw_mixing(2, 3, SIDE, np.random.default_rng(seed)), cell, 6, 0.0)
+        expected = (mixed.patch_targets * torch.arange(6)).sum(-1).view(6, 1, SIDE, SIDE)
+        at = torch.arange(size) // cell
+        assert torch.allclose(mixed.images, expected[:, :, at][..., at].expand(-1, 3, -1, -1), atol=1e-5)
+        assert torch.allclose(mixed.images.mean((1, 2, 3)), (mixed.target * torch.arange(6)).sum(-1), atol=1e-5)
 
 
 def test_one_half_is_cut_and_the_other_blended():

@@ -104,7 +104,7 @@ def test_a_constant_table_stays_constant() -> None:
     assert_close(resize_positions(table, 9, 1), 0.7, 1e-6, "constant")
 
 
-@pytest.mark.parametrize("size", [0, -16, 1, 31, 33, 24, 10**6])
+@pytest.mark.parametrize("size", [0, -16, 1, 31, 33, 26, 10**6])
 def test_a_size_that_cannot_be_is_refused(size: int) -> None:
     message = refusal(lambda: resize(untrained(SMALL), size))
     assert message.startswith("image_size must be ")

@@ -77,7 +77,11 @@ def test_those_of_the_package_are_files_like_any_other():
         ),
         ("droppable = [1, 3]", "droppable = [1, 2, 3]", "droppable must leave one of the 3 blocks or more"),
         ("droppable = [1, 3]", "droppable = [1, 4]", "droppable must be different positions from 1 to blocks = 3"),
-        ("image_size = 16", "image_size = 18", "image_size must be a multiple of 4"),
+        (
+            "image_size = 16",
+            "image_size = 17",
+            "image_size must be a multiple of patch_size = 2, found 17; the nearest",
+        ),
         ("image_size = 16", "image_size = ", "must be a search space in TOML, found: Invalid value (at line 2, column"),
         (
             "heads = [2, 1]",

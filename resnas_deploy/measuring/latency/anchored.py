@@ -7,7 +7,7 @@ little faster or slower for as long as it lives, and a single one would shift ev
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 import numpy as np
@@ -48,33 +48,41 @@ def measure_group(
     setup: Setup, archs: Sequence[ArchSpec], anchor: ArchSpec, rng: np.random.Generator, progress: Progress
 ) -> list[Sampled]:
     """Measure a few networks beside the anchor. Raise `KeyboardInterrupt` where Ctrl-C cuts it short."""
-    with scratch_folder("latency") as folder, ExitStack() as stack:
+    with scratch_folder("latency") as folder:
 
-        def opened(network: UntrainedNetwork) -> Timed:
+        def networks() -> Iterator[tuple[str, UntrainedNetwork]]:
+            beside = made_up(anchor, setup.precision, setup.batch, folder)
+            yield from ((name, beside) for name in _ANCHOR)
+            for arch in archs:
+                progress(f"loading {arch.fingerprint}")
+                network = made_up(arch, setup.precision, setup.batch, folder)
+                yield arch.fingerprint, network
+                network.model.unlink()  # the runtime has read it
+
+        samples = time_together(setup, networks(), rng, progress)
+    beside_s = np.mean([samples[name] for name in _ANCHOR], axis=0)
+    return [Sampled(arch, tuple(samples[arch.fingerprint]), tuple(beside_s.tolist())) for arch in archs]
+
+
+def time_together(
+    setup: Setup, networks: Iterable[tuple[str, UntrainedNetwork]], rng: np.random.Generator, progress: Progress
+) -> dict[str, list[float]]:
+    """Open networks side by side and return the seconds of each by name, round by round, steadied.
+
+    There are as many rounds as the first two take `SECONDS` for. Raise `KeyboardInterrupt` where Ctrl-C cuts it short.
+    """
+    steps: dict[str, Timed] = {}
+    with ExitStack() as stack:
+        for name, network in networks:
             options = Options(setup.cores, shares_cores=True, device=setup.device)
             runner = stack.enter_context(open_runner(setup.kind, network, options, progress))
-            return timed(runner.step(noise(setup.batch, network.image_size)))
-
-        def made(arch: ArchSpec) -> UntrainedNetwork:
-            return made_up(arch, setup.precision, setup.batch, folder)
-
-        steps: dict[str, Timed] = {}
-        beside = made(anchor)
-        for name in _ANCHOR:
-            steps[name] = opened(beside)
-        for arch in archs:
-            progress(f"loading {arch.fingerprint}")
-            network = made(arch)
-            steps[arch.fingerprint] = opened(network)
-            network.model.unlink()  # the runtime has read it
-        once = min(steps[name]() for name in _ANCHOR for _ in range(2))
+            steps[name] = timed(runner.step(noise(setup.batch, network.image_size)))
+        once = min(step() for step in list(steps.values())[:ANCHORS] for _ in range(2))
         count = min(MOST_ROUNDS, max(LEAST_ROUNDS, round(SECONDS / once)))
         rounds = time_interleaved(steps, count, rng, warm_up=WARM, progress=progress)
     if rounds.interrupted:
         raise KeyboardInterrupt
-    samples = steadied(rounds.samples)
-    beside_s = np.mean([samples[name] for name in _ANCHOR], axis=0)
-    return [Sampled(arch, tuple(samples[arch.fingerprint]), tuple(beside_s.tolist())) for arch in archs]
+    return steadied(rounds.samples)
 
 
 def steadied(samples: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:

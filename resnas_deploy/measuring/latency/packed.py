@@ -111,7 +111,7 @@ def pack(file: Path, store: Path, machine: str = "", space: str = "", *, force: 
     """
     check_new_file(file, replace=force, field="file")
     with LatencyStore(store, create=False) as opened:
-        kept = opened.everything()
+        kept = [item for item in opened.everything() if item.purpose in _PURPOSES]
     if machine:
         named = machine_named(machine, (item.setting.machine for item in kept), "machine")
         kept = [item for item in kept if item.setting.machine == named]

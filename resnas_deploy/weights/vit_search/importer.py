@@ -64,6 +64,7 @@ def import_checkpoint(path: Path, network_def: str = "", space: SearchSpace | No
         state, key = _state(_read(path))
         space = _fitted(space, state) if space else None
         subnet = space.widest() if space else _sized(network_def, state)
+        _check_grid(subnet.arch)
         names = reference_names(subnet)
         _check(state, names, subnet, f"the supernet of the space {space.name}" if space else "the network_def")
         if space and network_def:
@@ -217,6 +218,15 @@ def _fitted(space: SearchSpace, state: Mapping[str, torch.Tensor]) -> SearchSpac
     head = state.get("cls_head.weight")
     classes = head.shape[0] if head is not None and head.dim() == 2 and len(head) else space.classes
     return replace(space, classes=classes, image_size=side * space.patch_size)
+
+
+def _check_grid(arch: ArchSpec) -> None:
+    """Raise `BadInput` for a grid that the reference cannot reduce: its pooling drops what an odd side has last."""
+    if arch.image_size % arch.last_cell:
+        raise BadInput(
+            f"image_size must be a multiple of {arch.last_cell} in a checkpoint of the reference, which halves even "
+            f"grids alone, found {arch.image_size} by pos_embed"
+        )
 
 
 def _check_widest(subnet: Subnet, space: SearchSpace) -> None:

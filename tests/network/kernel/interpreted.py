@@ -18,7 +18,15 @@ from resnas_deploy.network.kernel import pooled_residual_kernel
 from resnas_deploy.network.module import ResidualReduction
 from resnas_deploy.network.operator import ReductionShape, launch
 
-SIZES = [(4, 8, 8), (4, 20, 36), (8, 5, 7), (8, 16, 24), (2, 3, 300)]  # side, width, width after
+SIZES = [
+    (4, 8, 8),
+    (4, 20, 36),
+    (8, 5, 7),
+    (8, 16, 24),
+    (2, 3, 300),
+    (7, 20, 36),
+    (1, 5, 7),
+]  # side, width, width after
 TYPES = [torch.float32, torch.float16, torch.bfloat16]
 GUARD = 64  # elements around each output that nothing may write to
 

@@ -36,7 +36,7 @@ def difference(found, wanted):
 
 def inputs(side=4, width=20, out_width=36, batch=3, **options):
     """Tokens, class token, patches and table."""
-    quarter = side**2 // 4
+    quarter = ((side + 1) // 2) ** 2
     shapes = ((batch, 1 + side**2, width), (batch, 1, out_width), (batch, quarter, out_width), (1 + quarter, out_width))
     if options:
         return tuple(torch.empty(shape, **options) for shape in shapes)
@@ -44,7 +44,7 @@ def inputs(side=4, width=20, out_width=36, batch=3, **options):
     return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
-@pytest.mark.parametrize(("side", "width", "out_width"), [(4, 20, 36), (8, 5, 5)])
+@pytest.mark.parametrize(("side", "width", "out_width"), [(4, 20, 36), (8, 5, 5), (7, 5, 9), (1, 4, 4)])
 def test_the_reference_pools_as_the_module_does(side, width, out_width):
     x, class_token, patches, table = inputs(side, width, out_width)
     module = ResidualReduction(ReductionElement("reduction", width, out_width, side))

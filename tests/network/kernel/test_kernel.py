@@ -18,7 +18,7 @@ WIDE = ReductionShape(16, 220, 440)
 def test_the_interpreted_kernel_is_the_module(program):
     """Errors and tolerances are in the output: of four rounded terms, and for the norm what it makes of them."""
     cases = [json.loads(line) for line in program("interpreted.py").splitlines()]
-    assert len(cases) == 30
+    assert len(cases) == 42
     for case in cases:
         assert case["y"] <= case["y_within"], case
         assert case["normed"] <= case["normed_within"], case
@@ -42,7 +42,8 @@ def test_shapes():
         "WITH_NORM": True,
         "EPS": NORM_EPS,
     }
-    assert "even and at least 2, found 7" in refusal(lambda: ReductionShape(7, 8, 8))
+    assert [ReductionShape(side, 8, 8).out_tokens for side in (1, 2, 7)] == [2, 2, 17]
+    assert "at least 1, found 0" in refusal(lambda: ReductionShape(0, 8, 8))
     assert "not shrink, found 9 to 8" in refusal(lambda: ReductionShape(8, 9, 8))
 
 

@@ -25,10 +25,13 @@ def usable():
 
 
 @pytest.mark.parametrize("dtype", list(WITHIN))
-@pytest.mark.parametrize(("side", "width", "out_width"), [(16, 220, 440), (8, 440, 880), (8, 5, 7), (4, 20, 1500)])
+@pytest.mark.parametrize(
+    ("side", "width", "out_width"),
+    [(16, 220, 440), (8, 440, 880), (8, 5, 7), (4, 20, 1500), (49, 220, 440), (7, 440, 880)],
+)
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_the_kernel_is_the_reference(side, width, out_width, batch, dtype):
-    quarter = side**2 // 4
+    quarter = ((side + 1) // 2) ** 2
     shapes = ((batch, 1 + side**2, width), (batch, 1, out_width), (batch, quarter, out_width), (1 + quarter, out_width))
     parts = [torch.randn(shape, device="cuda").to(dtype) for shape in shapes]
     found = op.register()(*parts, side, True)
