@@ -15,6 +15,7 @@ from resnas_deploy.artifact.manifest import Manifest, Verification
 from resnas_deploy.deploying.result import Deployment
 from resnas_deploy.engines.recorded import Identity, LayerReport, Recorded
 from resnas_deploy.evaluating.result import EvaluationDocument
+from resnas_deploy.evolving.result import Evolution
 from resnas_deploy.measuring.history.record import GateRecord
 from resnas_deploy.measuring.latency.deviations import PredictorErrors
 from resnas_deploy.measuring.latency.packed import PackedProfiles
@@ -460,6 +461,19 @@ class SearchPlanDocument(TypedDict):
     bytes: PlannedBytesDocument
 
 
+class EvolutionPlanDocument(TypedDict):
+    """What an evolution of a space would take, if every round moves something."""
+
+    space: str
+    rounds: int
+    subnets: int
+    images: int
+    images_per_s: float
+    scoring_s: float
+    epochs: int
+    images_trained: int
+
+
 DOCUMENTS: dict[str, Any] = {
     # files
     "arch": ArchSpec,
@@ -502,6 +516,8 @@ DOCUMENTS: dict[str, Any] = {
     "search": SearchDocument,
     "search-plan": SearchPlanDocument,
     "space": Space,
+    "space-evolve": Evolution,
+    "space-evolve-plan": EvolutionPlanDocument,
     "space-shape": Shaping,
     "spaces": list[Space],
     "train": TrainedDocument,

@@ -39,6 +39,7 @@ LAYERS = (
     "shaping",
     "training",
     "searching",
+    "evolving",
     "serving",
     "surveying",
     "publishing",

@@ -11,6 +11,7 @@ import resnas_deploy as resnas
 from resnas_deploy.cli.latency_options import StoreOption, packaged_names
 from resnas_deploy.cli.options import Json
 from resnas_deploy.cli.output import complain, print_json, say, show_table
+from resnas_deploy.cli.space_evolve import evolve
 from resnas_deploy.cli.space_shape import shape
 
 space = typer.Typer(
@@ -95,3 +96,4 @@ def _note(notes: tuple[str, ...]) -> None:
 
 
 space.command()(shape)
+space.command()(evolve)

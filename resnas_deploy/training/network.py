@@ -146,7 +146,9 @@ class TrainedNetwork(nn.Module):
         for name, tensor in tensors.items():
             own[name if name.startswith("patch_head.") else f"body.{name}"].copy_(tensor)
 
-    def checkpoint(self, provenance: Provenance, task: Task, accuracy: MeasuredAccuracy | None = None) -> Checkpoint:
+    def checkpoint(
+        self, provenance: Provenance, task: Task | None, accuracy: MeasuredAccuracy | None = None
+    ) -> Checkpoint:
         """Return the weights as they are now."""
         state = self.state_dict()
         names = {name: f"body.{name}" for name in tensor_shapes(self.arch)}

@@ -84,12 +84,17 @@ class TrainingRun:
         return f"supernet of the space {self.space.name}" if self.space else f"network {self.arch.fingerprint}"
 
 
-def supernet_run(space: SearchSpace, options: TrainingOptions) -> TrainingRun:
-    """Return a run that trains the supernet of a space, for the classes of the data. Raise `BadInput`."""
+def supernet_run(space: SearchSpace, options: TrainingOptions, start: Checkpoint | None = None) -> TrainingRun:
+    """Return a run that trains the supernet of a space, for the classes of the data, from `start` on where it is given.
+
+    Raise `BadInput`.
+    """
     recipe = _recipe("supernet", options, space.name if space.name in RECIPES else "small")
     data = open_data(options.data)
+    if start:
+        check_classes(classes_of(start.arch.classes, start.task), data.train.class_names, "the supernet")
     space = replace(space, classes=len(data.train.class_names), image_size=recipe.image_size or space.image_size)
-    return _run(space.widest().full, space, recipe, data, options, None)
+    return _run(space.widest().full, space, recipe, data, options, start)
 
 
 def scratch_run(arch: ArchSpec, options: TrainingOptions) -> TrainingRun:

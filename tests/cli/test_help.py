@@ -36,7 +36,7 @@ COMMANDS = (
     "deploy",
 )
 SUBCOMMANDS = {
-    "space": ("list", "show", "check", "shape"),
+    "space": ("list", "show", "check", "shape", "evolve"),
     "latency": ("profile", "predict", "check", "machines", "pack", "unpack"),
     "train": ("supernet", "subnet", "finetune", "status"),
     "triton": ("export", "check", "serve", "load"),
