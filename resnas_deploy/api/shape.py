@@ -58,17 +58,18 @@ def shape(
 ) -> Shaped:
     """Measure which choices of a search space are worth having on this device, and return the space that is left.
 
-    Each list (widths, heads, head_dims and hidden of each stage, the stem's widths) is measured for itself, by small
-    untrained networks that differ in nothing else and are timed interleaved, in several openings. Beside its own values
-    stand the next multiples of 8, 16 and 32, and the numbers between its heads. A value goes where a wider one costs no
-    more beyond the noise: the 95% interval of its time over the other's begins at or below 1 and ends at or below 1.03.
-    The widest such one is added where the space has not got it. What the noise leaves open is kept.
+    Each list (widths, heads, head_dims, hidden and mixers of each stage, the stem's widths) is measured for itself, by
+    small untrained networks that differ in nothing else and are timed interleaved, in several openings. Beside its own
+    values stand the next multiples of 8, 16 and 32, the numbers between its heads, and the mixer global. A value goes
+    where a wider one costs no more beyond the noise: the 95% interval of its time over the other's begins at or below 1
+    and ends at or below 1.03. The widest such one is added where the space has not got it. What the noise leaves open
+    is kept.
 
     Whatever is measured is kept in the store as it is: the same call goes on where one was stopped, by Ctrl-C or by the
     end of its minutes, and lists that were not reached stay as they were.
 
     With `target` nothing is timed: kernels are counted that a compiler makes for devices that are not here, and a value
-    goes where a wider one of the space, or between its values, has fewer. As many kernels tell nothing.
+    goes where a wider one of the space, or between its values, has fewer. As many kernels tell nothing; mixers stay.
 
     Args:
         space: the name of one of the package, a TOML file, a supernet's checkpoint, or a `SearchSpace`.

@@ -86,9 +86,9 @@ def shape(
     one was stopped.
 
     Examples:
-    $ resnas space shape --space small --runner ort-cpu --precision int8 --out small-int8.toml
-    $ resnas space shape --runner openvino --batch 16 --out mine.toml --plot mine.html
-    $ resnas space shape --target tensorrt-rtx --precision fp16 --batch 64 --out rtx.toml
+    $ resnas space shape --space small --runner ort-cpu --out mine.toml
+    $ resnas space shape --runner openvino --precision int8 --plot shape.html
+    $ resnas space shape --target tensorrt-rtx --precision fp16 --out rtx.toml
     """
     check_apart(out=out, plot=plot)
     if plot:

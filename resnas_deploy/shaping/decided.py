@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.space import SearchSpace
-from resnas_deploy.shaping.candidates import Dimension
+from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.shaping.candidates import Dimension, Value
 from resnas_deploy.shaping.costs import Costs
 from resnas_deploy.shaping.pieces import piece
 from resnas_deploy.shaping.result import ShapedDimension, ShapedValue
@@ -27,17 +27,22 @@ class Decided:
         values, choices = self.dimension.values, self.dimension.choices
         if self.costs is None:
             return tuple(Verdict(value, KEPT) for value in choices)
-        return decide(values, choices, self.costs.dominates)
+        costs, may_replace = self.costs, self.dimension.may_replace
+        return decide(values, choices, lambda one, other: may_replace(one, other) and costs.dominates(one, other))
 
     @property
     def grown(self) -> bool:
         """Whether its widest value is wider than before."""
-        return max(taken(self.verdicts)) > max(self.dimension.choices)
+        return self.widest != self.dimension.choices[0]
+
+    @property
+    def widest(self) -> Value:
+        """The widest value that is left."""
+        return taken(self.verdicts)[0]
 
     def within_widest(self) -> Decided:
         """Return it with nothing above what the space had."""
-        most = max(self.dimension.choices)
-        others = tuple(other for other in self.dimension.others if other < most)
+        others = self.dimension.up_to(self.dimension.choices[0])
         return replace(self, dimension=replace(self.dimension, others=others))
 
     def shaped(self, space: SearchSpace) -> ShapedDimension:
@@ -54,17 +59,18 @@ class Decided:
 
 def left(space: SearchSpace, found: Sequence[Decided], name: str) -> SearchSpace:
     """Return the space with what was decided. A list that nothing changed in stays in its order."""
-    stages, stem = list(space.stages), space.stem_mid_widths
+    stages: list[StageSpace] = [*space.stages]
+    changed: dict[str, Any] = {}
     for each in found:
         values, dimension = taken(each.verdicts), each.dimension
         if set(values) == set(dimension.choices):
             continue
         if dimension.stage is None:
-            stem = values
+            changed[dimension.name] = values
         else:
-            changed: dict[str, Any] = {dimension.name: values}
-            stages[dimension.stage] = replace(stages[dimension.stage], **changed)
-    return replace(space, name=name, stages=tuple(stages), stem_mid_widths=stem)
+            of_stage: dict[str, Any] = {dimension.name: values}
+            stages[dimension.stage] = replace(stages[dimension.stage], **of_stage)
+    return replace(space, name=name, stages=tuple(stages), **changed)
 
 
 def _value(verdict: Verdict, decided: Decided, space: SearchSpace) -> ShapedValue:
@@ -72,18 +78,21 @@ def _value(verdict: Verdict, decided: Decided, space: SearchSpace) -> ShapedValu
     if costs is None:
         return ShapedValue(value, verdict.outcome, macs(piece(space, decided.dimension, value)))
     beside = verdict.by if verdict.outcome == DROPPED else next(_neighbours(verdict, decided), None)
-    ratio = None if beside is None else costs.ratio(max(value, beside), min(value, beside))
+    ratio = None if beside is None else costs.ratio(*sorted((value, beside), key=decided.dimension.values.index))
     return ShapedValue(
         value, verdict.outcome, macs(costs.archs[value]), beside=beside, ratio=ratio, **costs.figures(value)
     )
 
 
-def _neighbours(verdict: Verdict, decided: Decided) -> Iterator[int]:
+def _neighbours(verdict: Verdict, decided: Decided) -> Iterator[Value]:
     """Yield the values that one is shown beside: of one that is kept, wider ones; of a new one, narrower choices."""
-    value = verdict.value
+    value, values, may_replace = verdict.value, decided.dimension.values, decided.dimension.may_replace
+    place = values.index(value)
     if verdict.outcome == KEPT:
-        yield from (each for each in reversed(taken(decided.verdicts)) if each > value)
+        wider = [each for each in reversed(values[:place]) if each in taken(decided.verdicts)]
+        yield from (each for each in wider if may_replace(each, value))
     elif verdict.outcome == ADDED:
         yield from (each.value for each in decided.verdicts if each.by == value)
     else:
-        yield from (each for each in decided.dimension.choices if each < value)
+        narrower = [each for each in values[place + 1 :] if each in decided.dimension.choices]
+        yield from (each for each in narrower if may_replace(value, each))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from resnas_deploy.pages.page import Beside, Chart, Items, Page, Part, Section, Text
 from resnas_deploy.pages.plot import Axis, Plot, Series
 from resnas_deploy.pages.table import Table
+from resnas_deploy.shaping.candidates import MIXERS
 from resnas_deploy.shaping.result import ShapedDimension, ShapedValue, Shaping
 from resnas_deploy.shaping.rules import ADDED, DROPPED, KEPT, NOT_TAKEN
 
@@ -20,7 +21,7 @@ def page(found: Shaping) -> Page:
     ]
     for stage in dict.fromkeys(each.stage for each in found.dimensions):
         members = [each for each in found.dimensions if each.stage == stage]
-        charts = [_chart(each, found) for each in members if each.measured]
+        charts = [_chart(each, found) for each in members if each.measured and each.name != MIXERS]
         parts.append(Section("Stem" if stage is None else f"Stage {stage}", [Beside(charts), *map(_table, members)]))
     return Page(f"{found.before.name} shaped for this device", tuple(parts))
 
@@ -34,18 +35,11 @@ def _widest(found: Shaping) -> list[str]:
 def _chart(dimension: ShapedDimension, found: Shaping) -> Chart:
     series = []
     for outcome, colour in _COLOURS.items():
-        members = [each for each in dimension.values if each.outcome == outcome]
+        members = [(each, why) for each, why in dimension.lines() if each.outcome == outcome]
         if members:
-            tips = [f"{each.value}, {why}" for each, why in dimension.lines() if each.outcome == outcome]
-            series.append(
-                Series(
-                    outcome,
-                    [each.value for each in members],
-                    [_cost(each) for each in members],
-                    colour=colour,
-                    tips=tips,
-                )
-            )
+            x, y = [float(each.value) for each, _ in members], [_cost(each) for each, _ in members]
+            tips = [f"{each.value}, {why}" for each, why in members]
+            series.append(Series(outcome, x, y, colour=colour, tips=tips))
     label = "kernels" if found.counted else "ms of its network"
     return Plot(Axis(dimension.name), Axis(label), series).chart(dimension.where)
 

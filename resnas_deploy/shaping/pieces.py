@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from resnas_deploy.arch.space import SearchSpace, StageSpace
+from typing import Any
+
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
-from resnas_deploy.shaping.candidates import STEM, Dimension
+from resnas_deploy.shaping.candidates import HEADS, MIXERS, SIZES, Dimension, Value
 
 REPEATED = 4  # blocks of the stage whose choice is looked at, so that they take most of the time
 
 
-def piece(space: SearchSpace, dimension: Dimension, value: int) -> ArchSpec:
+def piece(space: SearchSpace, dimension: Dimension, value: Value) -> ArchSpec:
     """Return the network that stands for one value of a dimension.
 
     Its stage has some equal blocks of the middle choices, all but that of the dimension, which is the value. The stages
@@ -18,27 +20,31 @@ def piece(space: SearchSpace, dimension: Dimension, value: int) -> ArchSpec:
     dimension nothing else differs.
     """
     stage = dimension.stage or 0
-    stages = [Stage(min(each.widths), (_narrowest(each),)) for each in space.stages[: max(2, stage + 2)]]
+    wanted = space.stages[: max(2, stage + 2)]
+    stages = [Stage(min(each.widths), (_narrowest(space, number),)) for number, each in enumerate(wanted)]
     mid_width = _middle(space.stem_mid_widths)
-    if dimension.name == STEM:
-        mid_width = value
+    if dimension.stage is None:
+        mid_width = int(value)
     else:
-        looked_at = space.stages[stage]
-        width = value if dimension.name == "widths" else _middle(looked_at.widths)
-        last = (_narrowest(looked_at),) if stage == len(space.stages) - 1 else ()
-        stages[stage] = Stage(width, (_block(looked_at, dimension.name, value),) * REPEATED + last)
+        width = int(value) if dimension.name == "widths" else _middle(space.stages[stage].widths)
+        last = (_narrowest(space, stage),) if stage == len(space.stages) - 1 else ()
+        stages[stage] = Stage(width, (_block(space, dimension, value),) * REPEATED + last)
     return ArchSpec(tuple(stages), space.classes, space.image_size, space.patch_size, mid_width)
 
 
-def _block(stage: StageSpace, name: str, value: int) -> Block:
-    sizes = {each: _middle(getattr(stage, each)) for each in ("heads", "head_dims", "hidden")}
-    if name in sizes:
-        sizes[name] = value
-    return Block(sizes["heads"], sizes["head_dims"], sizes["hidden"])
+def _block(space: SearchSpace, dimension: Dimension, value: Value) -> Block:
+    """Return the block of a stage's middle choices, but for the value."""
+    number = dimension.stage or 0
+    stage, mixers = space.stages[number], space.mixers_by_cost[number]
+    chosen: dict[str, Any] = {each: _middle(getattr(stage, each)) for each in SIZES}
+    chosen[MIXERS] = mixers[(len(mixers) - 1) // 2]
+    chosen[dimension.name] = value
+    return Block(chosen[HEADS], chosen["head_dims"], chosen["hidden"], chosen[MIXERS])
 
 
-def _narrowest(stage: StageSpace) -> Block:
-    return Block(min(stage.heads), min(stage.head_dims), min(stage.hidden))
+def _narrowest(space: SearchSpace, number: int) -> Block:
+    stage = space.stages[number]
+    return Block(min(stage.heads), min(stage.head_dims), min(stage.hidden), space.mixers_by_cost[number][-1])
 
 
 def _middle(choices: tuple[int, ...]) -> int:

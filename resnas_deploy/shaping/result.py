@@ -11,6 +11,7 @@ from resnas_deploy.measuring.latency.setup import Setting
 from resnas_deploy.measuring.machine.description import Machine
 from resnas_deploy.measuring.statistics import Interval
 from resnas_deploy.pages.table import Table
+from resnas_deploy.shaping.candidates import Value
 from resnas_deploy.shaping.counted import CountSetting
 from resnas_deploy.shaping.rules import ADDED, DROPPED, KEPT, Outcome, no_more
 
@@ -25,13 +26,13 @@ class ShapedValue:
     wider one, of one that is new, or is not taken, the next narrower choice.
     """
 
-    value: int
+    value: Value
     outcome: Outcome
     macs: int  # of an image, of the network that stands for it
     ms: float | None = None  # a batch: the median over openings of the median over rounds
     openings_ms: tuple[float, ...] | None = None  # the latter
     kernels: int | None = None
-    beside: int | None = None
+    beside: Value | None = None
     ratio: Interval | None = None  # the time of the wider of both over that of the narrower one
 
     def why(self, kernels: int | None = None) -> str:

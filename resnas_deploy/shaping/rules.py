@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from resnas_deploy.measuring.statistics import Interval
+from resnas_deploy.shaping.candidates import Value
 
 Outcome = Literal["kept", "added", "dropped", "not taken"]
 KEPT: Final = "kept"
@@ -18,16 +19,16 @@ DROPPED: Final = "dropped"
 NOT_TAKEN: Final = "not taken"
 MARGIN = 0.03  # that the wider of two may cost more, at the upper end of the interval, and still count as no slower
 
-Dominates = Callable[[int, int], bool]  # (wider value, narrower one) -> whether the wider one costs no more
+Dominates = Callable[[Value, Value], bool]  # (wider value, narrower one) -> whether the wider one costs no more
 
 
 @dataclass(frozen=True)
 class Verdict:
     """What becomes of a value."""
 
-    value: int
+    value: Value
     outcome: Outcome
-    by: int | None = None  # the wider value that takes its place, where it is dropped
+    by: Value | None = None  # the wider value that takes its place, where it is dropped
 
 
 def no_more(ratio: Interval, limit: float = 1.0) -> bool:
@@ -39,7 +40,7 @@ def no_more(ratio: Interval, limit: float = 1.0) -> bool:
     return ratio.low <= limit and ratio.high <= limit * (1 + MARGIN)
 
 
-def decide(values: Sequence[int], choices: Collection[int], dominates: Dominates) -> tuple[Verdict, ...]:
+def decide(values: Sequence[Value], choices: Collection[Value], dominates: Dominates) -> tuple[Verdict, ...]:
     """Say of each value what becomes of it. `values` go from the widest to the narrowest; `choices` are the space's.
 
     From the widest on, a choice is dropped where a wider value costs no more, and the widest such one stands in its
@@ -48,7 +49,7 @@ def decide(values: Sequence[int], choices: Collection[int], dominates: Dominates
     So something is always kept, and for each choice there is a value at least as wide at no more than its cost.
     """
     verdicts = {value: Verdict(value, NOT_TAKEN) for value in values if value not in choices}
-    kept: list[int] = []
+    kept: list[Value] = []
     for place, value in enumerate(values):
         if value not in choices:
             continue
@@ -69,11 +70,11 @@ def decide(values: Sequence[int], choices: Collection[int], dominates: Dominates
     return tuple(verdicts[value] for value in values)
 
 
-def taken(verdicts: Sequence[Verdict]) -> tuple[int, ...]:
+def taken(verdicts: Sequence[Verdict]) -> tuple[Value, ...]:
     """Return the values that a dimension then has, in their order."""
     return tuple(each.value for each in verdicts if each.outcome in (KEPT, ADDED))
 
 
-def _beaten(value: int, values: Sequence[int], kept: Collection[int], dominates: Dominates) -> bool:
+def _beaten(value: Value, values: Sequence[Value], kept: Collection[Value], dominates: Dominates) -> bool:
     place = values.index(value)
     return any(other in kept and dominates(other, value) for other in values[:place])

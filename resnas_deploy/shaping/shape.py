@@ -15,19 +15,19 @@ from resnas_deploy.measuring.statistics import Interval
 from resnas_deploy.processes import ending
 from resnas_deploy.progress import Progress, silent
 from resnas_deploy.runners.base import usable_cores
-from resnas_deploy.shaping.candidates import Dimension, dimensions
+from resnas_deploy.shaping.candidates import MIXERS, Dimension, dimensions
 from resnas_deploy.shaping.costs import Costs, Kernels, Times
 from resnas_deploy.shaping.counted import Builder, Counting
 from resnas_deploy.shaping.decided import Decided, left
 from resnas_deploy.shaping.measured import Timing
 from resnas_deploy.shaping.pieces import piece
 from resnas_deploy.shaping.result import Shaping
-from resnas_deploy.shaping.rules import no_more, taken
+from resnas_deploy.shaping.rules import no_more
 
 WIDEST = "the widest subnet"
 _KERNELS_SAY = (
-    "kernels were counted and no time was measured: a choice is dropped only where a wider one has fewer of them; what "
-    "is misaligned within a kernel is not seen"
+    "kernels were counted and no time was measured: a size is dropped only where a wider one has fewer of them; what "
+    "is misaligned within a kernel is not seen, and mixers stay as they are"
 )
 
 
@@ -96,7 +96,8 @@ def shape_by_kernels(
     """
     began = clock()
     counting = Counting(builder, file, began + 60 * minutes, progress, clock)
-    wanted = [Decided(each, None).within_widest().dimension for each in dimensions(space)]
+    # Of mixers the one that costs less time has more kernels.
+    wanted = [Decided(each, None).within_widest().dimension for each in dimensions(space) if each.name != MIXERS]
     total = sum(len(each.values) for each in wanted if len(each.values) > 1)
     found, interrupted = _each(wanted, lambda each, before: _counted(counting, each, space, before, total))
     return Shaping(
@@ -163,7 +164,7 @@ def _checked(
             return found, ratio, notes
         worst = max(grown, key=lambda number: _growth(found[number]))
         notes.append(
-            f"{found[worst].dimension.where} {max(taken(found[worst].verdicts))} was not added: {WIDEST} would have "
+            f"{found[worst].dimension.where} {found[worst].widest} was not added: {WIDEST} would have "
             f"cost {ratio.value:.3f} ({ratio.low:.3f} to {ratio.high:.3f}) of before, more than within {within:g}"
         )
         found[worst] = found[worst].within_widest()
@@ -172,7 +173,7 @@ def _checked(
 
 def _growth(decided: Decided) -> float:
     """Return what the widest value of a dimension takes over the widest of before."""
-    ratio = decided.costs.ratio(max(taken(decided.verdicts)), max(decided.dimension.choices)) if decided.costs else None
+    ratio = decided.costs.ratio(decided.widest, decided.dimension.choices[0]) if decided.costs else None
     return ratio.value if ratio else 1.0
 
 

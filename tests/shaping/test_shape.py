@@ -52,6 +52,25 @@ def test_heads_between(tmp_path):
     assert shaped(HEADS, tmp_path / "s").space.stages[0].heads == (4, 3)
 
 
+MIXED = little(mixers=("pooled2", "window2", "window3"))
+
+
+def test_a_mixer_that_saves_nothing_goes(tmp_path):
+    """A window and a pool see different things: neither takes the other's place. `global` takes any."""
+    fill(tmp_path / "s", MIXED, {"global": 1.5, "window3": 1.0, "window2": 1.0, "pooled2": 1.2})
+    found = shaped(MIXED, tmp_path / "s")
+    assert found.space.stages[0].mixers == ("window3", "pooled2")
+    assert "#   window2 dropped: window3 costs 1.000 of it (1.000 to 1.000)\n" in shaped_text(found)
+    assert "#   global not taken: it costs 1.500 of window3 (1.500 to 1.500)\n" in shaped_text(found)
+    assert "window2" in page(found).html()
+    fill(tmp_path / "t", MIXED, dict.fromkeys(("global", "window3", "window2", "pooled2"), 1.0))
+    found = shaped(MIXED, tmp_path / "t")
+    assert "global" not in found.space.stages[0].mixers  # which would be a wider widest subnet, that nobody measured
+    both = replace(MIXED, stages=(replace(MIXED.stages[0], mixers=("window2", "global")), *MIXED.stages[1:]))
+    fill(tmp_path / "u", both, {"global": 1.0, "window2": 1.0})
+    assert shaped(both, tmp_path / "u").space.stages[0].mixers == ("global",)
+
+
 def test_what_the_noise_leaves_open_is_kept(tmp_path):
     fill(tmp_path / "s", WIDTHS, dict.fromkeys((32, 24, 20, 16), 1.0), noise=0.05)
     found = shaped(WIDTHS, tmp_path / "s")
@@ -125,6 +144,15 @@ def test_on_this_device(tmp_path, runner, precision):
     assert again.measured_now == 0
     assert again.space == found.space
     assert again.dimensions == found.dimensions
+
+
+def test_mixers_on_this_device(tmp_path):
+    found = resnas.space.shape(MIXED, runner="ort-cpu", threads=1, openings=2, store=tmp_path / "s")
+    assert found.complete
+    assert {each.value for one in found.dimensions if one.name == "mixers" for each in one.values} == {
+        *MIXED.stages[0].mixers,
+        "global",
+    }
 
 
 def test_ctrl_c_keeps_what_was_measured(tmp_path, monkeypatch):

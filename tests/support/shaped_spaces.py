@@ -9,7 +9,7 @@ from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.measuring.latency.setup import Setting, Setup
 from resnas_deploy.measuring.latency.store import LatencyStore, Sampled
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.shaping.candidates import Dimension, dimensions
+from resnas_deploy.shaping.candidates import Dimension, Value, dimensions
 from resnas_deploy.shaping.measured import purpose_of
 from resnas_deploy.shaping.pieces import piece
 
@@ -23,7 +23,7 @@ def setting() -> Setting:
     return SETUP.setting()
 
 
-def little(**first: tuple[int, ...]) -> SearchSpace:
+def little(**first: tuple[Value, ...]) -> SearchSpace:
     """A space of two stages whose first has these lists, and nothing else to choose or to add."""
     lists = {"widths": (32,), "heads": (1,), "head_dims": (32,), "hidden": (32,)} | first
     return SearchSpace(
@@ -42,7 +42,7 @@ def chosen(space: SearchSpace) -> Dimension:
     return found
 
 
-def fill(path, space: SearchSpace, times: Mapping[int, float], openings: int = 3, noise: float = 0.0) -> None:
+def fill(path, space: SearchSpace, times: Mapping[Value, float], openings: int = 3, noise: float = 0.0) -> None:
     """Keep milliseconds of each value of the one dimension, the narrower the more off, up and down in turn."""
     dimension = chosen(space)
     archs = [piece(space, dimension, value) for value in dimension.values]

@@ -1,0 +1,226 @@
+"""What global attention costs on fine grids, in time and in memory, and what windows and pooled keys save of it.
+
+Run on an idle machine: .venv/bin/python benchmarks/fine_grids.py [--seconds S] [SETTING ..]
+Each setting is a runner, a precision, a network, its patches, its pixels and a batch; SETTING names some by a part of
+their names. Those that are in results/fine-grids.json already are not measured again; after S seconds none is begun,
+and the next call goes on.
+
+Time is that of a stack: a network of five blocks in its first stage less one of a single block there, of which nothing
+else differs; or of a whole network. All mixers are open at once and run in turn, in another order every round. Memory
+is measured in a process for each: the most that was resident in a run, over what was before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from recording import RESULTS, ratio, write_result
+
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.memory import peak_activation_bytes
+from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.batch import USUAL
+from resnas_deploy.images.samples import noise
+from resnas_deploy.measuring.latency.networks import UntrainedNetwork, made_up
+from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
+from resnas_deploy.processes.resources import usable_cores
+from resnas_deploy.runners.base import Options, Runner
+from resnas_deploy.runners.registry import runner_kind
+
+RESULT = "fine-grids"
+GLOBAL = "global"
+MIXERS = (GLOBAL, "window7", "pooled2", "pooled4")
+BLOCK = Block(5, 32, 880)  # of the first stage of small
+WIDTH = 220
+LONG, SHORT = 5, 1  # blocks of the two stacks of which the difference is taken
+RUNTIMES = (("ort-cpu", "fp32"), ("ort-cpu", "int8"), ("openvino", "fp32"), ("openvino", "int8"), ("openvino", "bf16"))
+STACK, THREE, FOUR = "stage 1", "3 stages", "4 stages"
+SIZES = ((8, 224), (8, 392))  # patches and pixels
+MORE_SIZES = ((7, 224), (7, 392))
+ROUNDS_S = 12.0  # seconds of rounds of a setting, as far as there are the fewest and the most by then
+FEWEST, MOST = 5, 40
+WARM = WarmUp(window=1, most=2)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is measured together."""
+
+    runner: str
+    precision: str
+    network: str
+    patch: int
+    pixels: int
+    batch: int
+
+    def __str__(self) -> str:
+        where = f"{self.runner} {self.precision}, {self.network}"
+        return f"{where}, patch {self.patch}, {self.pixels} pixels, batch {self.batch}"
+
+
+def settings() -> Iterator[Setting]:
+    """Yield all settings, those that matter most first."""
+    for patch, pixels in SIZES:
+        for batch in (1, 16):
+            for runtime in RUNTIMES:
+                yield Setting(*runtime, STACK, patch, pixels, batch)
+    for network in (THREE, FOUR):
+        for patch, pixels in SIZES:
+            for runtime in RUNTIMES:
+                yield Setting(*runtime, network, patch, pixels, 1)
+    for patch, pixels in MORE_SIZES:
+        for runtime in RUNTIMES:
+            yield Setting(*runtime, STACK, patch, pixels, 1)
+
+
+def stack(setting: Setting, mixer: str, blocks: int) -> ArchSpec:
+    """Return a first stage of so many blocks, and little else."""
+    stages = (Stage(WIDTH, (replace(BLOCK, mixer=mixer),) * blocks), Stage(WIDTH, (Block(1, 32, 32),)))
+    return ArchSpec(stages, classes=10, image_size=setting.pixels, patch_size=setting.patch)
+
+
+def whole(setting: Setting, mixer: str) -> ArchSpec:
+    """Return a network whose blocks have the mixer where there are the most tokens: all stages but the last two."""
+    small = PUBLISHED["small"].arch
+    if setting.network == THREE:
+        stages = small.stages
+    else:
+        narrow = Stage(112, (Block(3, 32, 448),) * 2)
+        stages = (
+            narrow,
+            *(replace(one, blocks=one.blocks[:count]) for one, count in zip(small.stages, (2, 6, 2), strict=True)),
+        )
+    fine = len(stages) - 2
+    mixed = tuple(replace(one, blocks=tuple(replace(b, mixer=mixer) for b in one.blocks)) for one in stages[:fine])
+    return replace(small, stages=(*mixed, *stages[fine:]), image_size=setting.pixels, patch_size=setting.patch)
+
+
+def networks(setting: Setting) -> dict[tuple[str, int], ArchSpec]:
+    """Return what is timed: by mixer, and by blocks of the stack, or 0 of a whole network."""
+    if setting.network == STACK:
+        return {(mixer, blocks): stack(setting, mixer, blocks) for mixer in MIXERS for blocks in (LONG, SHORT)}
+    return {(mixer, 0): whole(setting, mixer) for mixer in MIXERS}
+
+
+def opened(network: UntrainedNetwork, runner: str) -> Runner:
+    """Return a network on a runner, on all cores."""
+    return runner_kind(runner).open(network, Options(usable_cores(), shares_cores=True))
+
+
+def times(setting: Setting, made: Mapping[tuple[str, int], UntrainedNetwork]) -> dict[str, list[float]]:
+    """Return seconds by mixer, of every round: of a stack, what its further blocks take."""
+    images = noise(setting.batch, setting.pixels)
+    steps = {key: timed(opened(one, setting.runner).step(images)) for key, one in made.items()}
+    once = sum(step() for step in steps.values()) and sum(step() for step in steps.values())
+    rounds = int(min(MOST, max(FEWEST, ROUNDS_S / once)))
+    found = time_interleaved(steps, rounds, np.random.default_rng(0), warm_up=WARM).samples
+    if setting.network != STACK:
+        return {mixer: found[mixer, 0] for mixer in MIXERS}
+    return {
+        mixer: [long - short for long, short in zip(found[mixer, LONG], found[mixer, SHORT], strict=True)]
+        for mixer in MIXERS
+    }
+
+
+def peak(setting: Setting, network: UntrainedNetwork) -> int:
+    """Return the bytes that a run adds to what is resident, in a process of its own."""
+    asked = {"setting": asdict(setting), "arch": network.arch.to_json(), "model": str(network.model)}
+    said = subprocess.run(
+        [sys.executable, __file__, "--child"], input=json.dumps(asked), capture_output=True, text=True, check=True
+    )
+    return int(said.stdout.splitlines()[-1])
+
+
+def child() -> None:
+    """Print the bytes that a run adds, of what stdin asks for."""
+    asked = json.loads(sys.stdin.read())
+    setting = Setting(**asked["setting"])
+    arch = ArchSpec.from_json(asked["arch"])
+    runner = opened(UntrainedNetwork(arch, setting.precision, USUAL, Path(asked["model"])), setting.runner)
+    step = runner.step(noise(setting.batch, setting.pixels))
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: proc(5)
+    before = _status("VmRSS")
+    step()
+    print(_status("VmHWM") - before)
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
+
+
+def measured(setting: Setting) -> dict[str, object]:
+    """Return what the mixers take of global attention's time and memory."""
+    archs = networks(setting)
+    with tempfile.TemporaryDirectory() as folder:
+        made = {
+            key: made_up(arch, setting.precision, setting.batch, Path(folder, f"{key[0]}{key[1]}"))
+            for key, arch in archs.items()
+            if Path(folder, f"{key[0]}{key[1]}").mkdir() is None
+        }
+        samples = times(setting, made)
+        largest = {mixer: next(one for key, one in made.items() if key[0] == mixer) for mixer in MIXERS}
+        peaks = {mixer: peak(setting, one) for mixer, one in largest.items()}
+    stated = {
+        mixer: peak_activation_bytes(one.arch, setting.batch, setting.precision) for mixer, one in largest.items()
+    }
+    counted = {
+        mixer: macs(one.arch) - (macs(archs[mixer, SHORT]) if setting.network == STACK else 0)
+        for mixer, one in largest.items()
+    }
+    return {
+        mixer: {
+            "ms": 1000 * float(np.median(samples[mixer])) / (LONG - SHORT if setting.network == STACK else 1),
+            "time_over_global": ratio(samples[mixer], samples[GLOBAL]),
+            "macs_over_global": counted[mixer] / counted[GLOBAL],
+            "peak_bytes": peaks[mixer],
+            "peak_over_global": peaks[mixer] / peaks[GLOBAL],
+            "stated_bytes": stated[mixer],
+            "stated_over_global": stated[mixer] / stated[GLOBAL],
+            "rounds": len(samples[mixer]),
+        }
+        for mixer in MIXERS
+    }
+
+
+def main() -> None:
+    """Measure the settings that are asked for and not there yet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after so many")
+    parser.add_argument("--again", action="store_true", help="measure what is there too")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("names", nargs="*", help="parts of the settings' names; none: all")
+    asked = parser.parse_args()
+    if asked.child:
+        child()
+        return
+    path = RESULTS / f"{RESULT}.json"
+    found = json.loads(path.read_text())["settings"] if path.exists() else {}
+    until = time.monotonic() + asked.seconds
+    for setting in settings():
+        wanted = not asked.names or any(name in str(setting) for name in asked.names)
+        if not wanted or (str(setting) in found and not asked.again):
+            continue
+        if time.monotonic() > until:
+            print("more is to be measured: call it again")
+            break
+        found[str(setting)] = asdict(setting) | {"mixers": measured(setting)}
+        for mixer, one in found[str(setting)]["mixers"].items():
+            print(f"{setting}, {mixer}: time {one['time_over_global']}, peak {one['peak_over_global']:.2f}", flush=True)
+        ordered = {str(one): found[str(one)] for one in settings() if str(one) in found}
+        block = f"{BLOCK.heads} heads of {BLOCK.head_dim}, hidden {BLOCK.hidden}, width {WIDTH}"
+        write_result(RESULT, {"block": block, "threads": usable_cores(), "settings": ordered})
+
+
+if __name__ == "__main__":
+    main()
