@@ -78,18 +78,13 @@ class Mixer:
 
     def regions(self, side: int) -> tuple[Region, ...]:
         """Return the rectangles that a window's grid falls into: one where it divides the side, else up to four."""
-        return _regions(side, self.size)
-
-
-@cache
-def _regions(side: int, size: int) -> tuple[Region, ...]:
-    whole = side // size * size
-    spans = [(begin, length) for begin, length in ((0, whole), (whole, side - whole)) if length]
-    return tuple(
-        Region(top, left, height, width, min(size, height), min(size, width))
-        for top, height in spans
-        for left, width in spans
-    )
+        size, whole = self.size, side // self.size * self.size
+        spans = [(begin, length) for begin, length in ((0, whole), (whole, side - whole)) if length]
+        return tuple(
+            Region(top, left, height, width, min(size, height), min(size, width))
+            for top, height in spans
+            for left, width in spans
+        )
 
 
 @cache
