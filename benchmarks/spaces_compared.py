@@ -63,7 +63,7 @@ SPACES = {PAPER: "demo", SHAPED: "examples/demo/shaped.toml", FINE: "benchmarks/
 WAYS = (PAPER, SHAPED, EVOLVED, FINE)
 SEEDS = (0, 1, 2)
 EPOCHS, BEFORE_MOVING = 5, 3  # of all training; and of the supernet of `demo` that a space is evolved from
-LIMIT = "65%"  # of the widest subnet's latency, within which choices are weighed where a space is evolved
+LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed where a space is evolved
 SUBNETS = 100  # that are weighed
 SETUP = Setup(runner_kind("ort-cpu"), "fp32", batch=16, threads=1)
 NETWORKS = 60  # of a profile
@@ -106,13 +106,9 @@ def train(way: str, seed: int) -> None:
         told(f"evolving, seed {seed}")
         resnas.space.evolve(
             start,
-            "demo",
+            data="demo",
             out=out,
-            max_latency=LIMIT,
-            runner=SETUP.kind.name,
-            batch=SETUP.batch,
-            threads=SETUP.threads,
-            store=STORE,
+            max_macs=LIMIT,
             rounds=1,
             subnets=SUBNETS,
             epochs=EPOCHS - BEFORE_MOVING,
