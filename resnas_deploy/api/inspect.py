@@ -12,6 +12,7 @@ from resnas_deploy.api.inspect_file import InspectedFile
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
+from resnas_deploy.arch.mixer import Mixer
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
@@ -212,8 +213,9 @@ def _engine_columns(listed: Listed) -> tuple[str, ...]:
 
 def _dimensions(element: Element) -> str:
     match element:
-        case BlockElement(width=width, block=block):
-            return f"{width}: {block.heads} heads x {block.head_dim}, hidden {block.hidden}"
+        case BlockElement(width=width, block=block, mixer=mixer):
+            mixed = "" if mixer == Mixer() else f", {mixer}"
+            return f"{width}: {block.heads} heads x {block.head_dim}{mixed}, hidden {block.hidden}"
         case ReductionElement(width=width, out_width=out_width):
             return f"{width} -> {out_width}"
         case HeadElement(width=width, classes=classes):

@@ -13,6 +13,7 @@ from resnas_deploy.api.shape import shape as shape
 from resnas_deploy.arch.cost import macs, parameters, weight_bytes
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.arch.space_ends import ends
 from resnas_deploy.arch.space_notes import oddities
 from resnas_deploy.arch.space_size import count_architectures, count_subnets, counted, power_of_ten
 from resnas_deploy.arch.spec import ArchSpec
@@ -139,7 +140,7 @@ def check(space: str | Path, *, store: str | Path | None = None) -> Space:
 
 def _described(space: SearchSpace, store: str | Path | None) -> Space:
     def ranged(cost: Callable[[ArchSpec], int]) -> Range:
-        return Range(cost(space.narrowest().arch), cost(space.widest().arch))
+        return Range(*map(cost, ends(space, lambda archs: [cost(arch) for arch in archs])))
 
     return Space(
         space=space,

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from resnas_deploy.arch.mixer import GLOBAL, mixer_named
+from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
 from resnas_deploy.arch.spec import (
     FEWEST_STAGES,
     MAX_BLOCKS,
@@ -240,10 +240,13 @@ class SearchSpace:
 
     @cached_property
     def mixers_by_cost(self) -> tuple[tuple[str, ...], ...]:
-        """The mixers of each stage, the dearest in MACs on its grid first: those that training opens first."""
+        """The mixers of each stage, the dearest in MACs on its grid first: those that training opens first.
+
+        Of those that are the same on that grid, as a window that covers it and `global`, there is one.
+        """
         return tuple(
-            tuple(sorted(space.mixers, key=_mixer_macs(space, self.side(number), max), reverse=True))
-            for number, space in enumerate(self.stages)
+            tuple(sorted(_different(space.mixers, side), key=_mixer_macs(space, side, max), reverse=True))
+            for space, side in ((space, self.side(number)) for number, space in enumerate(self.stages))
         )
 
     def side(self, stage: int) -> int:
@@ -260,7 +263,7 @@ class SearchSpace:
 
     def _block(self, number: int, choose: Callable[..., Any]) -> Block:
         space = self.stages[number]
-        mixer = choose(space.mixers, key=_mixer_macs(space, self.side(number), choose))
+        mixer = choose(self.mixers_by_cost[number], key=_mixer_macs(space, self.side(number), choose))
         return Block(choose(space.heads), choose(space.head_dims), choose(space.hidden), mixer)
 
     @property
@@ -304,6 +307,14 @@ def _mixer_macs(space: StageSpace, side: int, choose: Callable[..., Any]) -> Cal
     """Return what counts a mixer's MACs in a block of the dimensions that `choose` takes."""
     width, inner = choose(space.widths), choose(space.heads) * choose(space.head_dims)
     return lambda name: mixer_named(name).at(side).macs(side, width, inner)
+
+
+def _different(names: tuple[str, ...], side: int) -> list[str]:
+    """Return one mixer of those that are the same on a grid: under its plain name, if it is there."""
+    found: dict[Mixer, str] = {}
+    for name in sorted(names, key=lambda name: str(mixer_named(name).at(side)) != name):
+        found.setdefault(mixer_named(name).at(side), name)
+    return [name for name in names if name in found.values()]
 
 
 def check_choices(choices: tuple[int, ...], field: str) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_size import count_subnets
 
@@ -25,8 +26,19 @@ def _notes(space: SearchSpace) -> Iterator[str]:
         for name, sizes in _sizes(stage).items():
             if odd := _uneven(sizes):
                 yield f"stages[{number}].{name} {_listed(odd)}: {_UNLIKED}"
+        yield from _of_mixers(stage, number, space.side(number))
     if space.widest().full.last_side == 1:
         yield "the last stage has a single patch token: CutMix, which mixes images by that grid, mixes nothing"
+
+
+def _of_mixers(stage: StageSpace, number: int, side: int) -> Iterator[str]:
+    grid, own = f"its grid of {side} x {side}", [mixer_named(name) for name in stage.mixers]
+    same = [mixer for mixer in own if mixer.at(side) == Mixer() != mixer]
+    if same:
+        yield f"stages[{number}].mixers {_listed(same)}: on {grid} no other than {GLOBAL}"
+    cut = [mixer for mixer in own if mixer.at(side) != Mixer() and side % mixer.size]
+    if cut:
+        yield f"stages[{number}].mixers {_listed(cut)}: no divisor of {grid}, whose last windows or cells are cut"
 
 
 def _sizes(stage: StageSpace) -> dict[str, tuple[int, ...]]:
@@ -37,5 +49,5 @@ def _uneven(sizes: tuple[int, ...]) -> list[int]:
     return [size for size in sizes if size % _LIKED]
 
 
-def _listed(sizes: list[int]) -> str:
+def _listed(sizes: Sequence[object]) -> str:
     return ", ".join(map(str, sizes))

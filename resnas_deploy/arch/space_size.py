@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 
 _MANY = 1_000_000  # subnets, which a power of ten says better
@@ -51,10 +50,7 @@ def _stage_architectures(stage: StageSpace, mixers: int) -> int:
 
 def _mixers(space: SearchSpace) -> list[int]:
     """Count the mixers of each stage that differ on its grid: a window that covers it is no other than `global`."""
-    return [
-        len({mixer_named(name).at(space.side(number)) for name in stage.mixers})
-        for number, stage in enumerate(space.stages)
-    ]
+    return [len(mixers) for mixers in space.mixers_by_cost]
 
 
 def _blocks(stage: StageSpace) -> int:

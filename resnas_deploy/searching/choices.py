@@ -1,19 +1,23 @@
-"""The choices of a space as numbers: what each candidate took, and how that goes with accuracy and with cost."""
+"""The choices of a space: what each candidate took, and as numbers, which go with accuracy and with cost.
+
+A mixer is what it is on the stage's grid. As numbers each has its own: whether a block has it.
+"""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.space import MOST_CHOICES
-from resnas_deploy.arch.spec import Block, Subnet
+from resnas_deploy.arch.spec import ArchSpec, Block, Subnet
 
 Values = NDArray[np.float64]
-KEPT = "kept"
+KEPT, MIXER = "kept", "mixer"
 _BLOCK: dict[str, Callable[[Block], int]] = {
     "heads": lambda block: block.heads,
     "head dim": lambda block: block.head_dim,
@@ -25,9 +29,9 @@ _LETTERS = string.digits + string.ascii_letters + "".join(map(chr, range(0x4E00,
 
 @dataclass(frozen=True)
 class Choice:
-    """One number of a subnet that may differ from subnet to subnet."""
+    """What may differ from subnet to subnet."""
 
-    what: str  # width, kept, heads, head dim, hidden
+    what: str  # width, kept, heads, head dim, hidden, mixer; or as a number, a mixer's name
     stage: int = 0  # counted from 1; 0: of the whole network
     block: int = 0  # position in the stage, counted from 1; 0: of the whole stage
 
@@ -42,26 +46,31 @@ def choices(subnet: Subnet) -> tuple[Choice, ...]:
     for number, stage in enumerate(subnet.full.stages, start=1):
         found.append(Choice("width", number))
         for position in range(1, len(stage.blocks) + 1):
-            found += [Choice(what, number, position) for what in (KEPT, *_BLOCK)]
+            found += [Choice(what, number, position) for what in (KEPT, *_BLOCK, MIXER)]
     return tuple(found)
 
 
-def taken(subnet: Subnet) -> list[int]:
-    """Return what a subnet has chosen, in the order of `choices`; `kept` is 1 or 0."""
+def taken(subnet: Subnet) -> list[int | str]:
+    """Return what a subnet has chosen, in the order of `choices`; `kept` is 1 or 0, a mixer its name."""
     full = subnet.full
-    found = [full.stem_mid_width, full.image_size]
-    for stage, kept in zip(full.stages, subnet.kept, strict=True):
+    found: list[int | str] = [full.stem_mid_width, full.image_size]
+    for number, (stage, kept) in enumerate(zip(full.stages, subnet.kept, strict=True)):
         found.append(stage.width)
         for block, keep in zip(stage.blocks, kept, strict=True):
-            found += [int(keep), *(value(block) for value in _BLOCK.values())]
+            found += [int(keep), *(value(block) for value in _BLOCK.values()), _mixer(block, full, number)]
     return found
+
+
+def _mixer(block: Block, arch: ArchSpec, stage: int) -> str:
+    """Return the name of what a block's mixer is on the grid of its stage, counted from 0."""
+    return str(mixer_named(block.mixer).at(arch.side(stage)))
 
 
 @dataclass(frozen=True)
 class Encoding:
     """Subnets as short texts: a letter for each choice of more than one value, of those that the subnets have made."""
 
-    values: dict[Choice, tuple[int, ...]]
+    values: dict[Choice, tuple[int | str, ...]]
     texts: tuple[str, ...]
 
     @classmethod
@@ -88,12 +97,19 @@ class Encoding:
 
 
 def one_by_one(subnets: Sequence[Subnet]) -> dict[str, Values]:
-    """Return every choice, `(subnets,)` each; what a dropped block would have is not a number."""
+    """Return every choice as a number, `(subnets,)` each; what a dropped block would have is not a number.
+
+    In the place of a mixer stands whether the block has it, for each that some of the subnets have there.
+    """
     if not subnets:
         return {}
-    found = dict(
-        zip(choices(subnets[0]), np.array([taken(subnet) for subnet in subnets], dtype=np.float64).T, strict=True)
-    )
+    found: dict[Choice, Values] = {}
+    for choice, column in zip(choices(subnets[0]), zip(*map(taken, subnets), strict=True), strict=True):
+        if choice.what == MIXER:
+            names = sorted(map(str, set(column)))
+            found |= {replace(choice, what=name): np.array([own == name for own in column], float) for name in names}
+        else:
+            found[choice] = np.array(column, dtype=np.float64)
     for choice, values in found.items():
         if choice.block and choice.what != KEPT:
             values[found[Choice(KEPT, choice.stage, choice.block)] == 0] = np.nan
@@ -101,9 +117,13 @@ def one_by_one(subnets: Sequence[Subnet]) -> dict[str, Values]:
 
 
 def in_short(subnets: Sequence[Subnet]) -> dict[str, Values]:
-    """Return for each stage its width, its depth, and the means of its blocks: `(subnets,)` each."""
+    """Return for each stage its width, its depth, the means of its blocks and the share of them that has each mixer.
+
+    Each is `(subnets,)`.
+    """
     rows = [_short(subnet) for subnet in subnets]
-    return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else {})}
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: np.array([row.get(name, 0) for row in rows], dtype=np.float64) for name in names}
 
 
 def _short(subnet: Subnet) -> dict[str, float]:
@@ -114,6 +134,9 @@ def _short(subnet: Subnet) -> dict[str, float]:
         found[f"stage {number}: blocks"] = len(stage.blocks)
         for name, value in _BLOCK.items():
             found[f"stage {number}: {name}, mean of its blocks"] = float(np.mean([value(b) for b in stage.blocks]))
+        mixers = [_mixer(block, arch, number - 1) for block in stage.blocks]
+        for mixer in sorted(set(mixers)):
+            found[f"stage {number}: {mixer}, share of its blocks"] = mixers.count(mixer) / len(mixers)
     return found
 
 

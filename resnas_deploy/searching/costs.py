@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from resnas_deploy.arch.cost import macs, parameters
 from resnas_deploy.arch.memory import memory_bytes
 from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.space_ends import ends
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.measuring.latency.bounds import CONFIDENCE, MEDIAN
@@ -107,9 +108,8 @@ class CostLimits:
 
         Raise `BadInput`, which tells the reachable range, where no subnet meets them.
         """
-        ends = [space.narrowest().arch, space.widest().arch]
         for limit in self.limits:
-            low, high = limit.cost.most(ends).tolist()
+            low, high = limit.cost.most(ends(space, limit.cost.most)).tolist()
             if low > limit.most:
                 raise BadInput(
                     f"the space {space.name} must have subnets with {limit}, found from {limit.cost.text(low)} to "

@@ -1,9 +1,9 @@
 """Predicts a subnet's accuracy from its dimensions, so that of many subnets only promising ones are scored.
 
 It is a ridge regression, linear in the stem's and the stages' widths and in what each block has: whether it is there,
-its heads, their length, the inner width that they make, and its hidden channels. How much it is shrunk is chosen by the
-error at each subnet when that one is left out, which for a ridge has a closed form (Allen's PRESS, 1974). A score on
-few images counts less.
+its heads, their length, the inner width that they make, its hidden channels, and which mixer, where there are several.
+How much it is shrunk is chosen by the error at each subnet when that one is left out, which for a ridge has a closed
+form (Allen's PRESS, 1974). A score on few images counts less.
 """
 
 from __future__ import annotations
@@ -38,10 +38,11 @@ class Predictor:
     mean: float  # accuracy at the centre
     fitted_to: int  # subnets
     left_out: float | None  # Spearman's of their scores, and by how much a fit to the others puts each above their mean
+    mixers: tuple[str, ...] = ()  # of blocks that it was fitted to, but for the first of them
 
     def accuracies(self, subnets: Sequence[Subnet]) -> Numbers:
         """Predict top-1, from 0 to 1: `(subnets,)`."""
-        return np.asarray(np.round(self.mean + (_features(subnets) - self.centre) @ self.slopes, DIGITS))
+        return np.asarray(np.round(self.mean + (_features(subnets, self.mixers) - self.centre) @ self.slopes, DIGITS))
 
 
 def fitted(found: Sequence[Candidate]) -> Predictor | None:
@@ -52,7 +53,9 @@ def fitted(found: Sequence[Candidate]) -> Predictor | None:
         return None
     weights = np.array([candidate.score.seen for candidate in scored], dtype=np.float64)
     weights /= weights.mean()
-    features = _features([candidate.subnet for candidate in scored])
+    subnets = [candidate.subnet for candidate in scored]
+    mixers = tuple(sorted({block.mixer for subnet in subnets for s in subnet.full.stages for block in s.blocks})[1:])
+    features = _features(subnets, mixers)
     centre, mean = np.average(features, axis=0, weights=weights), float(np.average(right, weights=weights))
     spread = np.sqrt(np.average((features - centre) ** 2, axis=0, weights=weights))
     varies = spread > 0
@@ -69,7 +72,9 @@ def fitted(found: Sequence[Candidate]) -> Predictor | None:
         errors = (wanted - left @ (kept * along)) / (1 - leverage)
         if (error := float(np.sum(errors**2))) < least:
             best, least, alone = values / (values**2 + shrinkage), error, right - errors / root - others
-    return Predictor(centre, turned.T @ (best * along) / scale, mean, len(scored), rank_correlation(alone, right))
+    return Predictor(
+        centre, turned.T @ (best * along) / scale, mean, len(scored), rank_correlation(alone, right), mixers
+    )
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,8 @@ def chosen(
     return [candidate.subnet for candidate in evolution.best_first(expected)[:count]]
 
 
-def _features(subnets: Sequence[Subnet]) -> Numbers:
-    """Return `(subnets, features)`: a block that is dropped has none of anything."""
+def _features(subnets: Sequence[Subnet], mixers: Sequence[str]) -> Numbers:
+    """Return `(subnets, features)`: a block that is dropped has none of anything, another one 1 for its mixer."""
     rows = []
     for subnet in subnets:
         row: list[int] = [subnet.full.stem_mid_width]
@@ -126,5 +131,6 @@ def _features(subnets: Sequence[Subnet]) -> Numbers:
             row.append(stage.width)
             for block, keep in zip(stage.blocks, flags, strict=True):
                 row += [1, block.heads, block.head_dim, block.inner, block.hidden] if keep else [0] * 5
+                row += [int(keep and block.mixer == mixer) for mixer in mixers]
         rows.append(row)
     return np.array(rows, dtype=np.float64)

@@ -77,11 +77,14 @@ def _best(search: ReportedSearch) -> str:
 
 
 def _pictures(search: ReportedSearch) -> list[Part]:
-    widest, shown = search.searched.space.widest(), search.shown
+    space, shown = search.searched.space, search.shown
+    widest = space.widest()
+    several = any(len(mixers) > 1 for mixers in space.mixers_by_cost)
+    colours = " Attention in windows and attention to pooled tokens have colours of their own." if several else ""
     return [
         Text(
             "Each column is a block: attention (heads) upwards, MLP (hidden channels) downwards, as shares of the "
-            "widest's, which is the dashed frame. An empty frame is a block that was dropped."
+            f"widest's, which is the dashed frame. An empty frame is a block that was dropped.{colours}"
         ),
         Picture(shown.candidate.subnet, widest),
         *(

@@ -33,12 +33,13 @@ def correlations(search: ReportedSearch) -> list[Part]:
     known = [np.array([candidate.costs[number] for candidate in whole]) for number in range(len(search.costs))]
     subnets = [candidate.subnet for candidate in whole]
 
-    def table(title: str, of_scored: Mapping[str, Values], of_random: Mapping[str, Values]) -> CorrelationTable:
+    def table(title: str, choices: Mapping[str, Values]) -> CorrelationTable:
         rows = []
-        for name, values in of_random.items():
-            found = [rank_correlation(of_scored[name], accuracy)]
+        for name, values in choices.items():
+            of_scored, of_random = values[: len(subnets)], values[len(subnets) :]
+            found = [rank_correlation(of_scored, accuracy)]
             for of_drawn, of_known in zip(counted, known, strict=True):
-                own = (of_scored[name], of_known) if of_drawn is None else (values, of_drawn)
+                own = (of_scored, of_known) if of_drawn is None else (of_random, of_drawn)
                 found.append(rank_correlation(*own))
             if any(value is not None for value in found):
                 rows.append((name, found))
@@ -54,8 +55,8 @@ def correlations(search: ReportedSearch) -> list[Part]:
             f"subnets of the space{but}. Where a limit binds, all candidates cost about as much: what goes with "
             "accuracy there says where cost is spent best, not that more is better."
         ),
-        table("Stage by stage", in_short(subnets), in_short(drawn)),
-        Folded("Block by block", (table("Block by block", one_by_one(subnets), one_by_one(drawn)),)),
+        table("Stage by stage", in_short([*subnets, *drawn])),
+        Folded("Block by block", (table("Block by block", one_by_one([*subnets, *drawn])),)),
     ]
 
 

@@ -17,7 +17,9 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     """Return the checkpoint for square images of `image_size` pixels. Raise `BadInput` for a size that cannot be."""
     if image_size == checkpoint.arch.image_size:
         return checkpoint
-    arch = checkpoint.arch.with_image_size(image_size)
+    space = checkpoint.space and checkpoint.space.with_image_size(image_size)
+    # Of a supernet: which mixer is the dearest is another one on another grid.
+    arch = space.widest().full if space else checkpoint.arch.with_image_size(image_size)
     tensors = dict(checkpoint.tensors)
     for element in elements(arch):
         if isinstance(element, StemElement | ReductionElement):
@@ -29,7 +31,6 @@ def resize(checkpoint: Checkpoint, image_size: int) -> Checkpoint:
     task = checkpoint.task and replace(
         checkpoint.task, preprocessing=checkpoint.task.preprocessing.with_image_size(image_size)
     )
-    space = checkpoint.space and checkpoint.space.with_image_size(image_size)
     return Checkpoint(arch, tensors, checkpoint.provenance.then(step), task, space=space)
 
 

@@ -1,4 +1,4 @@
-"""From training to a benchmark: two and four stages, even and odd grids, heads of several sizes, stems of any width."""
+"""From training to a benchmark: two and four stages, even and odd grids, mixers, heads of several sizes, any stem."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_supernet_is_trained_searched_and_its_winner_benchmarked(space, tmp_pa
     assert supernet.checkpoint.space == space
     assert supernet.checkpoint.arch == space.widest().full
     setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
-    archs = subnets(space, PROFILE, 80)
+    archs = subnets(space, PROFILE, 120)
     model = LatencyModel(space, setup, setup.setting(), regression_of(measured(archs, truth(space), space)))
     data = write_folder(tmp_path / "data")
     found = resnas.search(

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import small_spaces
+from support.small_spaces import SPACES
 
 from resnas_deploy.arch.published import PUBLISHED
-from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.weights.space_files import packaged_spaces
 
-_STAGE = StageSpace((8, 6, 4), (3, 2, 1), (4,), (16, 12, 8), 4, (2, 3))
-ADJACENT = SearchSpace("adjacent", (_STAGE, replace(_STAGE, widths=(16, 12, 8)), replace(_STAGE, widths=(16,))))
-
-spaces = st.sampled_from([*packaged_spaces().values(), ADJACENT])
+spaces = st.one_of(st.sampled_from(SPACES), small_spaces.spaces())
 seeds = st.integers(0, 2**32 - 1)
 
 
@@ -29,36 +28,42 @@ def test_the_network_of_every_subnet_is_held(space: SearchSpace, seed: int) -> N
     assert space.holds(space.sample(_rng(seed)).arch)
 
 
-@pytest.mark.parametrize("space", [*packaged_spaces().values(), ADJACENT], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", SPACES, ids=lambda space: space.name)
 def test_the_networks_of_the_extremes_are_held(space: SearchSpace) -> None:
     assert space.holds(space.widest().arch)
     assert space.holds(space.narrowest().arch)
 
 
-@given(spaces, seeds, st.integers(0, 2), st.data())
+@given(spaces, seeds, st.data())
 def test_a_network_with_a_dimension_of_no_choice_is_not_held(
-    space: SearchSpace, seed: int, stage: int, data: st.DataObject
+    space: SearchSpace, seed: int, data: st.DataObject
 ) -> None:
     arch = space.sample(_rng(seed)).arch
+    stage = data.draw(st.integers(0, len(space.stages) - 1))
     old = arch.stages[stage]
     number = data.draw(st.integers(0, len(old.blocks) - 1))
     block, blocks = old.blocks[number], list(old.blocks)
-    field = data.draw(st.sampled_from(("width", "heads", "head_dim", "hidden")))
+    field = data.draw(st.sampled_from(("width", "heads", "head_dim", "hidden", "mixer")))
     if field == "width":
-        new = replace(old, width=old.width - 1)  # the choices lie further apart
-    else:
-        most = {"heads": space.stages[stage].heads, "hidden": space.stages[stage].hidden}.get(field, (block.head_dim,))
-        blocks[number] = replace(block, **{field: max(most) + 1})
-        new = replace(old, blocks=tuple(blocks))
-    stages = [new if index == stage else other for index, other in enumerate(arch.stages)]
-    if field == "width" and stage and new.width < stages[stage - 1].width:
-        stages[stage - 1] = replace(stages[stage - 1], width=new.width)
+        widest = max(max(choices.widths) for choices in space.stages)
+        wider = [replace(other, width=widest + 1) for other in arch.stages[stage:]]  # later ones are never narrower
+        assert not space.holds(replace(arch, stages=(*arch.stages[:stage], *wider)))
+        return
+    own = space.stages[stage]
+    most = {"heads": own.heads, "head_dim": own.head_dims, "hidden": own.hidden}
+    blocks[number] = replace(block, **{field: max(most[field]) + 1 if field in most else "window99"})
+    stages = [
+        replace(old, blocks=tuple(blocks)) if index == stage else other for index, other in enumerate(arch.stages)
+    ]
     assert not space.holds(replace(arch, stages=tuple(stages)))
 
 
-@given(spaces, seeds, st.integers(0, 2))
+@given(spaces, seeds, st.data())
 @settings(max_examples=40)
-def test_a_network_with_too_few_or_too_many_blocks_is_not_held(space: SearchSpace, seed: int, stage: int) -> None:
+def test_a_network_with_too_few_or_too_many_blocks_is_not_held(
+    space: SearchSpace, seed: int, data: st.DataObject
+) -> None:
+    stage = data.draw(st.integers(0, len(space.stages) - 1))
     arch, choices = space.sample(_rng(seed)).arch, space.stages[stage]
     block = arch.stages[stage].blocks[0]
     least, held = choices.blocks - len(choices.droppable), []

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.every_subnet import every_subnet
+from support.small_spaces import MIXERS
 
 from resnas_deploy.arch.cost import macs, parameters
+from resnas_deploy.arch.elements import elements
+from resnas_deploy.arch.mixer import Mixer
 from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.arch.space_ends import ends
 from resnas_deploy.arch.space_notes import oddities
 from resnas_deploy.arch.space_size import count_architectures, count_subnets, power_of_ten
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.weights.space_files import packaged_spaces
 
 
@@ -27,8 +33,11 @@ def small_spaces(draw: st.DrawFn) -> SearchSpace:
         blocks = draw(st.integers(1, 4 if number == 0 else 1))
         droppable = draw(st.sets(st.integers(1, blocks), max_size=blocks - 1))
         widths = tuple(width + 10 * number for width in draw(_choices(9)))
-        heads, head_dims, hidden = draw(_choices(3)), draw(_choices(4, 1 if number else 2)), draw(_choices(8, 1))
-        stages.append(StageSpace(widths, heads, head_dims, hidden, blocks, tuple(droppable)))
+        several = draw(st.integers(0, 2)) if number == 0 else 0  # of head_dims, of mixers or of neither
+        heads, head_dims = draw(_choices(3)), draw(_choices(4, 2 if several == 1 else 1))
+        mixers = st.lists(st.sampled_from(MIXERS), min_size=1, max_size=2 if several == 2 else 1, unique=True)
+        own = widths, heads, head_dims, draw(_choices(8, 1)), blocks, tuple(droppable), tuple(draw(mixers))
+        stages.append(StageSpace(*own))
     mid = draw(st.sampled_from([(0,), (2,), (3, 2)]))
     return SearchSpace("drawn", tuple(stages), classes=3, image_size=16, patch_size=2, stem_mid_widths=mid)
 
@@ -44,6 +53,21 @@ def test_the_number_of_subnets_and_of_architectures(space: SearchSpace) -> None:
     for cost in (macs, parameters):
         found = [cost(arch) for arch in archs]
         assert (min(found), max(found)) == (cost(space.narrowest().arch), cost(space.widest().arch))
+    for of_all in (macs_of, moved_by_windows):
+        found = of_all(list(archs))
+        assert (min(found), max(found)) == tuple(of_all(ends(space, of_all)))
+
+
+def macs_of(archs: Sequence[ArchSpec]) -> list[int]:
+    return [macs(arch) for arch in archs]
+
+
+def moved_by_windows(archs: Sequence[ArchSpec]) -> list[int]:
+    """A cost in which a window is dear, whatever it saves in MACs."""
+    return [
+        macs(arch) + sum(10**9 for element in elements(arch) if getattr(element, "mixer", Mixer()).kind == "window")
+        for arch in archs
+    ]
 
 
 def test_the_numbers_of_the_papers_spaces() -> None:
@@ -60,6 +84,11 @@ def test_what_is_odd_is_noted() -> None:
     assert oddities(space) == []
     assert oddities(packaged_spaces()["small"]) == [
         "stages[0].widths 220: no multiple of 8, which GPUs like in half precision"
+    ]
+    first = replace(space.stages[0], mixers=("global", "window9", "window3", "pooled1", "pooled2", "pooled3"))
+    assert oddities(replace(space, stages=(first, *space.stages[1:]))) == [
+        "stages[0].mixers window9, pooled1: on its grid of 8 x 8 no other than global",
+        "stages[0].mixers window3, pooled3: no divisor of its grid of 8 x 8, whose last windows or cells are cut",
     ]
     one = StageSpace((8,), (1,), (4,), (8,), 1)
     only = replace(space, stages=(one, one), image_size=8, stem_mid_widths=(0,))

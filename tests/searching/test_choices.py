@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from support.mini_space import MINI
+from support.small_spaces import TWO_STAGES
 
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.searching.choices import (
@@ -37,7 +38,7 @@ def decoded(text, values):
 def test_every_number_of_a_subnet_is_a_choice():
     subnet = SUBNETS[0]
     found = dict(zip(choices(subnet), taken(subnet), strict=True))
-    assert len(found) == 2 + 3 * (1 + 4 * 4)
+    assert len(found) == 2 + 3 * (1 + 5 * 4)
     assert found[Choice("width", 2)] == subnet.full.stages[1].width
     assert found[Choice("hidden", 3, 4)] == subnet.full.stages[2].blocks[3].hidden
     assert found[Choice("kept", 1, 2)] == int(subnet.kept[0][1])
@@ -65,6 +66,25 @@ def test_of_none_and_of_one():
     assert Encoding.of([]).texts == ()
     assert one_by_one([]) == in_short([]) == {}
     assert Encoding.of(SUBNETS[:1]).texts == ("",)
+
+
+def test_mixers_are_names_in_texts_and_numbers_of_their_own_in_correlations():
+    subnets = [TWO_STAGES.sample(np.random.default_rng(seed)) for seed in range(40)]
+    blocks = [subnet.full.stages[0].blocks[1] for subnet in subnets]  # which is never dropped
+    encoded = Encoding.of(subnets)
+    assert encoded.values[Choice("mixer", 1, 2)] == ("global", "pooled2", "window2")
+    assert [decoded(text, encoded.values) for text in encoded.texts] == [taken(subnet) for subnet in subnets]
+    each, short = one_by_one(subnets), in_short(subnets)
+    for mixer in ("global", "pooled2", "window2"):
+        assert each[f"stage 1, block 2: {mixer}"].tolist() == [block.mixer == mixer for block in blocks]
+        own = [[block.mixer == mixer for block in subnet.arch.stages[0].blocks] for subnet in subnets]
+        assert short[f"stage 1: {mixer}, share of its blocks"].tolist() == [np.mean(found) for found in own]
+    assert not any("window2" in name for name in short if name.startswith("stage 2"))
+
+
+def test_a_mixer_that_is_global_on_its_grid_is_called_so():
+    covering = replace(TWO_STAGES, stages=(replace(TWO_STAGES.stages[0], mixers=("window4",)), *TWO_STAGES.stages[1:]))
+    assert "stage 1: global, share of its blocks" in in_short([covering.widest()])
 
 
 def test_what_a_dropped_block_would_have_does_not_count():

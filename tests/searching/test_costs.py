@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from support.checks import refusal
 from support.mini_space import MINI, SETTING, drawn, measured, truth
@@ -12,7 +15,7 @@ from resnas_deploy.measuring.latency.model import LatencyModel
 from resnas_deploy.measuring.latency.profile import regression_of
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.runners.registry import RUNNERS
-from resnas_deploy.searching.costs import Bounds, latency_cost, macs_cost
+from resnas_deploy.searching.costs import Bounds, CostKind, CostLimit, CostLimits, latency_cost, macs_cost
 
 
 def asked(**changes):
@@ -51,6 +54,22 @@ def test_what_is_not_asked_for_bounds_nothing():
 def test_a_percentage_is_of_the_widest_subnet():
     found = asked(macs="40%").macs.limit(macs_cost(), SPACE)
     assert found.most == pytest.approx(0.4 * macs(SPACE.widest().arch) / 1e9)
+
+
+def test_a_limit_is_within_reach_where_the_narrowest_in_macs_is_not_the_cheapest():
+    """Windows that save MACs and take time: a limit below what they take is met with other mixers."""
+    stage = replace(MINI.stages[0], mixers=("global", "window2"))
+    space = replace(MINI, stages=(stage, *MINI.stages[1:]))
+
+    def ms(archs):
+        return np.array([1 + sum(b.mixer == "window2" for s in a.stages for b in s.blocks) for a in archs], float)
+
+    narrowest = space.narrowest()
+    assert {block.mixer for block in narrowest.arch.stages[0].blocks} == {"window2"}
+    cost = CostKind("latency", "ms", ms)
+    assert CostLimits((CostLimit(cost, 1.5),)).within(space).limits
+    message = refusal(lambda: CostLimits((CostLimit(cost, 0.5),)).within(space))
+    assert "found from 1 ms to 5 ms" in message
 
 
 @pytest.mark.parametrize("given", ["G", "-1G", "1T", "nanG", "0G", "1e999G", "1 2G", "%", "0%", 0, -1.0, float("nan")])

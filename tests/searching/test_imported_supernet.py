@@ -122,6 +122,35 @@ def test_the_winner_is_that_of_trying_all(given, small_reference, tmp_path):
     assert found.winner.artifact.manifest.class_names == NAMES
 
 
+def test_it_is_searched_with_windows_and_pools_that_it_was_not_trained_with(given, small_reference, tmp_path):
+    """All mixers have the same weights: the supernet of the reference is that of a space with others as well."""
+    few = golden_space("few")
+    first = replace(few.stages[0], mixers=("pooled2", "global", "window4"))
+    space = replace(few, name="mixed", stages=(first, *few.stages[1:]))
+    path = tmp_path / "mixed.safetensors"
+    names = given.folder / "names.txt"
+    resnas.import_checkpoint(given.folder / "supernet.pth.tar", out=path, space=space, classes=names)
+    supernet = load(path)
+    assert (supernet.arch, supernet.digest) == (given.supernet().arch, given.supernet().digest)
+    assert resnas.space.show(space).subnets == 24 * 4 * 4
+    arguments = given.arguments | {"supernet": path, "first": 30}
+    found = resnas.search(**arguments, max_macs="90%", out=tmp_path / "found")
+    lines = [line.split(",") for line in (given.folder / "images" / "labels.csv").read_text().splitlines()[1:]]
+    seen, labels = Preprocessing.for_image_size(112), torch.tensor([NAMES.index(label) for _, label in lines])
+    images = torch.from_numpy(
+        np.stack([preprocess(load_image(given.folder / "images" / name), seen) for name, _ in lines])
+    )
+    mixers = set()
+    for item in found.evaluated.candidates:
+        alone = slice_subnet(supernet, item.subnet)
+        assert item.score.correct == int((logits_of(alone, images).argmax(1) == labels).sum())
+        mixers |= {block.mixer for block in alone.arch.stages[0].blocks}
+    assert mixers == {"global", "window4", "pooled2"}
+    winner = found.winner
+    assert winner.artifact.manifest.arch == winner.candidate.subnet.arch
+    assert winner.artifact.manifest.verification
+
+
 def test_a_space_with_one_subnet_is_not_searched(given, tmp_path):
     few = golden_space("few")
     largest = ("widths", "heads", "hidden")

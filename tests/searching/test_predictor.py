@@ -51,6 +51,27 @@ def test_it_learns_what_is_linear_and_orders_what_it_has_not_seen():
     assert predicted == pytest.approx([item.score.accuracy for item in new], abs=1e-3)
 
 
+def test_it_learns_what_a_mixer_is_worth():
+    """Of subnets that are alike but for the mixers of a stage whose blocks are all kept."""
+    stages = [replace(stage, droppable=()) for stage in MINI.stages]
+    space = replace(MINI, stages=(replace(stages[0], mixers=("global", "window4", "pooled2")), *stages[1:]))
+    worth, wide = {"global": 0.0, "window4": -0.01, "pooled2": 0.02}, space.widest()
+    subnets = []
+    for seed in range(60):
+        blocks = space.sample(np.random.default_rng(seed)).full.stages[0].blocks
+        own = tuple(
+            replace(block, mixer=each.mixer) for block, each in zip(wide.arch.stages[0].blocks, blocks, strict=True)
+        )
+        first = replace(wide.full.stages[0], blocks=own)
+        subnets.append(replace(wide, full=replace(wide.full, stages=(first, *wide.full.stages[1:]))))
+    right = [0.5 + sum(worth[block.mixer] for block in subnet.full.stages[0].blocks) for subnet in subnets]
+    found = [
+        Candidate(*each, (), 0) for each in zip(subnets, (Score(round(r * 1e6), 10**6) for r in right), strict=True)
+    ]
+    predictor = fitted(found[:40])
+    assert predictor.accuracies(subnets[40:]) == pytest.approx(right[40:], abs=2e-3)
+
+
 def test_left_out_is_what_fits_to_the_others_predict():
     """Each such fit chooses how much it shrinks, so that the orders are near, and not the same."""
     found = scored(drawn(40), noise=0.02)

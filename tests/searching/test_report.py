@@ -120,9 +120,10 @@ def test_one_candidate_and_no_limit(tmp_path):
 
 @pytest.mark.parametrize("stages", [2, 4])
 def test_other_spaces(stages):
-    """Of other depths, whose heads' sizes and stems are choices too."""
+    """Of other depths, whose heads' sizes, mixers and stems are choices too."""
     widths = ((16 + 16 * stage, 8 + 16 * stage) for stage in range(stages))
-    each = tuple(StageSpace(own, (2, 1), (4, 8), (16, 8), 3, (3,)) for own in widths)
+    mixers = ("global", "window2", "pooled2")  # on two tokens a side or fewer a window of 2 is global
+    each = tuple(StageSpace(own, (2, 1), (4, 8), (16, 8), 3, (3,), mixers) for own in widths)
     space = SearchSpace("other", each, 10, 64, 8, (8, 4))
     shown = Seen(page(reported(space, 40)).html())
     assert {"stem width", f"stage {stages}: head dim, mean of its blocks"} <= set(shown.texts)
@@ -130,6 +131,13 @@ def test_other_spaces(stages):
     values = {(one["stage"], one["block"], one["what"]): one["values"] for one in shown.data[0]["choices"]}
     assert values[0, 0, "stem width"] == [4, 8]
     assert values[stages, 1, "head dim"] == [4, 8]
+    assert values[1, 1, "mixer"] == sorted(mixers)
+    assert {"stage 1: window2, share of its blocks", "stage 1, block 2: pooled2"} <= set(shown.texts)
+    assert f"stage {stages}: window2, share of its blocks" not in shown.texts or stages == 2
+    html = page(reported(space, 40)).html()
+    assert "mixer window2" in html
+    assert "have colours of their own" in html
+    assert "have colours of their own" not in page(SEARCH).html()
 
 
 def test_a_page_of_3350_candidates_stays_small():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise, product
 
+from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
 
@@ -19,16 +20,25 @@ def every_subnet(space: SearchSpace) -> list[Subnet]:
             tuple(kept for _, kept in parts),
         )
         for mid in space.stem_mid_widths
-        for parts in product(*(list(_stages(stage)) for stage in space.stages))
+        for parts in product(*(list(_stages(*found)) for found in zip(space.stages, _mixers(space), strict=True)))
     ]
 
 
-def _stages(space: StageSpace) -> Iterator[Part]:
+def _mixers(space: SearchSpace) -> list[list[str]]:
+    """The mixers of each stage that differ on its grid, that of the widest first."""
+    found = []
+    for number, (stage, whole) in enumerate(zip(space.stages, space.widest().full.stages, strict=True)):
+        names = [whole.blocks[0].mixer, *stage.mixers]
+        found.append(list({mixer_named(name).at(space.side(number)): name for name in reversed(names)}.values())[::-1])
+    return found
+
+
+def _stages(space: StageSpace, mixers: list[str]) -> Iterator[Part]:
     places = range(1, space.blocks + 1)
     for width in space.widths:
         for kept in product(*((True, False) if place in space.droppable else (True,) for place in places)):
             if _allowed(space, kept):
-                for blocks in product(*(_blocks(space, keep) for keep in kept)):
+                for blocks in product(*(_blocks(space, keep, mixers) for keep in kept)):
                     yield Stage(width, blocks), kept
 
 
@@ -39,7 +49,7 @@ def _allowed(space: StageSpace, kept: tuple[bool, ...]) -> bool:
     )
 
 
-def _blocks(space: StageSpace, keep: bool) -> list[Block]:
+def _blocks(space: StageSpace, keep: bool, mixers: list[str]) -> list[Block]:
     if not keep:
-        return [Block(max(space.heads), max(space.head_dims), max(space.hidden), space.mixers[0])]
-    return [Block(*dimensions) for dimensions in product(space.heads, space.head_dims, space.hidden, space.mixers)]
+        return [Block(max(space.heads), max(space.head_dims), max(space.hidden), mixers[0])]
+    return [Block(*dimensions) for dimensions in product(space.heads, space.head_dims, space.hidden, mixers)]

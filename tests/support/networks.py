@@ -30,12 +30,13 @@ SMALL = ArchSpec(
 )
 PLAIN = ArchSpec(SMALL.stages, classes=3, image_size=24, patch_size=3, stem_mid_width=0)
 
+_mixers = st.one_of(st.just("global"), st.sampled_from(MIXERS))
 _blocks = st.builds(
     Block,
     heads=st.integers(1, 4),
     head_dim=st.integers(1, 6),
     hidden=st.integers(1, 12),
-    mixer=st.one_of(st.just("global"), st.sampled_from(MIXERS)),
+    mixer=_mixers,
 )
 
 
@@ -77,7 +78,7 @@ def subnets_inside(draw: st.DrawFn, arch: ArchSpec) -> Subnet:
     for stage in arch.stages:
         narrowest = draw(st.integers(narrowest, stage.width))
         blocks = tuple(
-            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden)), b.mixer)
+            Block(*(draw(st.integers(1, most)) for most in (b.heads, b.head_dim, b.hidden)), draw(_mixers))
             for b in stage.blocks
         )
         stages.append(Stage(narrowest, blocks))

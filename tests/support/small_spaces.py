@@ -8,12 +8,13 @@ from dataclasses import asdict, replace
 from hypothesis import strategies as st
 
 from resnas_deploy.arch.space import SearchSpace, StageSpace
+from resnas_deploy.weights.space_files import packaged_spaces
 
 # Every dimension is chosen; two stages and four.
 TWO_STAGES = SearchSpace(
     "two-stages",
     (
-        StageSpace((12, 8), (3, 2, 1), (6, 4), (20, 12), 3, (1, 3)),
+        StageSpace((12, 8), (3, 2, 1), (6, 4), (20, 12), 3, (1, 3), ("global", "window2", "pooled2")),
         StageSpace((20, 16), (2, 1), (8, 5, 4), (32, 24), 2, (2,)),
     ),
     classes=3,
@@ -24,8 +25,8 @@ TWO_STAGES = SearchSpace(
 FOUR_STAGES = SearchSpace(
     "four-stages",
     (
-        StageSpace((8, 6), (2, 1), (4, 2), (12, 8), 2, (1,)),
-        StageSpace((10, 8), (2, 1), (4,), (16, 12), 1),
+        StageSpace((8, 6), (2, 1), (4, 2), (12, 8), 2, (1,), ("pooled3", "window3")),
+        StageSpace((10, 8), (2, 1), (4,), (16, 12), 1, mixers=("window3", "global")),
         StageSpace((16, 12), (2, 1), (4, 3), (24, 16), 3, (2, 3)),
         StageSpace((20, 16), (3, 1), (6, 4), (32, 24), 2, (2,)),
     ),
@@ -34,6 +35,11 @@ FOUR_STAGES = SearchSpace(
     patch_size=2,
     stem_mid_widths=(5, 4, 2),
 )
+
+_STAGE = StageSpace((8, 6, 4), (3, 2, 1), (4,), (16, 12, 8), 4, (2, 3))
+# Droppable blocks side by side.
+ADJACENT = SearchSpace("adjacent", (_STAGE, replace(_STAGE, widths=(16, 12, 8)), replace(_STAGE, widths=(16,))))
+SPACES = (*packaged_spaces().values(), ADJACENT, TWO_STAGES, FOUR_STAGES)
 
 
 # Of an odd grid each: 7 x 7, 4 x 4, and 5 x 5, 3 x 3, 2 x 2, 1 x 1.

@@ -13,22 +13,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.mini_space import MINI
 from support.small_data import CLASSES, RECIPE, SIDE, run
+from support.small_spaces import SPACES, TWO_STAGES, spaces
 
 from resnas_deploy.training.sampling import draw_groups, mixed_of, open_choices, open_flags, survival_of
-from resnas_deploy.weights.space_files import packaged_spaces
 
 
 def answers(space, subnet):
     """What a subnet takes at each question of its space, flags of fixed blocks left out."""
-    for stage, own, kept in zip(space.stages, subnet.full.stages, subnet.kept, strict=True):
+    yield space.stem_mid_widths, subnet.full.stem_mid_width
+    stages = zip(space.stages, space.mixers_by_cost, subnet.full.stages, subnet.kept, strict=True)
+    for stage, mixers, own, kept in stages:
         yield stage.widths, own.width
         for block in own.blocks:
             yield stage.heads, block.heads
+            yield stage.head_dims, block.head_dim
             yield stage.hidden, block.hidden
+            yield mixers, block.mixer
         yield from (((True, False), kept[position - 1]) for position in stage.droppable[:1])  # no other drops it too
 
 
-@given(st.sampled_from([MINI, packaged_spaces()["small"]]), st.integers(1, 20), st.floats(0, 1), st.integers(0, 99))
+@given(st.one_of(st.sampled_from([MINI, *SPACES]), spaces()), st.integers(1, 20), st.floats(0, 1), st.integers(0, 99))
 def test_every_open_choice_is_taken_equally_often_give_or_take_one(space, count, opened, seed):
     drawn = draw_groups(space, count, np.random.default_rng(seed), opened)
     assert len(drawn) == count
@@ -59,6 +63,13 @@ def test_choices_open_from_the_widest_down():
     assert open_choices((3, 5, 4), 1) == [5, 4, 3]
 
 
+def test_mixers_open_from_the_dearest_down():
+    shares = {0.0: {"global"}, 0.5: {"global", "window2"}, 1.0: {"global", "pooled2", "window2"}}
+    for opened, expected in shares.items():
+        drawn = draw_groups(TWO_STAGES, 12, np.random.default_rng(0), opened)
+        assert {block.mixer for subnet in drawn for block in subnet.full.stages[0].blocks} == expected
+
+
 @pytest.mark.parametrize("count", range(1, 9))
 def test_choices_open_at_the_papers_epochs(count):
     for epoch in range(31):
@@ -76,7 +87,7 @@ def test_blocks_are_dropped_at_the_papers_epochs_and_evenly(epoch, share, groups
     assert abs(sum(dropped) / groups / len(drawn) - share) < 0.06
 
 
-@pytest.mark.parametrize("space", [MINI, packaged_spaces()["small"]], ids=lambda space: space.name)
+@pytest.mark.parametrize("space", [MINI, *SPACES], ids=lambda space: space.name)
 def test_groups_are_subnets_of_the_space(space):
     for opened in (0, 0.5, 1):
         groups = draw_groups(space, 5, np.random.default_rng(0), opened)

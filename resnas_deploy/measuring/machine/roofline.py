@@ -217,5 +217,5 @@ def library_versions() -> dict[str, str]:
 def _costs(arch: ArchSpec) -> Iterator[tuple[Cost, int]]:
     """Yield each element's cost, and the values that go through memory for one image."""
     for element, cost in zip(elements(arch), breakdown(arch), strict=True):
-        scores = (element.side**2 + 1) ** 2 * element.block.heads if isinstance(element, BlockElement) else 0
+        scores = element.mixer.pairs(element.side) * element.block.heads if isinstance(element, BlockElement) else 0
         yield cost, cost.values - scores

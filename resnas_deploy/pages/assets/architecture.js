@@ -25,10 +25,12 @@ function architecture(code, choices) {
       blocks.get(key)[what] = value;
     }
   }
-  const text = (part) => (typeof part === "string" ? part : part.kept ? `${part.heads}×${part["head dim"]}/${part.hidden}` : "–");
+  const mixed = (part) => (!part.mixer || part.mixer === "global" ? "" : ` ${part.mixer}`);
+  const text = (part) => (typeof part === "string" ? part
+    : part.kept ? `${part.heads}×${part["head dim"]}/${part.hidden}${mixed(part)}` : "–");
   const found = [];
   for (const [stage, parts] of lines) {
     if (parts.length) found.push((stage ? `stage ${stage}: ` : "") + parts.map(text).join(", "));
   }
-  return [...found, "(of each block: heads × channels / hidden; – is dropped)"];
+  return [...found, "(of each block: heads × channels / hidden, and its mixer unless global; – is dropped)"];
 }

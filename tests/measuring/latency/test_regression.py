@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.checks import refusal
 from support.mini_space import drawn, truth
+from support.small_spaces import FOUR_STAGES, TWO_STAGES
 
 from resnas_deploy.measuring.latency.features import Terms
 from resnas_deploy.measuring.latency.regression import COVERED, fit, least_networks
@@ -40,6 +41,15 @@ def test_the_weights_are_found_again_without_noise():
     assert model.mape < 1e-9
     assert model.spread < 1e-9
     assert model.networks == len(ARCHS)
+
+
+@pytest.mark.parametrize("space", [TWO_STAGES, FOUR_STAGES], ids=lambda space: space.name)
+def test_networks_with_mixers_are_predicted_without_noise(space):
+    archs, others = drawn(space, 120), drawn(space, 50, seed=5)
+    terms, weights = Terms.of_space(space), truth(space)
+    model = fitted(terms.of(archs) @ weights, archs)
+    assert model.terms == terms
+    np.testing.assert_allclose(model.predict(others).ms, ANCHOR_MS * (terms.of(others) @ weights), rtol=1e-6)
 
 
 @pytest.mark.parametrize("term", range(len(WEIGHTS)))
