@@ -66,7 +66,7 @@ EPOCHS, BEFORE_MOVING = 5, 3  # of all training; and of the supernet of `demo` t
 LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed where a space is evolved
 SUBNETS = 100  # that are weighed
 SETUP = Setup(runner_kind("ort-cpu"), "fp32", batch=16, threads=1)
-NETWORKS = 60  # of a profile
+NETWORKS = 80  # of a profile
 EVOLUTION = Evolution(iterations=4, first=60, mutated=15, crossed=15, parents=15, pareto=True)
 FINALISTS = 7  # of each front
 RUNS, OPENINGS = 24, 3
