@@ -8,7 +8,7 @@ weights, buffers that it does not share) comes on top.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 from resnas_deploy.arch.cost import parameters
@@ -114,20 +114,12 @@ def _stem(stem: StemElement, each: int) -> list[_Step]:
 def _block(element: BlockElement, each: int) -> list[_Step]:
     tokens, asking = element.side**2 + 1, 1 if element.last else element.side**2 + 1
     width, inner, hidden = element.width * each, element.block.inner * each, element.block.hidden * each
-    side, mixer, windows = element.side, element.mixer, element.mixer.kind == WINDOW and not element.last
-    sources = mixer.sources(side)
-    scores = element.block.heads * (mixer.pairs(side) if windows else asking * sources) * each
     steps: list[_Step] = [("x", tokens * width, ()), ("norm1", tokens * width, ("x",))]
-    if element.last:
-        steps.append(("asking", width, ("norm1",)))
+    if element.mixer.kind == WINDOW and not element.last:
+        steps += _in_windows(element, width, inner, element.block.heads * each)
+    else:
+        steps += _of_all(element, width, inner, element.block.heads * each)
     steps += [
-        ("query.matmul", asking * inner, ("asking" if element.last else "norm1",)),
-        ("query", asking * inner, ("query.matmul",)),
-        *([("pooled", sources * width, ("norm1",))] if mixer.kind == POOLED else []),
-        ("key", sources * inner, ("pooled" if mixer.kind == POOLED else "norm1",)),
-        ("value", sources * inner, ("pooled" if mixer.kind == POOLED else "norm1",)),
-        ("scores", scores, ("query", "key")),
-        ("attention", asking * inner, ("scores", "query", "key", "value")),
         ("projection.matmul", asking * width, ("attention",)),
         ("projection", asking * width, ("projection.matmul",)),
     ]
@@ -144,6 +136,67 @@ def _block(element: BlockElement, each: int) -> list[_Step]:
         ("fc2", asking * width, ("fc2.matmul",)),
         ("y", asking * width, ("sum", "fc2")),
     ]
+
+
+def _of_all(element: BlockElement, width: int, inner: int, score: int) -> Iterator[_Step]:
+    """Yield what is between the norm and the projection where all ask the same keys; a `score` is of all heads."""
+    asking, asked = 1 if element.last else element.side**2 + 1, "norm1"
+    sources = element.mixer.sources(element.side)
+    if element.last:
+        yield "asking", width, ("norm1",)
+    if element.mixer.kind == POOLED:
+        for what, size, read in _pooling(element, width):
+            yield what, size, read
+            asked = what
+    yield "query.matmul", asking * inner, ("asking" if element.last else "norm1",)
+    yield "query", asking * inner, ("query.matmul",)
+    yield "key", sources * inner, (asked,)
+    yield "value", sources * inner, (asked,)
+    yield "scores", asking * sources * score, ("query", "key")
+    yield "attention", asking * inner, ("scores", "query", "key", "value")
+
+
+def _in_windows(element: BlockElement, width: int, inner: int, score: int) -> Iterator[_Step]:
+    """Yield the same of windows: all tokens in their order, the class token's attention, and each group's."""
+    groups = element.mixer.groups(element.side)
+    tokens = sum(group.length for group in groups)
+    yield "windows", tokens * width, ("norm1",)
+    yield "query.matmul", tokens * inner, ("windows",)
+    yield "query", tokens * inner, ("query.matmul",)
+    yield "key", tokens * inner, ("windows",)
+    yield "value", tokens * inner, ("windows",)
+    yield "asking", inner, ("query",)
+    yield "scores", tokens * score, ("asking", "key")
+    yield "class", inner, ("scores", "asking", "key", "value")
+    parts = [("query", "key", "value")] * len(groups)
+    if len(groups) > 1:
+        parts = [(f"query{i}", f"key{i}", f"value{i}") for i in range(len(groups))]
+        for column, whole in enumerate(("query", "key", "value")):
+            yield from (
+                (part[column], group.length * inner, (whole,)) for part, group in zip(parts, groups, strict=True)
+            )
+    for number, (group, part) in enumerate(zip(groups, parts, strict=True)):
+        yield f"scores{number}", group.length * group.tokens * score, part
+        yield f"attention{number}", group.length * inner, (f"scores{number}", *part)
+    found = tuple(f"attention{number}" for number in range(len(groups)))
+    yield "joined", (tokens + 1) * inner, ("class", *found)
+    yield "attention", (element.side**2 + 1) * inner, ("joined",)
+
+
+def _pooling(element: BlockElement, width: int) -> Iterator[_Step]:
+    """Yield what makes the means of cells out of normed tokens."""
+    side, size = element.side, element.mixer.size
+    cells = -(-side // size)
+    yield "pooled_class", width, ("norm1",)
+    yield "pooled_patches", side**2 * width, ("norm1",)
+    if side % size:
+        yield "channels_first", side**2 * width, ("pooled_patches",)
+        yield "cells", cells**2 * width, ("channels_first",)
+        yield "means", cells**2 * width, ("cells",)
+    else:
+        yield "row_means", cells * side * width, ("pooled_patches",)
+        yield "means", cells**2 * width, ("row_means",)
+    yield "pooled", (cells**2 + 1) * width, ("pooled_class", "means")
 
 
 def _reduction(element: ReductionElement, each: int) -> list[_Step]:

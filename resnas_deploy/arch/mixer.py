@@ -46,6 +46,19 @@ class Region:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Windows of one number of tokens, which a graph attends in as a batch."""
+
+    windows: int
+    tokens: int  # of each, with the class token
+
+    @property
+    def length(self) -> int:
+        """Count the tokens of all of them."""
+        return self.windows * self.tokens
+
+
+@dataclass(frozen=True)
 class Mixer:
     """A token mixer on any grid, or one that `at` has resolved for a grid."""
 
@@ -79,6 +92,13 @@ class Mixer:
     def regions(self, side: int) -> tuple[Region, ...]:
         """Return the rectangles that a window's grid falls into: one where it divides the side, else up to four."""
         return _regions(side, self.size)
+
+    def groups(self, side: int) -> tuple[Group, ...]:
+        """Return a window's regions by the tokens of their windows: the lower and the right edge have as many."""
+        counts: dict[int, int] = {}
+        for region in self.regions(side):
+            counts[region.window_tokens] = counts.get(region.window_tokens, 0) + region.windows
+        return tuple(Group(windows, tokens + 1) for tokens, windows in counts.items())
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _PRODUCTS = ("MatMul", "Gemm", "Conv", "Attention")  # where the arithmetic is
 _ATTENTION = ("Softmax", "Attention")
+_PART = re.compile(r"\.(class|windows\d+)")  # of attention in windows
 _NORM = "LayerNormalization"
 _INPUT_CAST, _OUTPUT_CAST = "input_cast", "output_cast"  # the graph's edges are float32 in every precision
 _LEVELS = {"stem.levels", "stem.channels_first", "stem.centred"}  # take the mean off uint8 images, in float32
@@ -143,15 +145,15 @@ def _part(
 
 
 def _is_attention_fused(element: Element, layers: Sequence[Layer], nodes: Mapping[str, GraphNode]) -> bool | None:
-    """Whether one kernel does a block's softmax and both of its products without weights."""
+    """Whether one kernel does a softmax and both of its products without weights, each one of a block in windows."""
     if not isinstance(element, BlockElement):
         return None
-    core = {
-        name
-        for name, node in nodes.items()
-        if node.element == element.name and (node.op in _ATTENTION or (node.op == "MatMul" and not node.weighted))
-    }
-    return any(core <= set(layer.nodes) for layer in layers)
+    cores: dict[str, set[str]] = {}
+    for name, node in nodes.items():
+        if node.element == element.name and (node.op in _ATTENTION or (node.op == "MatMul" and not node.weighted)):
+            part = _PART.match(name.removeprefix(f"{element.name}.attention"))
+            cores.setdefault(part[0] if part else "", set()).add(name)
+    return all(any(core <= set(layer.nodes) for layer in layers) for core in cores.values())
 
 
 def _fallbacks(kernels: Sequence[Layer], engine: _Engine, allowed: set[str], tf32: bool) -> Iterator[str]:

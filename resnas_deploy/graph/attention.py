@@ -5,15 +5,15 @@ Both spellings compute the last block's output of the class token alone, which a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from resnas_deploy.arch.elements import BlockElement
-from resnas_deploy.arch.mixer import POOLED, WINDOW, Region
+from resnas_deploy.arch.mixer import POOLED, WINDOW
 from resnas_deploy.arch.spec import Block
 from resnas_deploy.graph import fold
-from resnas_deploy.graph.mixing import cut_windows, joined_windows, pooled_tokens, with_class_token
+from resnas_deploy.graph.mixing import Windows, pooled_by_slices, pooled_by_views
 from resnas_deploy.graph.nodes import GraphBuilder
 from resnas_deploy.graph.spelling import OPERATOR, PACKED
 from resnas_deploy.weights.checkpoint import Array
@@ -31,7 +31,8 @@ def emit_with_operator(
     are rows of that, `(B * T, C)`.
     """
     name, width, block = f"{element.name}.attention", element.width, element.block
-    inner, shape, tokens = block.inner, (block.inner, element.width), element.side**2 + 1
+    side, tokens = element.side, element.side**2 + 1
+    inner, shape = block.inner, (block.inner, element.width)
     qkv, scale, shift = tensors["attention.qkv.weight"], tensors["norm1.weight"], tensors["norm1.bias"]
     projection = tensors["attention.projection.weight"]
     bias = fold.norm_shift_into_bias(qkv, tensors["attention.qkv.bias"], shift)
@@ -49,9 +50,18 @@ def emit_with_operator(
     if not element.last:
         x = graph.rows(x, element.name, width)
     normed = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
-    asking = normed
+    mixer, windows = element.mixer, windows_of(element)
+    asking, asked, held = normed, normed, tokens  # how many ask, and how many keys and values there are
     if element.last:
-        asking = graph.rows(graph.class_token(normed, f"{name}.class_token"), f"{name}.asking", width)
+        asking, tokens = graph.rows(graph.class_token(normed, f"{name}.class_token"), f"{name}.asking", width), 1
+    if mixer.kind == POOLED:
+        asked = graph.tokens(normed, f"{name}.normed", held, width) if not element.last else normed
+        asked, held = pooled_by_views(graph, asked, name, side, mixer.size, width), mixer.sources(side)
+        asked = graph.rows(asked, f"{name}.pooled", width) if not element.last else asked
+    if windows:
+        normed = windows.ordered(graph, graph.tokens(normed, f"{name}.normed", tokens, width), name, 1)
+        asking = asked = graph.rows(normed, f"{name}.windows", width)
+        tokens = held = windows.tokens
     query = graph.affine(
         asking,
         f"{name}.query",
@@ -59,25 +69,17 @@ def emit_with_operator(
         query_weight,
         lambda: fold.attention_scale_into_query(query_bias, block.head_dim),
     )
-    query = graph.tokens(query, f"{name}.query", 1 if element.last else tokens, inner)
-    sources, mixer, side = normed, element.mixer, element.side
-    if mixer.kind == POOLED:
-        if not element.last:
-            sources = graph.tokens(sources, f"{name}.normed", tokens, width)
-        sources = pooled_tokens(graph, sources, name, side, mixer.size, width)
-        if not element.last:
-            sources = graph.rows(sources, f"{name}.pooled", width)
-    key = graph.linear(sources, f"{name}.key", shape, key_weight)
-    value = graph.linear(sources, f"{name}.value", shape, value_weight)
+    query = graph.tokens(query, f"{name}.query", tokens, inner)
+    key = graph.linear(asked, f"{name}.key", shape, key_weight)
+    value = graph.linear(asked, f"{name}.value", shape, value_weight)
     if not element.last:
         key, value = (
-            graph.tokens(part, f"{name}.{what}", mixer.sources(side), inner)
-            for part, what in ((key, "key"), (value, "value"))
+            graph.tokens(part, f"{name}.{what}", held, inner) for part, what in ((key, "key"), (value, "value"))
         )
-    if mixer.kind == WINDOW and not element.last:
-        out = _windows_with_operator(graph, element, query, key, value, name)
+    if windows:
+        out = _windows_with_operator(graph, windows, (query, key, value), name, block)
     else:
-        out = _operator(graph, element, query, key, value, name)
+        out = _operator(graph, (query, key, value), name, block)
     out = graph.affine(
         graph.rows(out, name, inner),
         f"{name}.projection",
@@ -90,30 +92,33 @@ def emit_with_operator(
     return x, out
 
 
-def _operator(graph: GraphBuilder, element: BlockElement, query: str, key: str, value: str, name: str) -> str:
-    heads = element.block.heads
-    return graph.node("Attention", [query, key, value], name, scale=1.0, q_num_heads=heads, kv_num_heads=heads)
+def windows_of(element: BlockElement) -> Windows | None:
+    """Return the windows that a block attends in; none of the last, whose class token attends to all."""
+    return Windows(element.mixer, element.side) if element.mixer.kind == WINDOW and not element.last else None
+
+
+def _operator(graph: GraphBuilder, inputs: Sequence[str], name: str, block: Block) -> str:
+    """Emit the operator on q, k and v, `(B, T, C)` each, and what is added to the scores."""
+    return graph.node("Attention", inputs, name, scale=1.0, q_num_heads=block.heads, kv_num_heads=block.heads)
 
 
 def _windows_with_operator(
-    graph: GraphBuilder, element: BlockElement, query: str, key: str, value: str, name: str
+    graph: GraphBuilder, windows: Windows, parts: tuple[str, str, str], name: str, block: Block
 ) -> str:
     """Emit one operator for the class token and one for the windows of each region, which are a batch."""
-    side, inner, parts = element.side, element.block.inner, list[tuple[Region, str]]()
-    class_token = _operator(graph, element, graph.class_token(query, f"{name}.asking"), key, value, f"{name}.class")
-    for region in element.mixer.regions(side):
-        where = f"{name}.{region.top}_{region.left}"
-        windows = [cut_windows(graph, query, f"{where}.query", side, region, (), inner)]
-        for what, x in (("key", key), ("value", value)):
-            patches = cut_windows(graph, x, f"{where}.{what}", side, region, (), inner)
-            windows.append(with_class_token(graph, patches, x, f"{where}.{what}", region, (), inner))
-        tokens = region.window_tokens, region.window_tokens + 1, region.window_tokens + 1
-        query_, key_, value_ = (
-            graph.node("Reshape", [x, graph.ints(-1, count, inner)], f"{x}.batched")
-            for x, count in zip(windows, tokens, strict=True)
-        )
-        parts.append((region, _operator(graph, element, query_, key_, value_, where)))
-    return graph.node("Concat", [class_token, joined_windows(graph, parts, name, side, (), inner)], name, axis=1)
+    query, key, value = parts
+    asking = graph.class_token(query, f"{name}.asking")
+    class_token = _operator(graph, (asking, key, value, windows.hiding_copies(graph)), f"{name}.class", block)
+    by_part = [
+        windows.split(graph, x, f"{name}.{what}", 1) for what, x in (("query", query), ("key", key), ("value", value))
+    ]
+    found = list[str]()
+    for number, group in enumerate(windows.groups):
+        own, batched = f"{name}.windows{number + 1}", graph.ints(-1, group.tokens, block.inner)
+        taken = [graph.node("Reshape", [part[number], batched], f"{part[number]}.batched") for part in by_part]
+        x = _operator(graph, taken, own, block)
+        found.append(graph.node("Reshape", [x, graph.ints(-1, group.length, block.inner)], f"{own}.view"))
+    return windows.joined(graph, class_token, found, name, 1)
 
 
 def emit_packed(
@@ -145,9 +150,9 @@ def emit_packed(
             "Concat", [residual, graph.patches(x, f"{element.name}.patches")], f"{element.name}.tokens", axis=1
         )
     x = graph.normalise(x, f"{element.name}.norm1", width, epsilon)
-    mixer = element.mixer
+    mixer, windows = element.mixer, windows_of(element)
     if mixer.kind == POOLED:
-        pooled = pooled_tokens(graph, x, name, element.side, mixer.size, width)
+        pooled = pooled_by_slices(graph, x, name, element.side, mixer.size, width)
         query = graph.linear(x, f"{name}.query", (inner, width), lambda: weight()[:inner])
         query = graph.add_bias(query, f"{name}.query", inner, scaled_query_bias)
         (query,) = _by_head(graph, query, f"{name}.query", ("query",), block)
@@ -159,12 +164,13 @@ def emit_packed(
             x, f"{name}.qkv", 3 * inner, lambda: np.concatenate([scaled_query_bias(), np.zeros(2 * inner, np.float32)])
         )
         query, key, value = _by_head(graph, x, name, ("query", "key", "value"), block)
-    if element.last:
-        query = graph.node("Slice", [query, graph.ints(0), graph.ints(1), graph.ints(2)], f"{name}.class_token")
-    if mixer.kind == WINDOW and not element.last:
-        x = _windows_in_products(graph, element, query, key, value, name)
+    if element.last or windows:
+        asking = graph.node("Slice", [query, graph.ints(0), graph.ints(1), graph.ints(2)], f"{name}.class_token")
+    if windows:
+        class_token = _products(graph, asking, key, value, f"{name}.class", 4)
+        x = _windows_in_products(graph, windows, class_token, f"{name}.moved", name, block)
     else:
-        x = _products(graph, query, key, value, name, 4)
+        x = _products(graph, asking if element.last else query, key, value, name, 4)
     x = graph.node("Transpose", [x], f"{name}.merged", perm=[0, 2, 1, 3])
     x = graph.node("Reshape", [x, graph.ints(0, 0, inner)], name)
     x = graph.linear(x, f"{name}.projection", (width, inner), lambda: projection)
@@ -178,9 +184,13 @@ def emit_packed(
 
 
 def _by_head(graph: GraphBuilder, x: str, name: str, parts: tuple[str, ...], block: Block) -> list[str]:
-    """Move `(B, T, parts x heads x head_dim)` once and split it: `(B, heads, T, head_dim)` each."""
+    """Move `(B, T, parts x heads x head_dim)` once, to `NAME.moved`, and split it: `(B, heads, T, head_dim)` each."""
     x = graph.node("Reshape", [x, graph.ints(0, 0, len(parts), block.heads, block.head_dim)], f"{name}.view")
     x = graph.node("Transpose", [x], f"{name}.moved", perm=[2, 0, 3, 1, 4])  # (parts, B, heads, T, head_dim)
+    return _parts(graph, x, name, parts)
+
+
+def _parts(graph: GraphBuilder, x: str, name: str, parts: tuple[str, ...]) -> list[str]:
     split = graph.split(x, f"{name}.split", parts, axis=0) if len(parts) > 1 else [x]
     return [graph.node("Squeeze", [part, graph.ints(0)], f"{part}.squeezed") for part in split]
 
@@ -195,30 +205,22 @@ def _products(graph: GraphBuilder, query: str, key: str, value: str, name: str, 
 
 
 def _windows_in_products(
-    graph: GraphBuilder, element: BlockElement, query: str, key: str, value: str, name: str
+    graph: GraphBuilder, windows: Windows, class_token: str, qkv: str, name: str, block: Block
 ) -> str:
-    """Emit products of the class token, and of the windows of each region, `(B, heads, windows, tokens, head_dim)`."""
-    side, before, head_dim = element.side, (element.block.heads,), element.block.head_dim
-    asking = graph.node("Slice", [query, graph.ints(0), graph.ints(1), graph.ints(2)], f"{name}.asking")
-    class_token, parts = _products(graph, asking, key, value, f"{name}.class", 4), list[tuple[Region, str]]()
-    for region in element.mixer.regions(side):
-        where = f"{name}.{region.top}_{region.left}"
-        queries = cut_windows(graph, query, f"{where}.query", side, region, before, head_dim)
-        keys, values = (
-            with_class_token(
-                graph,
-                cut_windows(graph, x, f"{where}.{what}", side, region, before, head_dim),
-                x,
-                f"{where}.{what}",
-                region,
-                before,
-                head_dim,
-            )
-            for what, x in (("key", key), ("value", value))
-        )
-        parts.append((region, _products(graph, queries, keys, values, where, 5)))
-    patches = joined_windows(graph, parts, name, side, before, head_dim)
-    return graph.node("Concat", [class_token, patches], f"{name}.mixed", axis=2)
+    """Emit products of the windows of each group, and put them behind the class token's `(B, heads, 1, head_dim)`.
+
+    Takes q, k and v by head, `(3, B, heads, T, head_dim)`: moved into windows at once, in the kernel that moves heads.
+    """
+    qkv, found = windows.ordered(graph, qkv, name, 3), list[str]()
+    for number, (group, x) in enumerate(zip(windows.groups, windows.split(graph, qkv, name, 3), strict=True), 1):
+        own = f"{name}.windows{number}"
+        shape = graph.ints(3, -1, block.heads, group.windows, group.tokens, block.head_dim)
+        x = graph.node("Reshape", [x, shape], f"{own}.view")
+        query, key, value = _parts(graph, x, own, ("query", "key", "value"))
+        x = _products(graph, query, key, value, own, 5)
+        back = graph.ints(-1, block.heads, group.length, block.head_dim)
+        found.append(graph.node("Reshape", [x, back], f"{own}.joined"))
+    return windows.joined(graph, class_token, found, name, 2)
 
 
 ATTENTION: Mapping[str, Emitter] = {OPERATOR: emit_with_operator, PACKED: emit_packed}

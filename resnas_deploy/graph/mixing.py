@@ -1,19 +1,27 @@
-"""Emits what a mixer moves: patch tokens into windows and back, and the means of cells of the grid."""
+"""Emits what a mixer moves: tokens into windows and back, and the means of cells of the grid."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import product
 
-from resnas_deploy.arch.mixer import Region
-from resnas_deploy.graph.nodes import GraphBuilder
+import numpy as np
+from numpy.typing import NDArray
+
+from resnas_deploy.arch.mixer import Group, Mixer, Region
+from resnas_deploy.graph.nodes import TO_THE_END, GraphBuilder
+
+_HIDDEN = -1e4  # what a score is lowered by: its weight is 0 in every precision, and the number in all of them
 
 
-def pooled_tokens(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:
-    """Replace the patch tokens of `(B, 1 + N, C)` by the means of cells of `size` x `size`, cut at the edges."""
-    class_token = graph.class_token(x, f"{name}.pooled_class")
-    cells = -(-side // size)
-    x = graph.patches(x, f"{name}.pooled_patches")
-    if side % size == 0:  # the mean of rows, then of columns, each over a view
+def pooled_by_views(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:
+    """Replace the patch tokens of `(B, 1 + N, C)` by the means of cells of `size` x `size`, cut at the edges.
+
+    The means are of rows, then of columns, each over a view of the tokens; a cut grid's are an AveragePool.
+    """
+    class_token, x, cells = *_apart(graph, x, name), _cells(side, size)
+    if side % size == 0:
         x = graph.node("Reshape", [x, graph.ints(0, cells, size, side * width)], f"{name}.pooled_rows")
         x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.row_means", keepdims=0)
         x = graph.node("Reshape", [x, graph.ints(0, cells**2, size, width)], f"{name}.pooled_columns")
@@ -27,61 +35,111 @@ def pooled_tokens(graph: GraphBuilder, x: str, name: str, side: int, size: int, 
     return graph.node("Concat", [class_token, x], f"{name}.pooled", axis=1)
 
 
-def cut_windows(
-    graph: GraphBuilder, x: str, name: str, side: int, region: Region, before: Sequence[int], width: int
-) -> str:
-    """Move the tokens of a region's windows together.
+def pooled_by_slices(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:
+    """Emit the same as a mean of slices of the grid, which a compiler writes in the kernel of the norm before it.
 
-    `x` is `(B, *before, 1 + N, width)`; returns `(B, *before, windows, window tokens, width)`.
+    A cut grid is filled up with zeros, and each cell's mean multiplied by what it is short of.
     """
-    axis = 1 + len(before)
-    x = graph.node("Slice", [x, graph.ints(1), graph.ints(1 + side**2), graph.ints(axis)], f"{name}.patches")
-    if (region.height, region.width) != (side, side):
-        x = graph.node("Reshape", [x, graph.ints(-1, *before, side, side, width)], f"{name}.grid")
-        ends = graph.ints(region.top + region.height, region.left + region.width)
-        x = graph.node(
-            "Slice", [x, graph.ints(region.top, region.left), ends, graph.ints(axis, axis + 1)], f"{name}.region"
-        )
-    rows, columns = region.height // region.window_height, region.width // region.window_width
-    across = region.window_width * width
-    x = graph.node("Reshape", [x, graph.ints(-1, *before, rows, region.window_height, columns, across)], f"{name}.rows")
-    x = graph.node("Transpose", [x], f"{name}.moved", perm=[*range(axis), axis, axis + 2, axis + 1, axis + 3])
-    return graph.node(
-        "Reshape", [x, graph.ints(-1, *before, region.windows, region.window_tokens, width)], f"{name}.windows"
-    )
-
-
-def with_class_token(
-    graph: GraphBuilder, windows: str, x: str, name: str, region: Region, before: Sequence[int], width: int
-) -> str:
-    """Put the class token of `x`, `(B, *before, 1 + N, width)`, before the tokens of each window."""
-    axis = 1 + len(before)
-    token = graph.node("Slice", [x, graph.ints(0), graph.ints(1), graph.ints(axis)], f"{name}.class_token")
-    token = graph.node("Reshape", [token, graph.ints(-1, *before, 1, 1, width)], f"{name}.class_token.view")
-    shape = [1] * (len(before) + 4)
-    shape[axis] = region.windows
-    token = graph.node("Expand", [token, graph.ints(*shape)], f"{name}.class_tokens")
-    return graph.node("Concat", [token, windows], f"{name}.with_class_token", axis=axis + 1)
-
-
-def joined_windows(
-    graph: GraphBuilder, parts: Sequence[tuple[Region, str]], name: str, side: int, before: Sequence[int], width: int
-) -> str:
-    """Move what `cut_windows` made of all regions back into `(B, *before, N, width)`."""
-    axis, rows_of = 1 + len(before), dict[int, list[str]]()
-    for region, x in parts:
-        own = f"{name}.{region.top}_{region.left}"
-        rows, columns = region.height // region.window_height, region.width // region.window_width
-        across = region.window_width * width
-        x = graph.node(
-            "Reshape", [x, graph.ints(-1, *before, rows, columns, region.window_height, across)], f"{own}.rows"
-        )
-        x = graph.node("Transpose", [x], f"{own}.moved", perm=[*range(axis), axis, axis + 2, axis + 1, axis + 3])
-        x = graph.node("Reshape", [x, graph.ints(-1, *before, region.height, region.width, width)], f"{own}.grid")
-        rows_of.setdefault(region.top, []).append(x)
-    strips = [
-        graph.node("Concat", strip, f"{name}.{top}.strip", axis=axis + 1) if len(strip) > 1 else strip[0]
-        for top, strip in rows_of.items()
+    class_token, x, cells = *_apart(graph, x, name), _cells(side, size)
+    x = graph.node("Reshape", [x, graph.ints(0, side, side, width)], f"{name}.pooled_grid")
+    if missing := cells * size - side:
+        x = graph.node("Pad", [x, graph.ints(0, 0, 0, 0, 0, missing, missing, 0)], f"{name}.pooled_padded")
+    ends, axes, steps = graph.ints(TO_THE_END, TO_THE_END), graph.ints(1, 2), graph.ints(size, size)
+    slices = [
+        graph.node("Slice", [x, graph.ints(*begin), ends, axes, steps], f"{name}.slice{begin[0]}_{begin[1]}")
+        for begin in product(range(size), repeat=2)
     ]
-    grid = graph.node("Concat", strips, f"{name}.grid", axis=axis) if len(strips) > 1 else strips[0]
-    return graph.node("Reshape", [grid, graph.ints(-1, *before, side**2, width)], f"{name}.patches")
+    x = graph.node("Mean", slices, f"{name}.means")
+    if missing:
+        whole = graph.weight(
+            f"pooled{size}.of{side}.whole", (cells, cells, 1), lambda: _short_of(side, size)[..., None]
+        )
+        x = graph.node("Mul", [x, whole], f"{name}.means_of_there")
+    x = graph.node("Reshape", [x, graph.ints(0, cells**2, width)], f"{name}.means_flat")
+    return graph.node("Concat", [class_token, x], f"{name}.pooled", axis=1)
+
+
+def _apart(graph: GraphBuilder, x: str, name: str) -> tuple[str, str]:
+    return graph.class_token(x, f"{name}.pooled_class"), graph.patches(x, f"{name}.pooled_patches")
+
+
+def _cells(side: int, size: int) -> int:
+    return -(-side // size)
+
+
+def _short_of(side: int, size: int) -> NDArray[np.float32]:
+    """Return the tokens of a whole cell over those of each, `(cells, cells)`."""
+    there = np.minimum(size, side - size * np.arange(_cells(side, size)))
+    return (size**2 / np.outer(there, there)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The tokens of a grid in the order of windows.
+
+    Group by group, window by window: a copy of the class token, then the window's patch tokens by row. What a linear
+    wrote in that order, attention reads without another move. It takes S tokens for the grid's T.
+    """
+
+    mixer: Mixer
+    side: int
+
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The batches of windows, in their order."""
+        return self.mixer.groups(self.side)
+
+    @property
+    def tokens(self) -> int:
+        """Count them all: S."""
+        return sum(group.length for group in self.groups)
+
+    def order(self) -> NDArray[np.int64]:
+        """Return which token of the grid each is, `(S,)`; 0 is the class token."""
+        return np.concatenate([numbers.reshape(-1) for numbers in self._numbers()])
+
+    def ordered(self, graph: GraphBuilder, x: str, name: str, axis: int) -> str:
+        """Emit the T tokens along an axis as the S in that order."""
+        order = graph.indices(f"{self._name}.order", self.order())
+        return graph.node("Gather", [x, order], f"{name}.windows", axis=axis)
+
+    def split(self, graph: GraphBuilder, x: str, name: str, axis: int) -> list[str]:
+        """Emit each group's part of the S tokens along an axis."""
+        lengths = [group.length for group in self.groups]
+        if len(lengths) == 1:
+            return [x]
+        return graph.split(x, f"{name}.groups", [f"windows{i}" for i, _ in enumerate(lengths, 1)], axis, lengths)
+
+    def joined(self, graph: GraphBuilder, class_token: str, groups: Sequence[str], name: str, axis: int) -> str:
+        """Emit the grid's T tokens of the class token and each group's part; copies of the class token are left out."""
+        order = self.order()
+        places = 1 + np.flatnonzero(order)
+        back = np.concatenate([[0], places[np.argsort(order[order > 0])]])
+        x = graph.node("Concat", [class_token, *groups], f"{name}.joined", axis=axis)
+        return graph.node("Gather", [x, graph.indices(f"{self._name}.back", back)], f"{name}.grid", axis=axis)
+
+    def hiding_copies(self, graph: GraphBuilder) -> str:
+        """Emit what is added to the scores of one who attends to all S, `(1, S)`: of the class tokens one is seen."""
+        copies = (self.order() == 0) & (np.arange(self.tokens) > 0)
+        hidden = np.where(copies, np.float32(_HIDDEN), np.float32(0))[None]
+        return graph.weight(f"{self._name}.copies", hidden.shape, lambda: hidden)
+
+    @property
+    def _name(self) -> str:
+        return f"{self.mixer}.of{self.side}"
+
+    def _numbers(self) -> list[NDArray[np.int64]]:
+        """Return which token of the grid each is, `(windows, tokens)` of each group."""
+        grid = 1 + np.arange(self.side**2).reshape(self.side, self.side)
+        groups: dict[int, list[NDArray[np.int64]]] = {}
+        for region in self.mixer.regions(self.side):
+            groups.setdefault(region.window_tokens, []).append(_by_window(grid, region))
+        return [np.pad(np.concatenate(windows), ((0, 0), (1, 0))) for windows in groups.values()]
+
+
+def _by_window(grid: NDArray[np.int64], region: Region) -> NDArray[np.int64]:
+    """Return a region's numbers of a grid `(side, side)`, `(windows, window tokens)`."""
+    height, width = region.window_height, region.window_width
+    own = grid[region.top : region.top + region.height, region.left : region.left + region.width]
+    own = own.reshape(-1, height, region.width // width, width).transpose(0, 2, 1, 3)
+    return own.reshape(region.windows, region.window_tokens)

@@ -81,9 +81,11 @@ class GraphBuilder:
 
     def ints(self, *values: int) -> str:
         """Add an int64 vector, shared by all who ask for the same."""
-        name = f"ints.{'_'.join(map(str, values))}"
-        dtype = np.dtype(np.int64)
-        self.weights[name] = Weight(name, (len(values),), TensorProto.INT64, dtype, lambda: np.array(values, dtype))
+        return self.indices(f"ints.{'_'.join(map(str, values))}", np.array(values, np.int64))
+
+    def indices(self, name: str, values: NDArray[np.int64]) -> str:
+        """Add an int64 vector under a name, shared by all who ask for that name."""
+        self.weights[name] = Weight(name, values.shape, TensorProto.INT64, values.dtype, lambda: values)
         return name
 
     def linear(self, x: str, name: str, shape: tuple[int, int], weight: Callable[[], Array]) -> str:
@@ -133,10 +135,16 @@ class GraphBuilder:
         """Cut out all tokens of `(B, T, C)` but the first, `(B, T - 1, C)`."""
         return self.node("Slice", [x, self.ints(1), self.ints(TO_THE_END), self.ints(1)], name)
 
-    def split(self, x: str, name: str, parts: Sequence[str], axis: int) -> list[str]:
-        """Cut `x` into equal parts along an axis; each is named `NAME.PART`."""
-        outputs = [f"{name}.{part}" for part in parts]
-        self.nodes.append(helper.make_node("Split", [x], outputs, name=name, axis=axis, num_outputs=len(parts)))
+    def split(
+        self, x: str, name: str, parts: Sequence[str], axis: int, lengths: Sequence[int] | None = None
+    ) -> list[str]:
+        """Cut `x` along an axis into parts of these lengths, or equal ones; each is named `NAME.PART`."""
+        outputs, inputs = [f"{name}.{part}" for part in parts], [x]
+        if lengths is None:
+            self.nodes.append(helper.make_node("Split", inputs, outputs, name=name, axis=axis, num_outputs=len(parts)))
+        else:
+            inputs.append(self.ints(*lengths))
+            self.nodes.append(helper.make_node("Split", inputs, outputs, name=name, axis=axis))
         return outputs
 
 

@@ -65,6 +65,20 @@ def test_it_is_what_a_walk_over_the_emitted_graph_finds(precision, batch, tmp_pa
         assert peak_activation_bytes(arch, batch, precision) == walked_peak(graph)
 
 
+MIXED = ("global", "window2", "window3", "window5", "pooled2", "pooled3")
+
+
+@pytest.mark.parametrize("mixer", MIXED)
+@pytest.mark.parametrize("shape", [(1, 2, 4), (1, 2, 32), (6, 8, 4)], ids=["narrow", "hidden", "attention"])
+def test_it_is_so_with_every_mixer_on_grids_that_it_divides_and_does_not(mixer, shape, tmp_path):
+    """Whatever the peak is at: what attention needs, or the MLP."""
+    block = Block(*shape, mixer)
+    for width in (2, 24):
+        arch = ArchSpec((Stage(width, (block,) * 2), Stage(width, (block,) * 2)), 3, 24, 2, 0)  # 12 and 6 a side
+        graph = emitted(arch, 2, "fp32", tmp_path / "model.onnx")
+        assert peak_activation_bytes(arch, 2) == walked_peak(graph)
+
+
 def test_it_is_so_for_a_published_network_at_another_image_size(tmp_path):
     arch = PUBLISHED["tiny"].arch.with_image_size(280)
     assert peak_activation_bytes(arch) == walked_peak(emitted(arch, 1, "fp32", tmp_path / "model.onnx"))
