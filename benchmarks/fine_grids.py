@@ -5,9 +5,10 @@ Each setting is a runner, a precision, a network, its patches, its pixels and a 
 their names. Those that are in results/fine-grids.json (results/fine-grids-memory.json) already are not measured again;
 after S seconds none is begun, and the next call goes on.
 
-Time is that of a stack: a network of three blocks in its first stage less one of a single block there, of which nothing
-else differs; or of a whole network. All mixers are open at once and run in turn, in another order every round. Memory
-is measured in a process for each: the most that was resident in a run, over what was before it.
+Time is the process's own, on one thread: of a stack, which is a network of three blocks in its first stage less one of
+a single block there, of which nothing else differs; or of a whole network. All mixers are open at once and run in turn,
+in another order every round. Memory is measured in a process for each: the most that was resident in a run, over what
+was before it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,10 +31,10 @@ from resnas_deploy.arch.memory import peak_activation_bytes
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 from resnas_deploy.batch import USUAL
+from resnas_deploy.errors import ResnasError
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import UntrainedNetwork, made_up
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
-from resnas_deploy.processes.resources import usable_cores
 from resnas_deploy.runners.base import Options, Runner
 from resnas_deploy.runners.registry import runner_kind
 
@@ -45,9 +46,9 @@ WIDTH = 220
 LONG, SHORT = 3, 1  # blocks of the two stacks of which the difference is taken
 RUNTIMES = (("ort-cpu", "fp32"), ("ort-cpu", "int8"), ("openvino", "fp32"), ("openvino", "int8"), ("openvino", "bf16"))
 STACK, THREE, FOUR = "stage 1", "3 stages", "4 stages"
-SIZES = ((8, 224), (8, 392))  # patches and pixels
-MORE_SIZES = ((7, 224), (7, 392))
-ROUNDS_S = 10.0  # seconds of rounds of a setting, as far as there are the fewest and the most by then
+SIZES = ((8, 392), (8, 224))  # patches and pixels
+MORE_SIZES = ((7, 392), (7, 224))
+ROUNDS_S = 6.0  # seconds of rounds of a setting, as far as there are the fewest and the most by then
 FEWEST, MOST = 4, 40
 WARM = WarmUp(most=0)  # each has run twice before
 
@@ -105,32 +106,43 @@ def whole(setting: Setting, mixer: str) -> ArchSpec:
     return replace(small, stages=(*mixed, *stages[fine:]), image_size=setting.pixels, patch_size=setting.patch)
 
 
-def networks(setting: Setting) -> dict[tuple[str, int], ArchSpec]:
+def networks(setting: Setting, mixers: Sequence[str]) -> dict[tuple[str, int], ArchSpec]:
     """Return what is timed: by mixer, and by blocks of the stack, or 0 of a whole network."""
     if setting.network == STACK:
-        return {(mixer, blocks): stack(setting, mixer, blocks) for mixer in MIXERS for blocks in (LONG, SHORT)}
-    return {(mixer, 0): whole(setting, mixer) for mixer in MIXERS}
+        return {(mixer, blocks): stack(setting, mixer, blocks) for mixer in mixers for blocks in (LONG, SHORT)}
+    return {(mixer, 0): whole(setting, mixer) for mixer in mixers}
+
+
+def failures(setting: Setting, folder: Path) -> dict[str, str]:
+    """Return why a mixer's graph cannot be opened, of those of which it cannot."""
+    found = {}
+    for mixer in MIXERS:
+        arch = stack(setting, mixer, SHORT)
+        try:
+            opened(written(arch, setting, folder / f"{mixer} opened"), setting.runner)
+        except ResnasError as error:
+            found[mixer] = str(error)
+    return found
 
 
 def opened(network: UntrainedNetwork, runner: str) -> Runner:
-    """Return a network on a runner, on all cores."""
-    return runner_kind(runner).open(network, Options(usable_cores(), shares_cores=True))
+    """Return a network on a runner, on one thread."""
+    return runner_kind(runner).open(network, Options(threads=1, shares_cores=True))
 
 
 def times(setting: Setting, made: Mapping[tuple[str, int], UntrainedNetwork]) -> dict[str, list[float]]:
     """Return seconds by mixer, of every round: of a stack, what its further blocks take."""
     images = noise(setting.batch, setting.pixels)
-    steps = {key: timed(opened(one, setting.runner).step(images)) for key, one in made.items()}
+    steps = {key: timed(opened(one, setting.runner).step(images), time.process_time) for key, one in made.items()}
     for step in steps.values():
         step()
     once = sum(step() for step in steps.values())
     rounds = int(min(MOST, max(FEWEST, ROUNDS_S / once)))
     found = time_interleaved(steps, rounds, np.random.default_rng(0), warm_up=WARM).samples
-    if setting.network != STACK:
-        return {mixer: found[mixer, 0] for mixer in MIXERS}
     return {
-        mixer: [long - short for long, short in zip(found[mixer, LONG], found[mixer, SHORT], strict=True)]
-        for mixer in MIXERS
+        mixer: [long - short for long, short in zip(times_, found.get((mixer, SHORT), [0.0] * rounds), strict=True)]
+        for (mixer, blocks), times_ in found.items()
+        if blocks != SHORT
     }
 
 
@@ -138,8 +150,10 @@ def peak(setting: Setting, network: UntrainedNetwork) -> int:
     """Return the bytes that a run adds to what is resident, in a process of its own."""
     asked = {"setting": asdict(setting), "arch": network.arch.to_json(), "model": str(network.model)}
     said = subprocess.run(
-        [sys.executable, __file__, "child"], input=json.dumps(asked), capture_output=True, text=True, check=True
+        [sys.executable, __file__, "child"], input=json.dumps(asked), capture_output=True, text=True, check=False
     )
+    if said.returncode:
+        sys.exit(f"{setting}: {said.stderr}")
     return int(said.stdout.splitlines()[-1])
 
 
@@ -161,13 +175,13 @@ def _status(name: str) -> int:
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{name}:")))
 
 
-def timed_mixers(setting: Setting, folder: Path) -> dict[str, object]:
+def timed_mixers(setting: Setting, folder: Path, mixers: Sequence[str]) -> dict[str, object]:
     """Return what the mixers take of global attention's time, and of its MACs."""
-    archs = networks(setting)
+    archs = networks(setting, mixers)
     samples = times(setting, {key: written(arch, setting, folder / f"{key}") for key, arch in archs.items()})
     blocks = LONG - SHORT if setting.network == STACK else 1
     counted = {}
-    for mixer in MIXERS:
+    for mixer in mixers:
         macs_ = [macs(arch) for key, arch in archs.items() if key[0] == mixer]
         counted[mixer] = macs_[0] - sum(macs_[1:])
     return {
@@ -177,15 +191,15 @@ def timed_mixers(setting: Setting, folder: Path) -> dict[str, object]:
             "macs_over_global": counted[mixer] / counted[GLOBAL],
             "rounds": len(samples[mixer]),
         }
-        for mixer in MIXERS
+        for mixer in mixers
     }
 
 
-def weighed_mixers(setting: Setting, folder: Path) -> dict[str, object]:
+def weighed_mixers(setting: Setting, folder: Path, mixers: Sequence[str]) -> dict[str, object]:
     """Return what the mixers take of global attention's memory, measured and as `arch/memory.py` states it."""
-    archs = {key[0]: arch for key, arch in reversed(networks(setting).items())}
-    peaks = {mixer: peak(setting, written(archs[mixer], setting, folder / mixer)) for mixer in MIXERS}
-    stated = {mixer: peak_activation_bytes(archs[mixer], setting.batch, setting.precision) for mixer in MIXERS}
+    archs = {mixer: arch for (mixer, blocks), arch in networks(setting, mixers).items() if blocks != SHORT}
+    peaks = {mixer: peak(setting, written(arch, setting, folder / mixer)) for mixer, arch in archs.items()}
+    stated = {mixer: peak_activation_bytes(arch, setting.batch, setting.precision) for mixer, arch in archs.items()}
     return {
         mixer: {
             "peak_bytes": peaks[mixer],
@@ -193,7 +207,7 @@ def weighed_mixers(setting: Setting, folder: Path) -> dict[str, object]:
             "stated_bytes": stated[mixer],
             "stated_over_global": stated[mixer] / stated[GLOBAL],
         }
-        for mixer in MIXERS
+        for mixer in mixers
     }
 
 
@@ -226,12 +240,17 @@ def main() -> None:
             print("more is to be measured: call it again")
             break
         with tempfile.TemporaryDirectory() as folder:
-            found[str(setting)] = asdict(setting) | {"mixers": measured(setting, Path(folder))}
+            failed = failures(setting, Path(folder))
+            mixers = [mixer for mixer in MIXERS if mixer not in failed]
+            found[str(setting)] = asdict(setting) | {
+                "mixers": measured(setting, Path(folder), mixers),
+                "failed": failed,
+            }
         for mixer, one in found[str(setting)]["mixers"].items():
             print(f"{setting}, {mixer}: {one}", flush=True)
         ordered = {str(one): found[str(one)] for one in settings() if str(one) in found}
         block = f"{BLOCK.heads} heads of {BLOCK.head_dim}, hidden {BLOCK.hidden}, width {WIDTH}"
-        write_result(name, {"block": block, "threads": usable_cores(), "settings": ordered})
+        write_result(name, {"block": block, "threads": 1, "settings": ordered})
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import quantised_tables
 import reference
 import search_tables
 import serving_tables
+import spaces_tables
 import tables
 import throughput_tables
 import tradeoff_tables
@@ -29,6 +30,7 @@ TABLES = (
     | search_tables.TABLES
     | gpu_tables.TABLES
     | tradeoff_tables.TABLES
+    | spaces_tables.TABLES
     | throughput_tables.TABLES
     | install_tables.TABLES
     | predict_tables.TABLES

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fronts import gained
+from fronts import NAMES, gained
 from recording import spread, write_result
 
 import resnas_deploy as resnas
@@ -67,7 +67,7 @@ LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed w
 SUBNETS = 100  # that are weighed
 SETUP = Setup(runner_kind("ort-cpu"), "fp32", batch=16, threads=1)
 NETWORKS = 80  # of a profile
-EVOLUTION = Evolution(iterations=4, first=60, mutated=15, crossed=15, parents=15, pareto=True)
+EVOLUTION = Evolution(iterations=3, first=50, mutated=12, crossed=12, parents=15, pareto=True)
 FINALISTS = 7  # of each front
 RUNS, OPENINGS = 24, 3
 HELD_OUT = 100  # images of each class
@@ -231,7 +231,8 @@ def written() -> None:
         both = [(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds[way]]
         if len(both) > 1:
             gains = [gained(ours, theirs) for ours, theirs in both]
-            compared[way] = {name: spread([one[name] for one in gains]) for name in gains[0]}
+            values = {name: [one[name] for one in gains if name in one] for name in NAMES}
+            compared[way] = {name: spread(found) for name, found in values.items() if len(found) > 1}
             told(f"{way}: {compared[way]}")
     images = len(open_data("demo").val.labels)
     typical = float(np.mean([row["top1"] for one in found.values() for row in one["finalists"]]))

@@ -10,48 +10,49 @@ from tabulated import interval, percent, result, table
 WAYS = {"shaped": "shaped for this device", "evolved": "evolved", "fine": "mixers on a fine grid"}
 
 
-def _settings(stack: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for found in result("fine-grids")["settings"].values():
+MIXERS = ("window7", "pooled2", "pooled4")
+FAILED = "does not load"
+
+
+def _settings(name: str, *, stack: bool) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for found in result(name)["settings"].values():
         if (found["network"] == "stage 1") == stack:
             network = "" if stack else f"{found['network']}, "
             where = f"{found['runner']} {found['precision']}, {network}patch {found['patch']}, {found['pixels']} pixels"
             yield f"{where}, batch {found['batch']}", found["mixers"]
 
 
-def _mixed(stack: bool) -> str:
+def _times(*, stack: bool) -> str:
     rows = {}
-    names = [name for name in next(iter(_settings(True)))[1] if name != "global"]
-    for setting, mixers in _settings(stack):
-        whole = mixers["global"]
-        rows[setting] = [
-            f"{whole['ms']:.1f} ms, {whole['peak_bytes'] / 1e6:.0f} MB",
-            *(
-                f"{interval(mixers[name]['time_over_global'])}; {mixers[name]['peak_over_global']:.2f}"
-                for name in names
-            ),
-        ]
-    return table(("", "`global`", *(f"`{name}`: time; memory" for name in names)), rows)
+    for setting, mixers in _settings("fine-grids", stack=stack):
+        cells = [interval(mixers[name]["time_over_global"]) if name in mixers else FAILED for name in MIXERS]
+        rows[setting] = [f"{mixers['global']['ms']:.1f} ms", *cells]
+    return table(("", "`global`", *(f"`{name}` over it" for name in MIXERS)), rows)
 
 
-def fine_grids() -> str:
-    """Return what mixers take of global attention's time and memory in a first stage."""
-    return _mixed(stack=True)
+def fine_times() -> str:
+    """Return what mixers take of global attention's time in a first stage."""
+    return _times(stack=True)
 
 
 def fine_networks() -> str:
     """Return the same of whole networks."""
-    return _mixed(stack=False)
+    return _times(stack=False)
 
 
-def fine_statement() -> str:
-    """Return how the memory that is stated goes with what was measured, in the stacks that take most."""
+def fine_memory() -> str:
+    """Return what mixers take of its memory, measured and as it is stated."""
     rows = {}
-    for setting, mixers in _settings(stack=True):
-        if setting.startswith(("ort-cpu fp32", "openvino fp32")):
-            rows[setting] = [
-                f"{one['peak_bytes'] / 1e6:.0f} ({one['stated_bytes'] / 1e6:.0f})" for one in mixers.values()
-            ]
-    return table(("MB measured (stated)", *(f"`{name}`" for name in mixers)), rows)
+    for setting, mixers in _settings("fine-grids-memory", stack=True):
+        whole = mixers["global"]
+        cells = [
+            f"{mixers[name]['peak_over_global']:.2f} ({mixers[name]['stated_over_global']:.2f})"
+            if name in mixers
+            else FAILED
+            for name in MIXERS
+        ]
+        rows[setting] = [f"{whole['peak_bytes'] / 1e6:.0f} MB ({whole['stated_bytes'] / 1e6:.0f})", *cells]
+    return table(("", "`global`", *(f"`{name}` over it" for name in MIXERS)), rows)
 
 
 def compared() -> str:
@@ -82,9 +83,9 @@ def found_fronts() -> str:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    "fine-grids": fine_grids,
+    "fine-memory": fine_memory,
     "fine-networks": fine_networks,
-    "fine-statement": fine_statement,
+    "fine-times": fine_times,
     "spaces-compared": compared,
     "spaces-found": found_fronts,
 }
