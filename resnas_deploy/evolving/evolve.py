@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.space import LONGEST_NAME, SearchSpace
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.data.source import open_data
@@ -46,7 +46,6 @@ from resnas_deploy.weights.space_text import space_text
 SPACE, CHECKPOINT = "space.toml", "checkpoint.safetensors"
 _CANDIDATES = "candidates.sqlite"
 _TAKEN = "give `resume` to go on with what is there, or choose another `out`"
-_LONGEST = 60  # characters of a name
 _SUFFIX = "-evolved"
 _RESAMPLED = 1  # beside the seed and the round: not the generator that draws subnets
 
@@ -247,4 +246,4 @@ class _Evolving:
 
 def _name(space: SearchSpace) -> str:
     """Return the name of what a space evolves into."""
-    return f"{space.name.removesuffix(_SUFFIX)[: _LONGEST - len(_SUFFIX)]}{_SUFFIX}"
+    return f"{space.name.removesuffix(_SUFFIX)[: LONGEST_NAME - len(_SUFFIX)]}{_SUFFIX}"
