@@ -87,7 +87,8 @@ def settings() -> Iterator[Setting]:
 def stack(setting: Setting, mixer: str, blocks: int) -> ArchSpec:
     """Return a first stage of so many blocks, and little else."""
     stages = (Stage(WIDTH, (replace(BLOCK, mixer=mixer),) * blocks), Stage(WIDTH, (Block(1, 32, 32),)))
-    return ArchSpec(stages, classes=10, image_size=setting.pixels, patch_size=setting.patch)
+    stem = 24 * (setting.patch % 2 == 0)  # a patch of an odd size has a plain stem
+    return ArchSpec(stages, 10, setting.pixels, setting.patch, stem)
 
 
 def whole(setting: Setting, mixer: str) -> ArchSpec:

@@ -39,7 +39,9 @@ TABLES = (
     | compatibility_tables.TABLES
     | shaping_tables.TABLES
 )
-FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES
+FIGURES = (
+    tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES | spaces_tables.FIGURES
+)
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

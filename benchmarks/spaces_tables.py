@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
-from tabulated import interval, percent, result, table
+from tabulated import interval, measured_on, percent, result, table
 
 WAYS = {"shaped": "shaped for this device", "evolved": "evolved", "fine": "mixers on a fine grid"}
 
@@ -88,4 +89,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "fine-times": fine_times,
     "spaces-compared": compared,
     "spaces-found": found_fronts,
+}
+FIGURES: dict[str, Callable[[], str]] = {
+    f"on-{name}": partial(measured_on, name) for name in ("fine-grids", "spaces-compared")
 }
