@@ -18,13 +18,13 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from fronts import gained
+from fronts import NAMES, gained
 from recording import spread, write_result
 
 import resnas_deploy as resnas
@@ -59,15 +59,17 @@ from resnas_deploy.weights.space_files import space_named, supernet_space
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "spaces"
 PAPER, SHAPED, EVOLVED, FINE = "demo", "shaped", "evolved", "fine"
+UNMIXED = "fine-global"  # subnets of the fine grid's supernet that have global attention alone
 SPACES = {PAPER: "demo", SHAPED: "examples/demo/shaped.toml", FINE: "benchmarks/spaces/fine.toml"}
-WAYS = (PAPER, SHAPED, EVOLVED, FINE)
+WAYS = (PAPER, SHAPED, EVOLVED, FINE, UNMIXED)
+OVER = ((SHAPED, PAPER), (EVOLVED, PAPER), (FINE, PAPER), (FINE, UNMIXED))  # what is compared
 SEEDS = (0, 1, 2)
 EPOCHS, BEFORE_MOVING = 5, 3  # of all training; and of the supernet of `demo` that a space is evolved from
-LIMIT = "65%"  # of the widest subnet's latency, within which choices are weighed where a space is evolved
+LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed where a space is evolved
 SUBNETS = 100  # that are weighed
 SETUP = Setup(runner_kind("ort-cpu"), "fp32", batch=16, threads=1)
-NETWORKS = 60  # of a profile
-EVOLUTION = Evolution(iterations=4, first=60, mutated=15, crossed=15, parents=15, pareto=True)
+NETWORKS = 80  # of a profile
+EVOLUTION = Evolution(iterations=3, first=50, mutated=12, crossed=12, parents=15, pareto=True)
 FINALISTS = 7  # of each front
 RUNS, OPENINGS = 24, 3
 HELD_OUT = 100  # images of each class
@@ -79,6 +81,7 @@ def supernet(way: str, seed: int) -> Path:
     """Return where a trained supernet is or will be."""
     if way == EVOLVED:
         return KEPT / f"{EVOLVED}-{seed}" / "checkpoint.safetensors"
+    way = FINE if way == UNMIXED else way
     return KEPT / f"{way}-{EPOCHS}-{seed}" / "checkpoint.safetensors"
 
 
@@ -99,20 +102,16 @@ def trained(way: str, seed: int, epochs: int) -> Path:
 def train(way: str, seed: int) -> None:
     """Train the supernet of a space; an evolved one out of that of `demo`."""
     if way != EVOLVED:
-        trained(way, seed, EPOCHS)
+        trained(FINE if way == UNMIXED else way, seed, EPOCHS)
         return
     start, out = trained(PAPER, seed, BEFORE_MOVING), KEPT / f"{EVOLVED}-{seed}"
     if not (out / "done").exists():
         told(f"evolving, seed {seed}")
         resnas.space.evolve(
             start,
-            "demo",
+            data="demo",
             out=out,
-            max_latency=LIMIT,
-            runner=SETUP.kind.name,
-            batch=SETUP.batch,
-            threads=SETUP.threads,
-            store=STORE,
+            max_macs=LIMIT,
             rounds=1,
             subnets=SUBNETS,
             epochs=EPOCHS - BEFORE_MOVING,
@@ -126,6 +125,7 @@ def space_of(way: str, seed: int) -> SearchSpace:
     """Return the space that is searched: that of the supernet."""
     if way == EVOLVED:
         return supernet_space(load(supernet(way, seed)), supernet(way, seed))
+    way = FINE if way == UNMIXED else way
     return space_named(SPACES[way] if way == PAPER else ROOT / SPACES[way])
 
 
@@ -144,6 +144,8 @@ def search(way: str, seed: int) -> None:
     checkpoint = load(supernet(way, seed))
     space = supernet_space(checkpoint, supernet(way, seed))
     cost = latency_cost(stored_model(space, SETUP, STORE), space)
+    if way == UNMIXED:
+        space = replace(space, stages=tuple(replace(stage, mixers=("global",)) for stage in space.stages))
     data = open_data("demo")
     images = in_random_order(split(data.train, HELD_OUT)[1])
     problem = SearchProblem(
@@ -229,14 +231,13 @@ def written() -> None:
         for row in one["finalists"]:
             row["fingerprint"] = records.from_json(ArchSpec, row.pop("arch")).fingerprint
             row["ms"] = took[row["fingerprint"]]
-    seeds = {way: [seed for seed in SEEDS if (way, seed) in found] for way in WAYS}
     compared = {}
-    for way in WAYS[1:]:
-        both = [(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds[way]]
-        if len(both) > 1:
-            gains = [gained(ours, theirs) for ours, theirs in both]
-            compared[way] = {name: spread([one[name] for one in gains]) for name in gains[0]}
-            told(f"{way}: {compared[way]}")
+    for way, other in OVER:
+        seeds = [seed for seed in SEEDS if (way, seed) in found and (other, seed) in found]
+        gains = [gained(found[way, seed]["finalists"], found[other, seed]["finalists"]) for seed in seeds]
+        values = {name: [one[name] for one in gains if name in one] for name in NAMES}
+        compared[f"{way} over {other}"] = {name: spread(each) for name, each in values.items() if len(each) > 1}
+        told(f"{way} over {other}: {compared[f'{way} over {other}']}")
     images = len(open_data("demo").val.labels)
     typical = float(np.mean([row["top1"] for one in found.values() for row in one["finalists"]]))
     write_result(
@@ -251,7 +252,7 @@ def written() -> None:
             "evolution": asdict(EVOLUTION),
             "validation": images,
             "standard_error_of_top1": float(np.sqrt(typical * (1 - typical) / images)),
-            "over_demo": compared,
+            "compared": compared,
             "searches": [{"space": way, "seed": seed, **one} for (way, seed), one in found.items()],
         },
     )
