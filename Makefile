@@ -46,9 +46,9 @@ SHAPED := examples/demo/shaped.toml
 demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, export the winner
 	rm -rf $(SEARCHED)
 	$(BIN)/resnas train supernet --space $(SHAPED) --data demo --out $(SEARCHED)/supernet
-	$(BIN)/resnas latency profile --space $(SHAPED) --runner ort-cpu --batch 16 --threads 1 --networks 56 \
+	$(BIN)/resnas latency profile --space $(SHAPED) --runner ort-cpu --batch 16 --threads 1 --networks 48 \
 		--store $(SEARCHED)/latency.sqlite
-	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 45% \
+	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 65% \
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \
 		--out $(SEARCHED)/found
 	$(BIN)/resnas export --checkpoint $(SEARCHED)/found/checkpoint.safetensors --out $(SEARCHED)/artifact

@@ -106,6 +106,7 @@ def main() -> None:
             "total_s": totals,
             "ratio": wall,
             "winners": done["winners"],
+            "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", ""),  # where the machine was shared: one
         },
     )
     shutil.rmtree(KEPT)
