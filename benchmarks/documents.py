@@ -168,7 +168,7 @@ class InspectedDocument(TypedDict):
     fingerprint: str
     cost: dict[str, int]
     arch: ArchSpec
-    network_def: str
+    network_def: str | None
     provenance: NotRequired[Provenance]
     weights_sha256: NotRequired[str]
     space: NotRequired[SearchSpace]

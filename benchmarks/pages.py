@@ -17,6 +17,7 @@ import quantised_tables
 import reference
 import search_tables
 import serving_tables
+import shaping_tables
 import tables
 import throughput_tables
 import tradeoff_tables
@@ -34,8 +35,9 @@ TABLES = (
     | predict_tables.TABLES
     | reference.TABLES
     | compatibility_tables.TABLES
+    | shaping_tables.TABLES
 )
-FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES
+FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

@@ -12,7 +12,7 @@ from resnas_deploy.api.inspect_file import InspectedFile
 from resnas_deploy.api.parameters import checked
 from resnas_deploy.arch import cost
 from resnas_deploy.arch.elements import BlockElement, Element, HeadElement, ReductionElement, StemElement, elements
-from resnas_deploy.arch.mixer import Mixer
+from resnas_deploy.arch.mixer import GLOBAL, Mixer
 from resnas_deploy.arch.published import PUBLISHED
 from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec, Subnet
@@ -90,6 +90,14 @@ class Inspected(Tabular):
         """The search space of a supernet that has it inside."""
         return self.checkpoint.space if self.checkpoint else None
 
+    @property
+    def network_def(self) -> str | None:
+        """The reference's text for the architecture, image and patch size aside; None where mixers are not in it."""
+        blocks = (block for stage in self.arch.stages for block in stage.blocks)
+        if any(block.mixer != GLOBAL for block in blocks):
+            return None
+        return format_network_def(Subnet.whole(self.arch))
+
     def to_json(self) -> dict[str, object]:
         """Return what `resnas inspect --json` prints of a network."""
         found: dict[str, object] = {
@@ -97,7 +105,7 @@ class Inspected(Tabular):
             "fingerprint": self.arch.fingerprint,
             "cost": self.cost,
             "arch": self.arch.to_json(),
-            "network_def": format_network_def(Subnet.whole(self.arch)),
+            "network_def": self.network_def,
         }
         if self.checkpoint:
             found |= {"provenance": self.checkpoint.provenance.to_json(), "weights_sha256": self.checkpoint.digest}

@@ -62,8 +62,8 @@ def shape(
     small untrained networks that differ in nothing else and are timed interleaved, in several openings. Beside its own
     values stand the next multiples of 8, 16 and 32, the numbers between its heads, and the mixer global. A value goes
     where a wider one costs no more beyond the noise: the 95% interval of its time over the other's begins at or below 1
-    and ends at or below 1.03. The widest such one is added where the space has not got it. What the noise leaves open
-    is kept.
+    and ends at or below 1.03. The widest such one is added where the space has not got it, and one that is surely had
+    for less than all wider ones. What the noise leaves open is kept.
 
     Whatever is measured is kept in the store as it is: the same call goes on where one was stopped, by Ctrl-C or by the
     end of its minutes, and lists that were not reached stay as they were.

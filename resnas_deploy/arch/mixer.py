@@ -91,7 +91,13 @@ class Mixer:
 
     def regions(self, side: int) -> tuple[Region, ...]:
         """Return the rectangles that a window's grid falls into: one where it divides the side, else up to four."""
-        return _regions(side, self.size)
+        size, whole = self.size, side // self.size * self.size
+        spans = [(begin, length) for begin, length in ((0, whole), (whole, side - whole)) if length]
+        return tuple(
+            Region(top, left, height, width, min(size, height), min(size, width))
+            for top, height in spans
+            for left, width in spans
+        )
 
     def groups(self, side: int) -> tuple[Group, ...]:
         """Return a window's regions by the tokens of their windows: the lower and the right edge have as many."""
@@ -99,17 +105,6 @@ class Mixer:
         for region in self.regions(side):
             counts[region.window_tokens] = counts.get(region.window_tokens, 0) + region.windows
         return tuple(Group(windows, tokens + 1) for tokens, windows in counts.items())
-
-
-@cache
-def _regions(side: int, size: int) -> tuple[Region, ...]:
-    whole = side // size * size
-    spans = [(begin, length) for begin, length in ((0, whole), (whole, side - whole)) if length]
-    return tuple(
-        Region(top, left, height, width, min(size, height), min(size, width))
-        for top, height in spans
-        for left, width in spans
-    )
 
 
 @cache

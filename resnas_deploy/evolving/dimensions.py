@@ -13,7 +13,8 @@ from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import Block, Subnet
 
 Numbers = NDArray[np.float64]
-STEM, WIDTH, BLOCKS = "stem width", "width", "blocks"
+Values = tuple[int | str, ...]  # of one range: sizes ascending, or mixers by their names
+STEM, WIDTH, BLOCKS, MIXER = "stem width", "width", "blocks", "mixer"
 BLOCK_SIZES: dict[str, tuple[str, Callable[[Block], int]]] = {  # and the field of a `StageSpace` that has the choices
     "heads": ("heads", lambda block: block.heads),
     "head dim": ("head_dims", lambda block: block.head_dim),
@@ -25,11 +26,13 @@ BLOCK_SIZES: dict[str, tuple[str, Callable[[Block], int]]] = {  # and the field 
 class Dimension:
     """One range of a space."""
 
-    what: str  # stem width, width, blocks, heads, head dim, hidden
+    what: str  # stem width, width, blocks, heads, head dim, hidden, mixer
     stage: int = 0  # counted from 1; 0: of the whole network
+    mixer: str = ""  # of several, the one whose share of the stage's blocks this is
 
     def __str__(self) -> str:
-        return f"stage {self.stage}: {self.what}" if self.stage else self.what
+        what = f"{self.what} {self.mixer}" if self.mixer else self.what
+        return f"stage {self.stage}: {what}" if self.stage else what
 
 
 def dimensions(space: SearchSpace) -> tuple[Dimension, ...]:
@@ -37,11 +40,21 @@ def dimensions(space: SearchSpace) -> tuple[Dimension, ...]:
     found = [Dimension(STEM)] + [
         Dimension(what, number) for number in range(1, len(space.stages) + 1) for what in (WIDTH, BLOCKS, *BLOCK_SIZES)
     ]
+    found += [
+        Dimension(MIXER, number, mixer) for number, stage in enumerate(space.stages, start=1) for mixer in stage.mixers
+    ]
     return tuple(dimension for dimension in found if len(values(space, dimension)) > 1)
 
 
-def values(space: SearchSpace, dimension: Dimension) -> tuple[int, ...]:
-    """Return what a dimension may be, ascending; of blocks how many a subnet has."""
+def values(space: SearchSpace, dimension: Dimension) -> Values:
+    """Return what a dimension may be; of a mixer all of its stage."""
+    if dimension.mixer:
+        return space.stages[dimension.stage - 1].mixers
+    return sizes(space, dimension)
+
+
+def sizes(space: SearchSpace, dimension: Dimension) -> tuple[int, ...]:
+    """Return what a dimension of numbers may be, ascending; of blocks how many a subnet has."""
     if not dimension.stage:
         return tuple(sorted(space.stem_mid_widths))
     stage = space.stages[dimension.stage - 1]
@@ -52,8 +65,10 @@ def values(space: SearchSpace, dimension: Dimension) -> tuple[int, ...]:
 
 
 def step(space: SearchSpace, dimension: Dimension) -> float:
-    """Return how far neighbouring values of a dimension are apart, in the mean."""
-    found = values(space, dimension)
+    """Return how far neighbouring values of a dimension are apart, in the mean; of a mixer all blocks of the stage."""
+    if dimension.mixer:
+        return 1.0
+    found = sizes(space, dimension)
     return (found[-1] - found[0]) / (len(found) - 1)
 
 
@@ -76,5 +91,7 @@ def _of(subnet: Subnet, dimension: Dimension) -> float:
         return stage.width
     if dimension.what == BLOCKS:
         return sum(flags)
+    if dimension.mixer:
+        return sum(block.mixer == dimension.mixer for block in compress(stage.blocks, flags)) / sum(flags)
     size = BLOCK_SIZES[dimension.what][1]
     return sum(map(size, compress(stage.blocks, flags))) / sum(flags)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from resnas_deploy.arch.cost import macs
-from resnas_deploy.arch.space import SearchSpace
+from resnas_deploy.arch.space import LONGEST_NAME, SearchSpace
 from resnas_deploy.data.class_match import check_classes, classes_of
 from resnas_deploy.data.labelled import LabelledImages
 from resnas_deploy.data.source import open_data
@@ -32,7 +32,7 @@ from resnas_deploy.measuring.latency.profile import profile
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, headed, silent
-from resnas_deploy.searching.costs import Bound, Bounds, CostLimits
+from resnas_deploy.searching.costs import Bound, Bounds, CostLimits, macs_cost
 from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
 from resnas_deploy.searching.pool import ScorerSource, check_workers, opened_pool
@@ -46,7 +46,6 @@ from resnas_deploy.weights.space_text import space_text
 SPACE, CHECKPOINT = "space.toml", "checkpoint.safetensors"
 _CANDIDATES = "candidates.sqlite"
 _TAKEN = "give `resume` to go on with what is there, or choose another `out`"
-_LONGEST = 60  # characters of a name
 _SUFFIX = "-evolved"
 _RESAMPLED = 1  # beside the seed and the round: not the generator that draws subnets
 
@@ -106,6 +105,8 @@ def prepare(request: EvolveRequest, progress: Progress = silent) -> PreparedEvol
     supernet = load(request.supernet)
     space = supernet_space(supernet, request.supernet)
     check_choice(space)
+    if request.bounds.macs:
+        CostLimits((request.bounds.macs.limit(macs_cost(), space),)).within(space)
     if request.subnets < (least := least_subnets(count := len(dimensions(space)))):
         raise BadInput(
             f"`subnets` must be {least} or more for the {count} choices of the space {space.name}, found "
@@ -247,4 +248,4 @@ class _Evolving:
 
 def _name(space: SearchSpace) -> str:
     """Return the name of what a space evolves into."""
-    return f"{space.name.removesuffix(_SUFFIX)[: _LONGEST - len(_SUFFIX)]}{_SUFFIX}"
+    return f"{space.name.removesuffix(_SUFFIX)[: LONGEST_NAME - len(_SUFFIX)]}{_SUFFIX}"

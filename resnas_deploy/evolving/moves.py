@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.errors import BadInput
-from resnas_deploy.evolving.dimensions import BLOCK_SIZES, BLOCKS, WIDTH, Dimension, values
+from resnas_deploy.evolving.dimensions import BLOCK_SIZES, BLOCKS, WIDTH, Dimension, Values, sizes, values
 from resnas_deploy.evolving.effects import Effect
 from resnas_deploy.searching.costs import CostLimits
 
@@ -28,8 +28,8 @@ class Move:
     """What became of a dimension, and why."""
 
     effect: Effect
-    before: tuple[int, ...]  # its values
-    after: tuple[int, ...]
+    before: Values
+    after: Values
     why: str
 
     @property
@@ -80,7 +80,9 @@ def stayed(space: SearchSpace, found: Sequence[Effect], why: str) -> tuple[Move,
 def _moved(space: SearchSpace, effect: Effect, bounded: Bounded) -> tuple[SearchSpace, str]:
     """Return the space with one range moved by a step, and why. Raise `_Blocked`."""
     dimension, up = effect.dimension, effect.gain.sign > 0
-    found = values(space, dimension)
+    if dimension.mixer:
+        return _without_the_mixer(space, dimension, bounded, up=up)
+    found = sizes(space, dimension)
     further = 2 * found[-1] - found[-2] if up else 2 * found[0] - found[1]
     if further < 1:
         raise _Blocked(f"less is better, and a step below {found[0]} is none")
@@ -91,13 +93,38 @@ def _moved(space: SearchSpace, effect: Effect, bounded: Bounded) -> tuple[Search
     return moved, f"{'more' if up else 'less'} is better"
 
 
+def _without_the_mixer(
+    space: SearchSpace, dimension: Dimension, bounded: Bounded, *, up: bool
+) -> tuple[SearchSpace, str]:
+    """Return the space without a mixer that gains less than the others. Raise `_Blocked`."""
+    if up:
+        raise _Blocked("better than the others of the stage")
+    number = dimension.stage - 1
+    stage = space.stages[number]
+    if len(stage.mixers) == 1:
+        raise _Blocked("worse than the others, which are gone")
+    left = replace(stage, mixers=tuple(mixer for mixer in stage.mixers if mixer != dimension.mixer))
+    moved = replace(space, stages=(*space.stages[:number], left, *space.stages[number + 1 :]))
+    if _leaves(moved, space, bounded):
+        raise _Blocked("worse than the others, but without it no subnet of the space would be within the limits")
+    return moved, "worse than the others of the stage"
+
+
+def _leaves(moved: SearchSpace, space: SearchSpace, bounded: Bounded) -> bool:
+    """Tell whether a space has no subnet within the limits, where the one before had some."""
+    before, after = bounded.limits.highest([space.narrowest(), moved.narrowest()]).tolist()
+    return bool(before <= 1 < after)
+
+
 def _without_the_worst(space: SearchSpace, effect: Effect, bounded: Bounded, why: str) -> tuple[SearchSpace, str]:
     """Return the space with the worst end of a range dropped, which could not be moved for a reason."""
-    found, up = values(space, effect.dimension), effect.gain.sign > 0
+    if effect.dimension.mixer:
+        raise _Blocked(why)
+    found, up = sizes(space, effect.dimension), effect.gain.sign > 0
     if len(found) <= _FEWEST:
         raise _Blocked(why)
     moved = _with(space, effect.dimension, found[1:] if up else found[:-1])
-    if bounded.limits.highest([moved.narrowest()])[0] > max(1, bounded.limits.highest([space.narrowest()])[0]):
+    if _leaves(moved, space, bounded):
         raise _Blocked(why)
     return moved, f"{why}; {found[0] if up else found[-1]} was dropped"
 
@@ -110,7 +137,7 @@ def _check_bounds(space: SearchSpace, dimension: Dimension, bounded: Bounded) ->
             f"more is better, but the widest subnet would have {most / 1e6:.4g} M MACs, above the "
             f"{bounded.most_macs / 1e6:.4g} M that the space may grow to"
         )
-    largest = values(space, dimension)[-1]
+    largest = sizes(space, dimension)[-1]
     with_it = _with(space, dimension, (largest,)).narrowest()
     if bounded.limits.highest([with_it])[0] > 1:
         raise _Blocked(f"more is better, but no subnet with {largest} would be within the limits")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from resnas_deploy.evolving.dimensions import Values
 from resnas_deploy.evolving.effects import CONFIDENCE, Estimate
 from resnas_deploy.evolving.moves import Move
 from resnas_deploy.evolving.result import CostSpread, Evolution, EvolvedRound, Spread
@@ -21,9 +22,10 @@ from resnas_deploy.weights.space_text import space_text
 
 PAGE = "report.html"
 _METHOD = (
-    "A step is from one value of a range to the next; of what blocks choose each for itself it is a step of all blocks "
-    "of the stage. Its effect on top-1 is fitted to all choices together, over the subnets in the mean, and over the "
-    "better ones; its gain is the mean of both less what the cost of the step buys elsewhere, as the subnets spend it. "
+    "A step is from one value of a range to the next; of what blocks choose each for itself it is one of all blocks of "
+    "the stage; of a mixer, that all of them have it, and none another. Its effect on top-1 is "
+    "fitted to all choices together, over the subnets in the mean, and over the better ones; its gain is the mean of "
+    "both less what the cost of the step buys elsewhere, as the subnets spend it. "
     f"All intervals of a table together hold at {CONFIDENCE:.0%}. A range moves where its gain's interval is on one "
     "side of 0. After S3 (Chen et al., NeurIPS 2021, arXiv 2111.14725)."
 )
@@ -152,5 +154,5 @@ def _points(estimate: Estimate) -> str:
     return f"{100 * estimate.value:+.2f} ({100 * estimate.low:+.2f} to {100 * estimate.high:+.2f})"
 
 
-def _listed(numbers: Sequence[int]) -> str:
-    return " ".join(map(str, numbers))
+def _listed(found: Values) -> str:
+    return " ".join(map(str, found))

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnas_deploy.arch.inputs import input_named
+from resnas_deploy.arch.memory import peak_activation_bytes
 from resnas_deploy.artifact.artifact import MODEL, WEIGHTS, Artifact
 from resnas_deploy.artifact.creating import check_replaceable, creating, seal, set_aside
 from resnas_deploy.artifact.manifest import Verification
@@ -225,5 +226,7 @@ def _unquantised(
             _emit(checkpoint, request, scheme.around, plain)
     made_of = Unquantised(plain, twin, {}, scheme)
     made_of.check()
-    ranges = activation_ranges(twin, images.images, request.batch, progress, scheme.written_out)
+    ranges = activation_ranges(
+        twin, images.images, request.batch, progress, scheme.written_out, peak_activation_bytes(checkpoint.arch)
+    )
     return replace(made_of, ranges=ranges)

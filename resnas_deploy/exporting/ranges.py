@@ -23,20 +23,27 @@ from resnas_deploy.runners.base import Images
 Ranges = Mapping[str, tuple[float, float]]  # of each activation: the least and the largest value seen
 OPERATORS = ("MatMul", "Conv", "Add", "Relu")  # whose operands and results have ranges
 _BATCH = 16  # images in one run of the calibration
+_MOST_BYTES = 2**29  # of their activations; of a fine grid's attention fewer images have as many
 _LEAST, _MOST = "_ReduceMin", "_ReduceMax"  # what ONNX Runtime's calibrator adds to a tensor's name
 
 
 def activation_ranges(
-    model: Path, images: Images, sizes: BatchRange, progress: Progress, written_out: Collection[str] = ()
+    model: Path,
+    images: Images,
+    sizes: BatchRange,
+    progress: Progress,
+    written_out: Collection[str] = (),
+    image_bytes: int = 1,
 ) -> Ranges:
     """Run a float32 graph on the images and return the range of every product's operands and results.
 
-    The Attention nodes of these names are `written_out` before, so that their products have ranges too.
+    The Attention nodes of these names are `written_out` before, so that their products have ranges too. `image_bytes`
+    is the peak of one image's activations (`arch.memory`), by which fewer than usual run at once.
 
     Raise `BadInput` where an activation is not finite, which ONNX Runtime's own collecting of ranges passes over.
     """
     calibrate = import_quietly("onnxruntime.quantization.calibrate")
-    batch = sizes.nearest(min(_BATCH, len(images)))
+    batch = sizes.nearest(max(1, min(_BATCH, len(images), _MOST_BYTES // image_bytes)))
     graph = with_products(inliner.inline_local_functions(onnx.load(model)), written_out)
     seen: dict[str, tuple[float, float]] = {}  # the least and the largest value of each output
     with scratch_folder("calibration") as folder, errors_only():  # the quantiser gives advice through the root logger

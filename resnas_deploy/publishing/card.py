@@ -14,6 +14,8 @@ from resnas_deploy.arch import cost
 from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import input_named
+from resnas_deploy.arch.mixer import GLOBAL, mixer_named
+from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
 from resnas_deploy.engines.finding import Listed
@@ -104,6 +106,7 @@ def _network(artifact: Artifact) -> Iterator[str]:
         ("stages", str(len(arch.stages))),
         ("blocks", " + ".join(str(len(stage.blocks)) for stage in arch.stages)),
         ("widths", ", ".join(str(stage.width) for stage in arch.stages)),
+        *([("mixers", mixers)] if (mixers := _mixers(arch)) else []),
         ("patch", f"{arch.patch_size} pixels a side"),
         ("multiply-accumulates of an image", f"{cost.macs(arch):,}"),
         ("parameters", f"{cost.parameters(arch):,}"),
@@ -113,6 +116,15 @@ def _network(artifact: Artifact) -> Iterator[str]:
         added = macs_added(arch, manifest.alignment)
         rows.append(("alignment", f"widths padded to multiples of {manifest.alignment}, {added:.1%} more work"))
     yield from row_lines(("", ""), rows)
+
+
+def _mixers(arch: ArchSpec) -> str:
+    """Return the mixers of each stage's blocks, in order; nothing where all are global."""
+    names = [
+        [str(mixer_named(block.mixer).at(arch.side(number))) for block in stage.blocks]
+        for number, stage in enumerate(arch.stages)
+    ]
+    return "; ".join(map(" ".join, names)) if any(set(own) != {GLOBAL} for own in names) else ""
 
 
 def _use(manifest: Manifest) -> Iterator[str]:

@@ -25,6 +25,10 @@ class Costs(Protocol):
         """Whether the wider value is worth the place of the narrower one."""
         raise NotImplementedError
 
+    def dearer(self, wider: Value, narrower: Value) -> bool:
+        """Whether the wider value surely costs more."""
+        raise NotImplementedError
+
     def ratio(self, wider: Value, narrower: Value) -> Interval | None:
         """Return the time of one over that of the other, where times were measured."""
         raise NotImplementedError
@@ -44,6 +48,10 @@ class Times:
     def dominates(self, wider: Value, narrower: Value) -> bool:
         """Whether the wider value is no slower, beyond the noise."""
         return no_more(self.ratio(wider, narrower))
+
+    def dearer(self, wider: Value, narrower: Value) -> bool:
+        """Whether the interval of its time over the other's begins above 1."""
+        return self.ratio(wider, narrower).low > 1
 
     def ratio(self, wider: Value, narrower: Value) -> Interval:
         """Return the time of one over that of the other."""
@@ -69,6 +77,10 @@ class Kernels:
     def dominates(self, wider: Value, narrower: Value) -> bool:
         """Whether the narrower value costs more kernels than the wider one. As many as it has tell nothing."""
         return self.of(wider) < self.of(narrower)
+
+    def dearer(self, wider: Value, narrower: Value) -> bool:
+        """Whether the wider value has more kernels."""
+        return self.of(wider) > self.of(narrower)
 
     def ratio(self, wider: Value, narrower: Value) -> None:
         """Return nothing: no time was measured."""

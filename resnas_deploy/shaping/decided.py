@@ -12,7 +12,7 @@ from resnas_deploy.shaping.candidates import Dimension, Value
 from resnas_deploy.shaping.costs import Costs
 from resnas_deploy.shaping.pieces import piece
 from resnas_deploy.shaping.result import ShapedDimension, ShapedValue
-from resnas_deploy.shaping.rules import ADDED, DROPPED, KEPT, Verdict, decide, taken
+from resnas_deploy.shaping.rules import DROPPED, KEPT, Verdict, decide, taken
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,12 @@ class Decided:
         if self.costs is None:
             return tuple(Verdict(value, KEPT) for value in choices)
         costs, may_replace = self.costs, self.dimension.may_replace
-        return decide(values, choices, lambda one, other: may_replace(one, other) and costs.dominates(one, other))
+        return decide(
+            values,
+            choices,
+            dominates=lambda one, other: may_replace(one, other) and costs.dominates(one, other),
+            dearer=lambda one, other: not may_replace(one, other) or costs.dearer(one, other),
+        )
 
     @property
     def grown(self) -> bool:
@@ -91,8 +96,6 @@ def _neighbours(verdict: Verdict, decided: Decided) -> Iterator[Value]:
     if verdict.outcome == KEPT:
         wider = [each for each in reversed(values[:place]) if each in taken(decided.verdicts)]
         yield from (each for each in wider if may_replace(each, value))
-    elif verdict.outcome == ADDED:
-        yield from (each.value for each in decided.verdicts if each.by == value)
     else:
         narrower = [each for each in values[place + 1 :] if each in decided.dimension.choices]
         yield from (each for each in narrower if may_replace(value, each))

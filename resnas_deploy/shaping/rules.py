@@ -19,7 +19,7 @@ DROPPED: Final = "dropped"
 NOT_TAKEN: Final = "not taken"
 MARGIN = 0.03  # that the wider of two may cost more, at the upper end of the interval, and still count as no slower
 
-Dominates = Callable[[Value, Value], bool]  # (wider value, narrower one) -> whether the wider one costs no more
+Told = Callable[[Value, Value], bool]  # something of a wider value and a narrower one, in this order
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,16 @@ def no_more(ratio: Interval, limit: float = 1.0) -> bool:
     return ratio.low <= limit and ratio.high <= limit * (1 + MARGIN)
 
 
-def decide(values: Sequence[Value], choices: Collection[Value], dominates: Dominates) -> tuple[Verdict, ...]:
+def decide(values: Sequence[Value], choices: Collection[Value], dominates: Told, dearer: Told) -> tuple[Verdict, ...]:
     """Say of each value what becomes of it. `values` go from the widest to the narrowest; `choices` are the space's.
 
-    From the widest on, a choice is dropped where a wider value costs no more, and the widest such one stands in its
-    place: one that is kept, or a new one. A new one is taken for nothing else, and not where one that is kept costs no
-    more than it. A choice that was dropped drops no other: costs that differ by little each would add up unseen.
+    `dominates` says whether the wider of two may take the place of the other at no more cost, `dearer` whether it
+    surely costs more or may not take its place; neither is true of what the noise leaves open.
+
+    From the widest on, a choice is dropped where a wider value dominates it, and the widest such one stands in its
+    place: one that is kept, or a new one. New ones between them that dominate it too come as well where everything
+    wider is dearer: they are what is had for less. A new value is taken for nothing else, and not where one that is
+    kept dominates it. A choice that was dropped drops no other: costs that differ by little each would add up unseen.
     So something is always kept, and for each choice there is a value at least as wide at no more than its cost.
     """
     verdicts = {value: Verdict(value, NOT_TAKEN) for value in values if value not in choices}
@@ -53,20 +57,22 @@ def decide(values: Sequence[Value], choices: Collection[Value], dominates: Domin
     for place, value in enumerate(values):
         if value not in choices:
             continue
-        wider = (
+        instead = [
             other
-            for other in values[:place]
-            if (other in kept or (other not in choices and not _beaten(other, values, kept, dominates)))
+            for number, other in enumerate(values[:place])
+            if (other in kept or (other not in choices and not _any(dominates, values[:number], other, kept)))
             and dominates(other, value)
-        )
-        if (best := next(wider, None)) is None:
+        ]
+        if not instead:
             verdicts[value] = Verdict(value, KEPT)
             kept.append(value)
             continue
-        verdicts[value] = Verdict(value, DROPPED, best)
-        if best not in kept:
-            verdicts[best] = Verdict(best, ADDED)
-            kept.append(best)
+        verdicts[value] = Verdict(value, DROPPED, instead[0])
+        for other in instead:
+            wider = values[: values.index(other)]
+            if other not in kept and (other == instead[0] or all(dearer(one, other) for one in wider if one in kept)):
+                verdicts[other] = Verdict(other, ADDED)
+                kept.append(other)
     return tuple(verdicts[value] for value in values)
 
 
@@ -75,6 +81,5 @@ def taken(verdicts: Sequence[Verdict]) -> tuple[Value, ...]:
     return tuple(each.value for each in verdicts if each.outcome in (KEPT, ADDED))
 
 
-def _beaten(value: Value, values: Sequence[Value], kept: Collection[Value], dominates: Dominates) -> bool:
-    place = values.index(value)
-    return any(other in kept and dominates(other, value) for other in values[:place])
+def _any(dominates: Told, wider: Sequence[Value], value: Value, kept: Collection[Value]) -> bool:
+    return any(other in kept and dominates(other, value) for other in wider)

@@ -147,6 +147,15 @@ def test_a_latency_profile(pressed, text):
 
 
 @pytest.mark.slow
+def test_a_shaping_shows_what_there_is_and_writes_no_space(pressed):
+    arguments = ("space", "shape", "--space", "demo", "--runner", "ort-cpu", "--store", "store.sqlite")
+    keeps = {"store.sqlite", "store.sqlite.lock"}
+    lines = pressed(", opening 2 of 4", *arguments, "--out", "mine.toml", keeps=keeps)
+    assert lines[-1] == LAST
+    assert any("lists stay as they were, for it was interrupted" in line for line in lines)
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(os.cpu_count() == 1, reason="needs a core for the test")
 def test_a_second_ctrl_c_while_a_library_is_imported(pressed):
     assert pressed("starting", "export", "--arch", "large.json", "--out", "out", times=20) == [LAST]

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from support.networks import golden_space, mini, supernet_mini
+from support.networks import SMALL, golden_space, mini, supernet_mini
 from support.places import GOLDEN
 
 from resnas_deploy.arch import cost
@@ -62,6 +62,23 @@ def test_an_architecture(resnas, tiny):
     assert found["cost"]["macs"] == 2_845_501_856
     assert found["cost"]["parameters"] == 63_724_108
     assert "total" in resnas("inspect", "small").out
+
+
+def test_mixers_are_told(resnas, tmp_path):
+    """As what they are on their grids, 8, 4 and 2 tokens a side. The reference's text has no word for them."""
+    first, *others = SMALL.stages
+    mixers = ("window16", "pooled2")
+    blocks = tuple(replace(block, mixer=name) for block, name in zip(first.blocks, mixers, strict=True))
+    arch = replace(SMALL, stages=(replace(first, blocks=blocks), *others))
+    path = tmp_path / "mixed.json"
+    path.write_text(json.dumps(arch.to_json()))
+    text = resnas("inspect", path).out
+    assert "6: 2 heads x 4, hidden 10" in text
+    assert "6: 3 heads x 4, pooled2, hidden 7" in text
+    found = resnas("inspect", path, "--json").json
+    assert found["network_def"] is None
+    assert ArchSpec.from_json(found["arch"]) == arch
+    assert found["cost"]["macs"] == cost.macs(arch) < cost.macs(SMALL)
 
 
 def test_a_network_def(resnas):

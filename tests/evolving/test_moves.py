@@ -47,12 +47,15 @@ def test_what_comes_of_it_is_a_space_within_its_bounds(data, space, share, growt
     for move in done:
         dimension = move.effect.dimension
         assert (move.before, move.after) == (values(space, dimension), values(found, dimension))
-        if not signs[dimension]:
+        if not signs[dimension] and not dimension.mixer:
             assert not move.moved
+        elif dimension.mixer:  # which goes where it is the worse one, or another one went
+            assert set(move.after) <= set(move.before)
+            assert len(move.after) >= 1
         elif move.moved:
             more = sum(move.after) / len(move.after) > sum(move.before) / len(move.before)
             assert more == (signs[dimension] > 0)
-        assert len(move.after) >= 2
+        assert dimension.mixer or len(move.after) >= 2
         assert move.why
 
 
@@ -116,6 +119,39 @@ def test_what_no_subnet_within_the_limits_could_have_does_not_come():
     move = next(move for move in done if move.effect.dimension == dimension)
     assert "no subnet with 80 would be within the limits" in move.why
     assert values(found, dimension)[-1] == 64
+
+
+MIXED = replace(
+    MINI,
+    stages=(replace(MINI.stages[0], mixers=("global", "window4", "pooled2")), *MINI.stages[1:]),
+)
+
+
+def mixer(name: str) -> Dimension:
+    return Dimension("mixer", 1, name)
+
+
+def test_a_mixer_that_gains_less_than_the_others_goes():
+    assert {mixer("global"), mixer("window4"), mixer("pooled2")} <= set(dimensions(MIXED))
+    found, done = moved(MIXED, {mixer("pooled2"): -1, mixer("global"): 1})
+    assert found.stages[0].mixers == ("global", "window4")
+    told = {move.effect.dimension.mixer: move.why for move in done if move.effect.dimension.mixer}
+    assert told["pooled2"] == "worse than the others of the stage"
+    assert told["global"] == "better than the others of the stage"
+
+
+def test_one_mixer_stays():
+    found, _ = moved(MIXED, {mixer(name): -1 for name in ("global", "window4", "pooled2")})
+    assert len(found.stages[0].mixers) == 1
+
+
+def test_the_cheap_mixer_stays_where_the_limit_needs_it():
+    for name in ("window4", "pooled2"):
+        only = replace(MIXED, stages=(replace(MIXED.stages[0], mixers=("global", name)), *MIXED.stages[1:]))
+        share = macs(only.narrowest().arch) / macs(only.widest().arch)
+        found, done = moved(only, {mixer(name): -1}, share=1.0001 * share)
+        assert found == only
+        assert any("without it no subnet" in move.why for move in done)
 
 
 def test_multiples_of_8_stay_so():

@@ -296,6 +296,15 @@ def test_the_calibration_keeps_to_the_batch_range(tmp_path, batch):
     assert len(told) == -(-10 // max(batch.least, min(batch.most, 10)))
 
 
+def test_fewer_images_at_once_are_calibrated_with_where_one_needs_much_memory(tmp_path):
+    path, images, told = tmp_path / "fp32.onnx", images_of(demo(), 10), []
+    plain(demo(), path)
+    found = activation_ranges(path, images, BatchRange(1, 64), told.append, image_bytes=2**28)
+    assert len(told) == 5
+    usual = activation_ranges(path, images, BatchRange(1, 64), silent)
+    np.testing.assert_allclose([found[name] for name in usual], list(usual.values()), rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("bad", [[0, 1, 2, 3], [3]])
 def test_activations_that_are_not_finite_are_refused(tmp_path, bad):
     """All of them, or of one image alone, which NaN in a range would hide."""

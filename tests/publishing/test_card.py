@@ -89,6 +89,17 @@ def test_every_number_is_of_the_manifest_the_architecture_or_a_files_size(artifa
     assert numbers(text) - known == set()
 
 
+def test_mixers_are_told_where_they_are_not_all_global(artifact):
+    arch = artifact.arch
+    assert "mixers" not in model_card(facts(artifact))
+    first = arch.stages[0]
+    mixers = ["window4", *["pooled1"] * (len(first.blocks) - 1)]  # a pool of one is global
+    blocks = tuple(replace(block, mixer=name) for block, name in zip(first.blocks, mixers, strict=True))
+    other = replace(arch, stages=(replace(first, blocks=blocks), *arch.stages[1:]))
+    told = "; ".join(" ".join(["global"] * len(stage.blocks)) for stage in arch.stages).replace("global", "window4", 1)
+    assert f"| mixers | {told} |" in model_card(facts(changed(artifact, arch=other)))
+
+
 def test_what_training_measured(artifact):
     text = model_card(facts(artifact, trained_accuracy=MeasuredAccuracy("imagenet", 50000, 0.8173)))
     assert "81.73 % of 50000 images of imagenet" in text

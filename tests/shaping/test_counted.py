@@ -27,7 +27,7 @@ HEAD_DIMS = SearchSpace(
 @pytest.mark.slow
 @pytest.mark.parametrize(("attention", "left"), [("quantised", (64, 32)), ("kept", (64, 48, 32))])
 def test_a_head_size_that_costs_a_kernel_more_goes_and_stays_where_it_does_not(tmp_path, attention, left):
-    """In int8 TensorRT for RTX 1.7.1 writes q, k and v of 48 channels apart (docs/lab-notes.md)."""
+    """In int8 TensorRT for RTX 1.7.1 makes a kernel more of attention with heads of 48 channels (docs/spaces.md)."""
     found = resnas.space.shape(
         HEAD_DIMS, target="tensorrt-rtx", precision="int8", attention=attention, batch=8, store=tmp_path / "s.sqlite"
     )

@@ -20,13 +20,21 @@ def problems(draw):
     choices = draw(st.sets(st.sampled_from(values), min_size=1))
     costs = {value: draw(st.integers(1, 12)) for value in values}
     tolerance = draw(st.integers(0, 3))
-    return values, choices, lambda wider, narrower: costs[wider] <= costs[narrower] + tolerance
+    return values, choices, (no_dearer(costs, tolerance), dearer(costs, tolerance))
+
+
+def no_dearer(costs, tolerance=0):
+    return lambda wider, narrower: costs[wider] <= costs[narrower] + tolerance
+
+
+def dearer(costs, tolerance=0):
+    return lambda wider, narrower: costs[wider] > costs[narrower] + tolerance
 
 
 @given(problems())
 def test_each_choice_has_a_value_at_least_as_wide_at_no_more_cost(problem):
-    values, choices, dominates = problem
-    verdicts = decide(values, choices, dominates)
+    values, choices, (dominates, dearer) = problem
+    verdicts = decide(values, choices, dominates, dearer)
     assert [each.value for each in verdicts] == values
     left = taken(verdicts)
     assert left
@@ -40,8 +48,8 @@ def test_each_choice_has_a_value_at_least_as_wide_at_no_more_cost(problem):
 
 @given(problems())
 def test_nothing_is_dropped_that_no_wider_value_dominates(problem):
-    values, choices, dominates = problem
-    left = taken(decide(values, choices, dominates))
+    values, choices, (dominates, dearer) = problem
+    left = taken(decide(values, choices, dominates, dearer))
     for value in choices:
         if not any(dominates(other, value) for other in values if other > value):
             assert value in left
@@ -49,8 +57,8 @@ def test_nothing_is_dropped_that_no_wider_value_dominates(problem):
 
 @given(problems())
 def test_what_is_kept_is_dominated_by_nothing_that_was_there(problem):
-    values, choices, dominates = problem
-    left = taken(decide(values, choices, dominates))
+    values, choices, (dominates, dearer) = problem
+    left = taken(decide(values, choices, dominates, dearer))
     for value in left:
         assert not any(dominates(other, value) for other in left if other > value and other in choices)
 
@@ -58,15 +66,15 @@ def test_what_is_kept_is_dominated_by_nothing_that_was_there(problem):
 @given(problems())
 def test_shaping_what_was_shaped_drops_nothing_that_was_measured_as_dearer(problem):
     """Without new values a second time changes nothing: the noise does not eat a space bit by bit."""
-    values, choices, dominates = problem
-    once = list(taken(decide([v for v in values if v in choices], choices, dominates)))
-    assert list(taken(decide(once, once, dominates))) == once
+    values, choices, (dominates, dearer) = problem
+    once = list(taken(decide([v for v in values if v in choices], choices, dominates, dearer)))
+    assert list(taken(decide(once, once, dominates, dearer))) == once
 
 
 @given(problems())
 def test_the_widest_new_value_that_costs_no_more_is_the_one_that_is_added(problem):
-    values, choices, dominates = problem
-    for each in decide(values, choices, dominates):
+    values, choices, (dominates, dearer) = problem
+    for each in decide(values, choices, dominates, dearer):
         if each.outcome != DROPPED:
             continue
         wider = [value for value in values if value > each.by and value not in choices and dominates(value, each.value)]
@@ -76,15 +84,42 @@ def test_the_widest_new_value_that_costs_no_more_is_the_one_that_is_added(proble
 
 def test_steps_too_small_to_see_do_not_add_up():
     costs = {40: 104, 30: 102, 20: 100}  # each within two of the next
-    verdicts = decide([40, 30, 20], {40, 30, 20}, lambda wider, narrower: costs[wider] <= costs[narrower] + 2)
+    verdicts = decide([40, 30, 20], {40, 30, 20}, no_dearer(costs, 2), dearer(costs, 2))
     assert [each.outcome for each in verdicts] == [KEPT, DROPPED, KEPT]
 
 
 def test_a_new_value_that_replaces_nothing_is_not_taken():
-    verdicts = decide([32, 24, 16], {32, 16}, lambda wider, narrower: False)
+    costs = {32: 3, 24: 2, 16: 1}
+    verdicts = decide([32, 24, 16], {32, 16}, no_dearer(costs), dearer(costs))
     assert [each.outcome for each in verdicts] == [KEPT, NOT_TAKEN, KEPT]
-    verdicts = decide([224, 220], {220}, lambda wider, narrower: True)
+    costs = {224: 1, 220: 1}
+    verdicts = decide([224, 220], {220}, no_dearer(costs), dearer(costs))
     assert [(each.value, each.outcome, each.by) for each in verdicts] == [(224, ADDED, None), (220, DROPPED, 224)]
+
+
+def test_a_new_value_that_is_had_for_less_comes_beside_the_widest_of_the_same_cost():
+    """As OpenVINO has it in int8: 240 costs what 220 does, and 224 less than both."""
+    costs = {240: 100, 224: 97, 220: 100}
+    verdicts = decide([240, 224, 220], {240, 220}, no_dearer(costs), dearer(costs))
+    assert [(each.value, each.outcome, each.by) for each in verdicts] == [
+        (240, KEPT, None),
+        (224, ADDED, None),
+        (220, DROPPED, 240),
+    ]
+    verdicts = decide([240, 224, 220], {240, 220}, no_dearer(costs), lambda wider, narrower: False)
+    assert [each.outcome for each in verdicts] == [KEPT, NOT_TAKEN, DROPPED]  # the noise leaves it open
+
+
+@given(problems())
+def test_what_is_new_replaces_something_and_is_the_widest_or_had_for_less(problem):
+    values, choices, (dominates, dearer) = problem
+    verdicts = decide(values, choices, dominates, dearer)
+    for new in verdicts:
+        if new.outcome == ADDED:
+            replaced = [each for each in verdicts if each.outcome == DROPPED and dominates(new.value, each.value)]
+            assert replaced
+            wider = [each.value for each in verdicts if each.outcome == KEPT and each.value > new.value]
+            assert not any(dominates(each, new.value) for each in wider)
 
 
 @pytest.mark.parametrize(

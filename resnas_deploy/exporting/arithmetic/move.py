@@ -36,10 +36,24 @@ def _squeeze(call: Call) -> Outputs:
 
 
 def _pad(call: Call) -> Outputs:
-    x, pads = call.given(0), call.ints(1)
-    call.must_be("mode", b"constant")
-    ends = zip(reversed(pads[: x.ndim]), reversed(pads[x.ndim :]), strict=True)
-    return F.pad(x, [size for pair in ends for size in pair])
+    x, pads, mode = call.given(0), call.ints(1), call.take("mode", b"constant")
+    ends = list(zip(pads[: x.ndim], pads[x.ndim :], strict=True))
+    if mode not in (b"constant", b"edge"):
+        raise call.refuse(f"with mode = {mode!r}")
+    if mode == b"constant":
+        return F.pad(x, [size for pair in reversed(ends) for size in pair])
+    for axis, (before, after) in enumerate(ends):
+        if before or after:
+            size = x.shape[axis]
+            x = x.index_select(axis, torch.arange(-before, size + after).clamp(0, size - 1))
+    return x
+
+
+def _gather(call: Call) -> Outputs:
+    x, indices = call.given(0), call.given(1)
+    if indices.ndim != 1:
+        raise call.refuse("by indices that are no list")
+    return x.index_select(call.integer("axis", 0), indices)
 
 
 def _slice(call: Call) -> Outputs:
@@ -71,6 +85,7 @@ def _constant(call: Call) -> Outputs:
 MOVING: Mapping[str, Callable[[Call], Outputs]] = {
     "Concat": _concat,
     "Constant": _constant,
+    "Gather": _gather,
     "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,

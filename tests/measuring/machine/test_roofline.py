@@ -56,6 +56,15 @@ def test_bound_by_traffic(precision, size):
         assert found == pytest.approx(size * (parameters(SMALL) + 2 * values * batch) / 5e10)
 
 
+def test_windows_move_as_much_through_memory_and_pooled_keys_less():
+    def seconds(mixer):
+        stages = tuple(replace(s, blocks=tuple(replace(b, mixer=mixer) for b in s.blocks)) for s in SMALL.stages)
+        return minimum_seconds(replace(SMALL, stages=stages), 16, "fp32", made(flops=FAST))
+
+    assert seconds("window2") == seconds("global")
+    assert seconds("pooled2") < 0.95 * seconds("global")
+
+
 def test_each_element_takes_the_longer_of_the_two():
     """At rates where some elements are bound by arithmetic and some by traffic, the sum exceeds both bounds."""
     both = made(flops=4e11, bytes_per_second=1e10)
