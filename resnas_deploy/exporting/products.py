@@ -28,8 +28,8 @@ def attentions(model: ModelProto) -> tuple[str, ...]:
 def with_products(model: ModelProto, names: Collection[str]) -> ModelProto:
     """Return the model, whose functions are inlined, with those of these nodes that can be so written as products.
 
-    Of a node `N` they are `N.scores`, `N.softmax` and `N.weighted`; what is between them scales or moves. A block's name
-    stands for its windows' too.
+    Of a node `N` they are `N.scores`, `N.softmax` and `N.weighted`; what is between them scales or moves. The
+    name of a block's attention stands for those of its windows too.
     """
     wanted = {name for name in attentions(model) if not {name, name.rpartition(WINDOWS)[0]}.isdisjoint(names)}
     if not wanted:
