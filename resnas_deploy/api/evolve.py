@@ -69,9 +69,9 @@ class EvolvedSpace(Tabular):
         rows = []
         for found in self.evolution.rounds:
             shown = effect_rows(tuple(move for move in found.moves if move.moved))
-            rows += [(str(found.number), row[0], row[1], row[2], row[-2], row[-1]) for row in shown]
+            rows += [(str(found.number), *row[:4], row[-1]) for row in shown]
         title = f"{self.evolution.rounds[0].space.name}: ranges that moved, and the gain of a step in points of top-1"
-        return Table(title, ("round", "choice", "values", "now", "gain", "why"), rows, text_columns=6)
+        return Table(title, ("round", "choice", "values", "now", "why", "gain"), rows, text_columns=5)
 
     def __str__(self) -> str:
         return "\n".join(summary(self.evolution))

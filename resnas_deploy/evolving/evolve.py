@@ -32,6 +32,7 @@ from resnas_deploy.measuring.latency.profile import profile
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, headed, silent
+from resnas_deploy.runners.devices import torch_device
 from resnas_deploy.searching.costs import Bound, Bounds, CostLimits, macs_cost
 from resnas_deploy.searching.held_out import HeldOutSource, in_random_order
 from resnas_deploy.searching.limits import Priced, Promise, check_choice, priced
@@ -112,6 +113,7 @@ def prepare(request: EvolveRequest, progress: Progress = silent) -> PreparedEvol
             f"`subnets` must be {least} or more for the {count} choices of the space {space.name}, found "
             f"{request.subnets}"
         )
+    torch_device(request.scoring.device, field="eval_device")  # that trains as well
     images = in_random_order(request.held_out.images(supernet, request.supernet))
     data = open_data(request.data)
     check_classes(classes_of(supernet.arch.classes, supernet.task), data.train.class_names, str(request.supernet))

@@ -29,7 +29,18 @@ _METHOD = (
     f"All intervals of a table together hold at {CONFIDENCE:.0%}. A range moves where its gain's interval is on one "
     "side of 0. After S3 (Chen et al., NeurIPS 2021, arXiv 2111.14725)."
 )
-HEAD = ("choice", "values", "now", "step", "mean, points", "better ones, points", "cost of a step", "gain, points", "")
+HEAD = (
+    "choice",
+    "values",
+    "now",
+    "why",
+    "step",
+    "mean, points",
+    "better ones, points",
+    "cost of a step",
+    "gain, points",
+)
+_TEXTS = 4  # of these columns
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,7 @@ def page(evolution: Evolution, rounds: Sequence[ReportedRound]) -> Page:
             _distributions(rounds),
             _against_cost(rounds),
             Table("The subnets that were scored in each round", *_spreads(evolution)),
+            Text(_METHOD),
             *(Section(_title(item.round), tuple(_round(item.round))) for item in rounds),
         ),
     )
@@ -87,12 +99,12 @@ def effect_rows(moves: Sequence[Move]) -> list[tuple[str, ...]]:
             str(move.effect.dimension),
             _listed(move.before),
             _listed(move.after) if move.moved else "the same",
+            move.why,
             f"{move.effect.step:g}",
             _points(move.effect.expectation),
             _points(move.effect.top),
             f"{move.effect.cost:.3g}",
             _points(move.effect.gain),
-            move.why,
         )
         for move in moves
     ]
@@ -100,8 +112,7 @@ def effect_rows(moves: Sequence[Move]) -> list[tuple[str, ...]]:
 
 def _round(found: EvolvedRound) -> Iterator[Part]:
     cost = found.costs[0]
-    yield Text(_METHOD)
-    yield Table(f"What a step up does; costs are {cost.name} in {cost.unit}", HEAD, effect_rows(found.moves))
+    yield Table(f"What a step up does; costs are {cost.name} in {cost.unit}", HEAD, effect_rows(found.moves), _TEXTS)
     yield Folded("The space", (Table("", ("",), [(line,) for line in space_text(found.space).splitlines()]),))
 
 

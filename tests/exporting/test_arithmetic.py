@@ -237,7 +237,7 @@ def test_attention_rounds_its_scores_as_the_same_algebra_in_products_does(tmp_pa
         (helper.make_node("Relu", ["x"], ["y"], name="odd", domain="com.acme"), "com.acme::Relu at odd"),
         (helper.make_node("Softmax", ["x"], ["y"], name="odd", beta=2.0), "Softmax with beta at odd"),
         (helper.make_node("Attention", ["x", "x", "x"], ["y"], name="odd", is_causal=1), "with is_causal = 1"),
-        (helper.make_node("Attention", ["x", "x", "x", "x"], ["y"], name="odd"), "with an input 3"),
+        (helper.make_node("Attention", ["x", "x", "x", "", "x"], ["y"], name="odd"), "with an input 4"),
         (helper.make_node("LayerNormalization", ["x", "x"], ["y"], name="odd", stash_type=10), "with stash_type = 10"),
         (helper.make_node("Gelu", ["x"], ["y"], name="odd", approximate="tanh"), "with approximate = b'tanh'"),
         (helper.make_node("Add", ["x", "nothing"], ["y"], name="odd"), "found nothing of odd nowhere"),

@@ -4,8 +4,8 @@ A value is held in its graph's type. An operator computes in float32 on what it 
 type, which is what tensor cores do: products in the type, sums in float32, one rounding at the end. Where the standard
 makes an operator of several (https://onnx.ai/onnx/operators, opset 23), each of those rounds as well:
 
-- Attention: scaled q and k, the scores, the weights (the softmax's output), and the weighted sum. The scores have the
-  graph's type whatever `softmax_precision` says, for the standard casts them after the product.
+- Attention: scaled q and k, the scores, their sums with a mask, the weights (the softmax's output), and the weighted
+  sum. The scores have the graph's type whatever `softmax_precision` says: the standard casts them after the product.
 - LayerNormalization: mean, variance and division in float32 (`stash_type` = 1), then the product and the sum.
 - QuantizeLinear: the quotient has the scale's type; the integer, or float8, is what the standard saturates it to.
 
@@ -53,6 +53,16 @@ def _reduce_mean(call: Call) -> Outputs:
     call.must_be("noop_with_empty_axes", 0)
     keep = bool(call.integer("keepdims", 1))
     return call.rounded(call.real(0).mean(call.ints(1), keepdim=keep))
+
+
+def _average_pool(call: Call) -> Outputs:
+    x = call.real(0)
+    call.must_be("auto_pad", b"NOTSET")
+    call.must_be("count_include_pad", 0)
+    if any(call.whole("pads", [0] * 4)) or call.whole("dilations", [1, 1]) != [1, 1]:
+        raise call.refuse("with pads or dilations")
+    size, strides = call.whole("kernel_shape", []), call.whole("strides", [1, 1])
+    return call.rounded(F.avg_pool2d(x, size, strides, ceil_mode=bool(call.integer("ceil_mode", 0))))
 
 
 def _gelu(call: Call) -> Outputs:
@@ -110,6 +120,8 @@ def _attention(call: Call) -> Outputs:
         query = call.rounded(query * factor, "scaled_query").float()
         key = call.rounded(key * factor, "scaled_key").float()
     scores = call.rounded(query @ key.transpose(-1, -2), "scores").float()
+    if call.has(3):  # a mask of numbers, which is added
+        scores = call.rounded(scores + call.real(3), "masked_scores").float()
     weights = call.rounded(scores.softmax(-1), "weights").float()
     found = call.rounded(weights @ value)
     return found.transpose(1, 2).flatten(2) if call.given(0).ndim == 3 else found
@@ -174,6 +186,7 @@ def _matmul_integer_to_float(call: Call) -> Outputs:
 COMPUTING: Mapping[str, Callable[[Call], Outputs]] = {
     "Add": _add,
     "Attention": _attention,
+    "AveragePool": _average_pool,
     "Cast": _cast,
     "Conv": _conv,
     "DequantizeLinear": _dequantize,

@@ -49,6 +49,13 @@ def _pad(call: Call) -> Outputs:
     return x
 
 
+def _gather(call: Call) -> Outputs:
+    x, indices = call.given(0), call.given(1)
+    if indices.ndim != 1:
+        raise call.refuse("by indices that are no list")
+    return x.index_select(call.integer("axis", 0), indices)
+
+
 def _slice(call: Call) -> Outputs:
     x, starts, ends = call.given(0), call.ints(1), call.ints(2)
     axes = call.ints(3) if call.has(3) else list(range(len(starts)))
@@ -78,6 +85,7 @@ def _constant(call: Call) -> Outputs:
 MOVING: Mapping[str, Callable[[Call], Outputs]] = {
     "Concat": _concat,
     "Constant": _constant,
+    "Gather": _gather,
     "Pad": _pad,
     "Reshape": _reshape,
     "Slice": _slice,
