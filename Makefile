@@ -40,12 +40,13 @@ demo: $(READY) ## 3 | 1.0 | export, verify, time, compare, serve; a TensorRT eng
 	$(BIN)/resnas triton check demo/models
 	[ ! -x $(VENV)/serving/bin/resnas ] || $(VENV)/serving/bin/resnas triton load demo/models --model clothes --seconds 3
 
-# Real images, real training, this machine's own latency.
+# Real images, real training, this machine's own latency. The space was shaped for ONNX Runtime on a CPU (docs/spaces.md).
 SEARCHED := demo-search
+SHAPED := examples/demo/shaped.toml
 demo-search: $(READY) ## 3 | 0.1 | train a supernet, search it by latency, export the winner
 	rm -rf $(SEARCHED)
-	$(BIN)/resnas train supernet --space demo --data demo --out $(SEARCHED)/supernet
-	$(BIN)/resnas latency profile --space demo --runner ort-cpu --batch 16 --threads 1 --networks 48 \
+	$(BIN)/resnas train supernet --space $(SHAPED) --data demo --out $(SEARCHED)/supernet
+	$(BIN)/resnas latency profile --space $(SHAPED) --runner ort-cpu --batch 16 --threads 1 --networks 48 \
 		--store $(SEARCHED)/latency.sqlite
 	$(BIN)/resnas search --supernet $(SEARCHED)/supernet/checkpoint.safetensors --data demo --max-latency 65% \
 		--runner ort-cpu --batch 16 --threads 1 --store $(SEARCHED)/latency.sqlite --iterations 4 --first 60 --children 30 --parents 15 \

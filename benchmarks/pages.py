@@ -18,6 +18,7 @@ import reference
 import search_tables
 import serving_tables
 import shaping_tables
+import spaces_tables
 import tables
 import throughput_tables
 import tradeoff_tables
@@ -30,6 +31,7 @@ TABLES = (
     | search_tables.TABLES
     | gpu_tables.TABLES
     | tradeoff_tables.TABLES
+    | spaces_tables.TABLES
     | throughput_tables.TABLES
     | install_tables.TABLES
     | predict_tables.TABLES
@@ -37,7 +39,9 @@ TABLES = (
     | compatibility_tables.TABLES
     | shaping_tables.TABLES
 )
-FIGURES = tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES
+FIGURES = (
+    tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES | spaces_tables.FIGURES
+)
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fronts import gained
+from fronts import NAMES, gained
 from recording import spread, write_result
 
 import resnas_deploy as resnas
@@ -59,15 +59,15 @@ from resnas_deploy.weights.space_files import space_named, supernet_space
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "spaces"
 PAPER, SHAPED, EVOLVED, FINE = "demo", "shaped", "evolved", "fine"
-SPACES = {PAPER: "demo", SHAPED: "examples/demo/shaped.toml", FINE: "benchmarks/spaces/fine.toml"}
+SPACES = {PAPER: "demo", SHAPED: "benchmarks/spaces/shaped.toml", FINE: "benchmarks/spaces/fine.toml"}
 WAYS = (PAPER, SHAPED, EVOLVED, FINE)
 SEEDS = (0, 1, 2)
 EPOCHS, BEFORE_MOVING = 5, 3  # of all training; and of the supernet of `demo` that a space is evolved from
-LIMIT = "65%"  # of the widest subnet's latency, within which choices are weighed where a space is evolved
+LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed where a space is evolved
 SUBNETS = 100  # that are weighed
 SETUP = Setup(runner_kind("ort-cpu"), "fp32", batch=16, threads=1)
-NETWORKS = 60  # of a profile
-EVOLUTION = Evolution(iterations=4, first=60, mutated=15, crossed=15, parents=15, pareto=True)
+NETWORKS = 80  # of a profile
+EVOLUTION = Evolution(iterations=3, first=50, mutated=12, crossed=12, parents=15, pareto=True)
 FINALISTS = 7  # of each front
 RUNS, OPENINGS = 24, 3
 HELD_OUT = 100  # images of each class
@@ -106,13 +106,9 @@ def train(way: str, seed: int) -> None:
         told(f"evolving, seed {seed}")
         resnas.space.evolve(
             start,
-            "demo",
+            data="demo",
             out=out,
-            max_latency=LIMIT,
-            runner=SETUP.kind.name,
-            batch=SETUP.batch,
-            threads=SETUP.threads,
-            store=STORE,
+            max_macs=LIMIT,
             rounds=1,
             subnets=SUBNETS,
             epochs=EPOCHS - BEFORE_MOVING,
@@ -229,14 +225,13 @@ def written() -> None:
         for row in one["finalists"]:
             row["fingerprint"] = records.from_json(ArchSpec, row.pop("arch")).fingerprint
             row["ms"] = took[row["fingerprint"]]
-    seeds = {way: [seed for seed in SEEDS if (way, seed) in found] for way in WAYS}
     compared = {}
     for way in WAYS[1:]:
-        both = [(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds[way]]
-        if len(both) > 1:
-            gains = [gained(ours, theirs) for ours, theirs in both]
-            compared[way] = {name: spread([one[name] for one in gains]) for name in gains[0]}
-            told(f"{way}: {compared[way]}")
+        seeds = [seed for seed in SEEDS if (way, seed) in found and (PAPER, seed) in found]
+        gains = [gained(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds]
+        values = {name: [one[name] for one in gains if name in one] for name in NAMES}
+        compared[way] = {name: spread(each) for name, each in values.items() if len(each) > 1}
+        told(f"{way}: {compared[way]}")
     images = len(open_data("demo").val.labels)
     typical = float(np.mean([row["top1"] for one in found.values() for row in one["finalists"]]))
     write_result(

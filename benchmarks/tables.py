@@ -37,6 +37,17 @@ def spellings() -> str:
     return table(("instead", *SETTINGS), {name: [interval(one[name]) for one in found] for name in names})
 
 
+def mixer_spellings() -> str:
+    """Return the times of other ways to write windows and pooled keys over those of the emitted ones."""
+    found = result("mixer-spellings")["time_over_emitted"]
+    rows: dict[str, list[str]] = {}
+    for setting, one in found.items():
+        kind = setting.partition(",")[0]
+        for way, over in one["over"].items():
+            rows.setdefault(f"{kind}: {way}", []).append(interval(over))
+    return table(("instead", *SETTINGS), rows)
+
+
 def fp32_forms() -> str:
     """Return the times of today's sessions and of Gemm over those of before, by batch."""
     settings = result("fp32-forms")["fp32"]
@@ -219,6 +230,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "latency": latency,
     "operators": operators,
     "own-arithmetic": own_arithmetic,
+    "mixer-spellings": mixer_spellings,
     "spellings": spellings,
     "summary": summary,
 }
@@ -232,6 +244,7 @@ ON = (
     "profile-ort-cpu-batch1",
     "serving",
     "serving-largest-batch",
+    "mixer-spellings",
     "spellings",
     "throughput",
 )

@@ -41,7 +41,9 @@ def dimensions(space: SearchSpace) -> tuple[Dimension, ...]:
         Dimension(what, number) for number in range(1, len(space.stages) + 1) for what in (WIDTH, BLOCKS, *BLOCK_SIZES)
     ]
     found += [
-        Dimension(MIXER, number, mixer) for number, stage in enumerate(space.stages, start=1) for mixer in stage.mixers
+        Dimension(MIXER, number, mixer)
+        for number in range(1, len(space.stages) + 1)
+        for mixer in different_mixers(space, number)
     ]
     return tuple(dimension for dimension in found if len(values(space, dimension)) > 1)
 
@@ -49,8 +51,13 @@ def dimensions(space: SearchSpace) -> tuple[Dimension, ...]:
 def values(space: SearchSpace, dimension: Dimension) -> Values:
     """Return what a dimension may be; of a mixer all of its stage."""
     if dimension.mixer:
-        return space.stages[dimension.stage - 1].mixers
+        return different_mixers(space, dimension.stage)
     return sizes(space, dimension)
+
+
+def different_mixers(space: SearchSpace, stage: int) -> tuple[str, ...]:
+    """Return the mixers of a stage, counted from 1, in the space's order: of those that are the same there, one."""
+    return tuple(mixer for mixer in space.stages[stage - 1].mixers if mixer in space.mixers_by_cost[stage - 1])
 
 
 def sizes(space: SearchSpace, dimension: Dimension) -> tuple[int, ...]:

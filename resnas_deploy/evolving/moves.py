@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.errors import BadInput
 from resnas_deploy.evolving.dimensions import BLOCK_SIZES, BLOCKS, WIDTH, Dimension, Values, sizes, values
@@ -100,10 +101,12 @@ def _without_the_mixer(
     if up:
         raise _Blocked("better than the others of the stage")
     number = dimension.stage - 1
-    stage = space.stages[number]
-    if len(stage.mixers) == 1:
+    stage, side = space.stages[number], space.side(number)
+    gone = mixer_named(dimension.mixer).at(side)  # under every name that it has on this grid
+    mixers = tuple(mixer for mixer in stage.mixers if mixer_named(mixer).at(side) != gone)
+    if not mixers:
         raise _Blocked("worse than the others, which are gone")
-    left = replace(stage, mixers=tuple(mixer for mixer in stage.mixers if mixer != dimension.mixer))
+    left = replace(stage, mixers=mixers)
     moved = replace(space, stages=(*space.stages[:number], left, *space.stages[number + 1 :]))
     if _leaves(moved, space, bounded):
         raise _Blocked("worse than the others, but without it no subnet of the space would be within the limits")

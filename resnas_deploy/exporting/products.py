@@ -15,7 +15,7 @@ from onnx import GraphProto, ModelProto, NodeProto, helper, numpy_helper
 
 from resnas_deploy.graph.nodes import make_node
 
-_ATTENTION = "Attention"
+_ATTENTION, WINDOWS = "Attention", ".windows"
 _KNOWN = {"scale", "q_num_heads", "kv_num_heads"}  # attributes; others change what it computes
 _HEADS_FIRST, _TRANSPOSED = (0, 2, 1, 3), (0, 2, 3, 1)
 
@@ -28,9 +28,10 @@ def attentions(model: ModelProto) -> tuple[str, ...]:
 def with_products(model: ModelProto, names: Collection[str]) -> ModelProto:
     """Return the model, whose functions are inlined, with those of these nodes that can be so written as products.
 
-    Of a node `N` they are `N.scores`, `N.softmax` and `N.weighted`; what is between them scales or moves.
+    Of a node `N` they are `N.scores`, `N.softmax` and `N.weighted`; what is between them scales or moves. The
+    name of a block's attention stands for those of its windows too.
     """
-    wanted = set(names).intersection(attentions(model))
+    wanted = {name for name in attentions(model) if not {name, name.rpartition(WINDOWS)[0]}.isdisjoint(names)}
     if not wanted:
         return model
     nodes = [NodeProto.FromString(node.SerializeToString()) for node in model.graph.node]

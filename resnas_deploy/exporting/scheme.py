@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from onnx import ModelProto, NodeProto
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, elements
+from resnas_deploy.arch.mixer import WINDOW
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.ort_operators import DOMAIN, PRODUCT
 from resnas_deploy.artifact.written_for import OPENVINO, ORT_CPU
@@ -21,8 +22,9 @@ from resnas_deploy.precision import AROUND_QUANTISED, QUANTISED
 
 HALVES = ("attention", "mlp")  # of a block
 _UNIT = re.compile(rf"(?:stage\d+\.block\d+\.(?:{'|'.join(HALVES)})|stem|reduction\d+)(?![A-Za-z0-9])")
-_PRODUCT = re.compile(r"(?P<block>.+?)(?:\.attention)?\.(?:scores|weighted)")  # others' attention has another name
-_SOFTMAX = re.compile(r"(?P<block>.+?)(?:\.attention)?\.softmax")
+# Others' attention has another name. In windows the class token's row is a node `.class`, which stays as it is.
+_ATTENTION = r"(?P<block>.+?)(?:\.attention(?:\.windows\d+)?)?"
+_PRODUCT, _SOFTMAX = re.compile(rf"{_ATTENTION}\.(?:scores|weighted)"), re.compile(rf"{_ATTENTION}\.softmax")
 _IN_THE_STEM = ("stem.add", "stem.conv3.relu")  # between convolutions: rounded, they need not leave int8
 _INT8, _FP8 = QUANTISED["int8"], QUANTISED["fp8"]
 
@@ -139,13 +141,21 @@ def fused_attention(arch: ArchSpec, precision: str) -> tuple[str, ...]:
     """
 
     def fuses(element: BlockElement) -> bool:
-        tokens, head_dim = 1 + element.side**2, element.block.head_dim
+        tokens, head_dim = _tokens_of_products(element), element.block.head_dim
         if precision == _INT8.name:
-            return tokens <= 512 and head_dim in (16, 32, 64) and element.block.heads > 1
-        return tokens >= 32 and 16 <= head_dim <= 256
+            return max(tokens) <= 512 and head_dim in (16, 32, 64) and element.block.heads > 1
+        return min(tokens) >= 32 and 16 <= head_dim <= 256
 
     blocks = (element for element in elements(arch) if isinstance(element, BlockElement))
     return tuple(element.name for element in blocks if not element.last and fuses(element))
+
+
+def _tokens_of_products(element: BlockElement) -> tuple[int, ...]:
+    """Return how many tokens ask or are asked in the products of a block's attention: in windows, those of each."""
+    mixer, side = element.mixer, element.side
+    if mixer.kind == WINDOW:
+        return tuple(group.tokens for group in mixer.groups(side))
+    return 1 + side**2, mixer.sources(side)
 
 
 def units_named(names: Iterable[str], arch: ArchSpec) -> tuple[str, ...]:

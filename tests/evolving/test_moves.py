@@ -140,6 +140,20 @@ def test_a_mixer_that_gains_less_than_the_others_goes():
     assert told["global"] == "better than the others of the stage"
 
 
+def test_of_mixers_that_are_one_on_the_grid_there_is_one_choice_which_goes_under_every_name():
+    """The first stage of the space has 8 x 8 tokens."""
+    names = ("window8", "global", "pooled2", "pooled1", "window9")
+    space = replace(MIXED, stages=(replace(MIXED.stages[0], mixers=names), *MIXED.stages[1:]))
+    asked = [dimension for dimension in dimensions(space) if dimension.mixer]
+    assert asked == [mixer("global"), mixer("pooled2")]
+    assert values(space, mixer("global")) == ("global", "pooled2")
+    found, done = moved(space, {mixer("global"): -1})
+    assert found.stages[0].mixers == ("pooled2",)
+    assert {move.after for move in done if move.effect.dimension.mixer} == {("pooled2",)}
+    same = replace(MIXED, stages=(replace(MIXED.stages[0], mixers=("window8", "global")), *MIXED.stages[1:]))
+    assert not [dimension for dimension in dimensions(same) if dimension.mixer]
+
+
 def test_one_mixer_stays():
     found, _ = moved(MIXED, {mixer(name): -1 for name in ("global", "window4", "pooled2")})
     assert len(found.stages[0].mixers) == 1

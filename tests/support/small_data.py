@@ -29,7 +29,7 @@ SIDE, CLASSES = 16, 3
 SPACE = SearchSpace(
     "little",
     (
-        StageSpace((8, 6), (2, 1), (4,), (16, 8), 2, (2,), ("global", "window3", "pooled2")),
+        StageSpace((8, 6), (2, 1), (4,), (16, 8), 2, (2,)),
         StageSpace((12, 10), (2, 1), (6,), (24, 12), 2, (2,)),
         StageSpace((16, 14), (2, 1), (8,), (32, 16), 2, (2,)),
     ),

@@ -26,5 +26,5 @@ def write_given(folder: Path) -> dict[str, Path]:
 def model_of(anchor_ms: float = 1e3 * ANCHOR_S, machine: str = "", space: SearchSpace = SPACE) -> LatencyModel:
     """A latency model of a machine, or of this one, that is wrong by whatever one likes."""
     setup = choose_setup("ort-cpu", "fp32", 1, 1, "")
-    regression = regression_of(measured(subnets(space, PROFILE, 80), truth(space)))
+    regression = regression_of(measured(subnets(space, PROFILE, 60), truth(space), space))
     return LatencyModel(space, setup, setup.setting(machine), replace(regression, anchor_ms=anchor_ms))

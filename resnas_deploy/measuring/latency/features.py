@@ -10,8 +10,8 @@ several widths, so do the weights of its convolutions. In other spaces these ter
 
 Attention's channels count by the pairs of tokens that the block's mixer looks at, and the linears of keys and values by
 the tokens that these are made of, each as a share of what `global` has: where all are global, nothing changes. A stage
-that chooses among mixers has the number of its blocks with windows and their channels as well, which are moved to the
-windows and back, and so with those whose keys and values are pooled.
+that chooses among kinds of mixers has the number of its blocks with windows and their channels as well, which are moved
+to the windows and back, and so with those whose keys and values are pooled.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Terms:
     stages: int
     sized: tuple[int, ...] = ()  # the stages whose heads have several sizes, counted from 1
     stems: bool = False  # whether the stem has several widths
-    mixed: tuple[tuple[int, str], ...] = ()  # of stages that choose among mixers: each kind beside `global`
+    mixed: tuple[tuple[int, str], ...] = ()  # of stages that choose among kinds of mixers: each beside `global`
 
     @staticmethod
     def of_space(space: SearchSpace) -> Terms:
@@ -97,12 +97,13 @@ class Terms:
 
 
 def _mixed(stages: Sequence[set[Mixer]]) -> tuple[tuple[int, str], ...]:
-    """Return the kinds of mixers, `global` apart, of the stages that have several mixers, counted from 1."""
+    """Return the kinds of mixers, `global` apart, of the stages that have several kinds, counted from 1.
+
+    Windows of several sizes alone are told apart by the work that they do: every block has one.
+    """
+    kinds = [{mixer.kind for mixer in own} for own in stages]
     return tuple(
-        (number, kind)
-        for number, own in enumerate(stages, start=1)
-        if len(own) > 1
-        for kind in sorted({mixer.kind for mixer in own} - {GLOBAL})
+        (number, kind) for number, own in enumerate(kinds, start=1) if len(own) > 1 for kind in sorted(own - {GLOBAL})
     )
 
 

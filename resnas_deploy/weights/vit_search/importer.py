@@ -230,11 +230,10 @@ def _check_grid(arch: ArchSpec) -> None:
 
 
 def _check_widest(subnet: Subnet, space: SearchSpace) -> None:
-    """Raise `BadInput` where a supernet's `network_def` is not that of the widest subnet of its space."""
-    widest = space.widest()
-    if subnet == widest:
+    """Raise `BadInput` where a supernet's `network_def` is not that of the widest subnet of its space, mixers aside."""
+    found, wanted = _dimensions(subnet), _dimensions(space.widest())
+    if found == wanted:
         return
-    found, wanted = _dimensions(subnet), _dimensions(widest)
     name = next(name for name in {**wanted, **found} if wanted.get(name) != found.get(name))
     raise BadInput(
         f"a supernet's network_def must be of the widest subnet of its space, {space.name}: "

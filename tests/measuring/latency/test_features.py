@@ -78,7 +78,8 @@ def test_which_mixers_a_space_chooses_among():
     assert Terms.of_space(TWO_STAGES).mixed == ((1, "pooled"), (1, "window"))
     assert Terms.of_space(FOUR_STAGES).mixed == ((1, "pooled"), (1, "window"), (2, "window"))
     one, *others = TWO_STAGES.stages
-    for mixers in (("window2",), ("global", "window4", "pooled1")):  # one, and three that are one on 4 x 4 tokens
+    # One, three that are one on 4 x 4 tokens, and windows of two sizes, which every block has one of.
+    for mixers in (("window2",), ("global", "window4", "pooled1"), ("window1", "window2")):
         assert Terms.of_space(replace(TWO_STAGES, stages=(replace(one, mixers=mixers), *others))).mixed == ()
 
 

@@ -35,6 +35,16 @@ def test_the_network_follows_from_the_space() -> None:
     assert import_checkpoint(SUPERNET, supernet_definitions()[0], golden_space("mini")).digest == found.digest
 
 
+def test_a_network_def_has_no_word_for_the_mixers_of_a_space():
+    """Whichever is the dearest one: the weights are the same."""
+    space = _first(golden_space("mini"), mixers=("pooled2", "window3"))
+    assert space.widest().full.stages[0].blocks[0].mixer == "window3"
+    found = import_checkpoint(SUPERNET, supernet_definitions()[0], space)
+    assert (found.arch, found.space) == (space.widest().full, space)
+    message = refusal(lambda: import_checkpoint(SUPERNET, supernet_definitions()[1], space))
+    assert "must be of the widest subnet of its space, mini: " in message
+
+
 def test_the_space_is_kept_with_the_heads_classes_and_the_tables_image_size(tmp_path) -> None:
     other = replace(golden_space("mini"), classes=1000, image_size=224)
     save(import_checkpoint(SUPERNET, space=other), tmp_path / "supernet.safetensors")
