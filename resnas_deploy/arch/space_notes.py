@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
+from resnas_deploy.arch.mixer import Mixer, mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_size import count_subnets
 
