@@ -205,7 +205,7 @@ def measured() -> None:
     archs = {}
     for found in fronts().values():
         for row in found["finalists"]:
-            arch = records.from_json(ArchSpec, row["arch"])
+            arch = records.from_json(ArchSpec, row["arch"], "a finalist")
             archs[arch.fingerprint] = arch
     told(f"measuring {len(archs)} networks")
     with tempfile.TemporaryDirectory() as folder:
@@ -223,14 +223,16 @@ def written() -> None:
     took, found = json.loads((KEPT / "measured.json").read_text()), fronts()
     for one in found.values():
         for row in one["finalists"]:
-            row["fingerprint"] = records.from_json(ArchSpec, row.pop("arch")).fingerprint
+            row["fingerprint"] = records.from_json(ArchSpec, row.pop("arch"), "a finalist").fingerprint
             row["ms"] = took[row["fingerprint"]]
     compared = {}
     for way in WAYS[1:]:
         seeds = [seed for seed in SEEDS if (way, seed) in found and (PAPER, seed) in found]
         gains = [gained(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds]
         values = {name: [one[name] for one in gains if name in one] for name in NAMES}
-        compared[way] = {name: spread(each) for name, each in values.items() if len(each) > 1}
+        compared[way] = {
+            name: spread(each) if len(each) == len(seeds) > 1 else {"by_seed": each} for name, each in values.items()
+        }
         told(f"{way}: {compared[way]}")
     images = len(open_data("demo").val.labels)
     typical = float(np.mean([row["top1"] for one in found.values() for row in one["finalists"]]))

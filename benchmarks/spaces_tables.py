@@ -62,13 +62,19 @@ def compared() -> str:
         rows[WAYS[way]] = [
             percent(gains["top1_at_equal_latency"]),
             f"{entropy['mean']:+.3f} ({entropy['low']:+.3f} to {entropy['high']:+.3f})",
-            *(
-                percent(gains[name]) if name in gains else "not both reach any"
-                for name in ("latency_at_equal_top1", "latency_at_equal_cross_entropy")
-            ),
+            *map(_latency, (gains["latency_at_equal_top1"], gains["latency_at_equal_cross_entropy"])),
         ]
     heads = ("top-1 at equal latency", "cross-entropy", "latency at equal top-1", "at equal cross-entropy")
     return table(("", *heads), rows)
+
+
+def _latency(found: Mapping[str, Any]) -> str:
+    """Return what latency is more over all seeds, or of those in which both fronts reach a quality."""
+    if "mean" in found:
+        return percent(found)
+    return (
+        "seeds apart: " + ", ".join(f"{value:.0%}" for value in found["by_seed"]) if found["by_seed"] else "never equal"
+    )
 
 
 def found_fronts() -> str:
@@ -83,6 +89,11 @@ def found_fronts() -> str:
     return table(("", "fastest of the front", "in the middle", "slowest"), rows)
 
 
+def standard_error() -> str:
+    """Return the standard error of top-1 on the images that subnets were judged by."""
+    return f"{100 * result('spaces-compared')['standard_error_of_top1']:.1f} points"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "fine-memory": fine_memory,
     "fine-networks": fine_networks,
@@ -91,5 +102,6 @@ TABLES: dict[str, Callable[[], str]] = {
     "spaces-found": found_fronts,
 }
 FIGURES: dict[str, Callable[[], str]] = {
-    f"on-{name}": partial(measured_on, name) for name in ("fine-grids", "spaces-compared")
+    "spaces-standard-error": standard_error,
+    **{f"on-{name}": partial(measured_on, name) for name in ("fine-grids", "spaces-compared")},
 }

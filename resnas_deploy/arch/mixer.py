@@ -70,9 +70,14 @@ class Mixer:
         return f"{self.kind}{self.size or ''}"
 
     def at(self, side: int) -> Mixer:
-        """Return what it is on a grid of `side` x `side` patch tokens: `global`, where it is no different from that."""
-        covers = self.kind == WINDOW and self.size >= side
-        return Mixer() if covers or (self.kind == POOLED and (self.size == 1 or side == 1)) else self
+        """Return what it is on a grid of `side` x `side` patch tokens: `global`, where it is no different from that.
+
+        A cell is no larger than the grid.
+        """
+        if self.kind == POOLED:
+            size = min(self.size, side)
+            return Mixer() if size == 1 else Mixer(POOLED, size)
+        return Mixer() if self.size >= side else self
 
     def sources(self, side: int) -> int:
         """Count the tokens that keys and values are made of, the class token with them."""

@@ -95,7 +95,8 @@ class ArchSpec:
             positive(self.stem_mid_width, "stem_mid_width, unless 0 for a plain stem,")
             if self.patch_size % 2:
                 raise BadInput(
-                    f"patch_size must be even, since the stem halves the image first, found {self.patch_size}"
+                    "patch_size must be even, since the stem halves the image first (a plain stem, of mid width 0, "
+                    f"does not), found {self.patch_size}"
                 )
         if self.image_size % self.patch_size:
             nearest = max(1, round(self.image_size / self.patch_size)) * self.patch_size

@@ -39,10 +39,12 @@ class StageSpace:
     def __post_init__(self) -> None:
         for name in ("widths", "heads", "head_dims", "hidden"):
             check_choices(getattr(self, name), name)
-        if not 1 <= len(self.mixers) <= MOST_CHOICES or len(set(self.mixers)) != len(self.mixers):
-            raise BadInput(f"mixers must be 1 to {MOST_CHOICES} different mixers, found {shown(self.mixers)}")
+        if not isinstance(self.mixers, tuple):  # of the same names a list is not equal, and has another fingerprint
+            raise BadInput(f"mixers must be a tuple of mixers, found {shown(self.mixers)}")
         for mixer in self.mixers:
             mixer_named(mixer, "each of mixers")
+        if not 1 <= len(self.mixers) <= MOST_CHOICES or len(set(self.mixers)) != len(self.mixers):
+            raise BadInput(f"mixers must be 1 to {MOST_CHOICES} different mixers, found {shown(self.mixers)}")
         positive(self.blocks, "blocks", MAX_BLOCKS)
         wrong = [place for place in self.droppable if not (type(place) is int and 1 <= place <= self.blocks)]
         if wrong or len(set(self.droppable)) != len(self.droppable):
