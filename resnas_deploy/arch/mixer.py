@@ -70,9 +70,14 @@ class Mixer:
         return f"{self.kind}{self.size or ''}"
 
     def at(self, side: int) -> Mixer:
-        """Return what it is on a grid of `side` x `side` patch tokens: `global`, where it is no different from that."""
-        covers = self.kind == WINDOW and self.size >= side
-        return Mixer() if covers or (self.kind == POOLED and (self.size == 1 or side == 1)) else self
+        """Return what it is on a grid of `side` x `side` patch tokens: `global`, where it is no different from that.
+
+        A cell is no larger than the grid.
+        """
+        if self.kind == POOLED:
+            size = min(self.size, side)
+            return Mixer() if size == 1 else Mixer(POOLED, size)
+        return Mixer() if self.size >= side else self
 
     def sources(self, side: int) -> int:
         """Count the tokens that keys and values are made of, the class token with them."""
@@ -107,17 +112,20 @@ class Mixer:
         return tuple(Group(windows, tokens + 1) for tokens, windows in counts.items())
 
 
-@cache
-def mixer_named(name: str) -> Mixer:
-    """Return the mixer of that name. Raise `BadInput` for no mixer's name."""
-    if name == GLOBAL:
-        return Mixer()
-    match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if not match:
+def mixer_named(name: object, field: str = "a mixer") -> Mixer:
+    """Return the mixer of that name. Raise `BadInput`, which names `field`, for no mixer's name."""
+    found = _named(name) if isinstance(name, str) else None
+    if found is None:
         raise BadInput(
-            f"a mixer must be {GLOBAL}, or {WINDOW} or {POOLED} with a size, as window7, found {shown(name)}"
+            f"{field} must be {GLOBAL}, {WINDOW}N or {POOLED}N, N patch tokens a side, as window7, found {shown(name)}"
         )
-    return Mixer(match[1], int(match[2]))
+    return found
+
+
+@cache
+def _named(name: str) -> Mixer | None:
+    match = _NAME.fullmatch(name)
+    return Mixer(match[1], int(match[2])) if match else Mixer() if name == GLOBAL else None
 
 
 def _ceiling(side: int, size: int) -> int:

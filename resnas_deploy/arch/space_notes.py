@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
+from resnas_deploy.arch.mixer import Mixer, mixer_named
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.space_size import count_subnets
 
@@ -33,10 +33,13 @@ def _notes(space: SearchSpace) -> Iterator[str]:
 
 def _of_mixers(stage: StageSpace, number: int, side: int) -> Iterator[str]:
     grid, own = f"its grid of {side} x {side}", [mixer_named(name) for name in stage.mixers]
-    same = [mixer for mixer in own if mixer.at(side) == Mixer() != mixer]
-    if same:
-        yield f"stages[{number}].mixers {_listed(same)}: on {grid} no other than {GLOBAL}"
-    cut = [mixer for mixer in own if mixer.at(side) != Mixer() and side % mixer.size]
+    same: dict[Mixer, list[Mixer]] = {}
+    for mixer in own:
+        if mixer.at(side) != mixer:
+            same.setdefault(mixer.at(side), []).append(mixer)
+    for smaller, mixers in same.items():
+        yield f"stages[{number}].mixers {_listed(mixers)}: on {grid} no other than {smaller}"
+    cut = [mixer for mixer in own if mixer.at(side) == mixer != Mixer() and side % mixer.size]
     if cut:
         yield f"stages[{number}].mixers {_listed(cut)}: no divisor of {grid}, whose last windows or cells are cut"
 

@@ -97,10 +97,9 @@ def _of_key(stage: int | None, key: str, value: object) -> Iterator[_Mistake]:
         return
     elif _is_list(known[key].kind):
         if type(value) in (int, str):
-            items, written = ("numbers", f"[{value}]") if type(value) is int else ("choices", json.dumps([value]))
-            yield _Mistake(
-                stage, key, f"{name} must be a list of {items}, found {shown(value)}; write {key} = {written}"
-            )
+            item, items = (str, "texts") if _holds(known[key].kind, str) else (int, "numbers")
+            remedy = f"; write {key} = {json.dumps([value])}" if type(value) is item else ""
+            yield _Mistake(stage, key, f"{name} must be a list of {items}, found {shown(value)}{remedy}")
     elif isinstance(value, list):
         remedy = f"; write {key} = {value[0]}" if len(value) == 1 and type(value[0]) is int else ""
         yield _Mistake(stage, key, f"{name} must be one value, found {shown(value)}{remedy}")
@@ -109,6 +108,11 @@ def _of_key(stage: int | None, key: str, value: object) -> Iterator[_Mistake]:
 def _is_list(kind: Any) -> bool:
     """Whether a key of that type is a list, which may be left out."""
     return any(get_origin(each) is tuple for each in (kind, *get_args(kind)))
+
+
+def _holds(kind: Any, item: type) -> bool:
+    """Whether a list of that type has items of `item`."""
+    return any(item in get_args(each) for each in (kind, *get_args(kind)))
 
 
 def _subject(message: str) -> tuple[int | None, str]:

@@ -46,6 +46,18 @@ def test_a_window_that_covers_the_grid_and_a_pool_of_one_are_global(side, more):
     assert str(Mixer()) == "global"
 
 
+@given(sides, st.integers(0, 20))
+def test_a_cell_is_no_larger_than_the_grid(side, more):
+    assert Mixer("pooled", side + more).at(side) == Mixer("pooled", side).at(side)
+    assert Mixer("pooled", side + more).pairs(side) == Mixer("pooled", side).pairs(side)
+
+
+@pytest.mark.parametrize("mixers", ["window7", ["window7"], 7, None, {"window7"}])
+def test_mixers_in_python_are_a_tuple(mixers):
+    said = refusal(lambda: StageSpace((8,), (1,), (4,), (8,), 1, mixers=mixers))
+    assert said.startswith("mixers must be a tuple of mixers, found")
+
+
 @given(sides, st.integers(1, 20))
 def test_pairs_are_those_that_may_look_at_each_other(side, size):
     window = [(index // side // size, index % side // size) for index in range(side**2)]

@@ -85,9 +85,12 @@ def test_what_is_odd_is_noted() -> None:
     assert oddities(packaged_spaces()["small"]) == [
         "stages[0].widths 220: no multiple of 8, which GPUs like in half precision"
     ]
-    first = replace(space.stages[0], mixers=("global", "window9", "window3", "pooled1", "pooled2", "pooled3"))
+    first = replace(
+        space.stages[0], mixers=("global", "window9", "window3", "pooled1", "pooled2", "pooled3", "pooled9")
+    )
     assert oddities(replace(space, stages=(first, *space.stages[1:]))) == [
         "stages[0].mixers window9, pooled1: on its grid of 8 x 8 no other than global",
+        "stages[0].mixers pooled9: on its grid of 8 x 8 no other than pooled8",
         "stages[0].mixers window3, pooled3: no divisor of its grid of 8 x 8, whose last windows or cells are cut",
     ]
     one = StageSpace((8,), (1,), (4,), (8,), 1)

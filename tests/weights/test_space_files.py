@@ -89,6 +89,17 @@ def test_those_of_the_package_are_files_like_any_other():
             "line 8: stages[0].heads must be a list of numbers, found 2; write heads = [2]",
         ),
         (
+            "heads = [2, 1]",
+            "mixers = 7",
+            "line 8: stages[0].mixers must be a list of texts, found 7\n",
+        ),
+        (
+            "heads = [2, 1]",
+            "mixers = 'window7'",
+            "line 8: stages[0].mixers must be a list of texts, found 'window7'; write mixers = [\"window7\"]",
+        ),
+        ("heads = [2, 1]", "heads = 'two'", "line 8: stages[0].heads must be a list of numbers, found 'two'\n"),
+        (
             "blocks = 1",
             "blocks = [1]",
             "line 19: stages[1].blocks must be one value, found a list of 1; write blocks = 1",
@@ -110,7 +121,7 @@ def test_what_is_no_space_is_one_line(tmp_path, before, after, said):
     path = written(tmp_path, TEXT.replace(before, after, 1))
     message = refusal(lambda: space_named(path))
     assert str(path) in message
-    assert said in message
+    assert said in f"{message}\n"
 
 
 @pytest.mark.parametrize(

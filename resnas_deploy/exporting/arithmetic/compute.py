@@ -120,8 +120,8 @@ def _attention(call: Call) -> Outputs:
         query = call.rounded(query * factor, "scaled_query").float()
         key = call.rounded(key * factor, "scaled_key").float()
     scores = call.rounded(query @ key.transpose(-1, -2), "scores").float()
-    if call.has(3):  # a mask of numbers, which is added
-        scores = call.rounded(scores + call.real(3), "masked_scores").float()
+    if call.has(3):  # a mask of numbers, which is added: what it hides may be of any size, and the rest is as it was
+        scores = call.rounded(scores + call.real(3), "masked_scores", saturates=True).float()
     weights = call.rounded(scores.softmax(-1), "weights").float()
     found = call.rounded(weights @ value)
     return found.transpose(1, 2).flatten(2) if call.given(0).ndim == 3 else found
