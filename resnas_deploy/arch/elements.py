@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from resnas_deploy.arch.mixer import Mixer, mixer_named
+from resnas_deploy.arch.mixer import Mixer
 from resnas_deploy.arch.spec import ArchSpec, Block
 
 INPUT, OUTPUT = "images", "logits"  # of a network, in every graph, engine and server
@@ -42,7 +42,7 @@ class BlockElement:
     @property
     def mixer(self) -> Mixer:
         """What the block's mixer is on this grid."""
-        return mixer_named(self.block.mixer).at(self.side)
+        return self.block.mixer_at(self.side)
 
 
 @dataclass(frozen=True)

@@ -112,17 +112,20 @@ class Mixer:
         return tuple(Group(windows, tokens + 1) for tokens, windows in counts.items())
 
 
-@cache
-def mixer_named(name: str) -> Mixer:
-    """Return the mixer of that name. Raise `BadInput` for no mixer's name."""
-    if name == GLOBAL:
-        return Mixer()
-    match = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if not match:
+def mixer_named(name: object, field: str = "a mixer") -> Mixer:
+    """Return the mixer of that name. Raise `BadInput`, which names `field`, for no mixer's name."""
+    found = _named(name) if isinstance(name, str) else None
+    if found is None:
         raise BadInput(
-            f"a mixer must be {GLOBAL}, or {WINDOW} or {POOLED} with a size, as window7, found {shown(name)}"
+            f"{field} must be {GLOBAL}, {WINDOW}N or {POOLED}N, N patch tokens a side, as window7, found {shown(name)}"
         )
-    return Mixer(match[1], int(match[2]))
+    return found
+
+
+@cache
+def _named(name: str) -> Mixer | None:
+    match = _NAME.fullmatch(name)
+    return Mixer(match[1], int(match[2])) if match else Mixer() if name == GLOBAL else None
 
 
 def _ceiling(side: int, size: int) -> int:

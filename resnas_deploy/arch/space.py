@@ -9,36 +9,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
-from resnas_deploy.arch.spec import (
-    FEWEST_STAGES,
-    MAX_BLOCKS,
-    MOST_STAGES,
-    ArchSpec,
-    Block,
-    Stage,
-    Subnet,
-    check_mixer,
-    grid_side,
-    positive,
-)
+from resnas_deploy.arch.mixer import Mixer, mixer_named
+from resnas_deploy.arch.spec import FEWEST_STAGES, MOST_STAGES, ArchSpec, Block, Stage, Subnet, grid_side
+from resnas_deploy.arch.stage_space import GLOBAL_ALONE, check_choices
+from resnas_deploy.arch.stage_space import StageSpace as StageSpace
 from resnas_deploy.errors import BadInput, shown
-from resnas_deploy.files.records import as_json
 
 T = TypeVar("T")
 Keep = Callable[[bool], bool]  # (whether a droppable block is kept now) -> whether to keep it
 
 DROP_PROBABILITY = 0.5  # of a droppable block, in a random subnet
-MOST_CHOICES = 256  # of one dimension
 LONGEST_NAME = 60  # characters
 _NOT_OF_THE_SUBNETS = ("name", "classes")  # two spaces that differ in these alone have the same subnets
-_GLOBAL_ALONE = (GLOBAL,)
 
 
 class Pick(Protocol):
@@ -46,48 +34,6 @@ class Pick(Protocol):
 
     def __call__(self, choices: tuple[T, ...], now: T, /) -> T:
         """Return the value to take, where `now` is the one that is there."""
-
-
-@dataclass(frozen=True)
-class StageSpace:
-    """The choices of one stage. Each block chooses its heads, their size and its hidden channels for itself.
-
-    Raises `BadInput` for what leaves no choice, or a stage without a block.
-    """
-
-    widths: tuple[int, ...]
-    heads: tuple[int, ...]
-    head_dims: tuple[int, ...]
-    hidden: tuple[int, ...]
-    blocks: int  # positions, dropped ones included
-    droppable: tuple[int, ...] = ()  # positions, counted from 1
-    # Of each block; files and fingerprints of before there were others lack it.
-    mixers: tuple[str, ...] = field(
-        default=_GLOBAL_ALONE,
-        metadata=as_json(
-            kind=tuple[str, ...] | None,
-            read=lambda names: _GLOBAL_ALONE if names is None else names,
-            write=lambda names: None if names == _GLOBAL_ALONE else names,
-        ),
-    )
-
-    def __post_init__(self) -> None:
-        for name in ("widths", "heads", "head_dims", "hidden"):
-            check_choices(getattr(self, name), name)
-        if not isinstance(self.mixers, tuple):  # of the same names a list is not equal, and has another fingerprint
-            raise BadInput(f"mixers must be a tuple of mixers, found {shown(self.mixers)}")
-        for mixer in self.mixers:
-            check_mixer(mixer, "each of mixers")
-        if not 1 <= len(self.mixers) <= MOST_CHOICES or len(set(self.mixers)) != len(self.mixers):
-            raise BadInput(f"mixers must be 1 to {MOST_CHOICES} different mixers, found {shown(self.mixers)}")
-        positive(self.blocks, "blocks", MAX_BLOCKS)
-        wrong = [place for place in self.droppable if not (type(place) is int and 1 <= place <= self.blocks)]
-        if wrong or len(set(self.droppable)) != len(self.droppable):
-            raise BadInput(
-                f"droppable must be different positions from 1 to blocks = {self.blocks}, found {shown(self.droppable)}"
-            )
-        if len(self.droppable) == self.blocks:
-            raise BadInput(f"droppable must leave one of the {self.blocks} blocks or more, found all of them")
 
 
 @dataclass(frozen=True)
@@ -125,7 +71,7 @@ class SearchSpace:
         """16 hexadecimal digits that tell the subnets of this space from those of others, image size included."""
         content = {name: value for name, value in asdict(self).items() if name not in _NOT_OF_THE_SUBNETS}
         for stage, own in zip(self.stages, content["stages"], strict=True):
-            if stage.mixers == _GLOBAL_ALONE:
+            if stage.mixers == GLOBAL_ALONE:
                 del own["mixers"]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -317,14 +263,6 @@ def _different(names: tuple[str, ...], side: int) -> list[str]:
     for name in sorted(names, key=lambda name: str(mixer_named(name).at(side)) != name):
         found.setdefault(mixer_named(name).at(side), name)
     return [name for name in names if name in found.values()]
-
-
-def check_choices(choices: tuple[int, ...], field: str) -> None:
-    """Raise `BadInput`, which names `field`, for what are not some different sizes."""
-    if not 1 <= len(choices) <= MOST_CHOICES or len(set(choices)) != len(choices):
-        raise BadInput(f"{field} must be 1 to {MOST_CHOICES} different sizes, found {shown(choices)}")
-    for choice in choices:
-        positive(choice, f"each of {field}")
 
 
 def _closed(space: StageSpace, kept: tuple[bool, ...]) -> tuple[bool, ...]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import compress
 
-from resnas_deploy.arch.mixer import GLOBAL, mixer_named
+from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
 from resnas_deploy.errors import BadInput, shown
 from resnas_deploy.files.records import as_json
 
@@ -48,6 +48,10 @@ class Block:
     def inner(self) -> int:
         """Channels of all heads together: the width of each of q, k and v."""
         return self.heads * self.head_dim
+
+    def mixer_at(self, side: int) -> Mixer:
+        """Return what its mixer is on a grid of `side` x `side` patch tokens."""
+        return mixer_named(self.mixer).at(side)
 
 
 @dataclass(frozen=True)
@@ -209,18 +213,7 @@ def _check_stage(stage: Stage, field: str) -> None:
         positive(block.heads, f"{field}.blocks[{number}].heads")
         positive(block.head_dim, f"{field}.blocks[{number}].head_dim")
         positive(block.hidden, f"{field}.blocks[{number}].hidden")
-        check_mixer(block.mixer, f"{field}.blocks[{number}].mixer")
-
-
-def check_mixer(value: object, field: str) -> str:
-    """Return `value` if it is a mixer's name. Raise `BadInput` naming `field` for another."""
-    try:
-        mixer_named(value if isinstance(value, str) else "")
-    except BadInput:
-        raise BadInput(
-            f"{field} must be global, windowN or pooledN, N patch tokens a side, as window7, found {shown(value)}"
-        ) from None
-    return str(value)
+        mixer_named(block.mixer, f"{field}.blocks[{number}].mixer")
 
 
 def _block_to_json(block: Block) -> dict[str, object]:
@@ -234,8 +227,9 @@ def _stage_from_json(data: object, field: str) -> Stage:
     for number, item in enumerate(_items(fields["blocks"], f"{field}.blocks")):
         name = f"{field}.blocks[{number}]"
         values = _fields(item, name, ("heads", "head_dim", "hidden"), ("mixer",))
-        mixer = check_mixer(values.pop("mixer", GLOBAL), f"{name}.mixer")
-        blocks.append(Block(**{key: positive(value, f"{name}.{key}") for key, value in values.items()}, mixer=mixer))
+        mixer = mixer_named(values.pop("mixer", GLOBAL), f"{name}.mixer")
+        sizes = {key: positive(value, f"{name}.{key}") for key, value in values.items()}
+        blocks.append(Block(**sizes, mixer=str(mixer)))
     return Stage(width=positive(fields["width"], f"{field}.width"), blocks=tuple(blocks))
 
 

@@ -115,8 +115,7 @@ def _without_the_mixer(
 
 def _leaves(moved: SearchSpace, space: SearchSpace, bounded: Bounded) -> bool:
     """Tell whether a space has no subnet within the limits, where the one before had some."""
-    before, after = bounded.limits.highest([space.narrowest(), moved.narrowest()]).tolist()
-    return bool(before <= 1 < after)
+    return bounded.limits.met_in(space) and not bounded.limits.met_in(moved)
 
 
 def _without_the_worst(space: SearchSpace, effect: Effect, bounded: Bounded, why: str) -> tuple[SearchSpace, str]:
@@ -141,10 +140,9 @@ def _check_bounds(space: SearchSpace, dimension: Dimension, bounded: Bounded) ->
             f"{bounded.most_macs / 1e6:.4g} M that the space may grow to"
         )
     largest = sizes(space, dimension)[-1]
-    with_it = _with(space, dimension, (largest,)).narrowest()
-    if bounded.limits.highest([with_it])[0] > 1:
+    if not bounded.limits.met_in(_with(space, dimension, (largest,))):
         raise _Blocked(f"more is better, but no subnet with {largest} would be within the limits")
-    if bounded.limits.highest([space.narrowest()])[0] > 1:
+    if not bounded.limits.met_in(space):
         raise _Blocked("more is better, but no subnet of the space would be within the limits")
 
 

@@ -14,7 +14,7 @@ from resnas_deploy.arch import cost
 from resnas_deploy.arch.alignment import macs_added
 from resnas_deploy.arch.elements import INPUT, OUTPUT
 from resnas_deploy.arch.inputs import input_named
-from resnas_deploy.arch.mixer import GLOBAL, mixer_named
+from resnas_deploy.arch.mixer import GLOBAL
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.artifact.artifact import MODEL, Artifact
 from resnas_deploy.artifact.manifest import Accuracy, Manifest
@@ -121,8 +121,7 @@ def _network(artifact: Artifact) -> Iterator[str]:
 def _mixers(arch: ArchSpec) -> str:
     """Return the mixers of each stage's blocks, in order; nothing where all are global."""
     names = [
-        [str(mixer_named(block.mixer).at(arch.side(number))) for block in stage.blocks]
-        for number, stage in enumerate(arch.stages)
+        [str(block.mixer_at(arch.side(number))) for block in stage.blocks] for number, stage in enumerate(arch.stages)
     ]
     return "; ".join(map(" ".join, names)) if any(set(own) != {GLOBAL} for own in names) else ""
 

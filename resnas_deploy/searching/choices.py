@@ -12,9 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from resnas_deploy.arch.mixer import mixer_named
-from resnas_deploy.arch.space import MOST_CHOICES
 from resnas_deploy.arch.spec import ArchSpec, Block, Subnet
+from resnas_deploy.arch.stage_space import MOST_CHOICES
 
 Values = NDArray[np.float64]
 KEPT, MIXER = "kept", "mixer"
@@ -63,7 +62,7 @@ def taken(subnet: Subnet) -> list[int | str]:
 
 def _mixer(block: Block, arch: ArchSpec, stage: int) -> str:
     """Return the name of what a block's mixer is on the grid of its stage, counted from 0."""
-    return str(mixer_named(block.mixer).at(arch.side(stage)))
+    return str(block.mixer_at(arch.side(stage)))
 
 
 @dataclass(frozen=True)

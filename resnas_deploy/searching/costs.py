@@ -75,6 +75,11 @@ class CostLimit:
     def __str__(self) -> str:
         return self.asked or f"{self.cost.name} of at most {self.cost.text(self.most)}{self.cost.stated}"
 
+    def reach(self, space: SearchSpace) -> tuple[float, float]:
+        """Return what the cheapest and the dearest subnet of a space cost."""
+        low, high = self.cost.most(ends(space, self.cost.most)).tolist()
+        return low, high
+
     @property
     def exact(self) -> str:
         """Return it as text from which limits that differ can be told apart: for people it is rounded."""
@@ -103,13 +108,17 @@ class CostLimits:
         shares = np.array([limit.cost.most(archs) / limit.most for limit in self.limits])
         return np.asarray(shares.max(axis=0))
 
+    def met_in(self, space: SearchSpace) -> bool:
+        """Tell whether each limit, by itself, is met by a subnet of the space."""
+        return all(limit.reach(space)[0] <= limit.most for limit in self.limits)
+
     def within(self, space: SearchSpace) -> CostLimits:
         """Return these limits for a space: where its widest subnet meets them all, none is too cheap.
 
         Raise `BadInput`, which tells the reachable range, where no subnet meets them.
         """
         for limit in self.limits:
-            low, high = limit.cost.most(ends(space, limit.cost.most)).tolist()
+            low, high = limit.reach(space)
             if low > limit.most:
                 raise BadInput(
                     f"the space {space.name} must have subnets with {limit}, found from {limit.cost.text(low)} to "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnas_deploy.arch.mixer import GLOBAL, POOLED, WINDOW, Mixer, mixer_named
+from resnas_deploy.arch.mixer import GLOBAL, POOLED, WINDOW, Mixer
 from resnas_deploy.arch.spec import Block, Subnet
 from resnas_deploy.pages.bars import tip
 from resnas_deploy.pages.escaping import text
@@ -42,7 +42,7 @@ def _block(name: str, block: Block | None, widest: Block, side: int) -> str:
     if block is None:
         bars = '<div class="bar attention"></div><div class="bar mlp"></div>'
         return f'<div class="block dropped" tabindex=0 role=img {tip(f"{name}: dropped")}>-{bars}-</div>'
-    mixer = mixer_named(block.mixer).at(side)
+    mixer = block.mixer_at(side)
     lines = (
         name,
         f"heads {block.heads} of {widest.heads}, of {block.head_dim} channels each",

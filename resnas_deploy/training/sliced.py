@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from resnas_deploy.arch.elements import BlockElement, HeadElement, ReductionElement, StemElement, elements
-from resnas_deploy.arch.mixer import mixer_named
 from resnas_deploy.arch.spec import Block, Subnet
 from resnas_deploy.network.mixing import attend, queries_keys_values
 from resnas_deploy.network.module import (
@@ -127,7 +126,7 @@ def _scaled(branch: Tensor, scale: Tensor | None) -> Tensor:
 
 
 def _attention(attention: Attention, x: Tensor, own: Block, side: int, taken: Through) -> Tensor:
-    width, mixer = x.shape[-1], mixer_named(own.mixer).at(side)
+    width, mixer = x.shape[-1], own.mixer_at(side)
     weight, bias = taken(_qkv_weight, attention, own, width), taken(_qkv_bias, attention, own)
     q, k, v = queries_keys_values(x, weight, bias, own.heads, mixer, side)
     x = attend(q, k, v, mixer, side).transpose(1, 2).flatten(2)

@@ -51,7 +51,7 @@ class Terms:
         sizes = [{block.head_dim for stage in column for block in stage.blocks} for column in stages]
         sized = tuple(number for number, own in enumerate(sizes, start=1) if len(own) > 1)
         mixers = [
-            {mixer_named(block.mixer).at(arch.side(number)) for arch in archs for block in arch.stages[number].blocks}
+            {block.mixer_at(arch.side(number)) for arch in archs for block in arch.stages[number].blocks}
             for number in range(len(stages))
         ]
         return Terms(len(stages), sized, len({arch.stem_mid_width for arch in archs}) > 1, _mixed(mixers))
