@@ -8,8 +8,9 @@ EPOCHS of the built-in data, of which an evolved one sees the last few after its
 A search finds the front of accuracy on the held-out images against predicted latency. Subnets spread over it are then
 measured, those of all spaces and seeds interleaved, and judged on the validation split, which nothing was chosen by:
 top-1, and cross-entropy, which tells more apart where top-1 hardly differs. Between two of a front both are linear in
-the logarithm of latency. Of each seed a space is compared with `demo` on the latencies that both fronts reach. `write`
-writes results/spaces-compared.json.
+the logarithm of latency. Of each seed a space is compared with `demo` on the latencies that both fronts reach, and the
+fine grid also with those subnets of its supernet that have global attention alone. `write` writes
+results/spaces-compared.json.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ from resnas_deploy.weights.space_files import space_named, supernet_space
 ROOT = Path(__file__).parents[1]
 KEPT = ROOT / "build" / "spaces"
 PAPER, SHAPED, EVOLVED, FINE = "demo", "shaped", "evolved", "fine"
+UNMIXED = "fine-global"  # subnets of the fine grid's supernet that have global attention alone
 SPACES = {PAPER: "demo", SHAPED: "benchmarks/spaces/shaped.toml", FINE: "benchmarks/spaces/fine.toml"}
-WAYS = (PAPER, SHAPED, EVOLVED, FINE)
+WAYS = (PAPER, SHAPED, EVOLVED, FINE, UNMIXED)
+OVER = ((SHAPED, PAPER), (EVOLVED, PAPER), (FINE, PAPER), (FINE, UNMIXED))  # what is compared with what
 SEEDS = (0, 1, 2)
 EPOCHS, BEFORE_MOVING = 5, 3  # of all training; and of the supernet of `demo` that a space is evolved from
 LIMIT = "65%"  # of the widest subnet's MACs, within which choices are weighed where a space is evolved
@@ -79,7 +82,7 @@ def supernet(way: str, seed: int) -> Path:
     """Return where a trained supernet is or will be."""
     if way == EVOLVED:
         return KEPT / f"{EVOLVED}-{seed}" / "checkpoint.safetensors"
-    return KEPT / f"{way}-{EPOCHS}-{seed}" / "checkpoint.safetensors"
+    return KEPT / f"{FINE if way == UNMIXED else way}-{EPOCHS}-{seed}" / "checkpoint.safetensors"
 
 
 def trained(way: str, seed: int, epochs: int) -> Path:
@@ -99,7 +102,7 @@ def trained(way: str, seed: int, epochs: int) -> Path:
 def train(way: str, seed: int) -> None:
     """Train the supernet of a space; an evolved one out of that of `demo`."""
     if way != EVOLVED:
-        trained(way, seed, EPOCHS)
+        trained(FINE if way == UNMIXED else way, seed, EPOCHS)
         return
     start, out = trained(PAPER, seed, BEFORE_MOVING), KEPT / f"{EVOLVED}-{seed}"
     if not (out / "done").exists():
@@ -119,9 +122,10 @@ def train(way: str, seed: int) -> None:
 
 
 def space_of(way: str, seed: int) -> SearchSpace:
-    """Return the space that is searched: that of the supernet."""
+    """Return the space of the supernet."""
     if way == EVOLVED:
         return supernet_space(load(supernet(way, seed)), supernet(way, seed))
+    way = FINE if way == UNMIXED else way
     return space_named(SPACES[way] if way == PAPER else ROOT / SPACES[way])
 
 
@@ -140,6 +144,8 @@ def search(way: str, seed: int) -> None:
     checkpoint = load(supernet(way, seed))
     space = supernet_space(checkpoint, supernet(way, seed))
     cost = latency_cost(stored_model(space, SETUP, STORE), space)
+    if way == UNMIXED:
+        space = replace(space, stages=tuple(replace(stage, mixers=("global",)) for stage in space.stages))
     data = open_data("demo")
     images = in_random_order(split(data.train, HELD_OUT)[1])
     problem = SearchProblem(
@@ -226,14 +232,14 @@ def written() -> None:
             row["fingerprint"] = records.from_json(ArchSpec, row.pop("arch"), "a finalist").fingerprint
             row["ms"] = took[row["fingerprint"]]
     compared = {}
-    for way in WAYS[1:]:
-        seeds = [seed for seed in SEEDS if (way, seed) in found and (PAPER, seed) in found]
-        gains = [gained(found[way, seed]["finalists"], found[PAPER, seed]["finalists"]) for seed in seeds]
+    for way, other in OVER:
+        seeds = [seed for seed in SEEDS if (way, seed) in found and (other, seed) in found]
+        gains = [gained(found[way, seed]["finalists"], found[other, seed]["finalists"]) for seed in seeds]
         values = {name: [one[name] for one in gains if name in one] for name in NAMES}
-        compared[way] = {
+        compared[f"{way} over {other}"] = {
             name: spread(each) if len(each) == len(seeds) > 1 else {"by_seed": each} for name, each in values.items()
         }
-        told(f"{way}: {compared[way]}")
+        told(f"{way} over {other}: {compared[f'{way} over {other}']}")
     images = len(open_data("demo").val.labels)
     typical = float(np.mean([row["top1"] for one in found.values() for row in one["finalists"]]))
     write_result(
@@ -248,7 +254,7 @@ def written() -> None:
             "evolution": asdict(EVOLUTION),
             "validation": images,
             "standard_error_of_top1": float(np.sqrt(typical * (1 - typical) / images)),
-            "over_demo": compared,
+            "compared": compared,
             "searches": [{"space": way, "seed": seed, **one} for (way, seed), one in found.items()],
         },
     )
