@@ -18,28 +18,24 @@ _HIDDEN = -1e4  # what a score is lowered by: its weight is 0 in every precision
 def pooled_by_views(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:
     """Replace the patch tokens of `(B, 1 + N, C)` by the means of cells of `size` x `size`, cut at the edges.
 
-    The means are of rows, then of columns, each over a view of the tokens; a cut grid's are an AveragePool. They are
-    put behind the class token in one row of numbers: behind a Concat of tokens OpenVINO gives the int8 step of each a
-    zero point of its own, and then refuses its own product, which takes none by token (2026.4).
+    The means are of rows, then of columns, each over a view of the tokens; a cut grid's are an AveragePool.
     """
     class_token, x, cells = *_apart(graph, x, name), _cells(side, size)
     if side % size == 0:
         x = graph.node("Reshape", [x, graph.ints(0, cells, size, side * width)], f"{name}.pooled_rows")
         x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.row_means", keepdims=0)
         x = graph.node("Reshape", [x, graph.ints(0, cells**2, size, width)], f"{name}.pooled_columns")
-        x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.means", keepdims=0)
+        x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.means", keepdims=1)
     else:
         x = graph.node("Reshape", [x, graph.ints(0, side, side, width)], f"{name}.pooled_grid")
         x = graph.node("Transpose", [x], f"{name}.pooled_channels_first", perm=[0, 3, 1, 2])
         x = graph.node("AveragePool", [x], f"{name}.cells", kernel_shape=[size] * 2, strides=[size] * 2, ceil_mode=1)
-        x = graph.node("Reshape", [x, graph.ints(0, width, cells**2)], f"{name}.cells_flat")
-        x = graph.node("Transpose", [x], f"{name}.means", perm=[0, 2, 1])
-    parts = [
-        graph.node("Reshape", [part, graph.ints(0, -1)], f"{name}.{what}_row")
-        for what, part in (("pooled_class", class_token), ("means", x))
-    ]
-    x = graph.node("Concat", parts, f"{name}.pooled_row", axis=1)
-    return graph.node("Reshape", [x, graph.ints(0, cells**2 + 1, width)], f"{name}.pooled")
+        x = graph.node("Transpose", [x], f"{name}.means", perm=[0, 2, 3, 1])
+        x = graph.node("Reshape", [x, graph.ints(0, cells**2, 1, width)], f"{name}.means_flat")
+    # In four dimensions: what is joined in three and quantised right after it OpenVINO quantises before it, wrongly.
+    class_token = graph.node("Reshape", [class_token, graph.ints(0, 1, 1, width)], f"{name}.pooled_class.view")
+    x = graph.node("Concat", [class_token, x], f"{name}.pooled.joined", axis=1)
+    return graph.node("Reshape", [x, graph.ints(0, 1 + cells**2, width)], f"{name}.pooled")
 
 
 def pooled_by_slices(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:

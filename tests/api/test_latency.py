@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from support.checks import refusal
@@ -104,6 +105,8 @@ def test_predictions_are_the_models(store):
     alone = resnas.latency.predict(first, **OPTIONS, store=store)
     assert alone.networks == found.networks[:1]
     assert first.fingerprint in alone._repr_html_()
+    few = replace(first, classes=first.classes + 3)  # as the data has that a supernet of the space was trained on
+    assert resnas.latency.predict(few, **OPTIONS, store=store).networks[0].space == "mini"
 
 
 def test_a_check_is_of_networks_that_the_profile_has_not_seen(store, tmp_path):

@@ -53,6 +53,14 @@ def test_it_is_verified(tmp_path, image_size, runner, changes):
     assert artifact.manifest.verification is not None
 
 
+def test_headroom_is_not_of_what_hides_scores(tmp_path):
+    wanted = request(tmp_path, verify_on=RUNNERS["ort-cpu"], threads=1, precision="fp16")
+    artifact = export(lambda: untrained(arch_of(ODD), seed=2), wanted, silent)
+    peaks = artifact.manifest.verification.own.peaks
+    assert "stage1.block1" in peaks
+    assert max(peak.magnitude for peak in peaks.values()) < 100  # hidden ones are lowered by 10,000
+
+
 def test_every_element_can_be_compared(tmp_path):
     checkpoint = untrained(arch_of(ODD), seed=2)
     artifact = export(lambda: checkpoint, request(tmp_path, verify_on=None), silent)

@@ -68,10 +68,10 @@ def predict(archs: Sequence[tuple[str, ArchSpec]], setup: Setup, store: Path) ->
 
 
 def _space_of(arch: ArchSpec, spaces: Iterable[SearchSpace]) -> SearchSpace | None:
-    """Return the first of the spaces that the network is of, at the network's own image size."""
+    """Return the first of the spaces that the network is of, at its own image size and with its classes."""
     for space in spaces:
         if space.patch_size == arch.patch_size and len(space.stages) == len(arch.stages):
-            resized = space.with_image_size(arch.image_size)
+            resized = space.with_image_size(arch.image_size).with_classes(arch.classes)  # of data, in no fingerprint
             if resized.holds(arch):
                 return resized
     return None
