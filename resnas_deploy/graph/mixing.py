@@ -25,14 +25,17 @@ def pooled_by_views(graph: GraphBuilder, x: str, name: str, side: int, size: int
         x = graph.node("Reshape", [x, graph.ints(0, cells, size, side * width)], f"{name}.pooled_rows")
         x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.row_means", keepdims=0)
         x = graph.node("Reshape", [x, graph.ints(0, cells**2, size, width)], f"{name}.pooled_columns")
-        x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.means", keepdims=0)
+        x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.means", keepdims=1)
     else:
         x = graph.node("Reshape", [x, graph.ints(0, side, side, width)], f"{name}.pooled_grid")
         x = graph.node("Transpose", [x], f"{name}.pooled_channels_first", perm=[0, 3, 1, 2])
         x = graph.node("AveragePool", [x], f"{name}.cells", kernel_shape=[size] * 2, strides=[size] * 2, ceil_mode=1)
-        x = graph.node("Reshape", [x, graph.ints(0, width, cells**2)], f"{name}.cells_flat")
-        x = graph.node("Transpose", [x], f"{name}.means", perm=[0, 2, 1])
-    return graph.node("Concat", [class_token, x], f"{name}.pooled", axis=1)
+        x = graph.node("Transpose", [x], f"{name}.means", perm=[0, 2, 3, 1])
+        x = graph.node("Reshape", [x, graph.ints(0, cells**2, 1, width)], f"{name}.means_flat")
+    # In four dimensions: what is joined in three and quantised right after it OpenVINO quantises before it, wrongly.
+    class_token = graph.node("Reshape", [class_token, graph.ints(0, 1, 1, width)], f"{name}.pooled_class.view")
+    x = graph.node("Concat", [class_token, x], f"{name}.pooled.joined", axis=1)
+    return graph.node("Reshape", [x, graph.ints(0, 1 + cells**2, width)], f"{name}.pooled")
 
 
 def pooled_by_slices(graph: GraphBuilder, x: str, name: str, side: int, size: int, width: int) -> str:

@@ -42,6 +42,7 @@ def arch_of(image_size: int) -> ArchSpec:
         ("ort-cpu", {"precision": "int8"}),
         ("ort-cpu", {"precision": "int8", "for_runner": "ort-cpu"}),
         ("openvino", {"align": 8}),
+        ("openvino", {"precision": "int8"}),
         ("openvino", {"precision": "int8", "for_runner": "openvino"}),
     ],
 )
