@@ -102,7 +102,7 @@ def _check_attends_to_all(space: SearchSpace | None) -> None:
     for number, stage in enumerate(space.stages if space else ()):
         if space and all(mixer_named(name).at(space.side(number)) != Mixer() for name in stage.mixers):
             raise BadInput(
-                f"stage {number + 1} of the supernet must have the mixer {GLOBAL}, which is all that a network_def says, "
+                f"stage {number + 1} of the supernet must have the mixer {GLOBAL}, all that a network_def can say, "
                 f"found {', '.join(stage.mixers)}; give the checkpoint that `search()` wrote of the subnet"
             )
 
