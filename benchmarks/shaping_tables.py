@@ -21,14 +21,15 @@ TIMED = tuple(name for name in NAMES if not name.startswith("rtx"))
 
 def shaped(names: tuple[str, ...]) -> str:
     """Return a row for each value that was looked at, with what became of it in each setting."""
-    rows: dict[str, list[str]] = {}
+    rows: dict[str, dict[str, str]] = {}
     for name in names:
         for dimension in result(f"shaping-{name}")["shaping"]["dimensions"]:
             if len(dimension["values"]) > 1:
                 for each in dimension["values"]:
                     place = f"stage {dimension['stage']} {dimension['name']} {each['value']}"
-                    rows.setdefault(place, []).append(_cell(each))
-    return table(("", *(NAMES[name] for name in names)), rows)
+                    rows.setdefault(place, {})[name] = _cell(each)
+    cells = {place: [own.get(name, "") for name in names] for place, own in rows.items()}
+    return table(("", *(NAMES[name] for name in names)), cells)
 
 
 def _cell(found: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from resnas_deploy.arch.space import LONGEST_NAME, SearchSpace
 from resnas_deploy.errors import BadInput
 from resnas_deploy.exporting.request import attention_named
 from resnas_deploy.files.outputs import check_new_file, write_text
+from resnas_deploy.files.streams import is_stream
 from resnas_deploy.measuring.latency.setup import choose_setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, silent
@@ -100,6 +101,8 @@ def shape(
         found = found.with_image_size(image_size)
     file = Path(out) if out else None
     if file:
+        if file.suffix.lower() != ".toml" and not is_stream(file):
+            raise BadInput(f"`out` must end in .toml, as a space's file does, found {file.name}")
         check_new_file(file, replace=force)
     name = (file.stem if file else f"{found.name}-shaped")[:LONGEST_NAME]
     kept = Path(store) if store else usual_store()

@@ -62,6 +62,11 @@ class EvolvedWithin(OptionGroup):
         ),
     ] = ""
 
+    def of_search(self) -> str:
+        """Return them as options of a search in the evolved space, where a share would be of another subnet."""
+        given = {"--max-macs": self.max_macs, "--max-latency": self.max_latency}
+        return " ".join(f"{key} {'..' if '%' in limit else limit}" for key, limit in given.items() if limit)
+
 
 @dataclass(frozen=True)
 class EvolvedBy(OptionGroup):
@@ -154,4 +159,4 @@ def evolve(
     if (moved := found.table()).rows:
         show_table(moved)
     say(f"written: {found.space_path}, {found.checkpoint_path}, {found.report_path}")
-    say(f"next: resnas search --supernet {found.checkpoint_path} --data {images.data} --max-macs .. --out found")
+    say(f"next: resnas search --supernet {found.checkpoint_path} --data {images.data} {limits.of_search()} --out found")

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnas_deploy.arch.mixer import GLOBAL, Mixer, mixer_named
 from resnas_deploy.arch.published import PUBLISHED
+from resnas_deploy.arch.space import SearchSpace
 from resnas_deploy.arch.spec import ArchSpec
 from resnas_deploy.errors import BadInput, first_few
 from resnas_deploy.images.preprocessing import Preprocessing
@@ -38,6 +40,7 @@ class Source:
         if self.definition:
             arch = weights.arch
             subnet = parse_network_def(self.definition, image_size=arch.image_size, patch_size=arch.patch_size)
+            _check_attends_to_all(weights.space)
             weights = slice_subnet(weights, subnet)
         if self.arch:
             _check_same(self.arch.with_image_size(weights.arch.image_size), weights, self.checkpoint)
@@ -92,6 +95,16 @@ def _seeded(arch: ArchSpec, seed: int, image_size: int | None) -> Checkpoint:
 def _check_image_size(arch: ArchSpec) -> None:
     """Refuse what preprocessing cannot make, before the gigabytes of its position tables are asked for."""
     Preprocessing.for_image_size(arch.image_size)
+
+
+def _check_attends_to_all(space: SearchSpace | None) -> None:
+    """Refuse a `network_def`, which has no word for mixers, where a stage of the supernet cannot be `global`."""
+    for number, stage in enumerate(space.stages if space else ()):
+        if space and all(mixer_named(name).at(space.side(number)) != Mixer() for name in stage.mixers):
+            raise BadInput(
+                f"stage {number + 1} of the supernet must have the mixer {GLOBAL}, all that a network_def can say, "
+                f"found {', '.join(stage.mixers)}; give the checkpoint that `search()` wrote of the subnet"
+            )
 
 
 def _check_same(arch: ArchSpec, weights: Checkpoint, checkpoint: str | Path | Checkpoint) -> None:

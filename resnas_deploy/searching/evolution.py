@@ -76,20 +76,24 @@ def propose(
 ) -> list[Subnet]:
     """Propose the subnets of the next iteration: none that was there before, all inside the limits.
 
-    They are fewer than asked for where draws without end would find no others. Raise `BadInput` where the first
-    iteration finds none.
+    They are fewer than asked for where draws without end would find no others. Where none is near a limit, cheaper ones
+    will do. Raise `BadInput` where the first iteration finds none.
     """
     known = {candidate.subnet for candidate in found}
+    if found and not limits.inside([candidate.subnet for candidate in found]).any():
+        limits = replace(limits, window=0.0)  # as its first iteration did
 
     def collect(count: int, draw: Callable[[int], list[Subnet]], at_once: int = _AT_ONCE) -> list[Subnet]:
         return _collect(space, limits, count, known, draw, at_once)
 
     if not found:
         subnets = collect(evolution.first, FirstSubnets(space, limits, rng).draw, min(_AT_ONCE, 2 * evolution.first))
+        if not subnets and limits.window:  # costs may have a gap there: memory has, of some mixers beside others
+            return propose(space, replace(limits, window=0.0), evolution, found, rng)
         if not subnets:
             raise BadInput(
                 f"{_tries(space, evolution.first)} subnets of the space {space.name} must hold one with "
-                f"{' and '.join(map(str, limits.limits))}, and near it, found none; change the limits"
+                f"{' and '.join(map(str, limits.limits))}, found none; change the limits"
             )
         return subnets
     parents = [candidate.subnet for candidate in evolution.best_first(found)[: evolution.parents]]

@@ -30,6 +30,8 @@ def shaped_text(found: Shaping) -> str:
 
 
 def _comments(dimension: ShapedDimension) -> Iterator[str]:
+    if not dimension.decided:
+        yield "#   not measured"
     if not dimension.measured:
         return
     for each, why in dimension.lines():

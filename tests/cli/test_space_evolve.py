@@ -10,6 +10,8 @@ from jsonschema import Draft202012Validator
 from support.places import ROOT
 from support.small_search import write_given
 
+from resnas_deploy.cli.space_evolve import EvolvedWithin
+
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
@@ -29,6 +31,11 @@ def test_a_plan(resnas, given, tmp_path):
     assert "an evolution of the space little would take" in table
     assert "subnets scored in each, and at the end" in table
     assert not (tmp_path / "x").exists()
+
+
+def test_the_search_that_comes_next_has_the_limits_without_shares():
+    assert EvolvedWithin(max_macs="2.9G", max_latency="60%").of_search() == "--max-macs 2.9G --max-latency .."
+    assert EvolvedWithin(max_latency="8ms").of_search() == "--max-latency 8ms"
 
 
 @pytest.mark.slow

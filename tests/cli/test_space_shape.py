@@ -49,6 +49,7 @@ def test_what_is_shown_and_written(resnas, tmp_path, space_file):
     ("more", "message"),
     [
         (("--space", "none"), "--space must be one of tiny, small, demo, a TOML file or a supernet, found 'none'"),
+        (("--out", "mine.json"), "--out must end in .toml, as a space's file does, found mine.json"),
         (("--runner", "tpu"), "--runner must be one of "),
         (("--target", "tvm"), "--target must be one of "),
         (

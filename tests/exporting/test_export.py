@@ -17,6 +17,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from support.checks import refusal
+from support.networks import golden_space, supernet_definitions, supernet_mini
 from support.small_export import SMALL, request
 
 from resnas_deploy.artifact import creating
@@ -25,6 +27,7 @@ from resnas_deploy.batch import BatchRange
 from resnas_deploy.errors import BadInput, NotAvailable, StorageError
 from resnas_deploy.exporting import export as pipeline
 from resnas_deploy.exporting.export import export
+from resnas_deploy.exporting.source import read_source
 from resnas_deploy.network.module import build_model
 from resnas_deploy.progress import silent
 from resnas_deploy.runners.registry import RUNNERS
@@ -210,3 +213,15 @@ def test_emitting_needs_neither_torch_nor_a_runtime(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "NOT VERIFIED" in result.stdout
     assert open_artifact(tmp_path / "out").manifest.verification is None
+
+
+def test_a_network_def_says_nothing_of_mixers():
+    space, checkpoint = golden_space("mini"), supernet_mini()
+    for mixers, refused in ((("pooled2", "global"), False), (("pooled2", "window2"), True), (("window4",), False)):
+        own = replace(space, stages=(space.stages[0], replace(space.stages[1], mixers=mixers), space.stages[2]))
+        mixed = replace(checkpoint, arch=own.widest().full, space=own)
+        source = read_source(checkpoint=mixed, subnet=supernet_definitions()[1])
+        if refused:
+            assert "stage 2 of the supernet must have the mixer global" in refusal(source.load)
+        else:
+            assert source.load().arch.stages[1].blocks[0].mixer == "global"

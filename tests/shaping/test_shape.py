@@ -115,6 +115,7 @@ def test_a_list_that_was_not_measured_stays_as_it_was(tmp_path):
         "1 of 9 lists stay as they were, for the `minutes` were over: the same call goes on with them",
     )
     assert not found.complete
+    assert f"#   not measured\nwidths = {[*WIDTHS.stages[0].widths]}\n" in shaped_text(found)
 
 
 def test_the_file_says_why_and_is_the_space(tmp_path):
