@@ -46,7 +46,7 @@ def test_a_run(resnas, given, tmp_path):
     validate("space-evolve", done.json)
     assert done.json["settled"] is True
     again = resnas(*asked, "--resume")
-    assert "0 ranges moved in 0 rounds, until no range moved any more" in again.out
+    assert "No range moved, and nothing was trained" in again.out
     assert "written: x/space.toml, x/checkpoint.safetensors, x/report.html" in again.out
     assert "next: resnas search --supernet x/checkpoint.safetensors" in again.out
     assert {path.name for path in (tmp_path / "x").iterdir()} == {
