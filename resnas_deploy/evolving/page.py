@@ -81,7 +81,7 @@ def summary(evolution: Evolution) -> list[str]:
         f"{several(moved, 'range')} moved in {several(len(evolution.rounds) - 1, 'round')}, until {end}; the supernet "
         f"is trained on for {several(evolution.epochs, 'epoch')} after each."
         if len(evolution.rounds) > 1
-        else "No range moved, and nothing was trained: the page says why of each choice; more subnets narrow the intervals."
+        else "No range moved, and nothing was trained: the page says why; more subnets narrow the intervals."
     )
     found = [
         f"Limits: {evolution.asked}. {first.subnets} random subnets within them scored in each round, on "
