@@ -28,7 +28,7 @@ from resnas_deploy.evolving.result import Evolution, EvolvedRound
 from resnas_deploy.evolving.training import Onward, recipe_of, trained_on
 from resnas_deploy.files.atomic import atomic_file, write_errors
 from resnas_deploy.files.outputs import check_new_folder, check_writable, claiming
-from resnas_deploy.measuring.latency.profile import profile
+from resnas_deploy.measuring.latency.profile import check_profile, profile
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.measuring.latency.store import usual_store
 from resnas_deploy.progress import Progress, headed, silent
@@ -108,6 +108,8 @@ def prepare(request: EvolveRequest, progress: Progress = silent) -> PreparedEvol
     check_choice(space)
     if request.bounds.macs:
         CostLimits((request.bounds.macs.limit(macs_cost(), space),)).within(space)
+    if request.bounds.latency:
+        check_profile(space, request.setup, request.networks)
     if request.subnets < (least := least_subnets(count := len(dimensions(space)))):
         raise BadInput(
             f"`subnets` must be {least} or more for the {count} choices of the space {space.name}, found "

@@ -77,11 +77,16 @@ def summary(evolution: Evolution) -> list[str]:
     first, last = evolution.rounds[0], evolution.rounds[-1]
     moved = sum(move.moved for each in evolution.rounds for move in each.moves)
     end = "no range moved any more" if evolution.settled else "the rounds were used up"
+    came = (
+        f"{several(moved, 'range')} moved in {several(len(evolution.rounds) - 1, 'round')}, until {end}; the supernet "
+        f"is trained on for {several(evolution.epochs, 'epoch')} after each."
+        if len(evolution.rounds) > 1
+        else "No range moved, and nothing was trained: the page says why; more subnets narrow the intervals."
+    )
     found = [
         f"Limits: {evolution.asked}. {first.subnets} random subnets within them scored in each round, on "
         f"{evolution.held_out} images of {evolution.data} that training does not see.",
-        f"{several(moved, 'range')} moved in {several(len(evolution.rounds) - 1, 'round')}, until {end}; the supernet "
-        f"is trained on for {several(evolution.epochs, 'epoch')} after each.",
+        came,
         f"Top-1 of the subnets, median: {first.accuracy.median:.2%} at first, {last.accuracy.median:.2%} at the end; "
         f"best: {first.accuracy.most:.2%}, then {last.accuracy.most:.2%}.",
     ]

@@ -46,7 +46,7 @@ def test_a_run(resnas, given, tmp_path):
     validate("space-evolve", done.json)
     assert done.json["settled"] is True
     again = resnas(*asked, "--resume")
-    assert "0 ranges moved in 0 rounds, until no range moved any more" in again.out
+    assert "No range moved, and nothing was trained" in again.out
     assert "written: x/space.toml, x/checkpoint.safetensors, x/report.html" in again.out
     assert "next: resnas search --supernet x/checkpoint.safetensors" in again.out
     assert {path.name for path in (tmp_path / "x").iterdir()} == {
@@ -62,6 +62,7 @@ def test_a_run(resnas, given, tmp_path):
     ("options", "message"),
     [
         ((), "no limit given: .* give --max-macs or --max-latency"),
+        (("--max-latency", "5ms", "--networks", 3), "--networks must be [0-9]+ or more, which a latency model needs"),
         (("--max-macs", "60x"), "--max-macs must be a number with one of the units"),
         (("--max-macs", "60%", "--subnets", "20"), "--subnets must be 27 or more for the 12 choices"),
         (("--max-macs", "60%", "--rounds", "0"), "--rounds.*greater than or equal to 1"),
@@ -69,7 +70,8 @@ def test_a_run(resnas, given, tmp_path):
         (("--max-macs", "60%", "--workers", "dask"), "--workers must be ray or ray:ADDRESS"),
     ],
 )
-def test_what_is_wrong_is_one_line(resnas, given, options, message):
+def test_what_is_wrong_is_one_line(resnas, given, tmp_path, options, message):
     said = resnas("space", "evolve", *given, "--out", "x", *options, code=2).err
     assert len(said.strip().splitlines()) == 1
     assert re.search(message, said), said
+    assert not (tmp_path / "x").exists()

@@ -140,13 +140,8 @@ class Profiler:
         return f"{space} on {item.setting}{elsewhere}"
 
 
-def profile(
-    space: SearchSpace, setup: Setup, store: Path, networks: int | None = None, progress: Progress = silent
-) -> Profile:
-    """Measure networks of a space, unless the store has them, and fit the model of all that it has.
-
-    Raise `BadInput` and what a store raises that cannot be read or written.
-    """
+def check_profile(space: SearchSpace, setup: Setup, networks: int | None) -> None:
+    """Raise `BadInput` for a runner that cannot be profiled, and for too few networks."""
     if setup.kind.engine and not setup.kind.compiles:
         raise BadInput(
             f"a profile must be on a runner that opens graphs, found {setup.kind.name}, which would build an engine of "
@@ -154,6 +149,16 @@ def profile(
         )
     if networks is not None and networks < (least := least_networks(Terms.of_space(space))):
         raise BadInput(f"`networks` must be {least} or more, which a latency model needs, found {networks}")
+
+
+def profile(
+    space: SearchSpace, setup: Setup, store: Path, networks: int | None = None, progress: Progress = silent
+) -> Profile:
+    """Measure networks of a space, unless the store has them, and fit the model of all that it has.
+
+    Raise `BadInput` and what a store raises that cannot be read or written.
+    """
+    check_profile(space, setup, networks)
     wanted = subnets(space, PROFILE, networks or NETWORKS)
     started = time.monotonic()
     with LatencyStore(store) as opened, opened.measuring():
