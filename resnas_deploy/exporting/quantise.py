@@ -23,6 +23,7 @@ from resnas_deploy.exporting.ort_form import for_onnxruntime
 from resnas_deploy.exporting.products import with_products
 from resnas_deploy.exporting.ranges import OPERATORS, Ranges
 from resnas_deploy.exporting.scheme import Scheme
+from resnas_deploy.graph.mixing import AVERAGED
 from resnas_deploy.precision import PRECISIONS, QUANTISED
 from resnas_deploy.processes.loggers import errors_only
 from resnas_deploy.processes.quiet import import_quietly
@@ -52,7 +53,7 @@ def quantise(model: Path, ranges: Ranges | None, scheme: Scheme, out: Path | Non
     originals = {tensor.name: tensor for tensor in graph.graph.initializer}
     nodes = [node.name for node in graph.graph.node if scheme.quantises(node, originals)]
     if nodes:
-        quantised = _quantised(graph, nodes, ranges, scheme)
+        quantised = _means_of_floats(_quantised(graph, nodes, ranges, scheme))
         if scheme.precision == _FP8.name:
             to_fp8(quantised, originals)
         if step := scheme.softmax_step:
@@ -103,6 +104,19 @@ def _quantised(graph: ModelProto, nodes: Sequence[str], ranges: Ranges | None, s
         quantizer.model.topological_sort()  # which the quantiser leaves to whoever saves the graph
     found: ModelProto = quantizer.model.model
     return found
+
+
+def _means_of_floats(model: ModelProto) -> ModelProto:
+    """Let what is averaged over views be what a norm wrote, not what its int8 stands for; return the same model.
+
+    It is rounded once less; and ONNX Runtime moves the steps of a symmetric int8 through the views, to a graph that it
+    then refuses.
+    """
+    read_by = {node.output[0]: node.input[0] for node in model.graph.node if node.input}
+    for node in model.graph.node:
+        if node.name.endswith(AVERAGED) and node.input[0].endswith("_DequantizeLinear_Output"):
+            node.input[0] = read_by[read_by[node.input[0]]]
+    return model
 
 
 def _set_step(model: ModelProto, value: str, step: float) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from resnas_deploy.arch.mixer import Group, Mixer, Region
 from resnas_deploy.graph.nodes import TO_THE_END, GraphBuilder
 
+AVERAGED = (".averaged_class", ".averaged_patches")  # how the nodes end that cut out what is averaged over views
 _HIDDEN = -1e4  # what a score is lowered by: its weight is 0 in every precision, and the number in all of them
 
 
@@ -20,7 +21,8 @@ def pooled_by_views(graph: GraphBuilder, x: str, name: str, side: int, size: int
 
     The means are of rows, then of columns, each over a view of the tokens; a cut grid's are an AveragePool.
     """
-    class_token, x, cells = *_apart(graph, x, name), _cells(side, size)
+    of_class, of_patches = (f"{name}{end}" for end in AVERAGED)
+    class_token, x, cells = graph.class_token(x, of_class), graph.patches(x, of_patches), _cells(side, size)
     if side % size == 0:
         x = graph.node("Reshape", [x, graph.ints(0, cells, size, side * width)], f"{name}.pooled_rows")
         x = graph.node("ReduceMean", [x, graph.ints(2)], f"{name}.row_means", keepdims=0)
@@ -33,7 +35,7 @@ def pooled_by_views(graph: GraphBuilder, x: str, name: str, side: int, size: int
         x = graph.node("Transpose", [x], f"{name}.means", perm=[0, 2, 3, 1])
         x = graph.node("Reshape", [x, graph.ints(0, cells**2, 1, width)], f"{name}.means_flat")
     # In four dimensions: what is joined in three and quantised right after it OpenVINO quantises before it, wrongly.
-    class_token = graph.node("Reshape", [class_token, graph.ints(0, 1, 1, width)], f"{name}.pooled_class.view")
+    class_token = graph.node("Reshape", [class_token, graph.ints(0, 1, 1, width)], f"{of_class}.view")
     x = graph.node("Concat", [class_token, x], f"{name}.pooled.joined", axis=1)
     return graph.node("Reshape", [x, graph.ints(0, 1 + cells**2, width)], f"{name}.pooled")
 
@@ -43,7 +45,8 @@ def pooled_by_slices(graph: GraphBuilder, x: str, name: str, side: int, size: in
 
     A cut grid is filled up with zeros, and each cell's mean multiplied by what it is short of.
     """
-    class_token, x, cells = *_apart(graph, x, name), _cells(side, size)
+    class_token, x = graph.class_token(x, f"{name}.pooled_class"), graph.patches(x, f"{name}.pooled_patches")
+    cells = _cells(side, size)
     x = graph.node("Reshape", [x, graph.ints(0, side, side, width)], f"{name}.pooled_grid")
     if missing := cells * size - side:
         x = graph.node("Pad", [x, graph.ints(0, 0, 0, 0, 0, missing, missing, 0)], f"{name}.pooled_padded")
@@ -60,10 +63,6 @@ def pooled_by_slices(graph: GraphBuilder, x: str, name: str, side: int, size: in
         x = graph.node("Mul", [x, whole], f"{name}.means_of_there")
     x = graph.node("Reshape", [x, graph.ints(0, cells**2, width)], f"{name}.means_flat")
     return graph.node("Concat", [class_token, x], f"{name}.pooled", axis=1)
-
-
-def _apart(graph: GraphBuilder, x: str, name: str) -> tuple[str, str]:
-    return graph.class_token(x, f"{name}.pooled_class"), graph.patches(x, f"{name}.pooled_patches")
 
 
 def _cells(side: int, size: int) -> int:

@@ -44,6 +44,7 @@ MODEL_PY, REPORT, PREPROCESSING = "model.py", "engine.json", "preprocessing.json
 COPIED_MODULES = (
     "__init__.py",
     "arch/__init__.py",
+    "arch/mixer.py",
     "arch/spec.py",
     "errors.py",
     "files/__init__.py",
