@@ -183,7 +183,7 @@ def test_a_folder_with_something_in_it_is_left_alone(given, tmp_path):
 
 
 def test_a_network_is_no_supernet(given, tmp_path):
-    network = resnas.demo().checkpoint
+    network = resnas.demo(tmp_path / "demo").checkpoint
     with pytest.raises(resnas.BadInput, match="must be a supernet that has its search space in it"):
         resnas.space.evolve(**given | {"supernet": network, "data": "demo"}, out=tmp_path / "out")
 
