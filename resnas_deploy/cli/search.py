@@ -15,7 +15,7 @@ from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import print_json, progress, resumable, show_table
 from resnas_deploy.cli.search_steps import show_found
-from resnas_deploy.cli.train_options import Seed, TorchDevice
+from resnas_deploy.cli.train_options import HeldOutOption, Seed, TorchDevice
 
 
 @dataclass(frozen=True)
@@ -41,16 +41,7 @@ class ImageOptions(OptionGroup):
             show_default=False,
         ),
     ] = ""
-    held_out: Annotated[
-        int | None,
-        typer.Option(
-            help="So many images of each class of that folder, drawn by the seed.",
-            metavar="N",
-            min=1,
-            max=MAX_COUNT,
-            show_default="all",
-        ),
-    ] = None
+    held_out: HeldOutOption = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from resnas_deploy.cli.latency_options import SetupOptions
 from resnas_deploy.cli.option_groups import OptionGroup, with_groups
 from resnas_deploy.cli.options import MAX_COUNT, Json, complete
 from resnas_deploy.cli.output import complain, is_quiet, print_json, progress, resumable, say, show_table
-from resnas_deploy.cli.train_options import DataOption, RecipeOption, Seed, SetOption, TorchDevice
+from resnas_deploy.cli.train_options import DataOption, HeldOutOption, RecipeOption, Seed, SetOption, TorchDevice
 from resnas_deploy.progress import silent
 
 if TYPE_CHECKING:
@@ -33,16 +33,7 @@ class EvolvedOn(OptionGroup):
             show_default=False,
         ),
     ] = ""
-    held_out: Annotated[
-        int | None,
-        typer.Option(
-            help="So many images of each class of that folder, drawn by the seed.",
-            metavar="N",
-            min=1,
-            max=MAX_COUNT,
-            show_default="all",
-        ),
-    ] = None
+    held_out: HeldOutOption = None
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from resnas_deploy.cli.option_groups import OptionGroup
-from resnas_deploy.cli.options import DEVICES, MAX_SEED, complete
+from resnas_deploy.cli.options import DEVICES, MAX_COUNT, MAX_SEED, complete
 from resnas_deploy.training.records.tracking import TRACKERS
 
 
@@ -52,6 +52,16 @@ TorchDevice = Annotated[
         metavar="DEVICE",
         show_default="cuda where there is one",
         autocompletion=complete(DEVICES),
+    ),
+]
+HeldOutOption = Annotated[
+    int | None,
+    typer.Option(
+        help="So many images of each class of that folder, drawn by the seed.",
+        metavar="N",
+        min=1,
+        max=MAX_COUNT,
+        show_default="all",
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Everything random follows from it.", metavar="N", min=0, max=MAX_SEED)]
