@@ -1,0 +1,84 @@
+"""The command of the campaign: `make evidence`, or in benchmarks/: ../.venv/bin/python -m evidence."""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from evidence import campaign, parts
+from evidence.state import State, record
+from tabulated import ROOT
+
+from resnas_deploy.runners.base import usable_cores
+
+STATE = ROOT / "build" / "evidence" / "state.sqlite"
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+def seconds(text: str) -> float:
+    """Read a time such as 90s, 150m or 2h."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not found:
+        raise typer.BadParameter(f"a time must be a number and s, m or h, such as 150m, found {text!r}")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+def named(names: list[str] | None) -> list[str]:
+    """Return the parts to take: all where none is named."""
+    if wrong := [name for name in names or () if name not in parts.PARTS]:
+        raise typer.BadParameter(f"a part must be one of {', '.join(parts.PARTS)}, found {wrong[0]!r}")
+    return list(names or parts.PARTS)
+
+
+Names = Annotated[list[str] | None, typer.Argument(metavar="[PART]..", help="Parts to take; all in their order.")]
+Where = Annotated[Path, typer.Option(help="The SQLite file that holds what is done.")]
+
+
+@app.command()
+def run(
+    names: Names = None,
+    budget: Annotated[str, typer.Option(help="Begin nothing that would take longer: 90s, 150m, 2h.")] = "150m",
+    workers: Annotated[str, typer.Option(help="ray or ray:ADDRESS; this machine's cores by default.")] = "",
+    again: Annotated[bool, typer.Option("--again", help="Forget what is done of these parts first.")] = False,
+    state: Where = STATE,
+) -> None:
+    """Do what is not done yet, and write the result files. Interrupted, it loses what is running alone."""
+    chosen, until = named(names), time.monotonic() + seconds(budget)
+    with State(state) as kept, campaign.workers(workers, usable_cores()) as (submit, count):
+        kept.take(parts.PARTS)
+        if again:
+            kept.forget(chosen)
+        try:
+            for part in chosen:
+                jobs = parts.planned(kept.done())[0][part]
+                campaign.carry_out(jobs, kept, until - time.monotonic(), submit, count, typer.echo)
+        finally:
+            told(kept, write=True)
+
+
+@app.command()
+def show(state: Where = STATE) -> None:
+    """Tell how much of each part is done."""
+    with State(state) as kept:
+        kept.take(parts.PARTS)
+        told(kept, write=False)
+
+
+def told(kept: State, *, write: bool) -> None:
+    """Print how much of each part is done, and write it to the result files."""
+    jobs, done = parts.planned(kept.done())
+    for part, own in jobs.items():
+        those = [one for one in done if one.part == part]
+        if those and write:
+            record(part, those)
+        left = sum(job.seconds for job in own) * campaign.pace(own, those) - sum(one.seconds for one in those)
+        about = f", about {max(0, left) / 60:.0f} core minutes left" if len(those) < len(own) else ""
+        waits = "" if own else ", which waits for parts before it"
+        typer.echo(f"{part}: {len(those)} of {len(own)}{about}{waits}")
+
+
+if __name__ == "__main__":
+    app()

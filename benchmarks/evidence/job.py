@@ -1,0 +1,41 @@
+"""A piece of the campaign that is done or not: what it is told, and what came of it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Found = dict[str, Any]  # plain data for JSON
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run, one timing, or one share of a search. All that its result depends on is in `settings`."""
+
+    part: str
+    name: str  # no other of the part has it
+    settings: Mapping[str, Any]  # plain data for JSON
+    do: Callable[[Mapping[str, Any]], Found] = field(compare=False)  # of a module, so that it can be sent to workers
+    seconds: float  # on one core of the machine that it was written on: a guess, until some of the part are done
+    alone: bool = False  # it times something, and wants the machine for itself
+
+    @property
+    def key(self) -> str:
+        """Tell it from others, and from itself with other settings."""
+        content = json.dumps([self.part, self.name, self.settings], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job."""
+
+    part: str
+    name: str
+    key: str
+    seconds: float
+    machine: Mapping[str, Any]
+    found: Found
