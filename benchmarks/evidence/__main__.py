@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from evidence import campaign, parts
-from evidence.state import State, record
 from tabulated import ROOT
 
+from evidence import campaign, parts
+from evidence.state import State, record
 from resnas_deploy.runners.base import usable_cores
 
 STATE = ROOT / "build" / "evidence" / "state.sqlite"

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+
 from evidence.job import Done, Found, Job
 from evidence.state import State
-
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.runners.base import usable_cores

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from evidence import pairs
-
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec, Block, Stage
 

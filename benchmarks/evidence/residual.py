@@ -10,7 +10,6 @@ from evidence import pairs
 from evidence.job import Done, Found, Job
 from evidence.lesson import Lesson, judged, taught
 from evidence.networks import network
-
 from resnas_deploy.arch.spec import Subnet
 
 PART = "residual"

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tabulated import ROOT
+
 from evidence import pairs
 from evidence.job import Done, Found, Job
 from evidence.lesson import Judged, Lesson, judged, taught
 from evidence.networks import SPACE
-from tabulated import ROOT
-
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.spec import ArchSpec, Subnet
 from resnas_deploy.files import records

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from evidence import pairs, sampling, spread
 from evidence.job import Done, Found, Job
 from evidence.lesson import judged
 from evidence.networks import SPACE
-from numpy.typing import NDArray
-
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.spec import Subnet
 from resnas_deploy.measuring.latency.profile import profile

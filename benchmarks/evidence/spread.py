@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from evidence.job import Done, Found, Job
-from evidence.networks import SPACE
 from tabulated import ROOT
 
+from evidence.job import Done, Found, Job
+from evidence.networks import SPACE
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec
@@ -87,7 +87,7 @@ def space(name: str) -> SearchSpace:
 
 
 def equal(name: str, count: int) -> list[ArchSpec]:
-    """Draw different networks of equal MACs from a space, in an order that does not depend on how many are asked for."""
+    """Draw different networks of equal MACs from a space: of fewer that are asked for, the first."""
     rng = np.random.default_rng(0)
     whole = space(name)
     most = float(np.median([macs(whole.sample(rng).arch) for _ in range(DRAWN)]))

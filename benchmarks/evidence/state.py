@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evidence.job import Done
 from tabulated import RESULTS
 
+from evidence.job import Done
 from resnas_deploy.files.atomic import atomic_file
 from resnas_deploy.files.sqlite import Database, Format
 
