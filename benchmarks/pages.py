@@ -22,6 +22,7 @@ import spaces_tables
 import tables
 import throughput_tables
 import tradeoff_tables
+from evidence import shown as evidence_shown
 from tabulated import ROOT
 
 TABLES = (
@@ -38,10 +39,17 @@ TABLES = (
     | reference.TABLES
     | compatibility_tables.TABLES
     | shaping_tables.TABLES
+    | evidence_shown.TABLES
 )
 FIGURES = (
-    tables.FIGURES | quantised_tables.FIGURES | serving_tables.FIGURES | shaping_tables.FIGURES | spaces_tables.FIGURES
+    tables.FIGURES
+    | quantised_tables.FIGURES
+    | serving_tables.FIGURES
+    | shaping_tables.FIGURES
+    | spaces_tables.FIGURES
+    | evidence_shown.FIGURES
 )
+PICTURES = {tradeoff_tables.PICTURE: tradeoff_tables.drawn} | evidence_shown.PICTURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 
@@ -67,6 +75,8 @@ if __name__ == "__main__":
         if (new := written(text)) != text:
             page.write_text(new)
             print(f"{page.relative_to(ROOT)} was written")
-    if not tradeoff_tables.PICTURE.is_file() or tradeoff_tables.PICTURE.read_text() != tradeoff_tables.drawn():
-        tradeoff_tables.PICTURE.write_text(tradeoff_tables.drawn())
-        print(f"{tradeoff_tables.PICTURE.relative_to(ROOT)} was drawn")
+    for picture, drawn in PICTURES.items():
+        text = drawn()
+        if not picture.is_file() or picture.read_text() != text:
+            picture.write_text(text)
+            print(f"{picture.relative_to(ROOT)} was drawn")

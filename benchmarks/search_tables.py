@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 
-from tabulated import RESULTS, interval, percent, result, table
+from tabulated import RESULTS, interval, result, table
 
 from resnas_deploy.arch.alignment import ALIGNMENTS, aligned_arch, macs_added, round_up
 from resnas_deploy.arch.cost import breakdown, macs, parameters
@@ -121,33 +121,6 @@ def training_memory() -> str:
     return table(("", "an image", "in one part", "in 2 parts", "in 4 parts"), rows)
 
 
-def sampling() -> str:
-    """Return the accuracy and the ranks of supernets by how they were sampled."""
-    found, rows = result("evidence-sampling"), {}
-    for way, name in {"multi": "multi-architectural", "single": "single-architectural"}.items():
-        rank = found["spearman_with_trained_alone"][way]
-        rows[name] = [percent(found["accuracy"][way]), f"{rank['mean']:.2f} ({rank['low']:.2f} to {rank['high']:.2f})"]
-    rows["difference"] = [percent(found["multi_minus_single"]), ""]
-    return table(("sampling", "accuracy", "Spearman with trained alone"), rows)
-
-
-def residual() -> str:
-    """Return the accuracy with and without the reductions' residual."""
-    found = result("evidence-residual")
-    rows = {name: [percent(value)] for name, value in found["accuracy"].items()}
-    return table(("residual", "accuracy"), rows | {"difference": [percent(found["with_minus_without"])]})
-
-
-def search() -> str:
-    """Return what a search by measured latency gains over one by MACs."""
-    found = result("evidence-search")
-    rows = {
-        "accuracy gained at equal measured latency": [percent(found["accuracy_gained_at_equal_latency"])],
-        "latency more at equal accuracy": [percent(found["latency_difference_at_equal_accuracy"])],
-    }
-    return table(("", "over three seeds"), rows)
-
-
 def cheaper() -> str:
     """Return what ways to score fewer images save, and what their winners lose."""
     found, rows = result("cheaper-search"), {}
@@ -160,18 +133,6 @@ def cheaper() -> str:
     seeds = len(found["ways"]["today"]["searches"])
     heads = ("times fewer images", "winner, held out", "winner, validation", "`left_out` and `chosen`", "kept")
     return table((f"of {seeds} seeds", *heads), rows)
-
-
-def limits() -> str:
-    """Return what the winners took, by limit."""
-    took: dict[str, dict[str, list[float]]] = {}
-    for row in result("evidence-search")["winners"]:
-        took.setdefault(f"{row['limit']:.0%}", {}).setdefault(row["by"], []).append(row["measured_ms"])
-    rows = {
-        limit: [f"{min(found[by]):.2f} to {max(found[by]):.2f} ms" for by in ("latency", "MACs")]
-        for limit, found in took.items()
-    }
-    return table(("limit", "by latency", "by MACs"), rows)
 
 
 def kernel_traffic() -> str:
@@ -215,13 +176,9 @@ TABLES: dict[str, Callable[[], str]] = {
     "kernel-traffic": kernel_traffic,
     "latency-methods": latency_methods,
     "latency-model": latency_model,
-    "limits": limits,
     "limits-kept": limits_kept,
     "networks": networks,
     "profile-cost": profile_cost,
-    "residual": residual,
-    "sampling": sampling,
-    "search": search,
     "training-memory": training_memory,
     "training-step": training_step,
 }

@@ -11,7 +11,6 @@ from functools import cache
 
 import pages
 import pytest
-import tradeoff_tables
 import typer
 from support.places import ROOT
 from tables import TRACED
@@ -39,8 +38,9 @@ def test_every_table_is_on_a_page_and_whole():
         assert len(_MARK.findall(text)) == text.count("<!-- end -->") == len(pages._BLOCK.findall(text))
 
 
-def test_the_picture_is_of_the_results():
-    assert tradeoff_tables.PICTURE.read_text() == tradeoff_tables.drawn(), "docs/tradeoff.svg is another's; make docs"
+@pytest.mark.parametrize("picture", pages.PICTURES, ids=lambda path: path.name)
+def test_the_picture_is_of_the_results(picture):
+    assert picture.read_text() == pages.PICTURES[picture](), f"{picture.name} is another's; make docs"
 
 
 def test_a_changed_figure_would_be_seen():

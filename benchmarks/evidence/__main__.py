@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from tabulated import ROOT
 
 from evidence import campaign, parts
 from evidence.state import State, record
+from resnas_deploy.errors import ResnasError
 from resnas_deploy.runners.base import usable_cores
 
 STATE = ROOT / "build" / "evidence" / "state.sqlite"
@@ -42,12 +44,14 @@ def run(
     names: Names = None,
     budget: Annotated[str, typer.Option(help="Begin nothing that would take longer: 90s, 150m, 2h.")] = "150m",
     workers: Annotated[str, typer.Option(help="ray or ray:ADDRESS; this machine's cores by default.")] = "",
+    device: Annotated[str, typer.Option(help="What to train on: cpu or cuda.")] = "cpu",
+    at_once: Annotated[int, typer.Option(help="Jobs beside each other; 0: as many as there are cores.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Forget what is done of these parts first.")] = False,
     state: Where = STATE,
 ) -> None:
     """Do what is not done yet, and write the result files. Interrupted, it loses what is running alone."""
     chosen, until = named(names), time.monotonic() + seconds(budget)
-    with State(state) as kept, campaign.workers(workers, usable_cores()) as (submit, count):
+    with State(state) as kept, campaign.workers(workers, at_once or usable_cores(), device) as (submit, count):
         kept.take(parts.PARTS)
         if again:
             kept.forget(chosen)
@@ -80,5 +84,13 @@ def told(kept: State, *, write: bool) -> None:
         typer.echo(f"{part}: {len(those)} of {len(own)}{about}{waits}")
 
 
+def main() -> None:
+    """Run the command; what a user can mend is one line."""
+    try:
+        app()
+    except ResnasError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    app()
+    main()

@@ -16,32 +16,34 @@ from evidence.state import State
 from resnas_deploy.measuring.machine.description import this_machine
 from resnas_deploy.processes.guardian import ending_with_us
 from resnas_deploy.runners.base import usable_cores
+from resnas_deploy.searching.pool import check_workers
 from resnas_deploy.searching.ray_cluster import connected
 
 Submit = Callable[[Job], "Future[Done]"]
 
 
-def carried_out(job: Job) -> Done:
-    """Do a job in this process."""
+def carried_out(job: Job, device: str = "cpu") -> Done:
+    """Do a job in this process; what trains does so on the device."""
     torch.set_num_threads(1)  # small networks: as many at once as there are cores is sooner than one after the other
     torch.manual_seed(0)
     began = time.monotonic()
-    found: Found = job.do(job.settings)
+    found: Found = job.do(job.settings, device)
     seconds = round(time.monotonic() - began, 1)
     return Done(job.part, job.name, job.key, seconds, this_machine(usable_cores()).to_json(), found)
 
 
 @contextmanager
-def workers(named: str, count: int) -> Iterator[tuple[Submit, int]]:
+def workers(named: str, count: int, device: str = "cpu") -> Iterator[tuple[Submit, int]]:
     """Yield what hands a job to a worker, and how many there are: processes of this machine, or those of `ray`."""
+    check_workers(named)
     if not named:
         context = multiprocessing.get_context("spawn")
         with ending_with_us(), ProcessPoolExecutor(count, mp_context=context) as pool:
-            yield lambda job: pool.submit(carried_out, job), count
+            yield lambda job: pool.submit(carried_out, job, device), count
         return
     with connected(named.partition(":")[2]) as ray:
         remote = ray.remote(num_cpus=1, max_retries=2)(carried_out)
-        yield lambda job: remote.remote(job).future(), int(ray.cluster_resources()["CPU"])
+        yield lambda job: remote.remote(job, device).future(), int(ray.cluster_resources()["CPU"])
 
 
 def pace(jobs: Sequence[Job], done: Sequence[Done]) -> float:

@@ -18,7 +18,7 @@ class Job:
     part: str
     name: str  # no other of the part has it
     settings: Mapping[str, Any]  # plain data for JSON
-    do: Callable[[Mapping[str, Any]], Found] = field(compare=False)  # of a module, so that it can be sent to workers
+    do: Callable[[Mapping[str, Any], str], Found] = field(compare=False)  # the second: the device to train on
     seconds: float  # on one core of the machine that it was written on: a guess, until some of the part are done
     alone: bool = False  # it times something, and wants the machine for itself
 

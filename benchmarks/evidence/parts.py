@@ -13,6 +13,7 @@ PARTS: Mapping[str, Jobs] = {
     residual.PART: residual.jobs,
     spread.PART: spread.jobs,
     spread.KERNELS: spread.kernel_jobs,
+    sampling.GATE: sampling.gate_jobs,
     sampling.ALONE: sampling.alone_jobs,
     sampling.PART: sampling.jobs,
     search.PREDICTED: search.predicted_jobs,

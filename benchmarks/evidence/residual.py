@@ -28,12 +28,18 @@ def jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
                 for residual in (True, False):
                     way = "with" if residual else "without"
                     settings = {"depth": depth, "rate": times, "residual": residual, "seed": seed}
-                    fixed = {"steps": STEPS, "batch": BATCH, "read_at": READ_AT, "data": pairs.wardrobe().name}
+                    fixed = {
+                        "steps": STEPS,
+                        "batch": BATCH,
+                        "read_at": READ_AT,
+                        "pictures": pairs.VALIDATION,
+                        "data": pairs.wardrobe().name,
+                    }
                     name = f"depth {depth}, rate {times}x, seed {seed}, {way}"
                     yield Job(PART, name, settings | fixed, run, 400 if depth == 12 else 90)
 
 
-def run(settings: Mapping[str, Any]) -> Found:
+def run(settings: Mapping[str, Any], device: str) -> Found:
     """Train one network."""
     arch = network(settings["depth"])
     lesson = Lesson(
@@ -48,9 +54,9 @@ def run(settings: Mapping[str, Any]) -> Found:
 
     def at(step: int, trained: Any) -> None:
         if step in settings["read_at"]:
-            images = pairs.validation() if step == settings["steps"] else pairs.validation(READ_ON)
+            images = pairs.validation(settings["pictures"] if step == settings["steps"] else READ_ON)
             (found,) = judged(trained, [Subnet.whole(arch)], images)
             read.append({"step": step, "cross_entropy": found.cross_entropy, "top1": found.top1})
 
-    course = taught(lesson, at)
+    course = taught(lesson, at, device)
     return {"losses": [round(one, 4) for one in course.losses], "diverged": course.diverged, "read": read}

@@ -21,6 +21,7 @@ from evidence.lesson import judged
 from evidence.networks import SPACE
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.errors import BadInput
 from resnas_deploy.measuring.latency.profile import profile
 from resnas_deploy.measuring.latency.setup import Setup
 from resnas_deploy.runners.registry import runner_kind
@@ -54,7 +55,7 @@ def predicted_jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
     yield Job(PREDICTED, "profile", settings | {"precision": PRECISION, "batch": BATCH}, predict, 240, alone=True)
 
 
-def predict(settings: Mapping[str, Any]) -> Found:
+def predict(settings: Mapping[str, Any], _: str) -> Found:
     """Profile the space, and predict the latency of the pool."""
     setup = Setup(runner_kind(settings["runner"]), settings["precision"], settings["batch"], THREADS)
     model = profile(SPACE, setup, sampling.KEPT / "latency.sqlite", settings["networks"])
@@ -77,24 +78,24 @@ def _trained() -> Mapping[str, Any]:
     return {"steps": sampling.STEPS, "batch": sampling.BATCH, "data": pairs.wardrobe().name}
 
 
-def score(settings: Mapping[str, Any]) -> Found:
+def score(settings: Mapping[str, Any], device: str) -> Found:
     """Score some of the pool."""
     first = settings["first"]
     found = judged(
-        supernet(settings), pool()[first : first + settings["count"]], pairs.searched_by(settings["pictures"])
+        supernet(settings, device), pool()[first : first + settings["count"]], pairs.searched_by(settings["pictures"])
     )
     return {"cross_entropy": [round(one.cross_entropy, 5) for one in found]}
 
 
-def supernet(settings: Mapping[str, Any]) -> TrainedNetwork:
-    """Load a supernet that the part `sampling` trained. Raise `ValueError` where it is not here."""
+def supernet(settings: Mapping[str, Any], device: str) -> TrainedNetwork:
+    """Load a supernet that the part `sampling` trained. Raise `BadInput` where it is not here."""
     path: Path = sampling.supernet(settings["groups"], settings["seed"])
     if not path.exists():
-        raise ValueError(f"the supernet {path} must be here, found none; train it by: run sampling --again")
+        raise BadInput(f"the supernet {path} must be here, found none; train it by: run sampling --again")
     checkpoint = load(path)
     network = TrainedNetwork(checkpoint.arch)
     network.load(checkpoint)
-    return network
+    return network.to(device)
 
 
 def winners(done: Sequence[Done]) -> dict[int, dict[str, list[int]]]:
@@ -135,7 +136,7 @@ def winner_jobs(done: Sequence[Done]) -> Iterator[Job]:
         yield Job(WINNERS, "all", settings, measure, 180, alone=True)
 
 
-def measure(settings: Mapping[str, Any]) -> Found:
+def measure(settings: Mapping[str, Any], _: str) -> Found:
     """Time winners, interleaved."""
     archs = [pool()[number].arch for number in settings["numbers"]]
     found = spread.times(archs, settings["runner"], settings["precision"], settings["batch"], settings["rounds"])
@@ -150,8 +151,8 @@ def judge_jobs(done: Sequence[Done]) -> Iterator[Job]:
         yield Job(JUDGED, f"seed {seed}", settings, judge, 25 * len(numbers))
 
 
-def judge(settings: Mapping[str, Any]) -> Found:
+def judge(settings: Mapping[str, Any], device: str) -> Found:
     """Judge winners on all validation pictures."""
     chosen = [pool()[number] for number in settings["numbers"]]
-    found = zip(settings["numbers"], judged(supernet(settings), chosen, pairs.validation()), strict=True)
+    found = zip(settings["numbers"], judged(supernet(settings, device), chosen, pairs.validation()), strict=True)
     return {str(number): {"cross_entropy": one.cross_entropy, "top1": one.top1} for number, one in found}

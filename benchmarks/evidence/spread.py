@@ -22,6 +22,7 @@ from evidence.networks import SPACE
 from resnas_deploy.arch.cost import macs
 from resnas_deploy.arch.space import SearchSpace, StageSpace
 from resnas_deploy.arch.spec import ArchSpec
+from resnas_deploy.errors import BadInput
 from resnas_deploy.images.samples import noise
 from resnas_deploy.measuring.latency.networks import made_up
 from resnas_deploy.measuring.timing import WarmUp, time_interleaved, timed
@@ -98,7 +99,7 @@ def equal(name: str, count: int) -> list[ArchSpec]:
             found[arch.fingerprint] = arch
             if len(found) == count:
                 return list(found.values())
-    raise ValueError(f"{name} must have {count} networks of equal MACs, found {len(found)} in {MOST_DRAWN} drawn")
+    raise BadInput(f"{name} must have {count} networks of equal MACs, found {len(found)} in {MOST_DRAWN} drawn")
 
 
 def jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
@@ -116,7 +117,7 @@ def kernel_jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
             yield Job(KERNELS, f"{name}, network {number:02}", settings, count, 40)
 
 
-def run(settings: Mapping[str, Any]) -> Found:
+def run(settings: Mapping[str, Any], _: str) -> Found:
     """Time the networks of a setting."""
     archs = equal(settings["space"], settings["networks"])
     found = times(archs, settings["runner"], settings["precision"], settings["batch"], settings["rounds"])
@@ -155,7 +156,7 @@ def times(archs: Sequence[ArchSpec], runner: str, precision: str, batch: int, ro
     ]
 
 
-def count(settings: Mapping[str, Any]) -> Found:
+def count(settings: Mapping[str, Any], _: str) -> Found:
     """Count the kernels that TensorRT for RTX makes of one network, in fp16 for batches of 1 to 64."""
     from resnas_deploy.batch import BatchRange
     from resnas_deploy.engines.options import BuildOptions
@@ -170,7 +171,7 @@ def count(settings: Mapping[str, Any]) -> Found:
     target = target_named("tensorrt-rtx")
     (made,) = count_kernels(untrained(arch), request, target, BuildOptions(), [FOR_TENSORRT], lambda _: None)
     if made.report is None:
-        raise ValueError(made.problem)
+        raise BadInput(made.problem)
     return {
         "fingerprint": arch.fingerprint,
         "macs": macs(arch),

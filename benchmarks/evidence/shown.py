@@ -1,0 +1,275 @@
+"""The tables, sentences and the picture of docs/evidence.md, from the result files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tabulated import ROOT, table
+
+from evidence import parts, residual, sampling, search, state, verdicts
+from evidence.effect import Effect
+from evidence.job import Done
+
+LEAST = 0.05  # of spread: below it a search by latency has little to gain
+NOT_YET = "Not run yet"
+WANTED = 3  # times as far as seeds must networks lie apart
+_FRACTIONS = {1 / 4: "a quarter", 1 / 2: "half", 1: "all"}
+
+
+@cache
+def done() -> tuple[Done, ...]:
+    """Return what the result files hold that belongs to the campaign as it is."""
+    return tuple(parts.planned(one for part in parts.PARTS for one in state.recorded(part))[1])
+
+
+def progress() -> str:
+    """Return how much of the campaign is done, where, and the hours of a core that it took."""
+    jobs, there = parts.planned(done())
+    rows = {}
+    for part, own in jobs.items():
+        those = [one for one in there if one.part == part]
+        machines = dict.fromkeys(f"{one.machine['cpu']}, {one.machine['instructions']}" for one in those)
+        hours = f"{sum(one.seconds for one in those) / 3600:.1f}" if those else ""
+        rows[part] = [f"{len(those)} of {len(own)}" if own else "waits", hours, "; ".join(machines)]
+    return table(("part", "done", "hours of a core", "machine"), rows)
+
+
+def gate() -> str:
+    """Return how far networks that are trained alone lie apart."""
+    found = verdicts.gate(done())
+    rows = {
+        name: [f"{found.macs[name] / 1e6:.1f}", f"{np.mean(each):.3f}", f"{np.ptp(each):.3f}"]
+        for name, each in found.entropy.items()
+    }
+    return table(("", "MACs, millions", "cross-entropy", "apart between seeds"), rows)
+
+
+def gate_in_words() -> str:
+    """Return how many times as far networks lie apart as seeds do: random ones, and those chosen after that."""
+    random, chosen = (_gate(part) for part in (sampling.GATE, sampling.ALONE))
+    return f"networks must differ by {WANTED} times as much as seeds do. Of random subnets {random}. Of {chosen}"
+
+
+def _gate(part: str) -> str:
+    found = verdicts.gate(done(), part)
+    networks = f"{len(found.entropy)} networks"
+    if len(found.entropy) < 2:
+        return f"{networks} nothing can be said yet"
+    low, high = (end(found.macs.values()) / 1e6 for end in (min, max))
+    kept = "passed" if found.ratio >= WANTED else "not passed"
+    return (
+        f"{networks} from {low:.1f} to {high:.1f} million MACs the "
+        f"standard deviation is {found.between:.3f} nats, of a network's seeds {found.within:.3f}: {found.ratio:.1f} "
+        f"times as much, the gate is {kept}"
+    )
+
+
+def residual_table() -> str:
+    """Return what the residual lowers, by depth, learning rate and step."""
+    found, rows = verdicts.residuals(done()), {}
+    for depth in residual.DEPTHS:
+        for times in residual.RATES:
+            seeds = found.seeds(depth, times)
+            if not seeds:
+                continue
+            for step in residual.READ_AT:
+                means = [f"{found.mean(depth, times, step, way=way):.3f}" for way in (True, False)]
+                failed = [str(found.failures(depth, times, way=way)) for way in (True, False)]
+                last = step == residual.STEPS
+                rows[f"{depth} blocks a stage, rate {times}x, step {step}"] = [
+                    *means,
+                    found.effect(depth, times, step).text(),
+                    f"{failed[0]} and {failed[1]} of {len(seeds)}" if last else "",
+                ]
+    return table(("", "with", "without", "lower by", "failed with and without"), rows)
+
+
+def residual_interaction() -> str:
+    """Return by how much more the residual helps in deep networks."""
+    found, rows = verdicts.residuals(done()), {}
+    for times in residual.RATES:
+        if all(found.seeds(depth, times) for depth in residual.DEPTHS):
+            rows[f"rate {times}x"] = [found.interaction(times, step).text() for step in residual.READ_AT]
+    return table(("deep less shallow", *(f"step {step}" for step in residual.READ_AT)), rows)
+
+
+def residual_verdict() -> str:
+    """Return the claim's verdict: of deep networks at the usual rate, at the end."""
+    effect = verdicts.residuals(done()).effect(residual.DEPTHS[0], 1, residual.STEPS)
+    if len(effect.values) < 2:
+        return NOT_YET
+    return f"{effect.sentence()}: {effect.text()} nats over {len(effect.values)} pairs"
+
+
+def sampling_table() -> str:
+    """Return the cross-entropy of subnets, by subnets a step and by how many of the images were seen."""
+    found, rows = verdicts.samplings(done()), {}
+    for step in sampling.READ_AT:
+        for groups in sorted(sampling.GROUPS):
+            seeds = found.seeds(groups)
+            if not seeds:
+                continue
+            means = [
+                f"{np.mean(found.of(groups, step, what, seeds)):.3f}" for what in ("random", "widest", "narrowest")
+            ]
+            ours = found.effect(groups, step).text() if groups > 1 and found.seeds(groups, 1) else ""
+            ranks = found.correlations(groups, step)
+            rank = f"{np.mean(ranks):.2f} ({min(ranks):.2f} to {max(ranks):.2f})" if ranks else ""
+            rows[f"{_FRACTIONS[step / sampling.STEPS]} of the images, {groups} a step"] = [*means, ours, rank]
+    heads = ("50 random subnets", "widest", "narrowest", "lower than with 1 by", "rank correlation (least to most)")
+    return table(("", *heads), rows)
+
+
+def sampling_verdict() -> str:
+    """Return the claim's verdict: 16 subnets a step against 1, at the end."""
+    found = verdicts.samplings(done())
+    if len(found.seeds(16, 1)) < 2:
+        return NOT_YET
+    effect = found.effect(16, sampling.STEPS)
+    return f"{effect.sentence()}: {effect.text()} nats over {len(effect.values)} pairs of supernets"
+
+
+def spread_table() -> str:
+    """Return how far latencies lie apart at equal MACs."""
+    rows = {
+        name: [
+            str(one.networks),
+            f"{one.share:.1%} ({one.low:.1%} to {one.high:.1%})",
+            f"{one.noise:.1%}",
+            f"{one.most:.2f}",
+        ]
+        for name, one in verdicts.spreads(done()).items()
+    }
+    return table(("", "networks", "standard deviation", "noise", "slowest over fastest"), rows)
+
+
+def search_table() -> str:
+    """Return what either search takes at each limit, over the supernets."""
+    found = verdicts.searched(done())
+    if found is None:
+        return "The searches were not run yet."
+    rows = {}
+    for number, share in list(enumerate(search.SHARES))[::-3][::-1]:
+        cells = [f"{found.limits[number]:.2f}"]
+        for by in ("latency", "macs"):
+            cells += [
+                f"{np.mean([found.ms[seed, by][number] for seed in found.seeds]):.2f}",
+                f"{np.mean([found.entropy[seed, by][number] for seed in found.seeds]):.3f}",
+            ]
+        rows[f"{share:.0%} of the pool"] = cells
+    heads = ("limit, ms", "by latency: ms", "cross-entropy", "by MACs: ms", "cross-entropy")
+    over = ", ".join(
+        f"{found.over(by):.0%} of those by {name}" for by, name in (("latency", "latency"), ("macs", "MACs"))
+    )
+    return f"{table(('', *heads), rows)}\n\nOver the limit by more than one per cent when measured: {over}."
+
+
+def search_verdict() -> str:
+    """Return the claim's verdict: at equal measured latency."""
+    found = verdicts.searched(done())
+    if found is None:
+        return NOT_YET
+    effect = found.gain()
+    return f"{effect.sentence()}: {effect.text()} nats at equal measured latency over {len(effect.values)} supernets"
+
+
+def _picture(draw: Callable[[Any], None], height: float) -> str:
+    """Return the text of a picture of one panel."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    # Texts stay texts, and what is random about the file is not: the same results draw the same file.
+    with mpl.rc_context({"svg.hashsalt": "evidence", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(7.5, height), layout="constrained")
+        draw(figure.subplots())
+        file = io.StringIO()
+        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
+
+
+def residual_drawn() -> str:
+    """Draw the effect of the residual."""
+    title = "Cross-entropy lower with the residual by, nats"
+    return _picture(lambda axes: _effects(axes, title, _residual_effects()), 2.8)
+
+
+def sampling_drawn() -> str:
+    """Draw the effect of several subnets a step."""
+    title = "Cross-entropy of random subnets lower than with one a step by, nats"
+    return _picture(lambda axes: _effects(axes, title, _sampling_effects()), 2.4)
+
+
+def spread_drawn() -> str:
+    """Draw how far latencies lie apart at equal MACs."""
+    return _picture(_spreads, 3.6)
+
+
+def _residual_effects() -> list[tuple[str, Effect]]:
+    found = verdicts.residuals(done())
+    return [
+        (f"{depth} blocks, rate {times}x, step {step}", found.effect(depth, times, step))
+        for depth in residual.DEPTHS
+        for times in residual.RATES
+        for step in residual.READ_AT[1:]
+        if len(found.seeds(depth, times)) > 1
+    ]
+
+
+def _sampling_effects() -> list[tuple[str, Effect]]:
+    found = verdicts.samplings(done())
+    return [
+        (f"{groups} a step, {_FRACTIONS[step / sampling.STEPS]} of the images", found.effect(groups, step))
+        for groups in sorted(sampling.GROUPS)
+        for step in sampling.READ_AT
+        if groups > 1 and len(found.seeds(groups, 1)) > 1
+    ]
+
+
+def _effects(axes: Any, title: str, effects: Sequence[tuple[str, Effect]]) -> None:
+    axes.set_title(title, loc="left", fontsize=9)
+    axes.axvline(0, color="0.6", linewidth=0.8)
+    places = range(len(effects))
+    means = [effect.mean for _, effect in effects]
+    axes.errorbar(means, places, xerr=[effect.half for _, effect in effects], fmt="o", color="#1f5fa8", capsize=3)
+    axes.set_yticks(places, [name for name, _ in effects])
+    axes.invert_yaxis()
+    if not effects:
+        axes.text(0.5, 0.5, "not run yet", transform=axes.transAxes, ha="center")
+
+
+def _spreads(axes: Any) -> None:
+    found = verdicts.spreads(done())
+    axes.set_title("Latency at equal MACs: standard deviation over the mean, %", loc="left", fontsize=9)
+    axes.axvline(100 * LEAST, color="0.6", linewidth=0.8)
+    values = np.array([[one.share, one.low, one.high] for one in found.values()]).reshape(-1, 3) * 100
+    sides = np.abs(values[:, 1:].T - values[:, 0])
+    axes.errorbar(values[:, 0], range(len(found)), xerr=sides, fmt="o", color="#1f5fa8", capsize=3)
+    axes.set_yticks(range(len(found)), list(found))
+    axes.set_xlim(left=0)
+    axes.invert_yaxis()
+
+
+TABLES: dict[str, Callable[[], str]] = {
+    "evidence-progress": progress,
+    "evidence-gate": gate,
+    "evidence-residual": residual_table,
+    "evidence-interaction": residual_interaction,
+    "evidence-sampling": sampling_table,
+    "evidence-spread": spread_table,
+    "evidence-search": search_table,
+}
+FIGURES: dict[str, Callable[[], str]] = {
+    "evidence-gate-verdict": gate_in_words,
+    "evidence-residual-verdict": residual_verdict,
+    "evidence-sampling-verdict": sampling_verdict,
+    "evidence-latency-verdict": search_verdict,
+}
+PICTURES: dict[Path, Callable[[], str]] = {
+    ROOT / "docs" / f"evidence-{name}.svg": drawn
+    for name, drawn in {"residual": residual_drawn, "sampling": sampling_drawn, "latency": spread_drawn}.items()
+}

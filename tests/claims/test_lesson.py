@@ -1,0 +1,75 @@
+"""Lessons: the package's own training on pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from evidence import pairs
+from evidence.lesson import PREPROCESSING, Lesson, judged, taught
+from evidence.networks import SPACE, network
+
+from resnas_deploy.arch.cost import macs
+from resnas_deploy.arch.spec import Subnet
+from resnas_deploy.network.module import ResidualReduction
+from resnas_deploy.training.input.batches import normalised
+
+FEW = Lesson(network(2), steps=3, batch=8, rate=1e-3, seed=1, warm_up=1)
+
+
+def test_a_lesson_comes_out_the_same_again():
+    first, second = taught(FEW), taught(FEW)
+    assert first.losses == second.losses
+    assert not first.diverged
+    for a, b in zip(first.network.parameters(), second.network.parameters(), strict=True):
+        assert a.equal(b)
+
+
+def test_the_start_and_the_pictures_are_the_same_for_every_way_of_sampling():
+    seen = []
+    for groups in (1, 4, 8):
+        lesson = Lesson(SPACE.widest().full, 1, 8, 1e-3, 5, space=SPACE, groups=groups, warm_up=1)
+        starts = []
+        taught(replace(lesson, rate=0.0), lambda _, trained: starts.append(trained.body.head.linear.weight.clone()))
+        seen.append(starts[0])
+    assert seen[0].equal(seen[1])
+    assert seen[0].equal(seen[2])
+
+
+def test_masks_teach_what_slices_teach():
+    lesson = Lesson(SPACE.widest().full, 2, 8, 1e-3, 5, space=SPACE, groups=4, warm_up=1)
+    sliced, masked = taught(lesson).losses, taught(replace(lesson, masked=True)).losses
+    assert masked == pytest.approx(sliced, rel=1e-4)
+
+
+def test_without_its_residual_a_reduction_is_another_and_afterwards_it_is_as_it_was():
+    before = ResidualReduction.residual
+    assert taught(replace(FEW, residual=False)).losses != taught(FEW).losses
+    assert ResidualReduction.residual is before
+
+
+def test_a_loss_that_is_not_finite_ends_the_lesson_and_is_told():
+    course = taught(replace(FEW, steps=60, rate=1e4))
+    assert course.diverged > 0
+
+
+def test_judging_is_what_the_plain_network_says():
+    trained, images = taught(FEW).network, pairs.validation(300)
+    trained.eval()
+    pixels = torch.from_numpy(images.pixels)[:, None].expand(-1, 3, -1, -1)
+    with torch.inference_mode():
+        logits = trained.body(normalised(pixels, PREPROCESSING, torch.device("cpu")))
+        entropy = float(torch.nn.functional.cross_entropy(logits, torch.from_numpy(images.labels)))
+    (found,) = judged(trained, [Subnet.whole(FEW.arch)], images)
+    assert found.cross_entropy == pytest.approx(entropy, rel=1e-5)
+    assert found.top1 == (logits.argmax(1).numpy() == images.labels).mean()
+
+
+def test_the_space_is_as_wide_as_the_experiment_wants():
+    for stage in SPACE.stages:
+        assert max(stage.heads) >= 4 * min(stage.heads)
+        assert max(stage.hidden) >= 4 * min(stage.hidden)
+        assert (stage.blocks - len(stage.droppable), stage.blocks) == (2, 8)
+    assert max(SPACE.stages[0].widths) == 4 * min(SPACE.stages[0].widths)
+    assert macs(SPACE.widest().arch) > 15 * macs(SPACE.narrowest().arch)
