@@ -19,10 +19,10 @@ def test_a_step_comes_again_and_another_does_not():
 
 
 def test_every_pair_is_about_as_frequent_as_any_other():
-    _, labels = pairs.batch(0, 0, 20_000)
+    _, labels = pairs.batch(0, 0, 4_000)
     counts = np.bincount(labels.numpy(), minlength=pairs.CLASSES)
-    assert counts.min() > 120
-    assert counts.max() < 290
+    assert counts.min() > 10  # 40, give or take more than four standard deviations
+    assert counts.max() < 80
 
 
 def test_a_picture_shows_the_pair_of_its_class(monkeypatch):

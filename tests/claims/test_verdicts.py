@@ -24,9 +24,9 @@ def test_an_interval_is_student_s():
 def test_of_experiments_with_the_detectable_effect_four_in_five_show_it():
     """Drawn anew with the true scatter known to nobody: each has its own idea of what it could have seen."""
     rng = np.random.default_rng(0)
-    detectable = float(np.mean([Effect(tuple(row)).detectable for row in rng.normal(0, 1, (4000, 6))]))
-    seen = [Effect(tuple(row)).verdict == "seen" for row in rng.normal(detectable, 1, (4000, 6))]
-    assert np.mean(seen) == pytest.approx(0.8, abs=0.06)
+    detectable = float(np.mean([Effect(tuple(row)).detectable for row in rng.normal(0, 1, (1000, 6))]))
+    seen = [Effect(tuple(row)).verdict == "seen" for row in rng.normal(detectable, 1, (1000, 6))]
+    assert np.mean(seen) == pytest.approx(0.8, abs=0.08)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_the_gate_compares_networks_with_seeds():
 @pytest.mark.parametrize("true", [0.0, 0.03, 0.1])
 def test_a_spread_is_what_is_left_without_noise(true):
     rng = np.random.default_rng(1)
-    own = rng.normal(1, true, 400)
+    own = 1 + true * stats.zscore(rng.normal(0, 1, 400), ddof=1)
     found = verdicts.spread_of(own[:, None] + rng.normal(0, 0.02, (400, 2)))
     assert found.noise == pytest.approx(0.02, rel=0.1)
     assert found.share == pytest.approx(true, abs=0.006)
