@@ -142,10 +142,13 @@ def spread_table() -> str:
             f"{one.share:.1%} ({one.low:.1%} to {one.high:.1%})",
             f"{one.noise:.1%}",
             f"{one.most:.2f}",
+            f"{one.with_depth:.2f}",
         ]
         for name, one in verdicts.spreads(done()).items()
     }
-    return table(("", "networks", "standard deviation", "noise", "slowest over fastest"), rows)
+    return table(
+        ("", "networks", "standard deviation", "noise", "slowest over fastest", "rank correlation with depth"), rows
+    )
 
 
 def search_table() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -169,17 +170,21 @@ class Spread:
     high: float
     noise: float  # standard deviation of a network's latency measured again, over the mean
     most: float  # the slowest over the fastest
+    with_depth: float  # Spearman's rank correlation with the number of blocks; NaN where all have as many
     networks: int
 
 
-def spread_of(values: NDArray[np.float64]) -> Spread:
+def spread_of(values: NDArray[np.float64], depths: Sequence[int]) -> Spread:
     """Return the spread of latencies `(networks, 2)`, each measured twice; noise is what the two differ by."""
     rng = np.random.default_rng(0)
     drawn = rng.integers(len(values), size=(BOOTSTRAP, len(values)))
     shares = np.sort([_share(values[one]) for one in drawn])
     ends = shares[[round(0.025 * BOOTSTRAP), round(0.975 * BOOTSTRAP)]]
     own = values.mean(1)
-    return Spread(_share(values), *map(float, ends), _noise(values), float(own.max() / own.min()), len(values))
+    differ = len(set(depths)) > 1 and len(set(own.tolist())) > 1
+    with_depth = float(stats.spearmanr(own, depths).statistic) if differ else math.nan
+    most = float(own.max() / own.min())
+    return Spread(_share(values), *map(float, ends), _noise(values), most, with_depth, len(values))
 
 
 def _noise(values: NDArray[np.float64]) -> float:
@@ -197,12 +202,17 @@ def spreads(done: Sequence[Done]) -> dict[str, Spread]:
     """Return the spread of latency of every setting that was timed, and of kernels of every space."""
     found = {}
     for name, one in by_name(done, spread.PART).items():
-        found[name] = spread_of(np.array([network["ms"] for network in one["networks"]]))
-    kernels: dict[str, list[list[float]]] = {}
+        networks = one["networks"]
+        depths = [sum(network["depths"]) for network in networks]
+        found[name] = spread_of(np.array([network["ms"] for network in networks]), depths)
+    counted: dict[str, list[Mapping[str, Any]]] = {}
     for name, one in by_name(done, spread.KERNELS).items():
-        kernels.setdefault(name.rpartition(", ")[0], []).append([one["kernels"]] * 2)
-    for name, counts in kernels.items():
-        found[f"{name}, kernels of TensorRT for RTX fp16"] = spread_of(np.array(counts, np.float64))
+        counted.setdefault(name.rpartition(", ")[0], []).append(one)
+    for name, each in counted.items():
+        if len(each) > 1:
+            kernels = np.array([[one["kernels"]] * 2 for one in each], np.float64)
+            depths = [sum(one["depths"]) for one in each]
+            found[f"{name}, kernels of TensorRT for RTX fp16"] = spread_of(kernels, depths)
     return found
 
 

@@ -114,10 +114,11 @@ def test_the_gate_compares_networks_with_seeds():
 def test_a_spread_is_what_is_left_without_noise(true):
     rng = np.random.default_rng(1)
     own = 1 + true * stats.zscore(rng.normal(0, 1, 400), ddof=1)
-    found = verdicts.spread_of(own[:, None] + rng.normal(0, 0.02, (400, 2)))
+    found = verdicts.spread_of(own[:, None] + rng.normal(0, 0.02, (400, 2)), np.argsort(np.argsort(own)).tolist())
     assert found.noise == pytest.approx(0.02, rel=0.1)
     assert found.share == pytest.approx(true, abs=0.006)
     assert found.low <= found.share <= found.high
+    assert (found.with_depth > 0.8) == (true > 0)
 
 
 def test_the_gain_at_equal_latency_is_read_between_winners():
