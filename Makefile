@@ -123,7 +123,8 @@ gpu: ## 8 | - | measure the GPU that is here; installs nothing
 	PYTHONPATH=. $(PYTHON) -m resnas_deploy gpu-report --out $(GPU_REPORT) --minutes $(MINUTES) --tests .
 
 evidence-gpu: ## 8 | - | the experiment on sampling, on the GPU that is here; installs nothing
-	cd benchmarks && PYTHONPATH=$(CURDIR) $(PYTHON) -m evidence run alone sampling --device cuda --at-once 12 --budget $(MINUTES)m
+	cd benchmarks && PYTHONPATH=$(CURDIR) $(PYTHON) -m evidence run sampling alone --device cuda --at-once 12 \
+		--budget $(MINUTES)m --state ../build/evidence/gpu.sqlite --results ../build/evidence/gpu
 
 clean: ## - | - | remove .venv and everything that was made
 	rm -rf .venv .venv-* demo demo-search build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks

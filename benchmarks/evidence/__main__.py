@@ -11,8 +11,8 @@ from typing import Annotated
 import typer
 from tabulated import ROOT
 
-from evidence import campaign, parts
-from evidence.state import State, record
+from evidence import campaign, pairs, parts
+from evidence.state import FOLDER, State, record
 from resnas_deploy.errors import ResnasError
 from resnas_deploy.runners.base import usable_cores
 
@@ -37,6 +37,7 @@ def named(names: list[str] | None) -> list[str]:
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[PART]..", help="Parts to take; all in their order.")]
 Where = Annotated[Path, typer.Option(help="The SQLite file that holds what is done.")]
+Results = Annotated[Path | None, typer.Option(help="The folder of result files; the repository's own by default.")]
 
 
 @app.command()
@@ -44,42 +45,60 @@ def run(
     names: Names = None,
     budget: Annotated[str, typer.Option(help="Begin nothing that would take longer: 90s, 150m, 2h.")] = "150m",
     workers: Annotated[str, typer.Option(help="ray or ray:ADDRESS; this machine's cores by default.")] = "",
-    device: Annotated[str, typer.Option(help="What to train on: cpu or cuda.")] = "cpu",
+    device: Annotated[str, typer.Option(help="What to train on: cpu or cuda.")] = campaign.CPU,
     at_once: Annotated[int, typer.Option(help="Jobs beside each other; 0: as many as there are cores.")] = 0,
     again: Annotated[bool, typer.Option("--again", help="Forget what is done of these parts first.")] = False,
     state: Where = STATE,
+    results: Results = None,
 ) -> None:
-    """Do what is not done yet, and write the result files. Interrupted, it loses what is running alone."""
-    chosen, until = named(names), time.monotonic() + seconds(budget)
-    with State(state) as kept, campaign.workers(workers, at_once or usable_cores(), device) as (submit, count):
-        kept.take(parts.PARTS)
+    """Do what is not done yet, and write the result files. Interrupted, it loses only what is running."""
+    chosen, until, folder = named(names), time.monotonic() + seconds(budget), folder_of(results)
+    failed = 0
+    with State(state) as kept, campaign.workers(workers, at_once or usable_cores(), device) as at:
         if again:
-            kept.forget(chosen)
+            kept.forget(chosen, folder)
+        kept.take(parts.PARTS, folder)
         try:
             for part in chosen:
-                jobs = parts.planned(kept.done())[0][part]
-                campaign.carry_out(jobs, kept, until - time.monotonic(), submit, count, typer.echo)
+                jobs = parts.planned(kept.done(), pairs.here())[0][part]
+                failed += campaign.carry_out(jobs, kept, until - time.monotonic(), at, typer.echo)
         finally:
-            told(kept, write=True)
+            told(kept, folder, write=True)
+    if failed:
+        sys.exit(f"error: {failed} jobs failed, and are tried again by the next call")
 
 
 @app.command()
-def show(state: Where = STATE) -> None:
+def show(state: Where = STATE, results: Results = None) -> None:
     """Tell how much of each part is done."""
+    folder = folder_of(results)
     with State(state) as kept:
-        kept.take(parts.PARTS)
-        told(kept, write=False)
+        kept.take(parts.PARTS, folder)
+        told(kept, folder, write=False)
 
 
-def told(kept: State, *, write: bool) -> None:
+def folder_of(results: Path | None) -> Path:
+    """Return the folder of result files. Those of other garments than all of them stand apart: it is another task."""
+    if results:
+        return results
+    if pairs.here() == pairs.ALL:
+        return FOLDER
+    typer.echo(
+        f"{pairs.here()}, for Debian's dataset-fashion-mnist is not installed: another task, with its own results"
+    )
+    return ROOT / "build" / "evidence" / "packaged"
+
+
+def told(kept: State, folder: Path, *, write: bool) -> None:
     """Print how much of each part is done, and write it to the result files."""
-    jobs, done = parts.planned(kept.done())
+    jobs, done = parts.planned(kept.done(), pairs.here())
     for part, own in jobs.items():
         those = [one for one in done if one.part == part]
         if those and write:
-            record(part, those)
-        left = sum(job.seconds for job in own) * campaign.pace(own, those) - sum(one.seconds for one in those)
-        about = f", about {max(0, left) / 60:.0f} core minutes left" if len(those) < len(own) else ""
+            record(part, those, folder)
+        factor = campaign.pace(own, those) if those else 1.0
+        left = (sum(job.seconds for job in own) * factor - sum(one.seconds for one in those)) / 60
+        about = f", about {max(0, left):.0f} minutes of a core left" if len(those) < len(own) else ""
         waits = "" if own else ", which waits for parts before it"
         typer.echo(f"{part}: {len(those)} of {len(own)}{about}{waits}")
 

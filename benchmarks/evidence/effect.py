@@ -56,7 +56,8 @@ class Effect:
     def sentence(self, unit: str = "nats", digits: int = 3) -> str:
         """Return the verdict, and of what was not seen how large it would have had to be."""
         if self.verdict == "not seen":
-            return f"**Not seen, and an effect above {self.detectable:.{digits}f} {unit} would have been**"
+            above = f"{self.detectable:.{digits}f} {unit}"
+            return f"**Not seen, and an effect above {above} would have been** (in four of five such experiments)"
         return f"**{self.verdict.capitalize()}**"
 
     def text(self, digits: int = 3) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from resnas_deploy.arch.spec import Subnet
 
 Found = dict[str, Any]  # plain data for JSON
 
@@ -25,8 +27,7 @@ class Job:
     @property
     def key(self) -> str:
         """Tell it from others, and from itself with other settings."""
-        content = json.dumps([self.part, self.name, self.settings], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return _digest([self.part, self.name, self.settings])
 
 
 @dataclass(frozen=True)
@@ -39,3 +40,12 @@ class Done:
     seconds: float
     machine: Mapping[str, Any]
     found: Found
+
+
+def told_apart(subnets: Iterable[Subnet]) -> str:
+    """Return what tells a list of subnets from others."""
+    return _digest([subnet.arch.fingerprint for subnet in subnets])
+
+
+def _digest(content: object) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,12 +31,13 @@ from resnas_deploy.training.sliced import sliced_logits
 
 AT_ONCE = 250  # pictures that are judged at once
 AVERAGED = 20  # steps of which the loss is a mean
+CHANCE = math.log(pairs.CLASSES)  # the cross-entropy of a network that knows nothing
 PREPROCESSING = preprocessing_for("demo", pairs.SIDE)
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A training run on pairs, from random weights that its seed decides, as its pictures are."""
+    """A training run on pairs, from random weights that its seed decides, as it does the pictures."""
 
     arch: ArchSpec  # the network, or the supernet
     steps: int
@@ -73,6 +75,10 @@ class Judged:
     cross_entropy: float  # nats
     top1: float  # from 0 to 1
 
+    def to_json(self) -> dict[str, float]:
+        """Return plain data for JSON."""
+        return {"cross_entropy": round(self.cross_entropy, 5), "top1": round(self.top1, 5)}
+
 
 @dataclass(frozen=True)
 class Course:
@@ -81,27 +87,51 @@ class Course:
     network: TrainedNetwork
     losses: tuple[float, ...]  # of the image's head and the patches' together, means over `AVERAGED` steps
     diverged: int  # the step whose loss was not finite, counted from 1; 0: none
+    read: tuple[dict[str, Any], ...]  # what was read after some steps, each with its `step`
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for JSON."""
+        losses = [round(one, 4) for one in self.losses]
+        return {"losses": losses, "diverged": self.diverged, "read": list(self.read)}
 
 
-def taught(lesson: Lesson, at: Callable[[int, TrainedNetwork], None] = lambda *_: None, device: str = "cpu") -> Course:
-    """Train. After every step `at` is called with how many are done; a loss that is not finite ends it."""
-    place = torch.device(device)
+def taught(
+    lesson: Lesson,
+    read_at: Sequence[int] = (),
+    read: Callable[[int, TrainedNetwork], Mapping[str, Any]] = lambda *_: {},
+    device: str = "cpu",
+) -> Course:
+    """Train, and read something of the network after some numbers of steps. A loss that is not finite ends it."""
     run = lesson.run
-    with without_residual() if not lesson.residual else unchanged():
-        learner = Learner(run, Processes(Share(), place))
+    with nullcontext() if lesson.residual else without_residual():
+        learner = Learner(run, Processes(Share(), torch.device(device)))
         losses: list[torch.Tensor] = []
         means: list[float] = []
+        found: list[dict[str, Any]] = []
         for step in range(lesson.steps):
             pixels, labels = pairs.batch(lesson.seed, step, lesson.batch)
             losses.append(learner.learn(step, Batch(pixels, labels, ()), learning_rate(run.recipe, step, 1), 1.0))
-            if len(losses) == AVERAGED or step + 1 == lesson.steps:
-                found = torch.stack(losses).tolist()
-                if wrong := [number for number, one in enumerate(found) if not math.isfinite(one)]:
-                    return Course(learner.network, tuple(means), step + 2 - len(found) + wrong[0])
-                means.append(sum(found) / len(found))
-                losses.clear()
-            at(step + 1, learner.network)
-        return Course(learner.network, tuple(means), 0)
+            done = step + 1
+            if len(losses) == AVERAGED or done in read_at or done == lesson.steps:
+                values = torch.stack(losses).tolist()
+                if wrong := [number for number, one in enumerate(values) if not math.isfinite(one)]:
+                    return Course(learner.network, tuple(means), done - len(values) + 1 + wrong[0], tuple(found))
+                if len(losses) == AVERAGED or done == lesson.steps:
+                    means.append(sum(values) / len(values))
+                    losses.clear()
+            if done in read_at:
+                found.append({"step": done, **read(done, learner.network)})
+        return Course(learner.network, tuple(means), 0, tuple(found))
+
+
+def taught_alone(lesson: Lesson, settings: Mapping[str, Any], device: str) -> Course:
+    """Train one network, and judge it on `settings`' first pictures on the way and on all of them at the end."""
+
+    def read(step: int, network: TrainedNetwork) -> Mapping[str, Any]:
+        images = pairs.validation(settings["pictures"] if step == lesson.steps else settings["first_pictures"])
+        return judged(network, [Subnet.whole(lesson.arch)], images)[0].to_json()
+
+    return taught(lesson, settings["read_at"], read, device)
 
 
 @torch.inference_mode()
@@ -125,6 +155,11 @@ def judged(network: TrainedNetwork, subnets: Sequence[Subnet], images: DemoImage
     return [Judged(float(e) / count, float(r) / count) for e, r in zip(entropy, right, strict=True)]
 
 
+def counted(entropy: float | None) -> float:
+    """Return a cross-entropy as it counts: what is missing, not finite or worse than chance counts as chance."""
+    return CHANCE if entropy is None or not entropy < CHANCE else entropy
+
+
 @contextmanager
 def without_residual() -> Iterator[None]:
     """Spatial reductions have no residual within the block."""
@@ -134,14 +169,3 @@ def without_residual() -> Iterator[None]:
         yield
     finally:
         ResidualReduction.residual = original
-
-
-@contextmanager
-def unchanged() -> Iterator[None]:
-    """Spatial reductions are as they are."""
-    yield
-
-
-def with_classes(space: SearchSpace) -> SearchSpace:
-    """Return a space for the pairs."""
-    return replace(space, classes=pairs.CLASSES, image_size=pairs.SIDE)

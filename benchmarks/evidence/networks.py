@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from evidence import pairs
 from resnas_deploy.arch.space import SearchSpace, StageSpace
-from resnas_deploy.arch.spec import ArchSpec, Block, Stage
+from resnas_deploy.arch.spec import ArchSpec, Block, Stage, Subnet
 
 PATCH = 4  # pixels: 8 x 8, 4 x 4 and 2 x 2 tokens
 WIDTHS, HEADS, HEAD_DIM, HIDDEN_OVER_WIDTH = (32, 64, 128), (2, 4, 8), 16, 2  # of deep and shallow networks
@@ -23,6 +25,15 @@ SPACE = SearchSpace(
     PATCH,
     (16,),
 )
+
+
+def between_ends(share: float, rng: np.random.Generator) -> Subnet:
+    """Draw a subnet that lies a share of the way, from 0 to 1, from the narrowest on towards the widest.
+
+    Random subnets alone are too much alike: trained alone, they differ hardly more than seeds do. The way ends before
+    the widest, whose training takes as long as that of three others.
+    """
+    return SPACE.blend(SPACE.narrowest(), SPACE.widest(), 0.7 * share, rng)
 
 
 def network(depth: int) -> ArchSpec:

@@ -1,6 +1,6 @@
 """Two garments on one picture, composed as they are asked for: the task of the experiments.
 
-A picture of 32 x 32 grey pixels has a garment in its left half and one in its right, of any of ten kinds each, at
+A picture of 32 x 32 grey pixels has a garment centred in its left half and one in its right, of ten kinds, at
 random heights, sizes and slants, among pieces of other garments and noise. Its class is the ordered pair, one of 100.
 The garments are Fashion-MNIST's (arXiv 1708.07747; Debian: dataset-fashion-mnist), or where that is not installed
 the images that come with the package; those to train on, to search by and to validate on are different ones. Of
@@ -10,7 +10,6 @@ pictures there is no end, and no network sees one twice.
 from __future__ import annotations
 
 import gzip
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +23,8 @@ from torch import Tensor
 from resnas_deploy.data.demo import CLASS_NAMES, DemoImages, demo_images
 
 FILES = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts them
+ALL, PACKAGED = "60000 and 10000 garments of Fashion-MNIST", "8000 and 2000 garments of Fashion-MNIST"
+VERSION = 1  # of how pictures are composed: with others, results are of another task
 KINDS = len(CLASS_NAMES)
 CLASSES = KINDS**2
 NAMES = tuple(f"{left}, {right}" for left in CLASS_NAMES for right in CLASS_NAMES)
@@ -41,22 +42,18 @@ class Garments(NamedTuple):
     kinds: NDArray[np.int64]  # (garments,)
 
 
-@dataclass(frozen=True)
-class Wardrobe:
-    """The garments of which pictures are composed, by what they are for."""
-
-    name: str  # of where they came from
-    of: tuple[Garments, Garments, Garments]
+def here() -> str:
+    """Return which garments this machine has: all of Debian's, or else the package's. None is read."""
+    return ALL if FILES.is_dir() else PACKAGED
 
 
 @cache
-def wardrobe() -> Wardrobe:
-    """Read the garments: Debian's, or else the package's."""
-    train, val = installed() if FILES.is_dir() else demo_images()
+def wardrobe() -> tuple[Garments, Garments, Garments]:
+    """Read the garments of which pictures are composed, by what they are for."""
+    train, val = installed() if here() == ALL else demo_images()
     held_out = np.arange(len(train.labels)) % _HELD_OUT == 0
     parts = ((train, ~held_out), (train, held_out), (val, np.ones(len(val.labels), bool)))
-    name = f"{len(train.labels)} and {len(val.labels)} garments of Fashion-MNIST"
-    return Wardrobe(name, tuple(_garments(images.pixels[these], images.labels[these]) for images, these in parts))
+    return tuple(_garments(images.pixels[these], images.labels[these]) for images, these in parts)
 
 
 def installed() -> tuple[DemoImages, DemoImages]:
@@ -105,7 +102,7 @@ def _split(use: int, pictures: int) -> DemoImages:
 
 def _composed(use: int, rng: np.random.Generator, count: int) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Compose pictures, `(count, 32, 32)`, and their classes."""
-    garments, layers = wardrobe().of[use], PIECES + 2
+    garments, layers = wardrobe()[use], PIECES + 2
     chosen = rng.integers(len(garments.kinds), size=(count, layers))
     sizes = rng.uniform(15, 21, (count, layers)) / SIDE
     sizes[:, :PIECES] *= rng.uniform(0.5, 1, (count, PIECES))

@@ -14,10 +14,9 @@ from tabulated import ROOT, table
 from evidence import parts, residual, sampling, search, state, verdicts
 from evidence.effect import Effect
 from evidence.job import Done
+from evidence.verdicts import LEAST, WANTED
 
-LEAST = 0.05  # of spread: below it a search by latency has little to gain
 NOT_YET = "Not run yet"
-WANTED = 3  # times as far as seeds must networks lie apart
 _FRACTIONS = {1 / 4: "a quarter", 1 / 2: "half", 1: "all"}
 
 
@@ -52,20 +51,18 @@ def gate() -> str:
 def gate_in_words() -> str:
     """Return how many times as far networks lie apart as seeds do: random ones, and those chosen after that."""
     random, chosen = (_gate(part) for part in (sampling.GATE, sampling.ALONE))
-    return f"networks must differ by {WANTED} times as much as seeds do. Of random subnets {random}. Of {chosen}"
+    return f"Random subnets: {random}. From the narrowest on towards the widest: {chosen}."
 
 
 def _gate(part: str) -> str:
     found = verdicts.gate(done(), part)
-    networks = f"{len(found.entropy)} networks"
     if len(found.entropy) < 2:
-        return f"{networks} nothing can be said yet"
-    low, high = (end(found.macs.values()) / 1e6 for end in (min, max))
+        return NOT_YET
     kept = "passed" if found.ratio >= WANTED else "not passed"
+    low, high = (end(found.macs[name] for name in found.entropy) / 1e6 for end in (min, max))
     return (
-        f"{networks} from {low:.1f} to {high:.1f} million MACs the "
-        f"standard deviation is {found.between:.3f} nats, of a network's seeds {found.within:.3f}: {found.ratio:.1f} "
-        f"times as much, the gate is {kept}"
+        f"{len(found.entropy)} networks of {low:.1f} to {high:.1f} million MACs lie {found.between:.3f} nats apart "
+        f"(standard deviation), seeds {found.within:.3f}; {found.ratio:.1f} times as far, {kept}"
     )
 
 
@@ -99,11 +96,16 @@ def residual_interaction() -> str:
 
 
 def residual_verdict() -> str:
-    """Return the claim's verdict: of deep networks at the usual rate, at the end."""
-    effect = verdicts.residuals(done()).effect(residual.DEPTHS[0], 1, residual.STEPS)
-    if len(effect.values) < 2:
+    """Return the claim's verdict: of deep networks at the usual rate, at the end; and what goes with it."""
+    found, (deep, shallow), last = verdicts.residuals(done()), residual.DEPTHS, residual.STEPS
+    if any(len(found.seeds(depth, times)) < 2 for depth in residual.DEPTHS for times in residual.RATES):
         return NOT_YET
-    return f"{effect.sentence()}: {effect.text()} nats over {len(effect.values)} pairs"
+    main = found.effect(deep, 1, last)
+    fast, control = found.effect(deep, 3, last).text(), found.effect(shallow, 1, last).text()
+    return (
+        f"{main.sentence()}: {deep} blocks a stage end {main.text()} nats lower with it over {len(main.values)} pairs; "
+        f"at three times the rate {fast}; {shallow} blocks {control}"
+    )
 
 
 def sampling_table() -> str:
@@ -120,9 +122,28 @@ def sampling_table() -> str:
             ours = found.effect(groups, step).text() if groups > 1 and found.seeds(groups, 1) else ""
             ranks = found.correlations(groups, step)
             rank = f"{np.mean(ranks):.2f} ({min(ranks):.2f} to {max(ranks):.2f})" if ranks else ""
-            rows[f"{_FRACTIONS[step / sampling.STEPS]} of the images, {groups} a step"] = [*means, ours, rank]
-    heads = ("50 random subnets", "widest", "narrowest", "lower than with 1 by", "rank correlation (least to most)")
+            higher = found.ranks(groups, step).text(2) if ranks and groups > 1 and found.seeds(groups, 1) else ""
+            rows[f"{_FRACTIONS[step / sampling.STEPS]} of the images, {groups} a step"] = [*means, ours, rank, higher]
+    heads = (
+        "50 random subnets",
+        "widest",
+        "narrowest",
+        "lower than with 1 by",
+        "rank correlation",
+        "higher than with 1 by",
+    )
     return table(("", *heads), rows)
+
+
+def ranks_in_words() -> str:
+    """Return what a rank correlation has to be compared with."""
+    found = verdicts.gate(done())
+    if len(found.entropy) < sampling.RANKED:
+        return NOT_YET
+    by_macs, by_seed = verdicts.baselines(found)
+    return (
+        f"MACs alone rank the networks with {by_macs:.2f}, and one seed of training alone the other with {by_seed:.2f}"
+    )
 
 
 def sampling_verdict() -> str:
@@ -131,7 +152,10 @@ def sampling_verdict() -> str:
     if len(found.seeds(16, 1)) < 2:
         return NOT_YET
     effect = found.effect(16, sampling.STEPS)
-    return f"{effect.sentence()}: {effect.text()} nats over {len(effect.values)} pairs of supernets"
+    return (
+        f"{effect.sentence()}: 50 random subnets end {effect.text()} nats lower with 16 a step than with one, over "
+        f"{len(effect.values)} pairs of supernets"
+    )
 
 
 def spread_table() -> str:
@@ -151,34 +175,62 @@ def spread_table() -> str:
     )
 
 
+def kernels_table() -> str:
+    """Return how many kernels TensorRT for RTX makes of networks of equal MACs."""
+    rows = {}
+    for name, each in verdicts.kernels(done()).items():
+        counts, blocks = ([one[place] for one in sorted(each)] for place in (1, 0))
+        rows[name] = [str(len(each)), f"{min(counts)} to {max(counts)}", f"{min(blocks)} to {max(blocks)}"]
+    return table(("", "networks", "kernels", "blocks"), rows)
+
+
+def spread_verdict() -> str:
+    """Return in how many settings there is something to gain."""
+    found = verdicts.spreads(done())
+    if not found:
+        return NOT_YET
+    above = [name for name, one in found.items() if one.low > LEAST]
+    below = [name for name, one in found.items() if one.high < LEAST]
+    return (
+        f"At equal MACs the standard deviation of latency is above {LEAST:.0%} in {len(above)} of {len(found)} "
+        f"settings with its whole interval, and below in {len(below)}"
+    )
+
+
 def search_table() -> str:
     """Return what either search takes at each limit, over the supernets."""
     found = verdicts.searched(done())
     if found is None:
         return "The searches were not run yet."
     rows = {}
-    for number, share in list(enumerate(search.SHARES))[::-3][::-1]:
+    for number in range(search.LIMITS - 1, -1, -3)[::-1]:
         cells = [f"{found.limits[number]:.2f}"]
         for by in ("latency", "macs"):
             cells += [
                 f"{np.mean([found.ms[seed, by][number] for seed in found.seeds]):.2f}",
                 f"{np.mean([found.entropy[seed, by][number] for seed in found.seeds]):.3f}",
             ]
-        rows[f"{share:.0%} of the pool"] = cells
+        rows[f"{search.SHARES[number]:.0%} of the pool"] = cells
     heads = ("limit, ms", "by latency: ms", "cross-entropy", "by MACs: ms", "cross-entropy")
-    over = ", ".join(
-        f"{found.over(by):.0%} of those by {name}" for by, name in (("latency", "latency"), ("macs", "MACs"))
+    over = [f"{found.over(by):.0%} of those by {name}" for by, name in (("latency", "latency"), ("macs", "MACs"))]
+    low, high = found.bootstrap()
+    return (
+        f"{table(('', *heads), rows)}\n\nLonger than the limit by more than one per cent when measured: {over[0]}, and "
+        f"{over[1]}, which were given no such limit. By bootstrap over the supernets the gain lies between "
+        f"{low:+.3f} and {high:+.3f}."
     )
-    return f"{table(('', *heads), rows)}\n\nOver the limit by more than one per cent when measured: {over}."
 
 
 def search_verdict() -> str:
     """Return the claim's verdict: at equal measured latency."""
     found = verdicts.searched(done())
     if found is None:
-        return NOT_YET
+        return f"{spread_verdict()}. The searches: not run yet"
     effect = found.gain()
-    return f"{effect.sentence()}: {effect.text()} nats at equal measured latency over {len(effect.values)} supernets"
+    return (
+        f"{effect.sentence()}: {effect.text()} nats lower at equal measured latency over {len(effect.values)} "
+        f"supernets. {spread_verdict()}"
+    )
 
 
 def _picture(draw: Callable[[Any], None], height: float) -> str:
@@ -264,12 +316,14 @@ TABLES: dict[str, Callable[[], str]] = {
     "evidence-interaction": residual_interaction,
     "evidence-sampling": sampling_table,
     "evidence-spread": spread_table,
+    "evidence-kernels": kernels_table,
     "evidence-search": search_table,
 }
 FIGURES: dict[str, Callable[[], str]] = {
     "evidence-gate-verdict": gate_in_words,
     "evidence-residual-verdict": residual_verdict,
     "evidence-sampling-verdict": sampling_verdict,
+    "evidence-ranks": ranks_in_words,
     "evidence-latency-verdict": search_verdict,
 }
 PICTURES: dict[Path, Callable[[], str]] = {

@@ -31,9 +31,12 @@ from resnas_deploy.runners.registry import runner_kind
 from resnas_deploy.weights.space_files import packaged_spaces, space_named
 
 PART, KERNELS = "spread", "kernels"
+SESSIONS = 2  # of each network
 BAND = 0.975  # the least share of the MACs asked for
 DRAWN, MOST_DRAWN = 400, 100_000  # random subnets for the median; and until there are enough near it
-SMALL, WIDE, LARGE, FINE = "the paper's small", "wide, 32 pixels", "wide, 224 pixels", "fine grids with mixers"
+SMALL, FINE = "the paper's small", "fine grids with mixers"
+WIDE, LARGE = "wide, 32 pixels", "wide, 224 pixels"
+WIDE_TRADED, LARGE_TRADED = f"{WIDE}, depth for width", f"{LARGE}, depth for width"
 DEEP = (2, 3, 4, 6, 7, 8)  # of eight blocks, so that depth is 2 to 8
 
 
@@ -59,9 +62,11 @@ SETTINGS = (
         for precision in ("fp32", "int8")
     ),
     Setting(WIDE, "ort-cpu", "fp32", 16, 40, 60),
+    *(Setting(WIDE_TRADED, runner, "fp32", 1, 40, 200) for runner in ("ort-cpu", "openvino")),
     *(Setting(FINE, runner, "fp32", 1, 40, 200) for runner in ("ort-cpu", "openvino")),
     *(Setting(LARGE, runner, "fp32", 1, 16, 16) for runner in ("ort-cpu", "openvino")),
     Setting(LARGE, "ort-cpu", "int8", 1, 16, 24),
+    Setting(LARGE_TRADED, "ort-cpu", "fp32", 1, 16, 16),
     *(Setting(SMALL, runner, "fp32", 1, 16, 12) for runner in ("ort-cpu", "openvino")),
     Setting(SMALL, "ort-cpu", "int8", 1, 16, 20),
 )
@@ -71,7 +76,7 @@ COUNTED_NETWORKS = 12
 
 def space(name: str) -> SearchSpace:
     """Return one of the spaces."""
-    if name == WIDE:
+    if name.startswith(WIDE):
         return SPACE
     if name == SMALL:
         return packaged_spaces()["small"]
@@ -87,14 +92,23 @@ def space(name: str) -> SearchSpace:
     )
 
 
-def equal(name: str, count: int) -> list[ArchSpec]:
-    """Draw different networks of equal MACs from a space: of fewer that are asked for, the first."""
-    rng = np.random.default_rng(0)
+def drawn(name: str, rng: np.random.Generator) -> ArchSpec:
+    """Draw a random network, or where depth is traded for width one between narrow and deep and wide and shallow."""
     whole = space(name)
-    most = float(np.median([macs(whole.sample(rng).arch) for _ in range(DRAWN)]))
+    if name not in (WIDE_TRADED, LARGE_TRADED):
+        return whole.sample(rng).arch
+    deep = whole.build(whole.narrowest(), lambda _, now: now, lambda _: True)
+    shallow = whole.build(whole.widest(), lambda _, now: now, lambda _: False)
+    return whole.blend(deep, shallow, rng.random(), rng).arch
+
+
+def equal(name: str, count: int) -> list[ArchSpec]:
+    """Draw different networks of equal MACs: of fewer that are asked for, the first."""
+    rng = np.random.default_rng(0)
+    most = float(np.median([macs(drawn(name, rng)) for _ in range(DRAWN)]))
     found: dict[str, ArchSpec] = {}
     for _ in range(MOST_DRAWN):
-        arch = whole.sample(rng).arch
+        arch = drawn(name, rng)
         if BAND * most <= macs(arch) <= most:
             found[arch.fingerprint] = arch
             if len(found) == count:
@@ -102,18 +116,19 @@ def equal(name: str, count: int) -> list[ArchSpec]:
     raise BadInput(f"{name} must have {count} networks of equal MACs, found {len(found)} in {MOST_DRAWN} drawn")
 
 
-def jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
+def jobs(_: Sequence[Done], __: str) -> Iterator[Job]:
     """Yield a job for each setting."""
     for one in SETTINGS:
-        settings = {**vars(one), "fingerprint": space(one.space).fingerprint}
-        yield Job(PART, str(one), settings, run, 90 if one.space in (SMALL, LARGE) else 45, alone=True)
+        settings = {**vars(one), "fingerprint": space(one.space).fingerprint, "band": BAND, "sessions": SESSIONS}
+        large = one.space in (SMALL, LARGE, LARGE_TRADED)
+        yield Job(PART, str(one), settings, run, 90 if large else 45, alone=True)
 
 
-def kernel_jobs(_: Sequence[Done] = ()) -> Iterator[Job]:
-    """Yield a job for each space whose engines are built."""
+def kernel_jobs(_: Sequence[Done], __: str) -> Iterator[Job]:
+    """Yield a job for each network whose engine is built."""
     for name in COUNTED:
         for number in range(COUNTED_NETWORKS):
-            settings = {"space": name, "fingerprint": space(name).fingerprint, "number": number}
+            settings = {"space": name, "fingerprint": space(name).fingerprint, "band": BAND, "number": number}
             yield Job(KERNELS, f"{name}, network {number:02}", settings, count, 40)
 
 
@@ -138,22 +153,25 @@ def run(settings: Mapping[str, Any], _: str) -> Found:
 def times(archs: Sequence[ArchSpec], runner: str, precision: str, batch: int, rounds: int) -> list[list[float]]:
     """Time networks interleaved on one thread, by the process's own time.
 
-    Return of each the medians of two halves of the rounds, milliseconds: how far they differ is noise, and no property
-    of the network.
+    Return of each the medians of two sessions that are opened one after the other, milliseconds: how far they differ is
+    noise, where memory happens to lie included, and no property of the network. Raise `KeyboardInterrupt`.
     """
-    images, opened = noise(batch, archs[0].image_size), []
-    with tempfile.TemporaryDirectory() as folder:
-        for arch in archs:
-            network = made_up(arch, precision, batch, Path(folder))
-            opened.append(runner_kind(runner).open(network, Options(threads=1, shares_cores=True)))
-            network.model.unlink()  # which is open: large ones would fill the disk
-        steps = {number: timed(each.step(images), time.process_time) for number, each in enumerate(opened)}
-        samples = time_interleaved(steps, rounds, np.random.default_rng(0), warm_up=WarmUp(most=6)).samples
-    half = rounds // 2
-    return [
-        [round(1e3 * float(np.median(part)), 5) for part in (samples[number][:half], samples[number][half:])]
-        for number in range(len(archs))
-    ]
+    images, medians = noise(batch, archs[0].image_size), [list[float]() for _ in archs]
+    for session in range(SESSIONS):
+        opened = []
+        with tempfile.TemporaryDirectory() as folder:
+            for arch in archs:
+                network = made_up(arch, precision, batch, Path(folder))
+                opened.append(runner_kind(runner).open(network, Options(threads=1, shares_cores=True)))
+                network.model.unlink()  # which is open: large ones would fill the disk
+            steps = {number: timed(each.step(images), time.process_time) for number, each in enumerate(opened)}
+            rng = np.random.default_rng(session)
+            found = time_interleaved(steps, rounds // SESSIONS, rng, warm_up=WarmUp(most=6))
+        if found.interrupted:
+            raise KeyboardInterrupt
+        for number, own in enumerate(medians):
+            own.append(round(1e3 * float(np.median(found.samples[number])), 5))
+    return medians
 
 
 def count(settings: Mapping[str, Any], _: str) -> Found:

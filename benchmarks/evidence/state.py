@@ -39,13 +39,15 @@ class State(Database):
         with self.errors(), self.transaction():
             self.insert("INSERT OR REPLACE INTO done VALUES (?, ?, ?)", rows)
 
-    def take(self, parts: Iterable[str]) -> None:
+    def take(self, parts: Iterable[str], folder: Path) -> None:
         """Take what the result files of some parts hold and this lacks."""
         there = {one.key for one in self.done()}
-        self.add(one for part in parts for one in recorded(part) if one.key not in there)
+        self.add(one for part in parts for one in recorded(part, folder) if one.key not in there)
 
-    def forget(self, parts: Iterable[str]) -> None:
-        """Drop parts, which are then done again."""
+    def forget(self, parts: Sequence[str], folder: Path) -> None:
+        """Drop parts and their result files; they are then done again."""
+        for part in parts:
+            (folder / f"{part}.jsonl").unlink(missing_ok=True)
         with self.errors(), self.transaction():
             self.insert("DELETE FROM done WHERE part = ?", [(part,) for part in parts])
 
@@ -55,14 +57,14 @@ class State(Database):
             return [Done(**json.loads(content)) for (content,) in self.rows("SELECT content FROM done ORDER BY rowid")]
 
 
-def recorded(part: str) -> list[Done]:
+def recorded(part: str, folder: Path = FOLDER) -> list[Done]:
     """Return what the result file of a part holds."""
-    path = FOLDER / f"{part}.jsonl"
+    path = folder / f"{part}.jsonl"
     return [Done(**json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def record(part: str, done: Sequence[Done]) -> None:
+def record(part: str, done: Sequence[Done], folder: Path = FOLDER) -> None:
     """Write the result file of a part, a line for each job."""
-    FOLDER.mkdir(exist_ok=True)
-    with atomic_file(FOLDER / f"{part}.jsonl") as partial:
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_file(folder / f"{part}.jsonl") as partial:
         partial.write_text("".join(f"{json.dumps(asdict(one))}\n" for one in done))

@@ -11,12 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from evidence import residual, sampling, search, spread
+from evidence import pairs, residual, sampling, search, spread
 from evidence.effect import Effect
 from evidence.job import Done
+from evidence.lesson import CHANCE, counted
 
 ResidualKey = tuple[int, int, int, bool]  # depth, times the rate, seed, with or without
 BOOTSTRAP = 10_000
+LEARNS_NOTHING = 0.99  # of chance's cross-entropy: a run that ends above it failed
+POINTS = 20  # latencies at which searches are compared
+WANTED = 3  # times as far as seeds must networks lie apart
+LEAST = 0.05  # of spread: below it a search by latency has little to gain
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,9 @@ class Gate:
 
     @property
     def between(self) -> float:
-        """The standard deviation of the networks' means, nats."""
-        return float(np.std([np.mean(each) for each in self.entropy.values()], ddof=1))
+        """The standard deviation of the networks, nats: of their means, less what seeds add to it."""
+        means, seeds = [np.mean(each) for each in self.entropy.values()], len(sampling.ALONE_SEEDS)
+        return math.sqrt(max(0.0, float(np.var(means, ddof=1)) - self.within**2 / seeds))
 
     @property
     def within(self) -> float:
@@ -47,17 +53,22 @@ def by_name(done: Sequence[Done], part: str) -> dict[str, Mapping[str, Any]]:
     return {one.name: one.found for one in done if one.part == part}
 
 
+def at_step(one: Mapping[str, Any], step: int) -> float:
+    """Return the cross-entropy that was read after so many steps, as it counts."""
+    return counted(next((row["cross_entropy"] for row in one["read"] if row["step"] == step), None))
+
+
 def gate(done: Sequence[Done], part: str = sampling.ALONE) -> Gate:
     """Compare the networks that were trained alone with every seed that there is to be."""
     found = by_name(done, part)
     entropy: dict[str, list[float]] = {}
-    counted = {}
+    cost = {}
     for name, one in found.items():
         network = name.partition(",")[0]
-        entropy.setdefault(network, []).append(one["read"][-1]["cross_entropy"])
-        counted[network] = one["macs"]
+        entropy.setdefault(network, []).append(at_step(one, sampling.STEPS))
+        cost[network] = one["macs"]
     whole = {name: tuple(each) for name, each in sorted(entropy.items()) if len(each) == len(sampling.ALONE_SEEDS)}
-    return Gate(whole, counted)
+    return Gate(whole, cost)
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,10 @@ class Residual:
 
     def seeds(self, depth: int, times: int) -> list[int]:
         """Return the seeds of which both runs are done."""
-        there = [{key[2] for key in self.entropy if key == (depth, times, key[2], way)} for way in (True, False)]
+        there = [
+            {seed for own, rate, seed, way in self.entropy if (own, rate, way) == (depth, times, wanted)}
+            for wanted in (True, False)
+        ]
         return sorted(set.intersection(*there))
 
     def effect(self, depth: int, times: int, step: int, seeds: Sequence[int] | None = None) -> Effect:
@@ -99,18 +113,17 @@ class Residual:
 
 
 def residuals(done: Sequence[Done]) -> Residual:
-    """Read the runs. What is missing of one whose loss was not finite counts as chance."""
+    """Read the runs."""
     found = by_name(done, residual.PART)
     entropy: dict[ResidualKey, Mapping[int, float]] = {}
     failed = set()
-    for job in residual.jobs():
+    for job in residual.jobs([], pairs.ALL):
         if job.name not in found:
             continue
         one, told = found[job.name], job.settings
         key = told["depth"], told["rate"], told["seed"], told["residual"]
-        read = {row["step"]: row["cross_entropy"] for row in one["read"]}
-        entropy[key] = {step: read.get(step, residual.CHANCE) for step in residual.READ_AT}
-        if one["diverged"] or entropy[key][residual.STEPS] > 0.99 * residual.CHANCE:
+        entropy[key] = {step: at_step(one, step) for step in residual.READ_AT}
+        if one["diverged"] or entropy[key][residual.STEPS] > LEARNS_NOTHING * CHANCE:
             failed.add(key)
     return Residual(entropy, frozenset(failed))
 
@@ -139,26 +152,43 @@ class Sampling:
         ours, single = (self.of(count, step, what, seeds) for count in (groups, 1))
         return Effect(tuple(b - a for a, b in zip(ours, single, strict=True)))
 
+    def correlation(self, groups: int, step: int, seed: int) -> float:
+        """Return Spearman's rank correlation of the ranked subnets with training alone."""
+        return float(stats.spearmanr(self.ranked[groups, seed, step], self.alone).statistic)
+
     def correlations(self, groups: int, step: int) -> list[float]:
-        """Return Spearman's rank correlation with training alone, by seed."""
-        if self.alone is None:
-            return []
-        ranked = (self.ranked[groups, seed, step] for seed in self.seeds(groups))
-        return [float(stats.spearmanr(each, self.alone).statistic) for each in ranked]
+        """Return it by seed; nothing before all are trained alone."""
+        return [] if self.alone is None else [self.correlation(groups, step, seed) for seed in self.seeds(groups)]
+
+    def ranks(self, groups: int, step: int) -> Effect:
+        """Return by how much the rank correlation is higher with so many subnets a step than with one."""
+        seeds = self.seeds(groups, 1) if self.alone is not None else []
+        return Effect(tuple(self.correlation(groups, step, seed) - self.correlation(1, step, seed) for seed in seeds))
 
 
 def samplings(done: Sequence[Done]) -> Sampling:
-    """Read the supernets."""
-    random, ranked = {}, {}
+    """Read the supernets. What is missing of one whose loss was not finite counts as chance."""
     found = by_name(done, sampling.PART)
-    for job in sampling.jobs():
+    tables: dict[str, dict[tuple[int, int, int], NDArray[np.float64]]] = {"random": {}, "ranked": {}}
+    for job in sampling.jobs([], pairs.ALL):
         if job.name in found:
-            for row in found[job.name]["read"]:
-                key = job.settings["groups"], job.settings["seed"], row["step"]
-                random[key], ranked[key] = (np.array(row[what]["cross_entropy"]) for what in ("random", "ranked"))
+            rows = {row["step"]: row for row in found[job.name]["read"]}
+            for step in sampling.READ_AT:
+                key = job.settings["groups"], job.settings["seed"], step
+                for what, count in (("random", sampling.RANDOM + 2), ("ranked", sampling.RANKED)):
+                    values = rows[step][what]["cross_entropy"] if step in rows else [None] * count
+                    tables[what][key] = np.array([counted(value) for value in values])
     networks = gate(done).entropy
     alone = np.array([np.mean(each) for each in networks.values()]) if len(networks) == sampling.RANKED else None
-    return Sampling(random, ranked, alone)
+    return Sampling(tables["random"], tables["ranked"], alone)
+
+
+def baselines(found: Gate) -> tuple[float, float]:
+    """Return what a rank correlation has to be compared with: that of MACs alone, and of one seed with the other."""
+    values = np.array(list(found.entropy.values()))
+    macs = np.array([found.macs[name] for name in found.entropy])
+    by_macs, by_seed = stats.spearmanr(-macs, values.mean(1)), stats.spearmanr(values[:, 0], values[:, 1])
+    return float(by_macs.statistic), float(by_seed.statistic)
 
 
 @dataclass(frozen=True)
@@ -199,20 +229,20 @@ def _share(values: NDArray[np.float64]) -> float:
 
 
 def spreads(done: Sequence[Done]) -> dict[str, Spread]:
-    """Return the spread of latency of every setting that was timed, and of kernels of every space."""
+    """Return the spread of latency of every setting that was timed."""
     found = {}
     for name, one in by_name(done, spread.PART).items():
         networks = one["networks"]
         depths = [sum(network["depths"]) for network in networks]
         found[name] = spread_of(np.array([network["ms"] for network in networks]), depths)
-    counted: dict[str, list[Mapping[str, Any]]] = {}
+    return found
+
+
+def kernels(done: Sequence[Done]) -> dict[str, list[tuple[int, int]]]:
+    """Return the blocks and the kernels of each network whose engine was built, by space."""
+    found: dict[str, list[tuple[int, int]]] = {}
     for name, one in by_name(done, spread.KERNELS).items():
-        counted.setdefault(name.rpartition(", ")[0], []).append(one)
-    for name, each in counted.items():
-        if len(each) > 1:
-            kernels = np.array([[one["kernels"]] * 2 for one in each], np.float64)
-            depths = [sum(one["depths"]) for one in each]
-            found[f"{name}, kernels of TensorRT for RTX fp16"] = spread_of(kernels, depths)
+        found.setdefault(name.rpartition(", ")[0], []).append((sum(one["depths"]), one["kernels"]))
     return found
 
 
@@ -222,7 +252,7 @@ class Searched:
 
     ms: Mapping[tuple[int, str], NDArray[np.float64]]  # measured, by seed and by what was limited
     entropy: Mapping[tuple[int, str], NDArray[np.float64]]
-    limits: NDArray[np.float64]  # ms, as predicted
+    limits: NDArray[np.float64]  # ms, as predicted, at the pace of the day of the winners' timing
 
     @property
     def seeds(self) -> list[int]:
@@ -232,16 +262,23 @@ class Searched:
     def gain(self) -> Effect:
         """Return by how much limiting latency lowers the cross-entropy at equal measured latency, against MACs.
 
-        Between two winners the cross-entropy is linear in latency; it is compared where both reach, at the latencies
-        of both.
+        At a latency a search's best is the best of what it took that takes no longer; both are compared at latencies
+        that lie evenly where both have one.
         """
         return Effect(tuple(self._gain(seed) for seed in self.seeds))
 
     def _gain(self, seed: int) -> float:
-        ours, other = (front(self.ms[seed, by], self.entropy[seed, by]) for by in ("latency", "macs"))
-        at = np.unique(np.concatenate([ours[0], other[0]]))
-        at = at[(at >= max(ours[0][0], other[0][0])) & (at <= min(ours[0][-1], other[0][-1]))]
-        return float(np.mean(np.interp(at, *other) - np.interp(at, *ours)))
+        took = [(self.ms[seed, by], self.entropy[seed, by]) for by in ("latency", "macs")]
+        first, last = max(ms.min() for ms, _ in took), max(ms.max() for ms, _ in took)
+        gains = [np.subtract(*(best(*each, at) for each in reversed(took))) for at in np.linspace(first, last, POINTS)]
+        return float(np.mean(gains))
+
+    def bootstrap(self) -> tuple[float, float]:
+        """Return the gain's interval of 95% by bootstrap over the supernets."""
+        values = np.array(self.gain().values)
+        means = values[np.random.default_rng(0).integers(len(values), size=(BOOTSTRAP, len(values)))].mean(1)
+        low, high = np.percentile(means, (2.5, 97.5))
+        return float(low), float(high)
 
     def over(self, by: str) -> float:
         """Return in what share of searches what was taken takes longer than the limit, by more than one per cent."""
@@ -249,10 +286,9 @@ class Searched:
         return float(np.mean(late))
 
 
-def front(ms: NDArray[np.float64], entropy: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return different winners by latency."""
-    kept = {float(time): float(value) for time, value in sorted(zip(ms, entropy, strict=True))}
-    return np.array(list(kept)), np.array(list(kept.values()))
+def best(ms: NDArray[np.float64], entropy: NDArray[np.float64], at: float) -> float:
+    """Return the least cross-entropy of what takes no longer."""
+    return float(entropy[ms <= at * (1 + 1e-9)].min())
 
 
 def searched(done: Sequence[Done]) -> Searched | None:
@@ -261,12 +297,16 @@ def searched(done: Sequence[Done]) -> Searched | None:
     judged = by_name(done, search.JUDGED)
     if took is None or len(judged) < len(search.SEEDS):
         return None
+    measured = {int(number): float(np.mean(ms)) for number, ms in took["ms"].items()}
     ms, entropy = {}, {}
     for seed, each in search.winners(done).items():
+        own = judged[f"seed {seed}"]
         for by, numbers in each.items():
-            ms[seed, by] = np.array([np.mean(took["ms"][str(number)]) for number in numbers])
-            own = judged[f"seed {seed}"]
+            ms[seed, by] = np.array([measured[number] for number in numbers])
             entropy[seed, by] = np.array([own[str(number)]["cross_entropy"] for number in numbers])
-    predicted = np.sort(by_name(done, search.PREDICTED)["profile"]["ms"])
-    limits = np.array([predicted[round(share * len(predicted)) - 1] for share in search.SHARES])
+    predicted = np.array(by_name(done, search.PREDICTED)["profile"]["ms"])
+    # By what predictions are off on the day, for all alike: another clock, a faster machine.
+    pace = float(np.median([measured[number] / predicted[number] for number in range(search.COMPARED)]))
+    order = np.sort(predicted)
+    limits = pace * np.array([order[round(share * len(order)) - 1] for share in search.SHARES])
     return Searched(ms, entropy, limits)

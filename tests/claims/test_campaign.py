@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -12,10 +13,12 @@ from concurrent.futures import Future
 from dataclasses import asdict, replace
 
 import pytest
-from evidence import campaign, parts, residual, state
+from evidence import campaign, pairs, parts, residual, state
 from evidence.job import Done, Job
 from evidence.state import State
 from support.places import ROOT
+
+from resnas_deploy.errors import BadInput
 
 MACHINE = {"cpu": "a processor", "instructions": "avx2"}
 
@@ -23,6 +26,11 @@ MACHINE = {"cpu": "a processor", "instructions": "avx2"}
 def made(settings, _):
     """Stand for an experiment."""
     return {"twice": 2 * settings["number"]}
+
+
+def workers(submit=None, count=1, **more):
+    """Return workers that do what they are handed at once."""
+    return campaign.Workers(submit or at_once, count, **more)
 
 
 def jobs(count, **more):
@@ -50,14 +58,14 @@ class Clock:
 
 def test_what_is_done_is_not_done_again(tmp_path):
     with State(tmp_path / "state.sqlite") as kept:
-        assert campaign.carry_out(jobs(3), kept, 1000, at_once, 1, lambda _: None) == 0
+        assert campaign.carry_out(jobs(3), kept, 1000, workers(), lambda _: None) == 0
     with State(tmp_path / "state.sqlite") as kept:
         assert [one.found["twice"] for one in kept.done()] == [0, 2, 4]
 
         def never(_):
             raise AssertionError("all of these are done")
 
-        assert campaign.carry_out(jobs(3), kept, 1000, never, 1, lambda _: None) == 0
+        assert campaign.carry_out(jobs(3), kept, 1000, workers(never), lambda _: None) == 0
 
 
 def test_other_settings_make_another_job():
@@ -74,8 +82,8 @@ def test_nothing_is_begun_that_the_budget_is_too_short_for(tmp_path):
         clock.told(text)
 
     with State(tmp_path / "state.sqlite") as kept:
-        left = campaign.carry_out(jobs(5), kept, 35, at_once, 1, telling, clock)
-        assert (left, len(kept.done())) == (2, 3)
+        failed = campaign.carry_out(jobs(5), kept, 35, workers(), telling, clock)
+        assert (failed, len(kept.done())) == (0, 3)
     assert told[-1] == "no time is left for part: number 3"
 
 
@@ -107,7 +115,7 @@ def test_what_wants_the_machine_for_itself_waits_until_nothing_else_runs(tmp_pat
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(campaign, "wait", finishing)
-            campaign.carry_out(mixed, kept, 1000, later, 2, told)
+            campaign.carry_out(mixed, kept, 1000, workers(later, 2), told)
     assert order == ["begun number 0", "begun number 1", "alone", "begun number 2"]
 
 
@@ -115,32 +123,61 @@ def test_the_pace_of_what_is_done_says_what_fits():
     own = jobs(3)
     done = [Done("part", job.name, job.key, 30.0, MACHINE, {}) for job in own[:2]]
     assert campaign.pace(own, done) == 3
-    assert campaign.pace(own, []) == 1
+    assert math.isnan(campaign.pace(own, []))
+
+
+def test_on_a_gpu_the_first_are_begun_whatever_was_guessed(tmp_path):
+    with State(tmp_path / "state.sqlite") as kept:
+        assert campaign.carry_out(jobs(2), kept, 5, workers(), lambda _: None) == 0
+        assert kept.done() == []
+        campaign.carry_out(jobs(2), kept, 5, workers(device="cuda"), lambda _: None)
+        assert len(kept.done()) == 1  # which took ten seconds, so that the next does not fit
+
+
+def test_one_that_fails_is_told_of_and_the_others_are_done(tmp_path):
+    def failing(settings, _):
+        raise BadInput("no such network")
+
+    first, *others = jobs(3)
+    bad, told = Job("part", first.name, first.settings, failing, 10.0), []
+
+    def handed(job):
+        future = at_once(job) if job is not bad else Future()
+        if job is bad:
+            future.set_exception(BadInput("no such network"))
+        return future
+
+    with State(tmp_path / "state.sqlite") as kept:
+        assert campaign.carry_out([bad, *others], kept, 1000, workers(handed, 2), told.append) == 1
+        assert [one.name for one in kept.done()] == ["number 1", "number 2"]
+    assert "failed: part: number 0: no such network" in told
 
 
 def test_a_part_that_is_forgotten_is_done_again(tmp_path):
+    results = tmp_path / "results"
     with State(tmp_path / "state.sqlite") as kept:
-        campaign.carry_out(jobs(2), kept, 1000, at_once, 1, lambda _: None)
-        kept.forget(["another"])
+        campaign.carry_out(jobs(2), kept, 1000, workers(), lambda _: None)
+        state.record("part", kept.done(), results)
+        kept.forget(["another"], results)
         assert len(kept.done()) == 2
-        kept.forget(["part"])
+        kept.forget(["part"], results)
+        kept.take(["part"], results)
         assert kept.done() == []
 
 
-def test_result_files_are_taken_as_done(tmp_path, monkeypatch):
-    monkeypatch.setattr(state, "FOLDER", tmp_path / "results")
+def test_result_files_are_taken_as_done(tmp_path):
     (job,) = jobs(1)
     done = campaign.carried_out(job)
-    state.record("part", [done])
-    assert state.recorded("part") == [done]
-    assert state.recorded("other") == []
+    state.record("part", [done], tmp_path / "results")
+    assert state.recorded("part", tmp_path / "results") == [done]
+    assert state.recorded("other", tmp_path / "results") == []
     with State(tmp_path / "state.sqlite") as kept:
-        kept.take(["part", "other"])
+        kept.take(["part", "other"], tmp_path / "results")
         assert kept.done() == [done]
 
 
 def test_results_of_other_settings_are_left_out():
-    (job, *_) = residual.jobs()
+    (job, *_) = residual.jobs([], pairs.ALL)
     valid = Done(job.part, job.name, job.key, 1.0, MACHINE, {})
     stale = Done(job.part, job.name, "0" * 16, 1.0, MACHINE, {})
     assert parts.planned([stale, valid])[1] == [valid]
@@ -189,12 +226,10 @@ from evidence import residual
 residual.STEPS, residual.BATCH, residual.READ_AT = 30, 8, (30,)
 residual.pairs.VALIDATION = 500
 residual.DEPTHS, residual.SEEDS = (2,), range(4)
-import evidence.__main__ as main
-from pathlib import Path
-from evidence import state
-state.FOLDER = Path(sys.argv.pop(1))
 if __name__ == "__main__":
-    main.app(["run", "residual", *sys.argv[1:]])
+    from evidence.__main__ import main
+    sys.argv[1:1] = ["run", "residual"]
+    main()
 """
 
 
@@ -202,7 +237,7 @@ def small(tmp_path, *words):
     script = tmp_path / "small.py"
     script.write_text(SMALL)
     return subprocess.Popen(
-        [sys.executable, script, tmp_path / "results", "--state", tmp_path / "state.sqlite", *words],
+        [sys.executable, script, "--results", tmp_path / "results", "--state", tmp_path / "state.sqlite", *words],
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'benchmarks'}{os.pathsep}{ROOT}"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 import torch
-from evidence import pairs
-from evidence.lesson import PREPROCESSING, Lesson, judged, taught
+from evidence import pairs, sampling
+from evidence.lesson import CHANCE, PREPROCESSING, Lesson, counted, judged, taught
 from evidence.networks import SPACE, network
 
 from resnas_deploy.arch.cost import macs
@@ -50,8 +50,9 @@ def test_without_its_residual_a_reduction_is_another_and_afterwards_it_is_as_it_
 
 
 def test_a_loss_that_is_not_finite_ends_the_lesson_and_is_told():
-    course = taught(replace(FEW, steps=60, rate=1e3))
-    assert course.diverged > 0
+    course = taught(replace(FEW, steps=60, rate=1e3), range(1, 61), lambda step, _: {"of": step})
+    assert 1 < course.diverged < 60
+    assert [one["of"] for one in course.read] == list(range(1, course.diverged))
 
 
 def test_judging_is_what_the_plain_network_says():
@@ -73,3 +74,20 @@ def test_the_space_is_as_wide_as_the_experiment_wants():
         assert (stage.blocks - len(stage.droppable), stage.blocks) == (2, 8)
     assert max(SPACE.stages[0].widths) == 4 * min(SPACE.stages[0].widths)
     assert macs(SPACE.widest().arch) > 15 * macs(SPACE.narrowest().arch)
+
+
+def test_what_is_read_is_of_the_step_that_it_says():
+    read = taught(FEW, (1, 3), lambda step, _: {"seen": step}).read
+    assert read == ({"step": 1, "seen": 1}, {"step": 3, "seen": 3})
+
+
+@pytest.mark.parametrize(("entropy", "counts"), [(1.5, 1.5), (None, CHANCE), (float("nan"), CHANCE), (9.0, CHANCE)])
+def test_what_is_worse_than_chance_counts_as_chance(entropy, counts):
+    assert counted(entropy) == counts
+
+
+def test_ranked_subnets_are_as_many_as_the_verdict_wants_and_different():
+    assert len({subnet.arch.fingerprint for subnet in sampling.ranked_subnets()}) == sampling.RANKED
+    costs = [macs(subnet.arch) for subnet in sampling.ranked_subnets()]
+    assert costs == sorted(costs)
+    assert costs[-1] > 10 * costs[0]
