@@ -5,7 +5,7 @@ VENV := .venv$(patsubst %,-%,$(filter-out python3,$(notdir $(PYTHON))))
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help setup locks demo demo-search test test-all lint docs site dist bench record record-latency evidence evidence-gpu gpu clean
+.PHONY: help setup locks demo demo-search test test-all lint docs site dist bench record record-latency evidence gpu evidence-gpu clean
 
 # What stands behind ## is the target's line there: minutes on two cores, gigabytes of disk beside the environment, what.
 help: ## - | - | this list

@@ -157,20 +157,17 @@ def times(archs: Sequence[ArchSpec], runner: str, precision: str, batch: int, ro
     noise, where memory happens to lie included, and no property of the network. Raise `KeyboardInterrupt`.
     """
     images, medians = noise(batch, archs[0].image_size), [list[float]() for _ in archs]
-    for session in range(SESSIONS):
-        opened = []
-        with tempfile.TemporaryDirectory() as folder:
-            for arch in archs:
-                network = made_up(arch, precision, batch, Path(folder))
-                opened.append(runner_kind(runner).open(network, Options(threads=1, shares_cores=True)))
-                network.model.unlink()  # which is open: large ones would fill the disk
+    with tempfile.TemporaryDirectory() as folder:
+        networks = [made_up(arch, precision, batch, Path(folder)) for arch in archs]
+        for session in range(SESSIONS):
+            opened = [runner_kind(runner).open(each, Options(threads=1, shares_cores=True)) for each in networks]
             steps = {number: timed(each.step(images), time.process_time) for number, each in enumerate(opened)}
             rng = np.random.default_rng(session)
             found = time_interleaved(steps, rounds // SESSIONS, rng, warm_up=WarmUp(most=6))
-        if found.interrupted:
-            raise KeyboardInterrupt
-        for number, own in enumerate(medians):
-            own.append(round(1e3 * float(np.median(found.samples[number])), 5))
+            if found.interrupted:
+                raise KeyboardInterrupt
+            for number, own in enumerate(medians):
+                own.append(round(1e3 * float(np.median(found.samples[number])), 5))
     return medians
 
 
