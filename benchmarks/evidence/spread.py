@@ -168,6 +168,7 @@ def times(archs: Sequence[ArchSpec], runner: str, precision: str, batch: int, ro
                 raise KeyboardInterrupt
             for number, own in enumerate(medians):
                 own.append(round(1e3 * float(np.median(found.samples[number])), 5))
+            del opened, steps  # before others are opened: large ones fill the memory
     return medians
 
 
