@@ -104,7 +104,9 @@ def residual_verdict() -> str:
     fast, control = found.effect(deep, 3, last).text(), found.effect(shallow, 1, last).text()
     return (
         f"{main.sentence()}: {deep} blocks a stage end {main.text()} nats lower with it over {len(main.values)} pairs; "
-        f"at three times the rate {fast}; {shallow} blocks {control}"
+        f"at three times the rate {fast}; {shallow} blocks {control}. That depth makes it help more is "
+        f"{found.interaction(1, last).verdict} ({found.interaction(1, last).text()}), at three times the rate "
+        f"{found.interaction(3, last).verdict} ({found.interaction(3, last).text()})"
     )
 
 
