@@ -122,7 +122,7 @@ MINUTES ?= 8
 gpu: ## 8 | - | measure the GPU that is here; installs nothing
 	PYTHONPATH=. $(PYTHON) -m resnas_deploy gpu-report --out $(GPU_REPORT) --minutes $(MINUTES) --tests .
 
-evidence-gpu: ## 8 | - | the experiment on sampling, on the GPU that is here; installs nothing
+evidence-gpu: ## 8 | - | the experiment on sampling, on the GPU; installs nothing
 	cd benchmarks && PYTHONPATH=$(CURDIR) $(PYTHON) -m evidence run sampling alone --device cuda --at-once 12 \
 		--budget $(MINUTES)m --state ../build/evidence/gpu.sqlite --results ../build/evidence/gpu
 
