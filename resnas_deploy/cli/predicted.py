@@ -36,16 +36,16 @@ class Output:
 
     def take(self, prediction: Prediction) -> None:
         """Write a prediction, or keep it for the table or the document that it is a part of."""
-        if prediction.error:
-            self.errors.append(prediction.error)
-        else:
-            self.images += 1
         if self._form == CSV and not prediction.error:
-            self._write((CSV_HEAD if self.images == 1 else "") + csv_lines(prediction))
+            self._write(("" if self.images else CSV_HEAD) + csv_lines(prediction))
         elif self._form not in (CSV, DOCUMENT, TABLE):
             self._write(json_line(prediction))
         elif not prediction.error and self._form != CSV:
             self._waiting.append(prediction)
+        if prediction.error:  # counted once it is written, for an interrupt may come between
+            self.errors.append(prediction.error)
+        else:
+            self.images += 1
         if self._form == TABLE and len(self._waiting) == _IMAGES:
             self._show()
 
