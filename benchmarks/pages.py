@@ -22,6 +22,7 @@ import spaces_tables
 import tables
 import throughput_tables
 import tradeoff_tables
+from evidence import pictures as evidence_pictures
 from evidence import shown as evidence_shown
 from tabulated import ROOT
 
@@ -49,7 +50,7 @@ FIGURES = (
     | spaces_tables.FIGURES
     | evidence_shown.FIGURES
 )
-PICTURES = {tradeoff_tables.PICTURE: tradeoff_tables.drawn} | evidence_shown.PICTURES
+PICTURES = {tradeoff_tables.PICTURE: tradeoff_tables.drawn} | evidence_pictures.PICTURES
 _BLOCK = re.compile(r"<!-- (table|figure): (\S+) -->.*?<!-- end -->", re.DOTALL)
 
 

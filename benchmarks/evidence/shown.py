@@ -1,23 +1,20 @@
-"""The tables, sentences and the picture of docs/evidence.md, from the result files."""
+"""The tables and sentences of docs/evidence.md, from the result files."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tabulated import ROOT, table
+from tabulated import table
 
-from evidence import parts, residual, sampling, search, state, verdicts
-from evidence.effect import Effect
+from evidence import latencies, parts, residual, sampling, search, state, verdicts
 from evidence.job import Done
-from evidence.verdicts import LEAST, WANTED
+from evidence.latencies import LEAST
+from evidence.verdicts import WANTED
 
 NOT_YET = "Not run yet"
-_FRACTIONS = {1 / 4: "a quarter", 1 / 2: "half", 1: "all"}
+FRACTIONS = {1 / 4: "a quarter", 1 / 2: "half", 1: "all"}
 
 
 @cache
@@ -125,7 +122,7 @@ def sampling_table() -> str:
             ranks = found.correlations(groups, step)
             rank = f"{np.mean(ranks):.2f} ({min(ranks):.2f} to {max(ranks):.2f})" if ranks else ""
             higher = found.ranks(groups, step).text(2) if ranks and groups > 1 and found.seeds(groups, 1) else ""
-            rows[f"{_FRACTIONS[step / sampling.STEPS]} of the images, {groups} a step"] = [*means, ours, rank, higher]
+            rows[f"{FRACTIONS[step / sampling.STEPS]} of the images, {groups} a step"] = [*means, ours, rank, higher]
     heads = (
         "50 random subnets",
         "widest",
@@ -170,7 +167,7 @@ def spread_table() -> str:
             f"{one.most:.2f}",
             f"{one.with_depth:.2f}",
         ]
-        for name, one in verdicts.spreads(done()).items()
+        for name, one in latencies.spreads(done()).items()
     }
     return table(
         ("", "networks", "standard deviation", "noise", "slowest over fastest", "rank correlation with depth"), rows
@@ -180,7 +177,7 @@ def spread_table() -> str:
 def kernels_table() -> str:
     """Return how many kernels TensorRT for RTX makes of networks of equal MACs."""
     rows = {}
-    for name, each in verdicts.kernels(done()).items():
+    for name, each in latencies.kernels(done()).items():
         counts, blocks = ([one[place] for one in sorted(each)] for place in (1, 0))
         rows[name] = [str(len(each)), f"{min(counts)} to {max(counts)}", f"{min(blocks)} to {max(blocks)}"]
     return table(("", "networks", "kernels", "blocks"), rows)
@@ -188,7 +185,7 @@ def kernels_table() -> str:
 
 def spread_verdict() -> str:
     """Return in how many settings there is something to gain."""
-    found = verdicts.spreads(done())
+    found = latencies.spreads(done())
     if not found:
         return NOT_YET
     above = [name for name, one in found.items() if one.low > LEAST]
@@ -201,7 +198,7 @@ def spread_verdict() -> str:
 
 def search_table() -> str:
     """Return what either search takes at each limit, over the supernets."""
-    found = verdicts.searched(done())
+    found = latencies.searched(done())
     if found is None:
         return "The searches were not run yet."
     rows = {}
@@ -225,7 +222,7 @@ def search_table() -> str:
 
 def search_verdict() -> str:
     """Return the claim's verdict: at equal measured latency."""
-    found = verdicts.searched(done())
+    found = latencies.searched(done())
     if found is None:
         return f"{spread_verdict()}. The searches: not run yet"
     effect = found.gain()
@@ -233,82 +230,6 @@ def search_verdict() -> str:
         f"{effect.sentence()}: {effect.text()} nats lower at equal measured latency over {len(effect.values)} "
         f"supernets. {spread_verdict()}"
     )
-
-
-def _picture(draw: Callable[[Any], None], height: float) -> str:
-    """Return the text of a picture of one panel."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    # Texts stay texts, and what is random about the file is not: the same results draw the same file.
-    with mpl.rc_context({"svg.hashsalt": "evidence", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(7.5, height), layout="constrained")
-        draw(figure.subplots())
-        file = io.StringIO()
-        figure.savefig(file, format="svg", metadata={"Date": None, "Creator": None})
-    return "\n".join(line.rstrip() for line in file.getvalue().splitlines()) + "\n"
-
-
-def residual_drawn() -> str:
-    """Draw the effect of the residual."""
-    title = "Cross-entropy lower with the residual by, nats"
-    return _picture(lambda axes: _effects(axes, title, _residual_effects()), 2.8)
-
-
-def sampling_drawn() -> str:
-    """Draw the effect of several subnets a step."""
-    title = "Cross-entropy of random subnets lower than with one a step by, nats"
-    return _picture(lambda axes: _effects(axes, title, _sampling_effects()), 2.4)
-
-
-def spread_drawn() -> str:
-    """Draw how far latencies lie apart at equal MACs."""
-    return _picture(_spreads, 3.6)
-
-
-def _residual_effects() -> list[tuple[str, Effect]]:
-    found = verdicts.residuals(done())
-    return [
-        (f"{depth} blocks, rate {times}x, step {step}", found.effect(depth, times, step))
-        for depth in residual.DEPTHS
-        for times in residual.RATES
-        for step in residual.READ_AT[1:]
-        if len(found.seeds(depth, times)) > 1
-    ]
-
-
-def _sampling_effects() -> list[tuple[str, Effect]]:
-    found = verdicts.samplings(done())
-    return [
-        (f"{groups} a step, {_FRACTIONS[step / sampling.STEPS]} of the images", found.effect(groups, step))
-        for groups in sorted(sampling.GROUPS)
-        for step in sampling.READ_AT
-        if groups > 1 and len(found.seeds(groups, 1)) > 1
-    ]
-
-
-def _effects(axes: Any, title: str, effects: Sequence[tuple[str, Effect]]) -> None:
-    axes.set_title(title, loc="left", fontsize=9)
-    axes.axvline(0, color="0.6", linewidth=0.8)
-    places = range(len(effects))
-    means = [effect.mean for _, effect in effects]
-    axes.errorbar(means, places, xerr=[effect.half for _, effect in effects], fmt="o", color="#1f5fa8", capsize=3)
-    axes.set_yticks(places, [name for name, _ in effects])
-    axes.invert_yaxis()
-    if not effects:
-        axes.text(0.5, 0.5, "not run yet", transform=axes.transAxes, ha="center")
-
-
-def _spreads(axes: Any) -> None:
-    found = verdicts.spreads(done())
-    axes.set_title("Latency at equal MACs: standard deviation over the mean, %", loc="left", fontsize=9)
-    axes.axvline(100 * LEAST, color="0.6", linewidth=0.8)
-    values = np.array([[one.share, one.low, one.high] for one in found.values()]).reshape(-1, 3) * 100
-    sides = np.abs(values[:, 1:].T - values[:, 0])
-    axes.errorbar(values[:, 0], range(len(found)), xerr=sides, fmt="o", color="#1f5fa8", capsize=3)
-    axes.set_yticks(range(len(found)), list(found))
-    axes.set_xlim(left=0)
-    axes.invert_yaxis()
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -327,8 +248,4 @@ FIGURES: dict[str, Callable[[], str]] = {
     "evidence-sampling-verdict": sampling_verdict,
     "evidence-ranks": ranks_in_words,
     "evidence-latency-verdict": search_verdict,
-}
-PICTURES: dict[Path, Callable[[], str]] = {
-    ROOT / "docs" / f"evidence-{name}.svg": drawn
-    for name, drawn in {"residual": residual_drawn, "sampling": sampling_drawn, "latency": spread_drawn}.items()
 }

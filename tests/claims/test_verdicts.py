@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from evidence import pairs, residual, sampling, search, verdicts
+from evidence import latencies, pairs, residual, sampling, search, verdicts
 from evidence.effect import Effect
 from evidence.job import Done
 from evidence.lesson import CHANCE
@@ -123,7 +123,7 @@ def test_the_gate_compares_networks_with_seeds():
 def test_a_spread_is_what_is_left_without_noise(true):
     rng = np.random.default_rng(1)
     own = 1 + true * stats.zscore(rng.normal(0, 1, 400), ddof=1)
-    found = verdicts.spread_of(own[:, None] + rng.normal(0, 0.02, (400, 2)), np.argsort(np.argsort(own)).tolist())
+    found = latencies.spread_of(own[:, None] + rng.normal(0, 0.02, (400, 2)), np.argsort(np.argsort(own)).tolist())
     assert found.noise == pytest.approx(0.02, rel=0.1)
     assert found.share == pytest.approx(true, abs=0.006)
     assert found.low <= found.share <= found.high
@@ -132,15 +132,15 @@ def test_a_spread_is_what_is_left_without_noise(true):
 
 def test_the_gain_at_equal_latency_is_of_the_best_that_takes_no_longer():
     ms, entropy = np.array([1.0, 2.0, 3.0]), np.array([3.0, 2.5, 2.0])
-    found = verdicts.Searched(
+    found = latencies.Searched(
         {(seed, by): ms for seed in range(3) for by in ("latency", "macs")},
         {(seed, by): entropy + (0.25 if by == "macs" else 0.0) for seed in range(3) for by in ("latency", "macs")},
         ms,
     )
     assert found.gain().values == pytest.approx([0.25] * 3)
     assert found.bootstrap() == (pytest.approx(0.25), pytest.approx(0.25))
-    assert verdicts.best(ms, entropy, 2.9) == 2.5
-    late = verdicts.Searched({(0, "latency"): ms, (0, "macs"): ms + 0.5}, found.entropy, ms)
+    assert latencies.best(ms, entropy, 2.9) == 2.5
+    late = latencies.Searched({(0, "latency"): ms, (0, "macs"): ms + 0.5}, found.entropy, ms)
     assert (late.over("latency"), late.over("macs")) == (0.0, 1.0)
 
 
@@ -173,9 +173,9 @@ def test_where_latency_is_what_matters_limiting_it_gains_and_where_it_is_macs_it
     monkeypatch.setattr(search, "pool_macs", lambda: macs)
     ms = macs * rng.uniform(0.7, 1.3, search.POOL)
     quality = rng.uniform(0, 1, search.POOL)
-    gains = verdicts.searched(campaign_of(ms, 4 - 0.3 * macs + 0.1 * quality)).gain()
+    gains = latencies.searched(campaign_of(ms, 4 - 0.3 * macs + 0.1 * quality)).gain()
     assert gains.verdict == "seen"  # more arithmetic for the same time
-    same = verdicts.searched(campaign_of(macs.copy(), 4 - 0.3 * macs + 0.1 * quality))
+    same = latencies.searched(campaign_of(macs.copy(), 4 - 0.3 * macs + 0.1 * quality))
     assert same.gain().values == pytest.approx([0.0] * len(search.SEEDS))
     assert same.over("latency") == 0  # twice as slow on the day as predicted, and the limits with it
 
